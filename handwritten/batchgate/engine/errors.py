@@ -1,0 +1,136 @@
+"""Every error that Batchgate raises on purpose.
+
+The tree (each class says what it means, whether a retry is safe, and after how long)::
+
+    BatchgateError
+    ├── ConfigurationError        a setting is missing or wrong; the start stops
+    ├── RefusedError              the caller's HTTP request cannot be served as it is
+    ├── RequestError              one request of a batch has an error as its result
+    │   ├── Untranslatable        it says something that the provider's dialect cannot say
+    │   └── UpstreamError         the provider answered with an error
+    │       └── UpstreamUnreachable   no usable answer came: connection, timeout, not the dialect
+    ├── StoreError                the database did not do what was asked
+    │   └── StaleEpoch            another worker has claimed the shard since
+    └── BlobError                 a body could not be read or written
+
+Foreign exceptions are translated where they enter (transport, store, blobs), always ``from exc``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+ErrorKind: TypeAlias = Literal[
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "conflict_error",
+    "request_too_large",
+    "rate_limit_error",
+    "api_error",
+    "timeout_error",
+    "overloaded_error",
+]
+"""The error types of the Messages API, used inside as the one vocabulary of error classes."""
+
+
+class BatchgateError(Exception):
+    """The base of every error that Batchgate raises on purpose.
+
+    ``retry_safe`` tells if the same call may be made again; ``retry_after`` is the wait in
+    seconds that the other side asked for, if it asked.
+    """
+
+    retry_safe: bool = False
+    retry_after: float | None = None
+
+
+class ConfigurationError(BatchgateError):
+    """A setting is missing or wrong: names the setting and says what it expects."""
+
+    def __init__(self, setting: str, expected: str) -> None:
+        super().__init__(f"{setting}: {expected}")
+        self.setting = setting
+        self.expected = expected
+
+
+class RefusedError(BatchgateError):
+    """The caller's HTTP request is refused: ``kind`` chooses the status, the message names the place."""
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind: ErrorKind = kind
+        self.message = message
+        self.status = status
+        self.code = code
+        self.headers = headers or {}
+
+
+class RequestError(BatchgateError):
+    """One request of a batch has an error as its result."""
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: ErrorKind = kind
+        self.message = message
+
+
+class Untranslatable(RequestError):
+    """A request (or an answer) says something that the other dialect has no words for.
+
+    ``field`` is the path inside the row, such as ``messages.0.content.1.source``.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__("invalid_request_error", f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class UpstreamError(RequestError):
+    """The provider answered with an error, already put in one of our classes.
+
+    ``status`` is the HTTP status that the provider sent, 0 when there was none; ``request_id`` is the provider's.
+    """
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        status: int,
+        retry_safe: bool,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(kind, message)
+        self.status = status
+        self.retry_safe = retry_safe
+        self.retry_after = retry_after
+        self.request_id = request_id
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No usable answer came from the provider: no connection, a timeout, or not its dialect."""
+
+
+class StoreError(BatchgateError):
+    """The database did not do what was asked."""
+
+
+class StaleEpoch(StoreError):
+    """The shard has been claimed again since: what this worker holds must not be written."""
+
+
+class BlobError(BatchgateError):
+    """A body could not be read or written."""

@@ -1,0 +1,83 @@
+"""What passes between the engine and a provider: one HTTP call, and the handler that speaks its dialect.
+
+The engine knows these shapes only. `Transport` carries a call; `ProviderHandler` writes it and reads the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """A configured provider endpoint: where to call, as whom, and within which limits."""
+
+    name: str
+    """Unique among the accounts; what a ``name/model`` prefix or the x-model-provider header chooses."""
+    provider: str
+    """One of the names of the documented provider enum, or ``simulator``."""
+    base_url: str
+    """Without a trailing slash; where the paths of the provider's own documentation begin."""
+    api_key: str | None = None
+    concurrency: int = 64
+    """The most requests in flight at once to one model of this account."""
+    timeout: float = 600.0
+    """Seconds for one call, from the first byte sent to the last received."""
+
+    def __repr__(self) -> str:
+        """Show the account without its key."""
+        return f"Account(name={self.name!r}, provider={self.provider!r}, base_url={self.base_url!r})"
+
+
+class RequestRow(Struct, frozen=True, kw_only=True):
+    """One request of a batch as the engine hands it to a provider handler."""
+
+    custom_id: str
+    params: bytes
+    """The raw JSON object of the request in the batch's dialect (for ``anthropic``: Messages params)."""
+    model: str
+    """The model to ask for upstream, any provider prefix taken off."""
+    headers: Mapping[str, str]
+    """Headers of the create call that hold for every request, lower case: anthropic-version, anthropic-beta, ..."""
+
+
+class UpstreamRequest(Struct, frozen=True, kw_only=True):
+    """One HTTP POST to a provider."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    timeout: float
+
+
+class UpstreamResponse(Struct, frozen=True, kw_only=True):
+    """What the provider sent back, whole; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport(Protocol):
+    """Carries one call to a provider."""
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send and wait for the whole answer; raises `UpstreamUnreachable` when none comes."""
+        ...
+
+
+class ProviderHandler(Protocol):
+    """Speaks one provider's dialect: pure functions around a call, no I/O of its own."""
+
+    def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
+        """Write the call for a row; raises `RequestError` when the row is wrong or cannot be said."""
+        ...
+
+    def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
+        """Read the answer as one result object in the batch's dialect, JSON without newlines.
+
+        Raises `UpstreamError` when the provider answered with an error or not in its dialect.
+        """
+        ...

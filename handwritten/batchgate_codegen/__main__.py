@@ -1,0 +1,44 @@
+"""Command line of the generation: ``python -m batchgate_codegen [--check]``, run from the project's root."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from batchgate_codegen.render import render
+from batchgate_codegen.spec import SpecError
+from batchgate_codegen.tree import differences, replace_tree
+
+ADVICE = (
+    "generated/ is not what spec/ says. If you changed spec/, run `nox -s generate` and commit the result; "
+    "if you edited generated/ by hand, put the change into spec/ or handwritten/ and run it too."
+)
+
+
+def main() -> int:
+    """Generate, or with --check compare only; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="batchgate_codegen", description=__doc__)
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the project's root")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the tree differs")
+    arguments = parser.parse_args()
+    root: Path = arguments.root.resolve()
+    with tempfile.TemporaryDirectory(prefix="batchgate-codegen-") as scratch:
+        fresh = Path(scratch) / "generated"
+        try:
+            render(root / "spec", fresh)
+        except SpecError as error:
+            print(f"spec: {error}", file=sys.stderr)
+            return 1
+        if not arguments.check:
+            replace_tree(fresh, root / "generated")
+            return 0
+        found = differences(fresh, root / "generated")
+    if found:
+        print(*found, ADVICE, sep="\n", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

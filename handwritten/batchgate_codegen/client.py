@@ -1,0 +1,38 @@
+"""The client: runs openapi-python-client over the bundle and writes a distribution of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from batchgate_codegen.spec import Document, bundle, reachable
+from batchgate_codegen.tools import run_tool
+
+TEMPLATES = Path(__file__).parent / "templates" / "client"
+CONFIGURATION = {
+    "project_name_override": "batchgate-client",
+    "package_name_override": "batchgate_client",
+    "package_version_override": "0.1.0",
+    "literal_enums": True,
+    "content_type_overrides": {"application/x-jsonl": "application/octet-stream"},
+    "post_hooks": [],
+}
+
+
+def write_client(documents: tuple[Document, ...], target: Path, scratch: Path) -> None:
+    """Write the distribution ``batchgate-client`` into the folder ``target``, which must not exist yet."""
+    document = scratch / "bundle.json"
+    document.write_text(json.dumps(reachable(bundle(documents))))
+    configuration = scratch / "client.json"
+    configuration.write_text(json.dumps(CONFIGURATION))
+    run_tool(
+        "openapi_python_client",
+        "generate",
+        f"--path={document}",
+        f"--config={configuration}",
+        f"--output-path={target}",
+        f"--custom-template-path={TEMPLATES}",
+        "--meta=uv",
+        "--fail-on-warning",
+        cwd=scratch,
+    )

@@ -1,0 +1,83 @@
+"""Wire models: runs datamodel-code-generator over one document and writes one module of msgspec structs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from batchgate_codegen.spec import Document, Json, Operation
+from batchgate_codegen.tools import run_tool
+
+OPTIONS = (
+    "--input-file-type=openapi",
+    "--output-model-type=msgspec.Struct",
+    "--target-python-version=3.11",
+    "--openapi-scopes=schemas",
+    "--disable-timestamp",
+    "--keep-model-order",
+    "--keyword-only",
+    "--strict-refs",
+    "--use-standard-collections",
+    "--use-union-operator",
+    "--use-annotated",
+    "--use-double-quotes",
+    "--use-schema-description",
+    "--use-inline-field-description",
+    "--use-single-line-docstring",
+    "--enum-field-as-literal=all",
+    "--formatters=builtin",
+    "--base-class=batchgate_api.structs.OpenStruct",
+)
+"""What each does badly without these is written down in ARCHITECTURE.md, "Generation"."""
+
+FROZEN = {"#all#": {"base_class_kwargs": {"frozen": True}}}
+"""Given on every class, since type checkers want it said again on each that inherits."""
+
+RAW = {"RawObject": "msgspec.Raw"}
+"""Schemas that stand for JSON that is passed on as it came."""
+
+
+def write_models(document: Document, target: Path, scratch: Path) -> None:
+    """Write the module of all schemas of ``document``."""
+    _generate(document.content, document.closed_schemas, target, scratch / f"{document.name}.yaml")
+
+
+def write_parameters(operations: tuple[Operation, ...], target: Path, scratch: Path) -> None:
+    """Write the module with one struct per operation for its path, query and header parameters."""
+    schemas = {operation.parameters_name: _parameters_schema(operation) for operation in operations}
+    content: Json = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {}}
+    content["components"] = {"schemas": schemas}
+    _generate(content, (), target, scratch / "parameters.yaml", "--snake-case-field")
+
+
+def _generate(content: Json, closed: tuple[str, ...], target: Path, source: Path, *more: str) -> None:
+    source.write_text(yaml.safe_dump(content, sort_keys=False))
+    template_data = source.with_suffix(".template.json")
+    template_data.write_text(json.dumps(FROZEN))
+    base_classes = {name: "batchgate_api.structs.ClosedStruct" for name in closed}
+    run_tool(
+        "datamodel_code_generator",
+        f"--input={source}",
+        f"--output={target}",
+        f"--base-class-map={json.dumps(base_classes)}",
+        f"--extra-template-data={template_data}",
+        f"--type-overrides={json.dumps(RAW)}",
+        *OPTIONS,
+        *more,
+        cwd=source.parent,
+    )
+
+
+def _parameters_schema(operation: Operation) -> Json:
+    properties: dict[str, Any] = {}
+    for parameter in operation.parameters:
+        properties[parameter["name"]] = {**parameter["schema"], "description": parameter["description"]}
+    return {
+        "type": "object",
+        "description": f"What {operation.id} takes from path, query and headers.",
+        "required": [p["name"] for p in operation.parameters if p.get("required")],
+        "properties": properties,
+    }

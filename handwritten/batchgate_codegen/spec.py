@@ -1,0 +1,251 @@
+"""Reads spec/: documents with their mounts, operations and schemas, and the one bundle that the server publishes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+METHODS = ("get", "put", "post", "delete", "patch", "head")
+
+Json = dict[str, Any]
+"""A JSON object of an OpenAPI document: a raw-JSON edge."""
+
+
+class SpecError(Exception):
+    """Something in spec/ cannot be generated from; the message names the file and the place."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a document, its references resolved."""
+
+    id: str
+    method: str
+    paths: tuple[str, ...]
+    """Where it answers, the canonical path first."""
+    tag: str
+    summary: str
+    description: str
+    authenticated: bool
+    parameters: tuple[Json, ...]
+    body_schema: str | None
+    """The name of the body's schema, if there is a body."""
+    body_streamed: bool
+    responses: dict[int, str | None]
+    """Status to the name of the schema; None where the body is streamed."""
+
+    @property
+    def name(self) -> str:
+        """The id as a Python function name."""
+        return snake_case(self.id)
+
+    @property
+    def parameters_name(self) -> str:
+        """The name of the struct that holds its parameters."""
+        return f"{self.id[0].upper()}{self.id[1:]}Parameters"
+
+    @property
+    def success(self) -> str | None:
+        """The name of the schema of a 200, or None where the handler answers by itself."""
+        return self.responses[200]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file of spec/."""
+
+    name: str
+    content: Json
+    dialect: str
+    mounts: tuple[str, ...]
+    operations: tuple[Operation, ...] = field(default=())
+
+    @property
+    def schemas(self) -> Json:
+        """The document's schemas by name."""
+        schemas: Json = self.content["components"]["schemas"]
+        return schemas
+
+    @property
+    def closed_schemas(self) -> tuple[str, ...]:
+        """The names of the schemas that refuse unknown fields."""
+        return tuple(n for n, s in self.schemas.items() if s.get("additionalProperties") is False)
+
+
+def load(folder: Path) -> tuple[Document, ...]:
+    """Read every document of spec/, in the order of their names."""
+    documents = tuple(_load_document(path) for path in sorted(folder.glob("*.yaml")))
+    if not documents:
+        raise SpecError(f"no *.yaml in {folder.name}/")
+    _refuse_repeats(operation.id for document in documents for operation in document.operations)
+    _refuse_repeats(f"{operation.method} {path}" for d in documents for operation in d.operations for path in operation.paths)
+    return documents
+
+
+def bundle(documents: tuple[Document, ...]) -> Json:
+    """Merge the documents into one OpenAPI document in which every reference is internal."""
+    gateway = next(document for document in documents if document.name == "gateway")
+    merged: Json = {
+        "openapi": "3.1.0",
+        "info": gateway.content["info"],
+        "tags": [tag for document in documents for tag in document.content.get("tags", ())],
+        "paths": {},
+        "components": {},
+    }
+    for document in documents:
+        for path, item in document.content["paths"].items():
+            first, *rest = (mount + path for mount in document.mounts)
+            merged["paths"][first] = _published_item(item, document, rest)
+        _merge_components(merged["components"], document)
+    return merged
+
+
+def reachable(bundled: Json) -> Json:
+    """Leave out the components that no operation refers to (the row schemas)."""
+    wanted: set[str] = set()
+    waiting = [bundled["paths"]]
+    while waiting:
+        for reference in _references(waiting.pop()):
+            if reference not in wanted:
+                wanted.add(reference)
+                waiting.append(_resolve(bundled, reference))
+    kept = {
+        kind: {n: v for n, v in entries.items() if kind == "securitySchemes" or f"#/components/{kind}/{n}" in wanted}
+        for kind, entries in bundled["components"].items()
+    }
+    return {**bundled, "components": {kind: entries for kind, entries in kept.items() if entries}}
+
+
+def snake_case(name: str) -> str:
+    """Turn ``createMessageBatch`` or ``Message Batches`` into a Python name."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+
+
+def _load_document(path: Path) -> Document:
+    content = yaml.safe_load(path.read_text())
+    for example in _examples(content):
+        _inline_example(example, path.parent)
+    document = Document(
+        name=path.stem,
+        content=content,
+        dialect=content.get("x-dialect", "gateway"),
+        mounts=tuple(content.get("x-mounts", ("",))),
+    )
+    operations = tuple(_operations(document))
+    return Document(document.name, content, document.dialect, document.mounts, operations)
+
+
+def _operations(document: Document) -> Iterator[Operation]:
+    for path, item in document.content["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield _operation(document, path, method, item[method])
+
+
+def _operation(document: Document, path: str, method: str, raw: Json) -> Operation:
+    place = f"{document.name}.yaml {method} {path}"
+    if "operationId" not in raw or not raw.get("tags") or "200" not in raw["responses"]:
+        raise SpecError(f"{place}: an operation needs an operationId, a tag and a 200 response")
+    security = raw.get("security", document.content.get("security", []))
+    body = raw.get("requestBody", {})
+    return Operation(
+        id=raw["operationId"],
+        method=method.upper(),
+        paths=tuple(mount + path for mount in document.mounts),
+        tag=raw["tags"][0],
+        summary=raw["summary"],
+        description=raw.get("description", ""),
+        authenticated=bool(security),
+        parameters=tuple(_followed(document.content, p) for p in raw.get("parameters", ())),
+        body_schema=_json_schema_name(body, place) if body else None,
+        body_streamed=body.get("x-streamed", False),
+        responses={int(s): _response_schema(document, r, place) for s, r in raw["responses"].items()},
+    )
+
+
+def _response_schema(document: Document, raw: Json, place: str) -> str | None:
+    response = _followed(document.content, raw)
+    return None if response.get("x-streamed") else _json_schema_name(response, place)
+
+
+def _json_schema_name(holder: Json, place: str) -> str:
+    reference = holder.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+    prefix, _, name = reference.rpartition("/")
+    if prefix != "#/components/schemas":
+        raise SpecError(f"{place}: a JSON body is a $ref to a named schema, not {reference or 'an inline one'}")
+    return str(name)
+
+
+def _published_item(item: Json, document: Document, aliases: list[str]) -> Json:
+    published = dict(item)
+    for method in METHODS:
+        if method in item:
+            published[method] = {"security": document.content.get("security", []), **item[method]}
+    return {**published, "x-aliases": aliases} if aliases else published
+
+
+def _merge_components(merged: Json, document: Document) -> None:
+    for kind, entries in document.content.get("components", {}).items():
+        target = merged.setdefault(kind, {})
+        for name, entry in entries.items():
+            if target.setdefault(name, entry) != entry:
+                raise SpecError(f"{document.name}.yaml: components.{kind}.{name} means something else in another document")
+
+
+def _examples(node: Any) -> Iterator[Json]:
+    if isinstance(node, dict):
+        if "externalValue" in node:
+            yield node
+        for value in node.values():
+            yield from _examples(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _examples(value)
+
+
+def _inline_example(example: Json, folder: Path) -> None:
+    path = folder / str(example.pop("externalValue"))
+    if not path.is_file():
+        raise SpecError(f"no such example: {path.relative_to(folder.parent)}")
+    example["value"] = json.loads(path.read_text())
+
+
+def _followed(content: Json, node: Json) -> Json:
+    return _resolve(content, node["$ref"]) if "$ref" in node else node
+
+
+def _resolve(content: Json, reference: str) -> Json:
+    node: Any = content
+    for part in reference.removeprefix("#/").split("/"):
+        if part not in node:
+            raise SpecError(f"{reference} does not exist")
+        node = node[part]
+    resolved: Json = node
+    return resolved
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+
+
+def _refuse_repeats(names: Iterator[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise SpecError(f"{name} is there twice")
+        seen.add(name)

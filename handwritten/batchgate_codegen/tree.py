@@ -1,0 +1,64 @@
+"""Compares and replaces whole folders of generated files."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+IGNORED_FOLDERS = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache"})
+DIFF_LINES = 40
+
+
+def differences(expected: Path, actual: Path) -> list[str]:
+    """Say how ``actual`` differs from ``expected``: names in both directions first, then bytes with a diff."""
+    expected_names, actual_names = set(_files(expected)), set(_files(actual))
+    found = [f"missing: generated/{name}" for name in sorted(expected_names - actual_names)]
+    found += [f"left over: generated/{name}" for name in sorted(actual_names - expected_names)]
+    for name in sorted(expected_names & actual_names):
+        found += _file_difference(expected / name, actual / name, name)
+    return found
+
+
+def replace_tree(fresh: Path, target: Path) -> None:
+    """Make ``target`` hold exactly the files of ``fresh``; files that are the same keep their time stamps."""
+    wanted = set(_files(fresh))
+    for name in set(_files(target)) - wanted:
+        (target / name).unlink()
+    for name in wanted:
+        content = (fresh / name).read_bytes()
+        place = target / name
+        if not place.is_file() or place.read_bytes() != content:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+    _remove_empty_folders(target)
+
+
+def _files(root: Path) -> Iterator[str]:
+    for path in root.rglob("*"):
+        relative = path.relative_to(root)
+        if path.is_file() and not IGNORED_FOLDERS.intersection(relative.parts):
+            yield relative.as_posix()
+
+
+def _file_difference(expected: Path, actual: Path, name: str) -> list[str]:
+    if expected.read_bytes() == actual.read_bytes():
+        return []
+    lines = difflib.unified_diff(
+        actual.read_text(errors="replace").splitlines(),
+        expected.read_text(errors="replace").splitlines(),
+        f"generated/{name} (as it is)",
+        f"generated/{name} (as spec/ says)",
+        lineterm="",
+    )
+    shown = list(lines)
+    rest = [f"... and {len(shown) - DIFF_LINES} more lines"] if len(shown) > DIFF_LINES else []
+    return [f"differs: generated/{name}", *shown[:DIFF_LINES], *rest]
+
+
+def _remove_empty_folders(root: Path) -> None:
+    for folder in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
+        contents = list(folder.iterdir())
+        if all(entry.name in IGNORED_FOLDERS for entry in contents):
+            shutil.rmtree(folder)

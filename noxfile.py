@@ -1,0 +1,111 @@
+"""The pipeline of Batchgate: ``nox`` runs all that a change must pass, ``nox -l`` lists the rest."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["drift", "lint", "types", "tests", "sdk", "wheels"]
+nox.options.reuse_existing_virtualenvs = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+CLIENT = "generated/batchgate-client"
+OLD_SDKS = ["0.42.0"]
+"""Official SDKs beside the newest one, which the tests session has: see tests/acceptance."""
+
+
+def group(*names: str) -> list[str]:
+    """Name the requirements of dependency groups of pyproject.toml."""
+    return [requirement for name in names for requirement in nox.project.dependency_groups(PROJECT, name)]
+
+
+@nox.session
+def generate(session: nox.Session) -> None:
+    """Regenerate generated/ from spec/."""
+    session.install(*group("generate"))
+    session.run("python", "-m", "batchgate_codegen", env={"PYTHONPATH": "handwritten"})
+
+
+@nox.session
+def drift(session: nox.Session) -> None:
+    """Fail where spec, generated code, handlers, routes, examples or documentation differ."""
+    session.install("-e", ".", *group("generate", "test"))
+    session.run("pytest", "tests/drift", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly, over everything that is Python."""
+    session.install("-e", ".", "-e", CLIENT, *group("types"), "nox")
+    session.run("mypy", "noxfile.py", "handwritten/batchgate", "handwritten/batchgate_codegen", "tests")
+    session.run("mypy", "generated/batchgate_api", f"{CLIENT}/batchgate_client")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the test suite, a real language model included."""
+    session.install("-e", ".", "-e", CLIENT, *group("test", "model"))
+    session.run("pytest", "tests/unit", "tests/integration", "tests/acceptance", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("version", OLD_SDKS)
+def sdk(session: nox.Session, version: str) -> None:
+    """Run the acceptance suite of the Anthropic SDK with an older one."""
+    session.install("-e", ".", *group("test"), f"anthropic=={version}")
+    session.run("pytest", "tests/acceptance/test_anthropic_sdk.py", *session.posargs)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build both wheels, install each alone and import it."""
+    session.install(*group("build"))
+    built = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(built, ignore_errors=True)
+    for source in (".", CLIENT):
+        session.run("python", "-m", "build", "--wheel", "--outdir", str(built), source, silent=True)
+    for name, check in (("batchgate-", "batchgate --version"), ("batchgate_client-", "python -c 'import batchgate_client'")):
+        session.log("%s: %s", name, check)
+        session.run("python", "-m", "venv", "--clear", str(built / "venv"))
+        session.run(str(built / "venv/bin/pip"), "install", "--quiet", str(next(built.glob(f"{name}*.whl"))), external=True)
+        session.run("sh", "-c", f"PATH={built / 'venv/bin'}:$PATH {check}", external=True)
+
+
+@nox.session(default=False)
+def build(session: nox.Session) -> None:
+    """Build both distributions into dist/."""
+    session.install(*group("build"))
+    for source in (".", CLIENT):
+        session.run("python", "-m", "build", "--outdir", "dist", source)
+
+
+@nox.session(default=False)
+def serve(session: nox.Session) -> None:
+    """Start the gateway from this checkout: ``nox -s serve -- --port 8080``."""
+    session.install("-e", ".")
+    session.run("batchgate", "serve", *session.posargs)
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """Start the gateway and run a demo batch on it."""
+    session.install("-e", ".")
+    session.run("batchgate", "demo", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Print the table of measured ratios."""
+    session.install(".", *group("test"))
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)
