@@ -11,6 +11,33 @@ from msgspec import Meta, Raw
 from batchgate_api.structs import OpenStruct
 
 
+class BatchProgress(OpenStruct, frozen=True, kw_only=True):
+    """The requests of a batch, counted by how they ended so far."""
+
+    id: str
+    status: BatchStatus
+    total: Annotated[int, Meta(description="All requests.")]
+    """All requests."""
+
+    succeeded: Annotated[int, Meta(description="Answered by the model.")]
+    """Answered by the model."""
+
+    errored: Annotated[int, Meta(description="Ended in an error.")]
+    """Ended in an error."""
+
+    canceled: Annotated[int, Meta(description="Not sent before the batch was canceled.")]
+    """Not sent before the batch was canceled."""
+
+    expired: Annotated[int, Meta(description="Not sent before the batch expired.")]
+    """Not sent before the batch expired."""
+
+
+BatchStatus: TypeAlias = Annotated[
+    Literal["in_progress", "canceling", "ended"],
+    Meta(description="How far a batch is."),
+]
+
+
 class GatewayError(OpenStruct, frozen=True, kw_only=True):
     """The envelope of the gateway's own errors."""
 

@@ -79,7 +79,7 @@ class MessageBatchesHandlers(Protocol):
 
 
 class GatewayHandlers(Protocol):
-    """Gateway: handlers of 2 operations."""
+    """Gateway: handlers of 3 operations."""
 
     async def get_health(
         self,
@@ -99,6 +99,18 @@ class GatewayHandlers(Protocol):
         parameters: parameters.GetOpenapiParameters,
     ) -> web.StreamResponse:
         """Download the OpenAPI document of this server."""
+        ...
+
+    async def get_batch_progress(
+        self,
+        request: web.Request,
+        parameters: parameters.GetBatchProgressParameters,
+    ) -> gateway.BatchProgress:
+        """Tell how far a batch is, counted as results come in.
+
+        For progress bars; whatever the dialect of the batch, and whatever its own
+        request_counts show.
+        """
         ...
 
 

@@ -235,4 +235,28 @@ OPERATIONS: tuple[Operation, ...] = (
             500: gateway.GatewayError,
         },
     ),
+    Operation(
+        id="getBatchProgress",
+        handler="get_batch_progress",
+        tag="Gateway",
+        dialect="gateway",
+        method="GET",
+        paths=("/api/batches/{batch_id}/progress",),
+        authenticated=True,
+        parameters=parameters.GetBatchProgressParameters,
+        locations={
+            "batch_id": "path",
+        },
+        body=None,
+        body_streamed=False,
+        responses={
+            200: gateway.BatchProgress,
+            400: gateway.GatewayError,
+            401: gateway.GatewayError,
+            404: gateway.GatewayError,
+            405: gateway.GatewayError,
+            500: gateway.GatewayError,
+            529: gateway.GatewayError,
+        },
+    ),
 )

@@ -109,6 +109,13 @@ class DeleteMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
 
 
+class GetBatchProgressParameters(OpenStruct, frozen=True, kw_only=True):
+    """What getBatchProgress takes from path, query and headers."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+
 class GetHealthParameters(OpenStruct, frozen=True, kw_only=True):
     """What getHealth takes from path, query and headers."""
 
@@ -121,9 +128,13 @@ class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     """What listMessageBatches takes from path, query and headers."""
 
     limit: (
-        Annotated[int, Meta(description="The most batches on the page.", ge=1, le=1000)] | UnsetType
-    ) = 20
-    """The most batches on the page."""
+        Annotated[
+            int,
+            Meta(description="The most batches on the page (default 20).", ge=1, le=1000),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The most batches on the page (default 20)."""
 
     after_id: (
         Annotated[

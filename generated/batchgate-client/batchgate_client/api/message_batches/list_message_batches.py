@@ -13,7 +13,7 @@ from ...types import UNSET, Response, Unset
 
 def _get_kwargs(
     *,
-    limit: int | Unset = 20,
+    limit: int | Unset = UNSET,
     after_id: str | Unset = UNSET,
     before_id: str | Unset = UNSET,
     page_size: int | Unset = UNSET,
@@ -110,7 +110,7 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient,
-    limit: int | Unset = 20,
+    limit: int | Unset = UNSET,
     after_id: str | Unset = UNSET,
     before_id: str | Unset = UNSET,
     page_size: int | Unset = UNSET,
@@ -124,7 +124,7 @@ def sync_detailed(
     `page_token`, the `last_id` of the page before. With both ids the page lies strictly between them.
 
     Args:
-        limit (int | Unset):  Default: 20.
+        limit (int | Unset):
         after_id (str | Unset):
         before_id (str | Unset):
         page_size (int | Unset):
@@ -160,7 +160,7 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient,
-    limit: int | Unset = 20,
+    limit: int | Unset = UNSET,
     after_id: str | Unset = UNSET,
     before_id: str | Unset = UNSET,
     page_size: int | Unset = UNSET,
@@ -174,7 +174,7 @@ def sync(
     `page_token`, the `last_id` of the page before. With both ids the page lies strictly between them.
 
     Args:
-        limit (int | Unset):  Default: 20.
+        limit (int | Unset):
         after_id (str | Unset):
         before_id (str | Unset):
         page_size (int | Unset):
@@ -205,7 +205,7 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
-    limit: int | Unset = 20,
+    limit: int | Unset = UNSET,
     after_id: str | Unset = UNSET,
     before_id: str | Unset = UNSET,
     page_size: int | Unset = UNSET,
@@ -219,7 +219,7 @@ async def asyncio_detailed(
     `page_token`, the `last_id` of the page before. With both ids the page lies strictly between them.
 
     Args:
-        limit (int | Unset):  Default: 20.
+        limit (int | Unset):
         after_id (str | Unset):
         before_id (str | Unset):
         page_size (int | Unset):
@@ -253,7 +253,7 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient,
-    limit: int | Unset = 20,
+    limit: int | Unset = UNSET,
     after_id: str | Unset = UNSET,
     before_id: str | Unset = UNSET,
     page_size: int | Unset = UNSET,
@@ -267,7 +267,7 @@ async def asyncio(
     `page_token`, the `last_id` of the page before. With both ids the page lies strictly between them.
 
     Args:
-        limit (int | Unset):  Default: 20.
+        limit (int | Unset):
         after_id (str | Unset):
         before_id (str | Unset):
         page_size (int | Unset):

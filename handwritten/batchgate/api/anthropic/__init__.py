@@ -1,0 +1,1 @@
+"""The Anthropic surface: Message Batches as the Anthropic SDKs call them."""

@@ -1,0 +1,247 @@
+"""Reads the body of a create, ``{"requests": [{"custom_id", "params"}, ...]}``, as it arrives.
+
+The body is cut in windows that end between two requests. A window is decoded by msgspec as an array of its own; since
+JSON is read from left to right in one way only, a window that decodes was cut in the right place, and one that turns out
+to be cut inside a request is merely tried again when more has come. So neither the body nor a tree of it is ever held.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+from batchgate_api.anthropic import MessageBatchRequest
+
+from batchgate.api.content_encoding import ContentDecoder
+from batchgate.engine.errors import RefusedError
+from batchgate.engine.validation import describe
+
+WINDOW = 1024 * 1024
+MAX_BODY = 256 * 1024 * 1024
+MAX_REQUEST = 32 * 1024 * 1024
+MAX_REQUESTS = 100_000
+MAX_PROBLEMS = 50
+"""How many bad requests one refusal names."""
+MAX_HEAD = 64 * 1024
+
+_HEAD: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"requests"[ \t\r\n]*:[ \t\r\n]*\[')
+_BETWEEN: Final = re.compile(rb'\}[ \t\r\n]*(,)[ \t\r\n]*\{[ \t\r\n]*"(?:custom_id|params)"')
+_TAIL: Final = re.compile(rb"\][ \t\r\n]*\}[ \t\r\n]*\Z")
+_BLANK: Final = b" \t\r\n"
+_NEWLINES: Final = bytes.maketrans(b"\r\n", b"  ")
+
+_REQUESTS: Final = msgspec.json.Decoder(list[MessageBatchRequest])
+_REQUEST: Final = msgspec.json.Decoder(MessageBatchRequest)
+_RAW_REQUESTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class CreateBodyReader:
+    """A `BodyReader` for the create of a message batch: each input line is one request, its params untouched."""
+
+    def __init__(self, decoder: ContentDecoder) -> None:
+        self._decoder = decoder
+        self._window = bytearray()
+        self._in_requests = False
+        self._try_at = WINDOW
+        self._received = 0
+        self._passed = 0
+        self._seen: dict[str, int] = {}
+        self._count = 0
+        self._problems: list[str] = []
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes as sent and return the input lines that are complete and valid."""
+        lines: list[bytes] = []
+        for piece in self._decoder.decode(data):
+            self._received += len(piece)
+            if self._received > MAX_BODY:
+                raise _too_large_after_decoding()
+            self._window += piece
+            if not self._in_requests:
+                self._enter_requests(at_end=False)
+            if self._in_requests and len(self._window) >= self._try_at:
+                lines += self._cut_window()
+        return lines
+
+    def finish(self) -> list[bytes]:
+        """Take the end of the body and return the last lines."""
+        self._decoder.finish()
+        if not self._in_requests:
+            self._enter_requests(at_end=True)
+        tail = _TAIL.search(self._window, max(0, len(self._window) - MAX_HEAD))
+        rest = bytes(self._window[: tail.start()]) if tail else b""
+        if tail is None or (self._count and not rest.strip(_BLANK)):
+            raise self._wrong_end()
+        lines = self._read(rest)
+        if lines is None:
+            raise self._wrong_end()
+        if not self._count:
+            raise _invalid("requests: there must be at least 1 request")
+        if self._problems:
+            raise self._refusal()
+        return lines
+
+    def _enter_requests(self, *, at_end: bool) -> None:
+        found = _HEAD.match(self._window)
+        if found:
+            self._in_requests = True
+            self._passed = found.end()
+            del self._window[: found.end()]
+        elif at_end:
+            raise _wrong_body(bytes(self._window), 0)
+        elif len(self._window) > MAX_HEAD:
+            raise _invalid(f'the body must begin with {{"requests": [, within its first {MAX_HEAD} bytes')
+
+    def _cut_window(self) -> list[bytes]:
+        end = _last_between(self._window)
+        lines = None if end is None else self._read(bytes(self._window[:end]))
+        if lines is None or end is None:
+            if len(self._window) > MAX_REQUEST:
+                raise _request_too_large(self._count)
+            self._try_at = min(2 * len(self._window), MAX_REQUEST + 1)
+            return []
+        self._passed += end + 1
+        del self._window[: end + 1]
+        self._try_at = WINDOW
+        return lines
+
+    def _read(self, window: bytes) -> list[bytes] | None:
+        """Read whole requests; None when the window ends inside one."""
+        array = b"[" + window + b"]"
+        try:
+            window.decode()
+            return self._lines(_REQUESTS.decode(array))
+        except UnicodeDecodeError as error:
+            raise _malformed("it is not UTF-8", self._passed + error.start) from error
+        except RecursionError as error:
+            raise _invalid("the body is nested too deeply") from error
+        except msgspec.ValidationError:
+            return self._read_one_by_one(array)
+        except msgspec.DecodeError as error:
+            self._pass_if_cut(error)
+            return None
+
+    def _read_one_by_one(self, array: bytes) -> list[bytes] | None:
+        try:
+            raws = _RAW_REQUESTS.decode(array)
+        except msgspec.DecodeError as error:
+            self._pass_if_cut(error)
+            return None
+        return [line for raw in raws for line in self._read_one(raw)]
+
+    def _read_one(self, raw: msgspec.Raw) -> list[bytes]:
+        try:
+            return self._lines([_REQUEST.decode(raw)])
+        except msgspec.ValidationError as error:
+            self._problems.append(str(describe(error).under(f"requests.{self._count}")))
+            self._count += 1
+            return []
+
+    def _lines(self, requests: list[MessageBatchRequest]) -> list[bytes]:
+        lines = []
+        for request in requests:
+            params = bytes(request.params)
+            problem = self._problem(request.custom_id, params)
+            if problem:
+                self._problems.append(f"requests.{self._count}.{problem}")
+            self._count += 1
+            if not self._problems:
+                lines.append(_line(request.custom_id, params))
+        if self._count > MAX_REQUESTS:
+            raise _invalid(f"requests: there may be at most {MAX_REQUESTS} requests")
+        if len(self._problems) >= MAX_PROBLEMS:
+            raise self._refusal()
+        return lines
+
+    def _problem(self, custom_id: str, params: bytes) -> str | None:
+        if custom_id.endswith("\n"):  # a pattern's $ lets one pass
+            return "custom_id: it ends with a newline"
+        first = self._seen.setdefault(custom_id, self._count)
+        if first != self._count:
+            return f"custom_id: {custom_id!r} is already the custom_id of requests.{first}; each must be unique"
+        if not params.startswith(b"{"):
+            return "params: it must be an object, the params of a Messages request"
+        if len(params) > MAX_REQUEST:
+            raise _request_too_large(self._count)
+        return None
+
+    def _refusal(self) -> RefusedError:
+        named = self._problems[:MAX_PROBLEMS]
+        more = " (more may follow: only the first are named)" if len(self._problems) >= MAX_PROBLEMS else ""
+        return _invalid("; ".join(named) + more)
+
+    def _pass_if_cut(self, error: msgspec.DecodeError) -> None:
+        """Let an array pass that ends inside a request; raises for any other fault."""
+        if "truncated" not in str(error) and "trailing" not in str(error):
+            raise _not_json(error, self._passed - 1) from error
+
+    def _wrong_end(self) -> RefusedError:
+        return _wrong_body(b'{"requests":[' + self._window, self._passed - len(b'{"requests":['))
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a create, its requests not looked into."""
+
+    requests: msgspec.Raw
+
+
+def _last_between(window: bytearray) -> int | None:
+    """Find the last comma that seems to stand between two requests."""
+    start = len(window)
+    while start > 0:
+        start = max(0, start - MAX_HEAD)
+        found = [match.start(1) for match in _BETWEEN.finditer(window, start, min(len(window), start + 2 * MAX_HEAD))]
+        if found:
+            return found[-1]
+    return None
+
+
+def _line(custom_id: str, params: bytes) -> bytes:
+    # Outside of strings, where JSON has no raw control characters, a newline is as good as a space.
+    if b"\n" in params or b"\r" in params:
+        params = params.translate(_NEWLINES)
+    return b'{"custom_id":"%s","params":%s}\n' % (custom_id.encode(), params)
+
+
+def _wrong_body(text: bytes, base: int) -> RefusedError:
+    """Say what is wrong with a body whose requests could not be found; ``base`` is where ``text`` begins in it."""
+    try:
+        body = msgspec.json.decode(text, type=_Body)
+    except msgspec.ValidationError as error:
+        return _invalid(str(describe(error)))
+    except msgspec.DecodeError as error:
+        return _not_json(error, base)
+    except (RecursionError, UnicodeDecodeError):
+        return _invalid("the body is not JSON that can be read: not UTF-8, or nested too deeply")
+    if bytes(body.requests).startswith(b"["):
+        return _invalid("requests: the key is there twice, or spelled with escapes; send it once, as it is")
+    return _invalid("requests: it must be an array of requests")
+
+
+def _not_json(error: msgspec.DecodeError, base: int) -> RefusedError:
+    text = str(error)
+    if "truncated" in text:
+        return _invalid("the body is not valid JSON: it ends too early")
+    reason, _, place = text.removeprefix("JSON is malformed: ").rpartition(" (byte ")
+    return _malformed(reason, base + int(place.rstrip(")")))
+
+
+def _malformed(reason: str, place: int) -> RefusedError:
+    return _invalid(f"the body is not valid JSON: {reason} (byte {place})")
+
+
+def _invalid(message: str) -> RefusedError:
+    return RefusedError("invalid_request_error", message)
+
+
+def _request_too_large(seq: int) -> RefusedError:
+    return RefusedError("request_too_large", f"requests.{seq}: one request may have at most {MAX_REQUEST} bytes")
+
+
+def _too_large_after_decoding() -> RefusedError:
+    return RefusedError(
+        "request_too_large",
+        f"the body may have at most {MAX_BODY} bytes after decoding",
+        code="request_body_too_large_after_decoding",
+    )

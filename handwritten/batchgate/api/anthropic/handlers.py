@@ -1,0 +1,111 @@
+"""The six Message Batches operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from aiohttp import web
+from batchgate_api import anthropic, parameters
+from msgspec import UnsetType
+
+from batchgate.api.anthropic.create_body import MAX_BODY, CreateBodyReader
+from batchgate.api.anthropic.view import MessageBatchView
+from batchgate.api.content_encoding import content_decoder
+from batchgate.api.context import BATCHES, WORKSPACE
+from batchgate.api.request_body import pieces
+from batchgate.api.result_files import send_results
+from batchgate.engine.errors import RefusedError
+from batchgate.engine.ports import Blobs
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT = 20
+DEFAULT_VERSION = "2023-06-01"
+JSONL = "application/x-jsonl"
+
+
+class MessageBatchesHandler:
+    """`MessageBatchesHandlers` on the engine."""
+
+    def __init__(self, view: MessageBatchView, blobs: Blobs, choose_account: Callable[[str | None], str]) -> None:
+        self._view = view
+        self._blobs = blobs
+        self._choose_account = choose_account
+
+    async def create_message_batch(
+        self, request: web.Request, parameters: parameters.CreateMessageBatchParameters
+    ) -> anthropic.MessageBatch:
+        """Create a batch of Messages requests."""
+        provider = self._choose_account(_given(parameters.x_model_provider))
+        reader = CreateBodyReader(content_decoder(request.headers.get("Content-Encoding")))
+        batch = await request.app[BATCHES].create(
+            workspace=request[WORKSPACE],
+            dialect="anthropic",
+            provider=provider,
+            headers=_upstream_headers(parameters),
+            body=pieces(request, MAX_BODY),
+            reader=reader,
+        )
+        return self._view.batch(request, batch)
+
+    async def list_message_batches(
+        self, request: web.Request, parameters: parameters.ListMessageBatchesParameters
+    ) -> anthropic.MessageBatchPage:
+        """List batches, the newest first, in either paging style."""
+        _refuse_both(request, "limit", "page_size")
+        _refuse_both(request, "after_id", "page_token")
+        page = await request.app[BATCHES].list(
+            request[WORKSPACE],
+            after=_given(parameters.after_id) or _given(parameters.page_token),
+            before=_given(parameters.before_id),
+            provider=_given(parameters.x_model_provider),
+            limit=_given(parameters.page_size) or _given(parameters.limit) or DEFAULT_LIMIT,
+        )
+        return self._view.page(request, page)
+
+    async def retrieve_message_batch(
+        self, request: web.Request, parameters: parameters.RetrieveMessageBatchParameters
+    ) -> anthropic.MessageBatch:
+        """Retrieve one batch."""
+        batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.message_batch_id)
+        return self._view.batch(request, batch)
+
+    async def cancel_message_batch(
+        self, request: web.Request, parameters: parameters.CancelMessageBatchParameters
+    ) -> anthropic.MessageBatch:
+        """Stop a batch; the body, if any, is not read."""
+        batch = await request.app[BATCHES].cancel(request[WORKSPACE], parameters.message_batch_id)
+        return self._view.batch(request, batch)
+
+    async def delete_message_batch(
+        self, request: web.Request, parameters: parameters.DeleteMessageBatchParameters
+    ) -> anthropic.DeletedMessageBatch:
+        """Delete an ended batch and its results."""
+        await request.app[BATCHES].delete(request[WORKSPACE], parameters.message_batch_id)
+        return anthropic.DeletedMessageBatch(id=parameters.message_batch_id, type="message_batch_deleted")
+
+    async def retrieve_message_batch_results(
+        self, request: web.Request, parameters: parameters.RetrieveMessageBatchResultsParameters
+    ) -> web.StreamResponse:
+        """Download the results of an ended batch."""
+        batch = await request.app[BATCHES].results(request[WORKSPACE], parameters.message_batch_id)
+        return await send_results(request, self._blobs, batch, JSONL)
+
+
+def _given(value: T | UnsetType) -> T | None:
+    return None if isinstance(value, UnsetType) else value
+
+
+def _refuse_both(request: web.Request, one: str, other: str) -> None:
+    if one in request.query and other in request.query:
+        raise RefusedError("invalid_request_error", f"{other}: it means the same as {one}; send only one of them")
+
+
+def _upstream_headers(given: parameters.CreateMessageBatchParameters) -> dict[str, str]:
+    headers = {
+        "anthropic-version": _given(given.anthropic_version) or DEFAULT_VERSION,
+        "anthropic-beta": _given(given.anthropic_beta),
+        "anthropic-user-profile-id": _given(given.anthropic_user_profile_id),
+    }
+    return {name: value for name, value in headers.items() if value}

@@ -1,0 +1,77 @@
+"""Batches as the Messages API shows them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from aiohttp import web
+from batchgate_api import anthropic
+
+from batchgate.api.public_url import PublicUrl
+from batchgate.engine.batch import Batch, Page
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class MessageBatchView:
+    """Shows batches to a caller."""
+
+    def __init__(self, public_url: PublicUrl, *, live_counts: bool, relative_results_url: bool) -> None:
+        self._public_url = public_url
+        self._live_counts = live_counts
+        self._relative = relative_results_url
+
+    def batch(self, request: web.Request, batch: Batch) -> anthropic.MessageBatch:
+        """Show one batch."""
+        return anthropic.MessageBatch(
+            id=batch.id,
+            type="message_batch",
+            processing_status=batch.status,
+            request_counts=self._counts(batch),
+            ended_at=_time(batch.ended_at),
+            created_at=rfc3339(batch.created_at),
+            expires_at=rfc3339(batch.expires_at),
+            archived_at=_time(batch.archived_at),
+            cancel_initiated_at=_time(batch.cancel_initiated_at),
+            results_url=self._results_url(request, batch),
+        )
+
+    def page(self, request: web.Request, page: Page) -> anthropic.MessageBatchPage:
+        """Show a page."""
+        data = [self.batch(request, batch) for batch in page.batches]
+        return anthropic.MessageBatchPage(
+            data=data,
+            has_more=page.has_more,
+            first_id=data[0].id if data else None,
+            last_id=data[-1].id if data else None,
+        )
+
+    def _counts(self, batch: Batch) -> anthropic.RequestCounts:
+        """Count as documented: all are processing until the batch has ended, unless counts are set to be live."""
+        counts = batch.counts
+        if batch.status != "ended" and not self._live_counts:
+            return anthropic.RequestCounts(processing=counts.total, succeeded=0, errored=0, canceled=0, expired=0)
+        return anthropic.RequestCounts(
+            processing=counts.processing,
+            succeeded=counts.succeeded,
+            errored=counts.errored,
+            canceled=counts.canceled,
+            expired=counts.expired,
+        )
+
+    def _results_url(self, request: web.Request, batch: Batch) -> str | None:
+        if batch.results_blob is None:
+            return None
+        path = f"/v1/messages/batches/{batch.id}/results"
+        return path if self._relative else self._public_url.absolute(request, path)
+
+
+def rfc3339(microseconds: int) -> str:
+    """Write a time in UTC with Z and all six digits of its microseconds, also when they are zero."""
+    moment = EPOCH + timedelta(microseconds=microseconds)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z"
+
+
+def _time(microseconds: int | None) -> str | None:
+    return None if microseconds is None else rfc3339(microseconds)

@@ -1,0 +1,65 @@
+"""Binds an operation of the spec to its handler: reads parameters and body, calls, writes the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from batchgate_api.structs import OpenStruct, Operation
+
+from batchgate.api.authentication import Authenticator
+from batchgate.api.context import MOUNT, WORKSPACE
+from batchgate.engine.errors import RefusedError
+from batchgate.engine.validation import describe
+
+Method = Callable[..., Awaitable[Any]]
+"""A method of a handler class: ``(request, parameters[, body])``, typed by the generated Protocol."""
+
+
+def bind(operation: Operation, method: Method, authenticator: Authenticator, mount: str) -> Handler:
+    """Make the aiohttp handler of an operation at one of its mounts."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        request[MOUNT] = mount
+        if operation.authenticated:
+            request[WORKSPACE] = authenticator.workspace(request)
+        if operation.body is not None:
+            _require_json(request)
+        result = await method(request, read_parameters(operation, request))
+        if isinstance(result, web.StreamResponse):
+            return result
+        return web.Response(body=msgspec.json.encode(result), content_type="application/json")
+
+    return handle
+
+
+def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:
+    """Read the declared parameters; what is not declared is passed over, what is wrong is refused by name."""
+    given: dict[str, str] = {}
+    for name, location in operation.locations.items():
+        values = _values(request, name, location)
+        if len(values) > 1:
+            raise RefusedError("invalid_request_error", f"{name}: it is given {len(values)} times; give it once")
+        if values:
+            given[name] = values[0]
+    try:
+        return msgspec.convert(given, operation.parameters, strict=False)
+    except msgspec.ValidationError as error:
+        raise RefusedError("invalid_request_error", str(describe(error))) from error
+
+
+def _values(request: web.Request, name: str, location: str) -> list[str]:
+    if location == "path":
+        return [request.match_info[name]]
+    return list((request.query if location == "query" else request.headers).getall(name, []))
+
+
+def _require_json(request: web.Request) -> None:
+    content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json" and not content_type.endswith("+json"):
+        sent = repr(content_type) if content_type else "none"
+        message = f"Content-Type: it must be application/json, and is {sent}"
+        raise RefusedError("invalid_request_error", message, status=415)

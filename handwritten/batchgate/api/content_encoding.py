@@ -1,0 +1,131 @@
+"""Decodes compressed request bodies as they arrive, with a bound on what comes out."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Iterator
+from typing import Protocol
+
+from batchgate.engine.errors import RefusedError
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdDecompressor, ZstdError
+else:
+    from backports.zstd import ZstdDecompressor, ZstdError
+
+PIECE = 1024 * 1024
+"""The most bytes that come out at once, however well the body was compressed."""
+
+SUPPORTED = "gzip, deflate, zstd"
+
+
+class ContentDecoder(Protocol):
+    """Decodes one body."""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the next bytes decode to, in pieces of at most `PIECE`."""
+        ...
+
+    def finish(self) -> None:
+        """Raise `RefusedError` if the body ended too early."""
+        ...
+
+
+def content_decoder(encoding: str | None) -> ContentDecoder:
+    """Choose by the Content-Encoding header; raises `RefusedError` for one that is not supported."""
+    match (encoding or "identity").strip().lower():
+        case "identity":
+            return IdentityDecoder()
+        case "gzip" | "x-gzip":
+            return ZlibDecoder("gzip", zlib.MAX_WBITS | 16)
+        case "deflate":
+            return ZlibDecoder("deflate", zlib.MAX_WBITS)
+        case "zstd":
+            return ZstdDecoder()
+    raise RefusedError(
+        "invalid_request_error",
+        f"Content-Encoding: {encoding!r} is not supported; send the body plain or as one of {SUPPORTED}",
+        code="request_body_encoding_unsupported",
+    )
+
+
+class IdentityDecoder:
+    """Passes a plain body on."""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield the bytes as they are."""
+        yield data
+
+    def finish(self) -> None:
+        """A plain body may end anywhere."""
+
+
+class ZlibDecoder:
+    """Decodes gzip (of one or more members) and deflate."""
+
+    def __init__(self, name: str, window_bits: int) -> None:
+        self._name = name
+        self._window_bits = window_bits
+        self._inner = zlib.decompressobj(window_bits)
+        self._started = False
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the next bytes decode to."""
+        while data:
+            if self._inner.eof:
+                self._inner = zlib.decompressobj(self._window_bits)
+            if not self._started:
+                self._start(data)
+            try:
+                piece = self._inner.decompress(data, PIECE)
+            except zlib.error as error:
+                raise _invalid(self._name, error) from error
+            if piece:
+                yield piece
+            data = self._inner.unused_data if self._inner.eof else self._inner.unconsumed_tail
+
+    def finish(self) -> None:
+        """Raise `RefusedError` if the body ended too early."""
+        if not self._inner.eof:
+            raise _invalid(self._name, "it ends too early")
+
+    def _start(self, data: bytes) -> None:
+        # Many clients send deflate without the zlib header that the standard asks for: then the low four bits of
+        # the first byte, the compression method, are not 8.
+        self._started = True
+        if self._name == "deflate" and data[0] & 0x0F != zlib.DEFLATED:
+            self._window_bits = -zlib.MAX_WBITS
+            self._inner = zlib.decompressobj(self._window_bits)
+
+
+class ZstdDecoder:
+    """Decodes zstd, of one or more frames."""
+
+    def __init__(self) -> None:
+        self._inner = ZstdDecompressor()
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the next bytes decode to."""
+        while True:
+            if self._inner.eof:
+                self._inner = ZstdDecompressor()
+            try:
+                piece = self._inner.decompress(data, max_length=PIECE)
+            except ZstdError as error:
+                raise _invalid("zstd", error) from error
+            if piece:
+                yield piece
+            data = self._inner.unused_data if self._inner.eof else b""
+            if not data and (self._inner.eof or self._inner.needs_input):
+                return
+
+    def finish(self) -> None:
+        """Raise `RefusedError` if the body ended too early."""
+        if not self._inner.eof:
+            raise _invalid("zstd", "it ends too early")
+
+
+def _invalid(name: str, reason: object) -> RefusedError:
+    message = f"Content-Encoding: the body cannot be decoded as {name}: {reason}"
+    return RefusedError("invalid_request_error", message, code="request_body_encoding_invalid")

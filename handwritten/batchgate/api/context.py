@@ -1,0 +1,16 @@
+"""What handlers find in the application and in a request: every typed key is defined here."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from batchgate_api.structs import Operation
+
+from batchgate.engine.batches import Batches
+
+BATCHES = web.AppKey("batches", Batches)
+
+REQUEST_ID = web.RequestKey("request_id", str)
+WORKSPACE = web.RequestKey("workspace", str)
+MOUNT = web.RequestKey("mount", str)
+"""What stood before the operation's own path in the URL, such as ``/anthropic``; empty for none."""
+OPERATION = web.RequestKey("operation", Operation)

@@ -1,0 +1,44 @@
+"""Health, progress, and the document that the server was generated from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+
+import msgspec
+from aiohttp import web
+from batchgate_api import gateway, parameters
+
+from batchgate.api.context import BATCHES, WORKSPACE
+
+OPENAPI = files("batchgate_api").joinpath("openapi.json").read_bytes()
+
+
+class GatewayHandler:
+    """`GatewayHandlers`."""
+
+    def __init__(self, health: Callable[[], gateway.Health]) -> None:
+        self._health = health
+
+    async def get_health(
+        self,
+        request: web.Request,  # noqa: ARG002
+        parameters: parameters.GetHealthParameters,  # noqa: ARG002
+    ) -> gateway.Health:
+        """Tell if the gateway is well."""
+        return self._health()
+
+    async def get_batch_progress(
+        self, request: web.Request, parameters: parameters.GetBatchProgressParameters
+    ) -> gateway.BatchProgress:
+        """Tell how far a batch is."""
+        batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
+        return gateway.BatchProgress(id=batch.id, status=batch.status, **msgspec.structs.asdict(batch.counts))
+
+    async def get_openapi(
+        self,
+        request: web.Request,  # noqa: ARG002
+        parameters: parameters.GetOpenapiParameters,  # noqa: ARG002
+    ) -> web.StreamResponse:
+        """Download the OpenAPI document of this server."""
+        return web.Response(body=OPENAPI, content_type="application/json")

@@ -1,0 +1,67 @@
+"""The URL under which the caller reached the gateway, so that results_url can be followed from where the caller is.
+
+In this order: the configured public URL; what a trusted proxy says in Forwarded or X-Forwarded-*; the request's own
+scheme and Host. The mount prefix that the caller used is kept in each case.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from aiohttp import web
+
+from batchgate.api.context import MOUNT
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_SAFE_HOST: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_SAFE_PREFIX: Final = re.compile(r"(/[A-Za-z0-9.\-_~]+)*")
+
+
+class PublicUrl:
+    """Builds absolute URLs for a request."""
+
+    def __init__(self, configured: str | None, trusted_proxies: Sequence[Network]) -> None:
+        self._configured = configured.rstrip("/") if configured else None
+        self._trusted_proxies = trusted_proxies
+
+    def absolute(self, request: web.Request, path: str) -> str:
+        """Build the URL of ``path``, which begins with a slash, below the mount that the request came through."""
+        return f"{self._base(request)}{request[MOUNT]}{path}"
+
+    def _base(self, request: web.Request) -> str:
+        if self._configured:
+            return self._configured
+        scheme, host, prefix = request.scheme, request.host, ""
+        if self._trusted(request):
+            forwarded = _forwarded(request)
+            scheme = forwarded.get("proto", scheme)
+            host = forwarded.get("host", host)
+            prefix = forwarded.get("prefix", "").rstrip("/")
+        if scheme not in {"http", "https"} or not _SAFE_HOST.fullmatch(host) or not _SAFE_PREFIX.fullmatch(prefix):
+            return f"{request.scheme}://{request.host}"
+        return f"{scheme}://{host}{prefix}"
+
+    def _trusted(self, request: web.Request) -> bool:
+        try:
+            peer = ipaddress.ip_address(request.remote or "")
+        except ValueError:
+            return False
+        return any(peer in network for network in self._trusted_proxies)
+
+
+def _forwarded(request: web.Request) -> dict[str, str]:
+    """Read the first proxy's word: the standard header, then the older ones, which may carry a port of their own."""
+    found = {key.lower(): value for key, value in (request.forwarded[0] if request.forwarded else {}).items()}
+    for name in ("proto", "host", "prefix"):
+        value = request.headers.get(f"X-Forwarded-{name.title()}", "").partition(",")[0].strip()
+        if value:
+            found.setdefault(name, value)
+    port = request.headers.get("X-Forwarded-Port", "").partition(",")[0].strip()
+    default = {"http": "80", "https": "443"}.get(found.get("proto", request.scheme))
+    if port.isdigit() and port != default and "host" in found and not found["host"].rpartition("]")[2].count(":"):
+        found["host"] += f":{port}"
+    return found

@@ -1,0 +1,41 @@
+"""Reads a request body in pieces, within a size and a patience."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import ClientConnectionError, web
+from aiohttp.http_exceptions import HttpProcessingError, PayloadEncodingError
+
+from batchgate.engine.errors import RefusedError
+
+PIECE = 64 * 1024
+PATIENCE = 60.0  # seconds without a byte
+
+
+async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives; raises `RefusedError` when it is too large, too slow or breaks off."""
+    if request.content_length is not None and request.content_length > limit:
+        raise _too_large(limit)
+    received = 0
+    while True:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                data = await request.content.read(PIECE)
+        except TimeoutError as error:
+            message = f"the body stopped for {PATIENCE:.0f} seconds after {received} bytes"
+            raise RefusedError("timeout_error", message, status=408) from error
+        except (ClientConnectionError, HttpProcessingError, PayloadEncodingError, web.RequestPayloadError) as error:
+            message = f"the body broke off after {received} bytes: {error}"
+            raise RefusedError("invalid_request_error", message) from error
+        if not data:
+            return
+        received += len(data)
+        if received > limit:
+            raise _too_large(limit)
+        yield data
+
+
+def _too_large(limit: int) -> RefusedError:
+    return RefusedError("request_too_large", f"the body may have at most {limit} bytes")

@@ -1,0 +1,52 @@
+"""Mounts every operation of the spec, and refuses to start where operations and handlers do not match."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+
+from aiohttp import web
+from batchgate_api.operations import OPERATIONS
+from batchgate_api.structs import Operation
+
+from batchgate.api.authentication import Authenticator
+from batchgate.api.binding import Method, bind
+
+
+class UnmatchedHandlersError(Exception):
+    """An operation has no handler, or a handler no operation; the message says which and what to do."""
+
+
+def routes(handlers: Sequence[object], authenticator: Authenticator) -> list[web.RouteDef]:
+    """Make the routes of all operations, answered by the public methods of ``handlers``."""
+    methods = _match(handlers)
+    return [
+        web.route(operation.method, path, bind(operation, methods[operation.handler], authenticator, mount))
+        for operation in OPERATIONS
+        for path, mount in zip(operation.paths, _mounts(operation), strict=True)
+    ]
+
+
+def _match(handlers: Sequence[object]) -> dict[str, Method]:
+    methods: dict[str, Method] = {}
+    for handler in handlers:
+        for name, method in inspect.getmembers(handler, inspect.iscoroutinefunction):
+            if not name.startswith("_"):
+                methods[name] = method
+    declared = {operation.handler for operation in OPERATIONS}
+    missing, unknown = sorted(declared - methods.keys()), sorted(methods.keys() - declared)
+    if missing or unknown:
+        raise UnmatchedHandlersError(
+            "handlers and operations do not match: "
+            + "; ".join(
+                [f"operation {name} has no handler, write it in batchgate/api/" for name in missing]
+                + [f"handler {name} has no operation, declare it in spec/ and run `nox -s generate`" for name in unknown]
+            )
+        )
+    return methods
+
+
+def _mounts(operation: Operation) -> list[str]:
+    """Find what stands before the part that all paths of an operation share."""
+    shortest = min(operation.paths, key=len)
+    return [path.removesuffix(shortest) for path in operation.paths]

@@ -1,0 +1,140 @@
+"""The wiring: settings in, an aiohttp application out, with one cleanup context for each resource."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from batchgate_api import gateway
+
+from batchgate import __version__
+from batchgate.accounts import default_account, endpoints
+from batchgate.api.anthropic.handlers import MessageBatchesHandler
+from batchgate.api.anthropic.view import MessageBatchView
+from batchgate.api.authentication import ApiKey, Authenticator, digest_of
+from batchgate.api.context import BATCHES
+from batchgate.api.errors import add_request_id, errors_as_json
+from batchgate.api.gateway.handlers import GatewayHandler
+from batchgate.api.public_url import PublicUrl
+from batchgate.api.routes import routes
+from batchgate.blobs import ObjectStoreBlobs
+from batchgate.engine.clock import Clock, SystemClock
+from batchgate.engine.engine import Engine
+from batchgate.engine.errors import RefusedError
+from batchgate.engine.routing import Router
+from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.transport import AiohttpTransport
+from batchgate.queue import MemoryQueue
+from batchgate.settings import Settings, secret
+from batchgate.store.sqlite import SqliteStore
+
+SETTINGS: Final = web.AppKey("settings", Settings)
+TRANSPORT: Final = web.AppKey("transport", AiohttpTransport)
+STORE: Final = web.AppKey("store", SqliteStore)
+ENGINE: Final = web.AppKey("engine", Engine)
+
+
+def build_app(
+    settings: Settings, *, clock: Clock | None = None, environment: Mapping[str, str] = os.environ
+) -> web.Application:
+    """Build the gateway; raises `ConfigurationError` for settings that do not fit together."""
+    app = web.Application(
+        middlewares=[errors_as_json],
+        # Bodies are decoded by our own code, which bounds what comes out.
+        handler_args={"auto_decompress": False, "access_log": None},
+    )
+    transport = AiohttpTransport()
+    router = Router(endpoints(settings, transport, environment))
+    blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
+    handlers = (
+        MessageBatchesHandler(_view(settings), blobs, _account_chooser(settings)),
+        GatewayHandler(lambda: _health(app)),
+    )
+    app[SETTINGS] = settings
+    app[TRANSPORT] = transport
+    app[STORE] = SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    app.add_routes(routes(handlers, Authenticator(_api_keys(settings, environment))))
+    app.on_response_prepare.append(add_request_id)
+    app.cleanup_ctx.extend((_transport, _store, _engine(router, blobs, clock or SystemClock())))
+    return app
+
+
+async def _transport(app: web.Application) -> AsyncIterator[None]:
+    async with app[TRANSPORT]:
+        yield
+
+
+async def _store(app: web.Application) -> AsyncIterator[None]:
+    async with app[STORE]:
+        yield
+
+
+def _engine(
+    router: Router, blobs: ObjectStoreBlobs, clock: Clock
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        engine = Engine(
+            store=app[STORE],
+            blobs=blobs,
+            queue=MemoryQueue(),
+            router=router,
+            rows=AnthropicRows(),
+            clock=clock,
+            grace=app[SETTINGS].shutdown_grace,
+        )
+        app[ENGINE] = engine
+        app[BATCHES] = engine.batches
+        async with engine:
+            yield
+
+    return run
+
+
+def _view(settings: Settings) -> MessageBatchView:
+    return MessageBatchView(
+        PublicUrl(settings.public_url, settings.networks),
+        live_counts=settings.live_counts,
+        relative_results_url=settings.relative_results_url,
+    )
+
+
+def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[ApiKey]:
+    return [
+        ApiKey(
+            name=name,
+            digest=digest_of(secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment) or ""),
+            workspace=key.workspace,
+        )
+        for name, key in settings.api_keys.items()
+    ]
+
+
+def _account_chooser(settings: Settings) -> Callable[[str | None], str]:
+    default = default_account(settings)
+
+    def choose(asked: str | None) -> str:
+        known = ", ".join(settings.accounts) or "none"
+        name = asked or default
+        if name is None:
+            message = f"x-model-provider: no default account is configured, so name one; configured: {known}"
+            raise RefusedError("invalid_request_error", message)
+        if name not in settings.accounts:
+            message = f"x-model-provider: no account is called {name!r}; configured: {known}"
+            raise RefusedError("invalid_request_error", message)
+        return name
+
+    return choose
+
+
+def _health(app: web.Application) -> gateway.Health:
+    engine = app[ENGINE]
+    return gateway.Health(
+        status="degraded" if engine.problems else "ok",
+        version=__version__,
+        accounts=list(engine.router.names),
+        requests_in_flight=engine.router.in_flight,
+        problems=list(engine.problems),
+    )

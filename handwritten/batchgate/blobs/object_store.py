@@ -1,0 +1,110 @@
+"""`Blobs` on obstore: a local folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore
+
+from batchgate.engine.errors import BlobError
+
+WRITE_BUFFER = 1024 * 1024
+READ_PIECE = 1024 * 1024
+
+
+class ObjectStoreBlobs:
+    """Bodies in a folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+        with _translated(str(folder)):
+            self._store = LocalStore(self._folder, mkdir=True, automatic_cleanup=True)
+
+    def writer(self, name: str) -> ObjectStoreWriter:
+        """Begin a blob; it does not exist before its commit."""
+        return ObjectStoreWriter(self._store, name, self.local_path(name))
+
+    async def read_range(self, name: str, offset: int, length: int) -> bytes:
+        """Read exactly these bytes."""
+        with _translated(name):
+            data = bytes(await obstore.get_range_async(self._store, name, start=offset, length=length))
+        if len(data) != length:
+            raise BlobError(f"{name}: {len(data)} bytes at {offset}, not {length}")
+        return data
+
+    async def stream(self, name: str) -> AsyncIterator[bytes]:
+        """Read a blob from its beginning, in pieces."""
+        with _translated(name):
+            found = await obstore.get_async(self._store, name)
+            async for piece in found.stream(min_chunk_size=READ_PIECE):
+                yield bytes(piece)
+
+    async def delete(self, name: str) -> None:
+        """Remove a blob; one that does not exist is no error."""
+        try:
+            with _translated(name):
+                await obstore.delete_async(self._store, name)
+        except BlobError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+
+    def local_path(self, name: str) -> Path:
+        """Tell the file that holds the blob."""
+        return self._folder / name
+
+
+class ObjectStoreWriter:
+    """Writes one blob; what is not committed leaves nothing behind."""
+
+    def __init__(self, store: LocalStore, name: str, path: Path) -> None:
+        self._name = name
+        self._path = path
+        with _translated(name):
+            self._file: obstore.AsyncWritableFile | None = obstore.open_writer_async(
+                store, name, buffer_size=WRITE_BUFFER
+            )
+
+    async def write(self, data: bytes) -> None:
+        """Append bytes."""
+        if self._file is None:
+            raise BlobError(f"{self._name}: written after its end")
+        with _translated(self._name):
+            await self._file.write(data)
+
+    async def commit(self) -> None:
+        """Make the blob whole, durable and visible."""
+        if self._file is None:
+            raise BlobError(f"{self._name}: committed after its end")
+        with _translated(self._name):
+            await self._file.close()
+            self._file = None
+            await asyncio.to_thread(_sync, self._path)
+
+    async def abort(self) -> None:
+        """Leave nothing behind; after a commit it does nothing."""
+        # Dropping the writer makes the object store remove what it had staged.
+        self._file = None
+
+
+def _sync(path: Path) -> None:
+    """Put a file, its name and its folder's name on the disk."""
+    for place in (path, path.parent, path.parent.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise BlobError(f"{name}: {error}") from error

@@ -1,0 +1,130 @@
+"""The values that the engine works on: batch, shard, chunk, and how a request ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+Dialect: TypeAlias = Literal["anthropic"]
+"""The wire format of a batch's requests and results."""
+
+BatchStatus: TypeAlias = Literal["in_progress", "canceling", "ended"]
+
+Ending: TypeAlias = Literal["succeeded", "errored", "canceled", "expired"]
+"""How one request ended."""
+
+SHARD_REQUESTS = 500
+SHARD_BYTES = 8 * 1024 * 1024
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """The requests of a batch that have ended, by how; those that have not are ``total`` less their sum."""
+
+    total: int
+    succeeded: int = 0
+    errored: int = 0
+    canceled: int = 0
+    expired: int = 0
+
+    @property
+    def processing(self) -> int:
+        """How many have not ended."""
+        return self.total - self.succeeded - self.errored - self.canceled - self.expired
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """A batch as the store knows it; times are microseconds since the epoch."""
+
+    key: int
+    """The order of creation: a larger key is a newer batch."""
+    id: str
+    workspace: str
+    dialect: Dialect
+    provider: str
+    """The account that runs requests which do not name one themselves."""
+    headers: Mapping[str, str]
+    """Headers of the create call that go upstream with every request, names in lower case."""
+    status: BatchStatus
+    counts: Counts
+    created_at: int
+    expires_at: int
+    cancel_initiated_at: int | None
+    ended_at: int | None
+    archived_at: int | None
+    input_blob: str
+    results_blob: str | None
+    results_size: int | None
+    """Bytes of the result file, once sealed."""
+
+
+class NewBatch(Struct, frozen=True, kw_only=True):
+    """A batch about to be stored, with the shards that its input file was cut into."""
+
+    id: str
+    workspace: str
+    dialect: Dialect
+    provider: str
+    headers: Mapping[str, str]
+    created_at: int
+    expires_at: int
+    input_blob: str
+    shards: tuple[Shard, ...]
+
+    @property
+    def total(self) -> int:
+        """The number of requests."""
+        return sum(shard.requests for shard in self.shards)
+
+
+class Shard(Struct, frozen=True, kw_only=True):
+    """A contiguous run of requests: which lines of the input file, and where they lie in it."""
+
+    index: int
+    first_seq: int
+    requests: int
+    offset: int
+    length: int
+
+
+class ShardJob(Struct, frozen=True, kw_only=True, order=True):
+    """A shard that waits for a worker; the smallest is the next."""
+
+    priority: int
+    batch_key: int
+    shard: int
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """A shard in the hands of a worker, fenced by its epoch."""
+
+    batch: Batch
+    shard: Shard
+    epoch: int
+    finished: frozenset[int]
+    """The seqs whose results are already durable."""
+
+
+class Chunk(Struct, frozen=True, kw_only=True):
+    """Results of one shard that are flushed together: ``lines`` holds one JSON line, LF included, for each seq."""
+
+    seqs: tuple[int, ...]
+    lines: bytes
+    succeeded: int
+    errored: int
+
+
+class ResultLine(Struct, frozen=True, kw_only=True):
+    """The result of one request: its line, LF included, as it will stand in the result file."""
+
+    seq: int
+    ending: Literal["succeeded", "errored"]
+    line: bytes
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """Some batches, the newest first, and whether there are more in the direction that was asked for."""
+
+    batches: tuple[Batch, ...]
+    has_more: bool

@@ -1,0 +1,140 @@
+"""What can be done with batches: the engine's face towards the HTTP surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from batchgate.engine.batch import Batch, Dialect, NewBatch, Page
+from batchgate.engine.clock import DAY, Clock
+from batchgate.engine.errors import RefusedError
+from batchgate.engine.ids import new_id
+from batchgate.engine.intake import BodyReader, take_in
+from batchgate.engine.ports import Blobs, Queue, Store
+
+LIFETIME = DAY
+"""From creation to expiry."""
+
+
+class Batches:
+    """Creates, finds, lists, cancels and deletes batches; a batch of another workspace does not exist."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: Blobs,
+        queue: Queue,
+        clock: Clock,
+        halt: Callable[[int], None],
+        sealable: Callable[[int], None],
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._queue = queue
+        self._clock = clock
+        self._halt = halt
+        self._sealable = sealable
+
+    async def create(
+        self,
+        *,
+        workspace: str,
+        dialect: Dialect,
+        provider: str,
+        headers: Mapping[str, str],
+        body: AsyncIterator[bytes],
+        reader: BodyReader,
+    ) -> Batch:
+        """Take a batch in and line up its shards; raises `RefusedError`, and then nothing is stored."""
+        batch_id = new_id("msgbatch")
+        name = f"batches/{batch_id}/input.jsonl"
+        shards = await take_in(body, reader, self._blobs.writer(name))
+        now = self._clock.now()
+        new = NewBatch(
+            id=batch_id,
+            workspace=workspace,
+            dialect=dialect,
+            provider=provider,
+            headers=headers,
+            created_at=now,
+            expires_at=now + LIFETIME,
+            input_blob=name,
+            shards=shards,
+        )
+        try:
+            batch, jobs = await self._store.create_batch(new)
+        except BaseException:
+            await self._blobs.delete(name)
+            raise
+        self._queue.put(jobs)
+        return batch
+
+    async def find(self, workspace: str, batch_id: str) -> Batch:
+        """Read a batch; raises `RefusedError` when there is none."""
+        return _found(await self._store.find_batch(workspace, batch_id), batch_id)
+
+    async def list(
+        self, workspace: str, *, after: str | None, before: str | None, provider: str | None, limit: int
+    ) -> Page:
+        """Read a page, newest first: right after ``after``, right before ``before``, or strictly between them.
+
+        The arguments ``after`` and ``before`` are ids, also of batches deleted since; raises `RefusedError` for others.
+        """
+        return await self._store.list_batches(
+            workspace,
+            older_than=await self._cursor(workspace, "after_id", after),
+            newer_than=await self._cursor(workspace, "before_id", before),
+            provider=provider,
+            limit=limit,
+        )
+
+    async def cancel(self, workspace: str, batch_id: str) -> Batch:
+        """Stop a batch; one that is canceling or has ended is returned unchanged."""
+        batch = _found(await self._store.cancel_batch(workspace, batch_id, self._clock.now()), batch_id)
+        if batch.status == "canceling":
+            self._halt(batch.key)
+            await self.seal_if_done()
+        return batch
+
+    async def delete(self, workspace: str, batch_id: str) -> None:
+        """Delete an ended batch and its bodies; raises `RefusedError` for one that has not ended."""
+        batch = _found(await self._store.delete_batch(workspace, batch_id, self._clock.now()), batch_id)
+        if batch.status != "ended":
+            raise RefusedError(
+                "invalid_request_error",
+                f"Message batch {batch_id!r} is {batch.status}; it can be deleted once it has ended. Cancel it first.",
+            )
+        for name in (batch.input_blob, batch.results_blob):
+            if name is not None:
+                await self._blobs.delete(name)
+
+    async def results(self, workspace: str, batch_id: str) -> Batch:
+        """Read an ended batch that has results; raises `RefusedError` for one that has none yet, or none any more."""
+        batch = await self.find(workspace, batch_id)
+        if batch.archived_at is not None:
+            raise RefusedError("not_found_error", f"The results of message batch {batch_id!r} were archived.")
+        if batch.results_blob is None:
+            raise RefusedError(
+                "not_found_error",
+                f"Message batch {batch_id!r} is {batch.status}; it has results once it has ended.",
+            )
+        return batch
+
+    async def seal_if_done(self) -> None:
+        """Hand the batches over whose shards are all done."""
+        for key in await self._store.sealable_batches():
+            self._sealable(key)
+
+    async def _cursor(self, workspace: str, name: str, batch_id: str | None) -> int | None:
+        if batch_id is None:
+            return None
+        key = await self._store.find_cursor(workspace, batch_id)
+        if key is None:
+            raise RefusedError("invalid_request_error", f"{name}: there is no message batch {batch_id!r} to page from")
+        return key
+
+
+def _found(batch: Batch | None, batch_id: str) -> Batch:
+    if batch is None:
+        raise RefusedError("not_found_error", f"There is no message batch {batch_id!r} in this workspace.")
+    return batch

@@ -1,0 +1,145 @@
+"""What the engine needs from the outside: a store, a place for bodies, and a queue of shards.
+
+Each Protocol has one shared contract suite in tests/; every implementation passes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from batchgate.engine.batch import Batch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
+
+
+class Store(Protocol):
+    """Batches, shards and chunks; every write is durable when its call returns. Raises `StoreError`."""
+
+    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+        """Store a batch and its shards, all or nothing."""
+        ...
+
+    async def find_batch(self, workspace: str, batch_id: str) -> Batch | None:
+        """Read a batch of a workspace; deleted ones are not found."""
+        ...
+
+    async def find_cursor(self, workspace: str, batch_id: str) -> int | None:
+        """Read the key of a batch for paging; deleted batches still have theirs."""
+        ...
+
+    async def list_batches(
+        self, workspace: str, *, older_than: int | None, newer_than: int | None, provider: str | None, limit: int
+    ) -> Page:
+        """Read a page, newest first.
+
+        With ``newer_than`` alone the page lies right before that key; otherwise it starts right after ``older_than``
+        (or with the newest) and stays within ``newer_than``, if given.
+        """
+        ...
+
+    async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
+        """Begin to cancel a batch in progress: shards that no worker holds are done at once. Others stay unchanged."""
+        ...
+
+    async def delete_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
+        """Take an ended batch away but for its cursor, and answer with what it was; others stay unchanged."""
+        ...
+
+    async def claim_shard(self, job: ShardJob) -> Claim | None:
+        """Take a shard with a new epoch; None if it is done already."""
+        ...
+
+    async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
+        """Write results, and mark the shard done with the last; True when the whole batch waits for its sealing.
+
+        Raises `StaleEpoch` if the shard has been claimed again since; then nothing is written.
+        """
+        ...
+
+    async def open_jobs(self) -> Sequence[ShardJob]:
+        """Read the jobs of all shards that are not done."""
+        ...
+
+    async def sealable_batches(self) -> Sequence[int]:
+        """Read the keys of the batches whose shards are all done and whose results are not sealed."""
+        ...
+
+    async def expire_batches(self, now: int) -> Sequence[int]:
+        """Close the unclaimed shards of batches past their time; reads the keys of all batches past it, not ended."""
+        ...
+
+    async def batch_by_key(self, key: int) -> Batch | None:
+        """Read a batch by its key."""
+        ...
+
+    async def shard_claims(self, batch: Batch) -> Sequence[Claim]:
+        """Read all shards of a batch in order, as claims that hold no epoch worth writing with."""
+        ...
+
+    async def read_chunks(self, batch_key: int, shard: int) -> Sequence[Chunk]:
+        """Read the results of a shard in the order in which they were flushed."""
+        ...
+
+    async def end_batch(self, batch_key: int, *, counts: Counts, results_blob: str, results_size: int, now: int) -> None:
+        """Mark a batch ended with its sealed results, and delete its chunks."""
+        ...
+
+    async def archivable_batches(self, created_before: int) -> Sequence[Batch]:
+        """Read some ended batches, created before a time, that still have results."""
+        ...
+
+    async def archive_batch(self, batch_key: int, now: int) -> None:
+        """Mark the results of a batch as removed."""
+        ...
+
+
+class BlobWriter(Protocol):
+    """Writes one blob from its beginning to its end."""
+
+    async def write(self, data: bytes) -> None:
+        """Append bytes."""
+        ...
+
+    async def commit(self) -> None:
+        """Make the blob whole, durable and visible."""
+        ...
+
+    async def abort(self) -> None:
+        """Leave nothing behind; after a commit it does nothing."""
+        ...
+
+
+class Blobs(Protocol):
+    """Bodies by name, names with slashes. Raises `BlobError`."""
+
+    def writer(self, name: str) -> BlobWriter:
+        """Begin a blob; it does not exist before its commit."""
+        ...
+
+    async def read_range(self, name: str, offset: int, length: int) -> bytes:
+        """Read exactly these bytes."""
+        ...
+
+    def stream(self, name: str) -> AsyncIterator[bytes]:
+        """Read a blob from its beginning, in pieces."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Remove a blob; one that does not exist is no error."""
+        ...
+
+    def local_path(self, name: str) -> Path | None:
+        """Tell the file that holds the blob where there is one, to serve it without copying."""
+        ...
+
+
+class Queue(Protocol):
+    """The shards that wait for a worker."""
+
+    def put(self, jobs: Sequence[ShardJob]) -> None:
+        """Add jobs."""
+        ...
+
+    async def get(self) -> ShardJob:
+        """Wait for the next job by priority, and take it."""
+        ...

@@ -1,0 +1,151 @@
+"""One claimed shard in a worker's hands: runs its requests side by side and flushes their results as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from batchgate.engine.batch import Chunk, Claim, ResultLine
+from batchgate.engine.errors import BlobError, StaleEpoch, StoreError
+from batchgate.engine.execution import Executor
+from batchgate.engine.ports import Blobs, Store
+
+FLUSH_DELAY = 0.1  # seconds that a result waits for company at the most
+FLUSH_RESULTS = 256
+STORAGE_RETRY = 1.0  # seconds between tries when storage fails
+
+Report = Callable[[str, Exception | None], None]
+"""Told of a fault of some part of the engine, or with None that the part is well again."""
+
+
+class ShardRun:
+    """Runs a claim. `halt` stops it from sending more; calls under way still finish and count."""
+
+    def __init__(self, claim: Claim, *, store: Store, blobs: Blobs, executor: Executor, report: Report) -> None:
+        self.claim = claim
+        self._store = store
+        self._blobs = blobs
+        self._executor = executor
+        self._report = report
+        self._results: list[ResultLine] = []
+        self._some = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._finished = False
+        self._halted = False
+        self._put_back = False
+
+    def halt(self, *, put_back: bool) -> None:
+        """Send nothing more. ``put_back`` leaves the shard open for a later run; otherwise it is done as it is."""
+        self._halted = True
+        self._put_back = self._put_back or put_back
+        for task in self._waiting:
+            task.cancel()
+
+    def abort(self) -> None:
+        """Give up even the calls under way; what has been answered is still flushed, the shard stays open."""
+        self.halt(put_back=True)
+        for task in self._sending:
+            task.cancel()
+
+    async def run(self) -> bool:
+        """Run to the end of the shard; True when the whole batch now waits for its sealing.
+
+        A shard that another worker has claimed since is left to it.
+        """
+        lines = await self._read()
+        stale = False
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._flush_as_they_come())
+                requests = [group.create_task(self._request(seq, line)) for seq, line in lines]
+                await asyncio.gather(*requests, return_exceptions=True)
+                self._finished = True
+                self._some.set()
+                self._enough.set()
+        except* StaleEpoch:
+            stale = True
+        with suppress(StaleEpoch):
+            return not stale and await self._flush(last=not self._put_back)
+        return False
+
+    async def _read(self) -> list[tuple[int, bytes]]:
+        """Read the input lines that have no result yet, however long storage takes."""
+        shard = self.claim.shard
+        while not self._halted:
+            try:
+                data = await self._blobs.read_range(self.claim.batch.input_blob, shard.offset, shard.length)
+            except BlobError as error:
+                self._report("input", error)
+                await asyncio.sleep(STORAGE_RETRY)
+                continue
+            self._report("input", None)
+            numbered = enumerate(data.splitlines(keepends=True), shard.first_seq)
+            return [(seq, line) for seq, line in numbered if seq not in self.claim.finished]
+        return []
+
+    async def _request(self, seq: int, line: bytes) -> None:
+        if self._halted:
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.add(task)
+        try:
+            self._add(await self._executor.run(self.claim.batch, seq, line, partial(self._mark, task)))
+        finally:
+            self._waiting.discard(task)
+            self._sending.discard(task)
+
+    def _mark(self, task: asyncio.Task[None], sending: bool) -> None:
+        """Keep track of who may be interrupted."""
+        entered, left = (self._sending, self._waiting) if sending else (self._waiting, self._sending)
+        left.discard(task)
+        entered.add(task)
+        if self._halted and not sending:
+            # Takes effect at the next wait, the pause before another try; an answer is returned without one.
+            task.cancel()
+
+    def _add(self, result: ResultLine) -> None:
+        self._results.append(result)
+        self._some.set()
+        if len(self._results) >= FLUSH_RESULTS:
+            self._enough.set()
+
+    async def _flush_as_they_come(self) -> None:
+        while not self._finished:
+            await self._some.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), FLUSH_DELAY)
+            await self._flush(last=False)
+
+    async def _flush(self, *, last: bool) -> bool:
+        """Write what has come, however long storage takes; raises `StaleEpoch` when it must not be written."""
+        results, self._results = self._results, []
+        self._some.clear()
+        self._enough.clear()
+        if not results and not last:
+            return False
+        while True:
+            try:
+                sealable = await self._store.append_chunk(self.claim, _chunk(results), shard_done=last)
+            except StaleEpoch:
+                raise
+            except StoreError as error:
+                self._report("results", error)
+                await asyncio.sleep(STORAGE_RETRY)
+            else:
+                self._report("results", None)
+                return sealable
+
+
+def _chunk(results: list[ResultLine]) -> Chunk:
+    succeeded = sum(result.ending == "succeeded" for result in results)
+    return Chunk(
+        seqs=tuple(result.seq for result in results),
+        lines=b"".join(result.line for result in results),
+        succeeded=succeeded,
+        errored=len(results) - succeeded,
+    )

@@ -1,0 +1,138 @@
+"""Turns msgspec's decoding errors into messages in the style of the Messages API: ``path: message``.
+
+Used wherever outside JSON is decoded: rows, HTTP bodies, parameters, answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import msgspec
+
+DecodingError: TypeAlias = msgspec.DecodeError | UnicodeDecodeError | RecursionError
+"""What `msgspec.json.Decoder.decode` raises for bytes from outside; `msgspec.ValidationError` is among them."""
+
+DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""The same, for an ``except`` clause."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong with a JSON document, and where."""
+
+    path: str
+    """Keys and indexes joined by dots, such as ``messages.0.role``; empty for the document itself."""
+    message: str
+
+    def __str__(self) -> str:
+        """Say both, as the Messages API does."""
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+    def under(self, prefix: str) -> Problem:
+        """Say the same of a document that stands at ``prefix`` within a larger one."""
+        return Problem(f"{prefix}.{self.path}" if self.path else prefix, self.message)
+
+
+def describe(error: msgspec.ValidationError) -> Problem:
+    """Say where a JSON document is not what it should be, and what it should be there."""
+    text = str(error)
+    found = _PLACED.fullmatch(text)
+    what, path = (found["what"], _dotted(found["place"])) if found else (text, "")
+    for pattern, words in _ABOUT_A_FIELD:
+        if match := pattern.fullmatch(what):
+            return Problem(f"{path}.{match[1]}" if path else match[1], words)
+    for pattern, word in _WORDINGS:
+        if match := pattern.fullmatch(what):
+            return Problem(path, word(match))
+    return Problem(path, what)
+
+
+def describe_decoding(error: DecodingError) -> Problem:
+    """Say what is wrong with bytes that did not decode, whether they are no JSON or the wrong one."""
+    match error:
+        case msgspec.ValidationError():
+            return describe(error)
+        case UnicodeDecodeError():
+            return Problem("", "Invalid JSON: a string is not UTF-8")
+        case RecursionError():
+            return Problem("", "Invalid JSON: nested too deeply")
+        case _:
+            return Problem("", f"Invalid JSON: {str(error).removeprefix('JSON is malformed: ')}")
+
+
+# Greedy, so that the last " - at" counts: an earlier one may be part of what the caller sent.
+_PLACED: Final = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$(?P<place>[^`]*)`", re.DOTALL)
+
+_ABOUT_A_FIELD: Final = (
+    (re.compile(r"Object missing required field `(.*)`", re.DOTALL), "Field required"),
+    (re.compile(r"Object contains unknown field `(.*)`", re.DOTALL), "Extra inputs are not permitted"),
+)
+
+_TYPES: Final = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+    "datetime": "an RFC 3339 time",
+}
+
+_BOUNDS: Final = {
+    "<=": "less than or equal to",
+    ">=": "greater than or equal to",
+    "<": "less than",
+    ">": "greater than",
+}
+
+_LENGTHS: Final = {"str": ("String", "character"), "array": ("List", "item"), "object": ("Object", "entry")}
+_PLURALS: Final = {"entry": "entries"}
+
+
+def _type_words(names: str) -> str:
+    words = [_TYPES.get(name, name) for name in names.split(" | ")]
+    return " or ".join(words) if len(words) <= 2 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _wrong_type(match: re.Match[str]) -> str:
+    got = f", not {_type_words(match[2])}" if match[2] else ""
+    return f"Input should be {_type_words(match[1])}{got}"
+
+
+def _out_of_bounds(match: re.Match[str]) -> str:
+    return f"Input should be {_BOUNDS[match[1]]} {match[2].removesuffix('.0')}"
+
+
+def _wrong_length(match: re.Match[str]) -> str:
+    thing, unit = _LENGTHS[match[1]]
+    units = unit if match[3] == "1" else _PLURALS.get(unit, f"{unit}s")
+    return f"{thing} should have at {'most' if match[2] == '<=' else 'least'} {match[3]} {units}"
+
+
+def _unknown_value(match: re.Match[str]) -> str:
+    return f"Input should be one of the known values, not {match[1]}"
+
+
+def _wrong_pattern(match: re.Match[str]) -> str:
+    return f"String should match pattern {match[1]}"
+
+
+def _wrong_time(_: re.Match[str]) -> str:
+    return f"Input should be {_TYPES['datetime']}"
+
+
+_WORDINGS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
+    (re.compile(r"Expected `([^`]+)`(?:, got `([^`]+)`)?"), _wrong_type),
+    (re.compile(r"Expected `(?:int|float)` (<=|>=|<|>) (\S+)"), _out_of_bounds),
+    (re.compile(r"Expected `(str|array|object)` of length (<=|>=) (\d+)"), _wrong_length),
+    (re.compile(r"Expected `str` matching regex (.*)", re.DOTALL), _wrong_pattern),
+    (re.compile(r"Invalid (?:enum )?value (.*)", re.DOTALL), _unknown_value),
+    (re.compile(r"Invalid RFC3339 encoded datetime"), _wrong_time),
+)
+
+
+def _dotted(place: str) -> str:
+    indexed = re.sub(r"\[(\d+|\.\.\.)\]", lambda match: f".{'*' if match[1] == '...' else match[1]}", place)
+    return indexed.removeprefix(".")

@@ -1,0 +1,73 @@
+"""The rows of the Anthropic dialect: input lines ``{"custom_id", "params"}`` and the result lines of batch-apis 1.6."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from batchgate_api.anthropic import (
+    CanceledResult,
+    ErrorBody,
+    ErroredResult,
+    ErrorResponse,
+    ExpiredResult,
+    MessageBatchIndividualResponse,
+)
+
+from batchgate.engine.errors import RequestError, UpstreamError
+from batchgate.engine.rows import InputRow
+from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
+
+
+class _Line(msgspec.Struct, frozen=True):
+    custom_id: str
+    params: msgspec.Raw
+
+
+class _CustomId(msgspec.Struct, frozen=True):
+    custom_id: str
+
+
+class _Params(msgspec.Struct, frozen=True):
+    model: str
+
+
+_LINE: Final = msgspec.json.Decoder(_Line)
+_CUSTOM_ID: Final = msgspec.json.Decoder(_CustomId)
+_PARAMS: Final = msgspec.json.Decoder(_Params)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class AnthropicRows:
+    """`RowFormat` of message batches."""
+
+    def custom_id(self, line: bytes) -> str:
+        """Read the custom_id of an input line."""
+        return _CUSTOM_ID.decode(line).custom_id
+
+    def read(self, line: bytes) -> InputRow:
+        """Read an input line; of the params, only the model is looked at."""
+        found = _LINE.decode(line)
+        try:
+            model = _PARAMS.decode(found.params).model
+        except DECODING_ERRORS as error:
+            raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
+        return InputRow(custom_id=found.custom_id, params=bytes(found.params), model=model)
+
+    def succeeded(self, custom_id: str, message: bytes) -> bytes:
+        """Write the line of a request that the model answered; the message stands in it as it came."""
+        return b'{"custom_id":"%s","result":{"type":"succeeded","message":%s}}\n' % (custom_id.encode(), message)
+
+    def errored(self, custom_id: str, error: RequestError) -> bytes:
+        """Write the line of a request that ended in an error."""
+        request_id = error.request_id if isinstance(error, UpstreamError) else None
+        body = ErrorBody(type=error.kind, message=error.message)
+        return _written(custom_id, ErroredResult(error=ErrorResponse(type="error", error=body, request_id=request_id)))
+
+    def unfinished(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
+        """Write the line of a request that was never answered."""
+        return _written(custom_id, CanceledResult() if ending == "canceled" else ExpiredResult())
+
+
+def _written(custom_id: str, result: ErroredResult | CanceledResult | ExpiredResult) -> bytes:
+    return _ENCODER.encode(MessageBatchIndividualResponse(custom_id=custom_id, result=result)) + b"\n"

@@ -1,0 +1,111 @@
+"""What happens to each field when a row changes its dialect: rules as data, which the code obeys and the docs show.
+
+Nothing is dropped in silence. A field is said in the other dialect (`Mapped`), said where the target has it and refused
+elsewhere (`ByTarget`), without any effect on the answer and therefore left out (`Hint`), or refused with a reason
+(`Refused`). A field without a rule fails a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from batchgate_api.structs import OpenStruct
+from msgspec import UNSET, Raw, Struct
+
+from batchgate.engine.errors import Untranslatable
+
+
+class Mapped(Struct, frozen=True, tag="mapped"):
+    """The field is said in the other dialect, in ``words`` of it."""
+
+    words: str
+
+
+class ByTarget(Struct, frozen=True, tag="by_target"):
+    """The field is said where the target's table has ``capability``, and refused elsewhere."""
+
+    words: str
+    capability: str
+
+
+class Hint(Struct, frozen=True, tag="hint"):
+    """The field changes nothing about what the model answers; it is left out because of ``why``."""
+
+    why: str
+
+
+class Refused(Struct, frozen=True, tag="refused"):
+    """The field is refused unless it says nothing; ``reason`` tells why and what would be right."""
+
+    reason: str
+
+
+Treatment: TypeAlias = Mapped | ByTarget | Hint | Refused
+
+
+class Rule(Struct, frozen=True):
+    """The treatment of one field of one model, or of the model as a whole where ``field`` is None."""
+
+    model: type[OpenStruct]
+    field: str | None
+    treatment: Treatment
+
+
+def fields(model: type[OpenStruct], /, **treatments: Treatment) -> tuple[Rule, ...]:
+    """Write the rules of a model's fields."""
+    return tuple(Rule(model, field, treatment) for field, treatment in treatments.items())
+
+
+def whole(treatment: Treatment, *models: type[OpenStruct]) -> tuple[Rule, ...]:
+    """Write the rule of models that are treated as a whole, such as blocks that are refused."""
+    return tuple(Rule(model, None, treatment) for model in models)
+
+
+class Refusals:
+    """The refusals among some rules, ready to be asked for every part of a row."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._fields: dict[type, list[tuple[str, str]]] = {}
+        self._models: dict[type, str] = {}
+        for rule in rules:
+            match rule:
+                case Rule(model=model, field=None, treatment=Refused(reason=reason)):
+                    self._models[model] = reason
+                case Rule(model=model, field=str() as field, treatment=Refused(reason=reason)):
+                    self._fields.setdefault(model, []).append((field, reason))
+                case _:
+                    pass
+
+    def check(self, part: OpenStruct, at: str) -> None:
+        """Raise `Untranslatable` where ``part``, which stands at the path ``at``, holds what is refused."""
+        for field, reason in self._fields.get(type(part), ()):
+            if not says_nothing(getattr(part, field)):
+                raise Untranslatable(join(at, field), reason)
+
+    def refuse(self, part: OpenStruct, at: str) -> Untranslatable:
+        """Make the error for a part that is refused as a whole."""
+        return Untranslatable(at, self._models[type(part)])
+
+
+_EMPTY_JSON = frozenset({b"null", b"false", b"[]", b"{}"})
+
+
+def says_nothing(value: object) -> bool:
+    """Tell if a field's value is the same as leaving the field out: absent, null, false or empty."""
+    if isinstance(value, Raw):
+        return bytes(value) in _EMPTY_JSON
+    return value is UNSET or value is None or value is False or value == []
+
+
+def join(at: str, field: str | int) -> str:
+    """Extend a path by a key or an index."""
+    return f"{at}.{field}" if at else str(field)
+
+
+def by_model(rules: Iterable[Rule]) -> Mapping[type[OpenStruct], Mapping[str | None, Treatment]]:
+    """Sort rules by model and field; the docs and the completeness test read them so."""
+    table: dict[type[OpenStruct], dict[str | None, Treatment]] = {}
+    for rule in rules:
+        table.setdefault(rule.model, {})[rule.field] = rule.treatment
+    return table

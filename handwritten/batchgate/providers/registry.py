@@ -1,0 +1,51 @@
+"""The providers by name: who speaks to each, and where it is unless an account says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+
+from batchgate.engine.upstream import ProviderHandler
+from batchgate.providers import targets
+from batchgate.providers.anthropic import AnthropicHandler
+from batchgate.providers.dialects.target import Target
+from batchgate.providers.openai import ChatCompletionsHandler
+
+
+class Provider(Struct, frozen=True):
+    """One name of the documented provider enum."""
+
+    base_url: str
+    """Where an account of this provider calls unless it has a URL of its own."""
+    handler: Callable[[], ProviderHandler]
+    """Makes the handler; one serves every account of the provider."""
+
+
+def _compatible(base_url: str, target: Target) -> Provider:
+    return Provider(base_url, lambda: ChatCompletionsHandler(target))
+
+
+PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
+    {
+        "anthropic": Provider("https://api.anthropic.com", AnthropicHandler),
+        "openai": _compatible("https://api.openai.com/v1", targets.OPENAI),
+        "vllm": _compatible("http://localhost:8000/v1", targets.VLLM),
+        "sgl": _compatible("http://localhost:30000/v1", targets.SGLANG),
+        "ollama": _compatible("http://localhost:11434/v1", targets.OLLAMA),
+        "groq": _compatible("https://api.groq.com/openai/v1", targets.GROQ),
+        "gemini": _compatible("https://generativelanguage.googleapis.com/v1beta/openai", targets.GEMINI),
+        "mistral": _compatible("https://api.mistral.ai/v1", targets.MISTRAL),
+        "openrouter": _compatible("https://openrouter.ai/api/v1", targets.OPENROUTER),
+        "cerebras": _compatible("https://api.cerebras.ai/v1", targets.CEREBRAS),
+        "xai": _compatible("https://api.x.ai/v1", targets.XAI),
+        "fireworks": _compatible("https://api.fireworks.ai/inference/v1", targets.FIREWORKS),
+        "perplexity": _compatible("https://api.perplexity.ai", targets.PERPLEXITY),
+        "parasail": _compatible("https://api.parasail.io/v1", targets.PARASAIL),
+        "nebius": _compatible("https://api.tokenfactory.nebius.com/v1", targets.NEBIUS),
+        "huggingface": _compatible("https://router.huggingface.co/v1", targets.HUGGINGFACE),
+    }
+)
+"""Every provider that can be called request by request."""

@@ -1,0 +1,202 @@
+"""Settings: one TOML file, environment variables over it, and accounts switched on by well-known keys.
+
+Every setting has a default that suits one machine; a wrong one raises `ConfigurationError` with its name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.validation import describe
+from batchgate.providers.simulator import SimulatorSettings
+
+ENVIRONMENT_PREFIX: Final = "BATCHGATE_"
+DEFAULT_FILE: Final = "batchgate.toml"
+
+
+class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One provider account, ``[accounts.NAME]``; ``NAME/model`` in a request chooses it."""
+
+    provider: Annotated[str, Meta(min_length=1)]
+    """A provider's name, such as anthropic, openai, vllm, ollama, or simulator."""
+    base_url: str | None = None
+    """Where its API is, if not where the provider's documentation says."""
+    api_key: str | None = None
+    """The key itself; better kept out of the file, see api_key_env."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key."""
+    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    """The most requests in flight at once to one of its models."""
+    timeout: Annotated[float, Meta(gt=0)] = 600.0
+    """Seconds that one call may take."""
+    simulator: SimulatorSettings = SimulatorSettings()
+    """How it behaves, if the provider is simulator."""
+
+
+class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key that callers of the gateway use, ``[api_keys.NAME]``."""
+
+    key: str | None = None
+    """The key itself; better kept out of the file, see key_env."""
+    key_env: str | None = None
+    """The environment variable that holds the key."""
+    workspace: Annotated[str, Meta(min_length=1, max_length=64)] = "default"
+    """Whose batches it sees."""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a gateway; those of a plain type are also read from BATCHGATE_ and their name in capitals."""
+
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    """The address to listen on; beyond this machine only with API keys."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    """The port to listen on; 0 takes a free one."""
+    data_dir: Annotated[str, Meta(min_length=1)] = "batchgate-data"
+    """The folder for the database and the bodies."""
+    default_provider: str | None = None
+    """The account for requests that name none; else anthropic, or the only one that there is."""
+    public_url: Annotated[str, Meta(pattern="^https?://[^/?#]+[^?#]*$")] | None = None
+    """The URL under which callers reach the gateway, for results_url; else it is taken from each request."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks, such as 10.0.0.0/8, whose Forwarded and X-Forwarded headers are believed."""
+    relative_results_url: bool = False
+    """Give results_url without scheme and host; the Python and TypeScript SDKs join it to their base URL."""
+    live_counts: bool = False
+    """Count results in request_counts as they come, not only once the batch has ended."""
+    shutdown_grace: Annotated[float, Meta(ge=0)] = 30.0
+    """Seconds that calls under way may take after SIGTERM."""
+    accounts: dict[str, AccountSettings] = {}
+    """The provider accounts by name."""
+    api_keys: dict[str, ApiKeySettings] = {}
+    """The keys of the gateway's callers by name; without any, everybody on this machine may call."""
+
+    @property
+    def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The trusted proxies as networks."""
+        return tuple(ipaddress.ip_network(text) for text in self.trusted_proxies)
+
+
+SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in {"accounts", "api_keys"})
+"""The settings that the environment can give."""
+
+
+def load_settings(path: Path | None, environment: Mapping[str, str], **overrides: object) -> Settings:
+    """Read the file, then the environment, then what the command line says; raises `ConfigurationError`."""
+    content = _read_file(path, environment)
+    for name in SIMPLE:
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if variable in environment:
+            content[name] = _from_environment(name, variable, environment[variable])
+    content.update({name: value for name, value in overrides.items() if value is not None})
+    content["accounts"] = _well_known_accounts(environment) | content.get("accounts", {})
+    settings = _convert(content)
+    _check(settings, environment)
+    return settings
+
+
+def secret(given: str | None, variable: str | None, setting: str, environment: Mapping[str, str]) -> str | None:
+    """Read a key from the setting itself or from the variable that it names."""
+    if variable is None:
+        return given
+    if not environment.get(variable):
+        raise ConfigurationError(setting, f"the environment variable {variable}, which it names, is not set")
+    return environment[variable]
+
+
+def _read_file(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:
+    named = path or (Path(environment["BATCHGATE_CONFIG"]) if environment.get("BATCHGATE_CONFIG") else None)
+    place = named or Path(DEFAULT_FILE)
+    if named is None and not place.is_file():
+        return {}
+    try:
+        return tomllib.loads(place.read_text())
+    except OSError as error:
+        raise ConfigurationError(str(place), f"a readable file: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(place), f"valid TOML: {error}") from error
+
+
+def _from_environment(name: str, variable: str, text: str) -> object:
+    field = next(field for field in msgspec.structs.fields(Settings) if field.name == name)
+    value: object = [part.strip() for part in text.split(",") if part.strip()] if name == "trusted_proxies" else text
+    if field.type is bool:
+        value = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(text.lower(), text)
+    try:
+        return msgspec.convert(value, field.type, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(variable, f"{describe(error).message}, not {text!r}") from error
+
+
+def _well_known_accounts(environment: Mapping[str, str]) -> dict[str, Any]:
+    accounts: dict[str, Any] = {}
+    for provider in ("anthropic", "openai"):
+        variable = f"{provider.upper()}_API_KEY"
+        if environment.get(variable):
+            accounts[provider] = {"provider": provider, "api_key_env": variable}
+    if environment.get("OLLAMA_HOST"):
+        accounts["ollama"] = {"provider": "ollama", "base_url": _ollama_url(environment["OLLAMA_HOST"])}
+    if environment.get("VLLM_BASE_URL"):
+        accounts["vllm"] = {"provider": "vllm", "base_url": environment["VLLM_BASE_URL"]}
+        if environment.get("VLLM_API_KEY"):
+            accounts["vllm"]["api_key_env"] = "VLLM_API_KEY"
+    return accounts
+
+
+def _ollama_url(host: str) -> str:
+    """Read OLLAMA_HOST as Ollama does: scheme and port may be missing."""
+    scheme, separator, rest = host.partition("://")
+    if not separator:
+        scheme, rest = "http", host
+    place = rest.rstrip("/")
+    if ":" not in place.rpartition("]")[2]:
+        place += ":11434" if scheme == "http" and not separator else ""
+    return f"{scheme}://{place.replace('0.0.0.0', '127.0.0.1')}/v1"
+
+
+def _convert(content: dict[str, Any]) -> Settings:
+    try:
+        return msgspec.convert(content, Settings)
+    except msgspec.ValidationError as error:
+        problem = describe(error)
+        known = f"; the settings are {', '.join(Settings.__struct_fields__)}" if "." not in problem.path else ""
+        hint = known if "Extra inputs" in problem.message else ""
+        raise ConfigurationError(problem.path or "settings", problem.message + hint) from error
+
+
+def _check(settings: Settings, environment: Mapping[str, str]) -> None:
+    for number, text in enumerate(settings.trusted_proxies):
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ConfigurationError(f"trusted_proxies.{number}", f"a network such as 10.0.0.0/8: {error}") from error
+    for name, key in settings.api_keys.items():
+        if not secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment):
+            raise ConfigurationError(f"api_keys.{name}", "a key, or key_env with the variable that holds it")
+    for name in settings.accounts:
+        if "/" in name:
+            raise ConfigurationError(f"accounts.{name}", "a name without a slash")
+    if settings.default_provider is not None and settings.default_provider not in settings.accounts:
+        known = ", ".join(settings.accounts) or "none is configured"
+        raise ConfigurationError("default_provider", f"the name of an account: {known}")
+    if not settings.api_keys and not _is_loopback(settings.host):
+        raise ConfigurationError(
+            "host",
+            f"a loopback address such as 127.0.0.1, since no api_keys are configured; with them, {settings.host} is fine",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

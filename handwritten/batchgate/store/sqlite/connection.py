@@ -1,0 +1,153 @@
+"""One SQLite file, written by a single thread that commits many callers' work at once, read by a few others."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from batchgate.engine.errors import BatchgateError, StoreError
+
+T = TypeVar("T")
+
+Work = Callable[[sqlite3.Connection], T]
+"""Statements to run on a connection; what it returns goes back to the caller."""
+
+GROUP_SIZE = 256
+"""The most callers whose work is committed together."""
+BUSY_TIMEOUT = 5.0  # seconds
+READERS = 2
+
+
+class _Ticket:
+    """One caller's work and the future that waits for it."""
+
+    def __init__(self, work: Work[object], future: asyncio.Future[object]) -> None:
+        self.work = work
+        self.future = future
+        self.result: object = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """Hand the outcome over; runs on the caller's event loop."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class SqliteFile:
+    """Runs work on a SQLite file without blocking the event loop. Raises `StoreError`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tickets: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
+        self._local = threading.local()
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-read", initializer=self._open_reader)
+        self._reader_connections: list[sqlite3.Connection] = []
+        self._writer: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the writer thread."""
+        self._loop = asyncio.get_running_loop()
+        self._writer = threading.Thread(target=self._write_forever, name="sqlite-write")
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Finish what is queued, stop the threads and close the file."""
+        self._tickets.put(None)
+        if self._writer is not None:
+            await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in self._reader_connections:
+            connection.close()
+
+    async def write(self, work: Work[T]) -> T:
+        """Run work in a transaction; it is durable when this returns, and undone as a whole if it raises."""
+        future: asyncio.Future[object] = self._loop.create_future()
+        self._tickets.put(_Ticket(work, future))
+        return await future  # type: ignore[return-value]
+
+    async def read(self, work: Work[T]) -> T:
+        """Run work that only reads."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    def connect(self) -> sqlite3.Connection:
+        """Open a connection as all of ours are: WAL, every commit on the disk before it is answered."""
+        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    def _open_reader(self) -> None:
+        connection = self.connect()
+        connection.execute("PRAGMA query_only = ON")
+        self._local.connection = connection
+        self._reader_connections.append(connection)
+
+    def _read(self, work: Work[T]) -> T:
+        try:
+            return work(self._local.connection)
+        except sqlite3.Error as error:
+            raise StoreError(f"the database could not be read: {error}") from error
+
+    def _write_forever(self) -> None:
+        with closing(self.connect()) as connection:
+            while group := self._next_group():
+                self._run_group(connection, group)
+                self._loop.call_soon_threadsafe(_settle_all, group)
+
+    def _next_group(self) -> list[_Ticket]:
+        first = self._tickets.get()
+        group: list[_Ticket] = []
+        while first is not None:
+            group.append(first)
+            try:
+                first = self._tickets.get_nowait() if len(group) < GROUP_SIZE else None
+            except queue.Empty:
+                return group
+            if first is None and len(group) < GROUP_SIZE:
+                self._tickets.put(None)
+        return group
+
+    def _run_group(self, connection: sqlite3.Connection, group: list[_Ticket]) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for ticket in group:
+                _run_ticket(connection, ticket)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for ticket in group:
+                ticket.error = StoreError(f"the database could not be written: {error}")
+                ticket.error.__cause__ = error
+
+
+def _run_ticket(connection: sqlite3.Connection, ticket: _Ticket) -> None:
+    """Run one caller's work under a savepoint, so that its failure undoes nobody else's."""
+    connection.execute("SAVEPOINT ticket")
+    try:
+        ticket.result = ticket.work(connection)
+    except BatchgateError as error:
+        ticket.error = error
+    except sqlite3.Error as error:
+        ticket.error = StoreError(f"the database refused a statement: {error}")
+        ticket.error.__cause__ = error
+    if ticket.error is not None and connection.in_transaction:
+        connection.execute("ROLLBACK TO ticket")
+    connection.execute("RELEASE ticket")
+
+
+def _settle_all(group: list[_Ticket]) -> None:
+    for ticket in group:
+        ticket.settle()

@@ -1,0 +1,117 @@
+-- name: insert_batch
+INSERT INTO batches (id, workspace, dialect, provider, headers, status, total, open_shards, created_at, expires_at, input_blob)
+VALUES (:id, :workspace, :dialect, :provider, :headers, 'in_progress', :total, :open_shards, :created_at, :expires_at, :input_blob)
+RETURNING *
+
+-- name: insert_shard
+INSERT INTO shards (batch_key, shard, first_seq, requests, byte_offset, byte_length)
+VALUES (:batch_key, :shard, :first_seq, :requests, :byte_offset, :byte_length)
+
+-- name: find_batch
+SELECT * FROM batches WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL
+
+-- name: find_cursor
+SELECT key FROM batches WHERE id = :id AND workspace = :workspace
+
+-- name: batch_by_key
+SELECT * FROM batches WHERE key = :key
+
+-- name: list_older
+SELECT * FROM batches
+WHERE workspace = :workspace AND deleted_at IS NULL AND key < :older_than AND key > :newer_than
+ORDER BY key DESC LIMIT :limit
+
+-- name: list_newer
+SELECT * FROM batches
+WHERE workspace = :workspace AND deleted_at IS NULL AND key > :newer_than
+ORDER BY key ASC LIMIT :limit
+
+-- name: list_older_of_provider
+SELECT * FROM batches
+WHERE workspace = :workspace AND provider = :provider AND deleted_at IS NULL AND key < :older_than AND key > :newer_than
+ORDER BY key DESC LIMIT :limit
+
+-- name: list_newer_of_provider
+SELECT * FROM batches
+WHERE workspace = :workspace AND provider = :provider AND deleted_at IS NULL AND key > :newer_than
+ORDER BY key ASC LIMIT :limit
+
+-- name: begin_cancel
+UPDATE batches SET status = 'canceling', cancel_initiated_at = :now
+WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND status = 'in_progress'
+RETURNING key
+
+-- name: close_unclaimed_shards
+UPDATE shards SET done = 1 WHERE batch_key = :batch_key AND claimed = 0 AND done = 0
+
+-- name: count_open_shards
+UPDATE batches SET open_shards = (SELECT count(*) FROM shards WHERE batch_key = batches.key AND done = 0)
+WHERE key = :batch_key
+
+-- name: delete_batch
+UPDATE batches SET deleted_at = :now
+WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND status = 'ended'
+
+-- name: release_claims
+UPDATE shards SET claimed = 0 WHERE claimed = 1 AND done = 0
+
+-- name: claim_shard
+UPDATE shards SET epoch = epoch + 1, claimed = 1
+WHERE batch_key = :batch_key AND shard = :shard AND done = 0
+RETURNING *
+
+-- name: finished_seqs
+SELECT seqs FROM chunks WHERE batch_key = :batch_key AND shard = :shard
+
+-- name: fence
+UPDATE shards SET done = :done
+WHERE batch_key = :batch_key AND shard = :shard AND epoch = :epoch AND done = 0
+
+-- name: insert_chunk
+INSERT INTO chunks (batch_key, shard, number, seqs, lines, succeeded, errored)
+SELECT :batch_key, :shard, count(*), :seqs, :lines, :succeeded, :errored
+FROM chunks WHERE batch_key = :batch_key AND shard = :shard
+
+-- name: count_results
+UPDATE batches
+SET succeeded = succeeded + :succeeded, errored = errored + :errored, open_shards = open_shards - :shards_done
+WHERE key = :batch_key
+RETURNING open_shards
+
+-- name: open_jobs
+SELECT batch_key, shard FROM shards WHERE done = 0 ORDER BY shard, batch_key
+
+-- name: sealable_batches
+SELECT key FROM batches WHERE status <> 'ended' AND open_shards = 0
+
+-- name: past_expiry
+SELECT key FROM batches WHERE status <> 'ended' AND expires_at <= :now
+
+-- name: shards_of_batch
+SELECT * FROM shards WHERE batch_key = :batch_key ORDER BY shard
+
+-- name: chunks_of_shard
+SELECT seqs, lines, succeeded, errored FROM chunks WHERE batch_key = :batch_key AND shard = :shard ORDER BY number
+
+-- name: end_batch
+UPDATE batches
+SET status = 'ended', succeeded = :succeeded, errored = :errored, canceled = :canceled, expired = :expired,
+    results_blob = :results_blob, results_size = :results_size, ended_at = :now
+WHERE key = :batch_key AND status <> 'ended'
+
+-- name: drop_chunks
+DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE batch_key = :batch_key LIMIT :limit)
+
+-- name: ended_with_chunks
+SELECT DISTINCT chunks.batch_key FROM chunks JOIN batches ON batches.key = chunks.batch_key WHERE batches.status = 'ended'
+
+-- name: drop_shards
+DELETE FROM shards WHERE batch_key = :batch_key
+
+-- name: archivable_batches
+SELECT * FROM batches
+WHERE status = 'ended' AND archived_at IS NULL AND deleted_at IS NULL AND created_at <= :created_before
+ORDER BY created_at LIMIT 100
+
+-- name: archive_batch
+UPDATE batches SET archived_at = :now, results_blob = NULL, results_size = NULL WHERE key = :batch_key

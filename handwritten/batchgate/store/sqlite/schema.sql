@@ -1,0 +1,55 @@
+-- Times are microseconds since the epoch. A deleted batch keeps its row as a cursor for paging.
+CREATE TABLE batches (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    workspace TEXT NOT NULL,
+    dialect TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    headers TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('in_progress', 'canceling', 'ended')),
+    total INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL DEFAULT 0,
+    errored INTEGER NOT NULL DEFAULT 0,
+    canceled INTEGER NOT NULL DEFAULT 0,
+    expired INTEGER NOT NULL DEFAULT 0,
+    open_shards INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    cancel_initiated_at INTEGER,
+    ended_at INTEGER,
+    archived_at INTEGER,
+    deleted_at INTEGER,
+    input_blob TEXT NOT NULL,
+    results_blob TEXT,
+    results_size INTEGER
+) STRICT;
+CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
+CREATE INDEX batches_by_provider ON batches (workspace, provider, key) WHERE deleted_at IS NULL;
+CREATE INDEX batches_open ON batches (expires_at) WHERE status <> 'ended';
+CREATE INDEX batches_with_results ON batches (created_at)
+    WHERE status = 'ended' AND archived_at IS NULL AND deleted_at IS NULL;
+
+CREATE TABLE shards (
+    batch_key INTEGER NOT NULL REFERENCES batches (key),
+    shard INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    byte_offset INTEGER NOT NULL,
+    byte_length INTEGER NOT NULL,
+    epoch INTEGER NOT NULL DEFAULT 0,
+    claimed INTEGER NOT NULL DEFAULT 0,
+    done INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (batch_key, shard)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX shards_open ON shards (shard, batch_key) WHERE done = 0;
+
+CREATE TABLE chunks (
+    batch_key INTEGER NOT NULL,
+    shard INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    seqs BLOB NOT NULL,
+    lines BLOB NOT NULL,
+    succeeded INTEGER NOT NULL,
+    errored INTEGER NOT NULL,
+    PRIMARY KEY (batch_key, shard, number)
+) STRICT;

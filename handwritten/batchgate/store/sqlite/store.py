@@ -1,0 +1,310 @@
+"""`Store` on one SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from batchgate.engine.batch import Batch, Chunk, Claim, Counts, NewBatch, Page, Shard, ShardJob
+from batchgate.engine.errors import StaleEpoch, StoreError
+from batchgate.store.queries import load_queries
+from batchgate.store.sqlite.connection import SqliteFile
+
+SCHEMA_VERSION = 1
+QUERIES = load_queries("batchgate.store.sqlite", "queries.sql")
+NO_UPPER_BOUND = 2**63 - 1
+DROPPED_AT_ONCE = 64
+"""How many chunks of ended batches one transaction deletes, so that it holds up nobody."""
+
+
+class SqliteStore:
+    """Batches, shards and chunks in one SQLite file. An async context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = SqliteFile(path)
+
+    async def __aenter__(self) -> Self:
+        """Create or check the schema, and give back the shards that a stopped process held."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file.start()
+        try:
+            await self._file.write(_prepare)
+        except BaseException:
+            await self._file.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish what is queued and close the file."""
+        await self._file.close()
+
+    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+        """Store a batch and its shards, all or nothing."""
+        return await self._file.write(lambda connection: _create(connection, new))
+
+    async def find_batch(self, workspace: str, batch_id: str) -> Batch | None:
+        """Read a batch of a workspace; deleted ones are not found."""
+        return await self._file.read(lambda connection: _find(connection, workspace, batch_id))
+
+    async def find_cursor(self, workspace: str, batch_id: str) -> int | None:
+        """Read the key of a batch for paging; deleted batches still have theirs."""
+        bound = {"workspace": workspace, "id": batch_id}
+        row = await self._file.read(lambda connection: _one(connection, "find_cursor", bound))
+        return None if row is None else int(row["key"])
+
+    async def list_batches(
+        self, workspace: str, *, older_than: int | None, newer_than: int | None, provider: str | None, limit: int
+    ) -> Page:
+        """Read a page, newest first; see `Store.list_batches`."""
+        backwards = newer_than is not None and older_than is None
+        name = ("list_newer" if backwards else "list_older") + ("_of_provider" if provider else "")
+        bound = {
+            "workspace": workspace,
+            "provider": provider,
+            "older_than": NO_UPPER_BOUND if older_than is None else older_than,
+            "newer_than": newer_than or 0,
+            "limit": limit + 1,
+        }
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES[name], bound).fetchall())
+        batches = [_batch(row) for row in rows[:limit]]
+        return Page(batches=tuple(reversed(batches) if backwards else batches), has_more=len(rows) > limit)
+
+    async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
+        """Begin to cancel a batch in progress; others stay unchanged."""
+        return await self._file.write(lambda connection: _cancel(connection, workspace, batch_id, now))
+
+    async def delete_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
+        """Take an ended batch away but for its cursor, and answer with what it was."""
+        return await self._file.write(lambda connection: _delete(connection, workspace, batch_id, now))
+
+    async def claim_shard(self, job: ShardJob) -> Claim | None:
+        """Take a shard with a new epoch; None if it is done already."""
+        return await self._file.write(lambda connection: _claim(connection, job))
+
+    async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
+        """Write results if the epoch still holds; True when the whole batch waits for its sealing."""
+        return await self._file.write(lambda connection: _append(connection, claim, chunk, shard_done=shard_done))
+
+    async def open_jobs(self) -> Sequence[ShardJob]:
+        """Read the jobs of all shards that are not done."""
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["open_jobs"]).fetchall())
+        return [job_of(row["batch_key"], row["shard"]) for row in rows]
+
+    async def sealable_batches(self) -> Sequence[int]:
+        """Read the keys of the batches that wait for their sealing."""
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["sealable_batches"]).fetchall())
+        return [row["key"] for row in rows]
+
+    async def expire_batches(self, now: int) -> Sequence[int]:
+        """Close the unclaimed shards of batches past their time; reads the keys of all of them."""
+        return await self._file.write(lambda connection: _expire(connection, now))
+
+    async def batch_by_key(self, key: int) -> Batch | None:
+        """Read a batch by its key."""
+        row = await self._file.read(lambda connection: _one(connection, "batch_by_key", {"key": key}))
+        return None if row is None else _batch(row)
+
+    async def shard_claims(self, batch: Batch) -> Sequence[Claim]:
+        """Read all shards of a batch in order."""
+        bound = {"batch_key": batch.key}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["shards_of_batch"], bound).fetchall())
+        return [Claim(batch=batch, shard=_shard(row), epoch=row["epoch"], finished=frozenset()) for row in rows]
+
+    async def read_chunks(self, batch_key: int, shard: int) -> Sequence[Chunk]:
+        """Read the results of a shard in the order in which they were flushed."""
+        bound = {"batch_key": batch_key, "shard": shard}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["chunks_of_shard"], bound).fetchall())
+        return [
+            Chunk(seqs=_unpack(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
+            for r in rows
+        ]
+
+    async def end_batch(self, batch_key: int, *, counts: Counts, results_blob: str, results_size: int, now: int) -> None:
+        """Mark a batch ended with its sealed results, then delete its chunks a few at a time."""
+        bound = {"batch_key": batch_key, "results_blob": results_blob, "results_size": results_size, "now": now}
+        bound |= msgspec.structs.asdict(counts)
+        await self._file.write(lambda connection: _end(connection, bound))
+        while await self._file.write(lambda connection: _drop_chunks(connection, batch_key)):
+            continue
+
+    async def archivable_batches(self, created_before: int) -> Sequence[Batch]:
+        """Read some ended batches, created before a time, that still have results."""
+        bound = {"created_before": created_before}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["archivable_batches"], bound).fetchall())
+        return [_batch(row) for row in rows]
+
+    async def archive_batch(self, batch_key: int, now: int) -> None:
+        """Mark the results of a batch as removed."""
+        bound = {"batch_key": batch_key, "now": now}
+        await self._file.write(lambda connection: connection.execute(QUERIES["archive_batch"], bound).rowcount)
+
+
+def job_of(batch_key: int, shard: int) -> ShardJob:
+    """Put a shard in line: the first shards of every batch before the second ones of any."""
+    return ShardJob(priority=shard, batch_key=batch_key, shard=shard)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found == 0:
+        for statement in files("batchgate.store.sqlite").joinpath("schema.sql").read_text().split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif found != SCHEMA_VERSION:
+        raise StoreError(f"the database has schema {found}; this version of Batchgate reads schema {SCHEMA_VERSION}")
+    connection.execute(QUERIES["release_claims"])
+    for row in connection.execute(QUERIES["ended_with_chunks"]).fetchall():
+        while _drop_chunks(connection, row["batch_key"]):
+            continue
+
+
+def _create(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+    bound = {
+        "id": new.id,
+        "workspace": new.workspace,
+        "dialect": new.dialect,
+        "provider": new.provider,
+        "headers": msgspec.json.encode(new.headers).decode(),
+        "total": new.total,
+        "open_shards": len(new.shards),
+        "created_at": new.created_at,
+        "expires_at": new.expires_at,
+        "input_blob": new.input_blob,
+    }
+    batch = _batch(connection.execute(QUERIES["insert_batch"], bound).fetchone())
+    connection.executemany(QUERIES["insert_shard"], [_shard_row(batch.key, shard) for shard in new.shards])
+    return batch, [job_of(batch.key, shard.index) for shard in new.shards]
+
+
+def _find(connection: sqlite3.Connection, workspace: str, batch_id: str) -> Batch | None:
+    row = _one(connection, "find_batch", {"workspace": workspace, "id": batch_id})
+    return None if row is None else _batch(row)
+
+
+def _cancel(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
+    bound = {"workspace": workspace, "id": batch_id, "now": now}
+    row = _one(connection, "begin_cancel", bound)
+    if row is not None:
+        _close_unclaimed(connection, row["key"])
+    return _find(connection, workspace, batch_id)
+
+
+def _close_unclaimed(connection: sqlite3.Connection, batch_key: int) -> None:
+    connection.execute(QUERIES["close_unclaimed_shards"], {"batch_key": batch_key})
+    connection.execute(QUERIES["count_open_shards"], {"batch_key": batch_key})
+
+
+def _delete(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
+    found = _find(connection, workspace, batch_id)
+    connection.execute(QUERIES["delete_batch"], {"workspace": workspace, "id": batch_id, "now": now})
+    return found
+
+
+def _claim(connection: sqlite3.Connection, job: ShardJob) -> Claim | None:
+    bound = {"batch_key": job.batch_key, "shard": job.shard}
+    row = _one(connection, "claim_shard", bound)
+    batch = _one(connection, "batch_by_key", {"key": job.batch_key})
+    if row is None or batch is None:
+        return None
+    chunks = connection.execute(QUERIES["finished_seqs"], bound)
+    finished = frozenset(seq for (seqs,) in chunks for seq in _unpack(seqs))
+    return Claim(batch=_batch(batch), shard=_shard(row), epoch=row["epoch"], finished=finished)
+
+
+def _append(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
+    place = {"batch_key": claim.batch.key, "shard": claim.shard.index}
+    fenced = connection.execute(QUERIES["fence"], {**place, "epoch": claim.epoch, "done": int(shard_done)})
+    if fenced.rowcount == 0:
+        raise StaleEpoch(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
+    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored}
+    if chunk.seqs:
+        packed = array("I", chunk.seqs).tobytes()
+        connection.execute(QUERIES["insert_chunk"], {**place, **counts, "seqs": packed, "lines": chunk.lines})
+    bound = {"batch_key": claim.batch.key, "shards_done": int(shard_done), **counts}
+    (open_shards,) = connection.execute(QUERIES["count_results"], bound).fetchone()
+    return shard_done and int(open_shards) == 0
+
+
+def _expire(connection: sqlite3.Connection, now: int) -> list[int]:
+    keys = [int(row["key"]) for row in connection.execute(QUERIES["past_expiry"], {"now": now}).fetchall()]
+    for key in keys:
+        _close_unclaimed(connection, key)
+    return keys
+
+
+def _end(connection: sqlite3.Connection, bound: Mapping[str, object]) -> None:
+    connection.execute(QUERIES["end_batch"], bound)
+    connection.execute(QUERIES["drop_shards"], bound)
+
+
+def _drop_chunks(connection: sqlite3.Connection, batch_key: int) -> bool:
+    bound = {"batch_key": batch_key, "limit": DROPPED_AT_ONCE}
+    return connection.execute(QUERIES["drop_chunks"], bound).rowcount > 0
+
+
+def _one(connection: sqlite3.Connection, query: str, bound: Mapping[str, object]) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute(QUERIES[query], bound).fetchone()
+    return row
+
+
+def _unpack(packed: bytes) -> tuple[int, ...]:
+    return tuple(array("I", packed))
+
+
+def _shard_row(batch_key: int, shard: Shard) -> dict[str, int]:
+    return {
+        "batch_key": batch_key,
+        "shard": shard.index,
+        "first_seq": shard.first_seq,
+        "requests": shard.requests,
+        "byte_offset": shard.offset,
+        "byte_length": shard.length,
+    }
+
+
+def _shard(row: sqlite3.Row) -> Shard:
+    return Shard(
+        index=row["shard"],
+        first_seq=row["first_seq"],
+        requests=row["requests"],
+        offset=row["byte_offset"],
+        length=row["byte_length"],
+    )
+
+
+def _batch(row: sqlite3.Row) -> Batch:
+    counts = Counts(
+        total=row["total"],
+        succeeded=row["succeeded"],
+        errored=row["errored"],
+        canceled=row["canceled"],
+        expired=row["expired"],
+    )
+    return Batch(
+        key=row["key"],
+        id=row["id"],
+        workspace=row["workspace"],
+        dialect=row["dialect"],
+        provider=row["provider"],
+        headers=msgspec.json.decode(row["headers"]),
+        status=row["status"],
+        counts=counts,
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        cancel_initiated_at=row["cancel_initiated_at"],
+        ended_at=row["ended_at"],
+        archived_at=row["archived_at"],
+        input_blob=row["input_blob"],
+        results_blob=row["results_blob"],
+        results_size=row["results_size"],
+    )

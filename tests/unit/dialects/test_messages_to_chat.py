@@ -1,0 +1,157 @@
+"""A Messages request says the same in Chat Completions, or is refused by the name of the field that cannot be said.
+
+Field names and values: types of anthropic-sdk 2.12 (message_create_params.py) and openai 3.54 (types/chat).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from batchgate.engine.errors import Untranslatable
+from batchgate.providers.dialects.target import Target
+from batchgate.providers.targets import GEMINI, GROQ, MISTRAL, OLLAMA, OPENAI, SGLANG, VLLM
+
+from tests.unit.dialects.rows import USER_TURN, Json, assistant, said, text, user
+
+SCHEMA: Json = {"type": "object", "properties": {"b": {}, "a": {}}, "additionalProperties": False}
+FORMAT: Json = {"type": "json_schema", "schema": SCHEMA}
+RESPONSE_FORMAT: Json = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
+PLAIN: Json = said()
+
+
+def test_the_least_request_says_the_model_the_turn_and_the_limit() -> None:
+    assert PLAIN == {"model": "model", "messages": [USER_TURN], "max_completion_tokens": 64}
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "added"),
+    [
+        (OPENAI, {"temperature": 0.5}, {"temperature": 0.5}),
+        (OPENAI, {"temperature": None}, {}),
+        (OPENAI, {"top_p": 0.9}, {"top_p": 0.9}),
+        (VLLM, {"top_k": 40}, {"top_k": 40}),
+        (OPENAI, {"stop_sequences": ["\n", "END"]}, {"stop": ["\n", "END"]}),
+        (OPENAI, {"stop_sequences": []}, {}),
+        (VLLM, {"stop_sequences": ["1", "2", "3", "4", "5"]}, {"stop": ["1", "2", "3", "4", "5"]}),
+        (OPENAI, {"stream": False}, {}),
+        (OPENAI, {"metadata": {"user_id": "u-1"}}, {"safety_identifier": "u-1"}),
+        (VLLM, {"metadata": {"user_id": "u-1"}}, {"user": "u-1"}),
+        (MISTRAL, {"metadata": {"user_id": None}}, {}),
+        (OPENAI, {"metadata": {}}, {}),
+        (OPENAI, {"service_tier": "auto"}, {"service_tier": "auto"}),
+        (OPENAI, {"service_tier": "standard_only"}, {"service_tier": "default"}),
+        (VLLM, {"service_tier": "standard_only"}, {}),
+        (OPENAI, {"output_config": {"format": FORMAT}}, {"response_format": RESPONSE_FORMAT}),
+        (OPENAI, {"output_format": FORMAT}, {"response_format": RESPONSE_FORMAT}),
+        (OPENAI, {"output_config": {"effort": "xhigh"}}, {"reasoning_effort": "xhigh"}),
+        (OPENAI, {"thinking": {"type": "adaptive"}}, {}),
+        (OPENAI, {"thinking": {"type": "disabled"}}, {"reasoning_effort": "none"}),
+        (VLLM, {"thinking": {"type": "enabled", "budget_tokens": 2048}}, {"thinking_token_budget": 2048}),
+        (SGLANG, {"thinking": {"type": "disabled"}}, {"reasoning_effort": "none"}),
+    ],
+)
+def test_a_setting_is_said_in_the_words_of_the_target(target: Target, fields: Json, added: Json) -> None:
+    assert said(target, **fields) == said(target) | added
+
+
+@pytest.mark.parametrize(
+    ("target", "field"),
+    [(OPENAI, "max_completion_tokens"), (GROQ, "max_completion_tokens"), (VLLM, "max_tokens"), (OLLAMA, "max_tokens")],
+)
+def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: Target, field: str) -> None:
+    request = said(target, max_tokens=7)
+    assert {name: request[name] for name in request if "max" in name} == {field: 7}
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "refusal"),
+    [
+        (OPENAI, {"max_tokens": 0}, "max_tokens: 0 only fills a cache, and a batch has to answer; it should be at least 1"),
+        (OPENAI, {"stream": True}, "stream: a batch answers whole; leave it out or set it to false"),
+        (OPENAI, {"top_k": 40}, "top_k: openai does not have it; use temperature or top_p"),
+        (OLLAMA, {"top_k": 40}, "top_k: ollama does not have it; use temperature or top_p"),
+        (OPENAI, {"stop_sequences": list("12345")}, "stop_sequences: openai takes at most 4, not 5"),
+        (
+            MISTRAL,
+            {"metadata": {"user_id": "u"}},
+            "metadata.user_id: mistral is not told who the user is; leave it out",
+        ),
+        (
+            OPENAI,
+            {"thinking": {"type": "enabled", "budget_tokens": 2048}},
+            "thinking.budget_tokens: openai has no budget for thinking; use adaptive thinking and output_config.effort",
+        ),
+        (
+            OPENAI,
+            {"thinking": {"type": "between_tools"}},
+            "thinking: no server of Chat Completions can be told so; use adaptive",
+        ),
+        (MISTRAL, {"thinking": {"type": "disabled"}}, "thinking: mistral cannot be told not to think; leave it out"),
+        (OLLAMA, {"output_config": {"effort": "max"}}, "output_config.effort: ollama knows high, low, medium only"),
+        (
+            MISTRAL,
+            {"output_config": {"effort": "low"}},
+            "output_config.effort: mistral has no levels of effort; leave it out",
+        ),
+        (
+            OPENAI,
+            {"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}},
+            "output_config.effort: openai has one field for thinking and effort; leave one out",
+        ),
+        (
+            OPENAI,
+            {"output_config": {"format": FORMAT}, "output_format": FORMAT},
+            "output_format: the form of the answer is already in output_config.format",
+        ),
+    ],
+)
+def test_what_the_target_cannot_be_told_is_refused(target: Target, fields: Json, refusal: str) -> None:
+    with pytest.raises(Untranslatable) as caught:
+        said(target, **fields)
+    assert str(caught.value) == refusal
+
+
+@pytest.mark.parametrize("target", [OPENAI, VLLM, GEMINI])
+@pytest.mark.parametrize("effort", ["low", "medium", "high"])
+def test_effort_keeps_its_name(target: Target, effort: str) -> None:
+    assert said(target, output_config={"effort": effort})["reasoning_effort"] == effort
+
+
+@pytest.mark.parametrize(
+    ("system", "content"),
+    [
+        ("Be brief.", "Be brief."),
+        ([text("Be brief.", cache_control={"type": "ephemeral"})], "Be brief."),
+        ([text("One."), text("Two.")], [text("One."), text("Two.")]),
+    ],
+)
+def test_the_system_prompt_becomes_the_first_message(system: Any, content: Any) -> None:
+    assert said(system=system)["messages"] == [{"role": "system", "content": content}, USER_TURN]
+
+
+@pytest.mark.parametrize("system", ["", []])
+def test_an_empty_system_prompt_says_nothing(system: Any) -> None:
+    assert said(system=system) == PLAIN
+
+
+def test_a_last_turn_of_the_assistant_is_continued_where_the_target_can() -> None:
+    request = said(VLLM, messages=[USER_TURN, assistant(text("The answer is ("))])
+    assert request["messages"][-1] == {"role": "assistant", "content": "The answer is ("}
+    assert request["continue_final_message"] is True
+    assert request["add_generation_prompt"] is False
+
+
+def test_a_last_turn_of_the_assistant_is_refused_where_the_target_would_answer_it() -> None:
+    with pytest.raises(Untranslatable) as caught:
+        said(OPENAI, messages=[USER_TURN, assistant(text("The answer is ("))])
+    assert str(caught.value) == "messages.1: openai cannot continue an answer; end with a turn of the user"
+
+
+def test_a_schema_passes_byte_for_byte() -> None:
+    # The order of properties steers the order of the answer's keys, so that it should not be lost.
+    assert list(said(output_format=FORMAT)["response_format"]["json_schema"]["schema"]["properties"]) == ["b", "a"]
+
+
+def test_a_prompt_keeps_characters_beyond_ascii() -> None:
+    assert said(messages=[user(text("Grüße 👋"))])["messages"] == [{"role": "user", "content": "Grüße 👋"}]

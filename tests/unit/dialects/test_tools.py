@@ -1,0 +1,100 @@
+"""Custom tools become functions; the choice among them keeps its meaning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from batchgate.engine.errors import RequestError
+from batchgate.providers.dialects.target import Target
+from batchgate.providers.targets import OLLAMA, OPENAI, VLLM
+
+from tests.unit.dialects.rows import Json, said, tool
+
+
+def test_a_custom_tool_becomes_a_function() -> None:
+    schema = {"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "number"}}, "required": ["z"]}
+    [function] = said(tools=[tool(type="custom", description="Find.", strict=True, input_schema=schema)])["tools"]
+    assert function == {
+        "type": "function",
+        "function": {"name": "search", "description": "Find.", "parameters": schema, "strict": True},
+    }
+    assert list(function["function"]["parameters"]["properties"]) == ["z", "a"]
+
+
+@pytest.mark.parametrize("quiet", [{"type": None}, {"strict": False}, {"allowed_callers": ["direct"]}, {"description": None}])
+def test_what_is_the_default_there_is_not_said(quiet: Json) -> None:
+    assert said(VLLM, tools=[tool(**quiet)]) == said(VLLM, tools=[tool()])
+
+
+def test_no_tools_are_not_said() -> None:
+    assert said(tools=[]) == said(tools=None) == said()
+
+
+@pytest.mark.parametrize(
+    ("choice", "added"),
+    [
+        ({"type": "auto"}, {"tool_choice": "auto"}),
+        ({"type": "any"}, {"tool_choice": "required"}),
+        ({"type": "none"}, {"tool_choice": "none"}),
+        (
+            {"type": "tool", "name": "search"},
+            {"tool_choice": {"type": "function", "function": {"name": "search"}}},
+        ),
+        ({"type": "auto", "disable_parallel_tool_use": True}, {"tool_choice": "auto", "parallel_tool_calls": False}),
+        ({"type": "any", "disable_parallel_tool_use": True}, {"tool_choice": "required", "parallel_tool_calls": False}),
+        ({"type": "auto", "disable_parallel_tool_use": False}, {"tool_choice": "auto"}),
+        (None, {}),
+    ],
+)
+def test_the_choice_among_tools_keeps_its_meaning(choice: Any, added: Json) -> None:
+    assert said(tools=[tool()], tool_choice=choice) == said(tools=[tool()]) | added
+
+
+def test_a_target_without_tool_choice_is_left_to_its_default() -> None:
+    assert said(OLLAMA, tools=[tool()], tool_choice={"type": "auto"}) == said(OLLAMA, tools=[tool()])
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "refusal"),
+    [
+        (
+            OPENAI,
+            {"tools": [tool(), {"type": "web_search_20260318", "name": "web_search", "max_uses": 3}]},
+            "tools.1: web_search_20260318 is a tool of Anthropic's own; declare a custom tool and run it yourself",
+        ),
+        (
+            OPENAI,
+            {"tools": [tool(type="bash_20250124")]},
+            "tools.0: bash_20250124 is a tool of Anthropic's own; declare a custom tool and run it yourself",
+        ),
+        (
+            OPENAI,
+            {"tools": [tool(allowed_callers=["code_execution_20260120"])]},
+            "tools.0.allowed_callers: only the model itself (direct) calls tools there",
+        ),
+        (
+            VLLM,
+            {"tools": [tool(strict=True)]},
+            "tools.0.strict: vllm does not hold the model to the schema; leave it out",
+        ),
+        (
+            OLLAMA,
+            {"tool_choice": {"type": "any"}},
+            "tool_choice: ollama leaves the choice to the model; use auto or leave it out",
+        ),
+        (
+            OLLAMA,
+            {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+            "tool_choice.disable_parallel_tool_use: ollama cannot be held to one call; leave it out",
+        ),
+        (OPENAI, {"tools": [tool(colour="red")]}, "tools.0.colour: Extra inputs are not permitted"),
+        (OPENAI, {"tools": [tool(), {"name": "search"}]}, "tools.1.input_schema: Field required"),
+        (OPENAI, {"tools": ["search"]}, "tools.0: Input should be an object, not a string"),
+    ],
+)
+def test_a_tool_that_cannot_be_said_is_refused_by_its_path(target: Target, fields: Json, refusal: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        said(target, **fields)
+    assert str(caught.value) == refusal
+    assert caught.value.kind == "invalid_request_error"
