@@ -19,7 +19,7 @@ from batchgate.api.context import BATCHES
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.public_url import PublicUrl
-from batchgate.api.routes import routes
+from batchgate.api.routes import check_routes, routes
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
@@ -57,6 +57,7 @@ def build_app(
     app[TRANSPORT] = transport
     app[STORE] = SqliteStore(Path(settings.data_dir) / "batchgate.db")
     app.add_routes(routes(handlers, Authenticator(_api_keys(settings, environment))))
+    check_routes(app)
     app.on_response_prepare.append(add_request_id)
     app.cleanup_ctx.extend((_transport, _store, _engine(router, blobs, clock or SystemClock())))
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from batchgate_codegen.client import write_client
 from batchgate_codegen.models import write_models, write_parameters
 from batchgate_codegen.server import write_server
-from batchgate_codegen.spec import load
+from batchgate_codegen.spec import Document, load
 from batchgate_codegen.tools import format_python
 
 
@@ -19,19 +20,26 @@ def render(spec: Path, target: Path) -> None:
     Raises `SpecError` for a fault of the spec and `ToolError` when a generator fails.
     """
     documents = load(spec)
-    package = target / "batchgate_api"
-    package.mkdir(parents=True)
+    # The generators look for configuration around the place that they write to, so that is always a scratch folder.
     with tempfile.TemporaryDirectory(prefix="batchgate-codegen-") as folder:
         scratch = Path(folder)
-        for document in documents:
-            write_models(document, package / f"{document.name}.py", scratch)
-        operations = tuple(operation for document in documents for operation in document.operations)
-        write_parameters(operations, package / "parameters.py", scratch)
-        write_server(documents, package)
-        write_client(documents, target / "batchgate-client", scratch)
-    format_python(target)
-    for path in sorted(target.rglob("*.py")):
-        path.write_text(_header(path) + path.read_text())
+        fresh = scratch / "generated"
+        _generate(documents, fresh, scratch)
+        format_python(fresh)
+        for path in sorted(fresh.rglob("*.py")):
+            path.write_text(_header(path) + path.read_text())
+        shutil.copytree(fresh, target)
+
+
+def _generate(documents: tuple[Document, ...], target: Path, scratch: Path) -> None:
+    package = target / "batchgate_api"
+    package.mkdir(parents=True)
+    for document in documents:
+        write_models(document, package / f"{document.name}.py", scratch)
+    operations = tuple(operation for document in documents for operation in document.operations)
+    write_parameters(operations, package / "parameters.py", scratch)
+    write_server(documents, package)
+    write_client(documents, target / "batchgate-client", scratch)
 
 
 def _header(path: Path) -> str:

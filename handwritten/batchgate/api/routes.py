@@ -13,8 +13,8 @@ from batchgate.api.authentication import Authenticator
 from batchgate.api.binding import Method, bind
 
 
-class UnmatchedHandlersError(Exception):
-    """An operation has no handler, or a handler no operation; the message says which and what to do."""
+class UnmatchedError(Exception):
+    """Operations, handlers and routes do not match; the message says which and what to do."""
 
 
 def routes(handlers: Sequence[object], authenticator: Authenticator) -> list[web.RouteDef]:
@@ -27,6 +27,17 @@ def routes(handlers: Sequence[object], authenticator: Authenticator) -> list[web
     ]
 
 
+def check_routes(app: web.Application) -> None:
+    """Raise `UnmatchedError` unless the application answers exactly where the spec says it does; GET implies HEAD."""
+    declared = {(operation.method, path) for operation in OPERATIONS for path in operation.paths}
+    declared |= {("HEAD", path) for method, path in declared if method == "GET"}
+    mounted = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
+    complaints = [f"{method} {path} is mounted, declare it in spec/" for method, path in sorted(mounted - declared)]
+    complaints += [f"{method} {path} is declared, mount it" for method, path in sorted(declared - mounted)]
+    if complaints:
+        raise UnmatchedError("routes and operations do not match: " + "; ".join(complaints))
+
+
 def _match(handlers: Sequence[object]) -> dict[str, Method]:
     methods: dict[str, Method] = {}
     for handler in handlers:
@@ -36,7 +47,7 @@ def _match(handlers: Sequence[object]) -> dict[str, Method]:
     declared = {operation.handler for operation in OPERATIONS}
     missing, unknown = sorted(declared - methods.keys()), sorted(methods.keys() - declared)
     if missing or unknown:
-        raise UnmatchedHandlersError(
+        raise UnmatchedError(
             "handlers and operations do not match: "
             + "; ".join(
                 [f"operation {name} has no handler, write it in batchgate/api/" for name in missing]

@@ -66,7 +66,7 @@ _RETRY_STATUSES: Final = frozenset({408, 409, 425, 429})
 _RETRY_KINDS: Final = frozenset({"overloaded_error", "rate_limit_error", "timeout_error"})
 
 _KEY: Final = re.compile(
-    r"\b(?:sk|gsk|psk|csk|xai|pplx|fw|hf|nvapi|key)[-_][A-Za-z0-9_*.\-]{6,}|\bAIza[\w\-]{20,}|\bBearer\s+\S+",
+    r"\b(?:sk|gsk|psk|csk|xai|pplx|fw|hf|nvapi)[-_][A-Za-z0-9_*.\-]{6,}|\bAIza[\w\-]{20,}|\bBearer\s+\S+",
     re.IGNORECASE,
 )
 """What the providers' keys look like; some repeat the wrong one in the message, partly starred."""
@@ -141,7 +141,7 @@ def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float 
         return seconds
     try:
         return max(0.0, parsedate_to_datetime(written).timestamp() - now())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -113,9 +113,7 @@ def _thought(part: c.ChatMessagePart) -> str:
             return part.text or ""
 
 
-def _tool_use(
-    function: c.ChatCalledFunction | UnsetType | None, call_id: str, *, cut_off: bool
-) -> m.ToolUseBlock:
+def _tool_use(function: c.ChatCalledFunction | UnsetType | None, call_id: str, *, cut_off: bool) -> m.ToolUseBlock:
     if not function:
         raise _unusable("with a tool call that is not one of a function")
     try:

@@ -1,0 +1,1 @@
+"""The tests of Batchgate; see ARCHITECTURE.md, "Tests"."""
