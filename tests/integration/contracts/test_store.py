@@ -1,0 +1,255 @@
+"""The contract of `Store`, kept by every implementation."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from batchgate.engine.batch import Batch, Chunk, Claim, Counts, NewBatch, Shard, ShardJob
+from batchgate.engine.errors import StaleEpoch, StoreError
+from batchgate.engine.ports import Store
+from batchgate.store.sqlite import SqliteStore
+
+EMPTY = Chunk(seqs=(), lines=b"", succeeded=0, errored=0)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with SqliteStore(tmp_path / "store.db") as store:
+        yield store
+
+
+def new_batch(batch_id: str, *, workspace: str = "w", provider: str = "p", shards: int = 1, at: int = 1000) -> NewBatch:
+    """Make a batch of two requests a shard that expires 500 after its creation."""
+    return NewBatch(
+        id=batch_id,
+        workspace=workspace,
+        dialect="anthropic",
+        provider=provider,
+        headers={"anthropic-version": "2023-06-01"},
+        created_at=at,
+        expires_at=at + 500,
+        input_blob=f"{batch_id}/input",
+        shards=tuple(
+            Shard(index=index, first_seq=2 * index, requests=2, offset=100 * index, length=100)
+            for index in range(shards)
+        ),
+    )
+
+
+def chunk(*seqs: int, errored: int = 0) -> Chunk:
+    lines = b"".join(b'{"n":%d}\n' % seq for seq in seqs)
+    return Chunk(seqs=seqs, lines=lines, succeeded=len(seqs) - errored, errored=errored)
+
+
+async def create(store: Store, batch_id: str, **more: object) -> tuple[Batch, list[ShardJob]]:
+    batch, jobs = await store.create_batch(new_batch(batch_id, **more))  # type: ignore[arg-type]
+    return batch, list(jobs)
+
+
+async def claimed(store: Store, job: ShardJob) -> Claim:
+    claim = await store.claim_shard(job)
+    assert claim is not None
+    return claim
+
+
+async def end(store: Store, batch: Batch, jobs: list[ShardJob], now: int = 2000) -> None:
+    for job in jobs:
+        await store.append_chunk(await claimed(store, job), EMPTY, shard_done=True)
+    counts = Counts(total=batch.counts.total, canceled=batch.counts.total)
+    await store.end_batch(batch.key, counts=counts, results_blob="results", results_size=7, now=now)
+
+
+async def test_a_batch_is_read_back_as_it_was_created(store: Store) -> None:
+    batch, jobs = await create(store, "a", shards=3)
+    assert await store.find_batch("w", "a") == batch
+    assert await store.batch_by_key(batch.key) == batch
+    assert batch.counts == Counts(total=6)
+    assert batch.status == "in_progress"
+    assert batch.headers == {"anthropic-version": "2023-06-01"}
+    assert [claim.shard for claim in await store.shard_claims(batch)] == list(new_batch("a", shards=3).shards)
+    assert list(await store.open_jobs()) == jobs
+
+
+async def test_a_repeated_id_is_refused_and_leaves_nothing(store: Store) -> None:
+    await create(store, "a")
+    with pytest.raises(StoreError):
+        await create(store, "a", shards=9)
+    assert len(await store.open_jobs()) == 1
+
+
+async def test_the_first_shards_of_all_batches_come_before_the_second_of_any(store: Store) -> None:
+    first, _ = await create(store, "a", shards=2)
+    second, _ = await create(store, "b", shards=2)
+    line = [(job.batch_key, job.shard) for job in sorted(await store.open_jobs())]
+    assert line == [(first.key, 0), (second.key, 0), (first.key, 1), (second.key, 1)]
+
+
+async def test_a_workspace_sees_only_its_own(store: Store) -> None:
+    await create(store, "a", workspace="mine")
+    assert await store.find_batch("other", "a") is None
+    assert await store.find_cursor("other", "a") is None
+    assert await store.cancel_batch("other", "a", 1) is None
+    assert await store.delete_batch("other", "a", 1) is None
+    page = await store.list_batches("other", older_than=None, newer_than=None, provider=None, limit=9)
+    assert page.batches == ()
+
+
+async def test_pages_are_newest_first_in_both_directions_and_strictly_between_two_cursors(store: Store) -> None:
+    keys = [(await create(store, name, provider="odd" if name in "ac" else "even"))[0].key for name in "abcde"]
+
+    async def page(older: int | None, newer: int | None, limit: int = 9, provider: str | None = None) -> str:
+        found = await store.list_batches("w", older_than=older, newer_than=newer, provider=provider, limit=limit)
+        return "".join(batch.id for batch in found.batches) + ("+" if found.has_more else "")
+
+    assert await page(None, None, 2) == "ed+"
+    assert await page(keys[3], None, 2) == "cb+"
+    assert await page(keys[1], None, 2) == "a"
+    assert await page(None, keys[0], 2) == "cb+"
+    assert await page(None, keys[2], 2) == "ed"
+    assert await page(keys[4], keys[0]) == "dcb"
+    assert await page(keys[4], keys[0], 2) == "dc+"
+    assert await page(None, None, provider="odd") == "ca"
+    assert await page(None, keys[0], provider="odd") == "c"
+
+
+async def test_each_claim_of_a_shard_has_a_higher_epoch_and_knows_what_is_finished(store: Store) -> None:
+    batch, (job,) = await create(store, "a")
+    first = await claimed(store, job)
+    assert first.finished == frozenset()
+    await store.append_chunk(first, chunk(1), shard_done=False)
+    second = await claimed(store, job)
+    assert second.epoch > first.epoch
+    assert second.finished == {1}
+    found = await store.batch_by_key(batch.key)
+    assert found is not None
+    assert found.counts.succeeded == 1
+
+
+async def test_a_stale_claim_writes_nothing(store: Store) -> None:
+    batch, (job,) = await create(store, "a")
+    stale = await claimed(store, job)
+    fresh = await claimed(store, job)
+    with pytest.raises(StaleEpoch):
+        await store.append_chunk(stale, chunk(0), shard_done=True)
+    assert await store.read_chunks(batch.key, 0) == []
+    assert await store.append_chunk(fresh, chunk(0, 1, errored=1), shard_done=True) is True
+    with pytest.raises(StaleEpoch):
+        await store.append_chunk(fresh, chunk(0), shard_done=False)
+    assert await store.claim_shard(job) is None
+    found = await store.batch_by_key(batch.key)
+    assert found is not None
+    assert found.counts == Counts(total=2, succeeded=1, errored=1)
+
+
+async def test_only_the_last_shard_makes_a_batch_sealable(store: Store) -> None:
+    batch, jobs = await create(store, "a", shards=2)
+    assert await store.append_chunk(await claimed(store, jobs[0]), chunk(0, 1), shard_done=True) is False
+    assert await store.sealable_batches() == []
+    assert await store.append_chunk(await claimed(store, jobs[1]), EMPTY, shard_done=True) is True
+    assert await store.sealable_batches() == [batch.key]
+
+
+async def test_chunks_are_read_in_the_order_of_their_flushes_until_the_batch_has_ended(store: Store) -> None:
+    batch, (job,) = await create(store, "a")
+    claim = await claimed(store, job)
+    await store.append_chunk(claim, chunk(1), shard_done=False)
+    await store.append_chunk(claim, chunk(0), shard_done=True)
+    assert await store.read_chunks(batch.key, 0) == [chunk(1), chunk(0)]
+    counts = Counts(total=2, succeeded=2)
+    await store.end_batch(batch.key, counts=counts, results_blob="r", results_size=5, now=7)
+    assert await store.read_chunks(batch.key, 0) == []
+    found = await store.batch_by_key(batch.key)
+    assert found is not None
+    assert (found.status, found.counts, found.results_blob, found.ended_at) == ("ended", counts, "r", 7)
+    assert await store.sealable_batches() == []
+    assert await store.open_jobs() == []
+
+
+async def test_cancel_closes_the_shards_that_nobody_holds_and_keeps_its_first_time(store: Store) -> None:
+    _, jobs = await create(store, "a", shards=3)
+    held = await claimed(store, jobs[0])
+    canceling = await store.cancel_batch("w", "a", 5)
+    assert canceling is not None
+    assert (canceling.status, canceling.cancel_initiated_at) == ("canceling", 5)
+    assert await store.cancel_batch("w", "a", 6) == canceling
+    assert await store.claim_shard(jobs[1]) is None
+    assert await store.append_chunk(held, chunk(0), shard_done=True) is True
+
+
+async def test_cancel_leaves_an_ended_batch_as_it_is(store: Store) -> None:
+    batch, jobs = await create(store, "a")
+    await end(store, batch, jobs)
+    ended = await store.find_batch("w", "a")
+    assert await store.cancel_batch("w", "a", 5) == ended
+
+
+async def test_only_an_ended_batch_is_deleted_and_its_cursor_outlives_it(store: Store) -> None:
+    batch, jobs = await create(store, "a")
+    kept = await store.delete_batch("w", "a", 1)
+    assert kept is not None
+    assert kept.status == "in_progress"
+    assert await store.find_batch("w", "a") is not None
+    await end(store, batch, jobs)
+    assert await store.delete_batch("w", "a", 2) is not None
+    assert await store.find_batch("w", "a") is None
+    assert await store.delete_batch("w", "a", 3) is None
+    assert await store.find_cursor("w", "a") == batch.key
+
+
+async def test_batches_past_their_time_are_named_and_their_unclaimed_shards_closed(store: Store) -> None:
+    batch, jobs = await create(store, "a", shards=2)
+    held = await claimed(store, jobs[0])
+    assert await store.expire_batches(1499) == []
+    assert await store.expire_batches(1500) == [batch.key]
+    assert await store.claim_shard(jobs[1]) is None
+    assert await store.append_chunk(held, EMPTY, shard_done=True) is True
+
+
+async def test_only_ended_batches_with_results_are_archived_and_once(store: Store) -> None:
+    batch, jobs = await create(store, "a")
+    await create(store, "running")
+    await end(store, batch, jobs)
+    assert await store.archivable_batches(999) == []
+    assert [found.id for found in await store.archivable_batches(1000)] == ["a"]
+    await store.archive_batch(batch.key, 9)
+    assert await store.archivable_batches(1000) == []
+    archived = await store.find_batch("w", "a")
+    assert archived is not None
+    assert (archived.archived_at, archived.results_blob, archived.results_size) == (9, None, None)
+
+
+async def test_many_writers_at_once_lose_nothing_and_a_failing_one_hurts_no_other(store: Store) -> None:
+    await create(store, "twice")
+    names = [f"b{number}" for number in range(200)] + ["twice"]
+    created = await asyncio.gather(*(create(store, name) for name in names), return_exceptions=True)
+    assert [isinstance(outcome, StoreError) for outcome in created] == [False] * 200 + [True]
+    page = await store.list_batches("w", older_than=None, newer_than=None, provider=None, limit=1000)
+    assert {batch.id for batch in page.batches} == set(names)
+
+
+async def test_a_store_opened_again_holds_what_was_written_and_gives_back_what_was_claimed(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "again.db") as store:
+        _, jobs = await create(store, "a", shards=2)
+        held = await claimed(store, jobs[0])
+        await store.append_chunk(held, chunk(1), shard_done=False)
+    async with SqliteStore(tmp_path / "again.db") as store:
+        assert list(await store.open_jobs()) == jobs
+        again = await claimed(store, jobs[0])
+        assert again.finished == {1}
+        with pytest.raises(StaleEpoch):
+            await store.append_chunk(held, chunk(0), shard_done=False)
+        assert (await store.cancel_batch("w", "a", 3)) is not None
+
+
+async def test_a_database_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    async with SqliteStore(path):
+        pass
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="schema 99"):
+        async with SqliteStore(path):
+            pass

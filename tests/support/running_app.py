@@ -1,0 +1,108 @@
+"""The gateway in the test's own process and event loop, on a real socket, with a clock that the test moves."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from batchgate.api.protocol import JsonErrorRunner
+from batchgate.app import build_app
+from batchgate.engine.clock import MICROSECONDS
+from batchgate.providers.simulator import SimulatorSettings
+from batchgate.settings import AccountSettings, Settings
+
+BATCHES = "/anthropic/v1/messages/batches"
+
+
+class MovableClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: int = 1_795_000_000 * MICROSECONDS) -> None:
+        self.time = now
+
+    def now(self) -> int:
+        """Microseconds since the epoch."""
+        return self.time
+
+    def move(self, seconds: float) -> None:
+        """Let time pass."""
+        self.time += int(seconds * MICROSECONDS)
+
+
+@dataclass
+class RunningApp:
+    """A gateway that listens, and a client for it."""
+
+    app: web.Application
+    url: str
+    client: aiohttp.ClientSession
+    clock: MovableClock
+    data_dir: Path
+
+    async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        """Make a request and return its status and decoded JSON body."""
+        async with self.client.request(method, self.url + path, **options) as response:
+            return response.status, msgspec.json.decode(await response.read())
+
+    async def create(self, *custom_ids: str, **options: Any) -> dict[str, Any]:
+        """Create a batch with one small request for each custom_id."""
+        status, batch = await self.call("POST", BATCHES, json=create_body(*custom_ids), **options)
+        assert status == 200, batch
+        assert isinstance(batch, dict)
+        return batch
+
+    async def ended(self, batch_id: str) -> dict[str, Any]:
+        """Follow a batch until it has ended."""
+        while True:
+            status, batch = await self.call("GET", f"{BATCHES}/{batch_id}")
+            assert status == 200, batch
+            if batch["processing_status"] == "ended":
+                assert isinstance(batch, dict)
+                return batch
+
+    async def results(self, batch_id: str) -> list[dict[str, Any]]:
+        """Download the results of a batch."""
+        async with self.client.get(f"{self.url}{BATCHES}/{batch_id}/results") as response:
+            assert response.status == 200, await response.text()
+            return [msgspec.json.decode(line) for line in (await response.read()).splitlines()]
+
+
+def create_body(*custom_ids: str, model: str = "simulated") -> dict[str, Any]:
+    """Make the body of a create with one small request for each custom_id."""
+    return {"requests": [{"custom_id": custom_id, "params": params(model)} for custom_id in custom_ids]}
+
+
+def params(model: str = "simulated") -> dict[str, Any]:
+    """Make the params of a small request."""
+    return {"model": model, "max_tokens": 16, "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def simulator(**behaviour: Any) -> AccountSettings:
+    """Make an account that needs no network and answers at once unless told otherwise."""
+    return AccountSettings(provider="simulator", simulator=SimulatorSettings(**({"latency": 0.0} | behaviour)))
+
+
+@asynccontextmanager
+async def running_app(
+    data_dir: Path, *, clock: MovableClock | None = None, environment: dict[str, str] | None = None, **settings: Any
+) -> AsyncIterator[RunningApp]:
+    """Run a gateway until the context is left; without accounts in the settings it has a simulator."""
+    settings = {"accounts": {"simulator": simulator()}, "shutdown_grace": 5.0} | settings
+    clock = clock or MovableClock()
+    app = build_app(
+        Settings(data_dir=str(data_dir), **settings), clock=clock, environment=environment or {}
+    )
+    runner = JsonErrorRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with aiohttp.ClientSession() as client:
+            yield RunningApp(app, url, client, clock, data_dir)
+    finally:
+        await runner.cleanup()
