@@ -13,7 +13,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CLIENT = "generated/batchgate-client"
-OLD_SDKS = ["0.42.0"]
+OLD_SDKS = ["0.43.0", "1.17.0"]
 """Official SDKs beside the newest one, which the tests session has: see tests/acceptance."""
 
 
@@ -75,10 +75,15 @@ def wheels(session: nox.Session) -> None:
     shutil.rmtree(built, ignore_errors=True)
     for source in (".", CLIENT):
         session.run("python", "-m", "build", "--wheel", "--outdir", str(built), source, silent=True)
-    for name, check in (("batchgate-", "batchgate --version"), ("batchgate_client-", "python -c 'import batchgate_client'")):
+    for name, check in (
+        ("batchgate-", "batchgate --version"),
+        ("batchgate_client-", "python -c 'import batchgate_client'"),
+    ):
         session.log("%s: %s", name, check)
         session.run("python", "-m", "venv", "--clear", str(built / "venv"))
-        session.run(str(built / "venv/bin/pip"), "install", "--quiet", str(next(built.glob(f"{name}*.whl"))), external=True)
+        session.run(
+            str(built / "venv/bin/pip"), "install", "--quiet", str(next(built.glob(f"{name}*.whl"))), external=True
+        )
         session.run("sh", "-c", f"PATH={built / 'venv/bin'}:$PATH {check}", external=True)
 
 

@@ -792,6 +792,8 @@ class SystemMessageParam(ClosedStruct, frozen=True, kw_only=True, tag_field="rol
     ) = UNSET
     """When the instructions end."""
 
+    output_config: Raw | UnsetType = UNSET
+
 
 class TextBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="text"):
     """Text."""

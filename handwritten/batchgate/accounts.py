@@ -14,6 +14,7 @@ from batchgate.providers.simulator import SimulatorTransport
 from batchgate.settings import AccountSettings, Settings, secret
 
 SIMULATOR = "simulator"
+DEFAULT = "anthropic"
 
 
 def endpoints(settings: Settings, transport: Transport, environment: Mapping[str, str]) -> list[Endpoint]:
@@ -21,21 +22,19 @@ def endpoints(settings: Settings, transport: Transport, environment: Mapping[str
     return [_endpoint(name, account, transport, environment) for name, account in settings.accounts.items()]
 
 
-def default_account(settings: Settings) -> str | None:
-    """Tell the account for requests that name none."""
+def default_account(settings: Settings) -> str:
+    """Tell the account for requests that name none; the documented default is anthropic, configured or not."""
     if settings.default_provider is not None:
         return settings.default_provider
-    if "anthropic" in settings.accounts:
-        return "anthropic"
-    return next(iter(settings.accounts)) if len(settings.accounts) == 1 else None
+    if DEFAULT not in settings.accounts and len(settings.accounts) == 1:
+        return next(iter(settings.accounts))
+    return DEFAULT
 
 
 def _endpoint(name: str, given: AccountSettings, transport: Transport, environment: Mapping[str, str]) -> Endpoint:
     if given.provider == SIMULATOR:
         account = Account(name=name, provider=SIMULATOR, base_url="http://simulator", concurrency=given.concurrency)
-        return Endpoint(
-            account=account, handler=AnthropicHandler(), transport=SimulatorTransport(given.simulator)
-        )
+        return Endpoint(account=account, handler=AnthropicHandler(), transport=SimulatorTransport(given.simulator))
     provider = PROVIDERS.get(given.provider)
     if provider is None:
         known = ", ".join((*PROVIDERS, SIMULATOR))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
-from batchgate_api import gateway
 
 from batchgate import __version__
 from batchgate.accounts import default_account, endpoints
@@ -30,6 +29,7 @@ from batchgate.providers.transport import AiohttpTransport
 from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings, secret
 from batchgate.store.sqlite import SqliteStore
+from batchgate_api import gateway
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", AiohttpTransport)
@@ -73,9 +73,7 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-def _engine(
-    router: Router, blobs: ObjectStoreBlobs, clock: Clock
-) -> Callable[[web.Application], AsyncIterator[None]]:
+def _engine(router: Router, blobs: ObjectStoreBlobs, clock: Clock) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(app: web.Application) -> AsyncIterator[None]:
         engine = Engine(
             store=app[STORE],
@@ -115,17 +113,18 @@ def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[ApiKey
 
 def _account_chooser(settings: Settings) -> Callable[[str | None], str]:
     default = default_account(settings)
+    known = ", ".join(settings.accounts)
 
     def choose(asked: str | None) -> str:
-        known = ", ".join(settings.accounts) or "none"
-        name = asked or default
-        if name is None:
-            message = f"x-model-provider: no default account is configured, so name one; configured: {known}"
+        if not settings.accounts:
+            message = (
+                "no account is configured, so nothing can run; set a provider's key, or [accounts] in the settings"
+            )
             raise RefusedError("invalid_request_error", message)
-        if name not in settings.accounts:
-            message = f"x-model-provider: no account is called {name!r}; configured: {known}"
+        if asked is not None and asked not in settings.accounts:
+            message = f"x-model-provider: no account is called {asked!r}; configured: {known}"
             raise RefusedError("invalid_request_error", message)
-        return name
+        return asked or default
 
     return choose
 

@@ -158,7 +158,7 @@ def _ollama_url(host: str) -> str:
     place = rest.rstrip("/")
     if ":" not in place.rpartition("]")[2]:
         place += ":11434" if scheme == "http" and not separator else ""
-    return f"{scheme}://{place.replace('0.0.0.0', '127.0.0.1')}/v1"
+    return f"{scheme}://{place.replace('0.0.0.0', '127.0.0.1')}/v1"  # noqa: S104
 
 
 def _convert(content: dict[str, Any]) -> Settings:
@@ -189,7 +189,7 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     if not settings.api_keys and not _is_loopback(settings.host):
         raise ConfigurationError(
             "host",
-            f"a loopback address such as 127.0.0.1, since no api_keys are configured; with them, {settings.host} is fine",
+            f"a loopback address such as 127.0.0.1, since no api_keys are configured; with them, {settings.host} is too",
         )
 
 

@@ -36,7 +36,7 @@ OPTIONS = (
 FROZEN = {"#all#": {"base_class_kwargs": {"frozen": True}}}
 """Given on every class, since type checkers want it said again on each that inherits."""
 
-RAW = {"RawObject": "msgspec.Raw"}
+RAW = {"RawObject": "msgspec.Raw", "RawValue": "msgspec.Raw"}
 """Schemas that stand for JSON that is passed on as it came."""
 
 
@@ -57,7 +57,7 @@ def _generate(content: Json, closed: tuple[str, ...], target: Path, source: Path
     source.write_text(yaml.safe_dump(content, sort_keys=False))
     template_data = source.with_suffix(".template.json")
     template_data.write_text(json.dumps(FROZEN))
-    base_classes = {name: "batchgate_api.structs.ClosedStruct" for name in closed}
+    base_classes = dict.fromkeys(closed, "batchgate_api.structs.ClosedStruct")
     run_tool(
         "datamodel_code_generator",
         f"--input={source}",

@@ -19,7 +19,9 @@ def write_server(documents: tuple[Document, ...], package: Path) -> None:
     )
     served = [document for document in documents if document.operations]
     for template in environment.list_templates(extensions=["jinja"]):
-        text = environment.get_template(template).render(documents=served, tags=_by_tag(documents), snake_case=snake_case)
+        text = environment.get_template(template).render(
+            documents=served, tags=_by_tag(documents), snake_case=snake_case
+        )
         (package / template.removesuffix(".jinja")).write_text(text)
     (package / "py.typed").write_text("")
     (package / "openapi.json").write_text(json.dumps(bundle(documents), indent=1, ensure_ascii=False) + "\n")

@@ -84,7 +84,9 @@ def load(folder: Path) -> tuple[Document, ...]:
     if not documents:
         raise SpecError(f"no *.yaml in {folder.name}/")
     _refuse_repeats(operation.id for document in documents for operation in document.operations)
-    _refuse_repeats(f"{operation.method} {path}" for d in documents for operation in d.operations for path in operation.paths)
+    _refuse_repeats(
+        f"{operation.method} {path}" for d in documents for operation in d.operations for path in operation.paths
+    )
     return documents
 
 
@@ -196,7 +198,9 @@ def _merge_components(merged: Json, document: Document) -> None:
         target = merged.setdefault(kind, {})
         for name, entry in entries.items():
             if target.setdefault(name, entry) != entry:
-                raise SpecError(f"{document.name}.yaml: components.{kind}.{name} means something else in another document")
+                raise SpecError(
+                    f"{document.name}.yaml: components.{kind}.{name} means something else in another document"
+                )
 
 
 def _examples(node: Any) -> Iterator[Json]:

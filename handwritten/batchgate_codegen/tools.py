@@ -22,6 +22,7 @@ def run_tool(module: str, *arguments: str, cwd: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        check=False,
     )
     if finished.returncode:
         raise ToolError(f"{module} exited with {finished.returncode}:\n{finished.stdout}")

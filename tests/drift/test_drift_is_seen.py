@@ -63,7 +63,9 @@ def test_a_handler_without_an_operation_is_seen(copy: ProjectCopy) -> None:
 
 def test_a_route_that_the_spec_lacks_is_seen(copy: ProjectCopy) -> None:
     mounted = "    check_routes(app)\n"
-    copy.replace("handwritten/batchgate/app.py", mounted, '    app.router.add_get("/secret", errors_as_json)\n' + mounted)
+    copy.replace(
+        "handwritten/batchgate/app.py", mounted, '    app.router.add_get("/secret", errors_as_json)\n' + mounted
+    )
     said = copy.drift("test_operations.py")
     assert "GET /secret is mounted, declare it in spec/" in said
 

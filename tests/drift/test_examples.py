@@ -5,17 +5,18 @@ from types import ModuleType
 
 import msgspec
 import pytest
+
 from batchgate_api import anthropic, chat_completions, gateway, messages
 
 EXAMPLES = Path(__file__).parents[2] / "spec" / "examples"
 MODULES: tuple[ModuleType, ...] = (anthropic, gateway, messages, chat_completions)
 
 
-def model_of(schema: str) -> type:
+def model_of(schema: str) -> type[msgspec.Struct]:
     """Find the generated model of a schema."""
     for module in MODULES:
         if hasattr(module, schema):
-            model: type = getattr(module, schema)
+            model: type[msgspec.Struct] = getattr(module, schema)
             return model
     pytest.fail(f"spec/examples/{schema}/ is not named like a schema of the spec; rename it or declare the schema")
 
@@ -26,7 +27,9 @@ def test_an_example_fits_its_model_and_survives_it_byte_for_byte(path: Path) -> 
     try:
         value = msgspec.json.decode(written, type=model_of(path.parent.name))
     except msgspec.ValidationError as error:
-        pytest.fail(f"spec/examples/{path.parent.name}/{path.name} no longer fits its schema: {error}; mend one of them")
+        pytest.fail(
+            f"spec/examples/{path.parent.name}/{path.name} no longer fits its schema: {error}; mend one of them"
+        )
     assert msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n" == written
 
 

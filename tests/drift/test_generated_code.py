@@ -19,7 +19,8 @@ def test_generation_is_the_same_in_any_folder_and_on_every_run(tmp_path: Path) -
     hostile = tmp_path / "a folder" / "deeper"
     hostile.mkdir(parents=True)
     (tmp_path / "a folder" / "pyproject.toml").write_text(
-        "[tool.ruff]\nline-length = 40\n[tool.black]\nline-length = 40\n[tool.datamodel-codegen]\nuse-annotated = false\n"
+        "[tool.ruff]\nline-length = 40\n[tool.black]\nline-length = 40\n"
+        "[tool.datamodel-codegen]\nuse-annotated = false\n"
     )
     shutil.copytree(ROOT / "spec", hostile / "spec")
     render(ROOT / "spec", tmp_path / "first")

@@ -10,6 +10,6 @@ from tests.support.running_app import RunningApp, running_app
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """A gateway with a simulator account that answers at once."""
+    """Run a gateway with a simulator account that answers at once."""
     async with running_app(tmp_path / "data") as app:
         yield app

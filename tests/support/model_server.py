@@ -48,7 +48,9 @@ def model_server(*, threads: int = 2, slots: int = 4, ready_within: float = 60.0
         with log.open("wb") as stderr:
             process = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
         try:
-            yield ModelServer(_address(process, ready_within), log)
+            url = _address(process, ready_within)
+            weights.unlink()  # mapped by now; a killed test run leaves no 240 MB behind
+            yield ModelServer(url, log)
         except BaseException as error:
             error.add_note(f"The model server's log ends:\n{_end_of(log)}")
             raise
@@ -84,7 +86,7 @@ def _serve(weights: str, threads: int, slots: int) -> None:
     params.port = 0
     params.n_parallel = slots
     params.n_ctx = 2048 * slots
-    params.n_predict = _LONGEST_ANSWER  # without a bound this model answers for ever
+    params.n_predict = _LONGEST_ANSWER  # this model fills the context when a request sets no max_tokens
     params.n_threads_http = 64  # an idle keep-alive connection holds one for seconds
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     server = llama.Server(params)

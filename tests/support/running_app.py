@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from aiohttp import web
+
 from batchgate.api.protocol import JsonErrorRunner
 from batchgate.app import build_app
 from batchgate.engine.clock import MICROSECONDS
@@ -91,11 +92,9 @@ async def running_app(
     data_dir: Path, *, clock: MovableClock | None = None, environment: dict[str, str] | None = None, **settings: Any
 ) -> AsyncIterator[RunningApp]:
     """Run a gateway until the context is left; without accounts in the settings it has a simulator."""
-    settings = {"accounts": {"simulator": simulator()}, "shutdown_grace": 5.0} | settings
     clock = clock or MovableClock()
-    app = build_app(
-        Settings(data_dir=str(data_dir), **settings), clock=clock, environment=environment or {}
-    )
+    given: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_grace": 5.0} | settings
+    app = build_app(Settings(data_dir=str(data_dir), **given), clock=clock, environment=environment or {})
     runner = JsonErrorRunner(app)
     await runner.setup()
     try:

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from batchgate_api.structs import OpenStruct, Operation
 
 from batchgate.api.authentication import Authenticator
 from batchgate.api.context import MOUNT, WORKSPACE
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.validation import describe
+from batchgate_api.structs import OpenStruct, Operation
 
 Method = Callable[..., Awaitable[Any]]
 """A method of a handler class: ``(request, parameters[, body])``, typed by the generated Protocol."""

@@ -58,7 +58,7 @@ class IdentityDecoder:
         yield data
 
     def finish(self) -> None:
-        """A plain body may end anywhere."""
+        """Let it end: a plain body may end anywhere."""
 
 
 class ZlibDecoder:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from aiohttp import web
-from batchgate_api.structs import Operation
 
 from batchgate.engine.batches import Batches
+from batchgate_api.structs import Operation
 
 BATCHES = web.AppKey("batches", Batches)
 

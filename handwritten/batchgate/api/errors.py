@@ -9,11 +9,11 @@ from typing import Final
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from batchgate_api import anthropic, gateway
 
 from batchgate.api.context import REQUEST_ID
 from batchgate.engine.errors import BlobError, ErrorKind, RefusedError, StoreError
 from batchgate.engine.ids import new_id
+from batchgate_api import anthropic, gateway
 
 logger = logging.getLogger(__name__)
 

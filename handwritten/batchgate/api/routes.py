@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Sequence
 
 from aiohttp import web
-from batchgate_api.operations import OPERATIONS
-from batchgate_api.structs import Operation
 
 from batchgate.api.authentication import Authenticator
 from batchgate.api.binding import Method, bind
+from batchgate_api.operations import OPERATIONS
+from batchgate_api.structs import Operation
 
 
 class UnmatchedError(Exception):
@@ -39,11 +39,12 @@ def check_routes(app: web.Application) -> None:
 
 
 def _match(handlers: Sequence[object]) -> dict[str, Method]:
-    methods: dict[str, Method] = {}
-    for handler in handlers:
-        for name, method in inspect.getmembers(handler, inspect.iscoroutinefunction):
-            if not name.startswith("_"):
-                methods[name] = method
+    methods: dict[str, Method] = {
+        name: method
+        for handler in handlers
+        for name, method in inspect.getmembers(handler, inspect.iscoroutinefunction)
+        if not name.startswith("_")
+    }
     declared = {operation.handler for operation in OPERATIONS}
     missing, unknown = sorted(declared - methods.keys()), sorted(methods.keys() - declared)
     if missing or unknown:
@@ -51,7 +52,10 @@ def _match(handlers: Sequence[object]) -> dict[str, Method]:
             "handlers and operations do not match: "
             + "; ".join(
                 [f"operation {name} has no handler, write it in batchgate/api/" for name in missing]
-                + [f"handler {name} has no operation, declare it in spec/ and run `nox -s generate`" for name in unknown]
+                + [
+                    f"handler {name} has no operation, declare it in spec/ and run `nox -s generate`"
+                    for name in unknown
+                ]
             )
         )
     return methods

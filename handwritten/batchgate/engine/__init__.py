@@ -1,1 +1,4 @@
-"""The engine: takes batches in, runs their requests, and seals their results. Knows providers and storage as Protocols only."""
+"""The engine: takes batches in, runs their requests, and seals their results.
+
+It knows providers and storage as Protocols only.
+"""

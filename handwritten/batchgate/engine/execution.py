@@ -51,7 +51,9 @@ class Executor:
             return self._errored(seq, line, error)
         except Exception:
             logger.exception("a request failed in the gateway itself", extra={"batch": batch.id, "seq": seq})
-            return self._errored(seq, line, RequestError("api_error", "the gateway failed on this request; its log says why"))
+            return self._errored(
+                seq, line, RequestError("api_error", "the gateway failed on this request; its log says why")
+            )
         return ResultLine(seq=seq, ending="succeeded", line=self._rows.succeeded(row.custom_id, message))
 
     def _errored(self, seq: int, line: bytes, error: RequestError) -> ResultLine:
@@ -100,4 +102,3 @@ def _may_retry(error: UpstreamError, tries: int) -> bool:
 def _tell(limiter: Limiter, entered: float, error: UpstreamError) -> None:
     if error.kind in LOAD or error.kind == "timeout_error":
         limiter.overloaded(entered, error.retry_after)
-

@@ -1,6 +1,6 @@
 """How many calls may be under way to one model of one account: grows while they succeed, shrinks when they do not.
 
-Additive growth, multiplicative cuts, at most one cut for the calls of one moment; a Retry-After closes the gate for its time.
+Additive growth, multiplicative cuts, at most one cut for the calls of one moment; a Retry-After closes the gate.
 """
 
 from __future__ import annotations

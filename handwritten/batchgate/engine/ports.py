@@ -80,7 +80,9 @@ class Store(Protocol):
         """Read the results of a shard in the order in which they were flushed."""
         ...
 
-    async def end_batch(self, batch_key: int, *, counts: Counts, results_blob: str, results_size: int, now: int) -> None:
+    async def end_batch(
+        self, batch_key: int, *, counts: Counts, results_blob: str, results_size: int, now: int
+    ) -> None:
         """Mark a batch ended with its sealed results, and delete its chunks."""
         ...
 

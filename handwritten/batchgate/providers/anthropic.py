@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from batchgate.engine.errors import RequestError, Untranslatable, UpstreamUnreachable
 from batchgate.engine.upstream import Account, RequestRow, UpstreamRequest, UpstreamResponse
 from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
+from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER, NO_STREAM
 from batchgate.providers.upstream_errors import excerpt, upstream_error
 
 DEFAULT_VERSION: Final = "2023-06-01"
@@ -80,16 +81,15 @@ def _headers(account: Account, row: RequestRow) -> dict[str, str]:
 def _body(row: RequestRow) -> bytes:
     try:
         peek = _PARAMS.decode(row.params)
+        model = msgspec.json.encode(row.model)
+        rewritten = None if bytes(peek.model) == model else _FIELDS.decode(row.params) | {"model": Raw(model)}
     except DECODING_ERRORS as error:
         raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
     if peek.stream is not UNSET and bytes(peek.stream) == b"true":
-        raise Untranslatable("stream", "a batch answers whole; leave it out or set it to false")
+        raise Untranslatable("stream", NO_STREAM)
     if peek.max_tokens is not UNSET and bytes(peek.max_tokens) == b"0":
-        raise Untranslatable("max_tokens", "0 only fills a cache, and a batch has to answer; it should be at least 1")
-    model = msgspec.json.encode(row.model)
-    if bytes(peek.model) == model:
-        return row.params
-    return msgspec.json.encode(_FIELDS.decode(row.params) | {"model": Raw(model)})
+        raise Untranslatable("max_tokens", NO_EMPTY_ANSWER)
+    return row.params if rewritten is None else msgspec.json.encode(rewritten)
 
 
 def _one_line(body: bytes) -> bytes:

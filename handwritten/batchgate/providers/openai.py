@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from batchgate_api import chat_completions, messages
 
 from batchgate.engine.errors import RequestError, Untranslatable, UpstreamError, UpstreamUnreachable
 from batchgate.engine.upstream import Account, RequestRow, UpstreamRequest, UpstreamResponse
@@ -14,6 +13,7 @@ from batchgate.providers.dialects.chat_to_message import to_message
 from batchgate.providers.dialects.messages_to_chat import to_chat
 from batchgate.providers.dialects.target import Target
 from batchgate.providers.upstream_errors import excerpt, upstream_error
+from batchgate_api import chat_completions, messages
 
 _PARAMS: Final = msgspec.json.Decoder(messages.MessageParams)
 _COMPLETION: Final = msgspec.json.Decoder(chat_completions.ChatCompletion)

@@ -1,8 +1,10 @@
 """The servers of Chat Completions that are known by name, and what each can be told.
 
-OpenAI by the types of openai-python 3.54; vLLM by ``vllm/entrypoints/openai/chat_completion/protocol.py``, SGLang by
-``python/sglang/srt/entrypoints/openai/protocol.py``, Ollama by ``openai/openai.go`` of their repositories; the
-hosted ones by their documentation. What was not found there is left at the careful default of `Target`.
+By the types of their own SDKs: OpenAI (openai 3.54), Groq (groq 1.7), Mistral (mistralai), OpenRouter (openrouter 1.3),
+Fireworks (fireworks-ai 1.2), Cerebras (cerebras-cloud-sdk 1.91) and Perplexity (perplexityai 0.46). By the source in
+their repositories: vLLM (``vllm/entrypoints/openai/chat_completion/protocol.py``), SGLang
+(``python/sglang/srt/entrypoints/openai/protocol.py``) and Ollama (``openai/openai.go``). What was not found there is
+left at the careful default of `Target`, and so are the other servers as a whole.
 """
 
 from __future__ import annotations
@@ -51,14 +53,56 @@ OLLAMA: Final = Target(
     parallel_tool_calls=False,
 )
 
-GROQ: Final = Target(name="groq", max_tokens_field="max_completion_tokens", stop_limit=4, efforts=_FOUR_EFFORTS)
-GEMINI: Final = Target(name="gemini", user_field=None, efforts=frozenset({"none", "minimal", "low", "medium", "high"}))
-MISTRAL: Final = Target(name="mistral", user_field=None)
-PERPLEXITY: Final = Target(name="perplexity", user_field=None)
-OPENROUTER: Final = Target(name="openrouter", top_k=True)
-CEREBRAS: Final = Target(name="cerebras")
+GROQ: Final = Target(
+    name="groq",
+    max_tokens_field="max_completion_tokens",
+    stop_limit=4,
+    efforts=_FOUR_EFFORTS,
+    reasoning_field="reasoning",
+    strict_tools=True,
+)
+
+MISTRAL: Final = Target(name="mistral", user_field=None, top_k=True, efforts=_ALL_EFFORTS, strict_tools=True)
+
+OPENROUTER: Final = Target(
+    name="openrouter",
+    top_k=True,
+    efforts=_ALL_EFFORTS,
+    reasoning_field="reasoning",
+    strict_tools=True,
+    service_tiers=True,
+)
+
+FIREWORKS: Final = Target(
+    name="fireworks",
+    top_k=True,
+    efforts=_FOUR_EFFORTS,
+    reasoning_field="reasoning_content",
+    strict_tools=True,
+    service_tiers=True,
+)
+
+CEREBRAS: Final = Target(
+    name="cerebras",
+    max_tokens_field="max_completion_tokens",
+    efforts=_FOUR_EFFORTS,
+    reasoning_field="reasoning",
+    strict_tools=True,
+    service_tiers=True,
+)
+
+PERPLEXITY: Final = Target(
+    name="perplexity",
+    user_field=None,
+    top_k=True,
+    efforts=frozenset({"minimal", "low", "medium", "high"}),
+    strict_tools=True,
+)
+
+# "minimal" is documented, but refused as users report: discuss.ai.google.dev/t/117875 and 118724.
+GEMINI: Final = Target(name="gemini", user_field=None, efforts=_FOUR_EFFORTS)
+
 XAI: Final = Target(name="xai")
-FIREWORKS: Final = Target(name="fireworks", top_k=True)
 PARASAIL: Final = Target(name="parasail")
 NEBIUS: Final = Target(name="nebius")
 HUGGINGFACE: Final = Target(name="huggingface")

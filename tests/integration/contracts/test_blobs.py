@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.engine.errors import BlobError
 from batchgate.engine.ports import Blobs

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from batchgate.engine.batch import ShardJob
 from batchgate.engine.ports import Queue
 from batchgate.queue import MemoryQueue

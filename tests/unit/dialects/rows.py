@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+
 from batchgate.providers.dialects.chat_to_message import to_message
 from batchgate.providers.dialects.messages_to_chat import to_chat
 from batchgate.providers.dialects.target import Target
@@ -66,7 +67,9 @@ def tool(**fields: Any) -> Json:
     return {"name": "search", "input_schema": {"type": "object"}} | fields
 
 
-def answered(message: Json | None = None, *, finish_reason: str | None = "stop", choice: Json | None = None, **top: Any) -> Json:
+def answered(
+    message: Json | None = None, *, finish_reason: str | None = "stop", choice: Json | None = None, **top: Any
+) -> Json:
     """Translate a Chat Completion and give the Message as JSON."""
     first = {"index": 0, "message": message or {"role": "assistant", "content": "Hi"}, "finish_reason": finish_reason}
     completion = {"id": "chatcmpl-1", "model": "served", "choices": [first | (choice or {})]} | top

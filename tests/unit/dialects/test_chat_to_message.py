@@ -9,8 +9,8 @@ from typing import Any
 
 import anthropic.types
 import pytest
-from batchgate.engine.errors import UpstreamUnreachable
 
+from batchgate.engine.errors import UpstreamUnreachable
 from tests.unit.dialects.rows import Json, answered
 
 
@@ -143,13 +143,15 @@ def test_numbers_in_arguments_keep_their_digits() -> None:
 @pytest.mark.parametrize(
     ("call", "finish_reason", "error"),
     [
-        (_call('{"a":'), "length", "with a call of 'search' whose arguments are cut off at max_tokens: \"{\\\"a\\\":\"."),
+        (_call('{"a":'), "length", 'with a call of \'search\' whose arguments are cut off at max_tokens: "{\\"a\\":".'),
         (_call("[1]"), "tool_calls", "with a call of 'search' whose arguments are no JSON object: \"[1]\"."),
         (_call("x y"), "tool_calls", "with a call of 'search' whose arguments are no JSON object: \"x y\"."),
         ({"id": "c", "type": "custom", "custom": {}}, "tool_calls", "with a tool call that is not one of a function."),
     ],
 )
-def test_a_call_that_no_block_can_hold_is_an_error_and_is_not_paid_for_again(call: Json, finish_reason: str, error: str) -> None:
+def test_a_call_that_no_block_can_hold_is_an_error_and_is_not_paid_for_again(
+    call: Json, finish_reason: str, error: str
+) -> None:
     with pytest.raises(UpstreamUnreachable) as caught:
         answered(_calling(call), finish_reason=finish_reason)
     assert str(caught.value) == f"The provider answered {error}"

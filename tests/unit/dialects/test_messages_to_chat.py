@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from batchgate.engine.errors import Untranslatable
 from batchgate.providers.dialects.target import Target
-from batchgate.providers.targets import GEMINI, GROQ, MISTRAL, OLLAMA, OPENAI, SGLANG, VLLM
-
+from batchgate.providers.targets import GEMINI, GROQ, MISTRAL, OLLAMA, OPENAI, SGLANG, VLLM, XAI
 from tests.unit.dialects.rows import USER_TURN, Json, assistant, said, text, user
 
 SCHEMA: Json = {"type": "object", "properties": {"b": {}, "a": {}}, "additionalProperties": False}
@@ -67,7 +67,11 @@ def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: Target, 
 @pytest.mark.parametrize(
     ("target", "fields", "refusal"),
     [
-        (OPENAI, {"max_tokens": 0}, "max_tokens: 0 only fills a cache, and a batch has to answer; it should be at least 1"),
+        (
+            OPENAI,
+            {"max_tokens": 0},
+            "max_tokens: 0 only fills a cache, and a batch has to answer; it should be at least 1",
+        ),
         (OPENAI, {"stream": True}, "stream: a batch answers whole; leave it out or set it to false"),
         (OPENAI, {"top_k": 40}, "top_k: openai does not have it; use temperature or top_p"),
         (OLLAMA, {"top_k": 40}, "top_k: ollama does not have it; use temperature or top_p"),
@@ -87,12 +91,12 @@ def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: Target, 
             {"thinking": {"type": "between_tools"}},
             "thinking: no server of Chat Completions can be told so; use adaptive",
         ),
-        (MISTRAL, {"thinking": {"type": "disabled"}}, "thinking: mistral cannot be told not to think; leave it out"),
+        (XAI, {"thinking": {"type": "disabled"}}, "thinking: xai cannot be told not to think; leave it out"),
         (OLLAMA, {"output_config": {"effort": "max"}}, "output_config.effort: ollama knows high, low, medium only"),
         (
-            MISTRAL,
+            XAI,
             {"output_config": {"effort": "low"}},
-            "output_config.effort: mistral has no levels of effort; leave it out",
+            "output_config.effort: xai has no levels of effort; leave it out",
         ),
         (
             OPENAI,

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
 import pytest
+from msgspec import inspect
+
 from batchgate.engine.errors import Untranslatable
 from batchgate.providers.dialects.answer_rules import CHAT_TO_MESSAGE
 from batchgate.providers.dialects.messages_rules import MESSAGES_TO_CHAT
@@ -18,13 +19,12 @@ from batchgate.providers.dialects.target import Target
 from batchgate.providers.targets import VLLM
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
-from msgspec import inspect
-
+from batchgate_api.structs import OpenStruct
 from tests.unit.dialects import rows
 from tests.unit.dialects.rows import Json, assistant, said, text, tool, tool_result, tool_use, user
 
 
-def _models(*roots: type) -> Iterator[type[msgspec.Struct]]:
+def _models(*roots: type) -> Iterator[type[OpenStruct]]:
     """Walk every struct that the roots are made of."""
     seen: set[object] = set()
     waiting: list[Any] = [inspect.type_info(root) for root in roots]
@@ -32,6 +32,7 @@ def _models(*roots: type) -> Iterator[type[msgspec.Struct]]:
         match waiting.pop():
             case inspect.StructType(cls=model, fields=fields) if model not in seen:
                 seen.add(model)
+                assert issubclass(model, OpenStruct)
                 yield model
                 waiting.extend(field.type for field in fields)
             case inspect.UnionType(types=types):
@@ -50,7 +51,7 @@ def _without_rules(rules: tuple[Rule, ...], *roots: type) -> set[str]:
         f"{model.__name__}.{field}"
         for model in _models(*roots)
         for field in model.__struct_fields__
-        if None not in table.get(model, {}) and field not in table.get(model, {})  # type: ignore[call-overload]
+        if None not in table.get(model, {}) and field not in table.get(model, {})
     }
 
 
@@ -119,6 +120,7 @@ VALUES: dict[str, object] = {
     "fallbacks": "default",
     "inference_geo": "eu",
     "input_examples": [{"query": "x"}],
+    "output_config": {"effort": "high"},
     "mcp_servers": [{"type": "url", "url": "https://mcp.example", "name": "m"}],
     "signature": "c2ln",
     "speed": "fast",

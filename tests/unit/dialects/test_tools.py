@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from batchgate.engine.errors import RequestError
 from batchgate.providers.dialects.target import Target
 from batchgate.providers.targets import OLLAMA, OPENAI, VLLM
-
 from tests.unit.dialects.rows import Json, said, tool
 
 
@@ -22,7 +22,9 @@ def test_a_custom_tool_becomes_a_function() -> None:
     assert list(function["function"]["parameters"]["properties"]) == ["z", "a"]
 
 
-@pytest.mark.parametrize("quiet", [{"type": None}, {"strict": False}, {"allowed_callers": ["direct"]}, {"description": None}])
+@pytest.mark.parametrize(
+    "quiet", [{"type": None}, {"strict": False}, {"allowed_callers": ["direct"]}, {"description": None}]
+)
 def test_what_is_the_default_there_is_not_said(quiet: Json) -> None:
     assert said(VLLM, tools=[tool(**quiet)]) == said(VLLM, tools=[tool()])
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from batchgate.engine.errors import Untranslatable
 from batchgate.providers.dialects.target import Target
 from batchgate.providers.targets import OLLAMA, OPENAI, SGLANG, VLLM
-
 from tests.unit.dialects.rows import USER_TURN, Json, assistant, text, tool_result, tool_use, turns_said, user
 
 BASE64: Json = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0="}}
@@ -101,7 +101,9 @@ def test_the_result_of_a_tool_is_text_and_says_if_it_failed(result: Json, conten
     assert message["content"] == content
 
 
-@pytest.mark.parametrize(("target", "field"), [(VLLM, "reasoning"), (OLLAMA, "reasoning"), (SGLANG, "reasoning_content")])
+@pytest.mark.parametrize(
+    ("target", "field"), [(VLLM, "reasoning"), (OLLAMA, "reasoning"), (SGLANG, "reasoning_content")]
+)
 def test_thinking_goes_back_where_the_target_takes_it(target: Target, field: str) -> None:
     [message, _] = turns_said(assistant(THINKING, text("Yes.")), USER_TURN, target=target)
     assert message == {"role": "assistant", "content": "Yes.", field: "Let me see."}
@@ -147,8 +149,10 @@ def test_thinking_goes_back_where_the_target_takes_it(target: Target, field: str
         (
             OPENAI,
             user(tool_result(content=[BASE64])),
-            "messages.0.content.0.content.0: results of tools are text there; "
-            "put the image after the tool_result blocks of the turn",
+            (
+                "messages.0.content.0.content.0: results of tools are text there; "
+                "put the image after the tool_result blocks of the turn"
+            ),
         ),
         (
             OPENAI,
@@ -159,8 +163,10 @@ def test_thinking_goes_back_where_the_target_takes_it(target: Target, field: str
         (
             OPENAI,
             user({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}}),
-            "messages.0.content.0: document blocks have no form in Chat Completions; "
-            "send the document's text as a text block",
+            (
+                "messages.0.content.0: document blocks have no form in Chat Completions; "
+                "send the document's text as a text block"
+            ),
         ),
     ],
 )

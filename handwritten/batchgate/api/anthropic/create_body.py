@@ -1,8 +1,8 @@
 """Reads the body of a create, ``{"requests": [{"custom_id", "params"}, ...]}``, as it arrives.
 
-The body is cut in windows that end between two requests. A window is decoded by msgspec as an array of its own; since
-JSON is read from left to right in one way only, a window that decodes was cut in the right place, and one that turns out
-to be cut inside a request is merely tried again when more has come. So neither the body nor a tree of it is ever held.
+The body is cut in windows that end between two requests. A window is decoded by msgspec as an array of its own. Since
+JSON is read from left to right in one way only, a window that decodes was cut in the right place, and one that turns
+out to be cut inside a request is tried again when more has come. So neither the body nor a tree of it is ever held.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from typing import Final
 
 import msgspec
-from batchgate_api.anthropic import MessageBatchRequest
 
 from batchgate.api.content_encoding import ContentDecoder
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.validation import describe
+from batchgate_api.anthropic import MessageBatchRequest
 
 WINDOW = 1024 * 1024
 MAX_BODY = 256 * 1024 * 1024

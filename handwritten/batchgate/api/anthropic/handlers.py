@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from aiohttp import web
-from batchgate_api import anthropic, parameters
 from msgspec import UnsetType
 
 from batchgate.api.anthropic.create_body import MAX_BODY, CreateBodyReader
@@ -17,6 +16,7 @@ from batchgate.api.request_body import pieces
 from batchgate.api.result_files import send_results
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.ports import Blobs
+from batchgate_api import anthropic, parameters
 
 T = TypeVar("T")
 

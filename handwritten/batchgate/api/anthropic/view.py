@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from aiohttp import web
-from batchgate_api import anthropic
 
 from batchgate.api.public_url import PublicUrl
 from batchgate.engine.batch import Batch, Page
+from batchgate_api import anthropic
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

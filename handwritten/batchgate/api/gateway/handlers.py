@@ -7,9 +7,9 @@ from importlib.resources import files
 
 import msgspec
 from aiohttp import web
-from batchgate_api import gateway, parameters
 
 from batchgate.api.context import BATCHES, WORKSPACE
+from batchgate_api import gateway, parameters
 
 OPENAPI = files("batchgate_api").joinpath("openapi.json").read_bytes()
 

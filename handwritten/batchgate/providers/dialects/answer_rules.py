@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from batchgate_api import chat_completions as c
-
 from batchgate.providers.dialects.rules import Hint, Mapped, Rule, fields
+from batchgate_api import chat_completions as c
 
 _NEVER_ASKED: Final = Hint("no translated request asks for it")
 _NO_PLACE: Final = Hint("a Message has no place for it")

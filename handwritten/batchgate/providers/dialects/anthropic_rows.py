@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import msgspec
+
+from batchgate.engine.errors import RequestError, UpstreamError
+from batchgate.engine.rows import InputRow
+from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
 from batchgate_api.anthropic import (
     CanceledResult,
     ErrorBody,
@@ -13,10 +17,6 @@ from batchgate_api.anthropic import (
     ExpiredResult,
     MessageBatchIndividualResponse,
 )
-
-from batchgate.engine.errors import RequestError, UpstreamError
-from batchgate.engine.rows import InputRow
-from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
 
 
 class _Line(msgspec.Struct, frozen=True):

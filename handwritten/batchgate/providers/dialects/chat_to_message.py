@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-from batchgate_api import chat_completions as c
-from batchgate_api import messages as m
 from msgspec import Raw, UnsetType
 
 from batchgate.engine.errors import UpstreamUnreachable
 from batchgate.engine.validation import DECODING_ERRORS
+from batchgate_api import chat_completions as c
+from batchgate_api import messages as m
 
 UNSIGNED: Final = ""
 """The signature of a thinking block that no one signed."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final, assert_never
 
 import msgspec
-from batchgate_api import chat_completions as c
-from batchgate_api import messages as m
 from msgspec import UNSET, Raw, UnsetType
 
 from batchgate.engine.errors import RequestError, Untranslatable
 from batchgate.engine.validation import describe
 from batchgate.providers.dialects.messages_rules import REFUSALS
 from batchgate.providers.dialects.target import Target
+from batchgate_api import chat_completions as c
+from batchgate_api import messages as m
 
 _TOOL: Final = msgspec.json.Decoder(m.CustomTool)
 _KIND: Final = msgspec.json.Decoder(m.ToolKind)

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias, assert_never
 
 import msgspec
-from batchgate_api import chat_completions as c
-from batchgate_api import messages as m
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.errors import Untranslatable
 from batchgate.providers.dialects.messages_rules import REFUSALS
 from batchgate.providers.dialects.rules import says_nothing
 from batchgate.providers.dialects.target import Target
+from batchgate_api import chat_completions as c
+from batchgate_api import messages as m
 
 TextContent: TypeAlias = str | list[c.ChatTextPart]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from batchgate.providers.dialects.rules import NO_STREAM, ByTarget, Hint, Mapped, Refusals, Refused, Rule, fields, whole
 from batchgate_api import messages as m
-
-from batchgate.providers.dialects.rules import ByTarget, Hint, Mapped, Refusals, Refused, Rule, fields, whole
 
 _CACHE: Final = Hint("it moves costs, not answers; servers of Chat Completions cache prompts by themselves")
 _TOOLSET: Final = Refused("toolsets are Anthropic's own tools; declare a custom tool instead")
@@ -23,7 +22,7 @@ _REQUEST: Final = fields(
     top_p=Mapped("top_p"),
     top_k=ByTarget("top_k", "top_k"),
     stop_sequences=ByTarget("stop, up to the number that the server takes", "stop_limit"),
-    stream=Refused("a batch answers whole; leave it out or set it to false"),
+    stream=Refused(NO_STREAM),
     metadata=Mapped("see Metadata"),
     service_tier=ByTarget(
         "auto as auto, standard_only as default; nothing where there is one tier only", "service_tiers"
@@ -108,6 +107,7 @@ _TURNS: Final = (
         m.SystemMessageParam,
         content=Mapped("a message of the role system"),
         clear_at=Refused("instructions elsewhere hold until the end; leave it out"),
+        output_config=Refused("elsewhere one effort holds for the whole request; set it there"),
     ),
     *fields(
         m.TextBlockParam,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TypeVar, assert_never
 
-from batchgate_api import chat_completions as c
-from batchgate_api import messages as m
 from msgspec import UNSET, UnsetType
 
 from batchgate.engine.errors import Untranslatable
 from batchgate.providers.dialects.chat_tools import chat_tool_choice, chat_tools, parallel_tool_calls
 from batchgate.providers.dialects.chat_turns import chat_messages, ends_in_prefill
 from batchgate.providers.dialects.messages_rules import REFUSALS
+from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER
 from batchgate.providers.dialects.target import Target
+from batchgate_api import chat_completions as c
+from batchgate_api import messages as m
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ def _given(value: T | UnsetType | None) -> T | UnsetType:
 
 def _max_tokens(params: m.MessageParams, target: Target, field: str) -> int | UnsetType:
     if params.max_tokens == 0:
-        raise Untranslatable("max_tokens", "0 only fills a cache, and a batch has to answer; it should be at least 1")
+        raise Untranslatable("max_tokens", NO_EMPTY_ANSWER)
     return params.max_tokens if target.max_tokens_field == field else UNSET
 
 

@@ -8,12 +8,16 @@ elsewhere (`ByTarget`), without any effect on the answer and therefore left out 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from batchgate_api.structs import OpenStruct
 from msgspec import UNSET, Raw, Struct
 
 from batchgate.engine.errors import Untranslatable
+from batchgate_api.structs import OpenStruct
+
+NO_STREAM: Final = "a batch answers whole; leave it out or set it to false"
+NO_EMPTY_ANSWER: Final = "0 only fills a cache, and a batch has to answer; it should be at least 1"
+"""Reasons that hold for every provider, Anthropic's own batches included."""
 
 
 class Mapped(Struct, frozen=True, tag="mapped"):
@@ -88,7 +92,7 @@ class Refusals:
         return Untranslatable(at, self._models[type(part)])
 
 
-_EMPTY_JSON = frozenset({b"null", b"false", b"[]", b"{}"})
+_EMPTY_JSON: Final = frozenset({b"null", b"false", b"[]", b"{}"})
 
 
 def says_nothing(value: object) -> bool:

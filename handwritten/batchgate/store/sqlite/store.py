@@ -129,7 +129,9 @@ class SqliteStore:
             for r in rows
         ]
 
-    async def end_batch(self, batch_key: int, *, counts: Counts, results_blob: str, results_size: int, now: int) -> None:
+    async def end_batch(
+        self, batch_key: int, *, counts: Counts, results_blob: str, results_size: int, now: int
+    ) -> None:
         """Mark a batch ended with its sealed results, then delete its chunks a few at a time."""
         bound = {"batch_key": batch_key, "results_blob": results_blob, "results_size": results_size, "now": now}
         bound |= msgspec.structs.asdict(counts)

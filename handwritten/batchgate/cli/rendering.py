@@ -1,0 +1,78 @@
+"""Batches as text for people and as JSON for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import click
+import msgspec
+
+from batchgate_api.anthropic import MessageBatch, RequestCounts
+from batchgate_api.gateway import BatchProgress
+
+HEADINGS: Final = ("ID", "STATUS", "CREATED", "REQUESTS")
+ID_WIDTH: Final = 34
+"""Wide enough for the ids that the gateway gives, so that pages that come one by one line up."""
+STATUS_WIDTH: Final = len("in_progress")
+TIME_WIDTH: Final = len("2026-01-01 00:00:00Z")
+
+
+def print_json(model: msgspec.Struct) -> None:
+    """Print a model as one line of JSON."""
+    click.echo(msgspec.json.encode(model))
+
+
+def heading() -> str:
+    """Write the first line of the table of batches."""
+    return _row(HEADINGS)
+
+
+def table_row(batch: MessageBatch) -> str:
+    """Write a batch as a line of the table."""
+    return _row((batch.id, batch.processing_status, moment(batch.created_at), counted(batch.request_counts)))
+
+
+def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
+    """Write all there is to know of a batch, a line each."""
+    told: tuple[tuple[str, str | None], ...] = (
+        ("Batch", batch.id),
+        ("Status", progress.status),
+        ("Requests", f"{progress.total}: {outcome(progress)}"),
+        ("Created", moment(batch.created_at)),
+        ("Expires", None if batch.ended_at else moment(batch.expires_at)),
+        ("Canceled", batch.cancel_initiated_at and moment(batch.cancel_initiated_at)),
+        ("Ended", batch.ended_at and moment(batch.ended_at)),
+        ("Archived", batch.archived_at and moment(batch.archived_at)),
+        ("Results", batch.results_url),
+    )
+    return (f"{name:<10}{text}" for name, text in told if text)
+
+
+def outcome(progress: BatchProgress) -> str:
+    """Say how the requests of a batch ended so far."""
+    ended = (progress.succeeded, progress.errored, progress.canceled, progress.expired)
+    return counted(
+        RequestCounts(
+            processing=progress.total - sum(ended),
+            succeeded=progress.succeeded,
+            errored=progress.errored,
+            canceled=progress.canceled,
+            expired=progress.expired,
+        )
+    )
+
+
+def counted(counts: RequestCounts) -> str:
+    """Write the counts that are not zero."""
+    return ", ".join(f"{count} {name}" for name, count in msgspec.structs.asdict(counts).items() if count)
+
+
+def moment(timestamp: str) -> str:
+    """Write an RFC 3339 time in UTC to the second."""
+    return f"{timestamp[:19].replace('T', ' ')}Z"
+
+
+def _row(cells: Sequence[str]) -> str:
+    batch_id, status, created, requests = cells
+    return f"{batch_id:<{ID_WIDTH}}  {status:<{STATUS_WIDTH}}  {created:<{TIME_WIDTH}}  {requests}"

@@ -1,0 +1,67 @@
+"""``batchgate serve``: starts the gateway and says where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+from pathlib import Path
+
+import click
+
+from batchgate import __version__
+from batchgate.cli.log_output import DEFAULT_LEVEL, LEVELS, log_to_stderr
+from batchgate.server import serve
+from batchgate.settings import AccountSettings, Settings, load_settings
+
+NO_ACCOUNT = """\
+none yet. Set ANTHROPIC_API_KEY, OPENAI_API_KEY, OLLAMA_HOST or VLLM_BASE_URL,
+            or write [accounts.NAME] in batchgate.toml; `batchgate demo` needs none."""
+
+
+@click.command("serve")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read the settings from this TOML file; else from $BATCHGATE_CONFIG, else from batchgate.toml if it is there.",
+)
+@click.option(
+    "--host", metavar="ADDRESS", help="Listen on this address (127.0.0.1); beyond this machine only with API keys."
+)
+@click.option("--port", type=click.IntRange(0, 65535), help="Listen on this port (8080); 0 takes a free one.")
+@click.option("--data-dir", metavar="FOLDER", help="Keep the database and the bodies in this folder (batchgate-data).")
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default=DEFAULT_LEVEL,
+    show_default=True,
+    envvar="BATCHGATE_LOG_LEVEL",
+    show_envvar=True,
+    help="Log records of this level and above to stderr.",
+)
+def serve_command(
+    config: Path | None, host: str | None, port: int | None, data_dir: str | None, log_level: str
+) -> None:
+    """Start the gateway and serve until SIGTERM or Ctrl-C.
+
+    Then it takes no new work and lets the calls under way finish; a second signal gives them up. What is not finished
+    goes on when the gateway starts again.
+    """
+    log_to_stderr(log_level)
+    settings = load_settings(config, os.environ, host=host, port=port, data_dir=data_dir)
+    asyncio.run(serve(settings, partial(announce, settings)))
+
+
+def announce(settings: Settings, url: str) -> None:
+    """Print where the gateway is and what it works with; the URL ends the first line, for programs that wait for it."""
+    accounts = ", ".join(_account(name, account) for name, account in settings.accounts.items())
+    click.echo(
+        f"Batchgate {__version__} listens on {url}\n"
+        f'  SDK       anthropic.Anthropic(base_url="{url}/anthropic")\n'
+        f"  Accounts  {accounts or NO_ACCOUNT}\n"
+        f"  Data      {Path(settings.data_dir).resolve()}"
+    )
+
+
+def _account(name: str, account: AccountSettings) -> str:
+    return name if name == account.provider else f"{name} ({account.provider})"

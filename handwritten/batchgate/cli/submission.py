@@ -1,0 +1,112 @@
+"""The body of a create, read from a file or from stdin as it is sent.
+
+A file holds either that body itself, ``{"requests": [...]}``, or one request a line, ``{"custom_id": ..., "params":
+{...}}``. Which of the two it is shows in its first bytes. Lines are framed as the body while they are read, so that no
+more than one of them and one piece of the file is ever held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from batchgate.cli.failures import SubmissionRefused
+from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
+
+PIECE: Final = 256 * 1024
+LONGEST_LINE: Final = 33 * 1024 * 1024
+"""A little more than the gateway takes for one request."""
+
+_LONGEST_START: Final = 4096
+_CREATE_BODY: Final = re.compile(rb'\s*\{\s*"requests"\s*:')
+_BLANK: Final = b" \t\r\n"
+_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+async def create_body(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Turn what a file holds into the body of a create; raises `SubmissionRefused` for a line that is no request."""
+    start = b""
+    async for piece in pieces:
+        start += piece
+        if len(start) >= _LONGEST_START:
+            break
+    whole = _resumed(start, pieces)
+    body = whole if _CREATE_BODY.match(start) else _framed(_lines(whole))
+    async for part in body:
+        yield part
+
+
+async def read_pieces(descriptor: int) -> AsyncIterator[bytes]:
+    """Read an open file or pipe to its end; a slow pipe holds nothing else up, Ctrl-C included."""
+    while True:
+        await _readable(descriptor)
+        piece = os.read(descriptor, PIECE)
+        if not piece:
+            return
+        yield piece
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    try:
+        loop.add_reader(descriptor, ready.set)
+    except PermissionError:
+        return  # so says epoll of plain files, which are always ready
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+async def _resumed(start: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield start
+    async for piece in pieces:
+        yield piece
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
+    """Cut pieces in numbered lines."""
+    number = 1
+    parts: list[bytes] = []
+    async for piece in pieces:
+        *ended, rest = piece.split(b"\n")
+        for line in ended:
+            yield number, b"".join((*parts, line))
+            number += 1
+            parts = []
+        parts.append(rest)
+        if sum(map(len, parts)) > LONGEST_LINE:
+            raise SubmissionRefused(f"line {number}: a request may have at most 32 MiB, and no line end came in 33")
+    yield number, b"".join(parts)
+
+
+async def _framed(lines: AsyncIterator[tuple[int, bytes]]) -> AsyncIterator[bytes]:
+    """Put lines between the brackets of a create body, blank ones left out."""
+    buffer = bytearray(b'{"requests":[')
+    separator = b""
+    async for number, line in lines:
+        text = line.strip(_BLANK)
+        if not text:
+            continue
+        _check(number, text)
+        buffer += separator + text
+        separator = b",\n"
+        if len(buffer) >= PIECE:
+            yield bytes(buffer)
+            buffer.clear()
+    yield bytes(buffer) + b"]}"
+
+
+def _check(number: int, text: bytes) -> None:
+    try:
+        _OBJECT.decode(text)
+    except DECODING_ERRORS as error:
+        problem = describe_decoding(error)
+        hint = '; a file that is one JSON document must begin with {"requests": [' if number == 1 else ""
+        raise SubmissionRefused(f"line {number}: {problem.message}{hint}") from error

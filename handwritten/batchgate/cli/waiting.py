@@ -1,0 +1,84 @@
+"""Waits for the end of a batch behind a progress bar, and writes its results."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from batchgate.cli.failures import CallFailed, CommandFailed
+from batchgate.cli.gateway_client import GatewayClient
+from batchgate_api.gateway import BatchProgress
+
+SHORTEST_PAUSE: Final = 0.1  # seconds
+LONGEST_PAUSE: Final = 2.0  # seconds
+PATIENCE: Final = 60.0
+"""Seconds for which a gateway may be away, such as for a restart, before the waiting ends."""
+
+STANDARD_OUTPUT: Final = Path("-")
+
+
+async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgress:
+    """Return the counts of a batch once it has ended; raises `CallFailed` when the gateway stays away."""
+    progress = await client.progress(batch_id)
+    pause = SHORTEST_PAUSE
+    # To stderr, as stdout is for ids and results.
+    with click.progressbar(
+        length=progress.total, label="Waiting for results", show_pos=True, width=24, file=sys.stderr
+    ) as bar:
+        while True:
+            bar.update(finished(progress) - bar.pos)
+            if progress.status == "ended":
+                return progress
+            await asyncio.sleep(pause)
+            pause = min(1.2 * pause, LONGEST_PAUSE)
+            progress = await _progress(client, batch_id)
+
+
+async def write_results(client: GatewayClient, batch_id: str, target: Path) -> None:
+    """Write the results of an ended batch to a file, which is there whole or not at all, or to stdout."""
+    results = client.results(batch_id)
+    if target == STANDARD_OUTPUT:
+        async for piece in results:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        await _write(results, unfinished)
+        unfinished.replace(target)
+    except OSError as error:
+        raise CommandFailed(f"{target}: the results cannot be written there: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def finished(progress: BatchProgress) -> int:
+    """Count the requests that have a result."""
+    return progress.succeeded + progress.errored + progress.canceled + progress.expired
+
+
+async def _progress(client: GatewayClient, batch_id: str) -> BatchProgress:
+    """Ask for the counts, again and again if the gateway is away."""
+    loop = asyncio.get_running_loop()
+    patient_until = loop.time() + PATIENCE
+    while True:
+        try:
+            return await client.progress(batch_id)
+        except CallFailed as error:
+            if not error.retry_safe or loop.time() > patient_until:
+                raise
+        await asyncio.sleep(LONGEST_PAUSE)
+
+
+async def _write(pieces: AsyncIterator[bytes], path: Path) -> None:
+    with path.open("xb") as file:
+        async for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())

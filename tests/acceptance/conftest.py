@@ -1,0 +1,27 @@
+"""Processes that the acceptance tests talk to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway_process import GatewayProcess
+
+API_KEY = "sk-bf-acceptance"
+SETTINGS = f"""
+[accounts.anthropic]
+provider = "simulator"
+simulator.latency = 0.01
+simulator.latency_by_model = {{ slow = 2.0 }}
+
+[api_keys.acceptance]
+key = "{API_KEY}"
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """Run a gateway with an API key, and a simulated model in the place of Anthropic's."""
+    data_dir: Path = tmp_path_factory.mktemp("gateway")
+    with GatewayProcess(data_dir=data_dir, settings=SETTINGS) as process:
+        yield process

@@ -1,0 +1,161 @@
+"""A gateway in a process of its own, started by the real command, for tests that kill it or talk to it from outside."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Final, Self
+
+SIMULATOR: Final = '[accounts.simulator]\nprovider = "simulator"\n'
+"""Settings with a simulated model; append ``simulator.latency = 1`` and the like to change how it behaves."""
+
+_KEPT: Final = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
+_FIRST_LINE: Final = re.compile(r"Batchgate \S+ listens on (http://\S+)")
+_LOG_LINES: Final = 40
+
+
+class GatewayFailed(Exception):
+    """The gateway did not start or did not stop."""
+
+
+class GatewayProcess:
+    """A gateway that serves while the context is entered.
+
+    ::
+
+        with GatewayProcess(data_dir=tmp_path / "data") as gateway:
+            client = Anthropic(base_url=f"{gateway.url}/anthropic", api_key="any")
+
+    It listens on a free loopback port unless ``port`` says otherwise, and knows of the machine's environment only what
+    a process needs, so that no real key is ever used; ``environment`` adds to that. Give two of them the same
+    ``data_dir``, one after the other, for a restart. An exception that passes through carries the end of its log.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_dir: Path,
+        settings: str = SIMULATOR,
+        environment: Mapping[str, str] | None = None,
+        port: int = 0,
+        options: tuple[str, ...] = (),
+        ready_within: float = 30.0,
+        stops_within: float = 30.0,
+    ) -> None:
+        self._data_dir = data_dir
+        self._settings = settings
+        self._environment = clean_environment(environment)
+        self._port = port
+        self._options = options
+        self._ready_within = ready_within
+        self._stops_within = stops_within
+        self._cleanup = ExitStack()
+        self._process: subprocess.Popen[bytes]
+        self._log: Path
+        self._last_log: str | None = None
+        self.url: str
+        """Where it listens, without a path."""
+
+    def __enter__(self) -> Self:
+        """Start the gateway and wait until it listens."""
+        folder = Path(self._cleanup.enter_context(TemporaryDirectory(prefix="batchgate-test-")))
+        config = folder / "batchgate.toml"
+        config.write_text(self._settings)
+        self._log = folder / "stderr.log"
+        command = [sys.executable, "-m", "batchgate", "serve", "--config", str(config)]
+        command += ["--port", str(self._port), "--data-dir", str(self._data_dir), *self._options]
+        with self._log.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                command,
+                bufsize=0,  # so that select and readline agree on what there is to read
+                cwd=folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+        assert self._process.stdout is not None
+        self._cleanup.enter_context(self._process.stdout)
+        try:
+            self.url = self._wait_until_ready()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop the gateway if it still runs, for certain."""
+        try:
+            if self._process.poll() is None and kind is None:
+                self.terminate()
+        finally:
+            self.kill()
+            if error is not None:
+                error.add_note(f"The gateway's log ends:\n{_end_of(self.log)}")
+            self._last_log = self.log
+            self._cleanup.close()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder for its database and bodies; it stays when the gateway stops."""
+        return self._data_dir
+
+    @property
+    def log(self) -> str:
+        """What it has written to stderr so far."""
+        return self._log.read_text(errors="replace") if self._last_log is None else self._last_log
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process.poll() is None
+
+    def terminate(self) -> int:
+        """Ask it to stop (SIGTERM) and return its exit status once it has; raises `GatewayFailed` when it does not."""
+        self._process.terminate()
+        try:
+            return self._process.wait(self._stops_within)
+        except subprocess.TimeoutExpired as error:
+            raise GatewayFailed(f"still running {self._stops_within:g} s after SIGTERM") from error
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL), as a crash does."""
+        self._process.kill()
+        self._process.wait()
+
+    def _wait_until_ready(self) -> str:
+        """Read the first line, which is written once the gateway listens and ends with its URL."""
+        assert self._process.stdout is not None
+        readable, _, _ = select.select([self._process.stdout], [], [], self._ready_within)
+        if not readable:
+            raise GatewayFailed(f"not ready within {self._ready_within:g} s")
+        line = self._process.stdout.readline().decode()
+        found = _FIRST_LINE.match(line)
+        if found is None:
+            raise GatewayFailed(line or f"exited with status {self._process.wait()} before it was ready")
+        return found[1]
+
+
+def clean_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Make an environment for a process under test: none of the machine's keys and settings, but what is added."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return kept | {"PYTHONUNBUFFERED": "1"} | dict(added or {})
+
+
+def _end_of(log: str) -> str:
+    return "\n".join(log.splitlines()[-_LOG_LINES:])
