@@ -189,7 +189,7 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     if not settings.api_keys and not _is_loopback(settings.host):
         raise ConfigurationError(
             "host",
-            f"a loopback address such as 127.0.0.1, since no api_keys are configured; with them, {settings.host} is too",
+            f"a loopback address such as 127.0.0.1, since no api_keys are configured; {settings.host} needs some",
         )
 
 

@@ -14,6 +14,8 @@ from batchgate.cli.waiting import STANDARD_OUTPUT, write_results
 from batchgate_api.anthropic import MessageBatchPage
 
 LARGEST_PAGE: Final = 1000
+PAGE: Final = 100
+"""How many batches are asked for at a time when all are listed."""
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API has it.")
 
@@ -64,12 +66,12 @@ def results_command(connection: Connection, batch_id: str, output: Path) -> None
 
 async def _list(connection: Connection, *, limit: int | None, as_json: bool) -> None:
     async with connection.client() as client:
-        page = await client.page(limit=limit or LARGEST_PAGE)
+        page = await client.page(limit=limit or PAGE)
         if not as_json:
             click.echo(heading())
         _print(page, as_json=as_json)
         while limit is None and page.has_more:
-            page = await client.page(limit=LARGEST_PAGE, after=page.last_id)
+            page = await client.page(limit=PAGE, after=page.last_id)
             _print(page, as_json=as_json)
 
 

@@ -6,7 +6,8 @@ The tree::
     ├── SubmissionRefused     what is submitted is wrong, which shows before it is sent whole
     └── CallFailed            a call to the gateway failed
         ├── GatewayRefused    the gateway answered with an error
-        └── GatewayUnreachable    no whole answer came from it
+        ├── GatewayUnreachable    it is not there
+        └── ConnectionBroken      it was there, but no whole answer came
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class SubmissionRefused(CommandFailed):
 
 
 class CallFailed(CommandFailed):
-    """A call to the gateway failed; ``retry_safe`` tells if waiting may help."""
+    """A call to the gateway failed; ``retry_safe`` tells if a question (not a create) may be asked again."""
 
     retry_safe: bool = False
 
@@ -49,7 +50,13 @@ class GatewayRefused(CallFailed):
 
 
 class GatewayUnreachable(CallFailed):
-    """No whole answer came from the gateway."""
+    """There is no gateway where it should be; nothing was sent."""
+
+    retry_safe = True
+
+
+class ConnectionBroken(CallFailed):
+    """No whole answer came from the gateway; what was asked may have been done."""
 
     retry_safe = True
 

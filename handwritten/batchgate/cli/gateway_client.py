@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from batchgate.cli.failures import GatewayRefused, GatewayUnreachable, SubmissionRefused
+from batchgate.cli.failures import ConnectionBroken, GatewayRefused, GatewayUnreachable, SubmissionRefused
 from batchgate_api.anthropic import MessageBatch, MessageBatchPage
 from batchgate_api.gateway import BatchProgress, GatewayError
 
@@ -120,17 +120,20 @@ class GatewayClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             if isinstance(error.__cause__, SubmissionRefused):
                 raise error.__cause__ from None
-            raise GatewayUnreachable(f"The connection to {self._url} broke: {error or 'it was silent'}") from error
+            raise ConnectionBroken(f"The connection to {self._url} broke ({_reason(error)}).") from error
 
 
 def _encoded(batch_id: str) -> str:
     return quote(batch_id, safe="")
 
 
-def _reason(error: aiohttp.ClientConnectorError) -> str:
-    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorDNSError) or not error.errno:
-        return str(error.strerror or error)
-    return os.strerror(error.errno)  # asyncio's own words repeat the address
+def _reason(error: aiohttp.ClientError | TimeoutError) -> str:
+    """Say why in the system's words, where it has some: asyncio's and aiohttp's repeat the address."""
+    if not isinstance(error, OSError) or not error.errno:
+        return str(error) or "it was silent for too long"
+    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorDNSError):
+        return str(error.strerror)
+    return os.strerror(error.errno)
 
 
 def _refusal(url: str, status: int, body: bytes) -> GatewayRefused:

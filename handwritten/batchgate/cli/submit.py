@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 import click
 
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.failures import INCOMPLETE_STATUS, INTERRUPTED_STATUS, CommandFailed
+from batchgate.cli.failures import INCOMPLETE_STATUS, INTERRUPTED_STATUS, CommandFailed, ConnectionBroken
 from batchgate.cli.rendering import outcome
 from batchgate.cli.submission import create_body, read_pieces
 from batchgate.cli.waiting import STANDARD_OUTPUT, wait_until_ended, write_results
@@ -57,7 +57,11 @@ def submit_command(
 
 async def _submit(connection: Connection, descriptor: int, provider: str | None) -> str:
     async with connection.client() as client:
-        batch = await client.create(create_body(read_pieces(descriptor)), provider=provider)
+        try:
+            batch = await client.create(create_body(read_pieces(descriptor)), provider=provider)
+        except ConnectionBroken as error:
+            check = connection.command("list", "--limit", "1")
+            raise CommandFailed(f"{error} Whether the batch was created is not known; see: {check}") from error
     return batch.id
 
 

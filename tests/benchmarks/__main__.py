@@ -1,0 +1,26 @@
+"""``python -m tests.benchmarks [NAME ...]``: run the benchmarks, all or those named, and print one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+from tests.benchmarks.footprint import footprint
+from tests.benchmarks.table import Row, print_table
+
+BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {"footprint": footprint}
+
+
+def main(names: list[str]) -> int:
+    """Run the benchmarks and print the table; the exit status is 1 when a row misses its mark."""
+    unknown = set(names) - BENCHMARKS.keys()
+    if unknown:
+        print(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+        return 2
+    rows = [row for name, benchmark in BENCHMARKS.items() if not names or name in names for row in benchmark()]
+    print_table(rows)
+    return 0 if all(row.holds for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""How small the gateway is: its start, its memory when idle, its size when installed."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+
+from tests.benchmarks.table import Row
+from tests.support.gateway_process import GatewayProcess
+
+MEGABYTE = 1_000_000
+STARTS = 5
+
+
+def footprint() -> Iterator[Row]:
+    """Measure starts and memory over five processes, and size from what the installer recorded."""
+    starts, memory = [], []
+    for _ in range(STARTS):
+        with TemporaryDirectory() as folder:
+            begun = time.perf_counter()
+            with GatewayProcess(data_dir=Path(folder)) as gateway:
+                starts.append(time.perf_counter() - begun)
+                memory.append(psutil.Process(gateway.pid).memory_info().rss / MEGABYTE)
+    runs = ", ".join(f"{start:.2f}" for start in starts)
+    yield Row("cold start to listening", statistics.median(starts), "s", "at most", 1.5, f"median of {runs}")
+    yield Row("idle memory (RSS)", statistics.median(memory), "MB", "at most", 80, f"median of {STARTS} starts")
+    sizes = {name: _size(name) / MEGABYTE for name in sorted(_with_dependencies("batchgate"))}
+    largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+    note = f"{len(sizes)} distributions, largest: " + ", ".join(f"{name} {sizes[name]:.1f}" for name in largest)
+    yield Row("installed size with dependencies", sum(sizes.values()), "MB", "at most", 90, note)
+
+
+def _with_dependencies(name: str) -> set[str]:
+    """Name a distribution and all that it pulls in here, extras left out."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        try:
+            requirements = distribution(current).requires or []
+        except PackageNotFoundError:
+            continue
+        if current in found:
+            continue
+        found.add(current)
+        waiting += [re.split(r"[ ;<>=!~\[(]", text)[0].lower() for text in requirements if "extra ==" not in text]
+    return found
+
+
+def _size(name: str) -> int:
+    places = (Path(str(file.locate())) for file in distribution(name).files or [])
+    return sum(place.stat().st_size for place in places if place.is_file())

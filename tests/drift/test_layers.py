@@ -1,0 +1,64 @@
+"""The imports keep to the layers of ARCHITECTURE.md."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "handwritten" / "batchgate"
+ENGINE_TYPES = {
+    "batchgate.engine.batch",
+    "batchgate.engine.clock",
+    "batchgate.engine.errors",
+    "batchgate.engine.ports",
+    "batchgate.engine.rows",
+    "batchgate.engine.upstream",
+    "batchgate.engine.validation",
+}
+MAY_IMPORT = {
+    "engine": {"batchgate.engine"},
+    "store": {"batchgate.store", *ENGINE_TYPES},
+    "blobs": {"batchgate.blobs", *ENGINE_TYPES},
+    "queue": {"batchgate.queue", *ENGINE_TYPES},
+    "providers": {"batchgate.providers", "batchgate_api", *ENGINE_TYPES},
+    "api": {"batchgate.api", "batchgate.engine", "batchgate_api"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("layer", MAY_IMPORT)
+def test_a_layer_imports_only_what_it_may(layer: str) -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for path in sorted((PACKAGE / layer).rglob("*.py"))
+        for name in imports(path)
+        if name.split(".")[0] in {"batchgate", "batchgate_api", "batchgate_client", "batchgate_codegen"}
+        and not any(name == allowed or name.startswith(f"{allowed}.") for allowed in MAY_IMPORT[layer])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_generated_code_imports_nothing_handwritten() -> None:
+    generated = PACKAGE.parents[1] / "generated"
+    wrong = [
+        f"{path.relative_to(generated)} imports {name}"
+        for path in sorted(generated.rglob("*.py"))
+        for name in imports_of_generated(path)
+        if name.split(".")[0] in {"batchgate", "batchgate_codegen"}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def imports_of_generated(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module or ""
