@@ -48,7 +48,7 @@ class GatewayProcess:
         port: int = 0,
         options: tuple[str, ...] = (),
         ready_within: float = 30.0,
-        stops_within: float = 30.0,
+        stops_within: float = 45.0,
     ) -> None:
         self._data_dir = data_dir
         self._settings = settings

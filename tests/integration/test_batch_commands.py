@@ -1,0 +1,257 @@
+"""The commands that submit batches and look after them: real processes against a real gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+
+from batchgate.cli.gateway_client import GatewayClient
+from tests.support.command import (
+    PROGRAM,
+    SLOW,
+    answers,
+    batchgate,
+    ended,
+    environment,
+    jsonl,
+    request,
+    running,
+    submitted,
+)
+from tests.support.gateway_process import SIMULATOR, GatewayProcess
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    settings = f"{SIMULATOR}simulator.latency = 0.01\n"
+    with GatewayProcess(data_dir=tmp_path_factory.mktemp("gateway"), settings=settings) as process:
+        yield process
+
+
+# Submitting
+
+
+def test_a_jsonl_file_is_submitted_and_its_results_are_written_beside_it(
+    tmp_path: Path, gateway: GatewayProcess
+) -> None:
+    (tmp_path / "questions.jsonl").write_text(f"\n{jsonl('a', 'b')}\r\n  \n{jsonl('c').strip()}")
+    done = batchgate(tmp_path, "submit", "questions.jsonl", "--wait", gateway=gateway)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"msgbatch_\w+\n", done.stdout)
+    assert "All 3 requests succeeded. Results: questions.results.jsonl" in done.stderr
+    written = (tmp_path / "questions.results.jsonl").read_text()
+    assert answers(written) == {name: f"You said: I am {name}" for name in "abc"}
+    assert {path.name for path in tmp_path.iterdir()} == {"questions.jsonl", "questions.results.jsonl"}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_create_body_is_passed_on_from_stdin_and_results_go_to_stdout(
+    tmp_path: Path, gateway: GatewayProcess, indent: int | None
+) -> None:
+    body = json.dumps({"requests": [request("a"), request("b")]}, indent=indent)
+    done = batchgate(tmp_path, "submit", "-", "--wait", gateway=gateway, given=body)
+    assert done.returncode == 0, done.stderr
+    assert answers(done.stdout) == {name: f"You said: I am {name}" for name in "ab"}
+    assert done.stderr.startswith("msgbatch_")
+
+
+def test_without_waiting_the_id_is_all_that_is_printed(tmp_path: Path, gateway: GatewayProcess) -> None:
+    done = batchgate(tmp_path, "submit", "-", gateway=gateway, given=jsonl("a"))
+    assert re.fullmatch(r"msgbatch_\w+\n", done.stdout)
+    assert not done.stderr
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_batch_of_which_some_fail_ends_with_status_3_and_says_how_many(
+    tmp_path: Path, gateway: GatewayProcess
+) -> None:
+    given = jsonl("good") + json.dumps(request("bad", max_tokens=0))
+    done = batchgate(tmp_path, "submit", "-", "--wait", "--output", "out.jsonl", gateway=gateway, given=given)
+    assert done.returncode == 3
+    assert "1 of 2 requests did not succeed: 1 succeeded, 1 errored. Results: out.jsonl" in done.stderr
+    assert answers((tmp_path / "out.jsonl").read_text()) == {"good": "You said: I am good", "bad": "errored"}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('["an array"]', "Input should be an object, not an array"),
+        ('{"custom_id": "cut', "Invalid JSON: "),
+        ("plain text", "Invalid JSON: "),
+    ],
+)
+def test_a_line_that_is_no_object_is_refused_by_its_number_and_nothing_is_stored(
+    tmp_path: Path, gateway: GatewayProcess, line: str, reason: str
+) -> None:
+    before = batchgate(tmp_path, "list", "--all", gateway=gateway).stdout
+    # Long enough for much of it to be on its way when the bad line is met.
+    given = jsonl(*(f"q{number}" for number in range(10_000))) + line + "\n" + jsonl("last")
+    done = batchgate(tmp_path, "submit", "-", gateway=gateway, given=given)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: line 10001: {reason}")
+    assert done.stderr.count("\n") == 1
+    assert batchgate(tmp_path, "list", "--all", gateway=gateway).stdout == before
+
+
+def test_json_that_is_no_create_body_is_told_how_one_begins(tmp_path: Path, gateway: GatewayProcess) -> None:
+    given = json.dumps([request("a")], indent=2)
+    done = batchgate(tmp_path, "submit", "-", gateway=gateway, given=given)
+    assert done.returncode == 1
+    assert "line 1: " in done.stderr
+    assert 'a file that is one JSON document must begin with {"requests": [' in done.stderr
+
+
+def test_a_refusal_of_the_gateway_is_one_line_with_its_message_and_request_id(
+    tmp_path: Path, gateway: GatewayProcess
+) -> None:
+    done = batchgate(tmp_path, "submit", "-", gateway=gateway, given=jsonl("not a valid id"))
+    assert done.returncode == 1
+    assert re.fullmatch(r"Error: requests\.0\.custom_id: .* \(request id req_\w+\)\n", done.stderr)
+
+
+def test_a_place_where_no_results_can_be_written_is_refused_before_the_submission(tmp_path: Path) -> None:
+    done = batchgate(tmp_path, "submit", "-", "--wait", "--output", "missing/out.jsonl", given=jsonl("a"))
+    assert done.returncode == 2
+    assert "there is no folder missing for the results" in done.stderr
+
+
+def test_an_output_without_waiting_is_refused(tmp_path: Path) -> None:
+    done = batchgate(tmp_path, "submit", "-", "--output", "out.jsonl", given=jsonl("a"))
+    assert done.returncode == 2
+    assert "--output needs --wait" in done.stderr
+
+
+def test_an_upload_is_never_held_whole_in_memory(tmp_path: Path) -> None:
+    with (tmp_path / "large.jsonl").open("w") as file:
+        for number in range(1000):
+            file.write(json.dumps(request(f"q{number}", max_tokens=1, system="x" * 100_000)) + "\n")
+    with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW) as gateway:
+        pid = os.posix_spawn(sys.executable, [*PROGRAM, "submit", str(tmp_path / "large.jsonl")], environment(gateway))
+        _, status, usage = os.wait4(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert usage.ru_maxrss < 80 * 1024  # KiB, of which Python with aiohttp takes 40
+
+
+def test_ctrl_c_while_waiting_says_that_the_batch_goes_on_and_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(jsonl("a"))
+    with (
+        GatewayProcess(data_dir=tmp_path / "data", settings=SLOW) as gateway,
+        running(tmp_path, "submit", "a.jsonl", "--wait", "--url", gateway.url) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        batch_id = process.stdout.readline().strip()
+        assert process.stderr.readline() == "Waiting for results\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert f"batchgate results {batch_id} --url {gateway.url}" in process.stderr.read()
+        shown = batchgate(tmp_path, "show", batch_id, "--json", gateway=gateway)
+        assert json.loads(shown.stdout)["processing_status"] == "in_progress"
+        gateway.kill()
+    assert not (tmp_path / "a.results.jsonl").exists()
+
+
+def test_waiting_outlasts_a_restart_of_the_gateway(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(jsonl("a", "b"))
+    with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW) as first:
+        port = urlsplit(first.url).port
+        assert port is not None
+        with running(tmp_path, "submit", "a.jsonl", "--wait", gateway=first) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline() == "Waiting for results\n"
+            first.kill()
+            with GatewayProcess(data_dir=tmp_path / "data", port=port):
+                assert process.wait(30) == 0, process.stderr.read()
+    assert answers((tmp_path / "a.results.jsonl").read_text()) == {name: f"You said: I am {name}" for name in "ab"}
+
+
+# What was submitted before
+
+
+def test_list_shows_the_newest_first_and_no_more_than_the_limit(tmp_path: Path, gateway: GatewayProcess) -> None:
+    older, newer = ended(tmp_path, gateway, "a", "b"), ended(tmp_path, gateway, "c")
+    done = batchgate(tmp_path, "list", "--limit", "2", gateway=gateway)
+    heading, *rows = done.stdout.splitlines()
+    assert heading.split() == ["ID", "STATUS", "CREATED", "REQUESTS"]
+    assert [row.split()[0] for row in rows] == [newer, older]
+    assert rows[0].endswith("1 succeeded")
+    assert rows[1].endswith("2 succeeded")
+    assert all("  ended  " in row for row in rows)
+
+
+async def test_list_all_goes_through_every_page_and_json_gives_a_batch_a_line(tmp_path: Path) -> None:
+    with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW) as gateway:
+        async with GatewayClient(gateway.url) as client:
+            created = [(await client.create(one_request())).id for _ in range(101)]
+        done = batchgate(tmp_path, "list", "--all", "--json", gateway=gateway)
+        gateway.kill()
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == created[::-1]
+
+
+async def one_request() -> AsyncIterator[bytes]:
+    yield json.dumps({"requests": [request("a")]}).encode()
+
+
+def test_show_tells_how_far_a_batch_is(tmp_path: Path, gateway: GatewayProcess) -> None:
+    batch_id = ended(tmp_path, gateway, "a", "b")
+    shown = batchgate(tmp_path, "show", batch_id, gateway=gateway).stdout
+    told = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    assert told["Batch"] == batch_id
+    assert told["Status"] == "ended"
+    assert told["Requests"] == "2: 2 succeeded"
+    assert told["Results"] == f"{gateway.url}/v1/messages/batches/{batch_id}/results"
+    as_json = batchgate(tmp_path, "show", batch_id, "--json", gateway=gateway).stdout
+    with urlopen(f"{gateway.url}/v1/messages/batches/{batch_id}") as response:
+        assert json.loads(as_json) == json.load(response)
+
+
+def test_cancel_stops_a_batch(tmp_path: Path) -> None:
+    with GatewayProcess(data_dir=tmp_path / "data", settings=f"{SLOW}concurrency = 1\n") as gateway:
+        batch_id = submitted(tmp_path, gateway, "a", "b")
+        done = batchgate(tmp_path, "cancel", batch_id, gateway=gateway)
+        shown = batchgate(tmp_path, "show", batch_id, "--json", gateway=gateway)
+        gateway.kill()
+    assert done.stdout.startswith(f"{batch_id} is canceling")
+    assert json.loads(shown.stdout)["cancel_initiated_at"]
+
+
+def test_cancel_of_an_ended_batch_says_where_its_results_are(tmp_path: Path, gateway: GatewayProcess) -> None:
+    batch_id = ended(tmp_path, gateway, "a")
+    done = batchgate(tmp_path, "cancel", batch_id, gateway=gateway)
+    assert done.stdout == f"{batch_id} has ended. Its results: batchgate results {batch_id}\n"
+
+
+def test_results_are_written_to_stdout_or_to_a_file(tmp_path: Path, gateway: GatewayProcess) -> None:
+    batch_id = ended(tmp_path, gateway, "a", "b")
+    printed = batchgate(tmp_path, "results", batch_id, gateway=gateway)
+    written = batchgate(tmp_path, "results", batch_id, "--output", "out.jsonl", gateway=gateway)
+    assert (printed.returncode, written.returncode) == (0, 0)
+    assert answers(printed.stdout) == {name: f"You said: I am {name}" for name in "ab"}
+    assert (tmp_path / "out.jsonl").read_text() == printed.stdout
+    assert not written.stdout
+
+
+def test_results_that_cannot_be_had_leave_the_file_as_it_was(tmp_path: Path, gateway: GatewayProcess) -> None:
+    (tmp_path / "out.jsonl").write_text("of an earlier batch\n")
+    done = batchgate(tmp_path, "results", "msgbatch_unknown", "--output", "out.jsonl", gateway=gateway)
+    assert done.returncode == 1
+    assert "There is no message batch 'msgbatch_unknown'" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+    assert (tmp_path / "out.jsonl").read_text() == "of an earlier batch\n"
+
+
+@pytest.mark.parametrize("batch_id", ["a/b", "../health", "a?b#c", "ü %2F"])
+@pytest.mark.parametrize("command", ["show", "cancel", "results"])
+def test_an_id_is_never_taken_for_a_path(tmp_path: Path, gateway: GatewayProcess, command: str, batch_id: str) -> None:
+    done = batchgate(tmp_path, command, batch_id, gateway=gateway)
+    assert done.returncode == 1
+    assert f"There is no message batch {batch_id!r}" in done.stderr

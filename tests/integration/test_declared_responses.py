@@ -1,0 +1,130 @@
+"""Every response status that the spec declares can be got from a live gateway, or has its reason here."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from batchgate_api.operations import OPERATIONS
+from batchgate_api.structs import Operation
+
+from batchgate.api import request_body
+from batchgate.settings import ApiKeySettings
+from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
+
+KEY = {"x-api-key": "sk-bf-known"}
+UNREACHABLE = {500: "a fault of the gateway itself: no door leads to one on purpose"}
+TOO_LONG_FOR_AN_ID = "x" * 129
+CREATE = "createMessageBatch"
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with running_app(tmp_path, api_keys={"caller": ApiKeySettings(key="sk-bf-known")}) as running:
+        running.client.headers.update(KEY)
+        yield running
+
+
+def path_of(operation: Operation, batch_id: str) -> str:
+    return operation.paths[0].format(message_batch_id=batch_id, batch_id=batch_id)
+
+
+async def ask(app: RunningApp, operation: Operation, batch_id: str = "msgbatch_01nobody", **options: object) -> int:
+    """Call an operation; a create gets a good body unless told otherwise."""
+    if operation.id == CREATE and not options.keys() & {"data", "json"}:
+        options["json"] = create_body("a")
+    url = app.url + path_of(operation, batch_id)
+    async with app.client.request(operation.method, url, **options) as response:  # type: ignore[arg-type]
+        await response.read()
+        return response.status
+
+
+async def well(app: RunningApp, operation: Operation) -> int:
+    batch = await app.ended((await app.create("a"))["id"])
+    return await ask(app, operation, batch["id"])
+
+
+async def wrong(app: RunningApp, operation: Operation) -> int:
+    if operation.id == CREATE:
+        return await ask(app, operation, json={})
+    if operation.id == "listMessageBatches":
+        return await ask(app, operation, params={"limit": "0"})
+    return await ask(app, operation, TOO_LONG_FOR_AN_ID)
+
+
+async def without_a_key(app: RunningApp, operation: Operation) -> int:
+    return await ask(app, operation, headers={"x-api-key": "sk-bf-unknown"})
+
+
+async def of_an_unknown_batch(app: RunningApp, operation: Operation) -> int:
+    return await ask(app, operation)
+
+
+async def by_another_method(app: RunningApp, operation: Operation) -> int:
+    async with app.client.put(app.url + path_of(operation, "x")) as response:
+        return response.status
+
+
+async def with_a_body_that_stalls(app: RunningApp, operation: Operation) -> int:
+    waiting = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"requests": ['
+        await waiting.wait()
+
+    headers = {"Content-Type": "application/json"}
+    try:
+        return await ask(app, operation, data=body(), headers=headers)
+    finally:
+        waiting.set()
+
+
+async def with_a_body_too_large(app: RunningApp, operation: Operation) -> int:
+    address = app.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(address[0], int(address[1]))
+    head = f"POST {path_of(operation, '')} HTTP/1.1\r\nHost: x\r\nx-api-key: sk-bf-known\r\n"
+    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 268435457\r\n\r\n".encode())
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    await writer.wait_closed()
+    return status
+
+
+async def with_another_content_type(app: RunningApp, operation: Operation) -> int:
+    return await ask(app, operation, data=b"requests", headers={"Content-Type": "text/plain"})
+
+
+async def with_a_broken_database(app: RunningApp, operation: Operation) -> int:
+    connection = sqlite3.connect(app.data_dir / "batchgate.db")
+    connection.execute("ALTER TABLE batches RENAME TO gone")
+    connection.close()
+    return await ask(app, operation)
+
+
+WAYS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = {
+    200: well,
+    400: wrong,
+    401: without_a_key,
+    404: of_an_unknown_batch,
+    405: by_another_method,
+    408: with_a_body_that_stalls,
+    413: with_a_body_too_large,
+    415: with_another_content_type,
+    529: with_a_broken_database,
+}
+DECLARED = [
+    pytest.param(operation, status, id=f"{operation.id}-{status}")
+    for operation in OPERATIONS
+    for status in operation.responses
+    if status not in UNREACHABLE
+]
+
+
+@pytest.mark.parametrize(("operation", "status"), DECLARED)
+async def test_a_declared_status_is_reached(
+    app: RunningApp, operation: Operation, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_body, "PATIENCE", 0.05)
+    async with asyncio.timeout(10):
+        assert await WAYS[status](app, operation) == status

@@ -1,0 +1,96 @@
+"""The command line in processes of its own, as a user runs it, and what tests say to it and read from it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
+
+PROGRAM: Final = (sys.executable, "-m", "batchgate")
+SLOW: Final = f"shutdown_grace = 0\n{SIMULATOR}simulator.latency = 60\n"
+"""Settings of a gateway whose batches do not end, but which stops at once."""
+
+
+def batchgate(
+    folder: Path, *words: str, gateway: GatewayProcess | None = None, given: str = "", key: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*PROGRAM, *words],
+        input=given,
+        env=environment(gateway, key),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def running(folder: Path, *words: str, gateway: GatewayProcess | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Start a command, and end it for certain."""
+    with subprocess.Popen(
+        [*PROGRAM, *words],
+        env=environment(gateway),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def environment(gateway: GatewayProcess | None, key: str | None = None) -> dict[str, str]:
+    """Make the environment of a command that knows where the gateway is."""
+    told: dict[str, str] = {}
+    if gateway is not None:
+        told["BATCHGATE_URL"] = gateway.url
+    if key is not None:
+        told["BATCHGATE_API_KEY"] = key
+    return clean_environment(told)
+
+
+def request(name: str, **changed: object) -> dict[str, object]:
+    """Write one request; ``changed`` are params."""
+    params = {"model": "m", "max_tokens": 20, "messages": [{"role": "user", "content": f"I am {name}"}]}
+    return {"custom_id": name, "params": params | changed}
+
+
+def jsonl(*names: str) -> str:
+    """Write a request for each name, one a line."""
+    return "".join(json.dumps(request(name)) + "\n" for name in names)
+
+
+def submitted(folder: Path, gateway: GatewayProcess, *names: str) -> str:
+    """Submit a batch and return its id."""
+    done = batchgate(folder, "submit", "-", gateway=gateway, given=jsonl(*names))
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def ended(folder: Path, gateway: GatewayProcess, *names: str) -> str:
+    """Submit a batch, wait for its end and return its id."""
+    done = batchgate(folder, "submit", "-", "--wait", gateway=gateway, given=jsonl(*names))
+    assert done.returncode == 0, done.stderr
+    return done.stderr.splitlines()[0]
+
+
+def answers(results: str) -> dict[str, str]:
+    """Map the custom ids of results to the texts of their messages, or to how else they ended."""
+    found: dict[str, str] = {}
+    for line in results.splitlines():
+        result = json.loads(line)["result"]
+        succeeded = result["type"] == "succeeded"
+        found[json.loads(line)["custom_id"]] = result["message"]["content"][0]["text"] if succeeded else result["type"]
+    return found

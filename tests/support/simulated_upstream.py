@@ -1,0 +1,60 @@
+"""A simulated provider in a process of its own, which counts what it is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from batchgate.providers.simulator_server import SimulatorStats
+from tests.support.gateway_process import clean_environment
+
+
+@dataclass(frozen=True)
+class SimulatedUpstream:
+    """Where the simulated provider listens, and what it was asked."""
+
+    url: str
+
+    def stats(self) -> SimulatorStats:
+        """Read what it was asked so far."""
+        with urllib.request.urlopen(f"{self.url}/stats") as response:
+            return msgspec.json.decode(response.read(), type=SimulatorStats)
+
+    def reset(self) -> None:
+        """Forget what it was asked."""
+        self._send("POST", "/stats/reset", b"")
+
+    def behave(self, **settings: object) -> None:
+        """Replace how it behaves."""
+        self._send("PUT", "/settings", json.dumps(settings).encode())
+
+    def _send(self, method: str, path: str, body: bytes) -> None:
+        request = urllib.request.Request(self.url + path, data=body, method=method)
+        with urllib.request.urlopen(request):
+            pass
+
+
+@contextmanager
+def simulated_upstream(*options: str) -> Iterator[SimulatedUpstream]:
+    """Run ``batchgate simulate`` with some options on a free port until the context is left."""
+    command = [sys.executable, "-m", "batchgate", "simulate", "--port", "0", *options]
+    process = subprocess.Popen(
+        command, bufsize=0, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline().decode()
+        found = re.search(r"http://\S+", line)
+        assert found, f"batchgate simulate said {line!r}"
+        yield SimulatedUpstream(found[0].rstrip("/"))
+    finally:
+        process.kill()
+        process.communicate()
