@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 
@@ -29,26 +30,32 @@ async def serve(settings: Settings, started: Callable[[str], None]) -> None:
         try:
             await site.start()
         except OSError as error:
-            raise ConfigurationError("host, port", f"an address to listen on: {error}") from error
+            raise ConfigurationError("host, port", f"an address to listen on: {_reason(error)}") from error
+        stopped = _stop_signal(app)
         started(_url(settings.host, runner))
-        await _until_stopped(app)
+        await stopped.wait()
     finally:
         await runner.cleanup()
 
 
-async def _until_stopped(app: web.Application) -> None:
-    stop = asyncio.Event()
+def _stop_signal(app: web.Application) -> asyncio.Event:
+    """Make the event that the first signal sets; each one after it gives up the calls under way."""
+    stopped = asyncio.Event()
     aborts: set[asyncio.Task[None]] = set()
 
     def on_signal() -> None:
-        if stop.is_set():
+        if stopped.is_set():
             aborts.add(asyncio.ensure_future(app[ENGINE].abort()))
-        stop.set()
+        stopped.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    await stop.wait()
+    return stopped
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _url(host: str, runner: web.AppRunner) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from batchgate.engine.errors import ConfigurationError
-from batchgate.engine.validation import describe
+from batchgate.engine.validation import Problem, describe
 from batchgate.providers.simulator import SimulatorSettings
 
 ENVIRONMENT_PREFIX: Final = "BATCHGATE_"
@@ -84,7 +84,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return tuple(ipaddress.ip_network(text) for text in self.trusted_proxies)
 
 
-SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in {"accounts", "api_keys"})
+TABLES: Final = {"accounts": AccountSettings, "api_keys": ApiKeySettings}
+"""The settings that are tables of named entries."""
+SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in TABLES)
 """The settings that the environment can give."""
 
 
@@ -96,7 +98,8 @@ def load_settings(path: Path | None, environment: Mapping[str, str], **overrides
         if variable in environment:
             content[name] = _from_environment(name, variable, environment[variable])
     content.update({name: value for name, value in overrides.items() if value is not None})
-    content["accounts"] = _well_known_accounts(environment) | content.get("accounts", {})
+    accounts = content.get("accounts", {})
+    content["accounts"] = _well_known_accounts(environment) | accounts if isinstance(accounts, dict) else accounts
     settings = _convert(content)
     _check(settings, environment)
     return settings
@@ -117,7 +120,7 @@ def _read_file(path: Path | None, environment: Mapping[str, str]) -> dict[str, A
     if named is None and not place.is_file():
         return {}
     try:
-        return tomllib.loads(place.read_text())
+        return tomllib.loads(place.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(str(place), f"a readable file: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -132,7 +135,8 @@ def _from_environment(name: str, variable: str, text: str) -> object:
     try:
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(variable, f"{describe(error).message}, not {text!r}") from error
+        expected = describe(error).message.removesuffix(", not a string")
+        raise ConfigurationError(variable, f"{expected}, not {text!r}") from error
 
 
 def _well_known_accounts(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -165,10 +169,22 @@ def _convert(content: dict[str, Any]) -> Settings:
     try:
         return msgspec.convert(content, Settings)
     except msgspec.ValidationError as error:
-        problem = describe(error)
+        problem = _problem(content, error)
         known = f"; the settings are {', '.join(Settings.__struct_fields__)}" if "." not in problem.path else ""
         hint = known if "Extra inputs" in problem.message else ""
         raise ConfigurationError(problem.path or "settings", problem.message + hint) from error
+
+
+def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> Problem:
+    """Say what is wrong, and in which entry of a table, where the error itself only says ``*``."""
+    problem = describe(error)
+    table, inside, _ = problem.path.partition(".*")
+    for name, entry in content[table].items() if inside else ():
+        try:
+            msgspec.convert(entry, TABLES[table])
+        except msgspec.ValidationError as closer:
+            return describe(closer).under(f"{table}.{name}")
+    return problem
 
 
 def _check(settings: Settings, environment: Mapping[str, str]) -> None:
@@ -177,9 +193,13 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
             ipaddress.ip_network(text)
         except ValueError as error:
             raise ConfigurationError(f"trusted_proxies.{number}", f"a network such as 10.0.0.0/8: {error}") from error
+    owners: dict[str, str] = {}
     for name, key in settings.api_keys.items():
-        if not secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment):
+        given = secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment)
+        if not given:
             raise ConfigurationError(f"api_keys.{name}", "a key, or key_env with the variable that holds it")
+        if owners.setdefault(given, name) != name:
+            raise ConfigurationError(f"api_keys.{name}", f"a key of its own; it is that of {owners[given]}")
     for name in settings.accounts:
         if "/" in name:
             raise ConfigurationError(f"accounts.{name}", "a name without a slash")

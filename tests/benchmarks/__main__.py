@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
+from tests.benchmarks.direct import direct
 from tests.benchmarks.footprint import footprint
 from tests.benchmarks.table import Row, print_table
 
-BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {"footprint": footprint}
+BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {"footprint": footprint, "direct": direct}
 
 
 def main(names: list[str]) -> int:

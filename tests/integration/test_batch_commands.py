@@ -240,6 +240,17 @@ def test_results_are_written_to_stdout_or_to_a_file(tmp_path: Path, gateway: Gat
     assert not written.stdout
 
 
+def test_results_may_go_to_a_device_or_through_a_link(tmp_path: Path, gateway: GatewayProcess) -> None:
+    batch_id = ended(tmp_path, gateway, "a")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "real.jsonl")
+    (tmp_path / "device").symlink_to("/dev/null")
+    for name in ("link.jsonl", "device"):
+        assert batchgate(tmp_path, "results", batch_id, "--output", name, gateway=gateway).returncode == 0
+    assert answers((tmp_path / "real.jsonl").read_text()) == {"a": "You said: I am a"}
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert Path("/dev/null").is_char_device()
+
+
 def test_results_that_cannot_be_had_leave_the_file_as_it_was(tmp_path: Path, gateway: GatewayProcess) -> None:
     (tmp_path / "out.jsonl").write_text("of an earlier batch\n")
     done = batchgate(tmp_path, "results", "msgbatch_unknown", "--output", "out.jsonl", gateway=gateway)
@@ -249,8 +260,9 @@ def test_results_that_cannot_be_had_leave_the_file_as_it_was(tmp_path: Path, gat
     assert (tmp_path / "out.jsonl").read_text() == "of an earlier batch\n"
 
 
-@pytest.mark.parametrize("batch_id", ["a/b", "../health", "a?b#c", "ü %2F"])
-@pytest.mark.parametrize("command", ["show", "cancel", "results"])
+@pytest.mark.parametrize(
+    ("command", "batch_id"), [("show", "../health"), ("cancel", "a?b#c"), ("results", "ü/%2F"), ("results", "..")]
+)
 def test_an_id_is_never_taken_for_a_path(tmp_path: Path, gateway: GatewayProcess, command: str, batch_id: str) -> None:
     done = batchgate(tmp_path, command, batch_id, gateway=gateway)
     assert done.returncode == 1

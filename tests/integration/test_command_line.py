@@ -195,7 +195,14 @@ def test_the_api_key_is_sent_and_never_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--url", "ftp://127.0.0.1"), ("--url", "127.0.0.1:8080"), ("--api-key", f"{SECRET}\nx")]
+    ("option", "value"),
+    [
+        ("--url", "ftp://127.0.0.1"),
+        ("--url", "127.0.0.1:8080"),
+        ("--url", "http://127.0.0.1:99999"),
+        ("--url", "http://[::1"),
+        ("--api-key", f"{SECRET}\nx"),
+    ],
 )
 def test_an_option_that_cannot_be_sent_is_refused_without_showing_it(tmp_path: Path, option: str, value: str) -> None:
     done = batchgate(tmp_path, "list", option, value)

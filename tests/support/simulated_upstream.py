@@ -22,6 +22,7 @@ class SimulatedUpstream:
     """Where the simulated provider listens, and what it was asked."""
 
     url: str
+    pid: int
 
     def stats(self) -> SimulatorStats:
         """Read what it was asked so far."""
@@ -54,7 +55,7 @@ def simulated_upstream(*options: str) -> Iterator[SimulatedUpstream]:
         line = process.stdout.readline().decode()
         found = re.search(r"http://\S+", line)
         assert found, f"batchgate simulate said {line!r}"
-        yield SimulatedUpstream(found[0].rstrip("/"))
+        yield SimulatedUpstream(found[0].rstrip("/"), process.pid)
     finally:
         process.kill()
         process.communicate()

@@ -54,7 +54,7 @@ class Authenticator:
 
 def digest_of(key: str) -> bytes:
     """Hash a key as it is stored."""
-    return hashlib.sha256(key.encode()).digest()
+    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
 
 
 def _keys_in(request: web.Request) -> list[str]:

@@ -19,6 +19,10 @@ Method = Callable[..., Awaitable[Any]]
 """A method of a handler class: ``(request, parameters[, body])``, typed by the generated Protocol."""
 
 
+LIST_HEADERS = frozenset({"anthropic-beta"})
+"""Headers of which several lines mean the same as one with commas (RFC 9110 5.3): the Go SDK sends them so."""
+
+
 def bind(operation: Operation, method: Method, authenticator: Authenticator, mount: str) -> Handler:
     """Make the aiohttp handler of an operation at one of its mounts."""
 
@@ -41,10 +45,12 @@ def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:
     given: dict[str, str] = {}
     for name, location in operation.locations.items():
         values = _values(request, name, location)
-        if len(values) > 1:
+        if len(values) > 1 and name not in LIST_HEADERS:
             raise RefusedError("invalid_request_error", f"{name}: it is given {len(values)} times; give it once")
         if values:
-            given[name] = values[0]
+            given[name] = ",".join(values)
+        if not _is_utf8(given.get(name, "")):
+            raise RefusedError("invalid_request_error", f"{name}: it is not UTF-8")
     try:
         return msgspec.convert(given, operation.parameters, strict=False)
     except msgspec.ValidationError as error:
@@ -55,6 +61,15 @@ def _values(request: web.Request, name: str, location: str) -> list[str]:
     if location == "path":
         return [request.match_info[name]]
     return list((request.query if location == "query" else request.headers).getall(name, []))
+
+
+def _is_utf8(text: str) -> bool:
+    """Tell if the text was bytes of UTF-8: aiohttp keeps others of a header as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _require_json(request: web.Request) -> None:

@@ -10,12 +10,15 @@ from typing import Protocol
 from batchgate.engine.errors import RefusedError
 
 if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdDecompressor, ZstdError
+    from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 else:
-    from backports.zstd import ZstdDecompressor, ZstdError
+    from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
 PIECE = 1024 * 1024
 """The most bytes that come out at once, however well the body was compressed."""
+
+ZSTD_WINDOW_LOG = 23
+"""A zstd body may make its reader hold at most 2**23 bytes, 8 MB: what RFC 9659 allows for HTTP."""
 
 SUPPORTED = "gzip, deflate, zstd"
 
@@ -72,10 +75,12 @@ class ZlibDecoder:
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Yield what the next bytes decode to."""
-        while data:
-            if self._inner.eof:
+        piece = b""
+        # A full piece may have left more inside, though all the data went in.
+        while data or len(piece) == PIECE:
+            if data and self._inner.eof:
                 self._inner = zlib.decompressobj(self._window_bits)
-            if not self._started:
+            if data and not self._started:
                 self._start(data)
             try:
                 piece = self._inner.decompress(data, PIECE)
@@ -103,13 +108,13 @@ class ZstdDecoder:
     """Decodes zstd, of one or more frames."""
 
     def __init__(self) -> None:
-        self._inner = ZstdDecompressor()
+        self._inner = _zstd()
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Yield what the next bytes decode to."""
         while True:
             if self._inner.eof:
-                self._inner = ZstdDecompressor()
+                self._inner = _zstd()
             try:
                 piece = self._inner.decompress(data, max_length=PIECE)
             except ZstdError as error:
@@ -124,6 +129,10 @@ class ZstdDecoder:
         """Raise `RefusedError` if the body ended too early."""
         if not self._inner.eof:
             raise _invalid("zstd", "it ends too early")
+
+
+def _zstd() -> ZstdDecompressor:
+    return ZstdDecompressor(options={DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG})
 
 
 def _invalid(name: str, reason: object) -> RefusedError:

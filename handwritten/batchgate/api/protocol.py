@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
+
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from batchgate.api.errors import KINDS, error_response
+from batchgate.api.errors import error_response, errors_as_json
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.ids import new_id
+
+logger = logging.getLogger(__name__)
 
 
 class JsonErrorProtocol(RequestHandler):
@@ -21,15 +27,24 @@ class JsonErrorProtocol(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what could not be read as a request, and close the connection."""
-        plain = super().handle_error(request, status, exc, message)
-        kind = KINDS.get(plain.status, "invalid_request_error" if plain.status < 500 else "api_error")
-        reason = (message or plain.reason or "").partition("\n")[0]
         request_id = new_id("req")
-        refusal = RefusedError(kind, f"The request is not valid HTTP: {reason}", status=plain.status)
+        if isinstance(exc, HttpProcessingError):
+            reason = _reason(exc)
+            logger.info("malformed HTTP from %s: %s", request.remote, reason, extra={"action": "malformed_http"})
+            text = f"The request is not valid HTTP: {reason}"
+            refusal = RefusedError("invalid_request_error", text, status=exc.code)
+        else:
+            super().handle_error(request, status, exc, message)
+            refusal = RefusedError("api_error", "Internal server error.")
         response = error_response("anthropic", refusal, request_id)
         response.headers["request-id"] = request_id
         response.force_close()
         return response
+
+
+def _reason(error: HttpProcessingError) -> str:
+    """Say what is malformed without the line itself, which may hold a key."""
+    return "a line of its head is too long" if isinstance(error, LineTooLong) else error.message.partition("\n")[0]
 
 
 class JsonErrorServer(web.Server):
@@ -45,4 +60,6 @@ class JsonErrorRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return JsonErrorServer(made.request_handler, request_factory=made.request_factory, **made._kwargs)  # noqa: SLF001
+        # Around the whole application, since an Expect header is refused before any of its middlewares.
+        handler = partial(errors_as_json, handler=made.request_handler)
+        return JsonErrorServer(handler, request_factory=made.request_factory, **made._kwargs)  # noqa: SLF001

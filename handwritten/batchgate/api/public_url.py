@@ -14,11 +14,13 @@ from typing import Final, TypeAlias
 from aiohttp import web
 
 from batchgate.api.context import MOUNT
+from batchgate.engine.errors import RefusedError
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SAFE_HOST: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
-_SAFE_PREFIX: Final = re.compile(r"(/[A-Za-z0-9.\-_~]+)*")
+_SAFE_PREFIX: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9.\-_~]+)*")
+"""Without dot segments: the Python SDK refuses URLs that have any."""
 
 
 class PublicUrl:
@@ -29,20 +31,24 @@ class PublicUrl:
         self._trusted_proxies = trusted_proxies
 
     def absolute(self, request: web.Request, path: str) -> str:
-        """Build the URL of ``path``, which begins with a slash, below the mount that the request came through."""
+        """Build the URL of ``path``, which begins with a slash, below the mount that the request came through.
+
+        Raises `RefusedError` for a request whose Host is none.
+        """
         return f"{self._base(request)}{request[MOUNT]}{path}"
 
     def _base(self, request: web.Request) -> str:
         if self._configured:
             return self._configured
-        scheme, host, prefix = request.scheme, request.host, ""
-        if self._trusted(request):
-            forwarded = _forwarded(request)
-            scheme = forwarded.get("proto", scheme)
-            host = forwarded.get("host", host)
-            prefix = forwarded.get("prefix", "").rstrip("/")
+        forwarded = _forwarded(request) if self._trusted(request) else {}
+        scheme = forwarded.get("proto", request.scheme)
+        host = forwarded.get("host", request.host)
+        prefix = forwarded.get("prefix", "").rstrip("/")
         if scheme not in {"http", "https"} or not _SAFE_HOST.fullmatch(host) or not _SAFE_PREFIX.fullmatch(prefix):
-            return f"{request.scheme}://{request.host}"
+            scheme, host, prefix = request.scheme, request.host, ""
+        if not _SAFE_HOST.fullmatch(host):
+            message = f"Host: it must be a name or an address, perhaps with a port, and is {host!r}"
+            raise RefusedError("invalid_request_error", message)
         return f"{scheme}://{host}{prefix}"
 
     def _trusted(self, request: web.Request) -> bool:

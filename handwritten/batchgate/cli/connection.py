@@ -43,6 +43,14 @@ class Connection(Struct, frozen=True):
         return shlex.join(["batchgate", *words, *place])
 
 
+def header_value(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Check an option that is sent in a header; what it is does not show when it is refused."""
+    text = (value or "").strip()
+    if not text.isascii() or not text.isprintable():
+        raise click.BadParameter("it may have visible ASCII characters only")
+    return text or None
+
+
 def connected(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R]:
     """Give a command the options that say where the gateway is; it takes them as a `Connection`."""
 
@@ -61,7 +69,7 @@ def connected(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R
         metavar="KEY",
         envvar=API_KEY_VARIABLE,
         show_envvar=True,
-        callback=_checked_key,
+        callback=header_value,
         help="Send this key to the gateway, where it has API keys; better kept in the environment.",
     )
     @wraps(command)
@@ -73,14 +81,11 @@ def connected(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R
 
 
 def _checked_url(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none, or a bracket that does not close
+        usable = False
+    if not usable or parts.query or parts.fragment:
         raise click.BadParameter(f"it must be the URL of a gateway, such as {DEFAULT_URL}")
     return value.rstrip("/")
-
-
-def _checked_key(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    key = (value or "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise click.BadParameter("it may have visible ASCII characters only")
-    return key or None

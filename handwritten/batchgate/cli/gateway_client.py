@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -71,7 +71,7 @@ class GatewayClient:
         """Count the requests of a batch by how they ended so far."""
         return await self._ask("GET", f"/api/batches/{_encoded(batch_id)}/progress", BatchProgress)
 
-    async def results(self, batch_id: str) -> AsyncIterator[bytes]:
+    async def results(self, batch_id: str) -> AsyncGenerator[bytes, None]:
         """Download the results of a batch that has ended, piece by piece; a piece may end inside a line."""
         async with self._call("GET", f"{BATCHES}/{_encoded(batch_id)}/results") as response:
             async for piece in response.content.iter_chunked(PIECE):
@@ -124,7 +124,7 @@ class GatewayClient:
 
 
 def _encoded(batch_id: str) -> str:
-    return quote(batch_id, safe="")
+    return quote(batch_id, safe="", errors="surrogateescape")
 
 
 def _reason(error: aiohttp.ClientError | TimeoutError) -> str:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 
 import click
 
-from batchgate.cli.connection import Connection, connected
+from batchgate.cli.connection import Connection, connected, header_value
 from batchgate.cli.failures import INCOMPLETE_STATUS, INTERRUPTED_STATUS, CommandFailed, ConnectionBroken
 from batchgate.cli.rendering import outcome
 from batchgate.cli.submission import create_body, read_pieces
@@ -26,7 +26,9 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
     type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
     help=f"Write the results to this file, or to stdout for -; else to FILE with the suffix {RESULTS_SUFFIX}.",
 )
-@click.option("--provider", metavar="NAME", help="Let this account of the gateway run the requests.")
+@click.option(
+    "--provider", metavar="NAME", callback=header_value, help="Let this account of the gateway run the requests."
+)
 @connected
 @click.pass_context
 def submit_command(
@@ -71,7 +73,7 @@ def _finish(context: click.Context, connection: Connection, batch_id: str, targe
     try:
         return asyncio.run(_wait_and_write(connection, batch_id, target))
     except KeyboardInterrupt:
-        click.echo(f"\nStopped waiting. {later}", err=True)
+        click.echo(f"Stopped waiting. {later}", err=True)
         context.exit(INTERRUPTED_STATUS)
     except CommandFailed as error:
         raise CommandFailed(f"{error}\n{later}") from error

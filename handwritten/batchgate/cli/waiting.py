@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import click
 
@@ -41,21 +42,16 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
 
 
 async def write_results(client: GatewayClient, batch_id: str, target: Path) -> None:
-    """Write the results of an ended batch to a file, which is there whole or not at all, or to stdout."""
-    results = client.results(batch_id)
-    if target == STANDARD_OUTPUT:
-        async for piece in results:
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
-        return
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+    """Write the results of an ended batch to a file, which is there once it is whole, or to stdout."""
     try:
-        await _write(results, unfinished)
-        unfinished.replace(target)
+        with _opened(target) as file:
+            async with aclosing(client.results(batch_id)) as results:
+                async for piece in results:
+                    file.write(piece)
+    except BrokenPipeError:
+        raise  # nobody reads on, as after `| head`: click ends in silence
     except OSError as error:
         raise CommandFailed(f"{target}: the results cannot be written there: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def finished(progress: BatchProgress) -> int:
@@ -76,9 +72,23 @@ async def _progress(client: GatewayClient, batch_id: str) -> BatchProgress:
         await asyncio.sleep(LONGEST_PAUSE)
 
 
-async def _write(pieces: AsyncIterator[bytes], path: Path) -> None:
-    with path.open("xb") as file:
-        async for piece in pieces:
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
+@contextmanager
+def _opened(target: Path) -> Iterator[BinaryIO]:
+    if target == STANDARD_OUTPUT:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    place = target.resolve()
+    if place.exists() and not place.is_file():  # a device or a pipe must not be replaced by a file
+        with place.open("wb") as device:
+            yield device
+        return
+    unfinished = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(place)
+    finally:
+        unfinished.unlink(missing_ok=True)

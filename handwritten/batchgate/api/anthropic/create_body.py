@@ -2,19 +2,22 @@
 
 The body is cut in windows that end between two requests. A window is decoded by msgspec as an array of its own. Since
 JSON is read from left to right in one way only, a window that decodes was cut in the right place, and one that turns
-out to be cut inside a request is tried again when more has come. So neither the body nor a tree of it is ever held.
+out to be cut inside a request is tried again when more has come. Where to cut is guessed, since params may hold what
+looks like a request; where the guess stays wrong, the window is walked token by token. So neither the body nor a tree
+of it is ever held.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from batchgate.api.content_encoding import ContentDecoder
 from batchgate.engine.errors import RefusedError
-from batchgate.engine.validation import describe
+from batchgate.engine.validation import DECODING_ERRORS, describe, describe_decoding
 from batchgate_api.anthropic import MessageBatchRequest
 
 WINDOW = 1024 * 1024
@@ -24,16 +27,19 @@ MAX_REQUESTS = 100_000
 MAX_PROBLEMS = 50
 """How many bad requests one refusal names."""
 MAX_HEAD = 64 * 1024
+"""How many bytes may stand before the first request, and in one request besides its params."""
 
 _HEAD: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"requests"[ \t\r\n]*:[ \t\r\n]*\[')
 _BETWEEN: Final = re.compile(rb'\}[ \t\r\n]*(,)[ \t\r\n]*\{[ \t\r\n]*"(?:custom_id|params)"')
-_TAIL: Final = re.compile(rb"\][ \t\r\n]*\}[ \t\r\n]*\Z")
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|([\[{])|([\]}])|(,)', re.DOTALL)
+"""A string, be it cut off by the end, or one of the groups: what opens, what closes, a comma."""
+_OPENS, _CLOSES, _COMMA = 1, 2, 3
 _BLANK: Final = b" \t\r\n"
 _NEWLINES: Final = bytes.maketrans(b"\r\n", b"  ")
 
 _REQUESTS: Final = msgspec.json.Decoder(list[MessageBatchRequest])
 _REQUEST: Final = msgspec.json.Decoder(MessageBatchRequest)
-_RAW_REQUESTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_ANY: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
 class CreateBodyReader:
@@ -69,13 +75,12 @@ class CreateBodyReader:
         self._decoder.finish()
         if not self._in_requests:
             self._enter_requests(at_end=True)
-        tail = _TAIL.search(self._window, max(0, len(self._window) - MAX_HEAD))
-        rest = bytes(self._window[: tail.start()]) if tail else b""
-        if tail is None or (self._count and not rest.strip(_BLANK)):
+        rest = _without_tail(bytes(self._window))
+        lines = None if rest is None else self._read(rest)
+        if rest is None or lines is None:
             raise self._wrong_end()
-        lines = self._read(rest)
-        if lines is None:
-            raise self._wrong_end()
+        if self._count and not rest.strip(_BLANK):
+            raise _malformed("trailing comma in array", self._passed + len(rest))
         if not self._count:
             raise _invalid("requests: there must be at least 1 request")
         if self._problems:
@@ -96,45 +101,64 @@ class CreateBodyReader:
     def _cut_window(self) -> list[bytes]:
         end = _last_between(self._window)
         lines = None if end is None else self._read(bytes(self._window[:end]))
-        if lines is None or end is None:
-            if len(self._window) > MAX_REQUEST:
-                raise _request_too_large(self._count)
-            self._try_at = min(2 * len(self._window), MAX_REQUEST + 1)
-            return []
-        self._passed += end + 1
-        del self._window[: end + 1]
-        self._try_at = WINDOW
+        if lines is not None and end is not None:
+            self._pass(end + 1)
+            return lines
+        if len(self._window) > MAX_REQUEST + MAX_HEAD:
+            return self._walk_window()
+        self._try_at = min(2 * len(self._window), MAX_REQUEST + MAX_HEAD + 1)
+        return []
+
+    def _walk_window(self) -> list[bytes]:
+        """Cut at the last comma that does stand between two requests, however many only look so."""
+        lines: list[bytes] = []
+        end = 0
+        for request, behind in _walk(bytes(self._window)):
+            lines += self._read_one(request)
+            end = behind
+        if not end:
+            raise _request_too_large(self._count)
+        self._pass(end)
         return lines
+
+    def _pass(self, end: int) -> None:
+        self._passed += end
+        del self._window[:end]
+        self._try_at = WINDOW
 
     def _read(self, window: bytes) -> list[bytes] | None:
         """Read whole requests; None when the window ends inside one."""
-        array = b"[" + window + b"]"
         try:
-            window.decode()
-            return self._lines(_REQUESTS.decode(array))
+            if not window.isascii():
+                window.decode()
+            return self._lines(_REQUESTS.decode(b"[%b]" % window))
         except UnicodeDecodeError as error:
             raise _malformed("it is not UTF-8", self._passed + error.start) from error
-        except RecursionError as error:
-            raise _invalid("the body is nested too deeply") from error
-        except msgspec.ValidationError:
-            return self._read_one_by_one(array)
+        except (msgspec.ValidationError, RecursionError):
+            return self._read_one_by_one(window)
         except msgspec.DecodeError as error:
-            self._pass_if_cut(error)
+            self._let_pass_if_cut(error)
             return None
 
-    def _read_one_by_one(self, array: bytes) -> list[bytes] | None:
+    def _read_one_by_one(self, window: bytes) -> list[bytes] | None:
+        """Read requests of which at least one is wrong, and name each that is."""
         try:
-            raws = _RAW_REQUESTS.decode(array)
+            _ANY.decode(b"[%b]" % window)
+        except RecursionError:
+            pass  # one of them is nested too deeply, which is said below
         except msgspec.DecodeError as error:
-            self._pass_if_cut(error)
+            self._let_pass_if_cut(error)
             return None
-        return [line for raw in raws for line in self._read_one(raw)]
+        return [line for request, _ in _walk(window + b",") for line in self._read_one(request)]
 
-    def _read_one(self, raw: msgspec.Raw) -> list[bytes]:
+    def _read_one(self, request: bytes) -> list[bytes]:
         try:
-            return self._lines([_REQUEST.decode(raw)])
-        except msgspec.ValidationError as error:
-            self._problems.append(str(describe(error).under(f"requests.{self._count}")))
+            request.decode()
+            return self._lines([_REQUEST.decode(request)])
+        except DECODING_ERRORS as error:
+            self._note(str(describe_decoding(error).under(f"requests.{self._count}")))
+            if not isinstance(error, msgspec.ValidationError):
+                raise self._refusal() from error  # where the next request begins is not known for certain
             self._count += 1
             return []
 
@@ -144,15 +168,18 @@ class CreateBodyReader:
             params = bytes(request.params)
             problem = self._problem(request.custom_id, params)
             if problem:
-                self._problems.append(f"requests.{self._count}.{problem}")
+                self._note(f"requests.{self._count}.{problem}")
             self._count += 1
             if not self._problems:
                 lines.append(_line(request.custom_id, params))
         if self._count > MAX_REQUESTS:
             raise _invalid(f"requests: there may be at most {MAX_REQUESTS} requests")
-        if len(self._problems) >= MAX_PROBLEMS:
-            raise self._refusal()
         return lines
+
+    def _note(self, problem: str) -> None:
+        self._problems.append(problem)
+        if len(self._problems) == MAX_PROBLEMS:
+            raise self._refusal()
 
     def _problem(self, custom_id: str, params: bytes) -> str | None:
         if custom_id.endswith("\n"):  # a pattern's $ lets one pass
@@ -167,13 +194,12 @@ class CreateBodyReader:
         return None
 
     def _refusal(self) -> RefusedError:
-        named = self._problems[:MAX_PROBLEMS]
-        more = " (more may follow: only the first are named)" if len(self._problems) >= MAX_PROBLEMS else ""
-        return _invalid("; ".join(named) + more)
+        more = " (more may follow: only the first are named)" if len(self._problems) == MAX_PROBLEMS else ""
+        return _invalid("; ".join(self._problems) + more)
 
-    def _pass_if_cut(self, error: msgspec.DecodeError) -> None:
-        """Let an array pass that ends inside a request; raises for any other fault."""
-        if "truncated" not in str(error) and "trailing" not in str(error):
+    def _let_pass_if_cut(self, error: msgspec.DecodeError) -> None:
+        """Let requests pass that end inside of one, or beyond the array; raises for any other fault."""
+        if "truncated" not in str(error) and "trailing characters" not in str(error):
             raise _not_json(error, self._passed - 1) from error
 
     def _wrong_end(self) -> RefusedError:
@@ -195,6 +221,31 @@ def _last_between(window: bytearray) -> int | None:
         if found:
             return found[-1]
     return None
+
+
+def _walk(window: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield each request that a comma follows, with the place behind that comma."""
+    start = depth = 0
+    for token in _TOKEN.finditer(window):
+        if token.lastindex == _OPENS:
+            depth += 1
+        elif token.lastindex == _CLOSES:
+            depth -= 1
+        elif token.lastindex == _COMMA and depth == 0:
+            yield window[start : token.start()], token.end()
+            start = token.end()
+        if depth < 0:
+            raise _invalid("requests: after this array only the closing brace of the body may follow")
+
+
+def _without_tail(window: bytes) -> bytes | None:
+    """Take what closes the array and the body off the end of the last requests; None if it is not there."""
+    for closing in (b"}", b"]"):
+        window = window.rstrip(_BLANK)
+        if not window.endswith(closing):
+            return None
+        window = window.removesuffix(closing)
+    return window
 
 
 def _line(custom_id: str, params: bytes) -> bytes:

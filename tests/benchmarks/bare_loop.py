@@ -1,0 +1,43 @@
+"""The floor under direct throughput: a bare aiohttp client loop, as ``python -m tests.benchmarks.bare_loop``.
+
+It posts each line of a file to a URL, so many at a time, reads every answer whole, and prints the seconds that it took
+and the seconds of processor time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+
+
+async def post_all(url: str, bodies: list[bytes], in_flight: int) -> None:
+    """Post every body."""
+    remaining: Iterator[bytes] = iter(bodies)
+    connector = aiohttp.TCPConnector(limit=0)
+    headers = {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+
+        async def work() -> None:
+            for body in remaining:
+                async with session.post(url, data=body, headers=headers) as response:
+                    await response.read()
+                    assert response.status == 200
+
+        await asyncio.gather(*(work() for _ in range(in_flight)))
+
+
+def main(url: str, file: str, in_flight: str) -> None:
+    """Run the loop and print both times."""
+    bodies = Path(file).read_bytes().splitlines()
+    begun, processor = time.perf_counter(), time.process_time()
+    asyncio.run(post_all(url, bodies, int(in_flight)))
+    print(time.perf_counter() - begun, time.process_time() - processor)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
