@@ -6,6 +6,7 @@ import time
 import urllib.request
 
 import msgspec
+
 from batchgate_api.anthropic import MessageBatch
 
 BATCHES = "/anthropic/v1/messages/batches"

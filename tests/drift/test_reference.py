@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from batchgate_api.operations import OPERATIONS
-from batchgate_api.structs import Operation
 
 from batchgate.engine.errors import ErrorKind
 from batchgate.settings import AccountSettings, ApiKeySettings, Settings
+from batchgate_api.operations import OPERATIONS
+from batchgate_api.structs import Operation
 
 REFERENCE = (Path(__file__).parents[2] / "handwritten" / "docs" / "reference.md").read_text()
 SETTINGS = sorted({field for kind in (Settings, AccountSettings, ApiKeySettings) for field in kind.__struct_fields__})

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from batchgate_api.operations import OPERATIONS
-from batchgate_api.structs import Operation
 
 from batchgate.api import request_body
 from batchgate.settings import ApiKeySettings
-from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
+from batchgate_api.operations import OPERATIONS
+from batchgate_api.structs import Operation
+from tests.support.running_app import RunningApp, create_body, running_app
 
 KEY = {"x-api-key": "sk-bf-known"}
 UNREACHABLE = {500: "a fault of the gateway itself: no door leads to one on purpose"}
