@@ -55,7 +55,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the test suite, a real language model included."""
-    session.install("-e", ".", "-e", CLIENT, *group("test", "model"))
+    session.install("-e", ".", "-e", CLIENT, *group("test", "sdk", "model"))
     session.run("pytest", "tests/unit", "tests/integration", "tests/acceptance", *session.posargs)
 
 

@@ -86,6 +86,31 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     ) = field(name="anthropic-user-profile-id", default=UNSET)
     """The user profile to which every request of the batch is attributed; passed on upstream."""
 
+    idempotency_key: (
+        Annotated[
+            str,
+            Meta(
+                description="The caller's own name for this create. The same key with the same requests and headers gives the same batch, for as long as the batch is there; with others it is refused with 422.",
+                max_length=255,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="Idempotency-Key", default=UNSET)
+    """The caller's own name for this create. The same key with the same requests and headers gives the same batch, for as long as the batch is there; with others it is refused with 422."""
+
+    x_stainless_retry_count: (
+        Annotated[
+            str,
+            Meta(
+                description="How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch.",
+                max_length=16,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="x-stainless-retry-count", default=UNSET)
+    """How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch."""
+
 
 class DeleteMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """What deleteMessageBatch takes from path, query and headers."""

@@ -116,7 +116,7 @@ def test_a_wrong_setting_stops_the_start_with_its_name_and_what_it_expects(
 def test_a_port_that_is_taken_stops_the_start_in_one_line(tmp_path: Path, gateway: GatewayProcess) -> None:
     done = batchgate(tmp_path, "serve", "--port", str(urlsplit(gateway.url).port))
     assert done.returncode == 2
-    assert "address already in use" in done.stderr
+    assert "Address already in use" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -25,16 +25,20 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     workspace: str = DEFAULT_WORKSPACE
 
 
+NOBODY = ApiKey(name="", digest=b"")
+"""Who calls a gateway that needs no keys."""
+
+
 class Authenticator:
     """Tells who calls. With no keys configured everybody is the default workspace."""
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         self._keys = tuple(keys)
 
-    def workspace(self, request: web.Request) -> str:
-        """Find the workspace of the caller; raises `RefusedError` when no key is good."""
+    def authenticate(self, request: web.Request) -> ApiKey:
+        """Find the key of the caller; raises `RefusedError` when none is good."""
         if not self._keys:
-            return DEFAULT_WORKSPACE
+            return NOBODY
         given = _keys_in(request)
         if not given:
             raise RefusedError(
@@ -43,7 +47,7 @@ class Authenticator:
         for candidate in given:
             found = self._find(candidate)
             if found is not None:
-                return found.workspace
+                return found
         raise RefusedError("authentication_error", "The API key is not known to this gateway.")
 
     def _find(self, candidate: str) -> ApiKey | None:

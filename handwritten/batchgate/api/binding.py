@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from batchgate.api.authentication import Authenticator
-from batchgate.api.context import MOUNT, WORKSPACE
+from batchgate.api.context import CALLER, MOUNT, WORKSPACE
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.validation import describe
 from batchgate_api.structs import OpenStruct, Operation
@@ -29,7 +29,8 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
     async def handle(request: web.Request) -> web.StreamResponse:
         request[MOUNT] = mount
         if operation.authenticated:
-            request[WORKSPACE] = authenticator.workspace(request)
+            key = authenticator.authenticate(request)
+            request[WORKSPACE], request[CALLER] = key.workspace, key.name
         if operation.body is not None:
             _require_json(request)
         result = await method(request, read_parameters(operation, request))

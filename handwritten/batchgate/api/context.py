@@ -11,6 +11,8 @@ BATCHES = web.AppKey("batches", Batches)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 WORKSPACE = web.RequestKey("workspace", str)
+CALLER = web.RequestKey("caller", str)
+"""The name of the API key; empty where none is needed."""
 MOUNT = web.RequestKey("mount", str)
 """What stood before the operation's own path in the URL, such as ``/anthropic``; empty for none."""
 OPERATION = web.RequestKey("operation", Operation)

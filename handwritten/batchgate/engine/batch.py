@@ -53,6 +53,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     cancel_initiated_at: int | None
     ended_at: int | None
     archived_at: int | None
+    fingerprint: bytes
     input_blob: str
     results_blob: str | None
     results_size: int | None
@@ -71,6 +72,14 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     expires_at: int
     input_blob: str
     shards: tuple[Shard, ...]
+    caller: str = ""
+    """Who creates it: the name of an API key, or nothing where none is needed."""
+    fingerprint: bytes = b""
+    """A hash of all that makes the batch what it is, by which a repeated create is known."""
+    idempotency_key: str | None = None
+    """The caller's own name for this create; another create with it is the same one."""
+    repeats_since: int | None = None
+    """For a create that the caller's SDK has sent before: from when on an equal one counts as that."""
 
     @property
     def total(self) -> int:

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 
+import msgspec
+from msgspec import Struct
+
 from batchgate.engine.batch import Batch, Dialect, NewBatch, Page
-from batchgate.engine.clock import DAY, Clock
+from batchgate.engine.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.ids import new_id
-from batchgate.engine.intake import BodyReader, take_in
+from batchgate.engine.intake import BodyReader, Input, take_in
 from batchgate.engine.ports import Blobs, Queue, Store
 
 LIFETIME = DAY
 """From creation to expiry."""
+
+
+RETRIED_WITHIN = 10 * 60 * MICROSECONDS
+"""How long after a create an SDK's retry of it is still known as one."""
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """What comes with the requests of a create."""
+
+    workspace: str
+    dialect: Dialect
+    provider: str
+    headers: Mapping[str, str]
+    """Headers that go upstream with every request."""
+    caller: str = ""
+    """Who submits: the name of an API key, or nothing where none is needed."""
+    idempotency_key: str | None = None
+    is_retry: bool = False
+    """Whether the caller's SDK says that it has sent this before."""
+
+    def fingerprint(self, digest: bytes) -> bytes:
+        """Hash all that makes the batch what it is; ``digest`` stands for its requests."""
+        rest = msgspec.json.encode((self.dialect, self.provider, sorted(self.headers.items())))
+        return hashlib.blake2b(digest + rest, digest_size=16).digest()
 
 
 class Batches:
@@ -35,39 +63,43 @@ class Batches:
         self._halt = halt
         self._sealable = sealable
 
-    async def create(
-        self,
-        *,
-        workspace: str,
-        dialect: Dialect,
-        provider: str,
-        headers: Mapping[str, str],
-        body: AsyncIterator[bytes],
-        reader: BodyReader,
-    ) -> Batch:
-        """Take a batch in and line up its shards; raises `RefusedError`, and then nothing is stored."""
+    async def create(self, submission: Submission, body: AsyncIterator[bytes], reader: BodyReader) -> Batch:
+        """Take a batch in and line up its shards; raises `RefusedError`, and then nothing is stored.
+
+        A create that repeats an earlier one, by its idempotency key or as an SDK's own retry, gives that batch.
+        """
         batch_id = new_id("msgbatch")
         name = f"batches/{batch_id}/input.jsonl"
-        shards = await take_in(body, reader, self._blobs.writer(name))
-        now = self._clock.now()
-        new = NewBatch(
-            id=batch_id,
-            workspace=workspace,
-            dialect=dialect,
-            provider=provider,
-            headers=headers,
-            created_at=now,
-            expires_at=now + LIFETIME,
-            input_blob=name,
-            shards=shards,
-        )
+        taken = await take_in(body, reader, self._blobs.writer(name))
+        new = self._new_batch(batch_id, submission, name, taken)
         try:
             batch, jobs = await self._store.create_batch(new)
         except BaseException:
             await self._blobs.delete(name)
             raise
+        if batch.id != new.id:
+            await self._blobs.delete(name)
+            _check_same(batch, new)
         self._queue.put(jobs)
         return batch
+
+    def _new_batch(self, batch_id: str, submission: Submission, name: str, taken: Input) -> NewBatch:
+        now = self._clock.now()
+        return NewBatch(
+            id=batch_id,
+            workspace=submission.workspace,
+            dialect=submission.dialect,
+            provider=submission.provider,
+            headers=submission.headers,
+            created_at=now,
+            expires_at=now + LIFETIME,
+            input_blob=name,
+            shards=taken.shards,
+            caller=submission.caller,
+            fingerprint=submission.fingerprint(taken.digest),
+            idempotency_key=submission.idempotency_key,
+            repeats_since=now - RETRIED_WITHIN if submission.is_retry else None,
+        )
 
     async def find(self, workspace: str, batch_id: str) -> Batch:
         """Read a batch; raises `RefusedError` when there is none."""
@@ -132,6 +164,16 @@ class Batches:
         if key is None:
             raise RefusedError("invalid_request_error", f"{name}: there is no message batch {batch_id!r} to page from")
         return key
+
+
+def _check_same(batch: Batch, new: NewBatch) -> None:
+    if batch.fingerprint != new.fingerprint:
+        raise RefusedError(
+            "invalid_request_error",
+            f"Idempotency-Key: {new.idempotency_key!r} belongs to {batch.id}, which was created from something else; "
+            "send the same requests and headers, or another key",
+            status=422,
+        )
 
 
 def _found(batch: Batch | None, batch_id: str) -> Batch:

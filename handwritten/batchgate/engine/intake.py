@@ -6,8 +6,11 @@ Nothing is held but a window of the body; what is refused leaves neither a file 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Protocol
+
+from msgspec import Struct
 
 from batchgate.engine.batch import SHARD_BYTES, SHARD_REQUESTS, Shard
 from batchgate.engine.ports import BlobWriter
@@ -64,22 +67,48 @@ class ShardCutter:
         self._requests = self._length = 0
 
 
-async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter) -> tuple[Shard, ...]:
-    """Write the input file of a batch and say how it is cut; after an error the file does not exist."""
-    cutter = ShardCutter()
+class Input(Struct, frozen=True):
+    """A body that was taken in whole: how its input file is cut, and a hash of what is in it."""
+
+    shards: tuple[Shard, ...]
+    digest: bytes
+
+
+class _Intake:
+    """Passes one body from its reader to its file; the work of each step may run in a thread."""
+
+    def __init__(self, reader: BodyReader) -> None:
+        self._reader = reader
+        self._cutter = ShardCutter()
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def feed(self, data: bytes) -> bytes:
+        return self._pass(self._reader.feed(data))
+
+    def finish(self) -> bytes:
+        return self._pass(self._reader.finish())
+
+    def result(self) -> Input:
+        return Input(self._cutter.finish(), self._hash.digest())
+
+    def _pass(self, lines: list[bytes]) -> bytes:
+        joined = b"".join(lines)
+        self._cutter.add(lines)
+        self._hash.update(joined)
+        return joined
+
+
+async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter) -> Input:
+    """Write the input file of a batch and say what is in it; after an error the file does not exist."""
+    intake = _Intake(reader)
     try:
         async for data in body:
-            lines = await asyncio.to_thread(reader.feed, data) if len(data) >= THREAD_FROM else reader.feed(data)
-            await _append(lines, cutter, writer)
-        await _append(await asyncio.to_thread(reader.finish), cutter, writer)
+            lines = await asyncio.to_thread(intake.feed, data) if len(data) >= THREAD_FROM else intake.feed(data)
+            if lines:
+                await writer.write(lines)
+        await writer.write(await asyncio.to_thread(intake.finish))
         await writer.commit()
     except BaseException:
         await writer.abort()
         raise
-    return cutter.finish()
-
-
-async def _append(lines: list[bytes], cutter: ShardCutter, writer: BlobWriter) -> None:
-    if lines:
-        cutter.add(lines)
-        await writer.write(b"".join(lines))
+    return intake.result()

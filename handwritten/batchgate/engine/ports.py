@@ -16,7 +16,11 @@ class Store(Protocol):
     """Batches, shards and chunks; every write is durable when its call returns. Raises `StoreError`."""
 
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
-        """Store a batch and its shards, all or nothing."""
+        """Store a batch and its shards, all or nothing.
+
+        If it repeats an earlier create, by its idempotency key or by ``repeats_since``, that batch is returned instead,
+        without jobs.
+        """
         ...
 
     async def find_batch(self, workspace: str, batch_id: str) -> Batch | None:

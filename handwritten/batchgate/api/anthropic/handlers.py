@@ -11,9 +11,10 @@ from msgspec import UnsetType
 from batchgate.api.anthropic.create_body import MAX_BODY, CreateBodyReader
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.content_encoding import content_decoder
-from batchgate.api.context import BATCHES, WORKSPACE
+from batchgate.api.context import BATCHES, CALLER, WORKSPACE
 from batchgate.api.request_body import pieces
 from batchgate.api.result_files import send_results
+from batchgate.engine.batches import Submission
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.ports import Blobs
 from batchgate_api import anthropic, parameters
@@ -39,14 +40,16 @@ class MessageBatchesHandler:
         """Create a batch of Messages requests."""
         provider = self._choose_account(_given(parameters.x_model_provider))
         reader = CreateBodyReader(content_decoder(request.headers.get("Content-Encoding")))
-        batch = await request.app[BATCHES].create(
+        submission = Submission(
             workspace=request[WORKSPACE],
             dialect="anthropic",
             provider=provider,
             headers=_upstream_headers(parameters),
-            body=pieces(request, MAX_BODY),
-            reader=reader,
+            caller=request[CALLER],
+            idempotency_key=_given(parameters.idempotency_key),
+            is_retry=(_given(parameters.x_stainless_retry_count) or "0") != "0",
         )
+        batch = await request.app[BATCHES].create(submission, pieces(request, MAX_BODY), reader)
         return self._view.batch(request, batch)
 
     async def list_message_batches(

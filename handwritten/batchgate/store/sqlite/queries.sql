@@ -1,7 +1,22 @@
 -- name: insert_batch
-INSERT INTO batches (id, workspace, dialect, provider, headers, status, total, open_shards, created_at, expires_at, input_blob)
-VALUES (:id, :workspace, :dialect, :provider, :headers, 'in_progress', :total, :open_shards, :created_at, :expires_at, :input_blob)
+INSERT INTO batches (
+    id, workspace, dialect, provider, headers, status, total, open_shards, created_at, expires_at,
+    caller, fingerprint, idempotency_key, input_blob
+)
+VALUES (
+    :id, :workspace, :dialect, :provider, :headers, 'in_progress', :total, :open_shards, :created_at, :expires_at,
+    :caller, :fingerprint, :idempotency_key, :input_blob
+)
 RETURNING *
+
+-- name: find_by_idempotency_key
+SELECT * FROM batches WHERE workspace = :workspace AND idempotency_key = :idempotency_key
+
+-- name: find_by_fingerprint
+SELECT * FROM batches
+WHERE fingerprint = :fingerprint AND created_at >= :repeats_since AND workspace = :workspace AND caller = :caller
+    AND deleted_at IS NULL
+ORDER BY key LIMIT 1
 
 -- name: insert_shard
 INSERT INTO shards (batch_key, shard, first_seq, requests, byte_offset, byte_length)
@@ -49,7 +64,7 @@ UPDATE batches SET open_shards = (SELECT count(*) FROM shards WHERE batch_key = 
 WHERE key = :batch_key
 
 -- name: delete_batch
-UPDATE batches SET deleted_at = :now
+UPDATE batches SET deleted_at = :now, idempotency_key = NULL
 WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND status = 'ended'
 
 -- name: release_claims

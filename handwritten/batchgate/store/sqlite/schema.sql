@@ -19,12 +19,17 @@ CREATE TABLE batches (
     ended_at INTEGER,
     archived_at INTEGER,
     deleted_at INTEGER,
+    caller TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    idempotency_key TEXT,
     input_blob TEXT NOT NULL,
     results_blob TEXT,
     results_size INTEGER
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE INDEX batches_by_provider ON batches (workspace, provider, key) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX batches_by_fingerprint ON batches (fingerprint, created_at);
 CREATE INDEX batches_open ON batches (expires_at) WHERE status <> 'ended';
 CREATE INDEX batches_with_results ON batches (created_at)
     WHERE status = 'ended' AND archived_at IS NULL AND deleted_at IS NULL;

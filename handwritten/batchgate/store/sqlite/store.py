@@ -171,6 +171,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _create(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+    repeated = _repeated(connection, new)
+    if repeated is not None:
+        return repeated, ()
     bound = {
         "id": new.id,
         "workspace": new.workspace,
@@ -181,11 +184,25 @@ def _create(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Seque
         "open_shards": len(new.shards),
         "created_at": new.created_at,
         "expires_at": new.expires_at,
+        "caller": new.caller,
+        "fingerprint": new.fingerprint,
+        "idempotency_key": new.idempotency_key,
         "input_blob": new.input_blob,
     }
     batch = _batch(connection.execute(QUERIES["insert_batch"], bound).fetchone())
     connection.executemany(QUERIES["insert_shard"], [_shard_row(batch.key, shard) for shard in new.shards])
     return batch, [job_of(batch.key, shard.index) for shard in new.shards]
+
+
+def _repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None:
+    """Find the batch of an earlier create that this one repeats."""
+    bound = {name: getattr(new, name) for name in ("workspace", "caller", "fingerprint", "repeats_since")}
+    row = None
+    if new.idempotency_key is not None:
+        row = _one(connection, "find_by_idempotency_key", {**bound, "idempotency_key": new.idempotency_key})
+    elif new.repeats_since is not None:
+        row = _one(connection, "find_by_fingerprint", bound)
+    return None if row is None else _batch(row)
 
 
 def _find(connection: sqlite3.Connection, workspace: str, batch_id: str) -> Batch | None:
@@ -306,6 +323,7 @@ def _batch(row: sqlite3.Row) -> Batch:
         cancel_initiated_at=row["cancel_initiated_at"],
         ended_at=row["ended_at"],
         archived_at=row["archived_at"],
+        fingerprint=row["fingerprint"],
         input_blob=row["input_blob"],
         results_blob=row["results_blob"],
         results_size=row["results_size"],

@@ -19,6 +19,8 @@ def _get_kwargs(
     anthropic_version: str | Unset = UNSET,
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+    x_stainless_retry_count: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(x_model_provider, Unset):
@@ -32,6 +34,12 @@ def _get_kwargs(
 
     if not isinstance(anthropic_user_profile_id, Unset):
         headers["anthropic-user-profile-id"] = anthropic_user_profile_id
+
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
+
+    if not isinstance(x_stainless_retry_count, Unset):
+        headers["x-stainless-retry-count"] = x_stainless_retry_count
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -84,6 +92,11 @@ def _parse_response(
 
         return response_415
 
+    if response.status_code == 422:
+        response_422 = ErrorResponse.from_dict(response.json())
+
+        return response_422
+
     if response.status_code == 500:
         response_500 = ErrorResponse.from_dict(response.json())
 
@@ -119,6 +132,8 @@ def sync_detailed(
     anthropic_version: str | Unset = UNSET,
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+    x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatch]:
     """Create a batch of Messages requests.
 
@@ -131,6 +146,8 @@ def sync_detailed(
         anthropic_version (str | Unset):
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
+        idempotency_key (str | Unset):
+        x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create.
 
     Raises:
@@ -147,6 +164,8 @@ def sync_detailed(
         anthropic_version=anthropic_version,
         anthropic_beta=anthropic_beta,
         anthropic_user_profile_id=anthropic_user_profile_id,
+        idempotency_key=idempotency_key,
+        x_stainless_retry_count=x_stainless_retry_count,
     )
 
     response = client.get_httpx_client().request(
@@ -164,6 +183,8 @@ def sync(
     anthropic_version: str | Unset = UNSET,
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+    x_stainless_retry_count: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatch | None:
     """Create a batch of Messages requests.
 
@@ -176,6 +197,8 @@ def sync(
         anthropic_version (str | Unset):
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
+        idempotency_key (str | Unset):
+        x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create.
 
     Raises:
@@ -193,6 +216,8 @@ def sync(
         anthropic_version=anthropic_version,
         anthropic_beta=anthropic_beta,
         anthropic_user_profile_id=anthropic_user_profile_id,
+        idempotency_key=idempotency_key,
+        x_stainless_retry_count=x_stainless_retry_count,
     ).parsed
 
 
@@ -204,6 +229,8 @@ async def asyncio_detailed(
     anthropic_version: str | Unset = UNSET,
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+    x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatch]:
     """Create a batch of Messages requests.
 
@@ -216,6 +243,8 @@ async def asyncio_detailed(
         anthropic_version (str | Unset):
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
+        idempotency_key (str | Unset):
+        x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create.
 
     Raises:
@@ -232,6 +261,8 @@ async def asyncio_detailed(
         anthropic_version=anthropic_version,
         anthropic_beta=anthropic_beta,
         anthropic_user_profile_id=anthropic_user_profile_id,
+        idempotency_key=idempotency_key,
+        x_stainless_retry_count=x_stainless_retry_count,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -247,6 +278,8 @@ async def asyncio(
     anthropic_version: str | Unset = UNSET,
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+    x_stainless_retry_count: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatch | None:
     """Create a batch of Messages requests.
 
@@ -259,6 +292,8 @@ async def asyncio(
         anthropic_version (str | Unset):
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
+        idempotency_key (str | Unset):
+        x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create.
 
     Raises:
@@ -277,5 +312,7 @@ async def asyncio(
             anthropic_version=anthropic_version,
             anthropic_beta=anthropic_beta,
             anthropic_user_profile_id=anthropic_user_profile_id,
+            idempotency_key=idempotency_key,
+            x_stainless_retry_count=x_stainless_retry_count,
         )
     ).parsed
