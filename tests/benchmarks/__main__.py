@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tests.benchmarks.direct import direct
 from tests.benchmarks.footprint import footprint
+from tests.benchmarks.intake import intake
 from tests.benchmarks.table import Row, print_table
 
-BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {"footprint": footprint, "direct": direct}
+BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {"footprint": footprint, "direct": direct, "intake": intake}
 
 
 def main(names: list[str]) -> int:
     """Run the benchmarks and print the table; the exit status is 1 when a row misses its mark."""
     unknown = set(names) - BENCHMARKS.keys()
     if unknown:
+        print(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
         return 2
     rows = [row for name, benchmark in BENCHMARKS.items() if not names or name in names for row in benchmark()]
     print_table(rows)

@@ -27,6 +27,8 @@ class Row:
 
 def print_table(rows: Sequence[Row]) -> None:
     """Print the rows as a Markdown table."""
+    print("\n| what | measured | mark | holds | how |\n| --- | --- | --- | --- | --- |")
     for row in rows:
-        f"{row.value:.2f} {row.unit}".strip()
-        f"{row.bound} {row.mark:g} {row.unit}".strip()
+        measured = f"{row.value:.2f} {row.unit}".strip()
+        mark = f"{row.bound} {row.mark:g} {row.unit}".strip()
+        print(f"| {row.what} | {measured} | {mark} | {'yes' if row.holds else 'NO'} | {row.note} |")

@@ -1,0 +1,82 @@
+"""Intake: a create of 100,000 requests (235 MB) over decoding, writing and syncing the same bytes, and its memory."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+import psutil
+
+from tests.benchmarks.gateway_calls import BATCHES
+from tests.benchmarks.memory import PeakMemory
+from tests.benchmarks.table import Row
+from tests.support.gateway_process import GatewayProcess
+
+REQUESTS = 100_000
+ROUNDS = 3
+PROMPT: Final = "word " * 443
+SETTINGS = 'shutdown_grace = 0\n[accounts.simulator]\nprovider = "simulator"\nconcurrency = 1\nsimulator.latency = 600\n'
+MEGABYTE = 1_000_000
+
+
+def intake() -> Iterator[Row]:
+    """Measure the create from its first byte to its answer, in turn with the floor."""
+    body = _body()
+    with TemporaryDirectory() as folder:
+        floors, creates, growths = [], [], []
+        for _ in range(ROUNDS):
+            floors.append(_floor(body, Path(folder) / "floor"))
+            seconds, growth = _create(body, Path(folder))
+            creates.append(seconds)
+            growths.append(growth)
+    floor, create = statistics.median(floors), statistics.median(creates)
+    size = f"{len(body) / MEGABYTE:.0f} MB"
+    yield Row("intake of 100,000 requests", floor / create, "", "at least", 0.5, f"{size}: {floor:.2f} s over {create:.2f} s")
+    runs = ", ".join(f"{growth:.0f}" for growth in growths)
+    yield Row("memory growth of that create", statistics.median(growths), "MB", "at most", 64, f"median of {runs}")
+
+
+def _body() -> bytes:
+    requests = (
+        b'{"custom_id":"request-%06d","params":{"model":"m","max_tokens":64,"messages":[{"role":"user","content":"%s"}]}}'
+        % (number, PROMPT.encode())
+        for number in range(REQUESTS)
+    )
+    return b'{"requests":[' + b",".join(requests) + b"]}"
+
+
+def _floor(body: bytes, path: Path) -> float:
+    """Decode the whole body as JSON, write the bytes, and put them on the disk."""
+    begun = time.perf_counter()
+    msgspec.json.decode(body)
+    with path.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    seconds = time.perf_counter() - begun
+    path.unlink()
+    return seconds
+
+
+def _create(body: bytes, folder: Path) -> tuple[float, float]:
+    """Send the create to a fresh gateway; returns its seconds and the growth of the gateway's memory in MB."""
+    with TemporaryDirectory(dir=folder) as data, GatewayProcess(data_dir=Path(data), settings=SETTINGS) as gateway:
+        host = urlsplit(gateway.url)
+        connection = HTTPConnection(str(host.hostname), host.port)
+        with PeakMemory(psutil.Process(gateway.pid)) as memory:
+            begun = time.perf_counter()
+            connection.request("POST", BATCHES, body=body, headers={"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = response.read()
+            seconds = time.perf_counter() - begun
+        connection.close()
+        assert response.status == 200, answer
+    return seconds, memory.growth / MEGABYTE
