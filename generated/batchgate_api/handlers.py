@@ -79,7 +79,7 @@ class MessageBatchesHandlers(Protocol):
 
 
 class GatewayHandlers(Protocol):
-    """Gateway: handlers of 3 operations."""
+    """Gateway: handlers of 2 operations."""
 
     async def get_health(
         self,
@@ -101,6 +101,10 @@ class GatewayHandlers(Protocol):
         """Download the OpenAPI document of this server."""
         ...
 
+
+class BatchProgressHandlers(Protocol):
+    """Batch Progress: handlers of 2 operations."""
+
     async def get_batch_progress(
         self,
         request: web.Request,
@@ -113,10 +117,24 @@ class GatewayHandlers(Protocol):
         """
         ...
 
+    async def get_batch_results(
+        self,
+        request: web.Request,
+        parameters: parameters.GetBatchResultsParameters,
+    ) -> web.StreamResponse:
+        """Download the results that are there, of a running batch too.
+
+        One JSON object a line, in the dialect of the batch, in the order of submission; while
+        the batch runs, without the requests that have not ended. The header batchgate-results
+        says how far they reach, as `ended/total`.
+        """
+        ...
+
 
 class Handlers(
     MessageBatchesHandlers,
     GatewayHandlers,
+    BatchProgressHandlers,
     Protocol,
 ):
     """Every operation of the API: what an application is built with."""

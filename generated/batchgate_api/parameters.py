@@ -141,6 +141,13 @@ class GetBatchProgressParameters(OpenStruct, frozen=True, kw_only=True):
     """The id of the batch."""
 
 
+class GetBatchResultsParameters(OpenStruct, frozen=True, kw_only=True):
+    """What getBatchResults takes from path, query and headers."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+
 class GetHealthParameters(OpenStruct, frozen=True, kw_only=True):
     """What getHealth takes from path, query and headers."""
 

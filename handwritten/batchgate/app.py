@@ -17,12 +17,14 @@ from batchgate.api.authentication import ApiKey, Authenticator, digest_of
 from batchgate.api.context import BATCHES
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
+from batchgate.api.gateway.progress import BatchProgressHandler
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
 from batchgate.engine.errors import RefusedError
+from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.routing import Router
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.transport import AiohttpTransport
@@ -30,6 +32,7 @@ from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings, secret
 from batchgate.store.sqlite import SqliteStore
 from batchgate_api import gateway
+from batchgate_api.handlers import BatchProgressHandlers, GatewayHandlers, MessageBatchesHandlers
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", AiohttpTransport)
@@ -49,13 +52,15 @@ def build_app(
     transport = AiohttpTransport()
     router = Router(endpoints(settings, transport, environment))
     blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
-    handlers = (
+    store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    handlers: tuple[MessageBatchesHandlers, BatchProgressHandlers, GatewayHandlers] = (
         MessageBatchesHandler(_view(settings), blobs, _account_chooser(settings)),
+        BatchProgressHandler(blobs, PartialResults(store, blobs)),
         GatewayHandler(lambda: _health(app)),
     )
     app[SETTINGS] = settings
     app[TRANSPORT] = transport
-    app[STORE] = SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    app[STORE] = store
     app.add_routes(routes(handlers, Authenticator(_api_keys(settings, environment))))
     check_routes(app)
     app.on_response_prepare.append(add_request_id)

@@ -95,6 +95,12 @@ async def with_another_content_type(app: RunningApp, operation: Operation) -> in
     return await ask(app, operation, data=b"requests", headers={"Content-Type": "text/plain"})
 
 
+async def with_a_key_of_another_batch(app: RunningApp, operation: Operation) -> int:
+    headers = {"Idempotency-Key": "taken"}
+    assert await ask(app, operation, headers=headers) == 200
+    return await ask(app, operation, headers=headers, json=create_body("another"))
+
+
 async def with_a_broken_database(app: RunningApp, operation: Operation) -> int:
     connection = sqlite3.connect(app.data_dir / "batchgate.db")
     connection.execute("ALTER TABLE batches RENAME TO gone")
@@ -111,6 +117,7 @@ WAYS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = {
     408: with_a_body_that_stalls,
     413: with_a_body_too_large,
     415: with_another_content_type,
+    422: with_a_key_of_another_batch,
     529: with_a_broken_database,
 }
 DECLARED = [

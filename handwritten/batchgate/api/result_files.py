@@ -1,32 +1,65 @@
-"""Sends result files: by the kernel where they are files of this machine, in pieces elsewhere."""
+"""Sends result files: by the kernel where they are files of this machine, in pieces elsewhere, gzipped if asked for."""
 
 from __future__ import annotations
 
-from aiohttp import web
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from aiohttp import hdrs, web
 
 from batchgate.engine.batch import Batch
 from batchgate.engine.errors import BlobError
 from batchgate.engine.ports import Blobs
 
+JSONL: Final = "application/x-jsonl"
+GZIP_LEVEL: Final = 1
+"""Result lines repeat themselves: the fastest level already makes them several times smaller."""
+GZIP_FROM: Final = 4096
+"""Bytes below which compressing is not worth a client's while."""
 
-async def send_results(request: web.Request, blobs: Blobs, batch: Batch, content_type: str) -> web.StreamResponse:
+
+async def send_results(
+    request: web.Request, blobs: Blobs, batch: Batch, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
     """Send the results of a batch that has some."""
     assert batch.results_blob is not None
+    shown = {hdrs.CONTENT_TYPE: JSONL, hdrs.VARY: hdrs.ACCEPT_ENCODING, **(headers or {})}
     path = blobs.local_path(batch.results_blob)
-    if path is None:
-        return await _stream(request, blobs, batch.results_blob, batch.results_size, content_type)
-    if not path.is_file():
+    if path is not None and not path.is_file():
         raise BlobError(f"{batch.results_blob}: the file is gone")
-    return web.FileResponse(path, headers={"Content-Type": content_type})
+    if _wants_gzip(request) and (batch.results_size or 0) >= GZIP_FROM:
+        shown[hdrs.CONTENT_ENCODING] = "gzip"
+        return await _stream(request, _gzipped(blobs.stream(batch.results_blob)), shown)
+    if path is not None:
+        return web.FileResponse(path, headers=shown)
+    return await _stream(request, blobs.stream(batch.results_blob), shown, batch.results_size)
+
+
+def _wants_gzip(request: web.Request) -> bool:
+    """Tell if the answer is to be compressed; a range of the file never is."""
+    if hdrs.RANGE in request.headers or request.method == hdrs.METH_HEAD:
+        return False
+    offers = (offer.partition(";") for offer in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower().split(","))
+    return any(name.strip() == "gzip" and quality.strip() not in {"q=0", "q=0.0"} for name, _, quality in offers)
 
 
 async def _stream(
-    request: web.Request, blobs: Blobs, name: str, size: int | None, content_type: str
+    request: web.Request, pieces: AsyncIterator[bytes], headers: Mapping[str, str], size: int | None = None
 ) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": content_type})
+    response = web.StreamResponse(headers=headers)
     response.content_length = size
     await response.prepare(request)
-    async for piece in blobs.stream(name):
+    async for piece in pieces:
         await response.write(piece)
     await response.write_eof()
     return response
+
+
+async def _gzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    compressor = zlib.compressobj(GZIP_LEVEL, wbits=zlib.MAX_WBITS | 16)
+    async for piece in pieces:
+        if compressed := await asyncio.to_thread(compressor.compress, piece):
+            yield compressed
+    yield compressor.flush()

@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 DEFAULT_LIMIT = 20
 DEFAULT_VERSION = "2023-06-01"
-JSONL = "application/x-jsonl"
 
 
 class MessageBatchesHandler:
@@ -64,6 +63,7 @@ class MessageBatchesHandler:
             before=_given(parameters.before_id),
             provider=_given(parameters.x_model_provider),
             limit=_given(parameters.page_size) or _given(parameters.limit) or DEFAULT_LIMIT,
+            after_name="page_token" if _given(parameters.page_token) else "after_id",
         )
         return self._view.page(request, page)
 
@@ -93,7 +93,7 @@ class MessageBatchesHandler:
     ) -> web.StreamResponse:
         """Download the results of an ended batch."""
         batch = await request.app[BATCHES].results(request[WORKSPACE], parameters.message_batch_id)
-        return await send_results(request, self._blobs, batch, JSONL)
+        return await send_results(request, self._blobs, batch)
 
 
 def _given(value: T | UnsetType) -> T | None:

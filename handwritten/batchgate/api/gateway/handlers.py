@@ -1,14 +1,12 @@
-"""Health, progress, and the document that the server was generated from."""
+"""Health, and the document that the server was generated from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.resources import files
 
-import msgspec
 from aiohttp import web
 
-from batchgate.api.context import BATCHES, WORKSPACE
 from batchgate_api import gateway, parameters
 
 OPENAPI = files("batchgate_api").joinpath("openapi.json").read_bytes()
@@ -27,13 +25,6 @@ class GatewayHandler:
     ) -> gateway.Health:
         """Tell if the gateway is well."""
         return self._health()
-
-    async def get_batch_progress(
-        self, request: web.Request, parameters: parameters.GetBatchProgressParameters
-    ) -> gateway.BatchProgress:
-        """Tell how far a batch is."""
-        batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
-        return gateway.BatchProgress(id=batch.id, status=batch.status, **msgspec.structs.asdict(batch.counts))
 
     async def get_openapi(
         self,

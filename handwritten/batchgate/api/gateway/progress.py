@@ -1,0 +1,48 @@
+"""How far a batch is: its counts, and the results that are there."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from batchgate.api.context import BATCHES, WORKSPACE
+from batchgate.api.result_files import JSONL, send_results
+from batchgate.engine.partial_results import PartialResults
+from batchgate.engine.ports import Blobs
+from batchgate_api import gateway, parameters
+
+REACH_HEADER = "batchgate-results"
+
+
+class BatchProgressHandler:
+    """`BatchProgressHandlers` on the engine."""
+
+    def __init__(self, blobs: Blobs, partial: PartialResults) -> None:
+        self._blobs = blobs
+        self._partial = partial
+
+    async def get_batch_progress(
+        self, request: web.Request, parameters: parameters.GetBatchProgressParameters
+    ) -> gateway.BatchProgress:
+        """Tell how far a batch is."""
+        batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
+        return gateway.BatchProgress(id=batch.id, status=batch.status, **msgspec.structs.asdict(batch.counts))
+
+    async def get_batch_results(
+        self, request: web.Request, parameters: parameters.GetBatchResultsParameters
+    ) -> web.StreamResponse:
+        """Download the results that are there."""
+        batches = request.app[BATCHES]
+        batch = await batches.find(request[WORKSPACE], parameters.batch_id)
+        if batch.status == "ended":
+            batch = await batches.results(request[WORKSPACE], parameters.batch_id)
+        counts = batch.counts
+        headers = {"Content-Type": JSONL, REACH_HEADER: f"{counts.total - counts.processing}/{counts.total}"}
+        if batch.results_blob is not None:
+            return await send_results(request, self._blobs, batch, headers)
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        async for piece in self._partial.read(batch):
+            await response.write(piece)
+        await response.write_eof()
+        return response

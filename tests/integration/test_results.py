@@ -1,0 +1,98 @@
+"""Downloads of results: ranges, tags, compression, and what is there of a batch that still runs."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
+
+IDS = [f"request-{number}" for number in range(600)]
+PLAIN = {"Accept-Encoding": "identity"}
+
+
+async def results(app: RunningApp, batch_id: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    url = f"{app.url}{BATCHES}/{batch_id}/results"
+    async with app.client.get(url, headers=headers or PLAIN, auto_decompress=False) as response:
+        return response.status, await response.read(), {key.lower(): value for key, value in response.headers.items()}
+
+
+@pytest.fixture
+async def batch_id(gateway: RunningApp) -> str:
+    ended = await gateway.ended((await gateway.create(*IDS))["id"])
+    return str(ended["id"])
+
+
+async def test_a_plain_download_has_its_length_and_a_tag(gateway: RunningApp, batch_id: str) -> None:
+    status, body, headers = await results(gateway, batch_id)
+    assert (status, int(headers["content-length"]), headers["content-type"]) == (200, len(body), "application/x-jsonl")
+    assert headers["etag"]
+    assert headers["vary"] == "Accept-Encoding"
+    assert len(body.splitlines()) == len(IDS)
+    again, nothing, _ = await results(gateway, batch_id, **PLAIN, **{"If-None-Match": headers["etag"]})
+    assert (again, nothing) == (304, b"")
+
+
+async def test_a_broken_download_is_taken_up_with_a_range(gateway: RunningApp, batch_id: str) -> None:
+    _, whole, headers = await results(gateway, batch_id)
+    wanted = {"Range": "bytes=1000-", "If-Range": headers["etag"]}
+    status, rest, partial = await results(gateway, batch_id, **wanted, **{"Accept-Encoding": "gzip"})
+    assert (status, rest) == (206, whole[1000:])
+    assert partial["content-range"] == f"bytes 1000-{len(whole) - 1}/{len(whole)}"
+    status, _, _ = await results(gateway, batch_id, **PLAIN, Range=f"bytes={len(whole)}-")
+    assert status == 416
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "gzip, deflate", "br;q=1.0, gzip;q=0.8"])
+async def test_a_client_that_accepts_gzip_gets_the_same_lines_in_less(
+    gateway: RunningApp, batch_id: str, accepted: str
+) -> None:
+    _, whole, _ = await results(gateway, batch_id)
+    status, body, headers = await results(gateway, batch_id, **{"Accept-Encoding": accepted})
+    assert (status, headers["content-encoding"]) == (200, "gzip")
+    assert gzip.decompress(body) == whole
+    assert len(body) * 4 < len(whole)
+
+
+@pytest.mark.parametrize("accepted", ["identity", "br", "gzip;q=0"])
+async def test_a_client_that_does_not_accept_gzip_gets_none(gateway: RunningApp, batch_id: str, accepted: str) -> None:
+    _, _, headers = await results(gateway, batch_id, **{"Accept-Encoding": accepted})
+    assert "content-encoding" not in headers
+
+
+async def partial(app: RunningApp, batch_id: str) -> tuple[str, list[bytes]]:
+    async with app.client.get(f"{app.url}/api/batches/{batch_id}/results") as response:
+        assert response.status == 200
+        assert response.content_type == "application/x-jsonl"
+        return response.headers["batchgate-results"], (await response.read()).splitlines()
+
+
+async def test_the_results_of_a_running_batch_are_those_that_are_there(tmp_path: Path) -> None:
+    accounts = {"simulator": simulator(latency_by_model={"slow": 30.0})}
+    body = create_body("slow", model="slow")
+    body["requests"] += create_body("a", "b")["requests"]
+    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+        _, batch = await app.call("POST", BATCHES, json=body)
+        while (found := await partial(app, batch["id"]))[0] != "2/3":
+            assert found[0] in {"0/3", "1/3"}
+        reach, lines = found
+        assert reach == "2/3"
+        assert [line.partition(b",")[0] for line in lines] == [b'{"custom_id":"a"', b'{"custom_id":"b"']
+
+
+async def test_the_results_of_an_ended_batch_are_all_of_them(gateway: RunningApp, batch_id: str) -> None:
+    _, whole, _ = await results(gateway, batch_id)
+    assert await partial(gateway, batch_id) == ("600/600", whole.splitlines())
+
+
+async def test_a_download_during_which_the_batch_ends_misses_no_line_that_it_promised(tmp_path: Path) -> None:
+    ids = [f"r{number}" for number in range(3_000)]
+    async with running_app(tmp_path, accounts={"simulator": simulator(latency=0.001)}) as app:
+        batch = await app.create(*ids)
+        reach, ended = "", False
+        while not ended:
+            reach, lines = await partial(app, batch["id"])
+            ended = reach == "3000/3000"
+            assert len(lines) >= int(reach.partition("/")[0])
+            assert len({line.partition(b",")[0] for line in lines}) == len(lines)
+        assert len(lines) == 3_000
