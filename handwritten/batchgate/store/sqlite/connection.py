@@ -8,11 +8,10 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from batchgate.engine.errors import BatchgateError, StoreError
+from batchgate.engine.errors import StoreError
 
 T = TypeVar("T")
 
@@ -34,6 +33,11 @@ class _Ticket:
         self.result: object = None
         self.error: BaseException | None = None
 
+    def fail(self, error: StoreError, cause: sqlite3.Error) -> None:
+        """Note what the caller is to be told instead of a result."""
+        error.__cause__ = cause
+        self.error = error
+
     def settle(self) -> None:
         """Hand the outcome over; runs on the caller's event loop."""
         if self.future.done():
@@ -51,9 +55,10 @@ class SqliteFile:
         self._path = path
         self._tickets: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._local = threading.local()
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-read", initializer=self._open_reader)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-read")
         self._reader_connections: list[sqlite3.Connection] = []
         self._writer: threading.Thread | None = None
+        self._closed = False
 
     def start(self) -> None:
         """Start the writer thread."""
@@ -63,6 +68,7 @@ class SqliteFile:
 
     async def close(self) -> None:
         """Finish what is queued, stop the threads and close the file."""
+        self._closed = True
         self._tickets.put(None)
         if self._writer is not None:
             await asyncio.to_thread(self._writer.join)
@@ -72,6 +78,8 @@ class SqliteFile:
 
     async def write(self, work: Work[T]) -> T:
         """Run work in a transaction; it is durable when this returns, and undone as a whole if it raises."""
+        if self._closed:
+            raise StoreError("the database is closed")
         future: asyncio.Future[object] = self._loop.create_future()
         self._tickets.put(_Ticket(work, future))
         return await future  # type: ignore[return-value]
@@ -88,23 +96,34 @@ class SqliteFile:
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    def _open_reader(self) -> None:
-        connection = self.connect()
-        connection.execute("PRAGMA query_only = ON")
-        self._local.connection = connection
-        self._reader_connections.append(connection)
+    def _reader(self) -> sqlite3.Connection:
+        """Find this thread's connection, opened when it is first needed: what fails then may be well at the next try."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self.connect()
+            connection.execute("PRAGMA query_only = ON")
+            self._local.connection = connection
+            self._reader_connections.append(connection)
+        return connection
 
     def _read(self, work: Work[T]) -> T:
         try:
-            return work(self._local.connection)
+            return work(self._reader())
         except sqlite3.Error as error:
             raise StoreError(f"the database could not be read: {error}") from error
 
     def _write_forever(self) -> None:
-        with closing(self.connect()) as connection:
-            while group := self._next_group():
-                self._run_group(connection, group)
-                self._loop.call_soon_threadsafe(_settle_all, group)
+        connection: sqlite3.Connection | None = None
+        while group := self._next_group():
+            try:
+                connection = connection or self.connect()
+                _run_group(connection, group)
+            except sqlite3.Error as error:
+                for ticket in group:
+                    ticket.fail(StoreError(f"the database could not be written: {error}"), error)
+            self._loop.call_soon_threadsafe(_settle_all, group)
+        if connection is not None:
+            connection.close()
 
     def _next_group(self) -> list[_Ticket]:
         first = self._tickets.get()
@@ -119,18 +138,17 @@ class SqliteFile:
                 self._tickets.put(None)
         return group
 
-    def _run_group(self, connection: sqlite3.Connection, group: list[_Ticket]) -> None:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            for ticket in group:
-                _run_ticket(connection, ticket)
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            for ticket in group:
-                ticket.error = StoreError(f"the database could not be written: {error}")
-                ticket.error.__cause__ = error
+
+def _run_group(connection: sqlite3.Connection, group: list[_Ticket]) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for ticket in group:
+            _run_ticket(connection, ticket)
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _run_ticket(connection: sqlite3.Connection, ticket: _Ticket) -> None:
@@ -138,11 +156,10 @@ def _run_ticket(connection: sqlite3.Connection, ticket: _Ticket) -> None:
     connection.execute("SAVEPOINT ticket")
     try:
         ticket.result = ticket.work(connection)
-    except BatchgateError as error:
-        ticket.error = error
     except sqlite3.Error as error:
-        ticket.error = StoreError(f"the database refused a statement: {error}")
-        ticket.error.__cause__ = error
+        ticket.fail(StoreError(f"the database refused a statement: {error}"), error)
+    except Exception as error:  # noqa: BLE001 - it is its caller's; this thread has to live for all the others
+        ticket.error = error
     if ticket.error is not None and connection.in_transaction:
         connection.execute("ROLLBACK TO ticket")
     connection.execute("RELEASE ticket")
