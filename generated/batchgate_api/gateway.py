@@ -31,6 +31,25 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     expired: Annotated[int, Meta(description="Not sent before the batch expired.")]
     """Not sent before the batch expired."""
 
+    repeated: Annotated[
+        int,
+        Meta(
+            description="Of the requests with a result, those that had been sent before by a gateway that was killed, or stopped at once, before the answer was stored: the provider may have been paid twice for them. Tries that the provider itself answered with an error do not count."
+        ),
+    ]
+    """Of the requests with a result, those that had been sent before by a gateway that was killed, or stopped at once, before the answer was stored: the provider may have been paid twice for them. Tries that the provider itself answered with an error do not count."""
+
+    paused: (
+        Annotated[
+            str,
+            Meta(
+                description="Why requests wait, if it is because the provider does not let their account in, or cannot be reached."
+            ),
+        ]
+        | None
+    )
+    """Why requests wait, if it is because the provider does not let their account in, or cannot be reached."""
+
 
 BatchStatus: TypeAlias = Annotated[
     Literal["in_progress", "canceling", "ended"],

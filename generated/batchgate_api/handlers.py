@@ -79,7 +79,7 @@ class MessageBatchesHandlers(Protocol):
 
 
 class GatewayHandlers(Protocol):
-    """Gateway: handlers of 2 operations."""
+    """Gateway: handlers of 3 operations."""
 
     async def get_health(
         self,
@@ -90,6 +90,18 @@ class GatewayHandlers(Protocol):
 
         Answers without an API key. `degraded` means that it serves, but not all of it;
         `problems` says why.
+        """
+        ...
+
+    async def get_metrics(
+        self,
+        request: web.Request,
+        parameters: parameters.GetMetricsParameters,
+    ) -> web.StreamResponse:
+        """Read the metrics of the gateway, for Prometheus.
+
+        Those of the whole gateway, whatever the workspace of the key. `docs/observability.md`
+        names each.
         """
         ...
 

@@ -152,6 +152,10 @@ class GetHealthParameters(OpenStruct, frozen=True, kw_only=True):
     """What getHealth takes from path, query and headers."""
 
 
+class GetMetricsParameters(OpenStruct, frozen=True, kw_only=True):
+    """What getMetrics takes from path, query and headers."""
+
+
 class GetOpenapiParameters(OpenStruct, frozen=True, kw_only=True):
     """What getOpenapi takes from path, query and headers."""
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from msgspec import structs
+
+from batchgate.engine.endpoint import Endpoint
 from batchgate.engine.errors import ConfigurationError
-from batchgate.engine.routing import Endpoint
 from batchgate.engine.upstream import Account, Transport
 from batchgate.providers.anthropic import AnthropicHandler
-from batchgate.providers.registry import PROVIDERS
+from batchgate.providers.metering import WireMeter
+from batchgate.providers.registry import PROVIDERS, Provider
 from batchgate.providers.simulator import SimulatorTransport
 from batchgate.settings import AccountSettings, Settings, secret
 
@@ -32,22 +37,53 @@ def default_account(settings: Settings) -> str:
 
 
 def _endpoint(name: str, given: AccountSettings, transport: Transport, environment: Mapping[str, str]) -> Endpoint:
+    account = Account(
+        name=name,
+        provider=given.provider,
+        base_url="http://simulator",
+        concurrency=given.concurrency,
+        requests_per_minute=given.requests_per_minute,
+        tokens_per_minute=given.tokens_per_minute,
+        timeout=given.timeout,
+    )
     if given.provider == SIMULATOR:
-        account = Account(name=name, provider=SIMULATOR, base_url="http://simulator", concurrency=given.concurrency)
-        return Endpoint(account=account, handler=AnthropicHandler(), transport=SimulatorTransport(given.simulator))
+        simulator = SimulatorTransport(given.simulator)
+        return Endpoint(account=account, handler=AnthropicHandler(), transport=simulator, meter=WireMeter())
     provider = PROVIDERS.get(given.provider)
     if provider is None:
         known = ", ".join((*PROVIDERS, SIMULATOR))
         raise ConfigurationError(f"accounts.{name}.provider", f"one of {known}, not {given.provider!r}")
+    key = _api_key(name, given, environment)
+    return Endpoint(
+        account=structs.replace(account, base_url=_base_url(name, given, provider), api_key=key),
+        handler=provider.handler(),
+        transport=transport,
+        meter=WireMeter(),
+        read_key=None if given.api_key_file is None else partial(_key_of_file, Path(given.api_key_file)),
+    )
+
+
+def _base_url(name: str, given: AccountSettings, provider: Provider) -> str:
     base_url = (given.base_url or provider.base_url).rstrip("/")
     if urlsplit(base_url).scheme not in {"http", "https"} or not urlsplit(base_url).netloc:
         raise ConfigurationError(f"accounts.{name}.base_url", f"a URL with http or https, not {given.base_url!r}")
-    account = Account(
-        name=name,
-        provider=given.provider,
-        base_url=base_url,
-        api_key=secret(given.api_key, given.api_key_env, f"accounts.{name}.api_key_env", environment),
-        concurrency=given.concurrency,
-        timeout=given.timeout,
-    )
-    return Endpoint(account=account, handler=provider.handler(), transport=transport)
+    return base_url
+
+
+def _api_key(name: str, given: AccountSettings, environment: Mapping[str, str]) -> str | None:
+    if given.api_key_file is None:
+        return secret(given.api_key, given.api_key_env, f"accounts.{name}.api_key_env", environment)
+    setting = f"accounts.{name}.api_key_file"
+    if given.api_key is not None or given.api_key_env is not None:
+        raise ConfigurationError(setting, "only one of api_key, api_key_env and api_key_file")
+    try:
+        return _key_of_file(Path(given.api_key_file))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(setting, f"a readable file with the key in it: {error}") from error
+
+
+def _key_of_file(path: Path) -> str:
+    key = path.read_text(encoding="utf-8").strip()
+    if not key:
+        raise ValueError(f"{path} is empty")
+    return key

@@ -14,7 +14,7 @@ from batchgate.accounts import default_account, endpoints
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.authentication import ApiKey, Authenticator, digest_of
-from batchgate.api.context import BATCHES
+from batchgate.api.context import BATCHES, HTTP_METER
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
@@ -26,13 +26,19 @@ from batchgate.engine.engine import Engine
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.routing import Router
+from batchgate.engine.telemetry import Telemetry
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.transport import AiohttpTransport
 from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings, secret
 from batchgate.store.sqlite import SqliteStore
+from batchgate.telemetry import EventLog, Metrics, Several
+from batchgate.telemetry.export import exported_spans
 from batchgate_api import gateway
 from batchgate_api.handlers import BatchProgressHandlers, GatewayHandlers, MessageBatchesHandlers
+
+READ_BUFFER: Final = 256 * 1024
+"""Bytes of a request body that a connection holds before it is told to wait."""
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", AiohttpTransport)
@@ -46,26 +52,43 @@ def build_app(
     """Build the gateway; raises `ConfigurationError` for settings that do not fit together."""
     app = web.Application(
         middlewares=[errors_as_json],
-        # Bodies are decoded by our own code, which bounds what comes out.
-        handler_args={"auto_decompress": False, "access_log": None},
+        # Bodies are decoded by our own code, which bounds what comes out; the runner brings our own access log.
+        handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
     transport = AiohttpTransport()
     router = Router(endpoints(settings, transport, environment))
     blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
     store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    metrics = Metrics(__version__)
     handlers: tuple[MessageBatchesHandlers, BatchProgressHandlers, GatewayHandlers] = (
         MessageBatchesHandler(_view(settings), blobs, _account_chooser(settings)),
-        BatchProgressHandler(blobs, PartialResults(store, blobs)),
-        GatewayHandler(lambda: _health(app)),
+        BatchProgressHandler(blobs, PartialResults(store, blobs), router.paused),
+        GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics)),
     )
     app[SETTINGS] = settings
     app[TRANSPORT] = transport
     app[STORE] = store
+    app[HTTP_METER] = metrics.http_answered
     app.add_routes(routes(handlers, Authenticator(_api_keys(settings, environment))))
     check_routes(app)
     app.on_response_prepare.append(add_request_id)
-    app.cleanup_ctx.extend((_transport, _store, _engine(router, blobs, clock or SystemClock())))
+    telemetry = _telemetry(app, metrics, environment)
+    app.cleanup_ctx.extend((_transport, _store, _engine(router, blobs, clock or SystemClock(), telemetry)))
     return app
+
+
+def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str, str]) -> Telemetry:
+    """Gather who listens to the engine; spans are sent to the last when the engine has stopped."""
+    spans = exported_spans(__version__, environment)
+    if spans is None:
+        return Several(metrics, EventLog())
+
+    async def closing(_: web.Application) -> AsyncIterator[None]:
+        yield
+        await spans.close()
+
+    app.cleanup_ctx.append(closing)
+    return Several(metrics, EventLog(), spans)
 
 
 async def _transport(app: web.Application) -> AsyncIterator[None]:
@@ -78,7 +101,9 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-def _engine(router: Router, blobs: ObjectStoreBlobs, clock: Clock) -> Callable[[web.Application], AsyncIterator[None]]:
+def _engine(
+    router: Router, blobs: ObjectStoreBlobs, clock: Clock, telemetry: Telemetry
+) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(app: web.Application) -> AsyncIterator[None]:
         engine = Engine(
             store=app[STORE],
@@ -88,6 +113,7 @@ def _engine(router: Router, blobs: ObjectStoreBlobs, clock: Clock) -> Callable[[
             rows=AnthropicRows(),
             clock=clock,
             grace=app[SETTINGS].shutdown_grace,
+            telemetry=telemetry,
         )
         app[ENGINE] = engine
         app[BATCHES] = engine.batches
@@ -132,6 +158,10 @@ def _account_chooser(settings: Settings) -> Callable[[str | None], str]:
         return asked or default
 
     return choose
+
+
+async def _exposition(app: web.Application, metrics: Metrics) -> bytes:
+    return await metrics.expose(await app[ENGINE].state())
 
 
 def _health(app: web.Application) -> gateway.Health:

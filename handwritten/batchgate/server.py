@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 from aiohttp import web
 
 from batchgate.api.protocol import JsonErrorRunner
 from batchgate.app import ENGINE, build_app
+from batchgate.engine import failpoints
+from batchgate.engine.engine import Engine
 from batchgate.engine.errors import ConfigurationError
 from batchgate.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 BACKLOG = 1024
+AT_ONCE = 0.1
+"""Seconds that an HTTP request has to notice that it is cancelled."""
 
 
 async def serve(settings: Settings, started: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal gives up the calls under way.
+    """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal stops at once.
 
     ``started`` is told the URL once the gateway listens.
     """
+    failpoints.arm(os.environ)
     app = build_app(settings)
-    runner = JsonErrorRunner(app)
+    runner = JsonErrorRunner(app, shutdown_timeout=AT_ONCE)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
@@ -31,27 +40,51 @@ async def serve(settings: Settings, started: Callable[[str], None]) -> None:
             await site.start()
         except OSError as error:
             raise ConfigurationError("host, port", f"an address to listen on: {_reason(error)}") from error
-        stopped = _stop_signal(app)
-        started(_url(settings.host, runner))
-        await stopped.wait()
+        signals, url = _Signals(), _url(settings.host, runner)
+        logger.info("listens on %s", url, extra={"action": "started", "url": url})
+        started(url)
+        await signals.first.wait()
+        logger.info("stops when the calls under way are answered", extra={"action": "stopping"})
+        stopping = asyncio.create_task(_stop(app[ENGINE], site, runner, settings.shutdown_grace))
+        await signals.second_or(stopping)
+        await app[ENGINE].abort()
+        stopping.cancel()
+        with suppress(asyncio.CancelledError):
+            await stopping
     finally:
         await runner.cleanup()
 
 
-def _stop_signal(app: web.Application) -> asyncio.Event:
-    """Make the event that the first signal sets; each one after it gives up the calls under way."""
-    stopped = asyncio.Event()
-    aborts: set[asyncio.Task[None]] = set()
+class _Signals:
+    """The signals that ask to stop: the first gracefully, the second at once."""
 
-    def on_signal() -> None:
-        if stopped.is_set():
-            aborts.add(asyncio.ensure_future(app[ENGINE].abort()))
-        stopped.set()
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self._second = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._come)
 
+    def _come(self) -> None:
+        (self._second if self.first.is_set() else self.first).set()
+
+    async def second_or(self, task: asyncio.Task[None]) -> None:
+        """Wait for the second signal or the end of a task, whichever is first."""
+        second = asyncio.create_task(self._second.wait())
+        await asyncio.wait([second, task], return_when=asyncio.FIRST_COMPLETED)
+        second.cancel()
+
+
+async def _stop(engine: Engine, site: web.TCPSite, runner: web.AppRunner, grace: float) -> None:
+    """Let what is under way come to its end within the grace: first upstream, while callers still see the gateway."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    return stopped
+    deadline = loop.time() + grace
+    await engine.drain()
+    await site.stop()
+    server = runner.server
+    assert server is not None
+    server.pre_shutdown()
+    await server.shutdown(max(AT_ONCE, deadline - loop.time()))
 
 
 def _reason(error: OSError) -> str:

@@ -6,10 +6,11 @@ Every setting has a default that suits one machine; a wrong one raises `Configur
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,6 +21,9 @@ from batchgate.providers.simulator import SimulatorSettings
 
 ENVIRONMENT_PREFIX: Final = "BATCHGATE_"
 DEFAULT_FILE: Final = "batchgate.toml"
+
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+LogFormat: TypeAlias = Literal["text", "json"]
 
 
 class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,8 +37,14 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The key itself; better kept out of the file, see api_key_env."""
     api_key_env: str | None = None
     """The environment variable that holds the key."""
+    api_key_file: Annotated[str, Meta(min_length=1)] | None = None
+    """The file that holds the key; it is read again when the provider rejects the key."""
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
-    """The most requests in flight at once to one of its models."""
+    """The most requests in flight at once to one of its models; fewer are, while the provider refuses some for load."""
+    requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
+    """The most requests that begin in a minute, those to all of its models together."""
+    tokens_per_minute: Annotated[int, Meta(ge=1)] | None = None
+    """The most tokens that these may take, input and output together."""
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds that one call may take."""
     simulator: SimulatorSettings = SimulatorSettings()
@@ -73,6 +83,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Count results in request_counts as they come, not only once the batch has ended."""
     shutdown_grace: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds that calls under way may take after SIGTERM."""
+    log_level: LogLevel = "info"
+    """Which log records go to stderr: those of this level and above."""
+    log_format: LogFormat = "text"
+    """How they are written: text for people, json for machines."""
     accounts: dict[str, AccountSettings] = {}
     """The provider accounts by name."""
     api_keys: dict[str, ApiKeySettings] = {}
@@ -88,6 +102,11 @@ TABLES: Final = {"accounts": AccountSettings, "api_keys": ApiKeySettings}
 """The settings that are tables of named entries."""
 SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in TABLES)
 """The settings that the environment can give."""
+
+
+_OLLAMA_HOST: Final = re.compile(
+    r"(?P<scheme>https?://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/?#\[\]]*)(?P<port>:\d+)?(?P<path>(/[^\s?#]*)?)"
+)
 
 
 def load_settings(path: Path | None, environment: Mapping[str, str], **overrides: object) -> Settings:
@@ -132,6 +151,8 @@ def _from_environment(name: str, variable: str, text: str) -> object:
     value: object = [part.strip() for part in text.split(",") if part.strip()] if name == "trusted_proxies" else text
     if field.type is bool:
         value = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(text.lower(), text)
+    elif name.startswith("log_"):
+        value = text.lower()
     try:
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
@@ -154,15 +175,14 @@ def _well_known_accounts(environment: Mapping[str, str]) -> dict[str, Any]:
     return accounts
 
 
-def _ollama_url(host: str) -> str:
-    """Read OLLAMA_HOST as Ollama does: scheme and port may be missing."""
-    scheme, separator, rest = host.partition("://")
-    if not separator:
-        scheme, rest = "http", host
-    place = rest.rstrip("/")
-    if ":" not in place.rpartition("]")[2]:
-        place += ":11434" if scheme == "http" and not separator else ""
-    return f"{scheme}://{place.replace('0.0.0.0', '127.0.0.1')}/v1"  # noqa: S104
+def _ollama_url(text: str) -> str:
+    """Read OLLAMA_HOST as Ollama does: each part may be missing, and a server's "everywhere" is here."""
+    found = _OLLAMA_HOST.fullmatch(text.strip())
+    if found is None:
+        raise ConfigurationError("OLLAMA_HOST", f"a host, perhaps with a scheme and a port, not {text!r}")
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(found["host"], found["host"])  # noqa: S104
+    port = found["port"] or ("" if found["scheme"] else ":11434")
+    return f"{found['scheme'] or 'http://'}{host}{port}{found['path'].rstrip('/')}/v1"
 
 
 def _convert(content: dict[str, Any]) -> Settings:

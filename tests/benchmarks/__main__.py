@@ -8,9 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from tests.benchmarks.direct import direct
 from tests.benchmarks.footprint import footprint
 from tests.benchmarks.intake import intake
+from tests.benchmarks.listing import listing
+from tests.benchmarks.results import results
 from tests.benchmarks.table import Row, print_table
+from tests.benchmarks.telemetry import telemetry
 
-BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {"footprint": footprint, "direct": direct, "intake": intake}
+BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
+    "footprint": footprint,
+    "direct": direct,
+    "intake": intake,
+    "results": results,
+    "listing": listing,
+    "telemetry": telemetry,
+}
 
 
 def main(names: list[str]) -> int:

@@ -8,6 +8,7 @@ import urllib.request
 import msgspec
 
 from batchgate_api.anthropic import MessageBatch
+from batchgate_api.gateway import BatchProgress
 
 BATCHES = "/anthropic/v1/messages/batches"
 POLL = 0.25  # seconds
@@ -25,6 +26,12 @@ def retrieve(url: str, batch_id: str) -> MessageBatch:
     """Read a batch."""
     with urllib.request.urlopen(f"{url}{BATCHES}/{batch_id}") as response:
         return msgspec.json.decode(response.read(), type=MessageBatch)
+
+
+def progress(url: str, batch_id: str) -> BatchProgress:
+    """Read how far a batch is."""
+    with urllib.request.urlopen(f"{url}/api/batches/{batch_id}/progress") as response:
+        return msgspec.json.decode(response.read(), type=BatchProgress)
 
 
 def ended(url: str, batch: MessageBatch) -> MessageBatch:

@@ -11,6 +11,7 @@ ENGINE_TYPES = {
     "batchgate.engine.batch",
     "batchgate.engine.clock",
     "batchgate.engine.errors",
+    "batchgate.engine.failpoints",
     "batchgate.engine.ports",
     "batchgate.engine.rows",
     "batchgate.engine.upstream",
@@ -23,7 +24,10 @@ MAY_IMPORT = {
     "queue": {"batchgate.queue", *ENGINE_TYPES},
     "providers": {"batchgate.providers", "batchgate_api", *ENGINE_TYPES},
     "api": {"batchgate.api", "batchgate.engine", "batchgate_api"},
+    "telemetry": {"batchgate.telemetry", "batchgate.engine.telemetry", *ENGINE_TYPES},
 }
+OWNERS = {"prometheus_client": "telemetry", "opentelemetry": "telemetry", "obstore": "blobs", "sqlite3": "store"}
+"""Packages that one layer alone knows of."""
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -45,6 +49,16 @@ def test_a_layer_imports_only_what_it_may(layer: str) -> None:
         and not any(name == allowed or name.startswith(f"{allowed}.") for allowed in MAY_IMPORT[layer])
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("package", OWNERS)
+def test_a_package_is_known_to_its_layer_alone(package: str) -> None:
+    users = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in PACKAGE.rglob("*.py")
+        if any(name.split(".")[0] == package for name in imports(path))
+    }
+    assert users == {OWNERS[package]}
 
 
 def test_generated_code_imports_nothing_handwritten() -> None:

@@ -133,6 +133,17 @@ class GatewayProcess:
         except subprocess.TimeoutExpired as error:
             raise GatewayFailed(f"still running {self._stops_within:g} s after SIGTERM") from error
 
+    def wait(self) -> int:
+        """Wait for an end that was brought about in another way, and return the exit status; -9 after a SIGKILL."""
+        try:
+            return self._process.wait(self._stops_within)
+        except subprocess.TimeoutExpired as error:
+            raise GatewayFailed(f"still running after {self._stops_within:g} s") from error
+
+    def signal(self, number: int) -> None:
+        """Send it a signal and do not wait."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """End it at once (SIGKILL), as a crash does."""
         self._process.kill()

@@ -1,5 +1,6 @@
 """The gateway in the test's own process and event loop, on a real socket, with a clock that the test moves."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,14 +25,26 @@ class MovableClock:
 
     def __init__(self, now: int = 1_795_000_000 * MICROSECONDS) -> None:
         self.time = now
+        self._waiting: list[asyncio.Future[None]] = []
 
     def now(self) -> int:
         """Microseconds since the epoch."""
         return self.time
 
+    async def until(self, moment: int) -> None:
+        """Wait until the clock has been moved to a time."""
+        while self.time < moment:
+            moved = asyncio.get_running_loop().create_future()
+            self._waiting.append(moved)
+            await moved
+
     def move(self, seconds: float) -> None:
         """Let time pass."""
-        self.time += int(seconds * MICROSECONDS)
+        self.time += round(seconds * MICROSECONDS)
+        waiting, self._waiting = self._waiting, []
+        for moved in waiting:
+            if not moved.done():
+                moved.set_result(None)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from batchgate.api.authentication import Authenticator
-from batchgate.api.context import CALLER, MOUNT, WORKSPACE
+from batchgate.api.context import CALLER, MOUNT, OPERATION, WORKSPACE
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.validation import describe
 from batchgate_api.structs import OpenStruct, Operation
@@ -27,7 +27,7 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
     """Make the aiohttp handler of an operation at one of its mounts."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        request[MOUNT] = mount
+        request[MOUNT], request[OPERATION] = mount, operation
         if operation.authenticated:
             key = authenticator.authenticate(request)
             request[WORKSPACE], request[CALLER] = key.workspace, key.name

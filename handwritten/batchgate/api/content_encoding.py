@@ -112,7 +112,7 @@ class ZstdDecoder:
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Yield what the next bytes decode to."""
-        while True:
+        while data or not (self._inner.eof or self._inner.needs_input):
             if self._inner.eof:
                 self._inner = _zstd()
             try:
@@ -122,8 +122,6 @@ class ZstdDecoder:
             if piece:
                 yield piece
             data = self._inner.unused_data if self._inner.eof else b""
-            if not data and (self._inner.eof or self._inner.needs_input):
-                return
 
     def finish(self) -> None:
         """Raise `RefusedError` if the body ended too early."""

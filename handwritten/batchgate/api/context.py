@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from aiohttp import web
 
 from batchgate.engine.batches import Batches
 from batchgate_api.structs import Operation
 
+HttpMeter: TypeAlias = Callable[[str, int, float], None]
+"""Told of every answer: the id of its operation, its status, and the seconds that it took."""
+
 BATCHES = web.AppKey("batches", Batches)
+HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
 
 REQUEST_ID = web.RequestKey("request_id", str)
 WORKSPACE = web.RequestKey("workspace", str)

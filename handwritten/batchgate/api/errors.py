@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 from batchgate.api.context import REQUEST_ID
 from batchgate.engine.errors import BlobError, ErrorKind, RefusedError, StoreError
 from batchgate.engine.ids import new_id
+from batchgate.engine.telemetry import HTTP_REQUEST_ID
 from batchgate_api import anthropic, gateway
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ def error_response(dialect: str, error: RefusedError, request_id: str | None) ->
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give every request an id, and every error, whoever raised it, the envelope of its dialect."""
     request[REQUEST_ID] = new_id("req")
+    HTTP_REQUEST_ID.set(request[REQUEST_ID])
     try:
         return await handler(request)
     except (RefusedError, web.HTTPException, StoreError, BlobError) as error:

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
+from batchgate.api import access_log
 from batchgate.api.errors import error_response, errors_as_json
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.ids import new_id
@@ -62,4 +63,5 @@ class JsonErrorRunner(web.AppRunner):
         made = await super()._make_server()
         # Around the whole application, since an Expect header is refused before any of its middlewares.
         handler = partial(errors_as_json, handler=made.request_handler)
-        return JsonErrorServer(handler, request_factory=made.request_factory, **made._kwargs)  # noqa: SLF001
+        told = {**made._kwargs, "access_log": access_log.logger, "access_log_class": access_log.AccessLog}  # noqa: SLF001
+        return JsonErrorServer(handler, request_factory=made.request_factory, **told)

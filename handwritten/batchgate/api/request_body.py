@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError, PayloadEncodingError
 
 from batchgate.engine.errors import RefusedError
 
-PIECE = 64 * 1024
+PIECE = 256 * 1024
 PATIENCE = 60.0  # seconds without a byte
 
 

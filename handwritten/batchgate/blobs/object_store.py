@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import obstore
@@ -28,7 +29,7 @@ class ObjectStoreBlobs:
 
     def writer(self, name: str) -> ObjectStoreWriter:
         """Begin a blob; it does not exist before its commit."""
-        return ObjectStoreWriter(self._store, name, self.local_path(name))
+        return ObjectStoreWriter(self._store, name, self._folder)
 
     async def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Read exactly these bytes."""
@@ -46,13 +47,11 @@ class ObjectStoreBlobs:
                 yield bytes(piece)
 
     async def delete(self, name: str) -> None:
-        """Remove a blob; one that does not exist is no error."""
-        try:
-            with _translated(name):
+        """Remove a blob, and what a writer that died has left of it; one that does not exist is no error."""
+        with _translated(name):
+            with suppress(FileNotFoundError):
                 await obstore.delete_async(self._store, name)
-        except BlobError as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
-                raise
+            await asyncio.to_thread(_remove_staged, self.local_path(name))
 
     def local_path(self, name: str) -> Path:
         """Tell the file that holds the blob."""
@@ -62,9 +61,10 @@ class ObjectStoreBlobs:
 class ObjectStoreWriter:
     """Writes one blob; what is not committed leaves nothing behind."""
 
-    def __init__(self, store: LocalStore, name: str, path: Path) -> None:
+    def __init__(self, store: LocalStore, name: str, folder: Path) -> None:
         self._name = name
-        self._path = path
+        self._path = folder / name
+        self._folder = folder
         with _translated(name):
             self._file: obstore.AsyncWritableFile | None = obstore.open_writer_async(
                 store, name, buffer_size=WRITE_BUFFER
@@ -84,7 +84,7 @@ class ObjectStoreWriter:
         with _translated(self._name):
             await self._file.close()
             self._file = None
-            await asyncio.to_thread(_sync, self._path)
+            await asyncio.to_thread(_sync, self._path, self._folder)
 
     async def abort(self) -> None:
         """Leave nothing behind; after a commit it does nothing."""
@@ -92,9 +92,17 @@ class ObjectStoreWriter:
         self._file = None
 
 
-def _sync(path: Path) -> None:
-    """Put a file, its name and its folder's name on the disk."""
-    for place in (path, path.parent, path.parent.parent):
+def _remove_staged(path: Path) -> None:
+    """Remove what the object store had staged for a file as ``name#1``, and the folder if nothing else is in it."""
+    for staged in path.parent.glob(f"{glob.escape(path.name)}#*"):
+        staged.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.parent.rmdir()
+
+
+def _sync(path: Path, folder: Path) -> None:
+    """Put a file and the names that lead to it from the store's folder on the disk."""
+    for place in (path, *path.parents[: len(path.relative_to(folder).parts)]):
         descriptor = os.open(place, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final
+from typing import Final, get_args
 
-LEVELS: Final = ("debug", "info", "warning", "error")
-DEFAULT_LEVEL: Final = "info"
+from batchgate.settings import LogFormat, LogLevel
+from batchgate.telemetry.log_lines import JsonLines, TextLines
+
+FORMATS: Final[tuple[LogFormat, ...]] = get_args(LogFormat)
+LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 
 
-def log_to_stderr(level: str) -> None:
-    """Write records of a level and above to stderr, one readable line each."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        force=True,
-    )
+def log_to_stderr(level: LogLevel, form: LogFormat = "text") -> None:
+    """Write records of a level and above to stderr, one line each; warnings of Python are among them."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
     # Its debug records say which selector is used, to nobody's gain.
     logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from batchgate import __version__
-from batchgate.cli.log_output import DEFAULT_LEVEL, LEVELS, log_to_stderr
+from batchgate.cli.log_output import FORMATS, LEVELS, log_to_stderr
 from batchgate.server import serve
 from batchgate.settings import AccountSettings, Settings, load_settings
 
@@ -33,22 +33,21 @@ none yet. Set ANTHROPIC_API_KEY, OPENAI_API_KEY, OLLAMA_HOST or VLLM_BASE_URL,
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),
-    default=DEFAULT_LEVEL,
-    show_default=True,
-    envvar="BATCHGATE_LOG_LEVEL",
-    show_envvar=True,
-    help="Log records of this level and above to stderr.",
+    help="Log records of this level and above to stderr (info).",
 )
-def serve_command(
-    config: Path | None, host: str | None, port: int | None, data_dir: str | None, log_level: str
-) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS, case_sensitive=False),
+    help="Write log records as text for people, or as one JSON object a line (text).",
+)
+def serve_command(config: Path | None, **given: object) -> None:
     """Start the gateway and serve until SIGTERM or Ctrl-C.
 
     Then it takes no new work and lets the calls under way finish; a second signal gives them up. What is not finished
     goes on when the gateway starts again.
     """
-    log_to_stderr(log_level)
-    settings = load_settings(config, os.environ, host=host, port=port, data_dir=data_dir)
+    settings = load_settings(config, os.environ, **given)
+    log_to_stderr(settings.log_level, settings.log_format)
     asyncio.run(serve(settings, partial(announce, settings)))
 
 

@@ -48,6 +48,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     """Headers of the create call that go upstream with every request, names in lower case."""
     status: BatchStatus
     counts: Counts
+    repeated: int
+    """Requests with a result that had been sent before, by a run that did not live to store the answer."""
     created_at: int
     expires_at: int
     cancel_initiated_at: int | None
@@ -58,6 +60,11 @@ class Batch(Struct, frozen=True, kw_only=True):
     results_blob: str | None
     results_size: int | None
     """Bytes of the result file, once sealed."""
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """The names of the blobs that belong to the batch."""
+        return (self.input_blob,) if self.results_blob is None else (self.input_blob, self.results_blob)
 
 
 class NewBatch(Struct, frozen=True, kw_only=True):
@@ -113,6 +120,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     epoch: int
     finished: frozenset[int]
     """The seqs whose results are already durable."""
+    sent: frozenset[int] = frozenset()
+    """Other seqs that an earlier run has sent, whose answers are lost."""
 
 
 class Chunk(Struct, frozen=True, kw_only=True):
@@ -122,6 +131,8 @@ class Chunk(Struct, frozen=True, kw_only=True):
     lines: bytes
     succeeded: int
     errored: int
+    repeated: int = 0
+    """How many of them had been sent by an earlier run of the shard."""
 
 
 class ResultLine(Struct, frozen=True, kw_only=True):
@@ -137,3 +148,14 @@ class Page(Struct, frozen=True, kw_only=True):
 
     batches: tuple[Batch, ...]
     has_more: bool
+
+
+class Backlog(Struct, frozen=True, kw_only=True):
+    """What is undone."""
+
+    batches: Mapping[BatchStatus, int]
+    """Batches that have not ended, by status."""
+    waiting_shards: int
+    """Shards that no worker holds."""
+    waiting_since: int | None
+    """When the oldest batch with such a shard was created; None when there is none."""

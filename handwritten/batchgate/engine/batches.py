@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
@@ -11,9 +12,13 @@ from msgspec import Struct
 from batchgate.engine.batch import Batch, Dialect, NewBatch, Page
 from batchgate.engine.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.errors import RefusedError
+from batchgate.engine.failpoints import hit
 from batchgate.engine.ids import new_id
 from batchgate.engine.intake import BodyReader, Input, take_in
-from batchgate.engine.ports import Blobs, Queue, Store
+from batchgate.engine.loose_blobs import LooseBlobs
+from batchgate.engine.ports import Queue, Store
+from batchgate.engine.telemetry import Telemetry
+from batchgate.engine.unbroken import unbroken
 
 LIFETIME = DAY
 """From creation to expiry."""
@@ -21,6 +26,7 @@ LIFETIME = DAY
 
 RETRIED_WITHIN = 10 * 60 * MICROSECONDS
 """How long after a create an SDK's retry of it is still known as one."""
+RETRY_AFTER_A_STOP = "5"  # seconds
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -50,36 +56,51 @@ class Batches:
         self,
         *,
         store: Store,
-        blobs: Blobs,
+        loose_blobs: LooseBlobs,
         queue: Queue,
         clock: Clock,
         halt: Callable[[int], None],
         sealable: Callable[[int], None],
+        telemetry: Telemetry,
     ) -> None:
         self._store = store
-        self._blobs = blobs
+        self._loose_blobs = loose_blobs
         self._queue = queue
         self._clock = clock
         self._halt = halt
         self._sealable = sealable
+        self._telemetry = telemetry
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse creates from now on; those under way go on."""
+        self._closed = True
 
     async def create(self, submission: Submission, body: AsyncIterator[bytes], reader: BodyReader) -> Batch:
         """Take a batch in and line up its shards; raises `RefusedError`, and then nothing is stored.
 
         A create that repeats an earlier one, by its idempotency key or as an SDK's own retry, gives that batch.
         """
-        batch_id = new_id("msgbatch")
+        if self._closed:
+            message = "The gateway is stopping and takes no new batches; try again."
+            raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER_A_STOP})
+        begun, batch_id = time.perf_counter(), new_id("msgbatch")
         name = f"batches/{batch_id}/input.jsonl"
-        taken = await take_in(body, reader, self._blobs.writer(name))
-        new = self._new_batch(batch_id, submission, name, taken)
-        try:
-            batch, jobs = await self._store.create_batch(new)
-        except BaseException:
-            await self._blobs.delete(name)
-            raise
+        async with self._loose_blobs.writing(batch_id, name) as writer:
+            taken = await take_in(body, reader, writer)
+            hit("intake_spooled")
+            new = self._new_batch(batch_id, submission, name, taken)
+            batch = await unbroken(self._line_up(new))
         if batch.id != new.id:
-            await self._blobs.delete(name)
             _check_same(batch, new)
+            return batch
+        size = sum(shard.length for shard in new.shards)
+        self._telemetry.batch_created(batch, size=size, seconds=time.perf_counter() - begun)
+        return batch
+
+    async def _line_up(self, new: NewBatch) -> Batch:
+        batch, jobs = await self._store.create_batch(new)
+        hit("rows_written")
         self._queue.put(jobs)
         return batch
 
@@ -106,15 +127,23 @@ class Batches:
         return _found(await self._store.find_batch(workspace, batch_id), batch_id)
 
     async def list(
-        self, workspace: str, *, after: str | None, before: str | None, provider: str | None, limit: int
+        self,
+        workspace: str,
+        *,
+        after: str | None,
+        before: str | None,
+        provider: str | None,
+        limit: int,
+        after_name: str = "after_id",
     ) -> Page:
         """Read a page, newest first: right after ``after``, right before ``before``, or strictly between them.
 
         The arguments ``after`` and ``before`` are ids, also of batches deleted since; raises `RefusedError` for others.
+        ``after_name`` is what the caller calls the first.
         """
         return await self._store.list_batches(
             workspace,
-            older_than=await self._cursor(workspace, "after_id", after),
+            older_than=await self._cursor(workspace, after_name, after),
             newer_than=await self._cursor(workspace, "before_id", before),
             provider=provider,
             limit=limit,
@@ -136,9 +165,8 @@ class Batches:
                 "invalid_request_error",
                 f"Message batch {batch_id!r} is {batch.status}; it can be deleted once it has ended. Cancel it first.",
             )
-        for name in (batch.input_blob, batch.results_blob):
-            if name is not None:
-                await self._blobs.delete(name)
+        hit("batch_deleted")
+        await self._loose_blobs.remove(*batch.blobs)
 
     async def results(self, workspace: str, batch_id: str) -> Batch:
         """Read an ended batch that has results; raises `RefusedError` for one that has none yet, or none any more."""

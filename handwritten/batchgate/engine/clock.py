@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Protocol
 
@@ -10,11 +11,19 @@ HOUR = 3600 * MICROSECONDS
 DAY = 24 * HOUR
 
 
+LONGEST_SLEEP = 60.0
+"""Seconds after which the clock of the machine is looked at again: it may have been set."""
+
+
 class Clock(Protocol):
-    """Tells the time of day."""
+    """Tells the time of day, and wakes those who wait for one."""
 
     def now(self) -> int:
         """Microseconds since the epoch."""
+        ...
+
+    async def until(self, moment: int) -> None:
+        """Wait until it is that time, in microseconds since the epoch."""
         ...
 
 
@@ -24,3 +33,11 @@ class SystemClock:
     def now(self) -> int:
         """Microseconds since the epoch."""
         return time.time_ns() // 1000
+
+    async def until(self, moment: int) -> None:
+        """Wait until it is that time, in microseconds since the epoch."""
+        while True:
+            left = moment - self.now()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(left / MICROSECONDS, LONGEST_SLEEP))

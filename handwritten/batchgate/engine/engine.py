@@ -8,17 +8,23 @@ import random
 from types import TracebackType
 from typing import Self
 
+from batchgate.engine.batch import Backlog
 from batchgate.engine.batches import Batches
-from batchgate.engine.clock import Clock
+from batchgate.engine.clock import MICROSECONDS, Clock
+from batchgate.engine.errors import TELLING, StoreError, shown
 from batchgate.engine.execution import Executor
+from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Blobs, Queue, Store
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
 from batchgate.engine.sealing import Sealer
 from batchgate.engine.sweeper import Sweeper
+from batchgate.engine.telemetry import EngineState, NoTelemetry, Telemetry
 from batchgate.engine.worker import Worker
 
 logger = logging.getLogger(__name__)
+
+STOPPING = "it is stopping; calls under way may finish, new batches are refused"
 
 
 class Engine:
@@ -35,14 +41,27 @@ class Engine:
         clock: Clock,
         grace: float,
         seed: int | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.router = router
         self._store = store
         self._queue = queue
+        self._clock = clock
         self._grace = grace
         self._problems: dict[str, str] = {}
-        executor = Executor(router, rows, asyncio.sleep, random.Random(seed))
-        self._sealer = Sealer(store=store, blobs=blobs, rows=rows, clock=clock, report=self._report)
+        self._stopping = False
+        telemetry = telemetry or NoTelemetry()
+        loose_blobs = LooseBlobs(store, blobs)
+        executor = Executor(router, rows, random.Random(seed), telemetry)
+        self._sealer = Sealer(
+            store=store,
+            blobs=blobs,
+            loose_blobs=loose_blobs,
+            rows=rows,
+            clock=clock,
+            report=self._report,
+            telemetry=telemetry,
+        )
         self._worker = Worker(
             store=store,
             blobs=blobs,
@@ -51,10 +70,11 @@ class Engine:
             clock=clock,
             sealable=self._sealer.add,
             report=self._report,
+            telemetry=telemetry,
         )
         self._sweeper = Sweeper(
             store=store,
-            blobs=blobs,
+            loose_blobs=loose_blobs,
             clock=clock,
             halt=self._worker.halt_batch,
             sealable=self._sealer.add,
@@ -62,18 +82,33 @@ class Engine:
         )
         self.batches = Batches(
             store=store,
-            blobs=blobs,
+            loose_blobs=loose_blobs,
             queue=queue,
             clock=clock,
             halt=self._worker.halt_batch,
             sealable=self._sealer.add,
+            telemetry=telemetry,
         )
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What is not well now, a sentence each."""
-        return tuple(f"{part}: {problem}" for part, problem in sorted(self._problems.items()))
+        problems = self._problems | ({"gateway": STOPPING} if self._stopping else {})
+        parts = (f"{part}: {problem}" for part, problem in sorted(problems.items()))
+        return (*parts, *self.router.problems)
+
+    async def state(self) -> EngineState:
+        """Read how the engine stands now, as far as the store answers."""
+        backlog = await self._backlog()
+        since = backlog.waiting_since if backlog else None
+        waiting = 0 if since is None else max(0, self._clock.now() - since)
+        return EngineState(
+            gates=self.router.gates,
+            backlog=backlog,
+            waiting_seconds=waiting / MICROSECONDS,
+            problems=len(self._problems) + len(self.router.problems),
+        )
 
     async def __aenter__(self) -> Self:
         """Line up what a stopped process left undone, and start."""
@@ -81,7 +116,7 @@ class Engine:
         await self.batches.seal_if_done()
         for part in (self._worker, self._sealer, self._sweeper):
             task = asyncio.create_task(part.run(), name=type(part).__name__.lower())
-            task.add_done_callback(_tell_of_a_crash)
+            task.add_done_callback(self._tell_of_a_crash)
             self._tasks.append(task)
         return self
 
@@ -89,30 +124,45 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop claiming, let the calls under way finish within the grace, and flush what was answered."""
-        worker, *others = self._tasks
-        await _cancel([worker])
+        await self.drain()
+        await _cancel(self._tasks)
+
+    async def drain(self) -> None:
+        """Refuse creates and claim nothing more; let the calls under way finish within the grace, and flush."""
+        self._stopping = True
+        self.batches.close()
+        await _cancel(self._tasks[:1])
         await self._worker.drain(self._grace)
-        await _cancel(others)
 
     async def abort(self) -> None:
-        """End a drain that is going on: calls under way are given up."""
+        """End a drain at once: calls under way are given up, what was answered is flushed."""
+        self._grace = 0.0
         await self._worker.abort()
+
+    async def _backlog(self) -> Backlog | None:
+        try:
+            return await self._store.backlog()
+        except StoreError:
+            return None
 
     def _report(self, part: str, error: Exception | None) -> None:
         if error is not None:
+            problem = str(error) if isinstance(error, TELLING) else f"{shown(error)}; the log says where"
             if part not in self._problems:
-                logger.error("%s: %s", part, error, extra={"action": "problem", "part": part})
-            self._problems[part] = str(error)
+                logger.error("%s: %s", part, problem, extra={"action": "problem", "part": part})
+            self._problems[part] = problem
         elif self._problems.pop(part, None) is not None:
             logger.info("%s: well again", part, extra={"action": "problem_over", "part": part})
+
+    def _tell_of_a_crash(self, task: asyncio.Task[None]) -> None:
+        """Say so where it is seen: a part that has crashed stays down until the gateway starts again."""
+        if not task.cancelled() and task.exception() is not None:
+            fields = {"action": "crashed", "part": task.get_name()}
+            logger.critical("%s has crashed", task.get_name(), exc_info=task.exception(), extra=fields)
+            self._problems[task.get_name()] = "it has crashed; the log says why"
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _tell_of_a_crash(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.critical("%s has crashed", task.get_name(), exc_info=task.exception())

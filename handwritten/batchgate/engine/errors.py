@@ -9,6 +9,7 @@ The tree (each class says what it means, whether a retry is safe, and after how 
     │   ├── Untranslatable        it says something that the provider's dialect cannot say
     │   └── UpstreamError         the provider answered with an error
     │       └── UpstreamUnreachable   no usable answer came: connection, timeout, not the dialect
+    │           └── UpstreamDown      there was no connection at all, so nothing was sent
     ├── StoreError                the database did not do what was asked
     │   └── StaleEpoch            another worker has claimed the shard since
     └── BlobError                 a body could not be read or written
@@ -18,7 +19,7 @@ Foreign exceptions are translated where they enter (transport, store, blobs), al
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 ErrorKind: TypeAlias = Literal[
     "invalid_request_error",
@@ -124,6 +125,10 @@ class UpstreamUnreachable(UpstreamError):
     """No usable answer came from the provider: no connection, a timeout, or not its dialect."""
 
 
+class UpstreamDown(UpstreamUnreachable):
+    """There was no connection to the provider at all, so nothing was sent: it is a matter of the whole account."""
+
+
 class StoreError(BatchgateError):
     """The database did not do what was asked."""
 
@@ -134,3 +139,13 @@ class StaleEpoch(StoreError):
 
 class BlobError(BatchgateError):
     """A body could not be read or written."""
+
+
+TELLING: Final = (OSError, ConfigurationError, StoreError, BlobError)
+"""Errors whose messages are of the machine and the gateway; those of others may quote a request, or a key."""
+
+
+def shown(error: BaseException) -> str:
+    """Say an error as logs and /health may show it: with its message only if that quotes no request."""
+    name = type(error).__qualname__
+    return f"{name}: {error}" if isinstance(error, TELLING) else name

@@ -2,55 +2,67 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 
+from msgspec import Struct
+
+from batchgate.engine import limits
 from batchgate.engine.batch import Batch, ResultLine
+from batchgate.engine.endpoint import Call
 from batchgate.engine.errors import RequestError, UpstreamError
-from batchgate.engine.limiter import Limiter
-from batchgate.engine.routing import Route, Router
+from batchgate.engine.limits import Limiter, Outcome, Ticket
+from batchgate.engine.retries import Retries
+from batchgate.engine.routing import Router
 from batchgate.engine.rows import InputRow, RowFormat
-from batchgate.engine.upstream import RequestRow, UpstreamRequest
+from batchgate.engine.telemetry import ABANDONED, SUCCEEDED, Telemetry
+from batchgate.engine.upstream import RequestRow, UpstreamResponse
 
 logger = logging.getLogger(__name__)
-
-FIRST_DELAY = 0.5  # seconds
-LONGEST_DELAY = 60.0  # seconds
-TRIES = 5
-"""How often a request is sent when the provider keeps failing in ways that are not a matter of load."""
-
-LOAD = frozenset({"rate_limit_error", "overloaded_error"})
-"""Kinds of error that waiting always mends: tried again until the deadline."""
 
 Sending = Callable[[bool], None]
 """Told when a call begins and when it is over: a call under way is not interrupted by a cancel."""
 
 
+class _Course(Struct):
+    """One request on its way: what it belongs to, how it is called, and how it has fared."""
+
+    batch: Batch
+    seq: int
+    call: Call
+    limiter: Limiter
+    sending: Sending
+    retries: Retries
+
+    @property
+    def account(self) -> str:
+        return self.call.endpoint.account.name
+
+
 class Executor:
     """Runs requests one at a time; the caller runs many of them side by side."""
 
-    def __init__(
-        self,
-        router: Router,
-        rows: RowFormat,
-        sleep: Callable[[float], Awaitable[None]],
-        chance: random.Random,
-    ) -> None:
+    def __init__(self, router: Router, rows: RowFormat, chance: random.Random, telemetry: Telemetry) -> None:
         self._router = router
         self._rows = rows
-        self._sleep = sleep
         self._chance = chance
+        self._telemetry = telemetry
 
     async def run(self, batch: Batch, seq: int, line: bytes, sending: Sending) -> ResultLine:
         """Run the request of an input line; every outcome is a result line."""
         try:
             row = self._rows.read(line)
-            message = await self._answer(batch, row, sending)
+            message = await self._answer(self._course(batch, seq, row, sending))
         except RequestError as error:
             return self._errored(seq, line, error)
         except Exception:
-            logger.exception("a request failed in the gateway itself", extra={"batch": batch.id, "seq": seq})
+            logger.exception(
+                "a request failed in the gateway itself",
+                extra={"action": "request_failed", "batch": batch.id, "seq": seq},
+            )
             return self._errored(
                 seq, line, RequestError("api_error", "the gateway failed on this request; its log says why")
             )
@@ -60,45 +72,67 @@ class Executor:
         written = self._rows.errored(self._rows.custom_id(line), error)
         return ResultLine(seq=seq, ending="errored", line=written)
 
-    async def _answer(self, batch: Batch, row: InputRow, sending: Sending) -> bytes:
+    def _course(self, batch: Batch, seq: int, row: InputRow, sending: Sending) -> _Course:
         route = self._router.route(batch.provider, row.model)
         request = RequestRow(custom_id=row.custom_id, params=row.params, model=route.model, headers=batch.headers)
-        call = route.endpoint.handler.encode(route.endpoint.account, request)
-        tries = 0
+        return _Course(batch, seq, Call(route.endpoint, request), route.limiter, sending, Retries(self._chance))
+
+    async def _answer(self, course: _Course) -> bytes:
         while True:
-            tries += 1
             try:
-                return await self._call(route, request, call, sending)
+                return await self._try(course)
             except UpstreamError as error:
-                if not _may_retry(error, tries):
+                if not course.retries.again:
                     raise
-                await self._sleep(self._delay(error, tries))
+                self._telemetry.call_retried(course.batch, course.account, course.call.row, error.kind)
 
-    async def _call(self, route: Route, request: RequestRow, call: UpstreamRequest, sending: Sending) -> bytes:
-        async with route.limiter.slot() as entered:
-            sending(True)
-            try:
-                response = await route.endpoint.transport.send(call)
-                message = route.endpoint.handler.decode(request, response)
-            except UpstreamError as error:
-                _tell(route.limiter, entered, error)
-                raise
-            finally:
-                sending(False)
-            route.limiter.succeeded()
+    async def _try(self, course: _Course) -> bytes:
+        """Make one call when it is its turn; limits and retries learn from it, and a failure is raised."""
+        ticket = await self._enter(course)
+        course.sending(True)
+        begun, told, outcome = time.perf_counter(), ABANDONED, limits.ABANDONED
+        try:
+            message = await self._send(course, ticket)
+            told, outcome = SUCCEEDED, limits.SERVED
+        except UpstreamError as error:
+            told, outcome = error.kind, self._failed(course, error)
+            raise
+        else:
             return message
+        finally:
+            course.sending(False)
+            course.limiter.leave(ticket, outcome)
+            seconds = time.perf_counter() - begun
+            self._telemetry.call_ended(course.batch, course.account, course.call.row, told, seconds)
 
-    def _delay(self, error: UpstreamError, tries: int) -> float:
-        longest = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(tries - 1, 10))
-        backoff = longest * self._chance.uniform(0.5, 1.0)
-        return max(backoff, error.retry_after or 0.0)
+    def _failed(self, course: _Course, error: UpstreamError) -> Outcome:
+        """Let the retries know, and tell what the limits shall learn: nothing from a key that is replaced by now."""
+        outcome = limits.outcome_of(error)
+        now = asyncio.get_running_loop().time()
+        course.retries.failed(error, outcome, now=now, worked_at=course.limiter.worked_at(outcome.kind))
+        return limits.ABANDONED if outcome.turned_away and course.call.key_is_outdated() else outcome
 
+    async def _enter(self, course: _Course) -> Ticket:
+        limiter, retries = course.limiter, course.retries
+        order = (retries.rejections, course.seq, course.batch.key)
+        tokens = course.call.endpoint.meter.estimate(course.call.upstream) if limiter.counts_tokens else 0
+        ticket = await limiter.enter(order, tokens=tokens, rest=retries.rest, refused=retries.refused)
+        if ticket.probe:
+            course.call.endpoint.renew_key()
+        return ticket
 
-def _may_retry(error: UpstreamError, tries: int) -> bool:
-    """Tell if another try is right; the deadline is kept by whoever cancels this task when it has come."""
-    return error.retry_safe and (error.kind in LOAD or error.status == 0 or tries < TRIES)
+    async def _send(self, course: _Course, ticket: Ticket) -> bytes:
+        endpoint = course.call.endpoint
+        response = await endpoint.transport.send(course.call.upstream)
+        self._read_meter(course, ticket, response)
+        return endpoint.handler.decode(course.call.row, response)
 
-
-def _tell(limiter: Limiter, entered: float, error: UpstreamError) -> None:
-    if error.kind in LOAD or error.kind == "timeout_error":
-        limiter.overloaded(entered, error.retry_after)
+    def _read_meter(self, course: _Course, ticket: Ticket, response: UpstreamResponse) -> None:
+        meter, limiter = course.call.endpoint.meter, course.limiter
+        allowances = meter.allowances(response)
+        if response.status != 200 or not (allowances or limiter.counts_tokens):
+            return  # a refusal says itself when to come back
+        used = meter.used(response)
+        if used is not None:
+            limiter.used(ticket, used)
+        limiter.told(allowances)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
@@ -22,8 +22,11 @@ THREAD_FROM = 16 * 1024
 class BodyReader(Protocol):
     """Reads a body in one wire format, piece by piece; raises `RefusedError` for what is wrong with it."""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes and return the input lines, LF included, that are complete and valid."""
+    def feed(self, data: bytes) -> Iterator[list[bytes]]:
+        """Take the next bytes and yield the input lines, LF included, that are complete and valid.
+
+        They come a few at a time, since a little of a compressed body may hold very many.
+        """
         ...
 
     def finish(self) -> list[bytes]:
@@ -74,41 +77,63 @@ class Input(Struct, frozen=True):
     digest: bytes
 
 
-class _Intake:
-    """Passes one body from its reader to its file; the work of each step may run in a thread."""
+class _WriteBehind:
+    """Writes and hashes a piece of the input file while the next one is being read; never more than one."""
 
-    def __init__(self, reader: BodyReader) -> None:
-        self._reader = reader
-        self._cutter = ShardCutter()
+    def __init__(self, writer: BlobWriter) -> None:
+        self._writer = writer
         self._hash = hashlib.blake2b(digest_size=16)
+        self._under_way: asyncio.Task[None] | None = None
 
-    def feed(self, data: bytes) -> bytes:
-        return self._pass(self._reader.feed(data))
+    async def write(self, data: bytes) -> None:
+        """Wait for the piece before, and begin with this one."""
+        await self.settle()
+        self._under_way = asyncio.create_task(self._store(data))
 
-    def finish(self) -> bytes:
-        return self._pass(self._reader.finish())
+    async def settle(self) -> None:
+        """Wait until all is written; raises what went wrong with it."""
+        if self._under_way is not None:
+            await self._under_way
+            self._under_way = None
 
-    def result(self) -> Input:
-        return Input(self._cutter.finish(), self._hash.digest())
+    async def give_up(self) -> None:
+        """Stop writing, whatever becomes of it."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)
 
-    def _pass(self, lines: list[bytes]) -> bytes:
-        joined = b"".join(lines)
-        self._cutter.add(lines)
-        self._hash.update(joined)
-        return joined
+    def digest(self) -> bytes:
+        """Hash of what was written."""
+        return self._hash.digest()
+
+    async def _store(self, data: bytes) -> None:
+        if len(data) < THREAD_FROM:
+            self._hash.update(data)
+            await self._writer.write(data)
+        else:
+            await asyncio.gather(self._writer.write(data), asyncio.to_thread(self._hash.update, data))
 
 
 async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter) -> Input:
     """Write the input file of a batch and say what is in it; after an error the file does not exist."""
-    intake = _Intake(reader)
+    cutter, behind = ShardCutter(), _WriteBehind(writer)
     try:
         async for data in body:
-            lines = await asyncio.to_thread(intake.feed, data) if len(data) >= THREAD_FROM else intake.feed(data)
-            if lines:
-                await writer.write(lines)
-        await writer.write(await asyncio.to_thread(intake.finish))
+            parts = reader.feed(data)
+            while (lines := await _next(parts, in_thread=len(data) >= THREAD_FROM)) is not None:
+                cutter.add(lines)
+                await behind.write(b"".join(lines))
+        last = await asyncio.to_thread(reader.finish)
+        cutter.add(last)
+        await behind.write(b"".join(last))
+        await behind.settle()
         await writer.commit()
     except BaseException:
+        await behind.give_up()
         await writer.abort()
         raise
-    return intake.result()
+    return Input(cutter.finish(), behind.digest())
+
+
+async def _next(parts: Iterator[list[bytes]], *, in_thread: bool) -> list[bytes] | None:
+    return await asyncio.to_thread(next, parts, None) if in_thread else next(parts, None)

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from batchgate.engine.batch import Batch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
+from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
 
 
 class Store(Protocol):
     """Batches, shards and chunks; every write is durable when its call returns. Raises `StoreError`."""
 
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
-        """Store a batch and its shards, all or nothing.
+        """Store a batch and its shards, all or nothing; its input is no loose blob from then on.
 
         If it repeats an earlier create, by its idempotency key or by ``repeats_since``, that batch is returned instead,
         without jobs.
@@ -46,11 +46,22 @@ class Store(Protocol):
         ...
 
     async def delete_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
-        """Take an ended batch away but for its cursor, and answer with what it was; others stay unchanged."""
+        """Take an ended batch away but for its cursor, and answer with what it was; others stay unchanged.
+
+        Its blobs are loose from then on.
+        """
         ...
 
     async def claim_shard(self, job: ShardJob) -> Claim | None:
         """Take a shard with a new epoch; None if it is done already."""
+        ...
+
+    def mark_sent(self, claim: Claim, seq: int, *, sent: bool) -> None:
+        """Remember that a request is about to be sent, or that what came of it needs no remembering.
+
+        Called in the way of each request: it neither blocks nor raises. The next claim of the shard knows what was
+        sent, as far as this store remembers beyond the end of the process.
+        """
         ...
 
     async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
@@ -86,8 +97,15 @@ class Store(Protocol):
 
     async def end_batch(
         self, batch_key: int, *, counts: Counts, results_blob: str, results_size: int, now: int
-    ) -> None:
-        """Mark a batch ended with its sealed results, and delete its chunks."""
+    ) -> bool:
+        """Mark a batch ended with its sealed results, which are no loose blob from then on.
+
+        False if it has ended already; then nothing is changed.
+        """
+        ...
+
+    async def drop_chunks(self, batch_key: int) -> None:
+        """Delete the chunks of a batch that has ended."""
         ...
 
     async def archivable_batches(self, created_before: int) -> Sequence[Batch]:
@@ -95,7 +113,35 @@ class Store(Protocol):
         ...
 
     async def archive_batch(self, batch_key: int, now: int) -> None:
-        """Mark the results of a batch as removed."""
+        """Mark the results of a batch as removed; its blobs are loose from then on."""
+        ...
+
+    async def next_due(self, now: int, retention: int) -> int | None:
+        """Tell when the next batch expires, or has been there for as long as results are kept."""
+        ...
+
+    async def add_loose_blob(self, name: str) -> None:
+        """Remember a blob that is about to be written and belongs to no batch yet."""
+        ...
+
+    async def loose_blobs(self) -> Sequence[str]:
+        """Read the names of the blobs that belong to no batch."""
+        ...
+
+    async def is_loose(self, name: str) -> bool:
+        """Tell if a blob belongs to no batch and has not been forgotten."""
+        ...
+
+    async def has_blob(self, batch_id: str, name: str) -> bool:
+        """Tell if a blob belongs to a batch that has not been deleted."""
+        ...
+
+    async def drop_loose_blobs(self, names: Sequence[str]) -> None:
+        """Forget blobs that have been removed."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Count what is undone; the cost grows with that, not with what has ended."""
         ...
 
 
@@ -131,7 +177,7 @@ class Blobs(Protocol):
         ...
 
     async def delete(self, name: str) -> None:
-        """Remove a blob; one that does not exist is no error."""
+        """Remove a blob, and what a writer that died has left of it; one that does not exist is no error."""
         ...
 
     def local_path(self, name: str) -> Path | None:

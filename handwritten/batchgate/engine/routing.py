@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Final
 
 from msgspec import Struct
 
+from batchgate.engine.batch import Batch
+from batchgate.engine.endpoint import Endpoint
 from batchgate.engine.errors import RequestError
-from batchgate.engine.limiter import Limiter
-from batchgate.engine.upstream import Account, ProviderHandler, Transport
+from batchgate.engine.limits import AccountLimits, Limiter
+from batchgate.engine.telemetry import GateState
 
-
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """An account with what is needed to call it."""
-
-    account: Account
-    handler: ProviderHandler
-    transport: Transport
+IDLE: Final = 600.0
+"""Seconds for which the limiter of a model that nobody asks for is kept, with what it has learnt."""
+IDLE_LIMITERS: Final = 1_000
+"""How many such limiters are kept at the most."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -28,11 +32,14 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 class Router:
-    """Chooses endpoints by name, and keeps one limiter for each model that was ever asked for."""
+    """Chooses endpoints by name, and keeps a limiter for each model that is asked for."""
 
-    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint], chance: random.Random | None = None) -> None:
         self._endpoints: Mapping[str, Endpoint] = {endpoint.account.name: endpoint for endpoint in endpoints}
-        self._limiters: dict[tuple[str, str], Limiter] = {}
+        chance = chance or random.Random()
+        self._accounts = {name: AccountLimits(endpoint.account, chance) for name, endpoint in self._endpoints.items()}
+        self._limiters: OrderedDict[tuple[str, str], Limiter] = OrderedDict()
+        """The one that was asked for last is the last."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,6 +50,29 @@ class Router:
     def in_flight(self) -> int:
         """Calls under way to all of them."""
         return sum(limiter.in_flight for limiter in self._limiters.values())
+
+    @property
+    def gates(self) -> tuple[GateState, ...]:
+        """How the limiters stand now."""
+        return tuple(
+            GateState(account=account, model=model, limit=limiter.limit, in_flight=limiter.in_flight)
+            for (account, model), limiter in self._limiters.items()
+        )
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Which accounts and models are paused and why, a sentence each."""
+        pauses = [account.pause for account in self._accounts.values()]
+        pauses += [limiter.pause for limiter in self._limiters.values()]
+        return tuple(problem for pause in pauses if (problem := pause.problem) is not None)
+
+    def paused(self, batch: Batch) -> str | None:
+        """Tell why requests of a batch wait, if it is because their account is paused."""
+        for limiter in self._limiters.values():
+            if limiter.paused is not None and limiter.waits_for(batch.key):
+                return limiter.paused
+        account = self._accounts.get(batch.provider)
+        return account.pause.problem if account is not None else None
 
     def route(self, default: str, model: str) -> Route:
         """Follow a ``name/model`` prefix if it names an account, else take the default account.
@@ -55,10 +85,24 @@ class Router:
         if endpoint is None:
             known = ", ".join(self._endpoints) or "none"
             raise RequestError("not_found_error", f"no account is called {name!r}; configured: {known}")
-        return Route(endpoint=endpoint, model=asked, limiter=self._limiter(endpoint.account, asked))
+        return Route(endpoint=endpoint, model=asked, limiter=self._limiter(endpoint, asked))
 
-    def _limiter(self, account: Account, model: str) -> Limiter:
-        key = (account.name, model)
-        if key not in self._limiters:
-            self._limiters[key] = Limiter(account.concurrency)
-        return self._limiters[key]
+    def _limiter(self, endpoint: Endpoint, model: str) -> Limiter:
+        key = (endpoint.account.name, model)
+        limiter = self._limiters.get(key)
+        if limiter is None:
+            self._forget_idle()
+            limiter = Limiter(self._accounts[key[0]], model, endpoint.account.concurrency)
+            self._limiters[key] = limiter
+        else:
+            self._limiters.move_to_end(key)
+        return limiter
+
+    def _forget_idle(self) -> None:
+        """Look at the two that were not asked for the longest, as one is about to be added."""
+        now = asyncio.get_running_loop().time()
+        for key, limiter in tuple(islice(self._limiters.items(), 2)):
+            if limiter.busy:
+                self._limiters.move_to_end(key)
+            elif now - limiter.last_entered > IDLE or len(self._limiters) > IDLE_LIMITERS:
+                del self._limiters[key]

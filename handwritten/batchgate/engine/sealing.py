@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,20 +13,39 @@ import msgspec
 from batchgate.engine.batch import Batch, Chunk, Claim, Counts
 from batchgate.engine.clock import Clock
 from batchgate.engine.errors import BlobError, StoreError
+from batchgate.engine.failpoints import hit
+from batchgate.engine.ids import new_id
+from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Blobs, BlobWriter, Store
 from batchgate.engine.rows import RowFormat
 from batchgate.engine.shard_run import STORAGE_RETRY, Report
+from batchgate.engine.telemetry import Telemetry
+from batchgate.engine.unbroken import unbroken
+
+logger = logging.getLogger(__name__)
 
 
 class Sealer:
     """Seals one batch after another, as they are handed to it."""
 
-    def __init__(self, *, store: Store, blobs: Blobs, rows: RowFormat, clock: Clock, report: Report) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: Blobs,
+        loose_blobs: LooseBlobs,
+        rows: RowFormat,
+        clock: Clock,
+        report: Report,
+        telemetry: Telemetry,
+    ) -> None:
         self._store = store
         self._blobs = blobs
+        self._loose_blobs = loose_blobs
         self._rows = rows
         self._clock = clock
         self._report = report
+        self._telemetry = telemetry
         self._waiting: asyncio.Queue[int] = asyncio.Queue()
         self._known: set[int] = set()
 
@@ -35,32 +56,45 @@ class Sealer:
             self._waiting.put_nowait(batch_key)
 
     async def run(self) -> None:
-        """Seal until cancelled; a fault of storage is reported and the batch tried again."""
+        """Seal until cancelled; what fails is reported and tried again, and holds up no other batch."""
         while True:
             key = await self._waiting.get()
             try:
                 await self._seal(key)
             except (StoreError, BlobError) as error:
-                self._report("sealing", error)
-                self._waiting.put_nowait(key)
-                await asyncio.sleep(STORAGE_RETRY)
+                self._try_again(key, error)
+            except Exception as error:
+                logger.exception("a sealing failed in the gateway itself", extra={"action": "sealing_failed"})
+                self._try_again(key, error)
             else:
                 self._report("sealing", None)
                 self._known.discard(key)
 
+    def _try_again(self, key: int, error: Exception) -> None:
+        self._report("sealing", error)
+        asyncio.get_running_loop().call_later(STORAGE_RETRY, self._waiting.put_nowait, key)
+
     async def _seal(self, key: int) -> None:
         batch = await self._store.batch_by_key(key)
-        if batch is None or batch.status == "ended":
+        if batch is None:
             return
-        name = results_name(batch)
-        writer = self._blobs.writer(name)
-        try:
+        if batch.status != "ended":
+            await self._end(batch)
+        await self._store.drop_chunks(key)
+        hit("chunks_deleted")
+
+    async def _end(self, batch: Batch) -> None:
+        begun, name = time.perf_counter(), results_name(batch)
+        async with self._loose_blobs.writing(batch.id, name) as writer:
             counts, size = await self._write(batch, writer)
             await writer.commit()
-        except BaseException:
-            await writer.abort()
-            raise
-        await self._store.end_batch(key, counts=counts, results_blob=name, results_size=size, now=self._clock.now())
+            hit("result_file_written")
+            now = self._clock.now()
+            ending = self._store.end_batch(batch.key, counts=counts, results_blob=name, results_size=size, now=now)
+            ended = await unbroken(ending)
+        hit("batch_marked")
+        if ended:
+            self._telemetry.batch_sealed(batch, counts, seconds=time.perf_counter() - begun)
 
     async def _write(self, batch: Batch, writer: BlobWriter) -> tuple[Counts, int]:
         succeeded = errored = unfinished = size = 0
@@ -73,6 +107,7 @@ class Sealer:
             unfinished += await self._fill(claim, merged, ending)
             data = b"".join(merged[seq] for seq in sorted(merged))
             await writer.write(data)
+            hit("sealing_begun")
             size += len(data)
         counts = Counts(total=batch.counts.total, succeeded=succeeded, errored=errored)
         return msgspec.structs.replace(counts, **{ending: unfinished}), size
@@ -99,5 +134,9 @@ def merge(chunks: Sequence[Chunk]) -> dict[int, bytes]:
 
 
 def results_name(batch: Batch) -> str:
-    """Name the blob of a batch's results."""
-    return f"batches/{batch.id}/results.jsonl"
+    """Name a blob for a batch's results, a new one each time.
+
+    Two that seal the same batch, one of them taken for dead, must not write to one file: the second may begin when the
+    first has deleted chunks. The store decides whose file it is.
+    """
+    return f"batches/{batch.id}/{new_id('results')}.jsonl"

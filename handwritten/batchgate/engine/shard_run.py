@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -10,7 +12,11 @@ from functools import partial
 from batchgate.engine.batch import Chunk, Claim, ResultLine
 from batchgate.engine.errors import BlobError, StaleEpoch, StoreError
 from batchgate.engine.execution import Executor
+from batchgate.engine.failpoints import hit
 from batchgate.engine.ports import Blobs, Store
+from batchgate.engine.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
 
 FLUSH_DELAY = 0.1  # seconds that a result waits for company at the most
 FLUSH_RESULTS = 256
@@ -23,20 +29,32 @@ Report = Callable[[str, Exception | None], None]
 class ShardRun:
     """Runs a claim. `halt` stops it from sending more; calls under way still finish and count."""
 
-    def __init__(self, claim: Claim, *, store: Store, blobs: Blobs, executor: Executor, report: Report) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        store: Store,
+        blobs: Blobs,
+        executor: Executor,
+        report: Report,
+        telemetry: Telemetry,
+    ) -> None:
         self.claim = claim
         self._store = store
         self._blobs = blobs
         self._executor = executor
         self._report = report
+        self._telemetry = telemetry
         self._results: list[ResultLine] = []
         self._some = asyncio.Event()
         self._enough = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
+        self._unanswered = claim.shard.requests - len(claim.finished)
         self._finished = False
         self._halted = False
         self._put_back = False
+        self._aborted = asyncio.Event()
 
     def halt(self, *, put_back: bool) -> None:
         """Send nothing more. ``put_back`` leaves the shard open for a later run; otherwise it is done as it is."""
@@ -48,6 +66,7 @@ class ShardRun:
     def abort(self) -> None:
         """Give up even the calls under way; what has been answered is still flushed, the shard stays open."""
         self.halt(put_back=True)
+        self._aborted.set()
         for task in self._sending:
             task.cancel()
 
@@ -69,7 +88,7 @@ class ShardRun:
         except* StaleEpoch:
             stale = True
         with suppress(StaleEpoch):
-            return not stale and await self._flush(last=not self._put_back)
+            return not stale and await self._flush(last=not self._put_back or not self._unanswered)
         return False
 
     async def _read(self) -> list[tuple[int, bytes]]:
@@ -94,22 +113,34 @@ class ShardRun:
         assert task is not None
         self._waiting.add(task)
         try:
-            self._add(await self._executor.run(self.claim.batch, seq, line, partial(self._mark, task)))
+            self._add(await self._executor.run(self.claim.batch, seq, line, partial(self._mark, task, seq)))
         finally:
             self._waiting.discard(task)
             self._sending.discard(task)
 
-    def _mark(self, task: asyncio.Task[None], sending: bool) -> None:
-        """Keep track of who may be interrupted."""
+    def _mark(self, task: asyncio.Task[None], seq: int, sending: bool) -> None:
+        """Keep track of who may be interrupted, and of what is lost with this process."""
         entered, left = (self._sending, self._waiting) if sending else (self._waiting, self._sending)
         left.discard(task)
         entered.add(task)
+        if sending:
+            self._store.mark_sent(self.claim, seq, sent=True)
+            hit("request_in_flight")
+        else:
+            asyncio.get_running_loop().call_soon(self._unmark_if_it_waits, task, seq)
         if self._halted and not sending:
             # Takes effect at the next wait, the pause before another try; an answer is returned without one.
             task.cancel()
 
+    def _unmark_if_it_waits(self, task: asyncio.Task[None], seq: int) -> None:
+        """Forget a call that failed and will be made again in any case; an answer would be with the results by now."""
+        if task in self._waiting:
+            self._store.mark_sent(self.claim, seq, sent=False)
+
     def _add(self, result: ResultLine) -> None:
         self._results.append(result)
+        self._unanswered -= 1
+        hit("response_received")
         self._some.set()
         if len(self._results) >= FLUSH_RESULTS:
             self._enough.set()
@@ -128,24 +159,37 @@ class ShardRun:
         self._enough.clear()
         if not results and not last:
             return False
+        chunk, begun = self._chunk(results), time.perf_counter()
         while True:
             try:
-                sealable = await self._store.append_chunk(self.claim, _chunk(results), shard_done=last)
+                sealable = await self._store.append_chunk(self.claim, chunk, shard_done=last)
             except StaleEpoch:
                 raise
             except StoreError as error:
                 self._report("results", error)
-                await asyncio.sleep(STORAGE_RETRY)
+                if self._aborted.is_set():
+                    return self._give_up(chunk)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._aborted.wait(), STORAGE_RETRY)
             else:
                 self._report("results", None)
+                if chunk.repeated:
+                    self._telemetry.requests_repeated(self.claim, chunk.repeated)
+                self._telemetry.results_flushed(self.claim, chunk, seconds=time.perf_counter() - begun)
                 return sealable
 
+    def _give_up(self, chunk: Chunk) -> bool:
+        """Stop although storage fails: a gateway that is told to stop must not wait for a disk that may stay full."""
+        fields = {"action": "results_lost", "batch": self.claim.batch.id}
+        logger.error("%d results could not be stored and will be asked for again", len(chunk.seqs), extra=fields)
+        return False
 
-def _chunk(results: list[ResultLine]) -> Chunk:
-    succeeded = sum(result.ending == "succeeded" for result in results)
-    return Chunk(
-        seqs=tuple(result.seq for result in results),
-        lines=b"".join(result.line for result in results),
-        succeeded=succeeded,
-        errored=len(results) - succeeded,
-    )
+    def _chunk(self, results: list[ResultLine]) -> Chunk:
+        succeeded = sum(result.ending == "succeeded" for result in results)
+        return Chunk(
+            seqs=tuple(result.seq for result in results),
+            lines=b"".join(result.line for result in results),
+            succeeded=succeeded,
+            errored=len(results) - succeeded,
+            repeated=sum(result.seq in self.claim.sent for result in results),
+        )

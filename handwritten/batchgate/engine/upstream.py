@@ -5,8 +5,8 @@ The engine knows these shapes only. `Transport` carries a call; `ProviderHandler
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -23,6 +23,10 @@ class Account(Struct, frozen=True, kw_only=True):
     api_key: str | None = None
     concurrency: int = 64
     """The most requests in flight at once to one model of this account."""
+    requests_per_minute: int | None = None
+    """The most requests that begin in a minute, whatever their models."""
+    tokens_per_minute: int | None = None
+    """The most tokens that these may take, input and output together."""
     timeout: float = 600.0
     """Seconds for one call, from the first byte sent to the last received."""
 
@@ -80,4 +84,29 @@ class ProviderHandler(Protocol):
 
         Raises `UpstreamError` when the provider answered with an error or not in its dialect.
         """
+        ...
+
+
+class Allowance(Struct, frozen=True, kw_only=True):
+    """What a provider says is left of one of its limits."""
+
+    unit: Literal["requests", "tokens"]
+    remaining: float
+    reset: float
+    """Seconds until the limit is whole again."""
+
+
+class Meter(Protocol):
+    """Reads what calls cost and what is left for others: pure, and cheap where there is nothing to read."""
+
+    def estimate(self, request: UpstreamRequest) -> int:
+        """Tell about how many tokens a call will take at the most."""
+        ...
+
+    def used(self, response: UpstreamResponse) -> int | None:
+        """Read how many tokens a call took, if its answer says so."""
+        ...
+
+    def allowances(self, response: UpstreamResponse) -> Sequence[Allowance]:
+        """Read what the provider says is left of its limits."""
         ...

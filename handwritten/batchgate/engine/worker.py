@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 
 from batchgate.engine.batch import Claim, ShardJob
-from batchgate.engine.clock import Clock
+from batchgate.engine.clock import MICROSECONDS, Clock
 from batchgate.engine.errors import StoreError
 from batchgate.engine.execution import Executor
+from batchgate.engine.failpoints import hit
 from batchgate.engine.ports import Blobs, Queue, Store
 from batchgate.engine.shard_run import STORAGE_RETRY, Report, ShardRun
+from batchgate.engine.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
 
 OPEN_REQUESTS = 4_000
 """Requests that a worker holds in memory, running or waiting for their turn; a claim more may pass the mark."""
@@ -29,6 +35,7 @@ class Worker:
         clock: Clock,
         sealable: Callable[[int], None],
         report: Report,
+        telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -37,9 +44,11 @@ class Worker:
         self._clock = clock
         self._sealable = sealable
         self._report = report
+        self._telemetry = telemetry
         self._runs: set[ShardRun] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open_requests = 0
+        self._halted_meanwhile: set[int] = set()
         self._room = asyncio.Event()
         self._room.set()
 
@@ -50,10 +59,12 @@ class Worker:
             job = await self._queue.get()
             claim = await self._claim(job)
             if claim is not None:
-                self._start(claim)
+                hit("shard_claimed")
+                self._start(job, claim)
 
     def halt_batch(self, batch_key: int) -> None:
         """Send nothing more of a batch that was canceled or has expired."""
+        self._halted_meanwhile.add(batch_key)
         for run in self._runs:
             if run.claim.batch.key == batch_key:
                 run.halt(put_back=False)
@@ -75,6 +86,7 @@ class Worker:
 
     async def _claim(self, job: ShardJob) -> Claim | None:
         while True:
+            self._halted_meanwhile.clear()
             try:
                 claim = await self._store.claim_shard(job)
             except StoreError as error:
@@ -84,23 +96,49 @@ class Worker:
                 self._report("claims", None)
                 return claim
 
-    def _start(self, claim: Claim) -> None:
-        run = ShardRun(claim, store=self._store, blobs=self._blobs, executor=self._executor, report=self._report)
-        if claim.batch.status == "canceling" or self._clock.now() >= claim.batch.expires_at:
+    def _start(self, job: ShardJob, claim: Claim) -> None:
+        run = ShardRun(
+            claim,
+            store=self._store,
+            blobs=self._blobs,
+            executor=self._executor,
+            report=self._report,
+            telemetry=self._telemetry,
+        )
+        if self._is_over(claim):
             run.halt(put_back=False)
         self._runs.add(run)
         self._count(claim.shard.requests)
-        task = asyncio.create_task(self._run(run), name=f"shard {claim.batch.id}/{claim.shard.index}")
+        task = asyncio.create_task(self._run(job, run), name=f"shard {claim.batch.id}/{claim.shard.index}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, run: ShardRun) -> None:
+    def _is_over(self, claim: Claim) -> bool:
+        """Tell if nothing is to be sent: a cancel may also have come between the claim's commit and this moment."""
+        batch = claim.batch
+        canceled = batch.status == "canceling" or batch.key in self._halted_meanwhile
+        return canceled or self._clock.now() >= batch.expires_at
+
+    async def _run(self, job: ShardJob, run: ShardRun) -> None:
+        begun = time.perf_counter()
+        waited = (self._clock.now() - run.claim.batch.created_at) / MICROSECONDS
+        self._telemetry.shard_claimed(run.claim, waited=waited)
         try:
-            if await run.run():
+            sealable = await run.run()
+            self._report("shards", None)
+            if sealable:
+                hit("last_shard_done")
                 self._sealable(run.claim.batch.key)
+        except Exception as error:
+            # Nobody else holds the shard: if it were let go, its batch would not end before the next start.
+            fields = {"action": "shard_failed", "batch": run.claim.batch.id, "shard": run.claim.shard.index}
+            logger.exception("a shard failed in the gateway itself", extra=fields)
+            self._report("shards", error)
+            asyncio.get_running_loop().call_later(STORAGE_RETRY, self._queue.put, (job,))
         finally:
             self._runs.discard(run)
             self._count(-run.claim.shard.requests)
+            self._telemetry.shard_left(run.claim, seconds=time.perf_counter() - begun)
 
     def _count(self, requests: int) -> None:
         self._open_requests += requests

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from msgspec import Struct
 
-from batchgate.engine.errors import UpstreamUnreachable
+from batchgate.engine.errors import UpstreamDown, UpstreamUnreachable
 from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
 
 _LARGE_BODY: Final = 1024 * 1024
@@ -117,12 +117,13 @@ def _translated(error: Exception, request: UpstreamRequest) -> UpstreamUnreachab
             return _unreachable("the URL of the provider is not valid", retry_safe=False)
         case aiohttp.ConnectionTimeoutError():
             message = f"no connection to {_host(request)} in time"
-            return UpstreamUnreachable("timeout_error", message, status=0, retry_safe=True)
+            return UpstreamDown("timeout_error", message, status=0, retry_safe=True)
         case TimeoutError():
             message = f"no whole answer from {_host(request)} within {request.timeout:g} s"
             return UpstreamUnreachable("timeout_error", message, status=0, retry_safe=True)
         case aiohttp.ClientConnectorError():
-            return _unreachable(f"cannot connect to {_host(request)}: {_reason(error)}")
+            message = f"cannot connect to {_host(request)}: {_reason(error)}"
+            return UpstreamDown("api_error", message, status=0, retry_safe=True)
         case ValueError():
             message = f"the call to {_host(request)} has a header that HTTP cannot carry"
             return _unreachable(message, retry_safe=False)

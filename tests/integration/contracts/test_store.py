@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgate.engine.batch import Batch, Chunk, Claim, Counts, NewBatch, Shard, ShardJob
+from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, Counts, NewBatch, Shard, ShardJob
 from batchgate.engine.errors import StaleEpoch, StoreError
 from batchgate.engine.ports import Store
 from batchgate.store.sqlite import SqliteStore
@@ -45,7 +45,9 @@ def chunk(*seqs: int, errored: int = 0) -> Chunk:
 
 
 async def create(store: Store, batch_id: str, **more: object) -> tuple[Batch, list[ShardJob]]:
-    batch, jobs = await store.create_batch(new_batch(batch_id, **more))  # type: ignore[arg-type]
+    new = new_batch(batch_id, **more)  # type: ignore[arg-type]
+    await store.add_loose_blob(new.input_blob)
+    batch, jobs = await store.create_batch(new)
     return batch, list(jobs)
 
 
@@ -59,7 +61,8 @@ async def end(store: Store, batch: Batch, jobs: list[ShardJob], now: int = 2000)
     for job in jobs:
         await store.append_chunk(await claimed(store, job), EMPTY, shard_done=True)
     counts = Counts(total=batch.counts.total, canceled=batch.counts.total)
-    await store.end_batch(batch.key, counts=counts, results_blob="results", results_size=7, now=now)
+    await store.add_loose_blob(f"{batch.id}/results")
+    assert await store.end_batch(batch.key, counts=counts, results_blob=f"{batch.id}/results", results_size=7, now=now)
 
 
 async def test_a_batch_is_read_back_as_it_was_created(store: Store) -> None:
@@ -85,6 +88,23 @@ async def test_the_first_shards_of_all_batches_come_before_the_second_of_any(sto
     second, _ = await create(store, "b", shards=2)
     line = [(job.batch_key, job.shard) for job in sorted(await store.open_jobs())]
     assert line == [(first.key, 0), (second.key, 0), (first.key, 1), (second.key, 1)]
+
+
+async def test_the_backlog_is_what_has_not_ended_and_no_worker_holds(store: Store) -> None:
+    assert await store.backlog() == Backlog(batches={}, waiting_shards=0, waiting_since=None)
+    _, first = await create(store, "a", shards=2, at=1000)
+    second, more = await create(store, "b", shards=3, at=1001)
+    assert await store.backlog() == Backlog(batches={"in_progress": 2}, waiting_shards=5, waiting_since=1000)
+    for job in first:
+        await claimed(store, job)
+    assert await store.backlog() == Backlog(batches={"in_progress": 2}, waiting_shards=3, waiting_since=1001)
+    await store.cancel_batch("w", "b", 1002)
+    assert await store.backlog() == Backlog(
+        batches={"in_progress": 1, "canceling": 1}, waiting_shards=0, waiting_since=None
+    )
+    await end(store, second, [])
+    assert (await store.backlog()).batches == {"in_progress": 1}
+    assert await store.claim_shard(more[0]) is None
 
 
 async def test_a_workspace_sees_only_its_own(store: Store) -> None:
@@ -159,7 +179,9 @@ async def test_chunks_are_read_in_the_order_of_their_flushes_until_the_batch_has
     await store.append_chunk(claim, chunk(0), shard_done=True)
     assert await store.read_chunks(batch.key, 0) == [chunk(1), chunk(0)]
     counts = Counts(total=2, succeeded=2)
-    await store.end_batch(batch.key, counts=counts, results_blob="r", results_size=5, now=7)
+    await store.add_loose_blob("r")
+    assert await store.end_batch(batch.key, counts=counts, results_blob="r", results_size=5, now=7)
+    await store.drop_chunks(batch.key)
     assert await store.read_chunks(batch.key, 0) == []
     found = await store.batch_by_key(batch.key)
     assert found is not None

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -24,6 +24,11 @@ class BatchProgress:
         errored (int): Ended in an error.
         canceled (int): Not sent before the batch was canceled.
         expired (int): Not sent before the batch expired.
+        repeated (int): Of the requests with a result, those that had been sent before by a gateway that was killed, or
+            stopped at once, before the answer was stored: the provider may have been paid twice for them. Tries that the
+            provider itself answered with an error do not count.
+        paused (None | str): Why requests wait, if it is because the provider does not let their account in, or cannot
+            be reached.
     """
 
     id: str
@@ -33,6 +38,8 @@ class BatchProgress:
     errored: int
     canceled: int
     expired: int
+    repeated: int
+    paused: None | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,6 +57,11 @@ class BatchProgress:
 
         expired = self.expired
 
+        repeated = self.repeated
+
+        paused: None | str
+        paused = self.paused
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -61,6 +73,8 @@ class BatchProgress:
                 "errored": errored,
                 "canceled": canceled,
                 "expired": expired,
+                "repeated": repeated,
+                "paused": paused,
             }
         )
 
@@ -83,6 +97,15 @@ class BatchProgress:
 
         expired = d.pop("expired")
 
+        repeated = d.pop("repeated")
+
+        def _parse_paused(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        paused = _parse_paused(d.pop("paused"))
+
         batch_progress = cls(
             id=id,
             status=status,
@@ -91,6 +114,8 @@ class BatchProgress:
             errored=errored,
             canceled=canceled,
             expired=expired,
+            repeated=repeated,
+            paused=paused,
         )
 
         batch_progress.additional_properties = d

@@ -28,6 +28,8 @@ MAX_PROBLEMS = 50
 """How many bad requests one refusal names."""
 MAX_HEAD = 64 * 1024
 """How many bytes may stand before the first request, and in one request besides its params."""
+MAX_WINDOW = MAX_REQUEST + MAX_HEAD
+"""How far a window grows that cannot be cut; it then holds more than one request, or one too large."""
 
 _HEAD: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"requests"[ \t\r\n]*:[ \t\r\n]*\[')
 _BETWEEN: Final = re.compile(rb'\}[ \t\r\n]*(,)[ \t\r\n]*\{[ \t\r\n]*"(?:custom_id|params)"')
@@ -56,9 +58,8 @@ class CreateBodyReader:
         self._count = 0
         self._problems: list[str] = []
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes as sent and return the input lines that are complete and valid."""
-        lines: list[bytes] = []
+    def feed(self, data: bytes) -> Iterator[list[bytes]]:
+        """Take the next bytes as sent and yield the input lines that are complete and valid, a window at a time."""
         for piece in self._decoder.decode(data):
             self._received += len(piece)
             if self._received > MAX_BODY:
@@ -67,8 +68,7 @@ class CreateBodyReader:
             if not self._in_requests:
                 self._enter_requests(at_end=False)
             if self._in_requests and len(self._window) >= self._try_at:
-                lines += self._cut_window()
-        return lines
+                yield self._cut_window()
 
     def finish(self) -> list[bytes]:
         """Take the end of the body and return the last lines."""
@@ -104,9 +104,9 @@ class CreateBodyReader:
         if lines is not None and end is not None:
             self._pass(end + 1)
             return lines
-        if len(self._window) > MAX_REQUEST + MAX_HEAD:
+        if len(self._window) > MAX_WINDOW:
             return self._walk_window()
-        self._try_at = min(2 * len(self._window), MAX_REQUEST + MAX_HEAD + 1)
+        self._try_at = min(2 * len(self._window), MAX_WINDOW + 1)
         return []
 
     def _walk_window(self) -> list[bytes]:
@@ -144,8 +144,11 @@ class CreateBodyReader:
         """Read requests of which at least one is wrong, and name each that is."""
         try:
             _ANY.decode(b"[%b]" % window)
-        except RecursionError:
-            pass  # one of them is nested too deeply, which is said below
+        except RecursionError as error:
+            for request, _ in _walk(window):
+                self._read_one(request)
+            self._note(f"requests.{self._count}: Invalid JSON: nested too deeply")
+            raise self._refusal() from error
         except msgspec.DecodeError as error:
             self._let_pass_if_cut(error)
             return None
@@ -234,6 +237,8 @@ def _walk(window: bytes) -> Iterator[tuple[bytes, int]]:
         elif token.lastindex == _COMMA and depth == 0:
             yield window[start : token.start()], token.end()
             start = token.end()
+        if depth < 0 and start:
+            return
         if depth < 0:
             raise _invalid("requests: after this array only the closing brace of the body may follow")
 

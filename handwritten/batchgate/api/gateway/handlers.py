@@ -1,8 +1,8 @@
-"""Health, and the document that the server was generated from."""
+"""Health, metrics, and the document that the server was generated from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from aiohttp import web
@@ -10,13 +10,15 @@ from aiohttp import web
 from batchgate_api import gateway, parameters
 
 OPENAPI = files("batchgate_api").joinpath("openapi.json").read_bytes()
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class GatewayHandler:
     """`GatewayHandlers`."""
 
-    def __init__(self, health: Callable[[], gateway.Health]) -> None:
+    def __init__(self, health: Callable[[], gateway.Health], metrics: Callable[[], Awaitable[bytes]]) -> None:
         self._health = health
+        self._metrics = metrics
 
     async def get_health(
         self,
@@ -25,6 +27,14 @@ class GatewayHandler:
     ) -> gateway.Health:
         """Tell if the gateway is well."""
         return self._health()
+
+    async def get_metrics(
+        self,
+        request: web.Request,  # noqa: ARG002
+        parameters: parameters.GetMetricsParameters,  # noqa: ARG002
+    ) -> web.StreamResponse:
+        """Read the metrics of the gateway."""
+        return web.Response(body=await self._metrics(), headers={"Content-Type": METRICS_TYPE})
 
     async def get_openapi(
         self,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from aiohttp import web
 
 from batchgate.api.context import BATCHES, WORKSPACE
 from batchgate.api.result_files import JSONL, send_results
+from batchgate.engine.batch import Batch
 from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.ports import Blobs
 from batchgate_api import gateway, parameters
@@ -17,16 +20,19 @@ REACH_HEADER = "batchgate-results"
 class BatchProgressHandler:
     """`BatchProgressHandlers` on the engine."""
 
-    def __init__(self, blobs: Blobs, partial: PartialResults) -> None:
+    def __init__(self, blobs: Blobs, partial: PartialResults, paused: Callable[[Batch], str | None]) -> None:
         self._blobs = blobs
         self._partial = partial
+        self._paused = paused
 
     async def get_batch_progress(
         self, request: web.Request, parameters: parameters.GetBatchProgressParameters
     ) -> gateway.BatchProgress:
         """Tell how far a batch is."""
         batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
-        return gateway.BatchProgress(id=batch.id, status=batch.status, **msgspec.structs.asdict(batch.counts))
+        counts = msgspec.structs.asdict(batch.counts)
+        paused = None if batch.status == "ended" else self._paused(batch)
+        return gateway.BatchProgress(id=batch.id, status=batch.status, **counts, repeated=batch.repeated, paused=paused)
 
     async def get_batch_results(
         self, request: web.Request, parameters: parameters.GetBatchResultsParameters

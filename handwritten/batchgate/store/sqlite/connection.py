@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -86,18 +87,24 @@ class SqliteFile:
 
     async def read(self, work: Work[T]) -> T:
         """Run work that only reads."""
+        if self._closed:
+            raise StoreError("the database is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     def connect(self) -> sqlite3.Connection:
         """Open a connection as all of ours are: WAL, every commit on the disk before it is answered."""
         connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _reader(self) -> sqlite3.Connection:
-        """Find this thread's connection, opened when it is first needed: what fails then may be well at the next try."""
+        """Find this thread's connection, opened when it is first needed: what fails then may be well next time."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self.connect()
@@ -121,9 +128,10 @@ class SqliteFile:
             except sqlite3.Error as error:
                 for ticket in group:
                     ticket.fail(StoreError(f"the database could not be written: {error}"), error)
+                _close(connection)
+                connection = None
             self._loop.call_soon_threadsafe(_settle_all, group)
-        if connection is not None:
-            connection.close()
+        _close(connection)
 
     def _next_group(self) -> list[_Ticket]:
         first = self._tickets.get()
@@ -139,6 +147,12 @@ class SqliteFile:
         return group
 
 
+def _close(connection: sqlite3.Connection | None) -> None:
+    """Close a connection that is through, or that has failed: a fresh one may do better."""
+    if connection is not None:
+        connection.close()
+
+
 def _run_group(connection: sqlite3.Connection, group: list[_Ticket]) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -146,7 +160,7 @@ def _run_group(connection: sqlite3.Connection, group: list[_Ticket]) -> None:
             _run_ticket(connection, ticket)
         connection.execute("COMMIT")
     except sqlite3.Error:
-        if connection.in_transaction:
+        with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
 

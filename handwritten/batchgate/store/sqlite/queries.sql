@@ -89,7 +89,8 @@ FROM chunks WHERE batch_key = :batch_key AND shard = :shard
 
 -- name: count_results
 UPDATE batches
-SET succeeded = succeeded + :succeeded, errored = errored + :errored, open_shards = open_shards - :shards_done
+SET succeeded = succeeded + :succeeded, errored = errored + :errored, repeated = repeated + :repeated,
+    open_shards = open_shards - :shards_done
 WHERE key = :batch_key
 RETURNING open_shards
 
@@ -102,6 +103,14 @@ SELECT key FROM batches WHERE status <> 'ended' AND open_shards = 0
 -- name: past_expiry
 SELECT key FROM batches WHERE status <> 'ended' AND expires_at <= :now
 
+-- name: next_due
+SELECT min(due) FROM (
+    SELECT min(expires_at) AS due FROM batches WHERE status <> 'ended' AND expires_at > :now
+    UNION ALL
+    SELECT min(created_at) + :retention FROM batches
+    WHERE status = 'ended' AND archived_at IS NULL AND deleted_at IS NULL
+)
+
 -- name: shards_of_batch
 SELECT * FROM shards WHERE batch_key = :batch_key ORDER BY shard
 
@@ -113,6 +122,21 @@ UPDATE batches
 SET status = 'ended', succeeded = :succeeded, errored = :errored, canceled = :canceled, expired = :expired,
     results_blob = :results_blob, results_size = :results_size, ended_at = :now
 WHERE key = :batch_key AND status <> 'ended'
+
+-- name: add_loose_blob
+INSERT OR IGNORE INTO loose_blobs (name) VALUES (:name)
+
+-- name: loose_blobs
+SELECT name FROM loose_blobs ORDER BY name
+
+-- name: is_loose
+SELECT 1 FROM loose_blobs WHERE name = :name
+
+-- name: has_blob
+SELECT 1 FROM batches WHERE id = :id AND deleted_at IS NULL AND :name IN (input_blob, results_blob)
+
+-- name: drop_loose_blob
+DELETE FROM loose_blobs WHERE name = :name
 
 -- name: drop_chunks
 DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE batch_key = :batch_key LIMIT :limit)
@@ -129,4 +153,13 @@ WHERE status = 'ended' AND archived_at IS NULL AND deleted_at IS NULL AND create
 ORDER BY created_at LIMIT 100
 
 -- name: archive_batch
-UPDATE batches SET archived_at = :now, results_blob = NULL, results_size = NULL WHERE key = :batch_key
+UPDATE batches SET archived_at = :now, results_blob = NULL, results_size = NULL
+WHERE key = :batch_key AND archived_at IS NULL AND deleted_at IS NULL
+
+-- name: open_batches
+SELECT status, count(*) AS number FROM batches WHERE status <> 'ended' GROUP BY status
+
+-- name: waiting_shards
+SELECT number, created_at AS since
+FROM (SELECT count(*) AS number, min(batch_key) AS oldest FROM shards WHERE done = 0 AND claimed = 0)
+LEFT JOIN batches ON key = oldest

@@ -12,6 +12,7 @@ CREATE TABLE batches (
     errored INTEGER NOT NULL DEFAULT 0,
     canceled INTEGER NOT NULL DEFAULT 0,
     expired INTEGER NOT NULL DEFAULT 0,
+    repeated INTEGER NOT NULL DEFAULT 0,
     open_shards INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
@@ -58,3 +59,6 @@ CREATE TABLE chunks (
     errored INTEGER NOT NULL,
     PRIMARY KEY (batch_key, shard, number)
 ) STRICT;
+
+-- Blobs that belong to no batch: being written for one, left by a writer that died, or of a batch that is gone.
+CREATE TABLE loose_blobs (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from array import array
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,10 +11,13 @@ from typing import Self
 
 import msgspec
 
-from batchgate.engine.batch import Batch, Chunk, Claim, Counts, NewBatch, Page, Shard, ShardJob
+from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
 from batchgate.engine.errors import StaleEpoch, StoreError
+from batchgate.engine.failpoints import hit
 from batchgate.store.queries import load_queries
 from batchgate.store.sqlite.connection import SqliteFile
+from batchgate.store.sqlite.records import batch_of, new_batch_row, pack, shard_of, shard_row, unpack
+from batchgate.store.sqlite.sent_marks import SentMarks
 
 SCHEMA_VERSION = 1
 QUERIES = load_queries("batchgate.store.sqlite", "queries.sql")
@@ -30,6 +32,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = SqliteFile(path)
+        self._marks = SentMarks(path.with_suffix(".sent"))
 
     async def __aenter__(self) -> Self:
         """Create or check the schema, and give back the shards that a stopped process held."""
@@ -37,6 +40,7 @@ class SqliteStore:
         self._file.start()
         try:
             await self._file.write(_prepare)
+            self._marks.open([(job.batch_key, job.shard) for job in await self.open_jobs()])
         except BaseException:
             await self._file.close()
             raise
@@ -45,8 +49,9 @@ class SqliteStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish what is queued and close the file."""
+        """Finish what is queued and close the files."""
         await self._file.close()
+        self._marks.close()
 
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
         """Store a batch and its shards, all or nothing."""
@@ -76,7 +81,7 @@ class SqliteStore:
             "limit": limit + 1,
         }
         rows = await self._file.read(lambda connection: connection.execute(QUERIES[name], bound).fetchall())
-        batches = [_batch(row) for row in rows[:limit]]
+        batches = [batch_of(row) for row in rows[:limit]]
         return Page(batches=tuple(reversed(batches) if backwards else batches), has_more=len(rows) > limit)
 
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
@@ -89,11 +94,22 @@ class SqliteStore:
 
     async def claim_shard(self, job: ShardJob) -> Claim | None:
         """Take a shard with a new epoch; None if it is done already."""
-        return await self._file.write(lambda connection: _claim(connection, job))
+        claim = await self._file.write(lambda connection: _claim(connection, job))
+        if claim is None:
+            return None
+        sent = {claim.shard.first_seq + number for number in self._marks.take((job.batch_key, job.shard))}
+        return msgspec.structs.replace(claim, sent=sent - claim.finished)
+
+    def mark_sent(self, claim: Claim, seq: int, *, sent: bool) -> None:
+        """Remember that a request is about to be sent, or that what came of it needs no remembering."""
+        self._marks.mark((claim.batch.key, claim.shard.index), seq - claim.shard.first_seq, sent=sent)
 
     async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
         """Write results if the epoch still holds; True when the whole batch waits for its sealing."""
-        return await self._file.write(lambda connection: _append(connection, claim, chunk, shard_done=shard_done))
+        sealable = await self._file.write(lambda connection: _append(connection, claim, chunk, shard_done=shard_done))
+        if shard_done:
+            self._marks.drop((claim.batch.key, claim.shard.index))
+        return sealable
 
     async def open_jobs(self) -> Sequence[ShardJob]:
         """Read the jobs of all shards that are not done."""
@@ -112,30 +128,33 @@ class SqliteStore:
     async def batch_by_key(self, key: int) -> Batch | None:
         """Read a batch by its key."""
         row = await self._file.read(lambda connection: _one(connection, "batch_by_key", {"key": key}))
-        return None if row is None else _batch(row)
+        return None if row is None else batch_of(row)
 
     async def shard_claims(self, batch: Batch) -> Sequence[Claim]:
         """Read all shards of a batch in order."""
         bound = {"batch_key": batch.key}
         rows = await self._file.read(lambda c: c.execute(QUERIES["shards_of_batch"], bound).fetchall())
-        return [Claim(batch=batch, shard=_shard(row), epoch=row["epoch"], finished=frozenset()) for row in rows]
+        return [Claim(batch=batch, shard=shard_of(row), epoch=row["epoch"], finished=frozenset()) for row in rows]
 
     async def read_chunks(self, batch_key: int, shard: int) -> Sequence[Chunk]:
         """Read the results of a shard in the order in which they were flushed."""
         bound = {"batch_key": batch_key, "shard": shard}
         rows = await self._file.read(lambda c: c.execute(QUERIES["chunks_of_shard"], bound).fetchall())
         return [
-            Chunk(seqs=_unpack(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
+            Chunk(seqs=unpack(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
             for r in rows
         ]
 
     async def end_batch(
         self, batch_key: int, *, counts: Counts, results_blob: str, results_size: int, now: int
-    ) -> None:
-        """Mark a batch ended with its sealed results, then delete its chunks a few at a time."""
+    ) -> bool:
+        """Mark a batch ended with its sealed results; False if it has ended already."""
         bound = {"batch_key": batch_key, "results_blob": results_blob, "results_size": results_size, "now": now}
         bound |= msgspec.structs.asdict(counts)
-        await self._file.write(lambda connection: _end(connection, bound))
+        return await self._file.write(lambda connection: _end(connection, bound))
+
+    async def drop_chunks(self, batch_key: int) -> None:
+        """Delete the chunks of a batch that has ended, a few at a time."""
         while await self._file.write(lambda connection: _drop_chunks(connection, batch_key)):
             continue
 
@@ -143,12 +162,44 @@ class SqliteStore:
         """Read some ended batches, created before a time, that still have results."""
         bound = {"created_before": created_before}
         rows = await self._file.read(lambda c: c.execute(QUERIES["archivable_batches"], bound).fetchall())
-        return [_batch(row) for row in rows]
+        return [batch_of(row) for row in rows]
 
     async def archive_batch(self, batch_key: int, now: int) -> None:
         """Mark the results of a batch as removed."""
-        bound = {"batch_key": batch_key, "now": now}
-        await self._file.write(lambda connection: connection.execute(QUERIES["archive_batch"], bound).rowcount)
+        await self._file.write(lambda connection: _archive(connection, batch_key, now))
+
+    async def next_due(self, now: int, retention: int) -> int | None:
+        """Tell when the next batch expires, or has been there for as long as results are kept."""
+        bound = {"now": now, "retention": retention}
+        row = await self._file.read(lambda connection: _one(connection, "next_due", bound))
+        return None if row is None else row[0]
+
+    async def add_loose_blob(self, name: str) -> None:
+        """Remember a blob that is about to be written and belongs to no batch yet."""
+        await self._file.write(lambda connection: _loosen(connection, (name,)))
+
+    async def loose_blobs(self) -> Sequence[str]:
+        """Read the names of the blobs that belong to no batch."""
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["loose_blobs"]).fetchall())
+        return [row["name"] for row in rows]
+
+    async def is_loose(self, name: str) -> bool:
+        """Tell if a blob belongs to no batch and has not been forgotten."""
+        return await self._file.read(lambda connection: _one(connection, "is_loose", {"name": name})) is not None
+
+    async def has_blob(self, batch_id: str, name: str) -> bool:
+        """Tell if a blob belongs to a batch that has not been deleted."""
+        bound = {"id": batch_id, "name": name}
+        return await self._file.read(lambda connection: _one(connection, "has_blob", bound)) is not None
+
+    async def drop_loose_blobs(self, names: Sequence[str]) -> None:
+        """Forget blobs that have been removed."""
+        bound = [{"name": name} for name in names]
+        await self._file.write(lambda connection: connection.executemany(QUERIES["drop_loose_blob"], bound).rowcount)
+
+    async def backlog(self) -> Backlog:
+        """Count what is undone."""
+        return await self._file.read(_backlog)
 
 
 def job_of(batch_key: int, shard: int) -> ShardJob:
@@ -174,23 +225,9 @@ def _create(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Seque
     repeated = _repeated(connection, new)
     if repeated is not None:
         return repeated, ()
-    bound = {
-        "id": new.id,
-        "workspace": new.workspace,
-        "dialect": new.dialect,
-        "provider": new.provider,
-        "headers": msgspec.json.encode(new.headers).decode(),
-        "total": new.total,
-        "open_shards": len(new.shards),
-        "created_at": new.created_at,
-        "expires_at": new.expires_at,
-        "caller": new.caller,
-        "fingerprint": new.fingerprint,
-        "idempotency_key": new.idempotency_key,
-        "input_blob": new.input_blob,
-    }
-    batch = _batch(connection.execute(QUERIES["insert_batch"], bound).fetchone())
-    connection.executemany(QUERIES["insert_shard"], [_shard_row(batch.key, shard) for shard in new.shards])
+    _adopt(connection, new.input_blob)
+    batch = batch_of(connection.execute(QUERIES["insert_batch"], new_batch_row(new)).fetchone())
+    connection.executemany(QUERIES["insert_shard"], [shard_row(batch.key, shard) for shard in new.shards])
     return batch, [job_of(batch.key, shard.index) for shard in new.shards]
 
 
@@ -202,12 +239,12 @@ def _repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None:
         row = _one(connection, "find_by_idempotency_key", {**bound, "idempotency_key": new.idempotency_key})
     elif new.repeats_since is not None:
         row = _one(connection, "find_by_fingerprint", bound)
-    return None if row is None else _batch(row)
+    return None if row is None else batch_of(row)
 
 
 def _find(connection: sqlite3.Connection, workspace: str, batch_id: str) -> Batch | None:
     row = _one(connection, "find_batch", {"workspace": workspace, "id": batch_id})
-    return None if row is None else _batch(row)
+    return None if row is None else batch_of(row)
 
 
 def _cancel(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
@@ -226,7 +263,26 @@ def _close_unclaimed(connection: sqlite3.Connection, batch_key: int) -> None:
 def _delete(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
     found = _find(connection, workspace, batch_id)
     connection.execute(QUERIES["delete_batch"], {"workspace": workspace, "id": batch_id, "now": now})
+    if found is not None and found.status == "ended":
+        _loosen(connection, found.blobs)
     return found
+
+
+def _archive(connection: sqlite3.Connection, batch_key: int, now: int) -> None:
+    row = _one(connection, "batch_by_key", {"key": batch_key})
+    archived = connection.execute(QUERIES["archive_batch"], {"batch_key": batch_key, "now": now})
+    if row is not None and archived.rowcount:
+        _loosen(connection, batch_of(row).blobs)
+
+
+def _loosen(connection: sqlite3.Connection, names: Sequence[str]) -> None:
+    connection.executemany(QUERIES["add_loose_blob"], [{"name": name} for name in names])
+
+
+def _adopt(connection: sqlite3.Connection, name: str) -> None:
+    """Give a blob to a batch; refused when it has been swept away meanwhile."""
+    if connection.execute(QUERIES["drop_loose_blob"], {"name": name}).rowcount == 0:
+        raise StoreError(f"{name} was taken for left over, and removed; another gateway has started on this database")
 
 
 def _claim(connection: sqlite3.Connection, job: ShardJob) -> Claim | None:
@@ -236,8 +292,8 @@ def _claim(connection: sqlite3.Connection, job: ShardJob) -> Claim | None:
     if row is None or batch is None:
         return None
     chunks = connection.execute(QUERIES["finished_seqs"], bound)
-    finished = frozenset(seq for (seqs,) in chunks for seq in _unpack(seqs))
-    return Claim(batch=_batch(batch), shard=_shard(row), epoch=row["epoch"], finished=finished)
+    finished = frozenset(seq for (seqs,) in chunks for seq in unpack(seqs))
+    return Claim(batch=batch_of(batch), shard=shard_of(row), epoch=row["epoch"], finished=finished)
 
 
 def _append(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
@@ -245,10 +301,11 @@ def _append(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard
     fenced = connection.execute(QUERIES["fence"], {**place, "epoch": claim.epoch, "done": int(shard_done)})
     if fenced.rowcount == 0:
         raise StaleEpoch(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
-    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored}
+    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated}
     if chunk.seqs:
-        packed = array("I", chunk.seqs).tobytes()
+        packed = pack(chunk.seqs)
         connection.execute(QUERIES["insert_chunk"], {**place, **counts, "seqs": packed, "lines": chunk.lines})
+        hit("chunk_half_flushed")
     bound = {"batch_key": claim.batch.key, "shards_done": int(shard_done), **counts}
     (open_shards,) = connection.execute(QUERIES["count_results"], bound).fetchone()
     return shard_done and int(open_shards) == 0
@@ -261,9 +318,12 @@ def _expire(connection: sqlite3.Connection, now: int) -> list[int]:
     return keys
 
 
-def _end(connection: sqlite3.Connection, bound: Mapping[str, object]) -> None:
-    connection.execute(QUERIES["end_batch"], bound)
+def _end(connection: sqlite3.Connection, bound: Mapping[str, object]) -> bool:
+    if connection.execute(QUERIES["end_batch"], bound).rowcount == 0:
+        return False
+    _adopt(connection, str(bound["results_blob"]))
     connection.execute(QUERIES["drop_shards"], bound)
+    return True
 
 
 def _drop_chunks(connection: sqlite3.Connection, batch_key: int) -> bool:
@@ -271,60 +331,16 @@ def _drop_chunks(connection: sqlite3.Connection, batch_key: int) -> bool:
     return connection.execute(QUERIES["drop_chunks"], bound).rowcount > 0
 
 
+def _backlog(connection: sqlite3.Connection) -> Backlog:
+    open_batches = connection.execute(QUERIES["open_batches"]).fetchall()
+    waiting = connection.execute(QUERIES["waiting_shards"]).fetchone()
+    return Backlog(
+        batches={row["status"]: row["number"] for row in open_batches},
+        waiting_shards=waiting["number"],
+        waiting_since=waiting["since"],
+    )
+
+
 def _one(connection: sqlite3.Connection, query: str, bound: Mapping[str, object]) -> sqlite3.Row | None:
     row: sqlite3.Row | None = connection.execute(QUERIES[query], bound).fetchone()
     return row
-
-
-def _unpack(packed: bytes) -> tuple[int, ...]:
-    return tuple(array("I", packed))
-
-
-def _shard_row(batch_key: int, shard: Shard) -> dict[str, int]:
-    return {
-        "batch_key": batch_key,
-        "shard": shard.index,
-        "first_seq": shard.first_seq,
-        "requests": shard.requests,
-        "byte_offset": shard.offset,
-        "byte_length": shard.length,
-    }
-
-
-def _shard(row: sqlite3.Row) -> Shard:
-    return Shard(
-        index=row["shard"],
-        first_seq=row["first_seq"],
-        requests=row["requests"],
-        offset=row["byte_offset"],
-        length=row["byte_length"],
-    )
-
-
-def _batch(row: sqlite3.Row) -> Batch:
-    counts = Counts(
-        total=row["total"],
-        succeeded=row["succeeded"],
-        errored=row["errored"],
-        canceled=row["canceled"],
-        expired=row["expired"],
-    )
-    return Batch(
-        key=row["key"],
-        id=row["id"],
-        workspace=row["workspace"],
-        dialect=row["dialect"],
-        provider=row["provider"],
-        headers=msgspec.json.decode(row["headers"]),
-        status=row["status"],
-        counts=counts,
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-        cancel_initiated_at=row["cancel_initiated_at"],
-        ended_at=row["ended_at"],
-        archived_at=row["archived_at"],
-        fingerprint=row["fingerprint"],
-        input_blob=row["input_blob"],
-        results_blob=row["results_blob"],
-        results_size=row["results_size"],
-    )

@@ -1,0 +1,81 @@
+"""An account with what is needed to call it, and a key that may be replaced while it runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from batchgate.engine.upstream import (
+    Account,
+    Meter,
+    ProviderHandler,
+    RequestRow,
+    Transport,
+    UpstreamRequest,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """An account, how its dialect is spoken, and the way to it."""
+
+    __slots__ = ("_read_key", "account", "handler", "meter", "transport")
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        handler: ProviderHandler,
+        transport: Transport,
+        meter: Meter,
+        read_key: Callable[[], str] | None = None,
+    ) -> None:
+        self.account = account
+        """With the key as it was read last."""
+        self.handler = handler
+        self.transport = transport
+        self.meter = meter
+        self._read_key = read_key
+
+    def renew_key(self) -> bool:
+        """Read the key again where it is kept outside, and tell if it is another one."""
+        if self._read_key is None:
+            return False
+        try:
+            key = self._read_key()
+        except (OSError, ValueError) as error:
+            fields = {"action": "key_unreadable", "account": self.account.name}
+            logger.warning("the key of account %r cannot be read: %s", self.account.name, error, extra=fields)
+            return False
+        if key == self.account.api_key:
+            return False
+        self.account = msgspec.structs.replace(self.account, api_key=key)
+        logger.info("account %r has a new key", self.account.name, extra={"action": "key_replaced"})
+        return True
+
+
+class Call:
+    """One request in the words of its provider, with the key that its account has."""
+
+    __slots__ = ("_account", "_upstream", "endpoint", "row")
+
+    def __init__(self, endpoint: Endpoint, row: RequestRow) -> None:
+        self.endpoint = endpoint
+        self.row = row
+        self._account = endpoint.account
+        self._upstream = endpoint.handler.encode(self._account, row)
+
+    @property
+    def upstream(self) -> UpstreamRequest:
+        """What to send now."""
+        if self._account is not self.endpoint.account:
+            self._account = self.endpoint.account
+            self._upstream = self.endpoint.handler.encode(self._account, self.row)
+        return self._upstream
+
+    def key_is_outdated(self) -> bool:
+        """Tell if the account has another key by now than the one that was sent last."""
+        return self.endpoint.renew_key() or self._account is not self.endpoint.account

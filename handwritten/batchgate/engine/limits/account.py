@@ -1,0 +1,76 @@
+"""What the gates of one account share: its budgets for a minute, and the pause when it is not let in."""
+
+from __future__ import annotations
+
+import random
+from math import inf
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from batchgate.engine.limits.budget import Budget
+from batchgate.engine.limits.outcome import Outcome, OutcomeKind
+from batchgate.engine.limits.pause import Pause
+from batchgate.engine.limits.ticket import Ticket
+
+if TYPE_CHECKING:
+    from batchgate.engine.limits.limiter import Limiter
+    from batchgate.engine.upstream import Account
+
+NOT_LET_IN = frozenset({OutcomeKind.REJECTED, OutcomeKind.DOWN})
+
+
+class AccountLimits:
+    """The limits of an account as a whole, whatever the model."""
+
+    __slots__ = (
+        "_gates",
+        "_requests",
+        "_tokens",
+        "chance",
+        "counts_tokens",
+        "has_budgets",
+        "name",
+        "pause",
+        "ready_at",
+    )
+
+    def __init__(self, account: Account, chance: random.Random) -> None:
+        self.name = account.name
+        self.chance = chance
+        self.pause = Pause(f"account {account.name!r}", NOT_LET_IN, 1, chance)
+        self.ready_at = -inf
+        """When the budgets let the next call go."""
+        self._requests = Budget(account.requests_per_minute) if account.requests_per_minute else None
+        self._tokens = Budget(account.tokens_per_minute) if account.tokens_per_minute else None
+        self.has_budgets = self._requests is not None or self._tokens is not None
+        self.counts_tokens = self._tokens is not None
+        """Whether it matters how many tokens a call costs."""
+        self._gates: WeakSet[Limiter] = WeakSet()
+
+    def join(self, gate: Limiter) -> None:
+        """Tell a gate from now on when something changed for it."""
+        self._gates.add(gate)
+
+    def spend(self, now: float, tokens: int) -> None:
+        """Pay for a call that goes."""
+        if self._requests is not None:
+            self._requests.spend(now, 1)
+        if self._tokens is not None:
+            self._tokens.spend(now, tokens)
+        self._look_ahead()
+
+    def correct(self, tokens: int) -> None:
+        """Pay the difference for a call that took more tokens than it was taken to cost, or fewer."""
+        if self._tokens is not None:
+            self._tokens.correct(tokens)
+            self._look_ahead()
+
+    def heard(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
+        """Learn how a call ended."""
+        if self.pause.heard(ticket, outcome, now):
+            for gate in tuple(self._gates):
+                gate.look()
+
+    def _look_ahead(self) -> None:
+        budgets = (self._requests, self._tokens)
+        self.ready_at = max(budget.ready_at for budget in budgets if budget is not None)

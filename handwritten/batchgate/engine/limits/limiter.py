@@ -1,0 +1,227 @@
+"""The gate in front of one model of one account: who may call now, and who has to wait for what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from math import inf
+from typing import Final
+
+from batchgate.engine.limits.account import AccountLimits
+from batchgate.engine.limits.concurrency import AdaptiveLimit
+from batchgate.engine.limits.line import Line, Order, Place
+from batchgate.engine.limits.outcome import ABANDONED, Outcome, OutcomeKind
+from batchgate.engine.limits.pace import Pace
+from batchgate.engine.limits.pause import Pause
+from batchgate.engine.limits.streak import Streak
+from batchgate.engine.limits.ticket import Ticket
+from batchgate.engine.upstream import Allowance
+
+FIRST_CLOSING: Final = 0.5  # seconds, where the provider does not say how long
+LONGEST_CLOSING: Final = 30.0  # seconds, likewise
+TRIAL: Final = 10.0
+"""Seconds after a refusal when one call more is tried, if no success has widened the limit by then."""
+SPREAD: Final = 0.1
+"""The part of a Retry-After that is added by chance, so that all who heard it do not come back together."""
+STRIKES: Final = 3
+"""Calls in a row that have to be forbidden before that is taken to be about the model and not about the requests."""
+
+FORBIDDEN: Final = frozenset({OutcomeKind.FORBIDDEN})
+
+
+class Limiter:
+    """Lets calls enter, each with a ticket, and learns from how they leave."""
+
+    __slots__ = (
+        "__weakref__",
+        "_account",
+        "_closed_until",
+        "_in_flight",
+        "_limit",
+        "_line",
+        "_loop",
+        "_pace",
+        "_pauses",
+        "_served_since",
+        "_streak",
+        "_timer",
+        "_trial_at",
+        "last_entered",
+        "pause",
+    )
+
+    def __init__(self, account: AccountLimits, model: str, cap: int) -> None:
+        self.pause = Pause(f"model {model!r} of account {account.name!r}", FORBIDDEN, STRIKES, account.chance)
+        self._account = account
+        self._pauses = (account.pause, self.pause)
+        self._limit = AdaptiveLimit(cap)
+        self._pace = Pace()
+        self._line = Line()
+        self._loop = asyncio.get_running_loop()
+        self.last_entered = self._loop.time()
+        """When the last call began."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_flight = 0
+        self._closed_until = -inf
+        self._trial_at = inf
+        self._served_since = -inf
+        """When the last of the calls began that were served."""
+        self._streak = Streak()
+        account.join(self)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way now."""
+        return self._in_flight
+
+    @property
+    def limit(self) -> float:
+        """The most calls that may be under way now."""
+        return self._limit.value
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait, resting ones included."""
+        return len(self._line)
+
+    @property
+    def busy(self) -> bool:
+        """Whether calls are under way or wait."""
+        return self._in_flight > 0 or len(self._line) > 0
+
+    @property
+    def paused(self) -> str | None:
+        """Why nothing goes but a probe now and then, if that is so."""
+        return self._account.pause.problem or self.pause.problem
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters how many tokens a call costs."""
+        return self._account.counts_tokens
+
+    def worked_at(self, kind: OutcomeKind) -> float:
+        """Tell when the last call began that did not end so, nor in another way that pauses account or model."""
+        return (self.pause if kind in FORBIDDEN else self._account.pause).worked_at
+
+    def waits_for(self, batch_key: int) -> bool:
+        """Tell if requests of a batch, the last part of their order, wait here."""
+        return any(place.order[-1] == batch_key for place in self._line)
+
+    async def enter(self, order: Order, *, tokens: int = 0, rest: float = 0.0, refused: bool = False) -> Ticket:
+        """Wait until the call may go; whoever enters has to `leave`.
+
+        A call that failed rests some seconds first; if it was ``refused`` for load, then not longer than it takes to
+        see that others are served, and that there is room.
+        """
+        now = self._loop.time()
+        if rest <= 0 and not self._line and self._opens_at(now) <= now:
+            return self._admit(now, tokens)
+        place = Place(self._loop.create_future(), order, tokens, now + rest, now if refused else inf)
+        self._line.add(place, now)
+        self.look()
+        try:
+            return await place.admitted
+        except asyncio.CancelledError:
+            if place.admitted.cancelled():
+                self._line.give_up()
+            elif place.admitted.done():
+                self.leave(place.admitted.result(), ABANDONED)
+            raise
+
+    def leave(self, ticket: Ticket, outcome: Outcome) -> None:
+        """End a call, learn from its outcome, and let others enter."""
+        self._in_flight -= 1
+        now = self._loop.time()
+        match outcome.kind:
+            case OutcomeKind.SERVED:
+                self._served(ticket, now)
+            case OutcomeKind.REFUSED:
+                self._refused(ticket, outcome, now)
+            case OutcomeKind.LOST | OutcomeKind.DOWN:
+                self._limit.lost(ticket.entered, now)
+                self._trial_at = now + TRIAL
+        self._account.heard(ticket, outcome, now)
+        self.pause.heard(ticket, outcome, now)
+        if self._line:
+            self.look()
+
+    def told(self, allowances: Sequence[Allowance]) -> None:
+        """Learn what the provider says is left."""
+        self._pace.told(self._loop.time(), allowances, self._in_flight + len(self._line))
+
+    def used(self, ticket: Ticket, tokens: int) -> None:
+        """Learn how many tokens a call took in truth."""
+        self._pace.cost(tokens)
+        self._account.correct(tokens - ticket.tokens)
+
+    def look(self) -> None:
+        """Let enter whoever may, and come back when the next one may."""
+        now = self._loop.time()
+        while (place := self._line.first(now, self._served_since)) is not None:
+            opens_at = self._opens_at(now)
+            if opens_at > now:
+                self._look_again(opens_at)
+                return
+            self._line.take_first()
+            place.admitted.set_result(self._admit(now, place.tokens))
+        self._look_again(self._line.next_rested)
+
+    def _opens_at(self, now: float) -> float:
+        """Tell when the next call may go; infinity if something has to happen first."""
+        if self._account.pause.reason is not None or self.pause.reason is not None:
+            return max(pause.probe_at for pause in self._pauses if pause.reason is not None)
+        if now >= self._trial_at:
+            self._trial_at = inf
+            self._limit.one_more(self._in_flight)
+        if self._in_flight + 1 > self._limit.value:
+            return max(self._trial_at, self._closed_until)
+        return max(self._closed_until, self._pace.next_at, self._account.ready_at)
+
+    def _admit(self, now: float, tokens: int) -> Ticket:
+        self._in_flight += 1
+        self.last_entered = now
+        self._streak.admitted()
+        self._pace.admitted(now)
+        if self._account.has_budgets:
+            self._account.spend(now, tokens)
+        ticket = Ticket(now, self._in_flight, tokens)
+        for pause in self._pauses:
+            if pause.reason is not None:
+                pause.probe(ticket)
+        return ticket
+
+    def _served(self, ticket: Ticket, now: float) -> None:
+        self._served_since = max(self._served_since, ticket.entered)
+        self._streak.served(ticket.entered)
+        if now >= self._closed_until:
+            self._limit.served(ticket.load, self._in_flight + 1, now)
+
+    def _refused(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
+        """Cut; and close when nothing is in service any more, or if there is no hope for others."""
+        self._limit.refused(ticket.entered, self._in_flight, now)
+        self._streak.refused(ticket.entered, now)
+        if self._in_flight and not self._streak.hopeless:
+            self._trial_at = now + max(outcome.retry_after or 0.0, TRIAL)
+        else:
+            self._limit.shut()
+            self._streak.closed()
+            self._closed_until = self._trial_at = max(self._closed_until, now + self._closing(outcome.retry_after))
+
+    def _closing(self, retry_after: float | None) -> float:
+        if retry_after is not None:
+            return retry_after * self._account.chance.uniform(1.0, 1.0 + SPREAD)
+        longest = min(LONGEST_CLOSING, FIRST_CLOSING * 2.0 ** min(self._streak.closings, 10))
+        return longest * self._account.chance.uniform(0.5, 1.0)
+
+    def _look_again(self, at: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if at < inf:
+            self._timer = self._loop.call_at(at, self._timed_look)
+
+    def _timed_look(self) -> None:
+        self._timer = None
+        self.look()

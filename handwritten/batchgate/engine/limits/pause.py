@@ -1,0 +1,109 @@
+"""A stop until one call, tried now and then, goes well: for a key that is rejected, or an endpoint that is down."""
+
+from __future__ import annotations
+
+import logging
+import random
+from math import inf
+from typing import Final
+
+from batchgate.engine.limits.outcome import Outcome, OutcomeKind
+from batchgate.engine.limits.ticket import Ticket
+
+logger = logging.getLogger(__name__)
+
+FIRST_PROBE: Final = 1.0  # seconds
+LONGEST: Final = {OutcomeKind.DOWN: 10.0}  # seconds between probes; a connection costs nobody anything
+LONGEST_OTHERWISE: Final = 60.0
+
+
+class Pause:
+    """Begins when a number of calls in a row have ended in one of its causes; one probe at a time may end it."""
+
+    __slots__ = (
+        "_causes",
+        "_chance",
+        "_delay",
+        "_probe",
+        "_probe_at",
+        "_since",
+        "_strikes",
+        "_strikes_left",
+        "reason",
+        "what",
+        "worked_at",
+    )
+
+    def __init__(self, what: str, causes: frozenset[OutcomeKind], strikes: int, chance: random.Random) -> None:
+        self.what = what
+        """What is paused, in words."""
+        self.reason: str | None = None
+        """Why it is paused, if it is."""
+        self.worked_at = -inf
+        """When the last of the calls began that showed it to work."""
+        self._causes = causes
+        self._strikes = self._strikes_left = strikes
+        self._chance = chance
+        self._since = -inf
+        self._delay = FIRST_PROBE
+        self._probe: Ticket | None = None
+        self._probe_at = -inf
+
+    @property
+    def problem(self) -> str | None:
+        """What is paused and why, if it is."""
+        return None if self.reason is None else f"{self.what} is paused: {self.reason}"
+
+    @property
+    def probe_at(self) -> float:
+        """When the next probe may go: not before the last one has ended."""
+        return inf if self._probe is not None else self._probe_at
+
+    def probe(self, ticket: Ticket) -> None:
+        """Make a call the probe."""
+        self._probe = ticket
+        ticket.probe = True
+
+    def heard(self, ticket: Ticket, outcome: Outcome, now: float) -> bool:
+        """Learn how a call ended; True when that changes what may go."""
+        if outcome.works:
+            return self._worked(ticket)
+        if outcome.kind in self._causes and ticket.entered >= self._since:
+            self._failed(outcome, now)
+            return self.reason is not None
+        if ticket is not self._probe:
+            return False
+        self._probe = None
+        if outcome.kind is not OutcomeKind.ABANDONED:
+            self._wait(now, min(LONGEST_OTHERWISE, 2 * self._delay))
+        return True
+
+    def _worked(self, ticket: Ticket) -> bool:
+        self.worked_at = max(self.worked_at, ticket.entered)
+        if ticket.entered < self._since:
+            return False
+        self._strikes_left = self._strikes
+        if self.reason is None:
+            return False
+        logger.info("%s is resumed", self.what, extra={"action": "resumed"})
+        self.reason = self._probe = None
+        return True
+
+    def _failed(self, outcome: Outcome, now: float) -> None:
+        self._strikes_left -= 1
+        if self._strikes_left > 0:
+            return
+        if self.reason is None:
+            logger.warning("%s is paused: %s", self.what, outcome.reason, extra={"action": "paused"})
+            delay = FIRST_PROBE
+        else:
+            delay = min(LONGEST.get(outcome.kind, LONGEST_OTHERWISE), 2 * self._delay)
+        self.reason = outcome.reason
+        self._wait(now, delay)
+
+    def _wait(self, now: float, delay: float) -> None:
+        """Set the time of the next probe; how calls end that began before now says nothing new."""
+        self._since = now
+        self._probe = None
+        self._delay = delay
+        self._probe_at = now + delay * self._chance.uniform(0.75, 1.0)

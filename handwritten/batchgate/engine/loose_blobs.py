@@ -1,0 +1,73 @@
+"""Blobs that belong to no batch: those that are being written, and those that are left over.
+
+A blob is announced to the store before its first byte. The transaction that gives it to a batch takes the announcement
+back, and the one that takes it away from a batch announces it again. So whatever dies between two steps, the store
+knows what is to be removed, and nothing has to be searched for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from batchgate.engine.errors import BlobError, StoreError
+from batchgate.engine.ports import Blobs, BlobWriter, Store
+
+logger = logging.getLogger(__name__)
+
+
+class LooseBlobs:
+    """Writes blobs that are to belong to a batch, and removes those that do not."""
+
+    def __init__(self, store: Store, blobs: Blobs) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._being_written: set[str] = set()
+
+    @asynccontextmanager
+    async def writing(self, batch_id: str, name: str) -> AsyncIterator[BlobWriter]:
+        """Announce a blob and write it; when the context is left and the batch has not got it, it is removed."""
+        self._being_written.add(name)
+        try:
+            await self._store.add_loose_blob(name)
+            writer = self._blobs.writer(name)
+            try:
+                yield writer
+            finally:
+                await writer.abort()
+                await self._remove_unless_owned(batch_id, name)
+        finally:
+            self._being_written.discard(name)
+
+    async def remove(self, *names: str) -> None:
+        """Remove blobs that were a batch's; what fails is left to `sweep`."""
+        with _left_to_the_sweeper(names):
+            for name in names:
+                await self._remove(name)
+
+    async def sweep(self) -> None:
+        """Remove what is loose and not being written here."""
+        for name in await self._store.loose_blobs():
+            # Asked once more: what was loose, and being written, when the names were read may be a batch's by now.
+            if name not in self._being_written and await self._store.is_loose(name):
+                await self._remove(name)
+
+    async def _remove_unless_owned(self, batch_id: str, name: str) -> None:
+        """Ask the store: after a write that was interrupted, or refused to one taken for dead, only it knows."""
+        with _left_to_the_sweeper((name,)):
+            if not await self._store.has_blob(batch_id, name):
+                await self._remove(name)
+
+    async def _remove(self, name: str) -> None:
+        await self._blobs.delete(name)
+        await self._store.drop_loose_blobs((name,))
+
+
+@contextmanager
+def _left_to_the_sweeper(names: Iterable[str]) -> Iterator[None]:
+    try:
+        yield
+    except (BlobError, StoreError) as error:
+        fields = {"action": "blob_left", "blobs": list(names)}
+        logger.warning("what no batch needs is not removed yet: %s", error, extra=fields)

@@ -1,0 +1,68 @@
+"""Whether and when a request is sent again after a call for it has failed."""
+
+from __future__ import annotations
+
+import random
+from math import inf
+from typing import Final
+
+from batchgate.engine.errors import UpstreamError
+from batchgate.engine.limits import Outcome, OutcomeKind
+
+FIRST_DELAY: Final = 0.5  # seconds
+LONGEST_DELAY: Final = 60.0  # seconds
+TRIES: Final = 5
+"""How often a request is sent when it keeps failing in ways that are not a matter of load."""
+REJECTIONS: Final = 3
+"""How often a request is turned away while others of its account are served, before that is its result."""
+
+
+class Retries:
+    """The tries of one request. Refusals for load are not counted: the deadline ends them, with the whole task."""
+
+    __slots__ = ("_chance", "_failures", "_refusals", "_rejected_at", "again", "refused", "rejections", "rest")
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._failures = 0
+        self._refusals = 0
+        self._rejected_at = inf
+        self.again = True
+        """Whether there shall be another try."""
+        self.rejections = 0
+        """How often the provider turned the account away on it; such requests let others go first."""
+        self.rest = 0.0
+        """Seconds to wait before the next try."""
+        self.refused = False
+        """Whether that is because of the provider's load."""
+
+    def failed(self, error: UpstreamError, outcome: Outcome, *, now: float, worked_at: float) -> None:
+        """Learn of a failed call; the last one that the provider did not turn away began at ``worked_at``."""
+        self.refused, self.rest = False, 0.0
+        match outcome.kind:
+            case OutcomeKind.DOWN:
+                self.again = error.retry_safe
+            case OutcomeKind.REJECTED | OutcomeKind.FORBIDDEN:
+                self._turned_away(now, worked_at)
+            case OutcomeKind.REFUSED:
+                self.refused = True
+                self._refusals += 1
+                self.rest = self._delay(error.retry_after, self._refusals)
+                self.again = error.retry_safe
+            case _:
+                self._failures += 1
+                self.rest = self._delay(error.retry_after, self._failures)
+                self.again = error.retry_safe and self._failures < TRIES
+
+    def _turned_away(self, now: float, worked_at: float) -> None:
+        """Blame the account, which is paused for it, unless others have been let in since the last time."""
+        if self.rejections == 0 or worked_at > self._rejected_at:
+            self.rejections += 1
+            self._rejected_at = now
+            self.rest = FIRST_DELAY
+        self.again = self.rejections < REJECTIONS
+
+    def _delay(self, retry_after: float | None, times: int) -> float:
+        if retry_after is not None:
+            return retry_after * self._chance.uniform(1.0, 1.1)
+        return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(times - 1, 10)) * self._chance.uniform(0.5, 1.0)

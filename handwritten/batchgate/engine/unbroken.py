@@ -1,0 +1,23 @@
+"""Work that a cancellation of its caller must not cut in two."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def unbroken(work: Coroutine[Any, Any, T]) -> T:
+    """Do work to its end; a cancellation that comes meanwhile takes effect after it.
+
+    A write that was handed to the store happens whether its caller waits or not. Who cleans up after a cancellation
+    must see what the write did, and not overtake it.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

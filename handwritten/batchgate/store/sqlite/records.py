@@ -1,0 +1,94 @@
+"""Between SQLite's rows and the engine's values."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections.abc import Iterable
+
+import msgspec
+
+from batchgate.engine.batch import Batch, Counts, NewBatch, Shard
+
+
+def pack(seqs: Iterable[int]) -> bytes:
+    """Write seqs as a chunk's row holds them."""
+    return array("I", seqs).tobytes()
+
+
+def unpack(packed: bytes) -> tuple[int, ...]:
+    """Read the seqs of a chunk's row."""
+    return tuple(array("I", packed))
+
+
+def new_batch_row(new: NewBatch) -> dict[str, object]:
+    """Write a batch about to be stored."""
+    return {
+        "id": new.id,
+        "workspace": new.workspace,
+        "dialect": new.dialect,
+        "provider": new.provider,
+        "headers": msgspec.json.encode(new.headers).decode(),
+        "total": new.total,
+        "open_shards": len(new.shards),
+        "created_at": new.created_at,
+        "expires_at": new.expires_at,
+        "caller": new.caller,
+        "fingerprint": new.fingerprint,
+        "idempotency_key": new.idempotency_key,
+        "input_blob": new.input_blob,
+    }
+
+
+def shard_row(batch_key: int, shard: Shard) -> dict[str, int]:
+    """Write a shard of a batch."""
+    return {
+        "batch_key": batch_key,
+        "shard": shard.index,
+        "first_seq": shard.first_seq,
+        "requests": shard.requests,
+        "byte_offset": shard.offset,
+        "byte_length": shard.length,
+    }
+
+
+def shard_of(row: sqlite3.Row) -> Shard:
+    """Read a shard."""
+    return Shard(
+        index=row["shard"],
+        first_seq=row["first_seq"],
+        requests=row["requests"],
+        offset=row["byte_offset"],
+        length=row["byte_length"],
+    )
+
+
+def batch_of(row: sqlite3.Row) -> Batch:
+    """Read a batch."""
+    counts = Counts(
+        total=row["total"],
+        succeeded=row["succeeded"],
+        errored=row["errored"],
+        canceled=row["canceled"],
+        expired=row["expired"],
+    )
+    return Batch(
+        key=row["key"],
+        id=row["id"],
+        workspace=row["workspace"],
+        dialect=row["dialect"],
+        provider=row["provider"],
+        headers=msgspec.json.decode(row["headers"]),
+        status=row["status"],
+        counts=counts,
+        repeated=row["repeated"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        cancel_initiated_at=row["cancel_initiated_at"],
+        ended_at=row["ended_at"],
+        archived_at=row["archived_at"],
+        fingerprint=row["fingerprint"],
+        input_blob=row["input_blob"],
+        results_blob=row["results_blob"],
+        results_size=row["results_size"],
+    )

@@ -1,0 +1,68 @@
+"""The engine's events as log records."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from batchgate.engine.batch import Batch, Claim, Counts
+from batchgate.engine.telemetry import SUCCEEDED, NoTelemetry
+from batchgate.engine.upstream import RequestRow
+
+logger = logging.getLogger(__name__)
+
+
+class EventLog(NoTelemetry):
+    """Logs what happens to batches; what happens to shards and requests only at the level debug."""
+
+    def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:
+        """Log it."""
+        logger.info(
+            "batch created with %d requests",
+            batch.counts.total,
+            extra={
+                "action": "batch_created",
+                "batch": batch.id,
+                "workspace": batch.workspace,
+                "requests": batch.counts.total,
+                "bytes": size,
+                "seconds": seconds,
+            },
+        )
+
+    def shard_claimed(self, claim: Claim, *, waited: float) -> None:
+        """Log it for those who look closely."""
+        fields = {"batch": claim.batch.id, "shard": claim.shard.index, "epoch": claim.epoch, "seconds": waited}
+        logger.debug("shard claimed", extra={"action": "shard_claimed", **fields})
+
+    def shard_left(self, claim: Claim, *, seconds: float) -> None:
+        """Log it for those who look closely."""
+        fields = {"batch": claim.batch.id, "shard": claim.shard.index, "epoch": claim.epoch, "seconds": seconds}
+        logger.debug("shard left", extra={"action": "shard_left", **fields})
+
+    def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
+        """Log a call that failed, for those who look closely."""
+        if outcome != SUCCEEDED and logger.isEnabledFor(logging.DEBUG):
+            fields = _fields(batch, account, request) | {"outcome": outcome, "seconds": seconds}
+            logger.debug("call failed: %s", outcome, extra={"action": "call_failed", **fields})
+
+    def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
+        """Log it for those who look closely."""
+        if logger.isEnabledFor(logging.DEBUG):
+            fields = _fields(batch, account, request) | {"reason": reason}
+            logger.debug("call is made again: %s", reason, extra={"action": "call_retried", **fields})
+
+    def requests_repeated(self, claim: Claim, number: int) -> None:
+        """Log it."""
+        fields = {"batch": claim.batch.id, "shard": claim.shard.index, "epoch": claim.epoch, "requests": number}
+        logger.info("%d requests were asked again", number, extra={"action": "requests_repeated", **fields})
+
+    def batch_sealed(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
+        """Log it."""
+        fields = {"batch": batch.id, "workspace": batch.workspace, "counts": msgspec.structs.asdict(counts)}
+        logger.info("batch ended", extra={"action": "batch_ended", "seconds": seconds, **fields})
+
+
+def _fields(batch: Batch, account: str, request: RequestRow) -> dict[str, object]:
+    return {"batch": batch.id, "custom_id": request.custom_id, "account": account, "model": request.model[:128]}

@@ -1,0 +1,66 @@
+"""What is not counted but read, when somebody looks: the limiters, the backlog, the health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from batchgate.engine.batch import BatchStatus
+from batchgate.engine.telemetry import EngineState
+
+OPEN_STATUSES: Final[tuple[BatchStatus, ...]] = ("in_progress", "canceling")
+
+
+class StateGauges(Collector):
+    """Shows the state of the engine that it was given last; ``label`` bounds the names of models."""
+
+    def __init__(self, label: Callable[[str, str], str]) -> None:
+        self._label = label
+        self._state: EngineState | None = None
+        self._gates: Mapping[tuple[str, str], tuple[float, int]] = {}
+
+    def show(self, state: EngineState) -> None:
+        """Take the state of this moment."""
+        gates: dict[tuple[str, str], tuple[float, int]] = {}
+        for gate in state.gates:
+            key = (gate.account, self._label(gate.account, gate.model))
+            limit, in_flight = gates.get(key, (0.0, 0))
+            gates[key] = (limit + gate.limit, in_flight + gate.in_flight)
+        self._state, self._gates = state, gates
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics as they stand; before there is a state they have no values."""
+        state = self._state
+        yield from _gates(self._gates)
+        yield from _backlog(state)
+        problems = GaugeMetricFamily("batchgate_problems", "Parts of the gateway that are not well; see /health.")
+        if state:
+            problems.add_metric([], state.problems)
+        yield problems
+
+
+def _gates(gates: Mapping[tuple[str, str], tuple[float, int]]) -> Iterator[Metric]:
+    labels = ["account", "model"]
+    limit = GaugeMetricFamily("batchgate_limiter_limit", "How many calls may be under way now.", labels=labels)
+    in_flight = GaugeMetricFamily("batchgate_upstream_calls_in_flight", "Calls under way now.", labels=labels)
+    for key, (most, now) in gates.items():
+        limit.add_metric(key, most)
+        in_flight.add_metric(key, now)
+    yield from (limit, in_flight)
+
+
+def _backlog(state: EngineState | None) -> Iterator[Metric]:
+    batches = GaugeMetricFamily("batchgate_batches", "Batches that have not ended, by status.", labels=["status"])
+    waiting = GaugeMetricFamily("batchgate_shards_waiting", "Shards that no worker holds.")
+    oldest = GaugeMetricFamily(
+        "batchgate_oldest_shard_wait_seconds", "How long ago the oldest batch with a waiting shard was created."
+    )
+    if state and state.backlog:
+        for status in OPEN_STATUSES:
+            batches.add_metric([status], state.backlog.batches.get(status, 0))
+        waiting.add_metric([], state.backlog.waiting_shards)
+        oldest.add_metric([], state.waiting_seconds)
+    yield from (batches, waiting, oldest)

@@ -1,0 +1,133 @@
+"""Metrics for Prometheus: `Telemetry` that counts, and the text that a scrape reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from batchgate.engine.batch import Batch, Chunk, Claim, Counts
+from batchgate.engine.telemetry import EngineState, NoTelemetry
+from batchgate.engine.upstream import RequestRow
+from batchgate.telemetry.calls import CallMetrics
+from batchgate.telemetry.gauges import StateGauges
+
+FLUSH_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+SEALING_BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+WAIT_BOUNDS: Final = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
+HTTP_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics(NoTelemetry):
+    """All metrics of one gateway, in a registry of its own: two gateways in a process do not know of each other."""
+
+    def __init__(self, version: str) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._calls = CallMetrics()
+        self._gauges = StateGauges(self._calls.label)
+        for collector in (self._calls, self._gauges):
+            registry.register(collector)
+        ProcessCollector(registry=registry)
+        Gauge("batchgate_info", "Always 1; says the version.", ["version"], registry=registry).labels(version).set(1)
+        finished = Counter(
+            "batchgate_requests_finished", "Requests of batches that have a result.", ["outcome"], registry=registry
+        )
+        self._finished = {name: finished.labels(name) for name in ("succeeded", "errored", "canceled", "expired")}
+        self._repeated = Counter(
+            "batchgate_requests_repeated", "Requests asked again after a worker was lost.", registry=registry
+        )
+        self._created = Counter("batchgate_batches_created", "Batches taken in.", registry=registry)
+        self._ended = Counter("batchgate_batches_ended", "Batches sealed.", registry=registry)
+        self._intake_requests = Counter("batchgate_intake_requests", "Requests taken in.", registry=registry)
+        self._intake_bytes = Counter("batchgate_intake_bytes", "Bytes of input taken in.", registry=registry)
+        self._flush = Histogram(
+            "batchgate_flush_seconds", "Writing some results to the store.", buckets=FLUSH_BOUNDS, registry=registry
+        )
+        self._sealing = Histogram(
+            "batchgate_sealing_seconds", "Writing a result file.", buckets=SEALING_BOUNDS, registry=registry
+        )
+        self._wait = Histogram(
+            "batchgate_shard_wait_seconds",
+            "From the creation of a batch to the claim of one of its shards.",
+            buckets=WAIT_BOUNDS,
+            registry=registry,
+        )
+        self._http_requests = Counter(
+            "batchgate_http_requests", "HTTP requests answered.", ["operation", "status"], registry=registry
+        )
+        self._http_seconds = Histogram(
+            "batchgate_http_request_seconds",
+            "From the head of an HTTP request to the end of its answer.",
+            ["operation"],
+            buckets=HTTP_BOUNDS,
+            registry=registry,
+        )
+
+    def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:  # noqa: ARG002
+        """Count a batch."""
+        self._created.inc()
+        self._intake_requests.inc(batch.counts.total)
+        self._intake_bytes.inc(size)
+
+    def shard_claimed(self, claim: Claim, *, waited: float) -> None:  # noqa: ARG002
+        """Measure how long shards wait."""
+        self._wait.observe(max(0.0, waited))
+
+    def call_ended(
+        self,
+        batch: Batch,  # noqa: ARG002
+        account: str,
+        request: RequestRow,
+        outcome: str,
+        seconds: float,
+    ) -> None:
+        """Count and measure a call."""
+        self._calls.tally(account, request.model).ended(outcome, seconds)
+
+    def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:  # noqa: ARG002
+        """Count a retry."""
+        self._calls.tally(account, request.model).retried(reason)
+
+    def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:  # noqa: ARG002
+        """Count results, and measure the flush if there were any."""
+        if chunk.seqs:
+            self._flush.observe(seconds)
+            self._finished["succeeded"].inc(chunk.succeeded)
+            self._finished["errored"].inc(chunk.errored)
+
+    def requests_repeated(self, claim: Claim, number: int) -> None:  # noqa: ARG002
+        """Count repeats."""
+        self._repeated.inc(number)
+
+    def batch_sealed(self, batch: Batch, counts: Counts, *, seconds: float) -> None:  # noqa: ARG002
+        """Measure a sealing, and count the requests that it gave a result."""
+        self._ended.inc()
+        self._sealing.observe(seconds)
+        self._finished["canceled"].inc(counts.canceled)
+        self._finished["expired"].inc(counts.expired)
+
+    def http_answered(self, operation: str, status: int, seconds: float) -> None:
+        """Count and measure an HTTP request."""
+        self._http_requests.labels(operation, status).inc()
+        self._http_seconds.labels(operation).observe(seconds)
+
+    async def expose(self, state: EngineState) -> bytes:
+        """Write all metrics as text; in a thread, since many models make a long one."""
+        self._gauges.show(state)
+        return await asyncio.to_thread(generate_latest, _WithoutCreationTimes(self._registry))
+
+
+class _WithoutCreationTimes(Collector):
+    """Leaves out the ``_created`` series, which double the text and which Prometheus does not read from it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric

@@ -1,0 +1,54 @@
+"""`Telemetry` for several listeners."""
+
+from __future__ import annotations
+
+from batchgate.engine.batch import Batch, Chunk, Claim, Counts
+from batchgate.engine.telemetry import Telemetry
+from batchgate.engine.upstream import RequestRow
+
+
+class Several:
+    """Passes everything on to each listener in turn."""
+
+    def __init__(self, *listeners: Telemetry) -> None:
+        self._listeners = listeners
+
+    def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.batch_created(batch, size=size, seconds=seconds)
+
+    def shard_claimed(self, claim: Claim, *, waited: float) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.shard_claimed(claim, waited=waited)
+
+    def shard_left(self, claim: Claim, *, seconds: float) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.shard_left(claim, seconds=seconds)
+
+    def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.call_ended(batch, account, request, outcome, seconds)
+
+    def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.call_retried(batch, account, request, reason)
+
+    def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.results_flushed(claim, chunk, seconds=seconds)
+
+    def requests_repeated(self, claim: Claim, number: int) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.requests_repeated(claim, number)
+
+    def batch_sealed(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.batch_sealed(batch, counts, seconds=seconds)

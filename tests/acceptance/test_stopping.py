@@ -1,0 +1,159 @@
+"""A gateway that is told to stop: what it still does, what it refuses, and when it is gone."""
+
+import json
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.gateway_process import GatewayProcess
+from tests.support.leftovers import leftovers
+from tests.support.running_app import BATCHES, create_body
+
+SLOW = 2.0  # seconds that a call to the slow model takes
+
+
+def settings(grace: float, *, latency: float = SLOW) -> str:
+    return f"""
+    shutdown_grace = {grace}
+    [accounts.simulator]
+    provider = "simulator"
+    concurrency = 2
+    simulator.latency = {latency}
+    """
+
+
+def call(gateway: GatewayProcess, path: str, body: object = None) -> tuple[int, Any, dict[str, str]]:
+    """Make a request; a body makes it a POST."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(gateway.url + path, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, json.load(response), dict(response.headers)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error), dict(error.headers)
+
+
+def submitted(gateway: GatewayProcess, *custom_ids: str) -> str:
+    status, batch, _ = call(gateway, BATCHES, create_body(*custom_ids))
+    assert status == 200, batch
+    return str(batch["id"])
+
+
+def health(gateway: GatewayProcess) -> dict[str, Any]:
+    found = call(gateway, "/health")[1]
+    assert isinstance(found, dict)
+    return found
+
+
+def wait_for_calls(gateway: GatewayProcess, calls: int = 2) -> None:
+    while health(gateway)["requests_in_flight"] < calls:
+        pass
+
+
+@pytest.fixture
+def stopping(tmp_path: Path) -> Iterator[GatewayProcess]:
+    """Run a gateway that was told to stop while two of the four calls of a batch are under way."""
+    with GatewayProcess(data_dir=tmp_path / "data", settings=settings(30.0)) as gateway:
+        submitted(gateway, *"abcd")
+        wait_for_calls(gateway)
+        gateway.signal(signal.SIGTERM)
+        while health(gateway)["status"] == "ok":
+            pass
+        yield gateway
+        assert gateway.wait() == 0
+
+
+def test_a_stopping_gateway_says_so(stopping: GatewayProcess) -> None:
+    assert health(stopping)["status"] == "degraded"
+    assert any("stopping" in problem for problem in health(stopping)["problems"])
+
+
+def test_a_stopping_gateway_refuses_new_batches_so_that_clients_try_again_and_still_shows_the_others(
+    stopping: GatewayProcess,
+) -> None:
+    status, error, headers = call(stopping, BATCHES, create_body("late"))
+    assert (status, error["error"]["type"]) == (529, "overloaded_error")
+    assert int(headers["Retry-After"]) > 0
+    status, page, _ = call(stopping, BATCHES)
+    assert (status, len(page["data"])) == (200, 1)
+
+
+def test_calls_under_way_are_waited_for_nothing_more_is_sent_and_the_rest_is_done_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    with GatewayProcess(data_dir=tmp_path, settings=settings(30.0)) as gateway:
+        batch_id = submitted(gateway, *"abcd")
+        wait_for_calls(gateway)
+        began = time.monotonic()
+        assert gateway.terminate() == 0
+        assert time.monotonic() - began < 2 * SLOW
+    with GatewayProcess(data_dir=tmp_path, settings=settings(0.0, latency=30.0)) as gateway:
+        progress = call(gateway, f"/api/batches/{batch_id}/progress")[1]
+        assert (progress["succeeded"], progress["repeated"]) == (2, 0)
+        wait_for_calls(gateway)
+    with GatewayProcess(data_dir=tmp_path, settings=settings(0.0, latency=0.0)) as gateway:
+        while (progress := call(gateway, f"/api/batches/{batch_id}/progress")[1])["status"] != "ended":
+            pass
+        # The second run had sent the other two, and was stopped without a grace.
+        assert (progress["succeeded"], progress["repeated"]) == (4, 2)
+
+
+def test_what_takes_longer_than_the_grace_is_given_up(tmp_path: Path) -> None:
+    with GatewayProcess(data_dir=tmp_path, settings=settings(0.3, latency=60.0)) as gateway:
+        submitted(gateway, "a")
+        wait_for_calls(gateway, 1)
+        began = time.monotonic()
+        assert gateway.terminate() == 0
+        assert 0.3 <= time.monotonic() - began < 10
+
+
+def test_a_second_signal_ends_it_at_once_with_what_was_answered(tmp_path: Path) -> None:
+    body = create_body("quick", model="quick")
+    body["requests"] += create_body("slow")["requests"]
+    table = "simulator.latency_by_model = { quick = 0 }"
+    with GatewayProcess(data_dir=tmp_path, settings=settings(60.0, latency=60.0) + table) as gateway:
+        batch_id = call(gateway, BATCHES, body)[1]["id"]
+        wait_for_calls(gateway, 1)
+        gateway.signal(signal.SIGTERM)
+        while health(gateway)["status"] == "ok":
+            pass
+        began = time.monotonic()
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
+        assert time.monotonic() - began < 10
+    with GatewayProcess(data_dir=tmp_path, settings=settings(0.0, latency=60.0)) as gateway:
+        assert call(gateway, f"/api/batches/{batch_id}/progress")[1]["succeeded"] == 1
+
+
+def test_a_create_that_is_under_way_may_finish_and_its_batch_runs_after_the_next_start(tmp_path: Path) -> None:
+    body = json.dumps(create_body("a")).encode()
+    head = (
+        f"POST {BATCHES} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with GatewayProcess(data_dir=tmp_path, settings=settings(30.0)) as gateway:
+        submitted(gateway, "keeps-it-busy-until-the-body-has-come")
+        wait_for_calls(gateway, 1)
+        host, port = gateway.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(head.encode() + body[:20])
+            while "1 loose blobs" not in leftovers(tmp_path):
+                pass
+            gateway.signal(signal.SIGTERM)
+            while health(gateway)["status"] == "ok":
+                pass
+            connection.sendall(body[20:])
+            answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        assert gateway.wait() == 0
+    batch_id = json.loads(answer.partition(b"\r\n\r\n")[2])["id"]
+    with GatewayProcess(data_dir=tmp_path, settings=settings(0.0, latency=0.0)) as gateway:
+        while call(gateway, f"{BATCHES}/{batch_id}")[1]["processing_status"] != "ended":
+            pass

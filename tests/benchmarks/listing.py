@@ -1,0 +1,77 @@
+"""Retrieve and list with a million batches over the same with a thousand."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+from tests.benchmarks.gateway_calls import BATCHES
+from tests.benchmarks.table import Row
+from tests.support.gateway_process import GatewayProcess
+
+FEW, MANY = 1_000, 1_000_000
+SECONDS = 2.0
+ROUNDS = 3
+COPY = """
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
+INSERT INTO batches (
+    id, workspace, dialect, provider, headers, status, total, succeeded, open_shards, created_at, expires_at, ended_at,
+    archived_at, caller, fingerprint, input_blob
+)
+SELECT
+    printf('msgbatch_01%022d', n), 'default', 'anthropic', 'simulator', '{}', 'ended', 10, 10, 0, n, n, n, n, '',
+    randomblob(16), 'none'
+FROM numbers
+"""
+
+
+def listing() -> Iterator[Row]:
+    """Measure both sizes in turn, and compare their best rounds."""
+    with TemporaryDirectory() as folder:
+        rates = {count: _rates(Path(folder) / str(count), count) for count in (FEW, MANY)}
+    for number, what in enumerate(("retrieve", "list of 20")):
+        few, many = rates[FEW][number], rates[MANY][number]
+        note = f"{many:,.0f} over {few:,.0f} a second"
+        yield Row(f"{what}, 1,000,000 batches over 1,000", many / few, "", "at least", 0.85, note)
+
+
+def _rates(data_dir: Path, count: int) -> tuple[float, float]:
+    with GatewayProcess(data_dir=data_dir):
+        pass  # makes the schema
+    with closing(sqlite3.connect(data_dir / "batchgate.db")) as connection:
+        connection.execute(COPY, {"count": count})
+        connection.commit()
+    chance = random.Random(count)
+    with GatewayProcess(data_dir=data_dir) as gateway:
+        host = urlsplit(gateway.url)
+        with closing(HTTPConnection(str(host.hostname), host.port)) as connection_:
+            return (
+                _rate(connection_, lambda: f"{BATCHES}/{_id(chance.randint(1, count))}"),
+                _rate(connection_, lambda: f"{BATCHES}?limit=20&after_id={_id(chance.randint(100, count))}"),
+            )
+
+
+def _rate(connection: HTTPConnection, path: Callable[[], str]) -> float:
+    """Ask one after another for a while, a few times over; the best rate, which the machine disturbed least."""
+    best = 0.0
+    for _ in range(ROUNDS):
+        calls, begun = 0, time.perf_counter()
+        while time.perf_counter() - begun < SECONDS:
+            connection.request("GET", path())
+            response = connection.getresponse()
+            answer = response.read()
+            assert response.status == 200, answer
+            calls += 1
+        best = max(best, calls / (time.perf_counter() - begun))
+    return best
+
+
+def _id(number: int) -> str:
+    return f"msgbatch_01{number:022d}"

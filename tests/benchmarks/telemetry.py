@@ -1,0 +1,39 @@
+"""What telemetry costs on the way of a request: metrics and log as they are wired, spans off."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from collections.abc import Iterator
+
+from batchgate.engine.batch import Chunk
+from batchgate.engine.telemetry import NoTelemetry, Telemetry
+from batchgate.telemetry import EventLog, Metrics, Several
+from tests.benchmarks.table import Row
+from tests.unit.telemetry.told import batch, claim, request
+
+REQUESTS = 50_000
+RUNS = 5
+FLUSHED = 64
+"""Results a flush, which is told once for all of them."""
+
+
+def telemetry() -> Iterator[Row]:
+    """Tell of requests, and take off what telling nobody costs."""
+    logging.getLogger("batchgate").setLevel(logging.INFO)
+    costs = [_microseconds(Several(Metrics("1"), EventLog())) - _microseconds(NoTelemetry()) for _ in range(RUNS)]
+    runs = ", ".join(f"{cost:.2f}" for cost in costs)
+    yield Row("telemetry, a request", statistics.median(costs), "µs", "at most", 3, f"median of {runs}")
+
+
+def _microseconds(told: Telemetry) -> float:
+    of = claim(batch())
+    models = [request(model=f"model-{number}") for number in range(50)]
+    chunk = Chunk(seqs=tuple(range(FLUSHED)), lines=b"", succeeded=FLUSHED, errored=0)
+    begun = time.perf_counter()
+    for number in range(REQUESTS):
+        told.call_ended(of.batch, "account", models[number % 50], "succeeded", 0.4)
+        if number % FLUSHED == 0:
+            told.results_flushed(of, chunk, seconds=0.004)
+    return 1e6 * (time.perf_counter() - begun) / REQUESTS

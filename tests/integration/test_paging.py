@@ -1,0 +1,190 @@
+"""Both paging styles list every batch once, newest first, whatever comes and goes between two pages."""
+
+import itertools
+import random
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
+
+
+async def created(app: RunningApp, count: int) -> list[str]:
+    """Create ended batches and return their ids as a list shows them, newest first."""
+    ids = [(await app.create("a"))["id"] for _ in range(count)]
+    for batch_id in ids:
+        await app.ended(batch_id)
+    return ids[::-1]
+
+
+async def delete(app: RunningApp, batch_id: str) -> None:
+    await app.ended(batch_id)
+    status, answer = await app.call("DELETE", f"{BATCHES}/{batch_id}")
+    assert status == 200, answer
+
+
+async def page(app: RunningApp, provider: str | None = None, **query: Any) -> tuple[list[str], bool]:
+    """Read one page: the ids on it, and whether there are more."""
+    headers = {"x-model-provider": provider} if provider else {}
+    status, answer = await app.call("GET", BATCHES, params=query, headers=headers)
+    assert status == 200, answer
+    ids = [batch["id"] for batch in answer["data"]]
+    assert answer.keys() == {"data", "has_more", "first_id", "last_id"}
+    assert (answer["first_id"], answer["last_id"]) == ((ids[0], ids[-1]) if ids else (None, None))
+    return ids, answer["has_more"]
+
+
+async def pages(app: RunningApp, size: str, cursor: str, limit: int, start: str = "") -> AsyncIterator[list[str]]:
+    """Walk as the SDKs do: on from the end of the page that lies in the direction, until there are no more."""
+    query: dict[str, Any] = {size: limit} | ({cursor: start} if start else {})
+    more = True
+    while more:
+        ids, more = await page(app, **query)
+        assert len(ids) <= limit
+        yield ids
+        if ids:
+            query[cursor] = ids[0] if cursor == "before_id" else ids[-1]
+
+
+def flat(walked: Iterable[list[str]]) -> list[str]:
+    return list(itertools.chain.from_iterable(walked))
+
+
+@pytest.mark.parametrize(("size", "cursor"), [("limit", "after_id"), ("page_size", "page_token")])
+@pytest.mark.parametrize("limit", range(1, 8))
+async def test_a_walk_forward_sees_every_batch_once_newest_first(
+    gateway: RunningApp, size: str, cursor: str, limit: int
+) -> None:
+    ids = await created(gateway, 6)
+    walked = [seen async for seen in pages(gateway, size, cursor, limit)]
+    assert flat(walked) == ids
+    assert [len(seen) for seen in walked[:-1]] == [limit] * (len(walked) - 1)
+    assert len(walked) == -(-6 // limit)
+
+
+@pytest.mark.parametrize("limit", range(1, 8))
+async def test_a_walk_backward_sees_every_newer_batch_once_in_adjacent_pages(gateway: RunningApp, limit: int) -> None:
+    *newer, oldest = await created(gateway, 6)
+    walked = [seen async for seen in pages(gateway, "limit", "before_id", limit, start=oldest)]
+    assert flat(reversed(walked)) == newer
+    assert [len(seen) for seen in walked[:-1]] == [limit] * (len(walked) - 1)
+
+
+async def test_a_page_before_a_batch_is_the_one_next_to_it(gateway: RunningApp) -> None:
+    five, four, three, two, one = await created(gateway, 5)
+    assert await page(gateway, limit=2, before_id=one) == ([three, two], True)
+    assert await page(gateway, limit=2, before_id=three) == ([five, four], False)
+
+
+async def test_more_means_more_in_the_direction_that_was_asked_for(gateway: RunningApp) -> None:
+    five, four, three, two, one = await created(gateway, 5)
+    assert await page(gateway, limit=2) == ([five, four], True)
+    assert await page(gateway, limit=2, after_id=four) == ([three, two], True)
+    assert await page(gateway, limit=2, after_id=three) == ([two, one], False)
+    assert await page(gateway, limit=2, before_id=three) == ([five, four], False)
+    assert await page(gateway, limit=4, before_id=one) == ([five, four, three, two], False)
+    assert await page(gateway, limit=3, before_id=one) == ([four, three, two], True)
+
+
+async def test_both_cursors_give_what_lies_strictly_between_them(gateway: RunningApp) -> None:
+    five, four, three, two, one = await created(gateway, 5)
+    assert await page(gateway, after_id=five, before_id=one) == ([four, three, two], False)
+    assert await page(gateway, after_id=five, before_id=one, limit=2) == ([four, three], True)
+    assert await page(gateway, after_id=three, before_id=one, limit=2) == ([two], False)
+    assert await page(gateway, page_token=five, before_id=three) == ([four], False)
+    assert await page(gateway, after_id=four, before_id=three) == ([], False)
+    assert await page(gateway, after_id=three, before_id=three) == ([], False)
+    assert await page(gateway, after_id=one, before_id=five) == ([], False)
+
+
+async def test_a_walk_that_keeps_before_id_as_that_of_the_java_sdk_ends(gateway: RunningApp) -> None:
+    _, *between, oldest = await created(gateway, 6)
+    newest_of_page, more = (await page(gateway, limit=2, before_id=oldest))[0][0], True
+    walked = []
+    after = newest_of_page
+    while more:
+        ids, _ = await page(gateway, limit=2, before_id=oldest, after_id=after)
+        walked += ids
+        more = bool(ids)
+        after = ids[-1] if ids else after
+    assert walked == between[between.index(newest_of_page) + 1 :]
+
+
+async def test_a_page_beyond_the_end_is_empty_with_null_ids(gateway: RunningApp) -> None:
+    assert await page(gateway) == ([], False)
+    newest, oldest = await created(gateway, 2)
+    assert await page(gateway, after_id=oldest) == ([], False)
+    assert await page(gateway, before_id=newest) == ([], False)
+
+
+async def test_a_page_has_20_batches_unless_another_number_is_asked_for(gateway: RunningApp) -> None:
+    ids = [(await gateway.create("a"))["id"] for _ in range(22)][::-1]
+    assert await page(gateway) == (ids[:20], True)
+    assert await page(gateway, after_id=ids[1]) == (ids[2:], False)
+    assert await page(gateway, limit=21) == (ids[:21], True)
+    assert await page(gateway, limit=22) == (ids, False)
+    assert await page(gateway, limit=1000) == (ids, False)
+    assert await page(gateway, page_size=1) == (ids[:1], True)
+
+
+async def test_the_cursor_of_a_deleted_batch_still_works(gateway: RunningApp) -> None:
+    four, three, two, one = await created(gateway, 4)
+    await delete(gateway, three)
+    assert await page(gateway, after_id=three) == ([two, one], False)
+    assert await page(gateway, before_id=three) == ([four], False)
+    assert await page(gateway, page_token=three, page_size=1) == ([two], True)
+    assert await page(gateway) == ([four, two, one], False)
+
+
+async def test_batches_are_ordered_by_creation_and_not_by_the_clock(gateway: RunningApp) -> None:
+    first = await gateway.create("a")
+    gateway.clock.move(-3600)
+    second = await gateway.create("a")
+    assert second["created_at"] < first["created_at"]
+    assert await page(gateway) == ([second["id"], first["id"]], False)
+
+
+async def test_a_provider_filters_the_list_and_any_cursor_works_within_it(tmp_path: Path) -> None:
+    accounts = {"one": simulator(), "two": simulator()}
+    async with running_app(tmp_path, accounts=accounts, default_provider="one") as app:
+        providers = ["one", "two", "one", "two", "two", "one"]
+        ids = [(await app.create("a", headers={"x-model-provider": name}))["id"] for name in providers]
+        of_one, of_two = ([ids[n] for n in range(5, -1, -1) if providers[n] == name] for name in ("one", "two"))
+        assert await page(app) == (ids[::-1], False)
+        assert await page(app, "one") == (of_one, False)
+        assert await page(app, "two", limit=2) == (of_two[:2], True)
+        assert await page(app, "two", limit=2, after_id=of_two[1]) == (of_two[2:], False)
+        assert await page(app, "two", limit=2, before_id=of_one[-1]) == (of_two[1:], True)
+        assert await page(app, "two", after_id=of_one[0], before_id=of_one[1]) == (of_two[:2], False)
+        assert await page(app, "three") == ([], False)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("limit", range(1, 8))
+@pytest.mark.parametrize(
+    ("size", "cursor"), [("limit", "after_id"), ("page_size", "page_token"), ("limit", "before_id")]
+)
+async def test_a_walk_sees_what_was_there_all_the_time_once_whatever_comes_and_goes(
+    gateway: RunningApp, size: str, cursor: str, limit: int, seed: int
+) -> None:
+    chance = random.Random(f"{cursor} {limit} {seed}")
+    there = await created(gateway, 6)
+    start = there[-1] if cursor == "before_id" else ""
+    throughout = set(there) - {start}
+    walked: list[list[str]] = []
+    async for seen in pages(gateway, size, cursor, limit, start):
+        walked.append(seen)
+        if chance.random() < 0.5 and len(walked) < 20:
+            there = await created(gateway, 1) + there
+        for gone in chance.sample(there, k=chance.randint(0, min(2, len(there)))):
+            there.remove(gone)
+            throughout.discard(gone)
+            await delete(gateway, gone)
+    in_order = flat(reversed(walked) if cursor == "before_id" else walked)
+    assert len(in_order) == len(set(in_order))
+    assert throughout <= set(in_order)
+    assert [batch_id for batch_id in in_order if batch_id in there] == [
+        batch_id for batch_id in there if batch_id in in_order
+    ]

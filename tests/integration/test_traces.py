@@ -1,0 +1,90 @@
+"""Spans reach a collector over OTLP when the environment names one."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.support.gateway_process import GatewayProcess
+from tests.support.running_app import running_app
+from tests.support.scrape import scrape_until
+
+
+class Collector:
+    """Takes spans in as an OpenTelemetry collector does."""
+
+    def __init__(self) -> None:
+        self.services: set[str] = set()
+        self.spans: list[Span] = []
+        self.url = ""
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Decode what is exported."""
+        for group in ExportTraceServiceRequest.FromString(await request.read()).resource_spans:
+            names = (a.value.string_value for a in group.resource.attributes if a.key == "service.name")
+            self.services.update(names)
+            self.spans += [span for scope in group.scope_spans for span in scope.spans]
+        return web.Response()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        """Listen while the context is entered."""
+        app = web.Application()
+        app.router.add_post("/v1/traces", self.take)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await runner.cleanup()
+
+
+async def test_the_spans_of_a_batch_reach_the_collector_before_the_gateway_has_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector = Collector()
+    async with collector.listening() as url:
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)  # read by the exporter itself
+        async with running_app(tmp_path, environment=environment) as app:
+            batch = await app.create("a", "b")
+            await scrape_until(app, "batchgate_batches_ended_total")
+    names = sorted(span.name for span in collector.spans)
+    assert names == ["call provider", "call provider", "create batch", "run shard", "seal batch"]
+    assert len({span.trace_id for span in collector.spans}) == 1
+    known = {span.span_id for span in collector.spans}
+    assert [span.name for span in collector.spans if span.parent_span_id not in known] == ["create batch"]
+    for span in collector.spans:
+        assert {a.value.string_value for a in span.attributes if a.key == "batchgate.batch"} == {batch["id"]}
+    assert collector.services == {"batchgate"}
+
+
+async def test_without_a_collector_nothing_of_opentelemetry_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, sys\n"
+        "@atexit.register\n"
+        "def tell():\n"
+        "    print('imported', [name for name in sys.modules if name.startswith('opentelemetry')], file=sys.stderr)\n"
+    )
+    environment = {"PYTHONPATH": ":".join([str(tmp_path), *sys.path])}
+    with GatewayProcess(data_dir=tmp_path / "data", environment=environment) as gateway:
+        pass
+    assert "imported []" in gateway.log
+
+
+async def test_a_collector_that_is_named_without_the_extra_is_told_and_the_gateway_serves(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['opentelemetry.sdk'] = None\n")
+    environment = {
+        "PYTHONPATH": ":".join([str(tmp_path), *sys.path]),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "BATCHGATE_LOG_FORMAT": "json",
+    }
+    with GatewayProcess(data_dir=tmp_path / "data", environment=environment) as gateway:
+        pass
+    assert '"action":"spans_missing"' in gateway.log
+    assert "pip install 'batchgate[otel]'" in gateway.log

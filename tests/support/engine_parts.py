@@ -1,0 +1,88 @@
+"""The part of the engine that calls providers, on its own: a router, an executor, and requests to run."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from batchgate.engine.batch import Batch, Counts, ResultLine
+from batchgate.engine.endpoint import Endpoint
+from batchgate.engine.execution import Executor
+from batchgate.engine.routing import Router
+from batchgate.engine.telemetry import NoTelemetry
+from batchgate.engine.upstream import Account, Transport
+from batchgate.providers.anthropic import AnthropicHandler
+from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.metering import WireMeter
+
+
+def account(**fields: Any) -> Account:
+    """Make an account called ``a``."""
+    return Account(**({"name": "a", "provider": "anthropic", "base_url": "https://up.example"} | fields))
+
+
+def batch(key: int = 1) -> Batch:
+    """Make a batch that runs on the account ``a``."""
+    known = {
+        "key": key,
+        "id": f"batch_{key}",
+        "workspace": "default",
+        "dialect": "anthropic",
+        "provider": "a",
+        "headers": {},
+        "status": "in_progress",
+        "counts": msgspec.to_builtins(Counts(total=1)),
+        "created_at": 0,
+        "expires_at": 1,
+        "input_blob": "",
+    }
+    return msgspec.convert({name: known.get(name) for name in Batch.__struct_fields__} | _plain_rest(known), Batch)
+
+
+def _plain_rest(known: dict[str, Any]) -> dict[str, Any]:
+    """Fill the fields that only storage cares about."""
+    return {
+        field.name: b"" if field.type is bytes else 0
+        for field in msgspec.structs.fields(Batch)
+        if field.name not in known and field.type in {bytes, int}
+    }
+
+
+def line(number: int, model: str = "m", max_tokens: int = 16) -> bytes:
+    """Write an input line."""
+    params = {"model": model, "max_tokens": max_tokens, "messages": [{"role": "user", "content": f"{number}"}]}
+    return msgspec.json.encode({"custom_id": f"r{number}", "params": params}) + b"\n"
+
+
+@dataclass
+class Bench:
+    """A router with one account, and an executor on it."""
+
+    endpoint: Endpoint
+    router: Router
+    executor: Executor
+
+    async def run(self, number: int = 0, *, model: str = "m", key: int = 1) -> ResultLine:
+        """Run one request."""
+        return await self.executor.run(batch(key), number, line(number, model), lambda _: None)
+
+    async def run_all(self, requests: int, *, model: str = "m", key: int = 1) -> list[ResultLine]:
+        """Run many side by side."""
+        return await asyncio.gather(*(self.run(number, model=model, key=key) for number in range(requests)))
+
+
+def bench(transport: Transport, *, read_key: Any = None, seed: int = 1, **fields: Any) -> Bench:
+    """Put the parts together in front of a transport; ``fields`` are the account's."""
+    endpoint = Endpoint(
+        account=account(**fields),
+        handler=AnthropicHandler(),
+        transport=transport,
+        meter=WireMeter(),
+        read_key=read_key,
+    )
+    router = Router([endpoint], random.Random(seed))
+    return Bench(endpoint, router, Executor(router, AnthropicRows(), random.Random(seed), NoTelemetry()))

@@ -1,0 +1,47 @@
+"""What a gateway has left in its data folder that no batch needs."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+WITHIN = 20.0  # seconds
+
+_OWNED = """
+SELECT input_blob FROM batches WHERE deleted_at IS NULL AND archived_at IS NULL
+UNION SELECT results_blob FROM batches WHERE deleted_at IS NULL AND results_blob IS NOT NULL
+"""
+_OF_NO_OPEN_BATCH = "WHERE batch_key NOT IN (SELECT key FROM batches WHERE status <> 'ended')"
+_LEFT_ROWS = {
+    "loose blobs": "SELECT count(*) FROM loose_blobs",
+    "chunks of ended batches": f"SELECT count(*) FROM chunks {_OF_NO_OPEN_BATCH}",
+    "shards of ended batches": f"SELECT count(*) FROM shards {_OF_NO_OPEN_BATCH}",
+}
+
+
+def leftovers(data_dir: Path) -> list[str]:
+    """Name the files and count the rows that belong to nothing, and name the files that are missing."""
+    with closing(sqlite3.connect(f"file:{data_dir / 'batchgate.db'}?mode=ro", uri=True)) as connection:
+        owned = {name for (name,) in connection.execute(_OWNED)}
+        rows = [f"{connection.execute(query).fetchone()[0]} {what}" for what, query in _LEFT_ROWS.items()]
+    blobs = data_dir / "blobs"
+    there = {str(path.relative_to(blobs)) for path in blobs.rglob("*") if path.is_file()}
+    empty = [f"empty folder {path}" for path in (blobs / "batches").glob("*") if not any(path.iterdir())]
+    other = {path.name for path in data_dir.iterdir()} - {"blobs"}
+    return [
+        *(f"file {name}" for name in sorted(there - owned)),
+        *(f"missing {name}" for name in sorted(owned - there)),
+        *(f"file {name}" for name in sorted(other) if not name.startswith("batchgate.")),
+        *empty,
+        *(row for row in rows if not row.startswith("0 ")),
+    ]
+
+
+def check_nothing_is_left(data_dir: Path) -> None:
+    """Fail unless a gateway that runs has soon removed all that nothing needs."""
+    deadline = time.monotonic() + WITHIN
+    while left := leftovers(data_dir):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)

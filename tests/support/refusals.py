@@ -1,0 +1,61 @@
+"""What holds for every request that the gateway refuses."""
+
+from collections.abc import AsyncIterable, Mapping
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from tests.support.running_app import BATCHES, RunningApp
+
+JSON = {"Content-Type": "application/json"}
+
+
+def error_message(
+    status: int, headers: Mapping[str, str], body: bytes, *, expected: tuple[int, str], code: str | None = None
+) -> str:
+    """Check an error answer against the status and type expected, and return its message."""
+    assert status == expected[0], body
+    assert headers["Content-Type"] == "application/json"
+    answer = msgspec.json.decode(body)
+    error = answer.pop("error")
+    assert answer == {"type": "error", "request_id": headers["request-id"]}
+    assert headers["request-id"].startswith("req_01")
+    assert error["type"] == expected[1]
+    assert error.get("details") == ({"error_code": code} if code else None)
+    assert isinstance(error["message"], str)
+    return error["message"]
+
+
+async def refusal(
+    app: RunningApp, method: str, path: str, *, expected: tuple[int, str], code: str | None = None, **options: Any
+) -> str:
+    """Make a request that must be refused, with nothing stored, and return the message."""
+    async with app.client.request(method, URL(app.url + path, encoded=True), **options) as response:
+        message = error_message(response.status, response.headers, await response.read(), expected=expected, code=code)
+    await assert_nothing_stored(app)
+    return message
+
+
+async def create_refusal(
+    app: RunningApp,
+    body: bytes | AsyncIterable[bytes],
+    *,
+    expected: tuple[int, str] = (400, "invalid_request_error"),
+    code: str | None = None,
+    encoding: str | None = None,
+) -> str:
+    """Try to create a batch from a body that must be refused, and return the message."""
+    headers = JSON | ({"Content-Encoding": encoding} if encoding else {})
+    data = BytesIO(body) if isinstance(body, bytes) else body
+    return await refusal(app, "POST", BATCHES, expected=expected, code=code, data=data, headers=headers)
+
+
+async def assert_nothing_stored(app: RunningApp) -> None:
+    """Check that there is no batch and no body of one, not even a part."""
+    async with aiohttp.ClientSession() as client, client.get(app.url + BATCHES) as response:
+        page = msgspec.json.decode(await response.read())
+    assert page == {"data": [], "has_more": False, "first_id": None, "last_id": None}
+    assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []

@@ -1,0 +1,45 @@
+"""Reads ``/metrics`` as Prometheus does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.running_app import RunningApp
+
+
+class Scrape:
+    """The samples of one moment."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        families = list(text_string_to_metric_families(text))
+        self.samples = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        """Read one sample; 0 where there is none, as with a counter that has counted nothing."""
+        return self.samples.get((name, frozenset(labels.items())), 0.0)
+
+    def labels(self, name: str, label: str) -> set[str]:
+        """Name all values of a label of a metric."""
+        return {dict(labels)[label] for found, labels in self.samples if found == name}
+
+
+async def scrape(app: RunningApp, **options: Any) -> Scrape:
+    """Read the metrics as they stand."""
+    async with app.client.get(f"{app.url}/metrics", **options) as response:
+        assert response.status == 200, await response.text()
+        return Scrape(await response.text())
+
+
+async def scrape_until(app: RunningApp, name: str, **labels: str) -> Scrape:
+    """Scrape until a sample is more than nothing."""
+    while True:
+        found = await scrape(app)
+        if found.value(name, **labels):
+            return found

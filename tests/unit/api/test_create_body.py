@@ -1,0 +1,252 @@
+"""The reader of a create finds, in pieces of any size, what a parse of the whole body finds."""
+
+import itertools
+import tracemalloc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from batchgate.api.anthropic import create_body
+from batchgate.api.anthropic.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS, CreateBodyReader
+from batchgate.api.content_encoding import IdentityDecoder
+from batchgate.engine.errors import RefusedError
+from batchgate_api.anthropic import CreateMessageBatch
+
+Line = tuple[str, bytes]
+"""A custom_id and the bytes of its params."""
+
+PLAIN = '"custom_id"'
+ESCAPED = '"custom\\u005fid"'
+CUSTOM_IDS = st.text("abcXYZ019_-", min_size=1, max_size=6)
+BLANKS = st.lists(st.sampled_from(["", "", " ", "\n", "\r\n", "\t "]), min_size=1, max_size=7)
+LOOK_ALIKES: tuple[Any, ...] = (
+    '},{"custom_id":"a","params":{}}',
+    '}],[{"params"',
+    "\\",
+    '\\"},{"custom_id"',
+    "]}",
+    "\u2028 ü 😀 \x7f",
+    [{"a": 1}, {"custom_id": "b", "params": {}}, {"params": [{}, {"custom_id": 1}]}],
+    {"requests": [{"custom_id": "c"}, {"params": {}}]},
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8"), max_size=12)
+    | st.sampled_from(LOOK_ALIKES),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+PARAMS = st.dictionaries(st.sampled_from(["model", "params", "custom_id", "x"]), VALUES, max_size=3)
+
+
+@st.composite
+def bodies(draw: st.DrawFn, names: Sequence[str] = (PLAIN, ESCAPED)) -> bytes:
+    """Write a valid body in one of the many ways to write it."""
+    blanks = itertools.cycle(draw(BLANKS))
+    requests = []
+    for custom_id in draw(st.lists(CUSTOM_IDS, min_size=1, max_size=8, unique=True)):
+        members = [(draw(st.sampled_from(names)), custom_id), ('"params"', draw(PARAMS))]
+        if PLAIN in names:
+            members = draw(st.permutations(members))
+        written = (f"{key}{next(blanks)}:{_written(value, blanks)}" for key, value in members)
+        requests.append(_joined("{}", written, blanks))
+    body = _joined("{}", [f'"requests"{next(blanks)}:{next(blanks)}{_joined("[]", requests, blanks)}'], blanks)
+    return f"{next(blanks)}{body}{next(blanks)}".encode()
+
+
+def _written(value: Any, blanks: Iterator[str]) -> str:
+    match value:
+        case dict():
+            members = (f"{_written(key, blanks)}:{_written(item, blanks)}" for key, item in value.items())
+            text = _joined("{}", members, blanks)
+        case list():
+            text = _joined("[]", (_written(item, blanks) for item in value), blanks)
+        case _:
+            text = msgspec.json.encode(value).decode()
+    return f"{next(blanks)}{text}{next(blanks)}"
+
+
+def _joined(brackets: str, parts: Sequence[str] | Iterator[str], blanks: Iterator[str]) -> str:
+    return brackets[0] + f"{next(blanks)},{next(blanks)}".join(parts) + next(blanks) + brackets[1]
+
+
+def chunks(body: bytes, cuts: Sequence[int]) -> list[bytes]:
+    """Cut a body at places that are taken modulo its length."""
+    places = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
+    return [body[start:end] for start, end in itertools.pairwise(places)]
+
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A machine that is busy with other things is no fault."""
+CUTS = st.lists(st.integers(0, 2**16), max_size=12)
+EVERY_BYTE = range(2**12)
+
+
+@contextmanager
+def limits(**named: int) -> Iterator[None]:
+    """Set limits of the reader, so that small bodies meet them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in named.items():
+            patch.setattr(create_body, name, value)
+        yield
+
+
+def read(pieces: Iterable[bytes]) -> list[bytes]:
+    """Read a body with the reader."""
+    reader = CreateBodyReader(IdentityDecoder())
+    lines = [line for piece in pieces for part in reader.feed(piece) for line in part]
+    return lines + reader.finish()
+
+
+def read_whole(body: bytes) -> list[bytes] | None:
+    """Read a body as one JSON document, as plainly as can be; None if it must be refused."""
+    try:
+        body.decode()
+        requests = msgspec.json.decode(body, type=CreateMessageBatch).requests
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    ids = {request.custom_id for request in requests}
+    objects = [bytes(request.params) for request in requests if bytes(request.params).startswith(b"{")]
+    if len(ids) < len(requests) or len(objects) < len(requests) or any("\n" in custom_id for custom_id in ids):
+        return None
+    return [
+        b'{"custom_id":"%b","params":%b}\n' % (request.custom_id.encode(), _one_line(bytes(request.params)))
+        for request in requests
+    ]
+
+
+def _one_line(params: bytes) -> bytes:
+    return params.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+@pytest.mark.parametrize("window", [create_body.WINDOW, 64, 1], ids=["one window", "many windows", "every cut"])
+@given(body=bodies(), cuts=CUTS)
+@example(body=b'{"requests":[{"custom_id":"a","params":{"x":[{},{"params":1}]}}]}', cuts=EVERY_BYTE)
+@UNHURRIED
+def test_a_body_cut_anywhere_gives_the_lines_of_the_whole(window: int, body: bytes, cuts: Sequence[int]) -> None:
+    expected = read_whole(body)
+    assert expected is not None
+    with limits(WINDOW=window):
+        assert read(chunks(body, cuts)) == expected
+    assert all(line.count(b"\n") == 1 and msgspec.json.decode(line) for line in expected)
+
+
+@given(body=bodies(names=[ESCAPED]), cuts=CUTS)
+@UNHURRIED
+def test_requests_are_told_apart_also_where_nothing_looks_like_their_beginning(
+    body: bytes, cuts: Sequence[int]
+) -> None:
+    expected = read_whole(body)
+    assert expected is not None
+    longest = max(map(len, expected))
+    with limits(WINDOW=16, MAX_WINDOW=2 * longest + 100):
+        assert read(chunks(body, cuts)) == expected
+
+
+@given(body=bodies(), cuts=CUTS, kept=st.integers(0, 2**16), window=st.sampled_from([1, 64, create_body.WINDOW]))
+@UNHURRIED
+def test_a_body_that_ends_anywhere_too_early_is_refused(
+    body: bytes, cuts: Sequence[int], kept: int, window: int
+) -> None:
+    cut_off = body[: kept % len(body.rstrip())]
+    with limits(WINDOW=window), pytest.raises(RefusedError) as refused:
+        read(chunks(cut_off, cuts))
+    assert refused.value.kind == "invalid_request_error"
+
+
+@given(
+    body=bodies(),
+    cuts=CUTS,
+    place=st.integers(0, 2**16),
+    byte=st.integers(0, 255) | st.sampled_from(b'{}[],:"\\ \n'),
+    window=st.sampled_from([1, 64, create_body.WINDOW]),
+)
+@settings(UNHURRIED, max_examples=250)
+def test_a_body_with_one_wrong_byte_is_refused_just_when_a_parse_of_the_whole_refuses_it(
+    body: bytes, cuts: Sequence[int], place: int, byte: int, window: int
+) -> None:
+    wrong = bytearray(body)
+    wrong[place % len(body)] = byte
+    expected = read_whole(bytes(wrong))
+    with limits(WINDOW=window):
+        if expected is not None:
+            assert read(chunks(bytes(wrong), cuts)) == expected
+            return
+        with pytest.raises(RefusedError):
+            read(chunks(bytes(wrong), cuts))
+
+
+def test_as_many_requests_as_there_may_be_are_read() -> None:
+    assert len(read(body_of(b"{}", count=MAX_REQUESTS))) == MAX_REQUESTS
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_request_may_be_as_large_as_the_limit_and_not_a_byte_larger(more: int) -> None:
+    params = b'{"x":"%b"}' % (b"a" * (MAX_REQUEST + more - len('{"x":""}')))
+    pieces = body_of(params, count=2)
+    if not more:
+        assert [len(line) for line in read(pieces)] == [len(b'{"custom_id":"0","params":}\n') + MAX_REQUEST] * 2
+        return
+    with pytest.raises(RefusedError, match=r"requests\.0: one request may have at most") as refused:
+        read(pieces)
+    assert refused.value.kind == "request_too_large"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        pytest.param(b"1", id="no objects"),
+        pytest.param(b'{"custom_id":"","params":{}}', id="malformed ids"),
+        pytest.param(b'{"custom_id":"a","params":{}}', id="one id"),
+        pytest.param(b'{"method":"POST","custom_id":"a","body":{}}', id="rows of another dialect"),
+    ],
+)
+def test_a_body_in_which_everything_is_wrong_costs_little_memory(item: bytes) -> None:
+    body = b'{"requests":[%b]}' % b",".join([item] * (3 * 2**20 // len(item)))
+    tracemalloc.start()
+    with pytest.raises(RefusedError) as refused:
+        read([body[start : start + 65536] for start in range(0, len(body), 65536)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused.value.message.count("requests.") >= MAX_PROBLEMS
+    assert peak < 8 * len(body)
+
+
+def test_a_body_in_which_everything_is_wrong_is_not_read_to_its_end() -> None:
+    requests = itertools.chain([b'{"requests":['], itertools.repeat(b'{"custom_id":"","params":{}},' * 1000, 100))
+    with pytest.raises(RefusedError):
+        read(requests)
+    assert next(requests)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "message"),
+    [
+        pytest.param(b'{"custom_id":"a","params":{"x":[1,]}},', r"trailing comma in array \(byte 47\)", id="not JSON"),
+        pytest.param(b'{"custom_id":"a","params":{}}],"x":[{},', "only the closing brace", id="more after the array"),
+        pytest.param(b'{"custom_id":"a","params":1},', r"requests\.0\.params: it must be an object", id="no object"),
+    ],
+)
+def test_what_is_wrong_at_the_beginning_is_said_however_much_follows(beginning: bytes, message: str) -> None:
+    pieces = [b'{"requests":[', beginning, *body_of(b"{}", count=50)[1:]]
+    with limits(WINDOW=16, MAX_WINDOW=256), pytest.raises(RefusedError, match=message) as refused:
+        read(pieces)
+    assert refused.value.kind == "invalid_request_error"
+
+
+def test_much_white_space_is_no_fault_after_the_body() -> None:
+    assert len(read([*body_of(b"{}", count=2), b" " * 2 * create_body.MAX_HEAD])) == 2
+
+
+def body_of(params: bytes, *, count: int) -> list[bytes]:
+    """Write a body with as many requests, in pieces."""
+    requests = [b'{"custom_id":"%d","params":%b},' % (number, params) for number in range(count)]
+    return [b'{"requests":[', *requests[:-1], requests[-1].removesuffix(b","), b"]}"]

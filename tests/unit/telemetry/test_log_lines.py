@@ -1,0 +1,97 @@
+"""Log lines hold what is allowed in them, in one line, and survive whatever is logged."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from batchgate.engine.errors import StoreError
+from batchgate.engine.telemetry import HTTP_REQUEST_ID
+from batchgate.telemetry.log_lines import JsonLines, TextLines, describe
+
+
+def record(message: str = "it is %s", *values: object, **fields: object) -> logging.LogRecord:
+    made = logging.LogRecord("here", logging.WARNING, __file__, 1, message, values or ("so",), None)
+    made.__dict__.update(fields)
+    return made
+
+
+def line(made: logging.LogRecord) -> dict[str, Any]:
+    text = JsonLines().format(made)
+    assert "\n" not in text
+    decoded = json.loads(text)
+    assert isinstance(decoded, dict)
+    return decoded
+
+
+def test_a_line_has_its_time_level_logger_action_and_message() -> None:
+    made = record(created=0.25)
+    assert line(made) == {
+        "time": "1970-01-01T00:00:00.250+00:00",
+        "level": "warning",
+        "logger": "here",
+        "action": "log",
+        "message": "it is so",
+    }
+
+
+def test_only_the_fields_that_are_allowed_are_written() -> None:
+    written = line(record(action="batch_ended", batch="msgbatch_01", prompt="secret", headers={"x-api-key": "secret"}))
+    assert (written["action"], written["batch"]) == ("batch_ended", "msgbatch_01")
+    assert "secret" not in str(written)
+
+
+def test_a_record_of_an_http_request_has_its_id_and_one_that_says_its_own_keeps_it() -> None:
+    token = HTTP_REQUEST_ID.set("req_1")
+    try:
+        assert line(record())["request_id"] == "req_1"
+        assert line(record(request_id="req_2"))["request_id"] == "req_2"
+    finally:
+        HTTP_REQUEST_ID.reset(token)
+    assert "request_id" not in line(record())
+
+
+@pytest.mark.parametrize("value", ["two\nlines", "half a pair: \ud800", "\x00", {1, 2}, object])
+def test_whatever_is_logged_is_one_line_of_json(value: object) -> None:
+    assert line(record("%s", value, model=value))["message"] == str(value)
+
+
+def raised(error: Exception) -> Exception:
+    def fail() -> None:
+        raise error
+
+    try:
+        fail()
+    except Exception as caught:  # noqa: BLE001
+        return caught
+    raise AssertionError
+
+
+def test_an_exception_that_nobody_foresaw_is_shown_by_type_and_place_without_its_message() -> None:
+    shown = describe(raised(ValueError("the prompt")))
+    assert "ValueError" in shown
+    assert "in fail" in shown
+    assert "the prompt" not in shown
+
+
+def test_the_message_of_the_machine_and_of_storage_is_shown() -> None:
+    assert "OSError: [Errno 28] No space left on device" in describe(raised(OSError(28, "No space left on device")))
+    assert "StoreError: database is locked" in describe(raised(StoreError("database is locked")))
+
+
+def test_causes_and_the_parts_of_a_group_are_shown_by_the_same_rule() -> None:
+    outer = raised(RuntimeError("the prompt"))
+    outer.__cause__ = raised(KeyError("the prompt"))
+    shown = describe(raised(ExceptionGroup("the prompt", [outer, OSError("a disk")])))
+    assert [name in shown for name in ("ExceptionGroup", "RuntimeError", "KeyError", "OSError: a disk")] == [True] * 4
+    assert "the prompt" not in shown
+
+
+@pytest.mark.parametrize("form", [JsonLines(), TextLines()])
+def test_both_forms_show_exceptions_by_that_rule(form: logging.Formatter) -> None:
+    made, error = record(), raised(LookupError("the prompt"))
+    made.exc_info = (type(error), error, error.__traceback__)
+    written = form.format(made)
+    assert "LookupError" in written
+    assert "the prompt" not in written
