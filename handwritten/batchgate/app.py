@@ -21,6 +21,7 @@ from batchgate.api.gateway.progress import BatchProgressHandler
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
 from batchgate.blobs import ObjectStoreBlobs
+from batchgate.data_lock import sole_use
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
 from batchgate.engine.errors import RefusedError
@@ -73,7 +74,7 @@ def build_app(
     check_routes(app)
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
-    app.cleanup_ctx.extend((_transport, _store, _engine(router, blobs, clock or SystemClock(), telemetry)))
+    app.cleanup_ctx.extend((_data_dir, _transport, _store, _engine(router, blobs, clock or SystemClock(), telemetry)))
     return app
 
 
@@ -89,6 +90,11 @@ def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str,
 
     app.cleanup_ctx.append(closing)
     return Several(metrics, EventLog(), spans)
+
+
+async def _data_dir(app: web.Application) -> AsyncIterator[None]:
+    with sole_use(Path(app[SETTINGS].data_dir)):
+        yield
 
 
 async def _transport(app: web.Application) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""The floor under downloads: one file served by aiohttp's FileResponse, as ``python -m tests.benchmarks.file_server``."""
+"""The floor under downloads: a file served by FileResponse, as ``python -m tests.benchmarks.file_server``."""
 
 from __future__ import annotations
 

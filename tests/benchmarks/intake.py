@@ -23,7 +23,9 @@ from tests.support.gateway_process import GatewayProcess
 REQUESTS = 100_000
 ROUNDS = 3
 PROMPT: Final = "word " * 443
-SETTINGS = 'shutdown_grace = 0\n[accounts.simulator]\nprovider = "simulator"\nconcurrency = 1\nsimulator.latency = 600\n'
+SETTINGS = (
+    'shutdown_grace = 0\n[accounts.simulator]\nprovider = "simulator"\nconcurrency = 1\nsimulator.latency = 600\n'
+)
 MEGABYTE = 1_000_000
 
 
@@ -38,16 +40,16 @@ def intake() -> Iterator[Row]:
             creates.append(seconds)
             growths.append(growth)
     floor, create = statistics.median(floors), statistics.median(creates)
-    size = f"{len(body) / MEGABYTE:.0f} MB"
-    yield Row("intake of 100,000 requests", floor / create, "", "at least", 0.5, f"{size}: {floor:.2f} s over {create:.2f} s")
+    note = f"{len(body) / MEGABYTE:.0f} MB: {floor:.2f} s over {create:.2f} s"
+    yield Row("intake of 100,000 requests", floor / create, "", "at least", 0.5, note)
     runs = ", ".join(f"{growth:.0f}" for growth in growths)
     yield Row("memory growth of that create", statistics.median(growths), "MB", "at most", 64, f"median of {runs}")
 
 
 def _body() -> bytes:
+    message = b'{"role":"user","content":"%s"}' % PROMPT.encode()
     requests = (
-        b'{"custom_id":"request-%06d","params":{"model":"m","max_tokens":64,"messages":[{"role":"user","content":"%s"}]}}'
-        % (number, PROMPT.encode())
+        b'{"custom_id":"request-%06d","params":{"model":"m","max_tokens":64,"messages":[%s]}}' % (number, message)
         for number in range(REQUESTS)
     )
     return b'{"requests":[' + b",".join(requests) + b"]}"

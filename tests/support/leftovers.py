@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -27,14 +28,15 @@ def leftovers(data_dir: Path) -> list[str]:
         owned = {name for (name,) in connection.execute(_OWNED)}
         rows = [f"{connection.execute(query).fetchone()[0]} {what}" for what, query in _LEFT_ROWS.items()]
     blobs = data_dir / "blobs"
-    there = {str(path.relative_to(blobs)) for path in blobs.rglob("*") if path.is_file()}
-    empty = [f"empty folder {path}" for path in (blobs / "batches").glob("*") if not any(path.iterdir())]
-    other = {path.name for path in data_dir.iterdir()} - {"blobs"}
+    walk = list(os.walk(blobs))
+    there = {os.path.relpath(Path(folder, name), blobs) for folder, _, names in walk for name in names}
+    empty = [folder for folder, inside, names in walk if Path(folder).parent.name == "batches" and not inside + names]
+    other = {path.name for path in data_dir.iterdir()} - {"blobs", "lock"}
     return [
         *(f"file {name}" for name in sorted(there - owned)),
         *(f"missing {name}" for name in sorted(owned - there)),
         *(f"file {name}" for name in sorted(other) if not name.startswith("batchgate.")),
-        *empty,
+        *(f"empty folder {folder}" for folder in empty),
         *(row for row in rows if not row.startswith("0 ")),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
@@ -10,8 +11,10 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from batchgate.engine.batch import Batch
-from batchgate.engine.errors import BlobError
+from batchgate.engine.errors import BlobError, StoreError
 from batchgate.engine.ports import Blobs
+
+logger = logging.getLogger(__name__)
 
 JSONL: Final = "application/x-jsonl"
 GZIP_LEVEL: Final = 1
@@ -50,9 +53,22 @@ async def _stream(
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
     response.content_length = size
+    return await send_pieces(request, response, pieces)
+
+
+async def send_pieces(
+    request: web.Request, response: web.StreamResponse, pieces: AsyncIterator[bytes]
+) -> web.StreamResponse:
+    """Send a streamed answer; a fault of storage in its middle breaks the connection, so that it is seen as one."""
     await response.prepare(request)
-    async for piece in pieces:
-        await response.write(piece)
+    try:
+        async for piece in pieces:
+            await response.write(piece)
+    except (BlobError, StoreError) as error:
+        logger.error("a download broke off: %s", error, extra={"action": "download_failed"})  # noqa: TRY400
+        if request.transport is not None:
+            request.transport.abort()
+        return response
     await response.write_eof()
     return response
 

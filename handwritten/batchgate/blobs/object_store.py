@@ -25,7 +25,7 @@ class ObjectStoreBlobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
         with _translated(str(folder)):
-            self._store = LocalStore(self._folder, mkdir=True, automatic_cleanup=True)
+            self._store = LocalStore(self._folder, mkdir=True)
 
     def writer(self, name: str) -> ObjectStoreWriter:
         """Begin a blob; it does not exist before its commit."""

@@ -22,6 +22,11 @@ THREAD_FROM = 16 * 1024
 class BodyReader(Protocol):
     """Reads a body in one wire format, piece by piece; raises `RefusedError` for what is wrong with it."""
 
+    @property
+    def expands(self) -> bool:
+        """Whether a little of the body may hold very much, as when it is compressed."""
+        ...
+
     def feed(self, data: bytes) -> Iterator[list[bytes]]:
         """Take the next bytes and yield the input lines, LF included, that are complete and valid.
 
@@ -120,7 +125,7 @@ async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWr
     try:
         async for data in body:
             parts = reader.feed(data)
-            while (lines := await _next(parts, in_thread=len(data) >= THREAD_FROM)) is not None:
+            while (lines := await _next(parts, in_thread=reader.expands or len(data) >= THREAD_FROM)) is not None:
                 cutter.add(lines)
                 await behind.write(b"".join(lines))
         last = await asyncio.to_thread(reader.finish)

@@ -18,7 +18,13 @@ class PartialResults:
 
     async def read(self, batch: Batch) -> AsyncIterator[bytes]:
         """Yield the lines of a batch that had not ended when it was found."""
-        for claim in await self._store.shard_claims(batch):
+        claims = await self._store.shard_claims(batch)
+        if not claims:  # it has ended since it was found
+            ended = await self._store.batch_by_key(batch.key)
+            if ended is not None and ended.results_blob is not None:
+                async for piece in self._from_line(ended.results_blob, 0):
+                    yield piece
+        for claim in claims:
             merged = merge(await self._store.read_chunks(batch.key, claim.shard.index))
             now = await self._store.batch_by_key(batch.key)
             if now is not None and now.results_blob is not None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from batchgate.engine.batch import Claim, ShardJob
 from batchgate.engine.clock import MICROSECONDS, Clock
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 OPEN_REQUESTS = 4_000
 """Requests that a worker holds in memory, running or waiting for their turn; a claim more may pass the mark."""
+OPEN_BYTES = 64 * 1024 * 1024
+"""Bytes of their input lines, likewise: a few thousand requests with images would be gigabytes."""
 
 
 class Worker:
@@ -48,6 +51,7 @@ class Worker:
         self._runs: set[ShardRun] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open_requests = 0
+        self._open_bytes = 0
         self._halted_meanwhile: set[int] = set()
         self._room = asyncio.Event()
         self._room.set()
@@ -108,7 +112,7 @@ class Worker:
         if self._is_over(claim):
             run.halt(put_back=False)
         self._runs.add(run)
-        self._count(claim.shard.requests)
+        self._count(claim, 1)
         task = asyncio.create_task(self._run(job, run), name=f"shard {claim.batch.id}/{claim.shard.index}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -137,12 +141,13 @@ class Worker:
             asyncio.get_running_loop().call_later(STORAGE_RETRY, self._queue.put, (job,))
         finally:
             self._runs.discard(run)
-            self._count(-run.claim.shard.requests)
+            self._count(run.claim, -1)
             self._telemetry.shard_left(run.claim, seconds=time.perf_counter() - begun)
 
-    def _count(self, requests: int) -> None:
-        self._open_requests += requests
-        if self._open_requests < OPEN_REQUESTS:
+    def _count(self, claim: Claim, sign: Literal[1, -1]) -> None:
+        self._open_requests += sign * claim.shard.requests
+        self._open_bytes += sign * claim.shard.length
+        if self._open_requests < OPEN_REQUESTS and self._open_bytes < OPEN_BYTES:
             self._room.set()
         else:
             self._room.clear()

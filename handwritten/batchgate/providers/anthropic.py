@@ -59,6 +59,8 @@ class AnthropicHandler:
             raise upstream_error(response)
         try:
             _MESSAGE.decode(response.body)
+            if not response.body.isascii():
+                response.body.decode()  # what the peek passes over is not checked by it
         except DECODING_ERRORS as error:
             message = f"The provider answered 200, but not with a Message ({describe_decoding(error)}): "
             raise UpstreamUnreachable(

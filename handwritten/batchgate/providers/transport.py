@@ -80,7 +80,7 @@ class AiohttpTransport:
                 allow_redirects=False,
             ) as response:
                 body = await self._read(response, request)
-                headers = {name.lower(): value for name, value in response.headers.items()}
+                headers = {name.lower(): _text(value) for name, value in response.headers.items()}
                 return UpstreamResponse(status=response.status, headers=headers, body=body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _translated(error, request) from error
@@ -98,6 +98,11 @@ class AiohttpTransport:
                 raise _unreachable(message, retry_safe=False)
             blocks.append(block)
         return b"".join(blocks)
+
+
+def _text(value: str) -> str:
+    """Make a header's value text that can be written again, whatever bytes a provider has put into it."""
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _sendable(body: bytes) -> bytes | BytesIO:

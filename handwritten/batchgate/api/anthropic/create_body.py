@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from batchgate.api.content_encoding import ContentDecoder
+from batchgate.api.content_encoding import ContentDecoder, IdentityDecoder
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.validation import DECODING_ERRORS, describe, describe_decoding
 from batchgate_api.anthropic import MessageBatchRequest
@@ -57,6 +57,11 @@ class CreateBodyReader:
         self._seen: dict[str, int] = {}
         self._count = 0
         self._problems: list[str] = []
+
+    @property
+    def expands(self) -> bool:
+        """Whether the body is compressed."""
+        return not isinstance(self._decoder, IdentityDecoder)
 
     def feed(self, data: bytes) -> Iterator[list[bytes]]:
         """Take the next bytes as sent and yield the input lines that are complete and valid, a window at a time."""

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from batchgate.api.context import BATCHES, WORKSPACE
-from batchgate.api.result_files import JSONL, send_results
+from batchgate.api.result_files import JSONL, send_pieces, send_results
 from batchgate.engine.batch import Batch
 from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.ports import Blobs
@@ -46,9 +46,4 @@ class BatchProgressHandler:
         headers = {"Content-Type": JSONL, REACH_HEADER: f"{counts.total - counts.processing}/{counts.total}"}
         if batch.results_blob is not None:
             return await send_results(request, self._blobs, batch, headers)
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(request)
-        async for piece in self._partial.read(batch):
-            await response.write(piece)
-        await response.write_eof()
-        return response
+        return await send_pieces(request, web.StreamResponse(headers=headers), self._partial.read(batch))

@@ -6,8 +6,8 @@ It is pure: others tell it the time and what happened.
 - A refusal says that the calls still in service were enough, so the limit falls to their number. All refusals of one
   burst together thus cut once, to what the provider took of it. A call without an answer cuts by a part, once for all
   that were under way with it.
-- Then it feels its way upward: one place more after so many rounds of success, twice as many rounds after each refusal,
-  half as many whenever a call is served at the load of the last refusal. When none are left, or after a minute, it grows
+- Then it feels its way upward: one place more after so many rounds of success, twice as many rounds after each
+  refusal, half as many whenever a call is served at the load of the last refusal. When none are left, or after a minute, it grows
   by a place for each call served.
 - So it does below the load that is trusted as well: what calls have been served at again and again. Each refusal takes
   from this trust what two successes give to it. A provider that bears less than before is thus found out, and one that
@@ -22,7 +22,7 @@ from typing import Final
 FLOOR: Final = 1.0
 LOSS: Final = 0.7
 """What is left of the limit when calls stay without an answer."""
-TRUST: Final = 1.0
+TRUST: Final = 0.5
 """What a success adds to the trusted load; a refusal takes one."""
 MOST_TRUST: Final = 4 / 3
 """How far it may get ahead of the load that was served, so that a few refusals do not count."""
@@ -57,16 +57,18 @@ class AdaptiveLimit:
             self._patience //= 2
         if now - self._cut_at > MEMORY:
             self._patience = 0
-        if load >= self._wall or in_service >= int(self.value):
+        if load >= min(self._wall, int(self.value)):
             quick = not self._patience or self.value < self._trusted / MOST_TRUST
             self.value = min(self._cap, self.value + (1.0 if quick else 1 / (self.value * self._patience)))
 
     def refused(self, entered: float, in_service: int, now: float) -> None:
         """Learn that a call, which began at a time, was refused for load while so many others are under way."""
-        if entered > self._cut_at:
-            self._cut_at = now
-            self._patience = min(LONGEST_PATIENCE, max(1, 2 * self._patience))
-        self._wall = in_service + 1
+        load = in_service + 1
+        if load > self._trusted / MOST_TRUST:
+            self._wall = load
+            if entered > self._cut_at:
+                self._cut_at = now
+                self._patience = min(LONGEST_PATIENCE, max(1, 2 * self._patience))
         self._trusted = max(0.0, self._trusted - 1)
         self.value = max(FLOOR, min(self.value, in_service))
 

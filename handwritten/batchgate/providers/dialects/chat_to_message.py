@@ -48,6 +48,9 @@ def to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m
     if not completion.choices:
         raise _unusable("without any choice")
     choice = completion.choices[0]
+    if choice.finish_reason in _FAILURES:
+        how = f"that it broke off (finish_reason {choice.finish_reason!r})"
+        raise UpstreamUnreachable("api_error", f"The provider answered {how}.", status=200, retry_safe=True)
     content = [*_content(choice)]
     refusal = choice.message.refusal or None
     stop_text = choice.stop_reason if isinstance(choice.stop_reason, str) else None
@@ -65,6 +68,10 @@ def to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m
         diagnostics=_NULL,
         usage=_usage(completion),
     )
+
+
+_FAILURES: Final = frozenset({"error", "abort"})
+"""How OpenRouter, and vLLM and SGLang, say that an answer is not whole."""
 
 
 def _unusable(how: str) -> UpstreamUnreachable:

@@ -1,0 +1,22 @@
+"""One gateway a data folder: two would free each other's claims and ask providers twice."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from batchgate.engine.errors import ConfigurationError
+
+
+@contextmanager
+def sole_use(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; raises `ConfigurationError` when another one has it. A crash lets go of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError("data_dir", f"a folder of its own; another gateway uses {folder}") from error
+        yield
