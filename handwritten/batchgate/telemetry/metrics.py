@@ -26,45 +26,31 @@ class Metrics(NoTelemetry):
     """All metrics of one gateway, in a registry of its own: two gateways in a process do not know of each other."""
 
     def __init__(self, version: str) -> None:
-        registry = self._registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         self._calls = CallMetrics()
         self._gauges = StateGauges(self._calls.label)
         for collector in (self._calls, self._gauges):
-            registry.register(collector)
-        ProcessCollector(registry=registry)
-        Gauge("batchgate_info", "Always 1; says the version.", ["version"], registry=registry).labels(version).set(1)
-        finished = Counter(
-            "batchgate_requests_finished", "Requests of batches that have a result.", ["outcome"], registry=registry
-        )
+            self._registry.register(collector)
+        ProcessCollector(registry=self._registry)
+        Gauge("batchgate_info", "Always 1.", ["version"], registry=self._registry).labels(version).set(1)
+        finished = self._counter("batchgate_requests_finished", "Requests of batches that have a result.", "outcome")
         self._finished = {name: finished.labels(name) for name in ("succeeded", "errored", "canceled", "expired")}
-        self._repeated = Counter(
-            "batchgate_requests_repeated", "Requests asked again after a worker was lost.", registry=registry
+        self._repeated = self._counter("batchgate_requests_repeated", "Requests asked again after a worker was lost.")
+        self._created = self._counter("batchgate_batches_created", "Batches taken in.")
+        self._ended = self._counter("batchgate_batches_ended", "Batches sealed.")
+        self._intake_requests = self._counter("batchgate_intake_requests", "Requests taken in.")
+        self._intake_bytes = self._counter("batchgate_intake_bytes", "Bytes of input taken in.")
+        self._flush = self._histogram("batchgate_flush_seconds", "Making some results durable.", FLUSH_BOUNDS)
+        self._sealing = self._histogram("batchgate_sealing_seconds", "Writing a result file.", SEALING_BOUNDS)
+        self._wait = self._histogram(
+            "batchgate_shard_wait_seconds", "From the creation of a batch to the claim of a shard of it.", WAIT_BOUNDS
         )
-        self._created = Counter("batchgate_batches_created", "Batches taken in.", registry=registry)
-        self._ended = Counter("batchgate_batches_ended", "Batches sealed.", registry=registry)
-        self._intake_requests = Counter("batchgate_intake_requests", "Requests taken in.", registry=registry)
-        self._intake_bytes = Counter("batchgate_intake_bytes", "Bytes of input taken in.", registry=registry)
-        self._flush = Histogram(
-            "batchgate_flush_seconds", "Writing some results to the store.", buckets=FLUSH_BOUNDS, registry=registry
-        )
-        self._sealing = Histogram(
-            "batchgate_sealing_seconds", "Writing a result file.", buckets=SEALING_BOUNDS, registry=registry
-        )
-        self._wait = Histogram(
-            "batchgate_shard_wait_seconds",
-            "From the creation of a batch to the claim of one of its shards.",
-            buckets=WAIT_BOUNDS,
-            registry=registry,
-        )
-        self._http_requests = Counter(
-            "batchgate_http_requests", "HTTP requests answered.", ["operation", "status"], registry=registry
-        )
-        self._http_seconds = Histogram(
+        self._http_requests = self._counter("batchgate_http_requests", "HTTP requests answered.", "operation", "status")
+        self._http_seconds = self._histogram(
             "batchgate_http_request_seconds",
-            "From the head of an HTTP request to the end of its answer.",
-            ["operation"],
-            buckets=HTTP_BOUNDS,
-            registry=registry,
+            "From the head of a request to the end of its answer.",
+            HTTP_BOUNDS,
+            "operation",
         )
 
     def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:  # noqa: ARG002
@@ -119,6 +105,12 @@ class Metrics(NoTelemetry):
         """Write all metrics as text; in a thread, since many models make a long one."""
         self._gauges.show(state)
         return await asyncio.to_thread(generate_latest, _WithoutCreationTimes(self._registry))
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=bounds, registry=self._registry)
 
 
 class _WithoutCreationTimes(Collector):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import Token
+from threading import Thread
 from typing import Final
 
 from opentelemetry import context as current
@@ -41,6 +42,7 @@ Attributes = dict[str, str | int]
 
 BATCH: Final = "batchgate.batch"
 ROOT: Final = "create batch"
+CLOSE_WITHIN = 3.0  # seconds
 
 
 def otlp_processor() -> SpanProcessor:
@@ -62,8 +64,10 @@ class Spans(NoTelemetry):
         self._shards: dict[tuple[int, int, int], tuple[Span, Token[Context]]] = {}
 
     async def close(self) -> None:
-        """Send what has not been sent."""
-        await asyncio.to_thread(self._provider.shutdown)
+        """Send what has not been sent; the SDK would try for 30 seconds, and a stop waits for less."""
+        thread = Thread(target=self._provider.shutdown, daemon=True, name="spans-shutdown")
+        thread.start()
+        await asyncio.to_thread(thread.join, CLOSE_WITHIN)
 
     def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:
         """Write the root of the batch's trace."""

@@ -1,15 +1,17 @@
 """The spans of a batch are one trace, whichever process tells of them."""
 
 import asyncio
+import threading
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from batchgate.engine.batch import Counts
 from batchgate.telemetry import EventLog, Several
+from batchgate.telemetry import spans as spans_module
 from batchgate.telemetry.export import exported_spans
 from batchgate.telemetry.spans import Spans
 from tests.unit.telemetry.told import batch, claim, request
@@ -113,6 +115,20 @@ async def test_a_batch_that_is_not_sampled_has_no_span_at_all(
     assert not exporter.get_finished_spans()
     told.batch_created(batch(id="msgbatch_01next"), size=1, seconds=0.1)
     assert not exporter.get_finished_spans()
+
+
+async def test_a_collector_that_is_down_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck(SpanProcessor):
+        released = threading.Event()
+
+        def shutdown(self) -> None:
+            self.released.wait()
+
+    monkeypatch.setattr(spans_module, "CLOSE_WITHIN", 0.01)
+    stuck = Stuck()
+    async with asyncio.timeout(5):
+        await Spans(stuck, "1").close()
+    stuck.released.set()
 
 
 async def test_several_listeners_hear_the_same(exporter: InMemorySpanExporter) -> None:

@@ -7,8 +7,8 @@ It is pure: others tell it the time and what happened.
   burst together thus cut once, to what the provider took of it. A call without an answer cuts by a part, once for all
   that were under way with it.
 - Then it feels its way upward: one place more after so many rounds of success, twice as many rounds after each
-  refusal, half as many whenever a call is served at the load of the last refusal. When none are left, or after a minute, it grows
-  by a place for each call served.
+  refusal, half as many whenever a call is served at the load of the last refusal. When none are left, or after a
+  minute, it grows by a place for each call served.
 - So it does below the load that is trusted as well: what calls have been served at again and again. Each refusal takes
   from this trust what two successes give to it. A provider that bears less than before is thus found out, and one that
   refuses a call now and then, whatever the load, does not hold the limit down.
