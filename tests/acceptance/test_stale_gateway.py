@@ -6,14 +6,24 @@ from pathlib import Path
 
 import pytest
 from anthropic import Anthropic
+from anthropic.types.messages import MessageBatch
 
+from batchgate.engine.batch import SHARD_REQUESTS
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
 from tests.support.leftovers import check_nothing_is_left
 from tests.support.running_app import create_body
 
+TWO_SHARDS = [f"r{number}" for number in range(SHARD_REQUESTS + 1)]
+
 
 def sdk(gateway: GatewayProcess) -> Anthropic:
     return Anthropic(base_url=f"{gateway.url}/anthropic", api_key="any", max_retries=0)
+
+
+def ended(client: Anthropic, batch_id: str) -> MessageBatch:
+    while (batch := client.messages.batches.retrieve(batch_id)).processing_status != "ended":
+        time.sleep(0.01)
+    return batch
 
 
 @pytest.mark.parametrize("step", ["response_received", "chunk_half_flushed", "sealing_begun", "result_file_written"])
@@ -24,7 +34,7 @@ def test_a_gateway_paused_at_a_step_wakes_beside_one_that_has_finished_its_batch
     failpoints = {"BATCHGATE_FAILPOINTS": f"{step}=pause:{go}"}
     holds_lock = step == "chunk_half_flushed"
     with GatewayProcess(data_dir=data_dir, settings=SIMULATOR, environment=failpoints) as paused, sdk(paused) as client:
-        batch = client.messages.batches.create(**create_body(*"abc"))
+        batch = client.messages.batches.create(**create_body(*TWO_SHARDS))
         while not go.with_name("go.reached").exists():
             time.sleep(0.01)
         # What a network drive may do, and what keeps one gateway from starting beside another otherwise.
@@ -34,13 +44,15 @@ def test_a_gateway_paused_at_a_step_wakes_beside_one_that_has_finished_its_batch
             paused.signal(signal.SIGKILL)
             paused.wait()
         with GatewayProcess(data_dir=data_dir) as fresh, sdk(fresh) as other:
-            while (found := other.messages.batches.retrieve(batch.id)).processing_status != "ended":
-                time.sleep(0.01)
+            found = ended(other, batch.id)
             before = list(other.messages.batches.results(batch.id))
             go.touch()
             if not holds_lock:
-                assert paused.terminate() == 0
+                # It seals one after the other, so that it is through with the first when a second has ended.
+                ended(client, client.messages.batches.create(**create_body("late")).id)
             assert other.messages.batches.retrieve(batch.id) == found
             assert list(other.messages.batches.results(batch.id)) == before
-            assert [(line.custom_id, line.result.type) for line in before] == [(name, "succeeded") for name in "abc"]
+            assert [(line.custom_id, line.result.type) for line in before] == [
+                (name, "succeeded") for name in TWO_SHARDS
+            ]
             check_nothing_is_left(data_dir)

@@ -9,6 +9,7 @@ from tests.benchmarks.direct import direct
 from tests.benchmarks.footprint import footprint
 from tests.benchmarks.intake import intake
 from tests.benchmarks.listing import listing
+from tests.benchmarks.rate_limited import rate_limited
 from tests.benchmarks.results import results
 from tests.benchmarks.table import Row, print_table
 from tests.benchmarks.telemetry import telemetry
@@ -17,6 +18,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "footprint": footprint,
     "direct": direct,
     "intake": intake,
+    "rate_limited": rate_limited,
     "results": results,
     "listing": listing,
     "telemetry": telemetry,

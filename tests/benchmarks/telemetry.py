@@ -31,9 +31,9 @@ def _microseconds(told: Telemetry) -> float:
     of = claim(batch())
     models = [request(model=f"model-{number}") for number in range(50)]
     chunk = Chunk(seqs=tuple(range(FLUSHED)), lines=b"", succeeded=FLUSHED, errored=0)
-    begun = time.perf_counter()
+    begun = time.process_time()
     for number in range(REQUESTS):
         told.call_ended(of.batch, "account", models[number % 50], "succeeded", 0.4)
         if number % FLUSHED == 0:
             told.results_flushed(of, chunk, seconds=0.004)
-    return 1e6 * (time.perf_counter() - begun) / REQUESTS
+    return 1e6 * (time.process_time() - begun) / REQUESTS

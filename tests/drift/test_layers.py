@@ -14,6 +14,7 @@ ENGINE_TYPES = {
     "batchgate.engine.failpoints",
     "batchgate.engine.ports",
     "batchgate.engine.rows",
+    "batchgate.engine.unbroken",
     "batchgate.engine.upstream",
     "batchgate.engine.validation",
 }

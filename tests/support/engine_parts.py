@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,29 +28,26 @@ def account(**fields: Any) -> Account:
 
 def batch(key: int = 1) -> Batch:
     """Make a batch that runs on the account ``a``."""
-    known = {
-        "key": key,
-        "id": f"batch_{key}",
-        "workspace": "default",
-        "dialect": "anthropic",
-        "provider": "a",
-        "headers": {},
-        "status": "in_progress",
-        "counts": msgspec.to_builtins(Counts(total=1)),
-        "created_at": 0,
-        "expires_at": 1,
-        "input_blob": "",
-    }
-    return msgspec.convert({name: known.get(name) for name in Batch.__struct_fields__} | _plain_rest(known), Batch)
-
-
-def _plain_rest(known: dict[str, Any]) -> dict[str, Any]:
-    """Fill the fields that only storage cares about."""
-    return {
-        field.name: b"" if field.type is bytes else 0
-        for field in msgspec.structs.fields(Batch)
-        if field.name not in known and field.type in {bytes, int}
-    }
+    return Batch(
+        key=key,
+        id=f"batch_{key}",
+        workspace="default",
+        dialect="anthropic",
+        provider="a",
+        headers={},
+        status="in_progress",
+        counts=Counts(total=1),
+        repeated=0,
+        created_at=0,
+        expires_at=1,
+        cancel_initiated_at=None,
+        ended_at=None,
+        archived_at=None,
+        fingerprint=b"",
+        input_blob="",
+        results_blob=None,
+        results_size=None,
+    )
 
 
 def line(number: int, model: str = "m", max_tokens: int = 16) -> bytes:
@@ -59,7 +57,7 @@ def line(number: int, model: str = "m", max_tokens: int = 16) -> bytes:
 
 
 @dataclass
-class Bench:
+class EngineParts:
     """A router with one account, and an executor on it."""
 
     endpoint: Endpoint
@@ -75,7 +73,9 @@ class Bench:
         return await asyncio.gather(*(self.run(number, model=model, key=key) for number in range(requests)))
 
 
-def bench(transport: Transport, *, read_key: Any = None, seed: int = 1, **fields: Any) -> Bench:
+def parts(
+    transport: Transport, *, read_key: Callable[[], str] | None = None, seed: int = 1, **fields: Any
+) -> EngineParts:
     """Put the parts together in front of a transport; ``fields`` are the account's."""
     endpoint = Endpoint(
         account=account(**fields),
@@ -85,4 +85,4 @@ def bench(transport: Transport, *, read_key: Any = None, seed: int = 1, **fields
         read_key=read_key,
     )
     router = Router([endpoint], random.Random(seed))
-    return Bench(endpoint, router, Executor(router, AnthropicRows(), random.Random(seed), NoTelemetry()))
+    return EngineParts(endpoint, router, Executor(router, AnthropicRows(), random.Random(seed), NoTelemetry()))

@@ -14,6 +14,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
 from batchgate.engine.errors import BlobError
+from batchgate.engine.unbroken import unbroken
 
 WRITE_BUFFER = 1024 * 1024
 READ_PIECE = 1024 * 1024
@@ -78,11 +79,14 @@ class ObjectStoreWriter:
             await self._file.write(data)
 
     async def commit(self) -> None:
-        """Make the blob whole, durable and visible."""
+        """Make the blob whole, durable and visible; once begun, it is not cut short by a cancellation."""
         if self._file is None:
             raise BlobError(f"{self._name}: committed after its end")
+        await unbroken(self._commit(self._file))
+
+    async def _commit(self, file: obstore.AsyncWritableFile) -> None:
         with _translated(self._name):
-            await self._file.close()
+            await file.close()
             self._file = None
             await asyncio.to_thread(_sync, self._path, self._folder)
 

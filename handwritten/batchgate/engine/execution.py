@@ -109,7 +109,7 @@ class Executor:
         """Let the retries know, and tell what the limits shall learn: nothing from a key that is replaced by now."""
         outcome = limits.outcome_of(error)
         now = asyncio.get_running_loop().time()
-        course.retries.failed(error, outcome, now=now, worked_at=course.limiter.worked_at(outcome.kind))
+        course.retries.failed(error, outcome, now=now, served_since=course.limiter.served_since(outcome.kind))
         return limits.ABANDONED if outcome.turned_away and course.call.key_is_outdated() else outcome
 
     async def _enter(self, course: _Course) -> Ticket:

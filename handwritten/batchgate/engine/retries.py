@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from math import inf
 from typing import Final
 
@@ -13,8 +14,11 @@ FIRST_DELAY: Final = 0.5  # seconds
 LONGEST_DELAY: Final = 60.0  # seconds
 TRIES: Final = 5
 """How often a request is sent when it keeps failing in ways that are not a matter of load."""
-REJECTIONS: Final = 3
-"""How often a request is turned away while others of its account are served, before that is its result."""
+REJECTIONS: Final[Mapping[OutcomeKind, int]] = {OutcomeKind.FORBIDDEN: 2, OutcomeKind.REJECTED: 3}
+"""How often a request is turned away, with others served in between, before it is blamed itself.
+
+A key may be revoked twice in the life of a request; that a request is forbidden is likely to be its own fault.
+"""
 
 
 class Retries:
@@ -36,14 +40,14 @@ class Retries:
         self.refused = False
         """Whether that is because of the provider's load."""
 
-    def failed(self, error: UpstreamError, outcome: Outcome, *, now: float, worked_at: float) -> None:
-        """Learn of a failed call; the last one that the provider did not turn away began at ``worked_at``."""
+    def failed(self, error: UpstreamError, outcome: Outcome, *, now: float, served_since: float) -> None:
+        """Learn of a failed call; the last one that was served began at ``served_since``."""
         self.refused, self.rest = False, 0.0
         match outcome.kind:
             case OutcomeKind.DOWN:
                 self.again = error.retry_safe
             case OutcomeKind.REJECTED | OutcomeKind.FORBIDDEN:
-                self._turned_away(now, worked_at)
+                self._turned_away(REJECTIONS[outcome.kind], now, served_since)
             case OutcomeKind.REFUSED:
                 self.refused = True
                 self._refusals += 1
@@ -54,13 +58,13 @@ class Retries:
                 self.rest = self._delay(error.retry_after, self._failures)
                 self.again = error.retry_safe and self._failures < TRIES
 
-    def _turned_away(self, now: float, worked_at: float) -> None:
+    def _turned_away(self, most: int, now: float, served_since: float) -> None:
         """Blame the account, which is paused for it, unless others have been let in since the last time."""
-        if self.rejections == 0 or worked_at > self._rejected_at:
+        if self.rejections == 0 or served_since > self._rejected_at:
             self.rejections += 1
             self._rejected_at = now
             self.rest = FIRST_DELAY
-        self.again = self.rejections < REJECTIONS
+        self.again = self.rejections < most
 
     def _delay(self, retry_after: float | None, times: int) -> float:
         if retry_after is not None:

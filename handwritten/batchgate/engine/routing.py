@@ -61,10 +61,9 @@ class Router:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Which accounts and models are paused and why, a sentence each."""
-        pauses = [account.pause for account in self._accounts.values()]
-        pauses += [limiter.pause for limiter in self._limiters.values()]
-        return tuple(problem for pause in pauses if (problem := pause.problem) is not None)
+        """Which accounts and models that requests wait for are paused and why, a sentence each."""
+        waited_for = (limiter.paused for limiter in self._limiters.values() if limiter.busy)
+        return tuple(dict.fromkeys(problem for problem in waited_for if problem is not None))
 
     def paused(self, batch: Batch) -> str | None:
         """Tell why requests of a batch wait, if it is because their account is paused."""

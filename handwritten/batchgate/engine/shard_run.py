@@ -180,6 +180,7 @@ class ShardRun:
 
     def _give_up(self, chunk: Chunk) -> bool:
         """Stop although storage fails: a gateway that is told to stop must not wait for a disk that may stay full."""
+        self._unanswered += len(chunk.seqs)
         fields = {"action": "results_lost", "batch": self.claim.batch.id}
         logger.error("%d results could not be stored and will be asked for again", len(chunk.seqs), extra=fields)
         return False

@@ -61,10 +61,13 @@ class Worker:
         while True:
             await self._room.wait()
             job = await self._queue.get()
-            claim = await self._claim(job)
-            if claim is not None:
-                hit("shard_claimed")
-                self._start(job, claim)
+            try:
+                claim = await self._claim(job)
+                if claim is not None:
+                    hit("shard_claimed")
+                    self._start(job, claim)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the shard must not be let go
+                self._line_up_again(job, error)
 
     def halt_batch(self, batch_key: int) -> None:
         """Send nothing more of a batch that was canceled or has expired."""
@@ -133,16 +136,19 @@ class Worker:
             if sealable:
                 hit("last_shard_done")
                 self._sealable(run.claim.batch.key)
-        except Exception as error:
-            # Nobody else holds the shard: if it were let go, its batch would not end before the next start.
-            fields = {"action": "shard_failed", "batch": run.claim.batch.id, "shard": run.claim.shard.index}
-            logger.exception("a shard failed in the gateway itself", extra=fields)
-            self._report("shards", error)
-            asyncio.get_running_loop().call_later(STORAGE_RETRY, self._queue.put, (job,))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the shard must not be let go
+            self._line_up_again(job, error)
         finally:
             self._runs.discard(run)
             self._count(run.claim, -1)
             self._telemetry.shard_left(run.claim, seconds=time.perf_counter() - begun)
+
+    def _line_up_again(self, job: ShardJob, error: Exception) -> None:
+        """Run a shard another time: nobody else has it, and its batch would not end before the next start."""
+        fields = {"action": "shard_failed", "batch_key": job.batch_key, "shard": job.shard}
+        logger.error("a shard failed in the gateway itself", exc_info=error, extra=fields)
+        self._report("shards", error)
+        asyncio.get_running_loop().call_later(STORAGE_RETRY, self._queue.put, (job,))
 
     def _count(self, claim: Claim, sign: Literal[1, -1]) -> None:
         self._open_requests += sign * claim.shard.requests

@@ -75,6 +75,18 @@ async def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_error(blobs: B
         await blobs.read_range(NAME, 0, 1)
 
 
+async def test_a_delete_takes_what_a_writer_that_died_has_left(blobs: Blobs, tmp_path: Path) -> None:
+    other = blobs.writer("batches/c/input.jsonl")
+    await other.write(LARGE)
+    left = blobs.writer(NAME)  # never ended, as by a process that was killed
+    await left.write(LARGE)
+    await blobs.delete(NAME)
+    folder = tmp_path / "blobs" / "batches"
+    assert not (folder / "b").exists()
+    await other.commit()
+    assert await read(blobs, "batches/c/input.jsonl") == LARGE
+
+
 async def test_a_local_path_leads_to_the_bytes_of_the_blob(blobs: Blobs) -> None:
     await write(blobs, NAME, b"here")
     path = blobs.local_path(NAME)

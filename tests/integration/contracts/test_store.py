@@ -243,6 +243,92 @@ async def test_only_ended_batches_with_results_are_archived_and_once(store: Stor
     assert (archived.archived_at, archived.results_blob, archived.results_size) == (9, None, None)
 
 
+async def test_a_batch_is_ended_once_and_its_results_are_those_of_the_first_to_end_it(store: Store) -> None:
+    batch, jobs = await create(store, "a")
+    await end(store, batch, jobs)
+    await store.add_loose_blob("late")
+    counts = Counts(total=2, expired=2)
+    assert not await store.end_batch(batch.key, counts=counts, results_blob="late", results_size=1, now=9_999)
+    found = await store.find_batch("w", "a")
+    assert found is not None
+    assert (found.results_blob, found.ended_at, found.counts.canceled) == ("a/results", 2000, 2)
+    assert list(await store.loose_blobs()) == ["late"]
+
+
+async def test_a_blob_is_loose_until_a_batch_has_it_and_again_when_the_batch_is_gone(store: Store) -> None:
+    await store.add_loose_blob("a/input")
+    await store.add_loose_blob("a/input")
+    assert await store.is_loose("a/input")
+    assert not await store.has_blob("a", "a/input")
+    batch, jobs = await create(store, "a")
+    assert not await store.is_loose("a/input")
+    assert await store.has_blob("a", "a/input")
+    assert not await store.has_blob("a", "a/results")
+    await end(store, batch, jobs)
+    assert await store.has_blob("a", "a/results")
+    assert await store.loose_blobs() == []
+    await store.delete_batch("w", "a", 3000)
+    assert list(await store.loose_blobs()) == ["a/input", "a/results"]
+    assert not await store.has_blob("a", "a/results")
+    await store.drop_loose_blobs(["a/input", "a/results", "unknown"])
+    assert await store.loose_blobs() == []
+
+
+async def test_an_archived_batch_lets_go_of_its_blobs_and_a_batch_that_was_not_ended_keeps_them(store: Store) -> None:
+    batch, jobs = await create(store, "a")
+    await store.delete_batch("w", "a", 1)
+    assert await store.loose_blobs() == []
+    await end(store, batch, jobs)
+    await store.archive_batch(batch.key, 9)
+    assert list(await store.loose_blobs()) == ["a/input", "a/results"]
+
+
+async def test_a_batch_whose_blob_was_not_announced_or_has_been_removed_is_refused(store: Store) -> None:
+    with pytest.raises(StoreError, match="a/input"):
+        await store.create_batch(new_batch("a"))
+    assert await store.find_batch("w", "a") is None
+    assert await store.open_jobs() == []
+    batch, jobs = await create(store, "b")
+    await store.append_chunk(await claimed(store, jobs[0]), chunk(0, 1), shard_done=True)
+    with pytest.raises(StoreError, match="gone"):
+        await store.end_batch(batch.key, counts=Counts(total=2), results_blob="gone", results_size=1, now=1)
+    assert await store.sealable_batches() == [batch.key]
+
+
+async def test_the_next_claim_knows_what_was_sent_and_has_no_result(store: Store) -> None:
+    batch, (job,) = await create(store, "a")
+    first = await claimed(store, job)
+    assert first.sent == frozenset()
+    for seq in (0, 1):
+        store.mark_sent(first, seq, sent=True)
+    await store.append_chunk(first, chunk(0), shard_done=False)
+    second = await claimed(store, job)
+    assert second.finished == {0}
+    assert second.sent == {1}
+    store.mark_sent(second, 1, sent=False)
+    third = await claimed(store, job)
+    assert third.sent == frozenset()
+    repeated = Chunk(seqs=(1,), lines=b"{}\n", succeeded=1, errored=0, repeated=1)
+    await store.append_chunk(third, repeated, shard_done=True)
+    found = await store.batch_by_key(batch.key)
+    assert found is not None
+    assert found.repeated == 1
+    store.mark_sent(third, 1, sent=True)
+
+
+async def test_what_is_due_next_is_an_expiry_or_the_end_of_some_results(store: Store) -> None:
+    assert await store.next_due(0, 10_000) is None
+    batch, jobs = await create(store, "a", at=1000)
+    await create(store, "b", at=2000)
+    assert await store.next_due(0, 10_000) == 1500
+    assert await store.next_due(1500, 10_000) == 2500
+    await end(store, batch, jobs)
+    assert await store.next_due(0, 10_000) == 2500
+    assert await store.next_due(2500, 10_000) == 11_000
+    await store.archive_batch(batch.key, 11_000)
+    assert await store.next_due(2500, 10_000) is None
+
+
 async def test_many_writers_at_once_lose_nothing_and_a_failing_one_hurts_no_other(store: Store) -> None:
     await create(store, "twice")
     names = [f"b{number}" for number in range(200)] + ["twice"]

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
-from batchgate.engine.errors import UpstreamUnreachable
+from batchgate.engine.errors import UpstreamDown, UpstreamUnreachable
 from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
 from batchgate.providers.transport import AiohttpTransport, TransportSettings
 
@@ -208,6 +208,7 @@ async def test_an_answer_that_takes_too_long_is_a_timeout_that_may_be_asked_agai
 
     assert (error.kind, error.retry_safe) == ("timeout_error", True)
     assert error.message == f"no whole answer from {url.split('/')[2]} within 0.05 s"
+    assert not isinstance(error, UpstreamDown)
 
 
 async def test_a_refused_connection_says_so_and_may_be_tried_again(transport: AiohttpTransport) -> None:
@@ -217,6 +218,7 @@ async def test_a_refused_connection_says_so_and_may_be_tried_again(transport: Ai
 
     assert (error.kind, error.retry_safe) == ("api_error", True)
     assert error.message == f"cannot connect to 127.0.0.1:{port}: Connection refused"
+    assert isinstance(error, UpstreamDown)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ class AccountLimits:
         "name",
         "pause",
         "ready_at",
+        "served_since",
     )
 
     def __init__(self, account: Account, chance: random.Random) -> None:
@@ -40,6 +41,8 @@ class AccountLimits:
         self.pause = Pause(f"account {account.name!r}", NOT_LET_IN, 1, chance)
         self.ready_at = -inf
         """When the budgets let the next call go."""
+        self.served_since = -inf
+        """When the last of the calls began that were served."""
         self._requests = Budget(account.requests_per_minute) if account.requests_per_minute else None
         self._tokens = Budget(account.tokens_per_minute) if account.tokens_per_minute else None
         self.has_budgets = self._requests is not None or self._tokens is not None
@@ -66,7 +69,7 @@ class AccountLimits:
             self._look_ahead()
 
     def heard(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
-        """Learn how a call ended."""
+        """Learn how a call ended; a success only while the pause is not `Pause.calm`."""
         if self.pause.heard(ticket, outcome, now):
             for gate in tuple(self._gates):
                 gate.look()

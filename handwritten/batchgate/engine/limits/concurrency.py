@@ -49,8 +49,9 @@ class AdaptiveLimit:
 
     def served(self, load: int, in_service: int, now: float) -> None:
         """Learn that a call was served; so many were under way when it began, and when it ended, itself included."""
-        level = min(load, in_service)
-        self._trusted = max(self._trusted, min(self._trusted + TRUST, level * MOST_TRUST))
+        level = min(load, in_service) * MOST_TRUST
+        if level > self._trusted:
+            self._trusted = min(self._trusted + TRUST, level)
         if self.value >= self._cap:
             return
         if load >= self._wall:

@@ -10,7 +10,7 @@ from typing import Final
 from batchgate.engine.limits.account import AccountLimits
 from batchgate.engine.limits.concurrency import AdaptiveLimit
 from batchgate.engine.limits.line import Line, Order, Place
-from batchgate.engine.limits.outcome import ABANDONED, Outcome, OutcomeKind
+from batchgate.engine.limits.outcome import ABANDONED, SERVED, Outcome, OutcomeKind
 from batchgate.engine.limits.pace import Pace
 from batchgate.engine.limits.pause import Pause
 from batchgate.engine.limits.streak import Streak
@@ -19,6 +19,7 @@ from batchgate.engine.upstream import Allowance
 
 FIRST_CLOSING: Final = 0.5  # seconds, where the provider does not say how long
 LONGEST_CLOSING: Final = 30.0  # seconds, likewise
+SHORTEST_CLOSING: Final = 0.05  # seconds, where it says that it will not be long; doubled five times at the most
 TRIAL: Final = 10.0
 """Seconds after a refusal when one call more is tried, if no success has widened the limit by then."""
 SPREAD: Final = 0.1
@@ -40,8 +41,8 @@ class Limiter:
         "_limit",
         "_line",
         "_loop",
+        "_now",
         "_pace",
-        "_pauses",
         "_served_since",
         "_streak",
         "_timer",
@@ -53,12 +54,12 @@ class Limiter:
     def __init__(self, account: AccountLimits, model: str, cap: int) -> None:
         self.pause = Pause(f"model {model!r} of account {account.name!r}", FORBIDDEN, STRIKES, account.chance)
         self._account = account
-        self._pauses = (account.pause, self.pause)
         self._limit = AdaptiveLimit(cap)
         self._pace = Pace()
         self._line = Line()
         self._loop = asyncio.get_running_loop()
-        self.last_entered = self._loop.time()
+        self._now = self._loop.time
+        self.last_entered = self._now()
         """When the last call began."""
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight = 0
@@ -82,12 +83,12 @@ class Limiter:
     @property
     def waiting(self) -> int:
         """Calls that wait, resting ones included."""
-        return len(self._line)
+        return self._line.waiting
 
     @property
     def busy(self) -> bool:
         """Whether calls are under way or wait."""
-        return self._in_flight > 0 or len(self._line) > 0
+        return self._in_flight > 0 or self._line.waiting > 0
 
     @property
     def paused(self) -> str | None:
@@ -99,9 +100,9 @@ class Limiter:
         """Whether it matters how many tokens a call costs."""
         return self._account.counts_tokens
 
-    def worked_at(self, kind: OutcomeKind) -> float:
-        """Tell when the last call began that did not end so, nor in another way that pauses account or model."""
-        return (self.pause if kind in FORBIDDEN else self._account.pause).worked_at
+    def served_since(self, kind: OutcomeKind) -> float:
+        """Tell when the last call began that was served, by this model if others of the account do not count."""
+        return self._served_since if kind in FORBIDDEN else self._account.served_since
 
     def waits_for(self, batch_key: int) -> bool:
         """Tell if requests of a batch, the last part of their order, wait here."""
@@ -113,8 +114,8 @@ class Limiter:
         A call that failed rests some seconds first; if it was ``refused`` for load, then not longer than it takes to
         see that others are served, and that there is room.
         """
-        now = self._loop.time()
-        if rest <= 0 and not self._line and self._opens_at(now) <= now:
+        now = self._now()
+        if rest <= 0 and not self._line.waiting and self._opens_at(now) <= now:
             return self._admit(now, tokens)
         place = Place(self._loop.create_future(), order, tokens, now + rest, now if refused else inf)
         self._line.add(place, now)
@@ -131,23 +132,24 @@ class Limiter:
     def leave(self, ticket: Ticket, outcome: Outcome) -> None:
         """End a call, learn from its outcome, and let others enter."""
         self._in_flight -= 1
-        now = self._loop.time()
-        match outcome.kind:
-            case OutcomeKind.SERVED:
-                self._served(ticket, now)
-            case OutcomeKind.REFUSED:
-                self._refused(ticket, outcome, now)
-            case OutcomeKind.LOST | OutcomeKind.DOWN:
-                self._limit.lost(ticket.entered, now)
-                self._trial_at = now + TRIAL
-        self._account.heard(ticket, outcome, now)
-        self.pause.heard(ticket, outcome, now)
-        if self._line:
+        now = self._now()
+        if outcome is SERVED:
+            self._served(ticket, now)
+        elif outcome.kind is OutcomeKind.REFUSED:
+            self._refused(ticket, outcome, now)
+        elif outcome.kind is OutcomeKind.LOST or outcome.kind is OutcomeKind.DOWN:
+            self._limit.lost(ticket.entered, now)
+            self._trial_at = now + TRIAL
+        if not (outcome is SERVED and self._account.pause.calm and self.pause.calm):
+            self._account.heard(ticket, outcome, now)
+            self.pause.heard(ticket, outcome, now)
+        if self._line.waiting:
             self.look()
 
     def told(self, allowances: Sequence[Allowance]) -> None:
         """Learn what the provider says is left."""
-        self._pace.told(self._loop.time(), allowances, self._in_flight + len(self._line))
+        demand = self._in_flight + self._line.waiting
+        self._pace.told(self._now(), allowances, demand=demand, last=self.last_entered)
 
     def used(self, ticket: Ticket, tokens: int) -> None:
         """Learn how many tokens a call took in truth."""
@@ -156,7 +158,7 @@ class Limiter:
 
     def look(self) -> None:
         """Let enter whoever may, and come back when the next one may."""
-        now = self._loop.time()
+        now = self._now()
         while (place := self._line.first(now, self._served_since)) is not None:
             opens_at = self._opens_at(now)
             if opens_at > now:
@@ -168,31 +170,38 @@ class Limiter:
 
     def _opens_at(self, now: float) -> float:
         """Tell when the next call may go; infinity if something has to happen first."""
-        if self._account.pause.reason is not None or self.pause.reason is not None:
-            return max(pause.probe_at for pause in self._pauses if pause.reason is not None)
+        account = self._account
+        if account.pause.reason is not None or self.pause.reason is not None:
+            return max(pause.probe_at for pause in (account.pause, self.pause) if pause.reason is not None)
         if now >= self._trial_at:
             self._trial_at = inf
             self._limit.one_more(self._in_flight)
         if self._in_flight + 1 > self._limit.value:
             return max(self._trial_at, self._closed_until)
-        return max(self._closed_until, self._pace.next_at, self._account.ready_at)
+        return max(self._closed_until, self._pace.next_at, account.ready_at)
 
     def _admit(self, now: float, tokens: int) -> Ticket:
+        account = self._account
         self._in_flight += 1
         self.last_entered = now
-        self._streak.admitted()
-        self._pace.admitted(now)
-        if self._account.has_budgets:
-            self._account.spend(now, tokens)
+        if account.has_budgets:
+            account.spend(now, tokens)
+        if self._pace.next_at > -inf:
+            self._pace.admitted(now)
+        if self._streak.goes_on:
+            self._streak.admitted()
         ticket = Ticket(now, self._in_flight, tokens)
-        for pause in self._pauses:
-            if pause.reason is not None:
-                pause.probe(ticket)
+        if not (account.pause.calm and self.pause.calm):
+            for pause in (account.pause, self.pause):
+                pause.probed_by(ticket)
         return ticket
 
     def _served(self, ticket: Ticket, now: float) -> None:
-        self._served_since = max(self._served_since, ticket.entered)
-        self._streak.served(ticket.entered)
+        account, entered = self._account, ticket.entered
+        if entered > self._served_since:
+            self._served_since = account.served_since = entered
+        if self._streak.goes_on:
+            self._streak.served(entered)
         if now >= self._closed_until:
             self._limit.served(ticket.load, self._in_flight + 1, now)
 
@@ -208,10 +217,10 @@ class Limiter:
             self._closed_until = self._trial_at = max(self._closed_until, now + self._closing(outcome.retry_after))
 
     def _closing(self, retry_after: float | None) -> float:
+        chance, times = self._account.chance, self._streak.closings
         if retry_after is not None:
-            return retry_after * self._account.chance.uniform(1.0, 1.0 + SPREAD)
-        longest = min(LONGEST_CLOSING, FIRST_CLOSING * 2.0 ** min(self._streak.closings, 10))
-        return longest * self._account.chance.uniform(0.5, 1.0)
+            return max(retry_after, SHORTEST_CLOSING * 2.0 ** min(times, 5)) * chance.uniform(1.0, 1.0 + SPREAD)
+        return min(LONGEST_CLOSING, FIRST_CLOSING * 2.0 ** min(times, 10)) * chance.uniform(0.5, 1.0)
 
     def _look_again(self, at: float) -> None:
         if self._timer is not None:

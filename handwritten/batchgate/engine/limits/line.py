@@ -40,16 +40,14 @@ class Place:
 class Line:
     """A heap of those who may go, and one of those who rest; who gave up is passed over."""
 
-    __slots__ = ("_numbers", "_ready", "_resting", "_waiting")
+    __slots__ = ("_numbers", "_ready", "_resting", "waiting")
 
     def __init__(self) -> None:
         self._ready: list[tuple[Order, int, Place]] = []
         self._resting: list[tuple[float, int, Place]] = []
         self._numbers = count()
-        self._waiting = 0
-
-    def __len__(self) -> int:
-        return self._waiting
+        self.waiting = 0
+        """How many wait, those who rest included."""
 
     def __iter__(self) -> Iterator[Place]:
         """Go through all who wait, in no order."""
@@ -62,7 +60,7 @@ class Line:
 
     def add(self, place: Place, now: float) -> None:
         """Line up."""
-        self._waiting += 1
+        self.waiting += 1
         if place.rest_until > now:
             heappush(self._resting, (place.rest_until, next(self._numbers), place))
         else:
@@ -87,7 +85,7 @@ class Line:
 
     def take_first(self) -> None:
         """Remove the one whom `first` told."""
-        self._waiting -= 1
+        self.waiting -= 1
         if self._ready:
             heappop(self._ready)
         else:
@@ -95,8 +93,8 @@ class Line:
 
     def give_up(self) -> None:
         """Count one less, whose future was cancelled, and close up when many places stand empty."""
-        self._waiting -= 1
-        if len(self._ready) + len(self._resting) > 2 * self._waiting + KEPT:
+        self.waiting -= 1
+        if len(self._ready) + len(self._resting) > 2 * self.waiting + KEPT:
             self._ready = [entry for entry in self._ready if not entry[2].admitted.done()]
             self._resting = [entry for entry in self._resting if not entry[2].admitted.done()]
             heapify(self._ready)

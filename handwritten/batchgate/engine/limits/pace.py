@@ -20,34 +20,32 @@ HABIT: Final = 0.2
 class Pace:
     """The time between two calls, as the provider's rate-limit headers have it."""
 
-    __slots__ = ("_cost", "_expires", "_interval", "_last", "next_at")
+    __slots__ = ("_cost", "_expires", "_interval", "next_at")
 
     def __init__(self) -> None:
         self.next_at = -inf
-        """When the next call may go."""
+        """When the next call may go; minus infinity while there is no pace to keep."""
         self._interval = 0.0
         self._expires = -inf
-        self._last = -inf
-        """When the last call went, or had to go."""
         self._cost = 0.0
         """Tokens of a call."""
 
     def admitted(self, now: float) -> None:
         """Count a call that goes."""
-        if not self._interval:
-            self._last = now
-        elif now < self._expires:
-            self._last = max(self.next_at, now - SLACK)
-            self.next_at = self._last + self._interval
+        if now < self._expires:
+            self.next_at = max(self.next_at, now - SLACK) + self._interval
         else:
-            self._last, self._interval, self.next_at = now, 0.0, -inf
+            self.next_at = -inf
 
     def cost(self, tokens: int) -> None:
         """Learn how many tokens a call took."""
         self._cost += (tokens - self._cost) * (HABIT if self._cost else 1.0)
 
-    def told(self, now: float, allowances: Iterable[Allowance], demand: int) -> None:
-        """Learn what is left, while so many calls are under way or wait; enough for all of them needs no pace."""
+    def told(self, now: float, allowances: Iterable[Allowance], *, demand: int, last: float) -> None:
+        """Learn what is left, while so many calls are under way or wait, of which the last went at a time.
+
+        What is enough for all of them needs no pace.
+        """
         self._interval = 0.0
         for allowance in allowances:
             left = allowance.remaining / (max(1.0, self._cost) if allowance.unit == "tokens" else 1.0)
@@ -55,4 +53,4 @@ class Pace:
             if left < demand and interval > self._interval:
                 self._interval = interval
                 self._expires = now + allowance.reset
-        self.next_at = self._last + self._interval if self._interval else -inf
+        self.next_at = last + self._interval if self._interval else -inf

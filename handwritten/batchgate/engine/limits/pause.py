@@ -13,8 +13,8 @@ from batchgate.engine.limits.ticket import Ticket
 logger = logging.getLogger(__name__)
 
 FIRST_PROBE: Final = 1.0  # seconds
-LONGEST: Final = {OutcomeKind.DOWN: 10.0}  # seconds between probes; a connection costs nobody anything
-LONGEST_OTHERWISE: Final = 60.0
+LONGEST: Final = 60.0  # seconds between two probes
+LONGEST_WHILE_DOWN: Final = 10.0  # seconds likewise; to try a connection costs nobody anything
 
 
 class Pause:
@@ -29,9 +29,9 @@ class Pause:
         "_since",
         "_strikes",
         "_strikes_left",
+        "calm",
         "reason",
         "what",
-        "worked_at",
     )
 
     def __init__(self, what: str, causes: frozenset[OutcomeKind], strikes: int, chance: random.Random) -> None:
@@ -39,8 +39,8 @@ class Pause:
         """What is paused, in words."""
         self.reason: str | None = None
         """Why it is paused, if it is."""
-        self.worked_at = -inf
-        """When the last of the calls began that showed it to work."""
+        self.calm = True
+        """Whether it is neither paused nor near to it; if so, successes need not be told."""
         self._causes = causes
         self._strikes = self._strikes_left = strikes
         self._chance = chance
@@ -59,10 +59,11 @@ class Pause:
         """When the next probe may go: not before the last one has ended."""
         return inf if self._probe is not None else self._probe_at
 
-    def probe(self, ticket: Ticket) -> None:
-        """Make a call the probe."""
-        self._probe = ticket
-        ticket.probe = True
+    def probed_by(self, ticket: Ticket) -> None:
+        """Make a call the probe, if one is needed."""
+        if self.reason is not None:
+            self._probe = ticket
+            ticket.probe = True
 
     def heard(self, ticket: Ticket, outcome: Outcome, now: float) -> bool:
         """Learn how a call ended; True when that changes what may go."""
@@ -75,13 +76,13 @@ class Pause:
             return False
         self._probe = None
         if outcome.kind is not OutcomeKind.ABANDONED:
-            self._wait(now, min(LONGEST_OTHERWISE, 2 * self._delay))
+            self._wait(now, min(LONGEST, 2 * self._delay))
         return True
 
     def _worked(self, ticket: Ticket) -> bool:
-        self.worked_at = max(self.worked_at, ticket.entered)
         if ticket.entered < self._since:
             return False
+        self.calm = True
         self._strikes_left = self._strikes
         if self.reason is None:
             return False
@@ -90,6 +91,7 @@ class Pause:
         return True
 
     def _failed(self, outcome: Outcome, now: float) -> None:
+        self.calm = False
         self._strikes_left -= 1
         if self._strikes_left > 0:
             return
@@ -97,7 +99,7 @@ class Pause:
             logger.warning("%s is paused: %s", self.what, outcome.reason, extra={"action": "paused"})
             delay = FIRST_PROBE
         else:
-            delay = min(LONGEST.get(outcome.kind, LONGEST_OTHERWISE), 2 * self._delay)
+            delay = min(LONGEST_WHILE_DOWN if outcome.kind is OutcomeKind.DOWN else LONGEST, 2 * self._delay)
         self.reason = outcome.reason
         self._wait(now, delay)
 

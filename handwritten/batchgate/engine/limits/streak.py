@@ -12,12 +12,14 @@ ENOUGH: Final = 4
 class Streak:
     """Begins with a refusal, and ends when a call is served that began after it."""
 
-    __slots__ = ("_began", "_refused", "_tried", "closings")
+    __slots__ = ("_began", "_refused", "_tried", "closings", "goes_on")
 
     def __init__(self) -> None:
+        self.goes_on = False
+        """Whether there is one; if not, successes need not be told."""
         self.closings = 0
         """How often in a row there was no hope."""
-        self._began = inf
+        self._began = -inf
         self._tried = 0
         self._refused = 0
 
@@ -33,12 +35,13 @@ class Streak:
     def served(self, entered: float) -> None:
         """Learn that a call was served that began at a time."""
         if entered > self._began:
-            self._began = inf
+            self.goes_on = False
             self.closings = 0
 
     def refused(self, entered: float, now: float) -> None:
         """Learn that a call was refused that began at a time."""
-        if self._began == inf:
+        if not self.goes_on:
+            self.goes_on = True
             self._began = now
             self._tried = self._refused = 0
         elif entered > self._began:

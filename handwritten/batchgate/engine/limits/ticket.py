@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
 
-class Ticket:
+
+class Ticket(Struct, gc=False, eq=False):
     """What is known of a call when it begins, and wanted when it ends."""
 
-    __slots__ = ("entered", "load", "probe", "tokens")
-
-    def __init__(self, entered: float, load: int, tokens: int) -> None:
-        self.entered = entered
-        self.load = load
-        """The calls under way when it began, itself included."""
-        self.tokens = tokens
-        """What it was taken to cost."""
-        self.probe = False
-        """It goes alone, to see if a paused account is well again."""
+    entered: float
+    load: int
+    """The calls under way when it began, itself included."""
+    tokens: int
+    """What it was taken to cost."""
+    probe: bool = False
+    """It goes alone, to see if a paused account is well again."""

@@ -1,0 +1,185 @@
+"""How a batch comes to its end, in each of its states: canceled, expired at the exact moment, archived."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchgate.engine import sweeper
+from batchgate.settings import AccountSettings
+from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
+
+DAY = 24 * 3600
+MICROSECOND = 1e-6
+
+
+def accounts(**behaviour: object) -> dict[str, AccountSettings]:
+    """Make two accounts: one that calls a model twice at a time, and one that is always told to come later."""
+    busy = simulator(rate_limit_rate=1.0, retry_after=30.0)
+    narrow = AccountSettings(provider="simulator", concurrency=2, simulator=simulator(**behaviour).simulator)
+    return {"narrow": narrow, "busy": busy}
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    """Run a gateway on which two calls of a second are under way at a time, on the account ``narrow``."""
+    given = accounts(latency_by_model={"slow": 1.0})
+    async with running_app(tmp_path, accounts=given, default_provider="narrow", shutdown_grace=0.0) as running:
+        yield running
+
+
+async def create(app: RunningApp, **models: str) -> str:
+    """Create a batch of requests by custom_id and model."""
+    requests = [request for name, model in models.items() for request in create_body(name, model=model)["requests"]]
+    status, batch = await app.call("POST", BATCHES, json={"requests": requests})
+    assert status == 200, batch
+    return str(batch["id"])
+
+
+async def under_way(app: RunningApp, calls: int) -> None:
+    while (await app.call("GET", "/health"))[1]["requests_in_flight"] != calls:
+        pass
+
+
+async def answered(app: RunningApp, batch_id: str, number: int) -> None:
+    while (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["succeeded"] < number:
+        pass
+
+
+async def cancel(app: RunningApp, batch_id: str) -> str:
+    status, batch = await app.call("POST", f"{BATCHES}/{batch_id}/cancel")
+    assert status == 200, batch
+    return str(batch["processing_status"])
+
+
+async def endings(app: RunningApp, batch_id: str) -> dict[str, str]:
+    """Follow a batch to its end, and read how each request ended; the counts must say the same."""
+    batch = await app.ended(batch_id)
+    found = {line["custom_id"]: line["result"]["type"] for line in await app.results(batch_id)}
+    for kind, number in batch["request_counts"].items():
+        assert number == list(found.values()).count(kind)
+    return found
+
+
+async def test_a_batch_of_which_nothing_was_sent_yet_ends_canceled(app: RunningApp) -> None:
+    batch_id = await create(app, a="busy/m", b="busy/m")
+    assert await cancel(app, batch_id) == "canceling"
+    assert await endings(app, batch_id) == {"a": "canceled", "b": "canceled"}
+
+
+async def test_calls_under_way_finish_and_keep_their_results_and_the_end_is_within_a_second_of_the_last(
+    app: RunningApp,
+) -> None:
+    batch_id = await create(app, a="slow", b="slow", c="slow")
+    await under_way(app, 2)
+    assert await cancel(app, batch_id) == "canceling"
+    await under_way(app, 0)
+    async with asyncio.timeout(1.0):
+        assert await endings(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "canceled"}
+
+
+async def test_results_that_are_there_when_the_cancel_comes_are_kept(app: RunningApp) -> None:
+    batch_id = await create(app, a="quick", b="busy/m")
+    await answered(app, batch_id, 1)
+    await cancel(app, batch_id)
+    assert await endings(app, batch_id) == {"a": "succeeded", "b": "canceled"}
+
+
+async def test_a_second_cancel_changes_nothing(app: RunningApp) -> None:
+    batch_id = await create(app, a="slow", b="slow", c="slow")
+    await under_way(app, 2)
+    _, first = await app.call("POST", f"{BATCHES}/{batch_id}/cancel")
+    app.clock.move(60)
+    assert await app.call("POST", f"{BATCHES}/{batch_id}/cancel") == (200, first)
+    assert (await endings(app, batch_id))["c"] == "canceled"
+
+
+async def test_a_batch_that_is_canceling_when_the_gateway_stops_ends_canceled_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    given = accounts(latency_by_model={"slow": 60.0})
+    options: dict[str, Any] = {"accounts": given, "default_provider": "narrow", "shutdown_grace": 0.0}
+    async with running_app(tmp_path, **options) as app:
+        batch_id = await create(app, a="slow", b="slow", c="slow")
+        await under_way(app, 2)
+        await cancel(app, batch_id)
+    async with running_app(tmp_path, **options) as app:
+        assert set((await endings(app, batch_id)).values()) == {"canceled"}
+
+
+@pytest.fixture
+def only_the_clock_wakes_the_sweeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the sweeper not look around once a second."""
+    monkeypatch.setattr(sweeper, "INTERVAL", 3600.0)
+
+
+@pytest.mark.usefixtures("only_the_clock_wakes_the_sweeper")
+async def test_a_batch_expires_at_the_exact_moment_with_what_it_has(tmp_path: Path) -> None:
+    clock = MovableClock()
+    given = accounts(latency_by_model={"slow": 1.0})
+    async with running_app(tmp_path, clock=clock, accounts=given, default_provider="narrow") as app:
+        batch_id = await create(app, done="quick", flying="slow", waiting="busy/m")
+        await answered(app, batch_id, 1)
+        await under_way(app, 1)
+    # Started again, so that the sweeper knows of the batch's time.
+    # Moved as soon as it runs: once the sweeper looked for what is due, was overtaken by the clock, and then asked for
+    # what is due next, so that what fell due in between waited for its next look around.
+    async with running_app(tmp_path, clock=clock, accounts=given, default_provider="narrow") as app:
+        clock.move(DAY - MICROSECOND)
+        assert (await app.call("GET", f"{BATCHES}/{batch_id}"))[1]["processing_status"] == "in_progress"
+        clock.move(MICROSECOND)
+        expected = {"done": "succeeded", "flying": "succeeded", "waiting": "expired"}
+        assert await endings(app, batch_id) == expected
+        assert (await app.call("GET", f"{BATCHES}/{batch_id}"))[1]["cancel_initiated_at"] is None
+
+
+@pytest.mark.usefixtures("only_the_clock_wakes_the_sweeper")
+async def test_results_and_input_are_kept_for_29_days_and_not_a_moment_longer(tmp_path: Path) -> None:
+    clock = MovableClock()
+    async with running_app(tmp_path, clock=clock) as app:
+        batch_id = (await app.create("a"))["id"]
+        await app.ended(batch_id)
+    async with running_app(tmp_path, clock=clock) as app:
+        clock.move(29 * DAY - MICROSECOND)
+        assert len(await app.results(batch_id)) == 1
+        assert len(bodies(tmp_path)) == 2
+        clock.move(MICROSECOND)
+        while bodies(tmp_path):
+            await app.call("GET", "/health")
+        status, batch = await app.call("GET", f"{BATCHES}/{batch_id}")
+        assert (status, batch["archived_at"]) == (200, "2026-12-17T11:06:40.000000Z")
+        assert [shown["id"] for shown in (await app.call("GET", BATCHES))[1]["data"]] == [batch_id]
+        assert (await app.call("DELETE", f"{BATCHES}/{batch_id}"))[0] == 200
+
+
+def bodies(data_dir: Path) -> list[Path]:
+    return [path for path in (data_dir / "blobs").rglob("*") if path.is_file()]
+
+
+async def test_an_answer_that_comes_while_the_gateway_stops_is_kept(tmp_path: Path) -> None:
+    given = accounts(latency_by_model={"slow": 1.0})
+    async with running_app(tmp_path, accounts=given, default_provider="narrow") as app:
+        batch_id = await create(app, a="slow", b="slow", c="slow")
+        await under_way(app, 2)
+    async with running_app(tmp_path, accounts=accounts(), default_provider="narrow") as app:
+        assert set((await endings(app, batch_id)).values()) == {"succeeded"}
+        assert (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["repeated"] == 0
+
+
+async def test_a_request_that_waits_for_another_try_when_the_gateway_stops_is_not_counted_as_repeated(
+    tmp_path: Path,
+) -> None:
+    async with running_app(tmp_path, accounts=accounts(), default_provider="busy") as app:
+        batch_id = await create(app, a="m", b="m")
+        while "batchgate_retries_total{" not in await metrics(app):
+            pass
+    async with running_app(tmp_path, accounts={"busy": simulator()}, default_provider="busy") as app:
+        assert set((await endings(app, batch_id)).values()) == {"succeeded"}
+        assert (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["repeated"] == 0
+
+
+async def metrics(app: RunningApp) -> str:
+    async with app.client.get(f"{app.url}/metrics") as response:
+        return await response.text()

@@ -1,0 +1,216 @@
+"""Whatever is done with batches, in whatever order: the gateway is in the state that a small model says."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from tests.support.leftovers import check_nothing_is_left
+from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
+
+DAY = 24 * 3600
+ACCOUNTS = {"quick": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
+"""One that answers at once, and one that never does, so that its requests wait until the batch is over."""
+SOON = 10.0  # seconds
+
+
+@dataclass
+class Model:
+    """What is known of a batch: its requests by custom_id, how they must end, and what has become of it."""
+
+    endings: dict[str, str]
+    """The type of each result; ``?`` where a race decides between an answer and a cancel."""
+    age: int = 0
+    ended: bool = False
+    canceled: bool = False
+    archived: bool = False
+    results: list[tuple[str, str]] = field(default_factory=list)
+
+    def over(self, ending: str) -> None:
+        """Let the requests that wait for an answer end without one."""
+        self.ended = True
+        self.endings = {name: ending if known == "waiting" else known for name, known in self.endings.items()}
+
+
+class Lifecycle(RuleBasedStateMachine):
+    """Drives a gateway in this process over HTTP."""
+
+    batches: Bundle[str] = Bundle("batches")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="batchgate-machine-"))
+        self.loop = asyncio.Runner()
+        self.clock = MovableClock()
+        self.models: dict[str, Model] = {}
+        self.deleted: list[str] = []
+        self.start()
+
+    def start(self) -> None:
+        """Start the gateway on what there is."""
+        self.stack = AsyncExitStack()
+        app = running_app(self.folder, clock=self.clock, accounts=ACCOUNTS, default_provider="quick")
+        self.app: RunningApp = self.loop.run(self.stack.enter_async_context(app))
+
+    def stop(self) -> None:
+        """Stop it gracefully."""
+        self.loop.run(self.stack.aclose())
+
+    def teardown(self) -> None:
+        """Leave nothing running."""
+        self.stop()
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        """Make a request."""
+        return self.loop.run(self.app.call(method, path, **options))
+
+    @rule(target=batches, answered=st.integers(0, 3), waiting=st.integers(0, 2))
+    def create(self, answered: int, waiting: int) -> str:
+        """Create a batch and wait for the answers that it gets."""
+        return self._create(answered, max(waiting, 0 if answered else 1))
+
+    @rule(target=batches, requests=st.integers(1, 3))
+    def create_and_cancel_at_once(self, requests: int) -> str:
+        """Let a cancel race with the claim, the calls, the flush and the sealing."""
+        batch_id = self._create(requests, 0, settled=False)
+        model = self.models[batch_id]
+        model.endings = dict.fromkeys(model.endings, "?")
+        model.canceled = self.call("POST", f"{BATCHES}/{batch_id}/cancel")[1]["cancel_initiated_at"] is not None
+        model.ended = True
+        return batch_id
+
+    def _create(self, answered: int, waiting: int, *, settled: bool = True) -> str:
+        quick = [f"quick-{number}" for number in range(answered)]
+        busy = [f"busy-{number}" for number in range(waiting)]
+        body = create_body(*quick)
+        body["requests"] += create_body(*busy, model="busy/m")["requests"]
+        status, batch = self.call("POST", BATCHES, json=body)
+        assert status == 200, batch
+        endings = dict.fromkeys(quick, "succeeded") | dict.fromkeys(busy, "waiting")
+        self.models[batch["id"]] = Model(endings, ended=not waiting)
+        if settled:
+            self.loop.run(self._settled(batch["id"], answered))
+        return str(batch["id"])
+
+    async def _settled(self, batch_id: str, answered: int) -> None:
+        async with asyncio.timeout(SOON):
+            while (await self.app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["succeeded"] < answered:
+                pass
+
+    @rule(batch_id=batches)
+    def cancel(self, batch_id: str) -> None:
+        """Cancel a batch, in whatever state it is."""
+        status, batch = self.call("POST", f"{BATCHES}/{batch_id}/cancel")
+        model = self.models.get(batch_id)
+        if model is None:
+            assert status == 404
+            return
+        assert status == 200
+        if not model.ended:
+            assert batch["processing_status"] == "canceling"
+            model.canceled = True
+            model.over("canceled")
+
+    @rule(batch_id=batches)
+    def delete(self, batch_id: str) -> None:
+        """Delete a batch, which is refused before its end."""
+        model = self.models.get(batch_id)
+        if model is not None and model.ended:
+            self.loop.run(self._ended(batch_id))
+            del self.models[batch_id]
+            self.deleted.append(batch_id)
+        expected = 404 if model is None else 200 if model.ended else 400
+        assert self.call("DELETE", f"{BATCHES}/{batch_id}")[0] == expected
+
+    @rule(batch_id=consumes(batches))
+    def forget(self, batch_id: str) -> None:
+        """Let later rules be about other batches."""
+
+    @rule(days=st.sampled_from([1, 28, 29]))
+    def pass_days(self, days: int) -> None:
+        """Let batches expire, and be archived."""
+        self.clock.move(days * DAY)
+        for model in self.models.values():
+            model.age += days
+            if not model.ended:
+                model.over("expired")
+
+    @rule()
+    def restart(self) -> None:
+        """Stop and start."""
+        self.stop()
+        self.start()
+
+    @rule(limit=st.integers(1, 3))
+    def list_pages(self, limit: int) -> None:
+        """Walk through all batches."""
+        found: list[str] = []
+        page: dict[str, Any] = {"has_more": True, "last_id": None}
+        while page["has_more"]:
+            cursor = {"after_id": page["last_id"]} if page["last_id"] else {}
+            status, page = self.call("GET", BATCHES, params={"limit": str(limit), **cursor})
+            assert status == 200
+            found += [batch["id"] for batch in page["data"]]
+        assert found == list(self.models)[::-1]
+
+    @invariant()
+    def every_batch_is_as_the_model_says(self) -> None:
+        """Compare state, counts and results."""
+        for batch_id, model in self.models.items():
+            if model.ended:
+                self.loop.run(self._ended(batch_id))
+                self._check_ended(batch_id, model)
+            else:
+                assert self.call("GET", f"{BATCHES}/{batch_id}")[1]["processing_status"] == "in_progress"
+                assert self.call("GET", f"{BATCHES}/{batch_id}/results")[0] == 404
+        for batch_id in self.deleted:
+            assert self.call("GET", f"{BATCHES}/{batch_id}")[0] == 404
+
+    @invariant()
+    def nothing_is_left_over(self) -> None:
+        """Look into the data folder."""
+        self.loop.run(asyncio.to_thread(check_nothing_is_left, self.folder))
+
+    async def _ended(self, batch_id: str) -> None:
+        async with asyncio.timeout(SOON):
+            await self.app.ended(batch_id)
+
+    def _check_ended(self, batch_id: str, model: Model) -> None:
+        _, batch = self.call("GET", f"{BATCHES}/{batch_id}")
+        assert (batch["cancel_initiated_at"] is not None) == model.canceled
+        if model.age >= 29:
+            self.loop.run(self._archived(batch_id))
+            assert self.call("GET", f"{BATCHES}/{batch_id}/results")[0] == 404
+        else:
+            lines = self.loop.run(self.app.results(batch_id))
+            model.results = [(line["custom_id"], line["result"]["type"]) for line in lines]
+            assert [name for name, _ in model.results] == list(model.endings)
+            assert all(model.endings[name] in {ending, "?"} for name, ending in model.results)
+        shown = {kind: number for kind, number in batch["request_counts"].items() if number}
+        assert shown == Counter(ending for _, ending in model.results) or (not model.results and model.age >= 29)
+
+    async def _archived(self, batch_id: str) -> None:
+        async with asyncio.timeout(SOON):
+            while (await self.app.call("GET", f"{BATCHES}/{batch_id}"))[1]["archived_at"] is None:
+                pass
+
+
+TestLifecycle = Lifecycle.TestCase
+TestLifecycle.settings = settings(
+    max_examples=12,
+    stateful_step_count=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)

@@ -1,0 +1,134 @@
+"""Accounts that are not let in, endpoints that are down, and providers that refuse for load, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestServer, unused_port
+
+from batchgate.app import build_app
+from batchgate.engine.errors import ConfigurationError
+from batchgate.providers.simulator import SimulatorSettings
+from batchgate.providers.simulator_server import build_simulator_app
+from batchgate.settings import AccountSettings, Settings
+from tests.support.running_app import BATCHES, RunningApp, running_app
+
+DAY = 24 * 3600
+WRONG, RIGHT = "sk-ant-wrong-0123456789", "sk-ant-right-0123456789"
+
+
+@asynccontextmanager
+async def provider(port: int | None = None, **behaviour: Any) -> AsyncIterator[TestServer]:
+    settings = SimulatorSettings(**({"latency": 0.0} | behaviour))
+    server = TestServer(build_simulator_app(settings), port=port)
+    async with server:
+        yield server
+
+
+def account(port: int | None, **settings: Any) -> dict[str, AccountSettings]:
+    return {"mine": AccountSettings(provider="anthropic", base_url=f"http://127.0.0.1:{port}", **settings)}
+
+
+async def paused(app: RunningApp, batch_id: str) -> str:
+    """Wait until a batch says why it waits."""
+    while True:
+        status, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
+        assert (status, progress["status"]) == (200, "in_progress")
+        if progress["paused"] is not None:
+            return str(progress["paused"])
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def rejected(tmp_path: Path) -> AsyncIterator[tuple[RunningApp, str, Path]]:
+    """Run a gateway with a key in a file that the provider rejects, and a batch that waits for it."""
+    key = tmp_path / "key"
+    key.write_text(WRONG)
+    async with provider(accepted_key=RIGHT) as server:
+        accounts = account(server.port, api_key_file=str(key), concurrency=4)
+        async with running_app(tmp_path / "data", accounts=accounts, shutdown_grace=0.0) as app:
+            batch = await app.create(*(f"r{number}" for number in range(50)))
+            await paused(app, batch["id"])
+            yield app, batch["id"], key
+
+
+Rejected = tuple[RunningApp, str, Path]
+
+
+async def test_a_rejected_key_is_named_by_its_account_in_health_and_progress_and_never_shown(
+    rejected: Rejected,
+) -> None:
+    app, batch_id, _ = rejected
+    reason = "account 'mine' is paused: the provider rejects its key (401)"
+    assert await paused(app, batch_id) == reason
+    _, health = await app.call("GET", "/health")
+    assert (health["status"], health["problems"]) == ("degraded", [reason])
+    assert WRONG not in str(health)
+
+
+async def test_a_replaced_key_resumes_the_account_without_a_restart_or_a_failed_request(rejected: Rejected) -> None:
+    app, batch_id, key = rejected
+    key.write_text(f"{RIGHT}\n")
+    batch = await app.ended(batch_id)
+    assert batch["request_counts"]["succeeded"] == 50
+    _, health = await app.call("GET", "/health")
+    assert (health["status"], health["problems"]) == ("ok", [])
+    _, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
+    assert progress["paused"] is None
+
+
+async def test_a_batch_that_waits_for_a_paused_account_can_be_canceled(rejected: Rejected) -> None:
+    app, batch_id, _ = rejected
+    await app.call("POST", f"{BATCHES}/{batch_id}/cancel")
+    batch = await app.ended(batch_id)
+    assert batch["request_counts"]["canceled"] == 50
+
+
+async def test_a_batch_that_waits_for_a_paused_account_expires_in_time(rejected: Rejected) -> None:
+    app, batch_id, _ = rejected
+    app.clock.move(DAY)
+    batch = await app.ended(batch_id)
+    assert batch["request_counts"]["expired"] == 50
+
+
+async def test_an_endpoint_that_is_down_is_named_and_recovers_by_itself(tmp_path: Path) -> None:
+    port = unused_port()
+    async with running_app(tmp_path, accounts=account(port)) as app:
+        batch = await app.create(*(f"r{number}" for number in range(50)))
+        reason = await paused(app, batch["id"])
+        assert reason == f"account 'mine' is paused: cannot connect to 127.0.0.1:{port}: Connection refused"
+        async with provider(port):
+            ended = await app.ended(batch["id"])
+        assert ended["request_counts"]["succeeded"] == 50
+
+
+async def test_a_provider_that_admits_four_at_once_serves_a_whole_batch_without_a_failure(tmp_path: Path) -> None:
+    async with (
+        provider(latency=0.02, admits=4, retry_after=1.0) as server,
+        running_app(tmp_path, accounts=account(server.port)) as app,
+    ):
+        batch = await app.ended((await app.create(*(f"r{number}" for number in range(300))))["id"])
+    assert batch["request_counts"]["succeeded"] == 300
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"api_key_file": "missing"}, "a readable file with the key in it"),
+        ({"api_key_file": "empty"}, "a readable file with the key in it"),
+        ({"api_key_file": "empty", "api_key": "k"}, "only one of api_key, api_key_env and api_key_file"),
+    ],
+)
+async def test_a_key_file_that_gives_no_key_stops_the_start(
+    tmp_path: Path, settings: dict[str, str], message: str
+) -> None:
+    (tmp_path / "empty").touch()
+    settings = settings | {"api_key_file": str(tmp_path / settings["api_key_file"])}
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        build_app(Settings(data_dir=str(tmp_path), accounts=account(1, **settings)), environment={})
+    assert caught.value.setting == "accounts.mine.api_key_file"

@@ -1,0 +1,72 @@
+"""One SQLite file, its one writer and its readers, when something is wrong."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from batchgate.engine.errors import StoreError
+from batchgate.store.sqlite.connection import SqliteFile
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[SqliteFile]:
+    file = SqliteFile(path)
+    file.start()
+    try:
+        yield file
+    finally:
+        await file.close()
+
+
+def make(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE t (x INTEGER)")
+
+
+def count(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM t").fetchone()[0])
+
+
+async def test_work_that_fails_in_a_way_nobody_thought_of_fails_its_caller_only(tmp_path: Path) -> None:
+    # An integer over 64 bits raises OverflowError, which is no sqlite3.Error: it once ended the thread that writes for
+    # all, and every later write waited for ever while the gateway looked well.
+    async with opened(tmp_path / "db") as file:
+        await file.write(make)
+        with pytest.raises(OverflowError):
+            await file.write(lambda connection: connection.execute("INSERT INTO t VALUES (?)", (2**64,)).rowcount)
+        await file.write(lambda connection: connection.execute("INSERT INTO t VALUES (1)").rowcount)
+        assert await file.read(count) == 1
+
+
+async def test_a_file_that_cannot_be_opened_fails_each_call_and_works_once_it_can(tmp_path: Path) -> None:
+    # A failed connect once ended the writer's thread and broke the pool of readers for good.
+    path = tmp_path / "db"
+    path.mkdir()
+    async with opened(path) as file:
+        for _ in range(3):
+            with pytest.raises(StoreError):
+                await file.write(make)
+            with pytest.raises(StoreError):
+                await file.read(count)
+        path.rmdir()
+        await file.write(make)
+        assert await file.read(count) == 0
+
+
+async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    path.write_text("This is a text of a good length, which no database begins with." * 100)
+    async with opened(path) as file:
+        with pytest.raises(StoreError, match="not a database"):
+            await file.write(make)
+
+
+async def test_who_comes_after_the_end_is_refused_and_does_not_wait_for_ever(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as file:
+        await file.write(make)
+    with pytest.raises(StoreError, match="closed"):
+        await file.write(make)
+    with pytest.raises(StoreError, match="closed"):
+        await file.read(count)

@@ -1,0 +1,129 @@
+"""Two workers that hold the same shard, because one of them was paused and taken for dead."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from batchgate.accounts import endpoints
+from batchgate.api.anthropic.create_body import CreateBodyReader
+from batchgate.api.content_encoding import content_decoder
+from batchgate.blobs import ObjectStoreBlobs
+from batchgate.engine.batch import Batch
+from batchgate.engine.batches import Submission
+from batchgate.engine.clock import SystemClock
+from batchgate.engine.engine import Engine
+from batchgate.engine.routing import Router
+from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
+from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.queue import MemoryQueue
+from batchgate.settings import AccountSettings, Settings
+from batchgate.store.sqlite import SqliteStore
+from tests.support.leftovers import check_nothing_is_left
+from tests.support.running_app import create_body
+
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+
+
+class Provider:
+    """A `Transport` that answers with its name, when it is let."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.asked = asyncio.Event()
+        self.let = asyncio.Event()
+
+    async def send(self, _request: UpstreamRequest) -> UpstreamResponse:
+        """Answer once it is let."""
+        self.asked.set()
+        await self.let.wait()
+        message = MESSAGE | {"content": [{"type": "text", "text": self.name}]}
+        return UpstreamResponse(status=200, headers={}, body=msgspec.json.encode(message))
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    async with SqliteStore(tmp_path / "batchgate.db") as store:
+        yield store
+
+
+def engine_of(store: SqliteStore, blobs: ObjectStoreBlobs, provider: Provider) -> Engine:
+    settings = Settings(accounts={"anthropic": AccountSettings(provider="anthropic", api_key="k")})
+    return Engine(
+        store=store,
+        blobs=blobs,
+        queue=MemoryQueue(),
+        router=Router(endpoints(settings, provider, {})),
+        rows=AnthropicRows(),
+        clock=SystemClock(),
+        grace=5.0,
+    )
+
+
+async def submit(engine: Engine, *custom_ids: str) -> Batch:
+    async def body() -> AsyncIterator[bytes]:
+        yield msgspec.json.encode(create_body(*custom_ids))
+
+    submission = Submission(workspace="w", dialect="anthropic", provider="anthropic", headers={})
+    return await engine.batches.create(submission, body(), CreateBodyReader(content_decoder(None)))
+
+
+async def ended(engine: Engine, batch: Batch) -> Batch:
+    while (found := await engine.batches.find("w", batch.id)).status != "ended":
+        pass
+    return found
+
+
+async def answers(blobs: ObjectStoreBlobs, batch: Batch) -> list[tuple[str, str]]:
+    """Read who answered each request."""
+    assert batch.results_blob is not None
+    text = b"".join([piece async for piece in blobs.stream(batch.results_blob)])
+    lines = [msgspec.json.decode(line) for line in text.splitlines()]
+    return [(line["custom_id"], line["result"]["message"]["content"][0]["text"]) for line in lines]
+
+
+async def test_what_a_stale_worker_flushes_is_refused_and_the_batch_keeps_the_answers_of_the_other(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    blobs = ObjectStoreBlobs(tmp_path / "blobs")
+    paused, fresh = Provider("paused"), Provider("fresh")
+    async with engine_of(store, blobs, paused) as stale:
+        batch = await submit(stale, *"abc")
+        await paused.asked.wait()
+        async with engine_of(store, blobs, fresh) as other:
+            await fresh.asked.wait()
+            paused.let.set()
+            # The stale one flushes and is refused while the shard is in the hands of the other, not only after it.
+            await stale.drain()
+            assert (await other.batches.find("w", batch.id)).counts.succeeded == 0
+            fresh.let.set()
+            batch = await ended(other, batch)
+            await asyncio.to_thread(check_nothing_is_left, tmp_path)
+    assert await answers(blobs, batch) == [("a", "fresh"), ("b", "fresh"), ("c", "fresh")]
+    assert (batch.counts.succeeded, batch.repeated) == (3, 3)
+
+
+async def test_a_stale_worker_that_wakes_after_the_end_changes_nothing(store: SqliteStore, tmp_path: Path) -> None:
+    blobs = ObjectStoreBlobs(tmp_path / "blobs")
+    paused, fresh = Provider("paused"), Provider("fresh")
+    fresh.let.set()
+    async with engine_of(store, blobs, paused) as stale:
+        batch = await submit(stale, *"ab")
+        await paused.asked.wait()
+        async with engine_of(store, blobs, fresh) as other:
+            batch = await ended(other, batch)
+            paused.let.set()
+            await stale.drain()
+            assert await other.batches.find("w", batch.id) == batch
+            await asyncio.to_thread(check_nothing_is_left, tmp_path)
+    assert await answers(blobs, batch) == [("a", "fresh"), ("b", "fresh")]

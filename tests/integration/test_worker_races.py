@@ -1,0 +1,136 @@
+"""Moments in which two things happen to a shard at once, and faults in the middle of its run."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from batchgate.app import ENGINE
+from batchgate.engine import failpoints
+from batchgate.engine.batch import Claim, ShardJob
+from batchgate.store.sqlite import SqliteStore
+from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
+
+
+@pytest.fixture(autouse=True)
+def _failpoints_off_again() -> Iterator[None]:
+    yield
+    failpoints.arm({})
+
+
+def fail_at(step: str) -> None:
+    failpoints.arm({failpoints.VARIABLE: f"{step}=raise"})
+
+
+async def problems(app: RunningApp) -> list[str]:
+    found = (await app.call("GET", "/health"))[1]["problems"]
+    assert isinstance(found, list)
+    return found
+
+
+class LateClaims(SqliteStore):
+    """A store whose claims are told late, as those of a database across a network may be."""
+
+    claimed: asyncio.Event
+    told: asyncio.Event
+
+    async def claim_shard(self, job: ShardJob) -> Claim | None:
+        """Claim, and let something else come first."""
+        claim = await super().claim_shard(job)
+        self.claimed.set()
+        await self.told.wait()
+        return claim
+
+
+async def test_a_cancel_between_a_claim_and_its_telling_stops_the_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The claim had read the batch as in progress, the cancel found no run to stop, and then the run began and sent
+    # every request of a batch that was canceled.
+    monkeypatch.setattr("batchgate.app.SqliteStore", LateClaims)
+    LateClaims.claimed, LateClaims.told = asyncio.Event(), asyncio.Event()
+    async with running_app(tmp_path, shutdown_grace=0.0) as app:
+        batch = await app.create("a", "b")
+        await LateClaims.claimed.wait()
+        await app.call("POST", f"{BATCHES}/{batch['id']}/cancel")
+        LateClaims.told.set()
+        assert (await app.ended(batch["id"]))["request_counts"]["canceled"] == 2
+
+
+async def test_a_shard_that_fails_in_the_gateway_itself_is_run_again(gateway: RunningApp) -> None:
+    # Its task ended with the exception, nobody else held the shard, and the batch stayed in progress until a restart.
+    fail_at("last_shard_done")
+    batch = await gateway.ended((await gateway.create("a"))["id"])
+    assert batch["request_counts"]["succeeded"] == 1
+
+
+async def test_the_worker_goes_on_after_a_fault_of_its_own(gateway: RunningApp) -> None:
+    fail_at("shard_claimed")
+    first, second = [(await gateway.create(name))["id"] for name in "ab"]
+    for batch_id in (first, second):
+        assert (await gateway.ended(batch_id))["request_counts"]["succeeded"] == 1
+
+
+async def test_a_batch_that_cannot_be_sealed_holds_up_no_other(tmp_path: Path) -> None:
+    # After each failure the sealer slept, so that a few broken batches delayed every other, again and again.
+    busy = simulator(rate_limit_rate=1.0, retry_after=60.0)
+    async with running_app(tmp_path, accounts={"simulator": simulator(), "busy": busy}) as app:
+        for name in "xyz":
+            _, broken = await app.call(
+                "POST", BATCHES, json=create_body(name, model="busy/m"), headers={"x-model-provider": "simulator"}
+            )
+            (tmp_path / "blobs" / "batches" / broken["id"] / "input.jsonl").rename(tmp_path / f"{name}.jsonl")
+            await app.call("POST", f"{BATCHES}/{broken['id']}/cancel")
+        while not any(problem.startswith("sealing") for problem in await problems(app)):
+            pass
+        async with asyncio.timeout(2.0):
+            for name in "abcdef":
+                await app.ended((await app.create(name, headers={"x-model-provider": "simulator"}))["id"])
+        assert (await app.call("GET", f"{BATCHES}/{broken['id']}"))[1]["processing_status"] == "canceling"
+
+
+@asynccontextmanager
+async def results_cannot_be_written(data_dir: Path) -> AsyncIterator[None]:
+    """Let every insert of results fail for a while."""
+    with closing(sqlite3.connect(data_dir / "batchgate.db", isolation_level=None)) as connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON chunks BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        yield
+        connection.execute("DROP TRIGGER full")
+
+
+async def test_results_wait_for_storage_that_fails_and_are_asked_for_once(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        async with results_cannot_be_written(tmp_path):
+            batch = await app.create("a", "b")
+            while not any(problem.startswith("results") for problem in await problems(app)):
+                pass
+        assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 2
+        assert await problems(app) == []
+        assert (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["repeated"] == 0
+
+
+async def test_a_gateway_whose_storage_fails_can_still_be_stopped_and_says_what_it_asks_again(tmp_path: Path) -> None:
+    # It flushed until it could, so that SIGTERM on a full disk waited for ever.
+    async with running_app(tmp_path, shutdown_grace=0.2) as app, results_cannot_be_written(tmp_path):
+        batch = await app.create("a", "b")
+        while not any(problem.startswith("results") for problem in await problems(app)):
+            pass
+        async with asyncio.timeout(10):
+            await app.app[ENGINE].drain()
+    async with running_app(tmp_path) as app:
+        assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 2
+        assert (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["repeated"] == 2
+
+
+async def test_a_shard_whose_answers_are_all_there_when_the_gateway_stops_is_done(tmp_path: Path) -> None:
+    # It was put back although nothing was left to send, and its batch did not end before the next start.
+    accounts = {"simulator": simulator(latency_by_model={"slow": 0.5})}
+    async with running_app(tmp_path, accounts=accounts) as app:
+        _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))
+        while (await app.call("GET", "/health"))[1]["requests_in_flight"] < 2:
+            pass
+        await app.app[ENGINE].drain()
+        assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 2

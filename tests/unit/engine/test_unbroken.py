@@ -1,0 +1,55 @@
+"""Work that a cancellation of its caller must not cut in two."""
+
+import asyncio
+
+import pytest
+
+from batchgate.engine.unbroken import unbroken
+
+
+async def test_its_result_and_its_error_are_the_callers() -> None:
+    assert await unbroken(asyncio.sleep(0, "result")) == "result"
+
+    async def fail() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        await unbroken(fail())
+
+
+async def test_a_cancellation_takes_effect_after_the_end() -> None:
+    begun, go, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await go.wait()
+        ended.set()
+
+    task = asyncio.create_task(unbroken(work()))
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+
+
+async def test_no_number_of_cancellations_cuts_it_short_and_its_error_gives_way_to_them() -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def fail() -> None:
+        begun.set()
+        await go.wait()
+        raise KeyError
+
+    task = asyncio.create_task(unbroken(fail()))
+    await begun.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
