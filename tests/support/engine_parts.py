@@ -66,7 +66,10 @@ class EngineParts:
 
     async def run(self, number: int = 0, *, model: str = "m", key: int = 1) -> ResultLine:
         """Run one request."""
-        return await self.executor.run(batch(key), number, line(number, model), lambda _: None)
+        request = self.executor.prepare(batch(key), number, line(number, model))
+        if isinstance(request, ResultLine):
+            return request
+        return await self.executor.run(batch(key), request, lambda _: None)
 
     async def run_all(self, requests: int, *, model: str = "m", key: int = 1) -> list[ResultLine]:
         """Run many side by side."""

@@ -71,6 +71,7 @@ class Engine:
             sealable=self._sealer.add,
             report=self._report,
             telemetry=telemetry,
+            concurrency=router.concurrency,
         )
         self._sweeper = Sweeper(
             store=store,

@@ -16,7 +16,7 @@ from batchgate.engine.endpoint import Call
 from batchgate.engine.errors import RequestError, UpstreamError
 from batchgate.engine.limits import Limiter, Outcome, Ticket
 from batchgate.engine.retries import Retries
-from batchgate.engine.routing import Router
+from batchgate.engine.routing import Route, Router
 from batchgate.engine.rows import InputRow, RowFormat
 from batchgate.engine.telemetry import ABANDONED, SUCCEEDED, Telemetry
 from batchgate.engine.upstream import RequestRow, UpstreamResponse
@@ -25,6 +25,14 @@ logger = logging.getLogger(__name__)
 
 Sending = Callable[[bool], None]
 """Told when a call begins and when it is over: a call under way is not interrupted by a cancel."""
+
+
+class Prepared(Struct, frozen=True):
+    """A request that has been read, and where it goes."""
+
+    seq: int
+    row: InputRow
+    route: Route
 
 
 class _Course(Struct):
@@ -51,31 +59,35 @@ class Executor:
         self._chance = chance
         self._telemetry = telemetry
 
-    async def run(self, batch: Batch, seq: int, line: bytes, sending: Sending) -> ResultLine:
-        """Run the request of an input line; every outcome is a result line."""
+    def prepare(self, batch: Batch, seq: int, line: bytes) -> Prepared | ResultLine:
+        """Read the request of an input line; what cannot be run has its result already."""
         try:
             row = self._rows.read(line)
-            message = await self._answer(self._course(batch, seq, row, sending))
-        except RequestError as error:
-            return self._errored(seq, line, error)
-        except Exception:
-            logger.exception(
-                "a request failed in the gateway itself",
-                extra={"action": "request_failed", "batch": batch.id, "seq": seq},
-            )
-            return self._errored(
-                seq, line, RequestError("api_error", "the gateway failed on this request; its log says why")
-            )
+            return Prepared(seq, row, self._router.route(batch.provider, row.model))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the request must have a result
+            return self._errored(batch, seq, self._rows.custom_id(line), error)
+
+    async def run(self, batch: Batch, request: Prepared, sending: Sending) -> ResultLine:
+        """Run a request; every outcome is a result line."""
+        seq, row = request.seq, request.row
+        try:
+            message = await self._answer(self._course(batch, request, sending))
+        except Exception as error:  # noqa: BLE001 - likewise
+            return self._errored(batch, seq, row.custom_id, error)
         return ResultLine(seq=seq, ending="succeeded", line=self._rows.succeeded(row.custom_id, message))
 
-    def _errored(self, seq: int, line: bytes, error: RequestError) -> ResultLine:
-        written = self._rows.errored(self._rows.custom_id(line), error)
-        return ResultLine(seq=seq, ending="errored", line=written)
+    def _errored(self, batch: Batch, seq: int, custom_id: str, error: Exception) -> ResultLine:
+        if not isinstance(error, RequestError):
+            fields = {"action": "request_failed", "batch": batch.id, "seq": seq}
+            logger.error("a request failed in the gateway itself", exc_info=error, extra=fields)
+            error = RequestError("api_error", "the gateway failed on this request; its log says why")
+        return ResultLine(seq=seq, ending="errored", line=self._rows.errored(custom_id, error))
 
-    def _course(self, batch: Batch, seq: int, row: InputRow, sending: Sending) -> _Course:
-        route = self._router.route(batch.provider, row.model)
-        request = RequestRow(custom_id=row.custom_id, params=row.params, model=route.model, headers=batch.headers)
-        return _Course(batch, seq, Call(route.endpoint, request), route.limiter, sending, Retries(self._chance))
+    def _course(self, batch: Batch, request: Prepared, sending: Sending) -> _Course:
+        row, route = request.row, request.route
+        upstream = RequestRow(custom_id=row.custom_id, params=row.params, model=route.model, headers=batch.headers)
+        call = Call(route.endpoint, upstream)
+        return _Course(batch, request.seq, call, route.limiter, sending, Retries(self._chance))
 
     async def _answer(self, course: _Course) -> bytes:
         while True:

@@ -71,6 +71,10 @@ class Store(Protocol):
         """
         ...
 
+    async def release_shard(self, claim: Claim) -> None:
+        """Let go of a shard that is not done; nothing happens to one that has been claimed again since."""
+        ...
+
     async def open_jobs(self) -> Sequence[ShardJob]:
         """Read the jobs of all shards that are not done."""
         ...

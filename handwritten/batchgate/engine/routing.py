@@ -30,6 +30,11 @@ class Route(Struct, frozen=True, kw_only=True):
     model: str
     limiter: Limiter
 
+    @property
+    def gate(self) -> tuple[str, str]:
+        """The account and the model."""
+        return self.endpoint.account.name, self.model
+
 
 class Router:
     """Chooses endpoints by name, and keeps a limiter for each model that is asked for."""
@@ -45,6 +50,11 @@ class Router:
     def names(self) -> tuple[str, ...]:
         """The names of all accounts."""
         return tuple(self._endpoints)
+
+    @property
+    def concurrency(self) -> int:
+        """The most calls at once to one model of any account."""
+        return max((endpoint.account.concurrency for endpoint in self._endpoints.values()), default=0)
 
     @property
     def in_flight(self) -> int:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from batchgate.engine.batch import Chunk, Claim, ResultLine
+from batchgate.engine.batch import Chunk, Claim, ResultLine, ShardJob
 from batchgate.engine.errors import BlobError, StaleEpoch, StoreError
-from batchgate.engine.execution import Executor
+from batchgate.engine.execution import Executor, Prepared
 from batchgate.engine.failpoints import hit
 from batchgate.engine.ports import Blobs, Store
+from batchgate.engine.room import Amount, Gate, Room
 from batchgate.engine.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -31,18 +32,24 @@ class ShardRun:
 
     def __init__(
         self,
+        job: ShardJob,
         claim: Claim,
         *,
         store: Store,
         blobs: Blobs,
         executor: Executor,
+        room: Room,
         report: Report,
         telemetry: Telemetry,
     ) -> None:
+        self.job = job
         self.claim = claim
+        self.left: dict[Gate, Amount] = {}
+        """Requests for which there was no room; if there are any, the shard is not done after this run."""
         self._store = store
         self._blobs = blobs
         self._executor = executor
+        self._room = room
         self._report = report
         self._telemetry = telemetry
         self._results: list[ResultLine] = []
@@ -52,13 +59,13 @@ class ShardRun:
         self._sending: set[asyncio.Task[None]] = set()
         self._unanswered = claim.shard.requests - len(claim.finished)
         self._finished = False
-        self._halted = False
+        self.halted = False
         self._put_back = False
         self._aborted = asyncio.Event()
 
     def halt(self, *, put_back: bool) -> None:
         """Send nothing more. ``put_back`` leaves the shard open for a later run; otherwise it is done as it is."""
-        self._halted = True
+        self.halted = True
         self._put_back = self._put_back or put_back
         for task in self._waiting:
             task.cancel()
@@ -71,30 +78,21 @@ class ShardRun:
             task.cancel()
 
     async def run(self) -> bool:
-        """Run to the end of the shard; True when the whole batch now waits for its sealing.
+        """Run the requests that there is room for; True when the whole batch now waits for its sealing.
 
         A shard that another worker has claimed since is left to it.
         """
-        lines = await self._read()
-        stale = False
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._flush_as_they_come())
-                requests = [group.create_task(self._request(seq, line)) for seq, line in lines]
-                await asyncio.gather(*requests, return_exceptions=True)
-                self._finished = True
-                self._some.set()
-                self._enough.set()
+            await self._run(self._prepare(await self._read()))
+            return await self._end()
         except* StaleEpoch:
-            stale = True
-        with suppress(StaleEpoch):
-            return not stale and await self._flush(last=not self._put_back or not self._unanswered)
+            self.left.clear()
         return False
 
     async def _read(self) -> list[tuple[int, bytes]]:
         """Read the input lines that have no result yet, however long storage takes."""
         shard = self.claim.shard
-        while not self._halted:
+        while not self.halted:
             try:
                 data = await self._blobs.read_range(self.claim.batch.input_blob, shard.offset, shard.length)
             except BlobError as error:
@@ -106,17 +104,49 @@ class ShardRun:
             return [(seq, line) for seq, line in numbered if seq not in self.claim.finished]
         return []
 
-    async def _request(self, seq: int, line: bytes) -> None:
-        if self._halted:
-            return
+    def _prepare(self, lines: list[tuple[int, bytes]]) -> list[tuple[Prepared, int]]:
+        """Take the requests that there is room for, with the bytes of their lines; the others are left for later."""
+        self._room.expect(self.job)
+        taken: list[tuple[Prepared, int]] = []
+        for seq, line in lines:
+            request = self._executor.prepare(self.claim.batch, seq, line)
+            if isinstance(request, ResultLine):
+                self._add(request)
+            elif self._room.take(request.route.gate, len(line)):
+                taken.append((request, len(line)))
+            else:
+                self.left.setdefault(request.route.gate, Amount()).add(1, len(line))
+        return taken
+
+    async def _run(self, prepared: list[tuple[Prepared, int]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._flush_as_they_come())
+            requests = [group.create_task(self._request(request, size)) for request, size in prepared]
+            await asyncio.gather(*requests, return_exceptions=True)
+            self._finished = True
+            self._some.set()
+            self._enough.set()
+
+    async def _end(self) -> bool:
+        """Flush what is left, and mark the shard done or let it go."""
+        if not self.left or self.halted:
+            return await self._flush(last=not self._put_back or not self._unanswered)
+        await self._flush(last=False)
+        await self._store.release_shard(self.claim)
+        return False
+
+    async def _request(self, request: Prepared, size: int) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._waiting.add(task)
         try:
-            self._add(await self._executor.run(self.claim.batch, seq, line, partial(self._mark, task, seq)))
+            if not self.halted:
+                sending = partial(self._mark, task, request.seq)
+                self._add(await self._executor.run(self.claim.batch, request, sending))
         finally:
             self._waiting.discard(task)
             self._sending.discard(task)
+            self._room.give(request.route.gate, size)
 
     def _mark(self, task: asyncio.Task[None], seq: int, sending: bool) -> None:
         """Keep track of who may be interrupted, and of what is lost with this process."""
@@ -128,7 +158,7 @@ class ShardRun:
             hit("request_in_flight")
         else:
             asyncio.get_running_loop().call_soon(self._unmark_if_it_waits, task, seq)
-        if self._halted and not sending:
+        if self.halted and not sending:
             # Takes effect at the next wait, the pause before another try; an answer is returned without one.
             task.cancel()
 

@@ -1,4 +1,4 @@
-"""The worker: claims shards as long as there is room for their requests, and runs each to its end."""
+"""The worker: claims shards as they come, and runs of each what there is room for, until it is done."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Literal
 
 from batchgate.engine.batch import Claim, ShardJob
 from batchgate.engine.clock import MICROSECONDS, Clock
@@ -14,15 +13,14 @@ from batchgate.engine.errors import StoreError
 from batchgate.engine.execution import Executor
 from batchgate.engine.failpoints import hit
 from batchgate.engine.ports import Blobs, Queue, Store
+from batchgate.engine.room import REQUESTS, Room
 from batchgate.engine.shard_run import STORAGE_RETRY, Report, ShardRun
 from batchgate.engine.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-OPEN_REQUESTS = 4_000
-"""Requests that a worker holds in memory, running or waiting for their turn; a claim more may pass the mark."""
-OPEN_BYTES = 64 * 1024 * 1024
-"""Bytes of their input lines, likewise: a few thousand requests with images would be gigabytes."""
+ROOM_PER_CALL = 4
+"""The room of a worker is this many times the calls that may be under way to one model, if that is more than usual."""
 
 
 class Worker:
@@ -39,6 +37,7 @@ class Worker:
         sealable: Callable[[int], None],
         report: Report,
         telemetry: Telemetry,
+        concurrency: int,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -50,20 +49,18 @@ class Worker:
         self._telemetry = telemetry
         self._runs: set[ShardRun] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._open_requests = 0
-        self._open_bytes = 0
         self._halted_meanwhile: set[int] = set()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._room = Room(queue.put, requests=max(REQUESTS, ROOM_PER_CALL * concurrency))
 
     async def run(self) -> None:
         """Claim and run shards until cancelled; runs that have begun go on until `drain` or `abort`."""
         while True:
-            await self._room.wait()
             job = await self._queue.get()
             try:
                 claim = await self._claim(job)
-                if claim is not None:
+                if claim is None:
+                    self._room.expect(job)
+                else:
                     hit("shard_claimed")
                     self._start(job, claim)
             except Exception as error:  # noqa: BLE001 - whatever it is, the shard must not be let go
@@ -72,6 +69,7 @@ class Worker:
     def halt_batch(self, batch_key: int) -> None:
         """Send nothing more of a batch that was canceled or has expired."""
         self._halted_meanwhile.add(batch_key)
+        self._room.wake(batch_key)
         for run in self._runs:
             if run.claim.batch.key == batch_key:
                 run.halt(put_back=False)
@@ -105,18 +103,19 @@ class Worker:
 
     def _start(self, job: ShardJob, claim: Claim) -> None:
         run = ShardRun(
+            job,
             claim,
             store=self._store,
             blobs=self._blobs,
             executor=self._executor,
+            room=self._room,
             report=self._report,
             telemetry=self._telemetry,
         )
         if self._is_over(claim):
             run.halt(put_back=False)
         self._runs.add(run)
-        self._count(claim, 1)
-        task = asyncio.create_task(self._run(job, run), name=f"shard {claim.batch.id}/{claim.shard.index}")
+        task = asyncio.create_task(self._run(run), name=f"shard {claim.batch.id}/{claim.shard.index}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -126,7 +125,7 @@ class Worker:
         canceled = batch.status == "canceling" or batch.key in self._halted_meanwhile
         return canceled or self._clock.now() >= batch.expires_at
 
-    async def _run(self, job: ShardJob, run: ShardRun) -> None:
+    async def _run(self, run: ShardRun) -> None:
         begun = time.perf_counter()
         waited = (self._clock.now() - run.claim.batch.created_at) / MICROSECONDS
         self._telemetry.shard_claimed(run.claim, waited=waited)
@@ -136,12 +135,20 @@ class Worker:
             if sealable:
                 hit("last_shard_done")
                 self._sealable(run.claim.batch.key)
+            elif run.left:
+                self._park(run)
         except Exception as error:  # noqa: BLE001 - whatever it is, the shard must not be let go
-            self._line_up_again(job, error)
+            self._line_up_again(run.job, error)
         finally:
             self._runs.discard(run)
-            self._count(run.claim, -1)
             self._telemetry.shard_left(run.claim, seconds=time.perf_counter() - begun)
+
+    def _park(self, run: ShardRun) -> None:
+        """Let a shard wait for room; one that was halted since it was let go is looked at once more."""
+        if run.halted:
+            self._queue.put((run.job,))
+        else:
+            self._room.park(run.job, run.left)
 
     def _line_up_again(self, job: ShardJob, error: Exception) -> None:
         """Run a shard another time: nobody else has it, and its batch would not end before the next start."""
@@ -149,11 +156,3 @@ class Worker:
         logger.error("a shard failed in the gateway itself", exc_info=error, extra=fields)
         self._report("shards", error)
         asyncio.get_running_loop().call_later(STORAGE_RETRY, self._queue.put, (job,))
-
-    def _count(self, claim: Claim, sign: Literal[1, -1]) -> None:
-        self._open_requests += sign * claim.shard.requests
-        self._open_bytes += sign * claim.shard.length
-        if self._open_requests < OPEN_REQUESTS and self._open_bytes < OPEN_BYTES:
-            self._room.set()
-        else:
-            self._room.clear()

@@ -362,3 +362,26 @@ async def test_a_database_of_another_version_is_refused_by_name(tmp_path: Path) 
     with pytest.raises(StoreError, match="schema 99"):
         async with SqliteStore(path):
             pass
+
+
+async def test_a_shard_that_was_let_go_is_closed_by_a_cancel_as_if_it_had_never_been_claimed(store: Store) -> None:
+    batch, (job,) = await create(store, "msgbatch_1")
+    held = await claimed(store, job)
+    await store.append_chunk(held, chunk(0), shard_done=False)
+    assert (await store.backlog()).waiting_shards == 0
+    await store.release_shard(held)
+    assert (await store.backlog()).waiting_shards == 1
+    await store.cancel_batch("w", batch.id, 2)
+    assert await store.claim_shard(job) is None
+    assert await store.sealable_batches() == [batch.key]
+
+
+async def test_only_who_holds_a_shard_can_let_it_go(store: Store) -> None:
+    _, (job,) = await create(store, "msgbatch_1")
+    stale = await claimed(store, job)
+    fresh = await claimed(store, job)
+    await store.release_shard(stale)
+    assert (await store.backlog()).waiting_shards == 0
+    assert await store.append_chunk(fresh, EMPTY, shard_done=True) is True
+    await store.release_shard(fresh)
+    assert await store.claim_shard(job) is None

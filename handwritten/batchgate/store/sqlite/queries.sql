@@ -70,6 +70,9 @@ WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND status = 'e
 -- name: release_claims
 UPDATE shards SET claimed = 0 WHERE claimed = 1 AND done = 0
 
+-- name: release_shard
+UPDATE shards SET claimed = 0 WHERE batch_key = :batch_key AND shard = :shard AND epoch = :epoch AND done = 0
+
 -- name: claim_shard
 UPDATE shards SET epoch = epoch + 1, claimed = 1
 WHERE batch_key = :batch_key AND shard = :shard AND done = 0

@@ -111,6 +111,11 @@ class SqliteStore:
             self._marks.drop((claim.batch.key, claim.shard.index))
         return sealable
 
+    async def release_shard(self, claim: Claim) -> None:
+        """Let go of a shard that is not done."""
+        bound = {"batch_key": claim.batch.key, "shard": claim.shard.index, "epoch": claim.epoch}
+        await self._file.write(lambda connection: connection.execute(QUERIES["release_shard"], bound))
+
     async def open_jobs(self) -> Sequence[ShardJob]:
         """Read the jobs of all shards that are not done."""
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["open_jobs"]).fetchall())

@@ -1,0 +1,155 @@
+"""How many requests a worker holds in memory, and for whom; shards that are too much wait outside until there is room.
+
+Requests that wait for a gate, because it is slow, paused or dead, must not take the room of those that could go through
+another one. So a gate may fill no more than a third of what the others leave free: the first has a third of all, the
+next a third of the rest, and there is always something left (dynamic thresholds, as switches share their buffers:
+Choudhury and Hahne, IEEE/ACM Transactions on Networking 6, 1998).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop, heappush
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from batchgate.engine.batch import ShardJob
+
+Gate: TypeAlias = tuple[str, str]
+"""An account and a model, by their names."""
+
+REQUESTS: Final = 8_000
+"""Requests in memory, running or waiting for their turn: a few kilobytes each beside their input lines."""
+BYTES: Final = 256 * 1024 * 1024
+"""Bytes of their input lines: a few thousand requests with images would be gigabytes."""
+SHARE: Final = 2
+"""A gate holds no more than the free room divided by this."""
+
+
+class Amount(Struct):
+    """So many requests, and the bytes of their input lines."""
+
+    requests: int = 0
+    size: int = 0
+
+    def add(self, requests: int, size: int) -> None:
+        """Count more of them, or fewer."""
+        self.requests += requests
+        self.size += size
+
+
+Needs: TypeAlias = Mapping[Gate, Amount]
+"""What of a shard is left for later, by gate."""
+
+
+class _Line:
+    """The shards that have requests for a gate and wait outside; some may have been let in by another gate since."""
+
+    __slots__ = ("heap", "members")
+
+    def __init__(self) -> None:
+        self.heap: list[ShardJob] = []
+        self.members: set[ShardJob] = set()
+
+    def add(self, job: ShardJob) -> None:
+        if job not in self.members:
+            self.members.add(job)
+            heappush(self.heap, job)
+
+    def pop(self) -> None:
+        self.members.remove(heappop(self.heap))
+
+
+class Room:
+    """Counts what is held; tells by ``resume`` which shards can be run on, room being kept for them until `expect`."""
+
+    def __init__(self, resume: Callable[[Sequence[ShardJob]], None], *, requests: int = REQUESTS) -> None:
+        self._resume = resume
+        self._free = Amount(requests, BYTES)
+        self._held: dict[Gate, Amount] = {}
+        self._outside: dict[ShardJob, Needs] = {}
+        self._lines: dict[Gate, _Line] = {}
+        self._turn: deque[Gate] = deque()
+        """The gates with a line; the first was looked at last."""
+        self._kept: dict[ShardJob, tuple[Gate, Amount]] = {}
+
+    def take(self, gate: Gate, size: int) -> bool:
+        """Hold a request of so many bytes, if its gate has room for it; there always is for one."""
+        if gate in self._held and not self._fits(gate, 1, 0):
+            return False
+        self._count(gate, 1, size)
+        return True
+
+    def give(self, gate: Gate, size: int) -> None:
+        """Let go of a request, and look if a shard can be run on."""
+        self._count(gate, -1, -size)
+        if self._turn:
+            self._turn.rotate()
+            self._look(self._turn[0])
+            self._look(gate)
+
+    def expect(self, job: ShardJob) -> None:
+        """Give the room that was kept for a shard to its requests, which are about to take it."""
+        if (kept := self._kept.pop(job, None)) is not None:
+            gate, amount = kept
+            self._count(gate, -amount.requests, -amount.size)
+
+    def park(self, job: ShardJob, needs: Needs) -> None:
+        """Let a shard wait outside until one of the gates that it needs has room."""
+        self._outside[job] = needs
+        for gate in needs:
+            if gate not in self._lines:
+                self._lines[gate] = _Line()
+                self._turn.append(gate)
+            self._lines[gate].add(job)
+        for gate in needs:
+            self._look(gate)
+
+    def wake(self, batch_key: int) -> None:
+        """Let the shards of a batch in at once: nothing more of it will be held."""
+        woken = [job for job in self._outside if job.batch_key == batch_key]
+        for job in woken:
+            del self._outside[job]
+        self._resume(woken)
+
+    def _look(self, gate: Gate) -> None:
+        """Resume the first shard of a gate if what it needs there fits, or if nothing of the gate is held."""
+        job = self._first(gate)
+        if job is None:
+            return
+        need = self._outside[job][gate]
+        if gate not in self._held or self._fits(gate, need.requests, need.size):
+            del self._outside[job]
+            self._kept[job] = gate, need
+            self._count(gate, need.requests, need.size)
+            self._resume((job,))
+
+    def _first(self, gate: Gate) -> ShardJob | None:
+        line = self._lines.get(gate)
+        if line is None:
+            return None
+        while line.heap and gate not in self._outside.get(line.heap[0], ()):
+            line.pop()
+        if line.heap:
+            return line.heap[0]
+        del self._lines[gate]
+        self._turn.remove(gate)
+        return None
+
+    def _fits(self, gate: Gate, requests: int, size: int) -> bool:
+        """Tell if the last of so many requests would still find room, as `take` sees it."""
+        held, free = self._held.get(gate) or Amount(), self._free
+        if SHARE * (held.size + size) > free.size - size:
+            return False
+        return SHARE * (held.requests + requests) <= free.requests - (requests - 1)
+
+    def _count(self, gate: Gate, requests: int, size: int) -> None:
+        held = self._held.get(gate)
+        if held is None:
+            held = self._held[gate] = Amount()
+        held.add(requests, size)
+        self._free.add(-requests, -size)
+        if not held.requests:
+            del self._held[gate]

@@ -1,0 +1,86 @@
+"""Requests that have to wait keep none waiting that could go."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp.test_utils import unused_port
+
+from batchgate.providers.simulator import SimulatorSettings
+from batchgate.settings import AccountSettings
+from tests.support.running_app import BATCHES, RunningApp, params, running_app
+
+MORE_THAN_FITS = 12_000
+"""Requests, in one batch, of which a worker does not hold all in memory."""
+
+
+def account(latency: float, concurrency: int = 64) -> AccountSettings:
+    return AccountSettings(provider="simulator", concurrency=concurrency, simulator=SimulatorSettings(latency=latency))
+
+
+async def create(app: RunningApp, *models: str) -> dict[str, Any]:
+    requests = [{"custom_id": f"r{number}", "params": params(model)} for number, model in enumerate(models)]
+    body = BytesIO(msgspec.json.encode({"requests": requests}))
+    status, batch = await app.call("POST", BATCHES, data=body, headers={"Content-Type": "application/json"})
+    assert status == 200, batch
+    return dict(batch)
+
+
+async def succeeded(app: RunningApp, batch_id: str, number: int) -> None:
+    """Wait until so many requests of a batch have succeeded."""
+    done = 0
+    while done < number:
+        done = (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["succeeded"]
+
+
+async def test_requests_to_an_account_that_is_down_keep_no_other_account_waiting(tmp_path: Path) -> None:
+    # They filled the memory of the worker, and nothing else was claimed until they expired.
+    down = AccountSettings(provider="anthropic", base_url=f"http://127.0.0.1:{unused_port()}")
+    accounts = {"down": down, "up": account(0.0)}
+    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+        waiting = await create(app, *["down/m"] * MORE_THAN_FITS)
+        batch = await create(app, *["up/m"] * 600)
+        ended = await app.ended(batch["id"])
+        assert ended["request_counts"]["succeeded"] == 600
+        progress = (await app.call("GET", f"/api/batches/{waiting['id']}/progress"))[1]
+        assert progress["succeeded"] + progress["errored"] == 0
+        assert "down" in progress["paused"]
+
+
+async def test_in_a_batch_of_two_models_the_slow_one_keeps_the_fast_one_not_waiting(tmp_path: Path) -> None:
+    accounts = {"slow": account(3600.0, concurrency=4), "fast": account(0.0)}
+    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+        batch = await create(app, *["slow/m", "fast/m"] * (MORE_THAN_FITS // 2))
+        await succeeded(app, batch["id"], MORE_THAN_FITS // 2)
+
+
+async def test_what_waits_outside_the_memory_is_canceled_with_its_batch(tmp_path: Path) -> None:
+    accounts = {"slow": account(0.5, concurrency=4)}
+    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+        batch = await create(app, *["slow/m"] * MORE_THAN_FITS)
+        await succeeded(app, batch["id"], 4)
+        await app.call("POST", f"{BATCHES}/{batch['id']}/cancel")
+        counts = (await app.ended(batch["id"]))["request_counts"]
+        assert counts["canceled"] == MORE_THAN_FITS - counts["succeeded"]
+
+
+async def test_what_waits_outside_the_memory_expires_with_its_batch(tmp_path: Path) -> None:
+    accounts = {"slow": account(0.5, concurrency=4)}
+    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+        batch = await create(app, *["slow/m"] * MORE_THAN_FITS)
+        await succeeded(app, batch["id"], 4)
+        app.clock.move(24 * 3600)
+        counts = (await app.ended(batch["id"]))["request_counts"]
+        assert counts["expired"] == MORE_THAN_FITS - counts["succeeded"]
+
+
+async def test_a_batch_larger_than_the_memory_runs_to_its_end_and_asks_nothing_twice(tmp_path: Path) -> None:
+    accounts = {"one": account(0.0), "other": account(0.0, concurrency=2)}
+    async with running_app(tmp_path, accounts=accounts) as app:
+        batch = await create(app, *["one/m", "other/m", "one/n"] * (MORE_THAN_FITS // 3))
+        assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == MORE_THAN_FITS
+        progress = (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]
+        assert progress["repeated"] == 0
