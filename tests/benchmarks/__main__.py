@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 
 from tests.benchmarks.direct import direct
+from tests.benchmarks.fairness import fairness
 from tests.benchmarks.footprint import footprint
 from tests.benchmarks.intake import intake
 from tests.benchmarks.listing import listing
 from tests.benchmarks.rate_limited import rate_limited
+from tests.benchmarks.restart import restart
 from tests.benchmarks.results import results
+from tests.benchmarks.stall import stall
 from tests.benchmarks.table import Row, print_table
 from tests.benchmarks.telemetry import telemetry
 
@@ -21,6 +24,9 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "rate_limited": rate_limited,
     "results": results,
     "listing": listing,
+    "fairness": fairness,
+    "stall": stall,
+    "restart": restart,
     "telemetry": telemetry,
 }
 

@@ -31,7 +31,7 @@ MEGABYTE = 1_000_000
 
 def intake() -> Iterator[Row]:
     """Measure the create from its first byte to its answer, in turn with the floor."""
-    body = _body()
+    body = body_of(REQUESTS)
     with TemporaryDirectory() as folder:
         floors, creates, growths = [], [], []
         for _ in range(ROUNDS):
@@ -46,13 +46,14 @@ def intake() -> Iterator[Row]:
     yield Row("memory growth of that create", statistics.median(growths), "MB", "at most", 64, f"median of {runs}")
 
 
-def _body() -> bytes:
+def body_of(requests: int) -> bytes:
+    """Write a create with so many requests of about 2.3 KB."""
     message = b'{"role":"user","content":"%s"}' % PROMPT.encode()
-    requests = (
+    written = (
         b'{"custom_id":"request-%06d","params":{"model":"m","max_tokens":64,"messages":[%s]}}' % (number, message)
-        for number in range(REQUESTS)
+        for number in range(requests)
     )
-    return b'{"requests":[' + b",".join(requests) + b"]}"
+    return b'{"requests":[' + b",".join(written) + b"]}"
 
 
 def _floor(body: bytes, path: Path) -> float:

@@ -1,0 +1,89 @@
+"""The longest that a gateway keeps a caller of /health waiting while it does everything else.
+
+What is measured is more than the stall of the event loop, which it bounds: the round trip is in it as well, and the
+time in which the machine runs the prober, the client and the upstream instead.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import psutil
+
+from tests.benchmarks.gateway_calls import BATCHES, create, ended
+from tests.benchmarks.intake import REQUESTS, body_of
+from tests.benchmarks.table import Row
+from tests.support.gateway_process import GatewayProcess
+from tests.support.simulated_upstream import simulated_upstream
+
+INTERVAL = 0.005  # seconds between two probes
+RUNNING = 20_000
+"""Requests of the batch that runs meanwhile."""
+
+
+class Prober:
+    """Asks for /health again and again while the context is entered, and keeps the longest wait."""
+
+    def __init__(self, url: str) -> None:
+        self._host = urlsplit(url).netloc
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._probe)
+        self.waits: list[float] = []
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self._stop.set()
+        self._thread.join()
+
+    def _probe(self) -> None:
+        connection = HTTPConnection(self._host)
+        while not self._stop.wait(INTERVAL):
+            begun = time.perf_counter()
+            connection.request("GET", "/health")
+            connection.getresponse().read()
+            self.waits.append(time.perf_counter() - begun)
+        connection.close()
+
+
+def stall() -> Iterator[Row]:
+    """Probe while a batch runs, a large create comes in beside it, and the results are sealed and downloaded."""
+    with simulated_upstream("--latency", "0.05") as upstream, TemporaryDirectory() as folder:
+        settings = f'[accounts.anthropic]\nprovider = "anthropic"\nbase_url = "{upstream.url}"\nconcurrency = 256\n'
+        psutil.Process(upstream.pid).cpu_affinity([0])
+        with GatewayProcess(data_dir=Path(folder), settings=settings) as gateway:
+            psutil.Process(gateway.pid).cpu_affinity([1])
+            with Prober(gateway.url) as prober:
+                _work(gateway.url)
+            gateway.kill()
+    worst = sorted(1000 * wait for wait in prober.waits)
+    note = f"{len(worst):,} probes, 99% within {worst[int(0.99 * len(worst))]:.0f} ms"
+    yield Row("event-loop stall, worst", worst[-1], "ms", "at most", 50, note)
+
+
+def _work(url: str) -> None:
+    params = {"model": "m", "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}
+    batch = create(url, [{"custom_id": f"r{number}", "params": params} for number in range(RUNNING)])
+    connection = HTTPConnection(urlsplit(url).netloc)
+    connection.request("POST", BATCHES, body=body_of(REQUESTS), headers={"Content-Type": "application/json"})
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    response.read()
+    ended(url, batch)
+    connection.request("GET", f"{BATCHES}/{batch.id}/results")
+    connection.getresponse().read()
+    connection.close()
