@@ -57,6 +57,11 @@ async def without_a_key(app: RunningApp, operation: Operation) -> int:
     return await ask(app, operation, headers={"x-api-key": "sk-bf-unknown"})
 
 
+async def by_the_name_of_a_stranger(app: RunningApp, operation: Operation) -> int:
+    async with running_app(app.data_dir / "without-keys") as open_to_all:
+        return await ask(open_to_all, operation, headers={"Host": "stranger.example"})
+
+
 async def of_an_unknown_batch(app: RunningApp, operation: Operation) -> int:
     return await ask(app, operation)
 
@@ -112,6 +117,7 @@ WAYS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = {
     200: well,
     400: wrong,
     401: without_a_key,
+    403: by_the_name_of_a_stranger,
     404: of_an_unknown_batch,
     405: by_another_method,
     408: with_a_body_that_stalls,
