@@ -83,6 +83,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Count results in request_counts as they come, not only once the batch has ended."""
     shutdown_grace: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds that calls under way may take after SIGTERM."""
+    trust_env: bool = False
+    """Call providers through the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name."""
     log_level: LogLevel = "info"
     """Which log records go to stderr: those of this level and above."""
     log_format: LogFormat = "text"
