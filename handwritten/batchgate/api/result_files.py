@@ -56,7 +56,7 @@ def _check_range(request: web.Request, file: os.stat_result) -> None:
         satisfiable = False
     if not satisfiable:
         message = f"Range: {request.headers[hdrs.RANGE]!r} is no part of the file, which has {file.st_size} bytes"
-        headers = {hdrs.CONTENT_RANGE: f"bytes */{file.st_size}"}
+        headers = {"Content-Range": f"bytes */{file.st_size}"}
         raise RefusedError("invalid_request_error", message, status=416, headers=headers)
 
 
