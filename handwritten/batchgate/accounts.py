@@ -13,6 +13,7 @@ from batchgate.engine.endpoint import Endpoint
 from batchgate.engine.errors import ConfigurationError
 from batchgate.engine.upstream import Account, Transport
 from batchgate.providers.anthropic import AnthropicHandler
+from batchgate.providers.keyless import KeylessHandler
 from batchgate.providers.metering import WireMeter
 from batchgate.providers.registry import PROVIDERS, Provider
 from batchgate.providers.simulator import SimulatorTransport
@@ -56,7 +57,7 @@ def _endpoint(name: str, given: AccountSettings, transport: Transport, environme
     key = _api_key(name, given, environment)
     return Endpoint(
         account=structs.replace(account, base_url=_base_url(name, given, provider), api_key=key),
-        handler=provider.handler(),
+        handler=KeylessHandler(provider.handler()),
         transport=transport,
         meter=WireMeter(),
         read_key=None if given.api_key_file is None else partial(_key_of_file, Path(given.api_key_file)),

@@ -14,6 +14,7 @@ from batchgate.accounts import default_account, endpoints
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.authentication import ApiKey, Authenticator, digest_of
+from batchgate.api.browsers import no_strangers
 from batchgate.api.context import BATCHES, HTTP_METER
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
@@ -29,7 +30,7 @@ from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.routing import Router
 from batchgate.engine.telemetry import Telemetry
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
-from batchgate.providers.transport import AiohttpTransport
+from batchgate.providers.transport import AiohttpTransport, TransportSettings
 from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings, secret
 from batchgate.store.sqlite import SqliteStore
@@ -52,11 +53,11 @@ def build_app(
 ) -> web.Application:
     """Build the gateway; raises `ConfigurationError` for settings that do not fit together."""
     app = web.Application(
-        middlewares=[errors_as_json],
+        middlewares=[errors_as_json] if settings.api_keys else [errors_as_json, no_strangers(settings.public_url)],
         # Bodies are decoded by our own code, which bounds what comes out; the runner brings our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
-    transport = AiohttpTransport()
+    transport = AiohttpTransport(TransportSettings(trust_env=settings.trust_env))
     router = Router(endpoints(settings, transport, environment))
     blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
     store = SqliteStore(Path(settings.data_dir) / "batchgate.db")

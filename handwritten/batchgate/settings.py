@@ -9,6 +9,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -83,6 +84,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Count results in request_counts as they come, not only once the batch has ended."""
     shutdown_grace: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds that calls under way may take after SIGTERM."""
+    trust_env: bool = False
+    """Call providers through the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name."""
     log_level: LogLevel = "info"
     """Which log records go to stderr: those of this level and above."""
     log_format: LogFormat = "text"
@@ -104,6 +107,11 @@ SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in
 """The settings that the environment can give."""
 
 
+_OTHER_VARIABLES: Final = ("CONFIG", "URL", "API_KEY", "FAILPOINTS")
+"""What else is read from the environment, by the commands and the tests."""
+_SERVICE_LINK: Final = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+"""What Kubernetes sets for a Service called batchgate, or batchgate-something."""
+_LINK_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://.*")
 _OLLAMA_HOST: Final = re.compile(
     r"(?P<scheme>https?://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/?#\[\]]*)(?P<port>:\d+)?(?P<path>(/[^\s?#]*)?)"
 )
@@ -114,14 +122,46 @@ def load_settings(path: Path | None, environment: Mapping[str, str], **overrides
     content = _read_file(path, environment)
     for name in SIMPLE:
         variable = ENVIRONMENT_PREFIX + name.upper()
-        if variable in environment:
+        if variable in environment and not _is_service_link(name.upper(), environment[variable]):
             content[name] = _from_environment(name, variable, environment[variable])
     content.update({name: value for name, value in overrides.items() if value is not None})
     accounts = content.get("accounts", {})
     content["accounts"] = _well_known_accounts(environment) | accounts if isinstance(accounts, dict) else accounts
     settings = _convert(content)
     _check(settings, environment)
+    _refuse_misspelt(unknown_variables(settings, environment))
     return settings
+
+
+def unknown_variables(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    """List the variables that begin like those of the settings, and are none of them."""
+    known = {ENVIRONMENT_PREFIX + name for name in (*map(str.upper, SIMPLE), *_OTHER_VARIABLES)}
+    known |= {account.api_key_env or "" for account in settings.accounts.values()}
+    known |= {key.key_env or "" for key in settings.api_keys.values()}
+    return [
+        variable
+        for variable, value in environment.items()
+        if variable.startswith(ENVIRONMENT_PREFIX)
+        and variable not in known
+        and not _is_service_link(variable.removeprefix(ENVIRONMENT_PREFIX), value)
+    ]
+
+
+def _refuse_misspelt(unknown: list[str]) -> None:
+    for variable in unknown:
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if name in TABLES:
+            raise ConfigurationError(
+                variable, f"[{name}.NAME] in the settings file; the environment cannot hold a table"
+            )
+        if near := get_close_matches(name, SIMPLE, n=1, cutoff=0.75):
+            raise ConfigurationError(
+                variable, f"there is no such setting; perhaps {ENVIRONMENT_PREFIX}{near[0].upper()}"
+            )
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    return bool(_SERVICE_LINK.fullmatch(name)) and (name != "PORT" or bool(_LINK_ADDRESS.fullmatch(value)))
 
 
 def secret(given: str | None, variable: str | None, setting: str, environment: Mapping[str, str]) -> str | None:

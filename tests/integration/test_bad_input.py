@@ -88,6 +88,29 @@ async def test_what_is_not_utf_8_is_refused_with_its_byte(gateway: RunningApp, b
     assert message == f"the body is not valid JSON: it is not UTF-8 (byte {len(before)})"
 
 
+@pytest.mark.parametrize("fill", [0, 5_000], ids=["small", "several windows"])
+@pytest.mark.parametrize(
+    "half", ["\\ud83d", "\\uDE00", "\\ud83dx", "\\ud83d\\u0041", "\\ud83d\\ud83d\\ude00", "\\\\\\ud800"]
+)
+async def test_half_a_surrogate_pair_is_refused_with_the_request_that_has_it(
+    gateway: RunningApp, half: str, fill: int
+) -> None:
+    good = [request(f"r{number}", {"x": "😀" + "a" * fill}) for number in range(600)]
+    good[421] = request("r421", {"x": "half"})
+    body = requests(*good)
+    lone = half.lstrip("\\")[:5]
+    place = body.index(b"half") + half.index(f"\\{lone}")
+    message = await create_refusal(gateway, body.replace(b"half", half.encode()))
+    assert message == (
+        f"requests.421: Invalid JSON: \\{lone} is a lone surrogate, half of a character (byte {place} of the body)"
+    )
+
+
+async def test_escapes_that_only_look_like_half_a_pair_pass(gateway: RunningApp) -> None:
+    body = requests(request("a", {"x": "whole"})).replace(b"whole", rb"\ud83d\ude00 \\ud83d \\\\udc00 \uD83D\uDE00")
+    assert (await gateway.call("POST", BATCHES, data=body, headers=JSON))[0] == 200
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

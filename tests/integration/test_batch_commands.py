@@ -220,6 +220,25 @@ def test_show_tells_how_far_a_batch_is(tmp_path: Path, gateway: GatewayProcess) 
         assert json.loads(as_json) == json.load(response)
 
 
+def test_the_commands_say_that_a_batch_waits_for_a_paused_account(tmp_path: Path) -> None:
+    reason = "account 'simulator' is paused: the provider rejects its key (401)"
+    (tmp_path / "a.jsonl").write_text(jsonl("a"))
+    settings = f'{SLOW}simulator.accepted_key = "another"\n'
+    with (
+        GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway,
+        running(tmp_path, "submit", "a.jsonl", "--wait", gateway=gateway) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        batch_id = process.stdout.readline().strip()
+        assert f"It waits: {reason}\n" in iter(process.stderr.readline, "")
+        shown = batchgate(tmp_path, "show", batch_id, gateway=gateway).stdout
+        assert f"Waits     {reason}" in shown.splitlines()
+        [_, row] = batchgate(tmp_path, "list", gateway=gateway).stdout.splitlines()
+        assert row.endswith("1 processing (paused)")
+        gateway.kill()
+
+
 def test_cancel_stops_a_batch(tmp_path: Path) -> None:
     with GatewayProcess(data_dir=tmp_path / "data", settings=f"{SLOW}concurrency = 1\n") as gateway:
         batch_id = submitted(tmp_path, gateway, "a", "b")

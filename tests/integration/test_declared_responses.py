@@ -57,6 +57,11 @@ async def without_a_key(app: RunningApp, operation: Operation) -> int:
     return await ask(app, operation, headers={"x-api-key": "sk-bf-unknown"})
 
 
+async def by_the_name_of_a_stranger(app: RunningApp, operation: Operation) -> int:
+    async with running_app(app.data_dir / "without-keys") as open_to_all:
+        return await ask(open_to_all, operation, headers={"Host": "stranger.example"})
+
+
 async def of_an_unknown_batch(app: RunningApp, operation: Operation) -> int:
     return await ask(app, operation)
 
@@ -95,6 +100,11 @@ async def with_another_content_type(app: RunningApp, operation: Operation) -> in
     return await ask(app, operation, data=b"requests", headers={"Content-Type": "text/plain"})
 
 
+async def with_a_range_beyond_the_end(app: RunningApp, operation: Operation) -> int:
+    batch = await app.ended((await app.create("a"))["id"])
+    return await ask(app, operation, batch["id"], headers={"Range": "bytes=1000000-", "Accept-Encoding": "identity"})
+
+
 async def with_a_key_of_another_batch(app: RunningApp, operation: Operation) -> int:
     headers = {"Idempotency-Key": "taken"}
     assert await ask(app, operation, headers=headers) == 200
@@ -112,11 +122,13 @@ WAYS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = {
     200: well,
     400: wrong,
     401: without_a_key,
+    403: by_the_name_of_a_stranger,
     404: of_an_unknown_batch,
     405: by_another_method,
     408: with_a_body_that_stalls,
     413: with_a_body_too_large,
     415: with_another_content_type,
+    416: with_a_range_beyond_the_end,
     422: with_a_key_of_another_batch,
     529: with_a_broken_database,
 }

@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
@@ -39,8 +40,27 @@ async def test_a_broken_download_is_taken_up_with_a_range(gateway: RunningApp, b
     status, rest, partial = await results(gateway, batch_id, **wanted, **{"Accept-Encoding": "gzip"})
     assert (status, rest) == (206, whole[1000:])
     assert partial["content-range"] == f"bytes 1000-{len(whole) - 1}/{len(whole)}"
-    status, _, _ = await results(gateway, batch_id, **PLAIN, Range=f"bytes={len(whole)}-")
-    assert status == 416
+
+
+@pytest.mark.parametrize("unit", ["bytes={size}-", "bytes={size}-{size}", "lines=1-2", "bytes=5-2"])
+@pytest.mark.parametrize("more", [{}, {"If-Range": "Wed, 21 Oct 2065 07:28:00 GMT"}])
+async def test_a_range_that_is_no_part_of_the_file_is_refused_with_its_size(
+    gateway: RunningApp, batch_id: str, unit: str, more: dict[str, str]
+) -> None:
+    _, whole, _ = await results(gateway, batch_id)
+    size = len(whole)
+    wanted = unit.format(size=size)
+    status, body, headers = await results(gateway, batch_id, **PLAIN, **more, Range=wanted)
+    assert (status, headers["content-type"], headers["content-range"]) == (416, "application/json", f"bytes */{size}")
+    error = msgspec.json.decode(body)["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"] == f"Range: {wanted!r} is no part of the file, which has {size} bytes"
+
+
+async def test_a_range_that_is_meant_for_an_older_file_is_passed_over(gateway: RunningApp, batch_id: str) -> None:
+    more = {"If-Range": "Wed, 21 Oct 2015 07:28:00 GMT", "Range": "bytes=9999999-"}
+    status, _, _ = await results(gateway, batch_id, **PLAIN, **more)
+    assert status == 200
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "gzip, deflate", "br;q=1.0, gzip;q=0.8"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchgate.engine.errors import ConfigurationError
-from batchgate.settings import AccountSettings, ApiKeySettings, Settings, load_settings
+from batchgate.settings import AccountSettings, ApiKeySettings, Settings, load_settings, unknown_variables
 
 SIMULATED = '[accounts.s]\nprovider = "simulator"\n'
 
@@ -272,3 +272,46 @@ def test_beyond_this_machine_it_listens_with_api_keys_only(host: str) -> None:
     assert refused(environment={"BATCHGATE_HOST": host})[0] == "host"
     assert load("[api_keys.ci]\nkey = 'sk-1'", host=host).host == host
     assert load("[api_keys.ci]\nkey_env = 'CI_KEY'", {"CI_KEY": "sk-1", "BATCHGATE_HOST": host}).host == host
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [
+        ("BATCHGATE_DATADIR", "there is no such setting; perhaps BATCHGATE_DATA_DIR"),
+        ("BATCHGATE_LOGLEVEL", "there is no such setting; perhaps BATCHGATE_LOG_LEVEL"),
+        ("BATCHGATE_PROT", "there is no such setting; perhaps BATCHGATE_PORT"),
+        ("BATCHGATE_API_KEYS", "[api_keys.NAME] in the settings file; the environment cannot hold a table"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(variable: str, expected: str) -> None:
+    assert refused("", {variable: "x"}) == (variable, expected)
+
+
+def test_what_kubernetes_sets_for_a_service_of_that_name_is_passed_over() -> None:
+    links = {
+        "BATCHGATE_SERVICE_HOST": "10.0.0.1",
+        "BATCHGATE_SERVICE_PORT": "8080",
+        "BATCHGATE_SERVICE_PORT_HTTP": "8080",
+        "BATCHGATE_PORT": "tcp://10.0.0.1:8080",
+        "BATCHGATE_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "BATCHGATE_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "BATCHGATE_METRICS_PORT": "tcp://10.0.0.2:9090",
+    }
+    settings = load("port = 9000", links)
+    assert settings.port == 9000
+    assert unknown_variables(settings, links) == []
+
+
+def test_a_port_that_is_none_is_still_refused() -> None:
+    assert refused("", {"BATCHGATE_PORT": "http"})[0] == "BATCHGATE_PORT"
+
+
+def test_variables_that_hold_keys_or_belong_to_the_commands_are_known() -> None:
+    toml = '[api_keys.a]\nkey_env = "BATCHGATE_KEY_OF_A"\n'
+    environment = {
+        "BATCHGATE_KEY_OF_A": "sk-a",
+        "BATCHGATE_URL": "http://x",
+        "BATCHGATE_API_KEY": "k",
+        "BATCHGATE_ZOO": "1",
+    }
+    assert unknown_variables(load(toml, environment), environment) == ["BATCHGATE_ZOO"]

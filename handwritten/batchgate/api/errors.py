@@ -36,6 +36,7 @@ STATUSES: Final[Mapping[ErrorKind, int]] = {
 KINDS: Final[Mapping[int, ErrorKind]] = {status: kind for kind, status in STATUSES.items()}
 
 STORAGE_RETRY_AFTER = "5"  # seconds
+SERVER = "batchgate"
 ANTHROPIC_PREFIXES = ("/anthropic", "/v1/messages", "/v1/v1/messages")
 
 
@@ -80,8 +81,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the id of the request on every response, streamed ones included."""
+    """Put the id of the request on every response, streamed ones included, and our name instead of aiohttp's."""
     response.headers["request-id"] = request.get(REQUEST_ID) or new_id("req")
+    response.headers["Server"] = SERVER
 
 
 def _refusal(request: web.Request, error: RefusedError | web.HTTPException | StoreError | BlobError) -> RefusedError:

@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from batchgate.api import access_log
-from batchgate.api.errors import error_response, errors_as_json
+from batchgate.api.errors import SERVER, error_response, errors_as_json
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.ids import new_id
 
@@ -38,7 +38,7 @@ class JsonErrorProtocol(RequestHandler):
             super().handle_error(request, status, exc, message)
             refusal = RefusedError("api_error", "Internal server error.")
         response = error_response("anthropic", refusal, request_id)
-        response.headers["request-id"] = request_id
+        response.headers.update({"request-id": request_id, "Server": SERVER})
         response.force_close()
         return response
 

@@ -46,10 +46,7 @@ class PublicUrl:
         prefix = forwarded.get("prefix", "").rstrip("/")
         if scheme not in {"http", "https"} or not _SAFE_HOST.fullmatch(host) or not _SAFE_PREFIX.fullmatch(prefix):
             scheme, host, prefix = request.scheme, request.host, ""
-        if not _SAFE_HOST.fullmatch(host):
-            message = f"Host: it must be a name or an address, perhaps with a port, and is {host!r}"
-            raise RefusedError("invalid_request_error", message)
-        return f"{scheme}://{host}{prefix}"
+        return f"{scheme}://{checked_host(host)}{prefix}"
 
     def _trusted(self, request: web.Request) -> bool:
         try:
@@ -57,6 +54,14 @@ class PublicUrl:
         except ValueError:
             return False
         return any(peer in network for network in self._trusted_proxies)
+
+
+def checked_host(host: str) -> str:
+    """Give a Host back as it is; raises `RefusedError` for one that is none."""
+    if not _SAFE_HOST.fullmatch(host):
+        message = f"Host: it must be a name or an address, perhaps with a port, and is {host!r}"
+        raise RefusedError("invalid_request_error", message)
+    return host
 
 
 def _forwarded(request: web.Request) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from batchgate.engine.batch import Batch
-from batchgate.engine.errors import BlobError, StoreError
+from batchgate.engine.errors import BlobError, RefusedError, StoreError
 from batchgate.engine.ports import Blobs
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ GZIP_LEVEL: Final = 1
 """Result lines repeat themselves: the fastest level already makes them several times smaller."""
 GZIP_FROM: Final = 4096
 """Bytes below which compressing is not worth a client's while."""
+CONDITIONS: Final = (hdrs.IF_MATCH, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_UNMODIFIED_SINCE)
+"""Headers that are looked at before the range is."""
 
 
 async def send_results(
@@ -36,8 +39,25 @@ async def send_results(
         shown[hdrs.CONTENT_ENCODING] = "gzip"
         return await _stream(request, _gzipped(blobs.stream(batch.results_blob)), shown)
     if path is not None:
+        _check_range(request, path.stat())
         return web.FileResponse(path, headers=shown)
     return await _stream(request, blobs.stream(batch.results_blob), shown, batch.results_size)
+
+
+def _check_range(request: web.Request, file: os.stat_result) -> None:
+    """Refuse a range that lies outside of the file, which aiohttp would answer without a word."""
+    if any(name in request.headers for name in CONDITIONS) or (
+        request.if_range is not None and file.st_mtime > request.if_range.timestamp()
+    ):
+        return
+    try:
+        satisfiable = (request.http_range.start or 0) < file.st_size
+    except ValueError:
+        satisfiable = False
+    if not satisfiable:
+        message = f"Range: {request.headers[hdrs.RANGE]!r} is no part of the file, which has {file.st_size} bytes"
+        headers = {"Content-Range": f"bytes */{file.st_size}"}
+        raise RefusedError("invalid_request_error", message, status=416, headers=headers)
 
 
 def _wants_gzip(request: web.Request) -> bool:

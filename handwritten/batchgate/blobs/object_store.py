@@ -119,4 +119,11 @@ def _translated(name: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        raise BlobError(f"{name}: {error}") from error
+        raise BlobError(f"{name}: {_reason(error)}") from error
+
+
+def _reason(error: BaseError | OSError) -> str:
+    """Say why, without the paths of this machine that the object store names before it and in a dump after it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).partition("\n")[0].rpartition(": ")[2]

@@ -9,9 +9,10 @@ from typing import Final
 import click
 
 from batchgate.cli.connection import Connection, connected
+from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.rendering import details, heading, print_json, table_row
 from batchgate.cli.waiting import STANDARD_OUTPUT, write_results
-from batchgate_api.anthropic import MessageBatchPage
+from batchgate_api.anthropic import MessageBatch, MessageBatchPage
 
 LARGEST_PAGE: Final = 1000
 PAGE: Final = 100
@@ -69,18 +70,22 @@ async def _list(connection: Connection, *, limit: int | None, as_json: bool) -> 
         page = await client.page(limit=limit or PAGE)
         if not as_json:
             click.echo(heading())
-        _print(page, as_json=as_json)
+        await _print(client, page, as_json=as_json)
         while limit is None and page.has_more:
             page = await client.page(limit=PAGE, after=page.last_id)
-            _print(page, as_json=as_json)
+            await _print(client, page, as_json=as_json)
 
 
-def _print(page: MessageBatchPage, *, as_json: bool) -> None:
+async def _print(client: GatewayClient, page: MessageBatchPage, *, as_json: bool) -> None:
     for batch in page.data:
         if as_json:
             print_json(batch)
         else:
-            click.echo(table_row(batch))
+            click.echo(table_row(batch, paused=await _is_paused(client, batch)))
+
+
+async def _is_paused(client: GatewayClient, batch: MessageBatch) -> bool:
+    return batch.processing_status != "ended" and (await client.progress(batch.id)).paused is not None
 
 
 async def _show(connection: Connection, batch_id: str, *, as_json: bool) -> None:

@@ -28,9 +28,10 @@ def heading() -> str:
     return _row(HEADINGS)
 
 
-def table_row(batch: MessageBatch) -> str:
-    """Write a batch as a line of the table."""
-    return _row((batch.id, batch.processing_status, moment(batch.created_at), counted(batch.request_counts)))
+def table_row(batch: MessageBatch, *, paused: bool) -> str:
+    """Write a batch as a line of the table; ``show`` says why one is paused."""
+    counts = counted(batch.request_counts) + (" (paused)" if paused else "")
+    return _row((batch.id, batch.processing_status, moment(batch.created_at), counts))
 
 
 def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
@@ -39,6 +40,7 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
         ("Batch", batch.id),
         ("Status", progress.status),
         ("Requests", f"{progress.total}: {outcome(progress)}"),
+        ("Waits", progress.paused),
         ("Created", moment(batch.created_at)),
         ("Expires", None if batch.ended_at else moment(batch.expires_at)),
         ("Canceled", batch.cancel_initiated_at and moment(batch.cancel_initiated_at)),

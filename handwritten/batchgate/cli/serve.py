@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,9 @@ import click
 from batchgate import __version__
 from batchgate.cli.log_output import FORMATS, LEVELS, log_to_stderr
 from batchgate.server import serve
-from batchgate.settings import AccountSettings, Settings, load_settings
+from batchgate.settings import AccountSettings, Settings, load_settings, unknown_variables
+
+logger = logging.getLogger(__name__)
 
 NO_ACCOUNT = """\
 none yet. Set ANTHROPIC_API_KEY, OPENAI_API_KEY, OLLAMA_HOST or VLLM_BASE_URL,
@@ -48,6 +51,8 @@ def serve_command(config: Path | None, **given: object) -> None:
     """
     settings = load_settings(config, os.environ, **given)
     log_to_stderr(settings.log_level, settings.log_format)
+    for variable in unknown_variables(settings, os.environ):
+        logger.warning("%s is not a setting and has no effect", variable, extra={"action": "unknown_variable"})
     asyncio.run(serve(settings, partial(announce, settings)))
 
 

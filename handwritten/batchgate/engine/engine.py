@@ -148,7 +148,7 @@ class Engine:
 
     def _report(self, part: str, error: Exception | None) -> None:
         if error is not None:
-            problem = str(error) if isinstance(error, TELLING) else f"{shown(error)}; the log says where"
+            problem = _told(error)
             if part not in self._problems:
                 logger.error("%s: %s", part, problem, extra={"action": "problem", "part": part})
             self._problems[part] = problem
@@ -161,6 +161,13 @@ class Engine:
             fields = {"action": "crashed", "part": task.get_name()}
             logger.critical("%s has crashed", task.get_name(), exc_info=task.exception(), extra=fields)
             self._problems[task.get_name()] = "it has crashed; the log says why"
+
+
+def _told(error: Exception) -> str:
+    """Say an error as callers may read it in /health: without the paths of this machine, and without a request."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__qualname__
+    return str(error) if isinstance(error, TELLING) else f"{shown(error)}; the log says where"
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

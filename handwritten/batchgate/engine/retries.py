@@ -14,6 +14,8 @@ FIRST_DELAY: Final = 0.5  # seconds
 LONGEST_DELAY: Final = 60.0  # seconds
 TRIES: Final = 5
 """How often a request is sent when it keeps failing in ways that are not a matter of load."""
+PATIENCE: Final = 4 * 3600.0
+"""Seconds for which faults are not held against a request while the provider serves no other one either."""
 REJECTIONS: Final[Mapping[OutcomeKind, int]] = {OutcomeKind.FORBIDDEN: 2, OutcomeKind.REJECTED: 3}
 """How often a request is turned away, with others served in between, before it is blamed itself.
 
@@ -24,17 +26,31 @@ A key may be revoked twice in the life of a request; that a request is forbidden
 class Retries:
     """The tries of one request. Refusals for load are not counted: the deadline ends them, with the whole task."""
 
-    __slots__ = ("_chance", "_failures", "_refusals", "_rejected_at", "again", "refused", "rejections", "rest")
+    __slots__ = (
+        "_chance",
+        "_failures",
+        "_faulty_since",
+        "_refusals",
+        "_rejected_at",
+        "_turns",
+        "again",
+        "refused",
+        "rejections",
+        "rest",
+    )
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self._failures = 0
+        self._faulty_since = inf
         self._refusals = 0
         self._rejected_at = inf
+        self._turns = 0
+        """How often the provider turned the account away on it."""
         self.again = True
         """Whether there shall be another try."""
         self.rejections = 0
-        """How often the provider turned the account away on it; such requests let others go first."""
+        """How often it found the provider closed to all, or to it; such requests let others go first."""
         self.rest = 0.0
         """Seconds to wait before the next try."""
         self.refused = False
@@ -48,6 +64,9 @@ class Retries:
                 self.again = error.retry_safe
             case OutcomeKind.REJECTED | OutcomeKind.FORBIDDEN:
                 self._turned_away(REJECTIONS[outcome.kind], now, served_since)
+            case OutcomeKind.FAULTED:
+                self._faulted(now, served_since)
+                self.rest = self._delay(error.retry_after, max(1, self._failures))
             case OutcomeKind.REFUSED:
                 self.refused = True
                 self._refusals += 1
@@ -60,11 +79,22 @@ class Retries:
 
     def _turned_away(self, most: int, now: float, served_since: float) -> None:
         """Blame the account, which is paused for it, unless others have been let in since the last time."""
-        if self.rejections == 0 or served_since > self._rejected_at:
+        if self._turns == 0 or served_since > self._rejected_at:
+            self._turns += 1
             self.rejections += 1
             self._rejected_at = now
             self.rest = FIRST_DELAY
-        self.again = self.rejections < most
+        self.again = self._turns < most
+
+    def _faulted(self, now: float, served_since: float) -> None:
+        """Blame the request, unless it is an outage, as nothing is served now: then let others be tried."""
+        self._faulty_since = min(self._faulty_since, now)
+        if served_since >= now:
+            self._failures += 1
+            self.again = self._failures < TRIES
+        else:
+            self.rejections += 1
+            self.again = now - self._faulty_since < PATIENCE
 
     def _delay(self, retry_after: float | None, times: int) -> float:
         if retry_after is not None:

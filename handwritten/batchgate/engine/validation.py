@@ -61,6 +61,25 @@ def describe_decoding(error: DecodingError) -> Problem:
             return Problem("", f"Invalid JSON: {str(error).removeprefix('JSON is malformed: ')}")
 
 
+def lone_surrogate(document: bytes) -> tuple[int, str] | None:
+    r"""Find half of a surrogate pair among the escapes of a JSON document: its place, and itself, such as ``\ud83d``.
+
+    It stands for no character. msgspec takes the document for truncated; Anthropic answers 400 as well. One that is
+    followed by nothing but the end of a document that was cut off may still be whole.
+    """
+    for found in _ESCAPE.finditer(document):
+        following = document[found.end() : found.end() + _ESCAPE_LENGTH]
+        if found["lone"] and not (len(following) < _ESCAPE_LENGTH and b"\\u".startswith(following[:2])):
+            return found.start(), found[0].decode()
+    return None
+
+
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+_ESCAPE_LENGTH: Final = len(rb"\ud83d")
+
 # Greedy, so that the last " - at" counts: an earlier one may be part of what the caller sent.
 _PLACED: Final = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$(?P<place>[^`]*)`", re.DOTALL)
 

@@ -23,6 +23,9 @@ from batchgate.engine.validation import DECODING_ERRORS
 LONGEST_MESSAGE: Final = 2_000
 """Characters of a provider's message that are kept."""
 
+LONGEST_RETRY_AFTER: Final = 3600.0
+"""Seconds that a provider may ask for; one that asks for more, or by mistake for milliseconds, is asked again then."""
+
 _LONGEST_EXCERPT: Final = 200
 
 _KINDS: Final[Mapping[int, ErrorKind]] = {
@@ -90,7 +93,7 @@ def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.t
         said.message,
         status=response.status,
         retry_safe=_retry_safe(response, kind),
-        retry_after=_retry_after(response.headers, now),
+        retry_after=_bounded_wait(_retry_after(response.headers, now)),
         request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or said.request_id,
     )
 
@@ -143,6 +146,10 @@ def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float 
         return max(0.0, parsedate_to_datetime(written).timestamp() - now())
     except (ValueError, OverflowError):
         return None
+
+
+def _bounded_wait(seconds: float | None) -> float | None:
+    return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER)
 
 
 def _number(written: str | None) -> float | None:

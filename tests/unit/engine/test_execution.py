@@ -97,6 +97,63 @@ async def test_faults_that_are_not_a_matter_of_load_are_tried_five_times() -> No
     assert len(transport.calls) == 5
 
 
+@pytest.mark.parametrize("begins", [0.0, 5.0])
+@pytest.mark.parametrize("cap", [2, 64])
+@in_virtual_time
+async def test_an_outage_of_an_hour_fails_nothing_and_is_seen(begins: float, cap: int) -> None:
+    transport = Scripted(lambda _: 502 if begins <= now() < begins + 3600 else 200)
+    engine = parts(transport, concurrency=cap)
+    work = asyncio.create_task(engine.run_all(100 * cap))
+    await asyncio.sleep(begins + 10)
+    assert problems(engine) == ("model 'm' of account 'a' is paused: the provider fails on whatever it is asked (502)",)
+    assert endings(await work) == {"succeeded": 100 * cap}
+    assert problems(engine) == ()
+    during = [time for time, _ in transport.calls if begins + 10 < time < begins + 3600]
+    assert len(during) < 500
+    assert now() < begins + 3600 + 30 + 100 * 0.1
+
+
+@in_virtual_time
+async def test_a_request_that_alone_meets_faults_is_errored_after_five_tries_and_pauses_nothing() -> None:
+    poison: list[float] = []
+
+    def answer(request: UpstreamRequest) -> int:
+        if b'"7"' not in request.body:
+            return 200
+        poison.append(now())
+        return 500
+
+    engine = parts(Scripted(answer), concurrency=4)
+    results = await engine.run_all(1_000)
+    assert [result.seq for result in results if result.ending == "errored"] == [7]
+    assert len(poison) == 5
+    assert now() < 30
+
+
+@in_virtual_time
+async def test_more_faulty_requests_in_a_row_than_an_outage_takes_hold_up_no_others() -> None:
+    served: list[float] = []
+
+    def answer(request: UpstreamRequest) -> int:
+        if b'"content":"1' in request.body:
+            return 500
+        served.append(now())
+        return 200
+
+    results = await parts(Scripted(answer), concurrency=4).run_all(400)
+    assert endings(results) == {"succeeded": 400 - 111, "errored": 111}
+    assert served[-1] < 1_500
+    assert now() < 5 * 3600  # those that are left at the end cannot be told from an outage for a while
+
+
+@in_virtual_time
+async def test_a_few_requests_that_all_meet_faults_are_errored_within_a_minute() -> None:
+    transport = Scripted(lambda _: 500)
+    assert endings(await parts(transport).run_all(5)) == {"errored": 5}
+    assert len(transport.calls) == 25
+    assert now() < 60
+
+
 @in_virtual_time
 async def test_a_connection_that_always_breaks_midway_ends_the_request_and_not_the_account() -> None:
     engine = parts(Scripted(lambda _: UpstreamUnreachable("api_error", "it broke", status=0, retry_safe=True)))

@@ -231,6 +231,15 @@ async def test_nothing_left_means_to_wait_until_there_is() -> None:
 
 
 @in_virtual_time
+async def test_a_limit_that_is_said_to_be_whole_again_in_years_is_looked_at_again_in_an_hour() -> None:
+    gate = limiter(cap=1)
+    (ticket,) = await entered(gate, 1)
+    gate.told([Allowance(unit="requests", remaining=0, reset=1_795_000_000)])
+    gate.leave(ticket, SERVED)
+    assert await times_of_entry(gate, 1) == [3600]
+
+
+@in_virtual_time
 async def test_abandoned_calls_teach_nothing() -> None:
     gate = limiter(cap=4)
     for ticket in await entered(gate, 4):

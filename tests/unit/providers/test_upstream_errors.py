@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgate.engine.upstream import UpstreamResponse
-from batchgate.providers.upstream_errors import LONGEST_MESSAGE, upstream_error
+from batchgate.providers.upstream_errors import LONGEST_MESSAGE, LONGEST_RETRY_AFTER, upstream_error
 from tests.unit.providers.calls import Json, response
 
 
@@ -101,6 +101,10 @@ NOW = 1_445_412_400.0  # 2015-10-21 07:26:40
         ({"retry_after_ms": "soon", "retry_after": "30"}, 30.0),
         ({"retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 80.0),
         ({"retry_after": "Wed, 21 Oct 2015 07:20:00 GMT"}, 0.0),
+        ({"retry_after": "86400"}, 3600.0),
+        ({"retry_after": "1e9"}, 3600.0),
+        ({"retry_after_ms": "1e12"}, 3600.0),
+        ({"retry_after": "Thu, 22 Oct 2015 07:28:00 GMT"}, 3600.0),
         ({"retry_after": "tomorrow"}, None),
         ({"retry_after": "-5"}, None),
         ({"retry_after": "nan"}, None),
@@ -199,4 +203,4 @@ def test_no_response_can_break_the_reader(body: object, status: int, wait: str) 
     error = upstream_error(UpstreamResponse(status=status, headers=headers, body=sent.body))
     assert error.message
     assert len(error.message) <= LONGEST_MESSAGE + 100
-    assert error.retry_after is None or error.retry_after >= 0
+    assert error.retry_after is None or 0 <= error.retry_after <= LONGEST_RETRY_AFTER

@@ -17,7 +17,7 @@ import msgspec
 
 from batchgate.api.content_encoding import ContentDecoder, IdentityDecoder
 from batchgate.engine.errors import RefusedError
-from batchgate.engine.validation import DECODING_ERRORS, describe, describe_decoding
+from batchgate.engine.validation import DECODING_ERRORS, describe, describe_decoding, lone_surrogate
 from batchgate_api.anthropic import MessageBatchRequest
 
 WINDOW = 1024 * 1024
@@ -116,6 +116,7 @@ class CreateBodyReader:
 
     def _walk_window(self) -> list[bytes]:
         """Cut at the last comma that does stand between two requests, however many only look so."""
+        self._refuse_lone_surrogate(bytes(self._window))
         lines: list[bytes] = []
         end = 0
         for request, behind in _walk(bytes(self._window)):
@@ -142,7 +143,7 @@ class CreateBodyReader:
         except (msgspec.ValidationError, RecursionError):
             return self._read_one_by_one(window)
         except msgspec.DecodeError as error:
-            self._let_pass_if_cut(error)
+            self._let_pass_if_cut(error, window)
             return None
 
     def _read_one_by_one(self, window: bytes) -> list[bytes] | None:
@@ -155,7 +156,7 @@ class CreateBodyReader:
             self._note(f"requests.{self._count}: Invalid JSON: nested too deeply")
             raise self._refusal() from error
         except msgspec.DecodeError as error:
-            self._let_pass_if_cut(error)
+            self._let_pass_if_cut(error, window)
             return None
         return [line for request, _ in _walk(window + b",") for line in self._read_one(request)]
 
@@ -205,10 +206,22 @@ class CreateBodyReader:
         more = " (more may follow: only the first are named)" if len(self._problems) == MAX_PROBLEMS else ""
         return _invalid("; ".join(self._problems) + more)
 
-    def _let_pass_if_cut(self, error: msgspec.DecodeError) -> None:
+    def _let_pass_if_cut(self, error: msgspec.DecodeError, window: bytes) -> None:
         """Let requests pass that end inside of one, or beyond the array; raises for any other fault."""
+        self._refuse_lone_surrogate(window)
         if "truncated" not in str(error) and "trailing characters" not in str(error):
             raise _not_json(error, self._passed - 1) from error
+
+    def _refuse_lone_surrogate(self, window: bytes) -> None:
+        """Name the request that has one, as the window cannot be decoded because of it."""
+        found = lone_surrogate(window)
+        if found is None:
+            return
+        place, written = found
+        seq = self._count + sum(behind <= place for _, behind in _walk(window))
+        what = f"{written} is a lone surrogate, half of a character (byte {self._passed + place} of the body)"
+        self._note(f"requests.{seq}: Invalid JSON: {what}")
+        raise self._refusal()
 
     def _wrong_end(self) -> RefusedError:
         return _wrong_body(b'{"requests":[' + self._window, self._passed - len(b'{"requests":['))

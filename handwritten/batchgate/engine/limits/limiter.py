@@ -27,7 +27,11 @@ SPREAD: Final = 0.1
 STRIKES: Final = 3
 """Calls in a row that have to be forbidden before that is taken to be about the model and not about the requests."""
 
+FAULTS: Final = 8
+"""Faults in a row, each on a request that has not failed before, that are taken for an outage."""
+
 FORBIDDEN: Final = frozenset({OutcomeKind.FORBIDDEN})
+FAULTED: Final = frozenset({OutcomeKind.FAULTED})
 
 
 class Limiter:
@@ -42,7 +46,9 @@ class Limiter:
         "_line",
         "_loop",
         "_now",
+        "_outage",
         "_pace",
+        "_pauses",
         "_served_since",
         "_streak",
         "_timer",
@@ -52,7 +58,10 @@ class Limiter:
     )
 
     def __init__(self, account: AccountLimits, model: str, cap: int) -> None:
-        self.pause = Pause(f"model {model!r} of account {account.name!r}", FORBIDDEN, STRIKES, account.chance)
+        name = f"model {model!r} of account {account.name!r}"
+        self.pause = Pause(name, FORBIDDEN, STRIKES, account.chance)
+        self._outage = Pause(name, FAULTED, FAULTS, account.chance)
+        self._pauses = (account.pause, self.pause, self._outage)
         self._account = account
         self._limit = AdaptiveLimit(cap)
         self._pace = Pace()
@@ -93,7 +102,12 @@ class Limiter:
     @property
     def paused(self) -> str | None:
         """Why nothing goes but a probe now and then, if that is so."""
-        return self._account.pause.problem or self.pause.problem
+        return next((pause.problem for pause in self._pauses if pause.reason is not None), None)
+
+    @property
+    def _calm(self) -> bool:
+        """Whether nothing is paused nor near to it."""
+        return self._account.pause.calm and self.pause.calm and self._outage.calm
 
     @property
     def counts_tokens(self) -> bool:
@@ -101,8 +115,13 @@ class Limiter:
         return self._account.counts_tokens
 
     def served_since(self, kind: OutcomeKind) -> float:
-        """Tell when the last call began that was served, by this model if others of the account do not count."""
-        return self._served_since if kind in FORBIDDEN else self._account.served_since
+        """Tell when the last call began that was served, by this model if others of the account do not count.
+
+        Of faults, it is taken to be served at this moment unless there is an outage.
+        """
+        if kind is OutcomeKind.FAULTED and self._outage.reason is None:
+            return self._now()
+        return self._served_since if kind in FORBIDDEN | FAULTED else self._account.served_since
 
     def waits_for(self, batch_key: int) -> bool:
         """Tell if requests of a batch, the last part of their order, wait here."""
@@ -116,8 +135,9 @@ class Limiter:
         """
         now = self._now()
         if rest <= 0 and not self._line.waiting and self._opens_at(now) <= now:
-            return self._admit(now, tokens)
-        place = Place(self._loop.create_future(), order, tokens, now + rest, now if refused else inf)
+            return self._admit(now, tokens, again=False)
+        refused_at = now if refused else inf
+        place = Place(self._loop.create_future(), order, tokens, now + rest, refused_at, again=rest > 0)
         self._line.add(place, now)
         self.look()
         try:
@@ -140,9 +160,10 @@ class Limiter:
         elif outcome.kind is OutcomeKind.LOST or outcome.kind is OutcomeKind.DOWN:
             self._limit.lost(ticket.entered, now)
             self._trial_at = now + TRIAL
-        if not (outcome is SERVED and self._account.pause.calm and self.pause.calm):
+        if not (outcome is SERVED and self._calm):
             self._account.heard(ticket, outcome, now)
             self.pause.heard(ticket, outcome, now)
+            self._faulted(ticket, outcome, now)
         if self._line.waiting:
             self.look()
 
@@ -165,14 +186,16 @@ class Limiter:
                 self._look_again(opens_at)
                 return
             self._line.take_first()
-            place.admitted.set_result(self._admit(now, place.tokens))
+            place.admitted.set_result(self._admit(now, place.tokens, again=place.again))
         self._look_again(self._line.next_rested)
 
     def _opens_at(self, now: float) -> float:
         """Tell when the next call may go; infinity if something has to happen first."""
         account = self._account
-        if account.pause.reason is not None or self.pause.reason is not None:
-            return max(pause.probe_at for pause in (account.pause, self.pause) if pause.reason is not None)
+        if not self._calm:
+            probes_at = [pause.probe_at for pause in self._pauses if pause.reason is not None]
+            if probes_at:
+                return max(probes_at)
         if now >= self._trial_at:
             self._trial_at = inf
             self._limit.one_more(self._in_flight)
@@ -180,7 +203,7 @@ class Limiter:
             return max(self._trial_at, self._closed_until)
         return max(self._closed_until, self._pace.next_at, account.ready_at)
 
-    def _admit(self, now: float, tokens: int) -> Ticket:
+    def _admit(self, now: float, tokens: int, *, again: bool) -> Ticket:
         account = self._account
         self._in_flight += 1
         self.last_entered = now
@@ -190,9 +213,9 @@ class Limiter:
             self._pace.admitted(now)
         if self._streak.goes_on:
             self._streak.admitted()
-        ticket = Ticket(now, self._in_flight, tokens)
-        if not (account.pause.calm and self.pause.calm):
-            for pause in (account.pause, self.pause):
+        ticket = Ticket(now, self._in_flight, tokens, again)
+        if not self._calm:
+            for pause in self._pauses:
                 pause.probed_by(ticket)
         return ticket
 
@@ -215,6 +238,15 @@ class Limiter:
             self._limit.shut()
             self._streak.closed()
             self._closed_until = self._trial_at = max(self._closed_until, now + self._closing(outcome.retry_after))
+
+    def _faulted(self, ticket: Ticket, outcome: Outcome, now: float) -> None:
+        """Learn of a fault, or that there was none; a request that keeps failing says nothing about others."""
+        running = self._outage.reason is None
+        if running and ticket.again and outcome.kind is OutcomeKind.FAULTED:
+            return
+        self._outage.heard(ticket, outcome, now)
+        if running and self._outage.reason is not None:
+            self._limit.shut()
 
     def _closing(self, retry_after: float | None) -> float:
         chance, times = self._account.chance, self._streak.closings

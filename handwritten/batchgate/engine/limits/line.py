@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from batchgate.engine.limits.ticket import Ticket
 
 Order: TypeAlias = tuple[int, int, int]
-"""Who goes first, the smallest: how often a request was turned away, its place in its batch, the key of its batch.
+"""Who goes first, the smallest: how often a request has stood back, its place in its batch, the key of its batch.
 
 By its place, as shards go by theirs: so the first requests of a new batch go before the later ones of an old batch.
 """
@@ -24,15 +24,24 @@ KEPT: Final = 64
 class Place:
     """Somebody's place in the line."""
 
-    __slots__ = ("admitted", "order", "refused_at", "rest_until", "tokens")
+    __slots__ = ("admitted", "again", "order", "refused_at", "rest_until", "tokens")
 
     def __init__(
-        self, admitted: asyncio.Future[Ticket], order: Order, tokens: int, rest_until: float, refused_at: float
+        self,
+        admitted: asyncio.Future[Ticket],
+        order: Order,
+        tokens: int,
+        rest_until: float,
+        refused_at: float,
+        *,
+        again: bool,
     ) -> None:
         self.admitted = admitted
         self.order = order
         self.tokens = tokens
         self.rest_until = rest_until
+        self.again = again
+        """Whether its request has failed before."""
         self.refused_at = refused_at
         """When the provider refused it for load; infinity if it rests for another reason."""
 

@@ -17,7 +17,9 @@ class OutcomeKind(Enum):
     SERVED = auto()
     """Answered by the model."""
     ANSWERED = auto()
-    """Answered with an error that is about the request or the provider's own fault, not about load."""
+    """Answered with an error that is about the request, not about load."""
+    FAULTED = auto()
+    """Answered with a fault of the provider's own: 500, 502 and their like; perhaps on this request, perhaps on all."""
     REFUSED = auto()
     """Refused for load: 429, 529 and their like."""
     LOST = auto()
@@ -58,15 +60,21 @@ _BY_ERROR: Final[Mapping[ErrorKind, OutcomeKind]] = {
     "billing_error": OutcomeKind.REJECTED,
     "permission_error": OutcomeKind.FORBIDDEN,
 }
+_WORKING: Final = frozenset({OutcomeKind.ANSWERED, OutcomeKind.FAULTED, OutcomeKind.REFUSED})
 
 
 def outcome_of(error: UpstreamError) -> Outcome:
     """Read an error. The reason is in our own words, as a provider's may repeat the key."""
     if isinstance(error, UpstreamDown):
         return Outcome(OutcomeKind.DOWN, reason=error.message)
-    kind = _BY_ERROR.get(error.kind, OutcomeKind.ANSWERED if error.status else OutcomeKind.LOST)
-    works = kind is OutcomeKind.ANSWERED or kind is OutcomeKind.REFUSED
-    return Outcome(kind, works, error.retry_after, _reason(error))
+    kind = _BY_ERROR.get(error.kind) or _other_kind(error)
+    return Outcome(kind, kind in _WORKING, error.retry_after, _reason(error))
+
+
+def _other_kind(error: UpstreamError) -> OutcomeKind:
+    if error.status >= 500 and error.retry_safe:
+        return OutcomeKind.FAULTED
+    return OutcomeKind.ANSWERED if error.status else OutcomeKind.LOST
 
 
 def _reason(error: UpstreamError) -> str:
@@ -77,5 +85,7 @@ def _reason(error: UpstreamError) -> str:
             return f"the provider wants to be paid ({error.status})"
         case "permission_error":
             return f"the provider does not permit it ({error.status})"
+        case "api_error" if error.status >= 500:
+            return f"the provider fails on whatever it is asked ({error.status})"
         case _:
             return error.kind

@@ -15,6 +15,8 @@ from batchgate.engine.upstream import Allowance
 
 HABIT: Final = 0.2
 """The weight of one more call in what calls are taken to cost."""
+LONGEST_INTERVAL: Final = 3600.0
+"""Seconds between two calls at the most, as some providers write a date or milliseconds where seconds should be."""
 
 
 class Pace:
@@ -49,7 +51,7 @@ class Pace:
         self._interval = 0.0
         for allowance in allowances:
             left = allowance.remaining / (max(1.0, self._cost) if allowance.unit == "tokens" else 1.0)
-            interval = allowance.reset / max(1.0, left)
+            interval = min(LONGEST_INTERVAL, allowance.reset / max(1.0, left))
             if left < demand and interval > self._interval:
                 self._interval = interval
                 self._expires = now + allowance.reset

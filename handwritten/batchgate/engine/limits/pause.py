@@ -1,4 +1,4 @@
-"""A stop until one call, tried now and then, goes well: for a key that is rejected, or an endpoint that is down."""
+"""A stop until one call, tried now and then, goes well: for a key that is rejected, or a provider that is down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_PROBE: Final = 1.0  # seconds
 LONGEST: Final = 60.0  # seconds between two probes
-LONGEST_WHILE_DOWN: Final = 10.0  # seconds likewise; to try a connection costs nobody anything
+LONGEST_WHILE_DOWN: Final = 10.0  # seconds likewise; neither a connection nor a fault costs anybody anything
+DOWN: Final = frozenset({OutcomeKind.DOWN, OutcomeKind.FAULTED})
 
 
 class Pause:
@@ -67,11 +68,12 @@ class Pause:
 
     def heard(self, ticket: Ticket, outcome: Outcome, now: float) -> bool:
         """Learn how a call ended; True when that changes what may go."""
-        if outcome.works:
+        if outcome.kind in self._causes:
+            if ticket.entered >= self._since:
+                self._failed(outcome, now)
+                return self.reason is not None
+        elif outcome.works:
             return self._worked(ticket)
-        if outcome.kind in self._causes and ticket.entered >= self._since:
-            self._failed(outcome, now)
-            return self.reason is not None
         if ticket is not self._probe:
             return False
         self._probe = None
@@ -99,7 +101,7 @@ class Pause:
             logger.warning("%s is paused: %s", self.what, outcome.reason, extra={"action": "paused"})
             delay = FIRST_PROBE
         else:
-            delay = min(LONGEST_WHILE_DOWN if outcome.kind is OutcomeKind.DOWN else LONGEST, 2 * self._delay)
+            delay = min(LONGEST_WHILE_DOWN if outcome.kind in DOWN else LONGEST, 2 * self._delay)
         self.reason = outcome.reason
         self._wait(now, delay)
 

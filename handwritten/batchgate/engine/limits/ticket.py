@@ -13,5 +13,7 @@ class Ticket(Struct, gc=False, eq=False):
     """The calls under way when it began, itself included."""
     tokens: int
     """What it was taken to cost."""
+    again: bool = False
+    """Its request has failed before."""
     probe: bool = False
     """It goes alone, to see if a paused account is well again."""

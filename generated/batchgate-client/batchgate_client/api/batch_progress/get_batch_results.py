@@ -44,6 +44,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = GatewayError.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 404:
         response_404 = GatewayError.from_dict(response.json())
 
@@ -53,6 +58,11 @@ def _parse_response(
         response_405 = GatewayError.from_dict(response.json())
 
         return response_405
+
+    if response.status_code == 416:
+        response_416 = GatewayError.from_dict(response.json())
+
+        return response_416
 
     if response.status_code == 500:
         response_500 = GatewayError.from_dict(response.json())

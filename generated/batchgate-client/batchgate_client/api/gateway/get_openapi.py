@@ -29,6 +29,11 @@ def _parse_response(
 
         return response_200
 
+    if response.status_code == 403:
+        response_403 = GatewayError.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 405:
         response_405 = GatewayError.from_dict(response.json())
 

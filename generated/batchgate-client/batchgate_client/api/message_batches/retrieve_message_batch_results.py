@@ -50,6 +50,11 @@ def _parse_response(
 
         return response_401
 
+    if response.status_code == 403:
+        response_403 = ErrorResponse.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 404:
         response_404 = ErrorResponse.from_dict(response.json())
 
@@ -59,6 +64,11 @@ def _parse_response(
         response_405 = ErrorResponse.from_dict(response.json())
 
         return response_405
+
+    if response.status_code == 416:
+        response_416 = ErrorResponse.from_dict(response.json())
+
+        return response_416
 
     if response.status_code == 500:
         response_500 = ErrorResponse.from_dict(response.json())

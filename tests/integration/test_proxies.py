@@ -1,0 +1,53 @@
+"""Companies let nothing out but through their proxy; whether the gateway asks it is a setting."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from batchgate.settings import AccountSettings
+from tests.support.running_app import running_app
+
+ACCOUNT = AccountSettings(provider="anthropic", base_url="http://provider.invalid", api_key="sk-known")
+
+
+@asynccontextmanager
+async def proxy() -> AsyncIterator[tuple[str, list[str]]]:
+    """Run what answers for every host, and notes for which."""
+    asked: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        await request.read()
+        asked.append(request.host)
+        return web.json_response({"type": "message", "role": "assistant", "content": []})
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        await runner.cleanup()
+
+
+async def test_with_trust_env_providers_are_called_through_the_proxy_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with proxy() as (url, asked):
+        monkeypatch.setenv("http_proxy", url)
+        async with running_app(tmp_path, accounts={"a": ACCOUNT}, trust_env=True) as app:
+            batch = await app.ended((await app.create("a"))["id"])
+        assert batch["request_counts"]["succeeded"] == 1
+        assert asked == ["provider.invalid"]
+
+
+async def test_without_it_the_proxy_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with proxy() as (url, asked):
+        monkeypatch.setenv("http_proxy", url)
+        async with running_app(tmp_path, accounts={"a": ACCOUNT}) as app:
+            batch_id = (await app.create("a"))["id"]
+            while (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["paused"] is None:
+                pass
+        assert asked == []
