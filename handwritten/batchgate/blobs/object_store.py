@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import glob
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +20,7 @@ from batchgate.engine.unbroken import unbroken
 
 WRITE_BUFFER = 1024 * 1024
 READ_PIECE = 1024 * 1024
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 class ObjectStoreBlobs:
@@ -119,4 +122,12 @@ def _translated(name: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        raise BlobError(f"{name}: {error}") from error
+        raise BlobError(f"{name}: {_reason(error)}") from error
+
+
+def _reason(error: BaseError | OSError) -> str:
+    """Say what is wrong as the operating system does, if it says so, and without the folders of this machine."""
+    if isinstance(error, FileNotFoundError):
+        return os.strerror(errno.ENOENT)
+    number = getattr(error, "errno", None) or next(iter(_OS_ERROR.findall(str(error))), None)
+    return os.strerror(int(number)) if number else str(error).partition("\n")[0]

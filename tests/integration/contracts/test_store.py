@@ -33,7 +33,7 @@ def new_batch(batch_id: str, *, workspace: str = "w", provider: str = "p", shard
         expires_at=at + 500,
         input_blob=f"{batch_id}/input",
         shards=tuple(
-            Shard(index=index, first_seq=2 * index, requests=2, offset=100 * index, length=100)
+            Shard(index=index, first_seq=2 * index, requests=2, offset=100 * index, length=100, checksum=index)
             for index in range(shards)
         ),
     )
