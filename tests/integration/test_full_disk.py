@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from tests.support.full_disk import REFUSED, full_disk, log_size
 from tests.support.leftovers import check_nothing_is_left, leftovers
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 MANY = [f"{number:064}" for number in range(5_000)]
 SOME_ROOM = 300_000
