@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,8 @@ def full_disk(largest: int, pid: int | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        resource.prlimit(process, resource.RLIMIT_FSIZE, before)
+        with suppress(ProcessLookupError):  # it may have stopped
+            resource.prlimit(process, resource.RLIMIT_FSIZE, before)
 
 
 def log_size(data_dir: Path) -> int:

@@ -41,9 +41,9 @@ class SqliteStore:
         try:
             await self._file.write(_prepare)
             self._marks.open([(job.batch_key, job.shard) for job in await self.open_jobs()])
-        except OSError as error:
+        except (StoreError, OSError) as error:
             await self._file.close()
-            raise StoreError(f"the file beside the database could not be opened: {error}") from error
+            raise StoreError(f"{self._path}: {error}") from error
         except BaseException:
             await self._file.close()
             raise
