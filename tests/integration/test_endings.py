@@ -81,6 +81,16 @@ async def test_calls_under_way_finish_and_keep_their_results_and_the_end_is_with
         assert await endings(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "canceled"}
 
 
+async def test_a_call_under_way_that_fails_after_a_cancel_is_not_made_again(tmp_path: Path) -> None:
+    given = {"down": simulator(latency=0.3, error_rate=1.0, retry_after=60.0)}
+    async with running_app(tmp_path, accounts=given) as app:
+        batch_id = await create(app, a="m")
+        await under_way(app, 1)
+        await cancel(app, batch_id)
+        async with asyncio.timeout(5.0):
+            assert await endings(app, batch_id) == {"a": "canceled"}
+
+
 async def test_results_that_are_there_when_the_cancel_comes_are_kept(app: RunningApp) -> None:
     batch_id = await create(app, a="quick", b="busy/m")
     await answered(app, batch_id, 1)
