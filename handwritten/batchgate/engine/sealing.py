@@ -26,6 +26,7 @@ from batchgate.engine.unbroken import unbroken
 
 logger = logging.getLogger(__name__)
 
+LONGEST_REST = 30.0  # seconds between two tries to seal a batch
 INPUT_PATIENCE = DAY
 """How long after a cancel or expiry an input that cannot be read is waited for: somebody may bring it back.
 
@@ -57,6 +58,7 @@ class Sealer:
         self._telemetry = telemetry
         self._waiting: asyncio.Queue[int] = asyncio.Queue()
         self._known: set[int] = set()
+        self._rests: dict[int, float] = {}
 
     def add(self, batch_key: int) -> None:
         """Line up a batch whose shards are all done; asked twice, it is sealed once."""
@@ -78,10 +80,13 @@ class Sealer:
             else:
                 self._report("sealing", None, of=str(key))
                 self._known.discard(key)
+                self._rests.pop(key, None)
 
     def _try_again(self, key: int, error: Exception) -> None:
         self._report("sealing", error, of=str(key))
-        asyncio.get_running_loop().call_later(STORAGE_RETRY, self._waiting.put_nowait, key)
+        # Longer from time to time: each try may write a large file up to where it fails.
+        rest = self._rests[key] = min(LONGEST_REST, 2 * self._rests.get(key, STORAGE_RETRY / 2))
+        asyncio.get_running_loop().call_later(rest, self._waiting.put_nowait, key)
 
     async def _seal(self, key: int) -> None:
         batch = await self._store.batch_by_key(key)
