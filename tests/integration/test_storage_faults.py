@@ -176,6 +176,49 @@ async def test_results_that_cannot_be_read_are_refused_with_the_reason_before_an
     assert len(await gateway.results(batch["id"])) == 2
 
 
+@asynccontextmanager
+async def row_refused(data_dir: Path, batch_id: str) -> AsyncIterator[None]:
+    """Let the row of one batch not be changed, as if its page could not be written."""
+    with closing(sqlite3.connect(data_dir / "batchgate.db", isolation_level=None)) as other:
+        other.execute(
+            f"CREATE TRIGGER refused BEFORE UPDATE ON batches WHEN OLD.id = '{batch_id}' "
+            "BEGIN SELECT RAISE(ABORT, 'no such page'); END"
+        )
+        yield
+        other.execute("DROP TRIGGER refused")
+
+
+async def test_a_batch_that_cannot_be_expired_holds_up_no_other(tmp_path: Path) -> None:
+    # All that expired were written in one piece: a fault in one of them kept every other from its end.
+    async with running_app(tmp_path, accounts=BUSY, default_provider="busy", shutdown_grace=0.0) as app:
+        stuck, other = [(await app.create("a"))["id"] for _ in range(2)]
+        async with row_refused(tmp_path, stuck):
+            app.clock.move(DAY)
+            assert "no such page" in await problem(app, "sweeping")
+            assert (await app.ended(other))["request_counts"]["expired"] == 1
+            assert (await app.call("GET", f"{BATCHES}/{stuck}"))[1]["processing_status"] == "in_progress"
+        assert (await app.ended(stuck))["request_counts"]["expired"] == 1
+        await well_again(app)
+
+
+async def test_a_batch_that_cannot_be_archived_holds_up_no_other(gateway: RunningApp) -> None:
+    stuck, other = [(await gateway.create(name))["id"] for name in "ab"]
+    for batch_id in (stuck, other):
+        await gateway.ended(batch_id)
+    async with row_refused(gateway.data_dir, stuck):
+        gateway.clock.move(29 * DAY)
+        assert "no such page" in await problem(gateway, "sweeping")
+        await archived(gateway, other)
+        assert (await gateway.call("GET", f"{BATCHES}/{stuck}"))[1]["archived_at"] is None
+    await archived(gateway, stuck)
+    await well_again(gateway)
+
+
+async def archived(app: RunningApp, batch_id: str) -> None:
+    while (await app.call("GET", f"{BATCHES}/{batch_id}"))[1]["archived_at"] is None:
+        pass
+
+
 async def test_a_file_that_cannot_be_removed_is_named_and_holds_up_no_other(gateway: RunningApp) -> None:
     # The sweep ended at the first of them, in the order of their names.
     stuck, other = [(await gateway.create(name))["id"] for name in "ab"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 
 from batchgate.engine.clock import DAY, Clock
@@ -71,17 +71,23 @@ class Sweeper:
             self._report("sweeping", None, of=step.__name__)
 
     async def _expire(self, now: int) -> None:
-        for key in await self._store.expire_batches(now):
-            self._halt(key)
+        await _all(self._expire_one(key) for key in await self._store.overdue_batches(now))
+
+    async def _expire_one(self, key: int) -> None:
+        self._halt(key)
+        await self._store.expire_batch(key)
 
     async def _hand_over(self, _now: int) -> None:
         for key in await self._store.sealable_batches():
             self._sealable(key)
 
     async def _archive(self, now: int) -> None:
-        for batch in await self._store.archivable_batches(now - RETENTION):
-            await self._store.archive_batch(batch.key, now)
-            hit("batch_archived")
+        batches = await self._store.archivable_batches(now - RETENTION)
+        await _all(self._archive_one(batch.key, now) for batch in batches)
+
+    async def _archive_one(self, key: int, now: int) -> None:
+        await self._store.archive_batch(key, now)
+        hit("batch_archived")
 
     async def _clean(self, _now: int) -> None:
         await self._loose_blobs.sweep()
@@ -93,3 +99,10 @@ class Sweeper:
         with suppress(TimeoutError):
             async with asyncio.timeout(INTERVAL):
                 await (asyncio.sleep(INTERVAL) if due is None else self._clock.until(due))
+
+
+async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
+    """Do it side by side, which the store commits together; what fails is raised after all the rest is done."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -100,7 +100,7 @@ SELECT batch_key, shard FROM shards WHERE done = 0 ORDER BY shard, batch_key
 -- name: sealable_batches
 SELECT key FROM batches WHERE status <> 'ended' AND open_shards = 0
 
--- name: past_expiry
+-- name: overdue_batches
 SELECT key FROM batches WHERE status <> 'ended' AND expires_at <= :now
 
 -- name: next_due
