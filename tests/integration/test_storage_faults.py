@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from batchgate.engine import sweeper
+from batchgate.store.sqlite import SqliteStore
 from tests.integration.test_full_disk import problem, refused, well_again
 from tests.support.leftovers import check_nothing_is_left
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
@@ -201,17 +203,40 @@ async def test_a_batch_that_cannot_be_expired_holds_up_no_other(tmp_path: Path) 
         await well_again(app)
 
 
-async def test_a_batch_that_cannot_be_archived_holds_up_no_other(gateway: RunningApp) -> None:
-    stuck, other = [(await gateway.create(name))["id"] for name in "ab"]
-    for batch_id in (stuck, other):
-        await gateway.ended(batch_id)
-    async with row_refused(gateway.data_dir, stuck):
-        gateway.clock.move(29 * DAY)
-        assert "no such page" in await problem(gateway, "sweeping")
-        await archived(gateway, other)
-        assert (await gateway.call("GET", f"{BATCHES}/{stuck}"))[1]["archived_at"] is None
-    await archived(gateway, stuck)
-    await well_again(gateway)
+class Counted(SqliteStore):
+    """A store that counts how often something was to be archived."""
+
+    tries = 0
+
+    async def archive_batch(self, batch_key: int, now: int) -> None:
+        """Count, and archive."""
+        Counted.tries += 1
+        await super().archive_batch(batch_key, now)
+
+
+async def test_a_batch_that_cannot_be_archived_holds_up_no_other_and_is_tried_again_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = MovableClock()
+    async with running_app(tmp_path, clock=clock) as app:
+        stuck, other = [(await app.create(name))["id"] for name in "ab"]
+        for batch_id in (stuck, other):
+            await app.ended(batch_id)
+    clock.move(29 * DAY)
+    monkeypatch.setattr("batchgate.app.SqliteStore", Counted)
+    async with row_refused(tmp_path, stuck):
+        with monkeypatch.context() as patient:
+            patient.setattr(sweeper, "INTERVAL", 3600.0)
+            async with running_app(tmp_path, clock=clock) as app:
+                assert "no such page" in await problem(app, "sweeping")
+                await archived(app, other)
+                # It stayed due, so that the sweeper looked again at once, and again, as fast as it could.
+                for _ in range(20):
+                    assert (await app.call("GET", f"{BATCHES}/{stuck}"))[1]["archived_at"] is None
+                assert Counted.tries == 2
+    async with running_app(tmp_path, clock=clock) as app:
+        await archived(app, stuck)
+        await well_again(app)
 
 
 async def archived(app: RunningApp, batch_id: str) -> None:

@@ -46,19 +46,19 @@ class Sweeper:
         self._halt = halt
         self._sealable = sealable
         self._report = report
+        self._due: int | None = None
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
             # By one time for all: what falls due meanwhile is due at once, and not passed over.
-            due, now = None, self._clock.now()
-            for step in (self._expire, self._hand_over, self._archive, self._clean, self._look):
-                await self._do(step, now)
-            with suppress(StoreError):
-                due = await self._store.next_due(now, RETENTION)
-            await self._wait_for(due)
+            now = self._clock.now()
+            steps = (self._expire, self._hand_over, self._archive, self._clean, self._look, self._look_ahead)
+            done = [await self._do(step, now) for step in steps]
+            # What is due and could not be done is not tried again at once.
+            await self._wait_for(self._due if all(done) else None)
 
-    async def _do(self, step: Callable[[int], Awaitable[None]], now: int) -> None:
+    async def _do(self, step: Callable[[int], Awaitable[None]], now: int) -> bool:
         """Take one step; if it fails, the others are taken all the same, and it is tried again with the next look."""
         try:
             await step(now)
@@ -69,6 +69,8 @@ class Sweeper:
             self._report("sweeping", error, of=step.__name__)
         else:
             self._report("sweeping", None, of=step.__name__)
+            return True
+        return False
 
     async def _expire(self, now: int) -> None:
         await _all(self._expire_one(key) for key in await self._store.overdue_batches(now))
@@ -94,6 +96,9 @@ class Sweeper:
 
     async def _look(self, _now: int) -> None:
         await self._probe.look()
+
+    async def _look_ahead(self, now: int) -> None:
+        self._due = await self._store.next_due(now, RETENTION)
 
     async def _wait_for(self, due: int | None) -> None:
         with suppress(TimeoutError):
