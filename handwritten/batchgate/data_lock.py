@@ -6,6 +6,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from batchgate.engine.errors import ConfigurationError
 
@@ -13,10 +14,17 @@ from batchgate.engine.errors import ConfigurationError
 @contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; raises `ConfigurationError` when another one has it. A crash lets go of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    with _lock_file(folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigurationError("data_dir", f"a folder of its own; another gateway uses {folder}") from error
         yield
+
+
+def _lock_file(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / "lock").open("w")
+    except OSError as error:
+        raise ConfigurationError("data_dir", f"a folder that can be written to: {error}") from error

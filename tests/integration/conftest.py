@@ -13,3 +13,11 @@ async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway with a simulator account that answers at once."""
     async with running_app(tmp_path / "data") as app:
         yield app
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the gateway look again, and wait for a lock, for a moment instead of seconds."""
+    waits = ("engine.shard_run.STORAGE_RETRY", "engine.sealing.STORAGE_RETRY", "engine.worker.STORAGE_RETRY")
+    for name in (*waits, "engine.sweeper.INTERVAL", "store.sqlite.connection.BUSY_TIMEOUT"):
+        monkeypatch.setattr(f"batchgate.{name}", 0.05)

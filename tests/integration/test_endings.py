@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchgate.engine import sweeper
+from batchgate.engine import failpoints, sweeper
 from batchgate.settings import AccountSettings
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 
@@ -28,6 +28,7 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     given = accounts(latency_by_model={"slow": 1.0})
     async with running_app(tmp_path, accounts=given, default_provider="narrow", shutdown_grace=0.0) as running:
         yield running
+    failpoints.arm({})
 
 
 async def create(app: RunningApp, **models: str) -> str:
@@ -80,6 +81,16 @@ async def test_calls_under_way_finish_and_keep_their_results_and_the_end_is_with
         assert await endings(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "canceled"}
 
 
+async def test_a_call_under_way_that_fails_after_a_cancel_is_not_made_again(tmp_path: Path) -> None:
+    given = {"down": simulator(latency=0.3, error_rate=1.0, retry_after=60.0)}
+    async with running_app(tmp_path, accounts=given) as app:
+        batch_id = await create(app, a="m")
+        await under_way(app, 1)
+        await cancel(app, batch_id)
+        async with asyncio.timeout(5.0):
+            assert await endings(app, batch_id) == {"a": "canceled"}
+
+
 async def test_results_that_are_there_when_the_cancel_comes_are_kept(app: RunningApp) -> None:
     batch_id = await create(app, a="quick", b="busy/m")
     await answered(app, batch_id, 1)
@@ -94,6 +105,37 @@ async def test_a_second_cancel_changes_nothing(app: RunningApp) -> None:
     app.clock.move(60)
     assert await app.call("POST", f"{BATCHES}/{batch_id}/cancel") == (200, first)
     assert (await endings(app, batch_id))["c"] == "canceled"
+
+
+async def test_a_cancel_after_the_last_answer_keeps_it_and_whoever_cancels_again_sees_the_same_end(
+    app: RunningApp,
+) -> None:
+    failpoints.arm({failpoints.VARIABLE: "sealing_begun=raise"})  # it fails, and is tried again a second later
+    batch_id = await create(app, a="quick")
+    await answered(app, batch_id, 1)
+    while not (await app.call("GET", "/health"))[1]["problems"]:
+        pass
+    assert await cancel(app, batch_id) == "canceling"
+    assert await endings(app, batch_id) == {"a": "succeeded"}
+    assert await cancel(app, batch_id) == "ended"
+
+
+async def test_what_had_no_answer_when_the_time_was_over_is_expired_whoever_cancels_it_later(app: RunningApp) -> None:
+    # The sealer asked only if there had been a cancel, and called canceled what had expired before it.
+    batch_id = await create(app, a="slow", b="slow", c="slow", d="busy/m")
+    await under_way(app, 2)
+    app.clock.move(DAY)
+    assert await cancel(app, batch_id) == "canceling"
+    assert await endings(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "expired", "d": "expired"}
+    assert await cancel(app, batch_id) == "ended"
+
+
+async def test_what_was_canceled_in_time_is_canceled_although_the_end_comes_after_it(app: RunningApp) -> None:
+    batch_id = await create(app, a="slow", b="slow", c="slow")
+    await under_way(app, 2)
+    await cancel(app, batch_id)
+    app.clock.move(DAY)
+    assert await endings(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "canceled"}
 
 
 async def test_a_batch_that_is_canceling_when_the_gateway_stops_ends_canceled_after_the_next_start(

@@ -7,6 +7,7 @@ import logging
 import os
 import zlib
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -33,8 +34,8 @@ async def send_results(
     assert batch.results_blob is not None
     shown = {hdrs.CONTENT_TYPE: JSONL, hdrs.VARY: hdrs.ACCEPT_ENCODING, **(headers or {})}
     path = blobs.local_path(batch.results_blob)
-    if path is not None and not path.is_file():
-        raise BlobError(f"{batch.results_blob}: the file is gone")
+    if path is not None:
+        _check(path, batch)
     if _wants_gzip(request) and (batch.results_size or 0) >= GZIP_FROM:
         shown[hdrs.CONTENT_ENCODING] = "gzip"
         return await _stream(request, _gzipped(blobs.stream(batch.results_blob)), shown)
@@ -58,6 +59,17 @@ def _check_range(request: web.Request, file: os.stat_result) -> None:
         message = f"Range: {request.headers[hdrs.RANGE]!r} is no part of the file, which has {file.st_size} bytes"
         headers = {"Content-Range": f"bytes */{file.st_size}"}
         raise RefusedError("invalid_request_error", message, status=416, headers=headers)
+
+
+def _check(path: Path, batch: Batch) -> None:
+    """Raise `BlobError` for a file that is not what was sealed, before the answer begins."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise BlobError(f"{batch.results_blob}: {error.strerror}") from error
+    if size != batch.results_size:
+        raise BlobError(f"{batch.results_blob}: damaged: {size} bytes, not {batch.results_size}")
 
 
 def _wants_gzip(request: web.Request) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import glob
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +20,7 @@ from batchgate.engine.unbroken import unbroken
 
 WRITE_BUFFER = 1024 * 1024
 READ_PIECE = 1024 * 1024
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 class ObjectStoreBlobs:
@@ -123,7 +126,8 @@ def _translated(name: str) -> Iterator[None]:
 
 
 def _reason(error: BaseError | OSError) -> str:
-    """Say why, without the paths of this machine that the object store names before it and in a dump after it."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).partition("\n")[0].rpartition(": ")[2]
+    """Say what is wrong as the operating system does, if it says so, and without the folders of this machine."""
+    if isinstance(error, FileNotFoundError):
+        return os.strerror(errno.ENOENT)
+    number = getattr(error, "errno", None) or next(iter(_OS_ERROR.findall(str(error))), None)
+    return os.strerror(int(number)) if number else str(error).partition("\n")[0]

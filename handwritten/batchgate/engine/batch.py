@@ -62,6 +62,14 @@ class Batch(Struct, frozen=True, kw_only=True):
     """Bytes of the result file, once sealed."""
 
     @property
+    def cut_off(self) -> tuple[Literal["canceled", "expired"], int]:
+        """What its requests without a result end as, and since when: whichever came first, the cancel or its time."""
+        canceled = self.cancel_initiated_at
+        if canceled is not None and canceled < self.expires_at:
+            return "canceled", canceled
+        return "expired", self.expires_at
+
+    @property
     def blobs(self) -> tuple[str, ...]:
         """The names of the blobs that belong to the batch."""
         return (self.input_blob,) if self.results_blob is None else (self.input_blob, self.results_blob)
@@ -102,6 +110,8 @@ class Shard(Struct, frozen=True, kw_only=True):
     requests: int
     offset: int
     length: int
+    checksum: int
+    """CRC-32 of its bytes."""
 
 
 class ShardJob(Struct, frozen=True, kw_only=True, order=True):

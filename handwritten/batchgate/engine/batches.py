@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
 
 from batchgate.engine.batch import Batch, Dialect, NewBatch, Page
 from batchgate.engine.clock import DAY, MICROSECONDS, Clock
-from batchgate.engine.errors import RefusedError
+from batchgate.engine.errors import RefusedError, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.ids import new_id
 from batchgate.engine.intake import BodyReader, Input, take_in
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Queue, Store
+from batchgate.engine.storage_probe import StorageProbe
 from batchgate.engine.telemetry import Telemetry
 from batchgate.engine.unbroken import unbroken
 
@@ -57,6 +59,7 @@ class Batches:
         *,
         store: Store,
         loose_blobs: LooseBlobs,
+        probe: StorageProbe,
         queue: Queue,
         clock: Clock,
         halt: Callable[[int], None],
@@ -65,6 +68,7 @@ class Batches:
     ) -> None:
         self._store = store
         self._loose_blobs = loose_blobs
+        self._probe = probe
         self._queue = queue
         self._clock = clock
         self._halt = halt
@@ -84,19 +88,26 @@ class Batches:
         if self._closed:
             message = "The gateway is stopping and takes no new batches; try again."
             raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER_A_STOP})
-        begun, batch_id = time.perf_counter(), new_id("msgbatch")
-        name = f"batches/{batch_id}/input.jsonl"
-        async with self._loose_blobs.writing(batch_id, name) as writer:
-            taken = await take_in(body, reader, writer)
-            hit("intake_spooled")
-            new = self._new_batch(batch_id, submission, name, taken)
-            batch = await unbroken(self._line_up(new))
+        begun = time.perf_counter()
+        with self._probe.noted():
+            new, batch = await self._take_in(submission, body, reader)
         if batch.id != new.id:
             _check_same(batch, new)
             return batch
         size = sum(shard.length for shard in new.shards)
         self._telemetry.batch_created(batch, size=size, seconds=time.perf_counter() - begun)
         return batch
+
+    async def _take_in(
+        self, submission: Submission, body: AsyncIterator[bytes], reader: BodyReader
+    ) -> tuple[NewBatch, Batch]:
+        batch_id = new_id("msgbatch")
+        name = f"batches/{batch_id}/input.jsonl"
+        async with self._loose_blobs.writing(batch_id, name) as writer:
+            taken = await take_in(body, reader, writer)
+            hit("intake_spooled")
+            new = self._new_batch(batch_id, submission, name, taken)
+            return new, await unbroken(self._line_up(new))
 
     async def _line_up(self, new: NewBatch) -> Batch:
         batch, jobs = await self._store.create_batch(new)
@@ -151,15 +162,20 @@ class Batches:
 
     async def cancel(self, workspace: str, batch_id: str) -> Batch:
         """Stop a batch; one that is canceling or has ended is returned unchanged."""
-        batch = _found(await self._store.cancel_batch(workspace, batch_id, self._clock.now()), batch_id)
+        with self._probe.noted():
+            canceled = await self._store.cancel_batch(workspace, batch_id, self._clock.now())
+        batch = _found(canceled, batch_id)
         if batch.status == "canceling":
             self._halt(batch.key)
-            await self.seal_if_done()
+            with suppress(StoreError):  # canceled it is all the same, and the sweeper hands it over too
+                await self.seal_if_done()
         return batch
 
     async def delete(self, workspace: str, batch_id: str) -> None:
         """Delete an ended batch and its bodies; raises `RefusedError` for one that has not ended."""
-        batch = _found(await self._store.delete_batch(workspace, batch_id, self._clock.now()), batch_id)
+        with self._probe.noted():
+            deleted = await self._store.delete_batch(workspace, batch_id, self._clock.now())
+        batch = _found(deleted, batch_id)
         if batch.status != "ended":
             raise RefusedError(
                 "invalid_request_error",

@@ -11,13 +11,15 @@ from typing import Self
 from batchgate.engine.batch import Backlog
 from batchgate.engine.batches import Batches
 from batchgate.engine.clock import MICROSECONDS, Clock
-from batchgate.engine.errors import TELLING, StoreError, shown
+from batchgate.engine.errors import StoreError
 from batchgate.engine.execution import Executor
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Blobs, Queue, Store
+from batchgate.engine.problems import Problems
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
 from batchgate.engine.sealing import Sealer
+from batchgate.engine.storage_probe import StorageProbe
 from batchgate.engine.sweeper import Sweeper
 from batchgate.engine.telemetry import EngineState, NoTelemetry, Telemetry
 from batchgate.engine.worker import Worker
@@ -48,10 +50,12 @@ class Engine:
         self._queue = queue
         self._clock = clock
         self._grace = grace
-        self._problems: dict[str, str] = {}
+        self._problems = Problems()
         self._stopping = False
         telemetry = telemetry or NoTelemetry()
+        report = self._problems.report
         loose_blobs = LooseBlobs(store, blobs)
+        probe = StorageProbe(loose_blobs, report)
         executor = Executor(router, rows, random.Random(seed), telemetry)
         self._sealer = Sealer(
             store=store,
@@ -59,7 +63,7 @@ class Engine:
             loose_blobs=loose_blobs,
             rows=rows,
             clock=clock,
-            report=self._report,
+            report=report,
             telemetry=telemetry,
         )
         self._worker = Worker(
@@ -69,21 +73,23 @@ class Engine:
             executor=executor,
             clock=clock,
             sealable=self._sealer.add,
-            report=self._report,
+            report=report,
             telemetry=telemetry,
             concurrency=router.concurrency,
         )
         self._sweeper = Sweeper(
             store=store,
             loose_blobs=loose_blobs,
+            probe=probe,
             clock=clock,
             halt=self._worker.halt_batch,
             sealable=self._sealer.add,
-            report=self._report,
+            report=report,
         )
         self.batches = Batches(
             store=store,
             loose_blobs=loose_blobs,
+            probe=probe,
             queue=queue,
             clock=clock,
             halt=self._worker.halt_batch,
@@ -95,9 +101,8 @@ class Engine:
     @property
     def problems(self) -> tuple[str, ...]:
         """What is not well now, a sentence each."""
-        problems = self._problems | ({"gateway": STOPPING} if self._stopping else {})
-        parts = (f"{part}: {problem}" for part, problem in sorted(problems.items()))
-        return (*parts, *self.router.problems)
+        stopping = (f"gateway: {STOPPING}",) if self._stopping else ()
+        return (*stopping, *self._problems.sentences(), *self.router.problems)
 
     async def state(self) -> EngineState:
         """Read how the engine stands now, as far as the store answers."""
@@ -146,28 +151,12 @@ class Engine:
         except StoreError:
             return None
 
-    def _report(self, part: str, error: Exception | None) -> None:
-        if error is not None:
-            problem = _told(error)
-            if part not in self._problems:
-                logger.error("%s: %s", part, problem, extra={"action": "problem", "part": part})
-            self._problems[part] = problem
-        elif self._problems.pop(part, None) is not None:
-            logger.info("%s: well again", part, extra={"action": "problem_over", "part": part})
-
     def _tell_of_a_crash(self, task: asyncio.Task[None]) -> None:
         """Say so where it is seen: a part that has crashed stays down until the gateway starts again."""
         if not task.cancelled() and task.exception() is not None:
             fields = {"action": "crashed", "part": task.get_name()}
             logger.critical("%s has crashed", task.get_name(), exc_info=task.exception(), extra=fields)
-            self._problems[task.get_name()] = "it has crashed; the log says why"
-
-
-def _told(error: Exception) -> str:
-    """Say an error as callers may read it in /health: without the paths of this machine, and without a request."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__qualname__
-    return str(error) if isinstance(error, TELLING) else f"{shown(error)}; the log says where"
+            self._problems.crashed(task.get_name())
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Protocol
 
@@ -44,7 +45,7 @@ class ShardCutter:
 
     def __init__(self) -> None:
         self._shards: list[Shard] = []
-        self._first_seq = self._requests = self._offset = self._length = 0
+        self._first_seq = self._requests = self._offset = self._length = self._checksum = 0
 
     def add(self, lines: Iterable[bytes]) -> None:
         """Count the next lines of the input file."""
@@ -53,6 +54,7 @@ class ShardCutter:
                 self._cut()
             self._requests += 1
             self._length += len(line)
+            self._checksum = zlib.crc32(line, self._checksum)
 
     def finish(self) -> tuple[Shard, ...]:
         """Cut the last shard and return all."""
@@ -68,11 +70,12 @@ class ShardCutter:
                 requests=self._requests,
                 offset=self._offset,
                 length=self._length,
+                checksum=self._checksum,
             )
         )
         self._first_seq += self._requests
         self._offset += self._length
-        self._requests = self._length = 0
+        self._requests = self._length = self._checksum = 0
 
 
 class Input(Struct, frozen=True):

@@ -47,11 +47,17 @@ class LooseBlobs:
                 await self._remove(name)
 
     async def sweep(self) -> None:
-        """Remove what is loose and not being written here."""
+        """Remove what is loose and not being written here; raises `BlobError` for what could not be, at last."""
+        failed: BlobError | None = None
         for name in await self._store.loose_blobs():
             # Asked once more: what was loose, and being written, when the names were read may be a batch's by now.
             if name not in self._being_written and await self._store.is_loose(name):
-                await self._remove(name)
+                try:
+                    await self._remove(name)
+                except BlobError as error:
+                    failed = error
+        if failed is not None:
+            raise failed
 
     async def _remove_unless_owned(self, batch_id: str, name: str) -> None:
         """Ask the store: after a write that was interrupted, or refused to one taken for dead, only it knows."""

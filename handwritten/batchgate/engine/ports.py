@@ -83,8 +83,12 @@ class Store(Protocol):
         """Read the keys of the batches whose shards are all done and whose results are not sealed."""
         ...
 
-    async def expire_batches(self, now: int) -> Sequence[int]:
-        """Close the unclaimed shards of batches past their time; reads the keys of all batches past it, not ended."""
+    async def overdue_batches(self, now: int) -> Sequence[int]:
+        """Read the keys of the batches that are past their time and have not ended."""
+        ...
+
+    async def expire_batch(self, batch_key: int) -> None:
+        """Close the shards of a batch that no worker holds."""
         ...
 
     async def batch_by_key(self, key: int) -> Batch | None:

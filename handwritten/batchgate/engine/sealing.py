@@ -11,18 +11,28 @@ from typing import Literal
 import msgspec
 
 from batchgate.engine.batch import Batch, Chunk, Claim, Counts
-from batchgate.engine.clock import Clock
+from batchgate.engine.clock import DAY, Clock
 from batchgate.engine.errors import BlobError, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.ids import new_id
+from batchgate.engine.input_lines import input_lines
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Blobs, BlobWriter, Store
+from batchgate.engine.problems import Report
 from batchgate.engine.rows import RowFormat
-from batchgate.engine.shard_run import STORAGE_RETRY, Report
+from batchgate.engine.shard_run import STORAGE_RETRY
 from batchgate.engine.telemetry import Telemetry
 from batchgate.engine.unbroken import unbroken
 
 logger = logging.getLogger(__name__)
+
+LONGEST_REST = 30.0  # seconds between two tries to seal a batch
+INPUT_PATIENCE = DAY
+"""How long after a cancel or expiry an input that cannot be read is waited for: somebody may bring it back.
+
+It is only needed for the custom_ids of requests without a result. After that the batch ends without their lines, since
+one that never ended could not be deleted either.
+"""
 
 
 class Sealer:
@@ -48,6 +58,7 @@ class Sealer:
         self._telemetry = telemetry
         self._waiting: asyncio.Queue[int] = asyncio.Queue()
         self._known: set[int] = set()
+        self._rests: dict[int, float] = {}
 
     def add(self, batch_key: int) -> None:
         """Line up a batch whose shards are all done; asked twice, it is sealed once."""
@@ -67,12 +78,15 @@ class Sealer:
                 logger.exception("a sealing failed in the gateway itself", extra={"action": "sealing_failed"})
                 self._try_again(key, error)
             else:
-                self._report("sealing", None)
+                self._report("sealing", None, of=str(key))
                 self._known.discard(key)
+                self._rests.pop(key, None)
 
     def _try_again(self, key: int, error: Exception) -> None:
-        self._report("sealing", error)
-        asyncio.get_running_loop().call_later(STORAGE_RETRY, self._waiting.put_nowait, key)
+        self._report("sealing", error, of=str(key))
+        # Longer from time to time: each try may write a large file up to where it fails.
+        rest = self._rests[key] = min(LONGEST_REST, 2 * self._rests.get(key, STORAGE_RETRY / 2))
+        asyncio.get_running_loop().call_later(rest, self._waiting.put_nowait, key)
 
     async def _seal(self, key: int) -> None:
         batch = await self._store.batch_by_key(key)
@@ -98,7 +112,7 @@ class Sealer:
 
     async def _write(self, batch: Batch, writer: BlobWriter) -> tuple[Counts, int]:
         succeeded = errored = unfinished = size = 0
-        ending: Literal["canceled", "expired"] = "expired" if batch.cancel_initiated_at is None else "canceled"
+        ending, _ = batch.cut_off
         for claim in await self._store.shard_claims(batch):
             chunks = await self._store.read_chunks(batch.key, claim.shard.index)
             merged = merge(chunks)
@@ -117,11 +131,22 @@ class Sealer:
         shard = claim.shard
         missing = shard.requests - len(merged)
         if missing:
-            data = await self._blobs.read_range(claim.batch.input_blob, shard.offset, shard.length)
-            for seq, line in enumerate(data.splitlines(keepends=True), shard.first_seq):
+            for seq, line in await self._input(claim, missing):
                 if seq not in merged:
                     merged[seq] = self._rows.unfinished(self._rows.custom_id(line), ending)
         return missing
+
+    async def _input(self, claim: Claim, missing: int) -> list[tuple[int, bytes]]:
+        """Read the input of a shard; nothing once it has been waited for in vain."""
+        _, since = claim.batch.cut_off
+        try:
+            return await input_lines(self._blobs, claim)
+        except BlobError as error:
+            if self._clock.now() < since + INPUT_PATIENCE:
+                raise
+            fields = {"action": "lines_missing", "batch": claim.batch.id, "shard": claim.shard.index}
+            logger.error("no lines for %d requests without a result: %s", missing, error, extra=fields)  # noqa: TRY400
+            return []
 
 
 def merge(chunks: Sequence[Chunk]) -> dict[int, bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -13,7 +12,9 @@ from batchgate.engine.batch import Chunk, Claim, ResultLine, ShardJob
 from batchgate.engine.errors import BlobError, StaleEpoch, StoreError
 from batchgate.engine.execution import Executor, Prepared
 from batchgate.engine.failpoints import hit
+from batchgate.engine.input_lines import input_lines
 from batchgate.engine.ports import Blobs, Store
+from batchgate.engine.problems import Report
 from batchgate.engine.room import Amount, Gate, Room
 from batchgate.engine.telemetry import Telemetry
 
@@ -22,9 +23,6 @@ logger = logging.getLogger(__name__)
 FLUSH_DELAY = 0.1  # seconds that a result waits for company at the most
 FLUSH_RESULTS = 256
 STORAGE_RETRY = 1.0  # seconds between tries when storage fails
-
-Report = Callable[[str, Exception | None], None]
-"""Told of a fault of some part of the engine, or with None that the part is well again."""
 
 
 class ShardRun:
@@ -91,18 +89,15 @@ class ShardRun:
 
     async def _read(self) -> list[tuple[int, bytes]]:
         """Read the input lines that have no result yet, however long storage takes."""
-        shard = self.claim.shard
-        while not self.halted:
+        lines: list[tuple[int, bytes]] | None = None
+        while lines is None and not self.halted:
             try:
-                data = await self._blobs.read_range(self.claim.batch.input_blob, shard.offset, shard.length)
+                lines = await input_lines(self._blobs, self.claim)
             except BlobError as error:
-                self._report("input", error)
+                self._report("input", error, of=self.claim.batch.id)
                 await asyncio.sleep(STORAGE_RETRY)
-                continue
-            self._report("input", None)
-            numbered = enumerate(data.splitlines(keepends=True), shard.first_seq)
-            return [(seq, line) for seq, line in numbered if seq not in self.claim.finished]
-        return []
+        self._report("input", None, of=self.claim.batch.id)
+        return [(seq, line) for seq, line in lines or () if seq not in self.claim.finished]
 
     def _prepare(self, lines: list[tuple[int, bytes]]) -> list[tuple[Prepared, int]]:
         """Take the requests that there is room for, with the bytes of their lines; the others are left for later."""

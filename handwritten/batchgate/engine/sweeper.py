@@ -1,13 +1,13 @@
 """What time does to batches: they expire after a day, and their results are archived after 29.
 
-Whatever was left over, or not handed over, is found here as well.
+Whatever was left over, or not handed over, is found here as well, and whether storage is well again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 
 from batchgate.engine.clock import DAY, Clock
@@ -15,7 +15,8 @@ from batchgate.engine.errors import BlobError, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Store
-from batchgate.engine.shard_run import Report
+from batchgate.engine.problems import Report
+from batchgate.engine.storage_probe import StorageProbe
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Sweeper:
         *,
         store: Store,
         loose_blobs: LooseBlobs,
+        probe: StorageProbe,
         clock: Clock,
         halt: Callable[[int], None],
         sealable: Callable[[int], None],
@@ -39,40 +41,73 @@ class Sweeper:
     ) -> None:
         self._store = store
         self._loose_blobs = loose_blobs
+        self._probe = probe
         self._clock = clock
         self._halt = halt
         self._sealable = sealable
         self._report = report
+        self._due: int | None = None
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
-            due, now = None, self._clock.now()
-            try:
-                await self.sweep(now)
-                # By the same time as the sweep: what fell due meanwhile is due at once, and not passed over.
-                due = await self._store.next_due(now, RETENTION)
-            except (StoreError, BlobError) as error:
-                self._report("sweeping", error)
-            except Exception as error:
-                logger.exception("sweeping failed in the gateway itself", extra={"action": "sweep_failed"})
-                self._report("sweeping", error)
-            else:
-                self._report("sweeping", None)
-            await self._wait_for(due)
+            # By one time for all: what falls due meanwhile is due at once, and not passed over.
+            now = self._clock.now()
+            steps = (self._expire, self._hand_over, self._archive, self._clean, self._look, self._look_ahead)
+            done = [await self._do(step, now) for step in steps]
+            # What is due and could not be done is not tried again at once.
+            await self._wait_for(self._due if all(done) else None)
 
-    async def sweep(self, now: int) -> None:
-        """Do what is due by a time."""
-        for key in await self._store.expire_batches(now):
-            self._halt(key)
+    async def _do(self, step: Callable[[int], Awaitable[None]], now: int) -> bool:
+        """Take one step; if it fails, the others are taken all the same, and it is tried again with the next look."""
+        try:
+            await step(now)
+        except (StoreError, BlobError) as error:
+            self._report("sweeping", error, of=step.__name__)
+        except Exception as error:
+            logger.exception("sweeping failed in the gateway itself", extra={"action": "sweep_failed"})
+            self._report("sweeping", error, of=step.__name__)
+        else:
+            self._report("sweeping", None, of=step.__name__)
+            return True
+        return False
+
+    async def _expire(self, now: int) -> None:
+        await _all(self._expire_one(key) for key in await self._store.overdue_batches(now))
+
+    async def _expire_one(self, key: int) -> None:
+        self._halt(key)
+        await self._store.expire_batch(key)
+
+    async def _hand_over(self, _now: int) -> None:
         for key in await self._store.sealable_batches():
             self._sealable(key)
-        for batch in await self._store.archivable_batches(now - RETENTION):
-            await self._store.archive_batch(batch.key, now)
-            hit("batch_archived")
+
+    async def _archive(self, now: int) -> None:
+        batches = await self._store.archivable_batches(now - RETENTION)
+        await _all(self._archive_one(batch.key, now) for batch in batches)
+
+    async def _archive_one(self, key: int, now: int) -> None:
+        await self._store.archive_batch(key, now)
+        hit("batch_archived")
+
+    async def _clean(self, _now: int) -> None:
         await self._loose_blobs.sweep()
+
+    async def _look(self, _now: int) -> None:
+        await self._probe.look()
+
+    async def _look_ahead(self, now: int) -> None:
+        self._due = await self._store.next_due(now, RETENTION)
 
     async def _wait_for(self, due: int | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(INTERVAL):
                 await (asyncio.sleep(INTERVAL) if due is None else self._clock.until(due))
+
+
+async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
+    """Do it side by side, which the store commits together; what fails is raised after all the rest is done."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

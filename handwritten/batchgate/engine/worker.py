@@ -13,8 +13,9 @@ from batchgate.engine.errors import StoreError
 from batchgate.engine.execution import Executor
 from batchgate.engine.failpoints import hit
 from batchgate.engine.ports import Blobs, Queue, Store
+from batchgate.engine.problems import Report
 from batchgate.engine.room import REQUESTS, Room
-from batchgate.engine.shard_run import STORAGE_RETRY, Report, ShardRun
+from batchgate.engine.shard_run import STORAGE_RETRY, ShardRun
 from batchgate.engine.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)

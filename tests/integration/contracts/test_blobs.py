@@ -1,5 +1,6 @@
 """The contract of `Blobs`, kept by every implementation."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,23 @@ async def test_a_blob_does_not_exist_before_its_commit(blobs: Blobs) -> None:
     with pytest.raises(BlobError):
         await read(blobs, NAME)
     await writer.abort()
+
+
+async def test_a_committed_blob_is_on_the_disk_with_all_the_names_that_lead_to_it(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+
+    def fsync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    await write(blobs, NAME, b"kept")
+    path = blobs.local_path(NAME)
+    if path is not None:
+        folders = [folder for folder in path.parents if folder.is_relative_to(tmp_path / "blobs")]
+        assert len(folders) == 3
+        assert {place.stat().st_ino for place in (path, *folders)} <= synced
 
 
 async def test_abort_after_a_commit_does_nothing(blobs: Blobs) -> None:

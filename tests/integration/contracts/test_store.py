@@ -33,7 +33,7 @@ def new_batch(batch_id: str, *, workspace: str = "w", provider: str = "p", shard
         expires_at=at + 500,
         input_blob=f"{batch_id}/input",
         shards=tuple(
-            Shard(index=index, first_seq=2 * index, requests=2, offset=100 * index, length=100)
+            Shard(index=index, first_seq=2 * index, requests=2, offset=100 * index, length=100, checksum=index)
             for index in range(shards)
         ),
     )
@@ -224,8 +224,9 @@ async def test_only_an_ended_batch_is_deleted_and_its_cursor_outlives_it(store: 
 async def test_batches_past_their_time_are_named_and_their_unclaimed_shards_closed(store: Store) -> None:
     batch, jobs = await create(store, "a", shards=2)
     held = await claimed(store, jobs[0])
-    assert await store.expire_batches(1499) == []
-    assert await store.expire_batches(1500) == [batch.key]
+    assert await store.overdue_batches(1499) == []
+    assert await store.overdue_batches(1500) == [batch.key]
+    await store.expire_batch(batch.key)
     assert await store.claim_shard(jobs[1]) is None
     assert await store.append_chunk(held, EMPTY, shard_done=True) is True
 

@@ -22,7 +22,9 @@ OK = b'{"type":"message","role":"assistant","content":[],"usage":{"input_tokens"
 class Scripted:
     """A transport that answers as a function says, and notes when it was asked with which key."""
 
-    def __init__(self, answer: Callable[[UpstreamRequest], int | Exception], latency: float = 0.1) -> None:
+    def __init__(
+        self, answer: Callable[[UpstreamRequest], int | Exception | UpstreamResponse], latency: float = 0.1
+    ) -> None:
         self.answer = answer
         self.latency = latency
         self.calls: list[tuple[float, str | None]] = []
@@ -34,6 +36,8 @@ class Scripted:
         await asyncio.sleep(self.latency)
         if isinstance(answered, Exception):
             raise answered
+        if isinstance(answered, UpstreamResponse):
+            return answered
         return UpstreamResponse(status=answered, headers={}, body=OK if answered == 200 else b"{}")
 
 
@@ -90,11 +94,25 @@ async def test_a_provider_that_refuses_for_an_hour_fails_nothing() -> None:
     assert len(transport.calls) < 500
 
 
+PASSING = {
+    "too late": UpstreamUnreachable("timeout_error", "no whole answer", status=0, retry_safe=True),
+    "broken off": UpstreamUnreachable("api_error", "it broke", status=0, retry_safe=True),
+    "no message": UpstreamResponse(status=200, headers={}, body=b"<html>"),
+    "a fault of the provider": 500,
+}
+
+
+@pytest.mark.parametrize("answer", PASSING.values(), ids=PASSING)
 @in_virtual_time
-async def test_faults_that_are_not_a_matter_of_load_are_tried_five_times() -> None:
-    transport = Scripted(lambda _: 500)
-    assert (await parts(transport).run()).ending == "errored"
+async def test_a_request_that_got_no_usable_answer_is_tried_again_and_five_times_in_all(
+    answer: int | Exception | UpstreamResponse,
+) -> None:
+    transport = Scripted(lambda _: answer if len(transport.calls) <= 4 else 200)
+    assert (await parts(transport).run()).ending == "succeeded"
     assert len(transport.calls) == 5
+    never = Scripted(lambda _: answer)
+    assert (await parts(never).run()).ending == "errored"
+    assert len(never.calls) == 5
 
 
 @pytest.mark.parametrize("begins", [0.0, 5.0])

@@ -35,7 +35,7 @@ def batch(**other: Any) -> Batch:
 
 def claim(of: Batch, *, shard: int = 0, epoch: int = 1) -> Claim:
     """Make the claim of a shard."""
-    cut = Shard(index=shard, first_seq=0, requests=2, offset=0, length=100)
+    cut = Shard(index=shard, first_seq=0, requests=2, offset=0, length=100, checksum=0)
     return Claim(batch=of, shard=cut, epoch=epoch, finished=frozenset())
 
 

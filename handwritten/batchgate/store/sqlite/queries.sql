@@ -19,8 +19,8 @@ WHERE fingerprint = :fingerprint AND created_at >= :repeats_since AND workspace 
 ORDER BY key LIMIT 1
 
 -- name: insert_shard
-INSERT INTO shards (batch_key, shard, first_seq, requests, byte_offset, byte_length)
-VALUES (:batch_key, :shard, :first_seq, :requests, :byte_offset, :byte_length)
+INSERT INTO shards (batch_key, shard, first_seq, requests, byte_offset, byte_length, checksum)
+VALUES (:batch_key, :shard, :first_seq, :requests, :byte_offset, :byte_length, :checksum)
 
 -- name: find_batch
 SELECT * FROM batches WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL
@@ -103,7 +103,7 @@ SELECT batch_key, shard FROM shards WHERE done = 0 ORDER BY shard, batch_key
 -- name: sealable_batches
 SELECT key FROM batches WHERE status <> 'ended' AND open_shards = 0
 
--- name: past_expiry
+-- name: overdue_batches
 SELECT key FROM batches WHERE status <> 'ended' AND expires_at <= :now
 
 -- name: next_due

@@ -49,6 +49,7 @@ def shard_row(batch_key: int, shard: Shard) -> dict[str, int]:
         "requests": shard.requests,
         "byte_offset": shard.offset,
         "byte_length": shard.length,
+        "checksum": shard.checksum,
     }
 
 
@@ -60,6 +61,7 @@ def shard_of(row: sqlite3.Row) -> Shard:
         requests=row["requests"],
         offset=row["byte_offset"],
         length=row["byte_length"],
+        checksum=row["checksum"],
     )
 
 

@@ -42,6 +42,7 @@ CREATE TABLE shards (
     requests INTEGER NOT NULL,
     byte_offset INTEGER NOT NULL,
     byte_length INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
     epoch INTEGER NOT NULL DEFAULT 0,
     claimed INTEGER NOT NULL DEFAULT 0,
     done INTEGER NOT NULL DEFAULT 0,

@@ -41,6 +41,9 @@ class SqliteStore:
         try:
             await self._file.write(_prepare)
             self._marks.open([(job.batch_key, job.shard) for job in await self.open_jobs()])
+        except (StoreError, OSError) as error:
+            await self._file.close()
+            raise StoreError(f"{self._path}: {error}") from error
         except BaseException:
             await self._file.close()
             raise
@@ -126,9 +129,17 @@ class SqliteStore:
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["sealable_batches"]).fetchall())
         return [row["key"] for row in rows]
 
-    async def expire_batches(self, now: int) -> Sequence[int]:
-        """Close the unclaimed shards of batches past their time; reads the keys of all of them."""
-        return await self._file.write(lambda connection: _expire(connection, now))
+    async def overdue_batches(self, now: int) -> Sequence[int]:
+        """Read the keys of the batches that are past their time and have not ended."""
+        bound = {"now": now}
+        rows = await self._file.read(
+            lambda connection: connection.execute(QUERIES["overdue_batches"], bound).fetchall()
+        )
+        return [row["key"] for row in rows]
+
+    async def expire_batch(self, batch_key: int) -> None:
+        """Close the shards of a batch that no worker holds."""
+        await self._file.write(lambda connection: _close_unclaimed(connection, batch_key))
 
     async def batch_by_key(self, key: int) -> Batch | None:
         """Read a batch by its key."""
@@ -314,13 +325,6 @@ def _append(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard
     bound = {"batch_key": claim.batch.key, "shards_done": int(shard_done), **counts}
     (open_shards,) = connection.execute(QUERIES["count_results"], bound).fetchone()
     return shard_done and int(open_shards) == 0
-
-
-def _expire(connection: sqlite3.Connection, now: int) -> list[int]:
-    keys = [int(row["key"]) for row in connection.execute(QUERIES["past_expiry"], {"now": now}).fetchall()]
-    for key in keys:
-        _close_unclaimed(connection, key)
-    return keys
 
 
 def _end(connection: sqlite3.Connection, bound: Mapping[str, object]) -> bool:

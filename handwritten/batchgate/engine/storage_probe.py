@@ -1,0 +1,48 @@
+"""Whether storage takes what callers want to write, once it has failed one of them.
+
+A create that fails leaves nothing that would be tried again, so without a look now and then nobody could tell when
+storage is well again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from batchgate.engine.errors import BlobError, StoreError
+from batchgate.engine.ids import new_id
+from batchgate.engine.loose_blobs import LooseBlobs
+from batchgate.engine.problems import Report
+
+PART = "storage"
+PROBE = bytes(1024 * 1024)
+
+
+class StorageProbe:
+    """Notes when storage fails a caller, and from then on writes a megabyte for nobody until that succeeds."""
+
+    def __init__(self, loose_blobs: LooseBlobs, report: Report) -> None:
+        self._loose_blobs = loose_blobs
+        self._report = report
+        self._failing = False
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Report a fault of storage in what is done inside."""
+        try:
+            yield
+        except (StoreError, BlobError) as error:
+            self._failing = True
+            self._report(PART, error)
+            raise
+
+    async def look(self) -> None:
+        """Try what a create does, if storage was failing the last time."""
+        if not self._failing:
+            return
+        with suppress(StoreError, BlobError), self.noted():
+            async with self._loose_blobs.writing("", f"probes/{new_id('probe')}") as writer:
+                await writer.write(PROBE)
+                await writer.commit()
+            self._failing = False
+            self._report(PART, None)

@@ -1,0 +1,265 @@
+"""Storage that is locked, damaged or gone: what waits, what is refused, what is said, and its end."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from batchgate.engine import sweeper
+from batchgate.store.sqlite import SqliteStore
+from tests.integration.test_full_disk import problem, refused, well_again
+from tests.support.leftovers import check_nothing_is_left
+from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+DAY = 24 * 3600
+BUSY = {"simulator": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
+"""One account that answers at once, and one that never does, so that its requests wait until the batch is over."""
+
+
+def input_of(app: RunningApp, batch_id: str) -> Path:
+    return app.data_dir / "blobs" / "batches" / batch_id / "input.jsonl"
+
+
+def results_of(app: RunningApp, batch_id: str) -> Path:
+    (found,) = (app.data_dir / "blobs" / "batches" / batch_id).glob("results_*")
+    return found
+
+
+@asynccontextmanager
+async def locked(data_dir: Path) -> AsyncIterator[None]:
+    """Hold the database as another process does that is in the middle of a long transaction."""
+    with closing(sqlite3.connect(data_dir / "batchgate.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("COMMIT")
+
+
+async def test_a_locked_database_is_waited_for_and_read_meanwhile(tmp_path: Path) -> None:
+    accounts = {"simulator": simulator(latency_by_model={"slow": 0.3})}
+    async with running_app(tmp_path, accounts=accounts) as app:
+        _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))
+        while (await app.call("GET", "/health"))[1]["requests_in_flight"] < 2:
+            pass
+        async with locked(tmp_path):
+            assert "locked" in await refused(app, "POST", BATCHES, json=create_body("late"))
+            assert "locked" in await problem(app, "results")
+            assert (await app.call("GET", f"{BATCHES}/{batch['id']}"))[1]["processing_status"] == "in_progress"
+        assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 2
+        assert (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["repeated"] == 0
+        await well_again(app)
+        await asyncio.to_thread(check_nothing_is_left, tmp_path)
+
+
+async def test_a_database_that_is_damaged_while_it_is_used_degrades_the_gateway_and_does_not_end_it(
+    gateway: RunningApp,
+) -> None:
+    batch = await gateway.ended((await gateway.create("a"))["id"])
+    path = gateway.data_dir / "batchgate.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = path.read_bytes()
+    with path.open("r+b") as file:
+        file.write(b"\xa5" * len(whole))
+    assert "database" in await problem(gateway, "sweeping")
+    assert "could not be" in await refused(gateway, "POST", BATCHES, json=create_body("late"))
+    assert "could not be" in await refused(gateway, "GET", f"{BATCHES}/{batch['id']}")
+    with path.open("r+b") as file:
+        file.write(whole)
+    await well_again(gateway)
+    assert len(await gateway.results(batch["id"])) == 1
+
+
+def taken_away(path: Path) -> None:
+    path.unlink()
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def altered(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"Hello", b"Hullo"))
+
+
+def not_readable(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+FAULTS = [taken_away, cut_off, altered, not_readable]
+
+
+def mend(path: Path, content: bytes) -> None:
+    if path.is_dir():
+        path.rmdir()
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_an_input_that_cannot_be_read_is_waited_for_and_no_altered_line_is_sent(
+    tmp_path: Path, fault: Callable[[Path], None]
+) -> None:
+    clock = MovableClock()
+    async with running_app(tmp_path, clock=clock, accounts=BUSY, default_provider="busy", shutdown_grace=0.0) as app:
+        batch_id = (await app.create("a", "b"))["id"]
+    path = input_of(app, batch_id)
+    content = path.read_bytes()
+    fault(path)
+    async with running_app(tmp_path, clock=clock, accounts={"busy": simulator()}) as app:
+        told = await problem(app, "input")
+        assert batch_id in told
+        assert str(tmp_path) not in told
+        progress = (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]
+        assert (progress["succeeded"], progress["errored"]) == (0, 0)
+        mend(path, content)
+        assert (await app.ended(batch_id))["request_counts"]["succeeded"] == 2
+        await well_again(app)
+
+
+async def test_a_batch_whose_input_cannot_be_read_holds_up_no_other_and_is_not_hidden_by_it(tmp_path: Path) -> None:
+    async with running_app(tmp_path, accounts=BUSY, default_provider="busy", shutdown_grace=0.0) as app:
+        broken = (await app.create("a"))["id"]
+    taken_away(input_of(app, broken))
+    async with running_app(tmp_path, accounts=BUSY, default_provider="simulator") as app:
+        assert broken in await problem(app, "input")
+        await app.ended((await app.create("b"))["id"])
+        assert broken in await problem(app, "input")
+        await app.call("POST", f"{BATCHES}/{broken}/cancel")
+        # Nobody reads it to send it any more; that its end still needs it is said instead.
+        assert broken in await problem(app, "sealing")
+        assert len((await app.call("GET", "/health"))[1]["problems"]) == 1
+
+
+@pytest.mark.parametrize("cancel", [True, False], ids=["canceled", "expired"])
+async def test_a_batch_whose_input_is_gone_for_good_ends_after_a_day_of_waiting_with_what_it_has(
+    tmp_path: Path, cancel: bool
+) -> None:
+    # It was tried to be sealed for ever: it never ended, so that it could not be deleted either.
+    async with running_app(tmp_path, accounts=BUSY, default_provider="busy") as app:
+        body = create_body("done", model="simulator/m")
+        body["requests"] += create_body("waiting")["requests"]
+        _, batch = await app.call("POST", BATCHES, json=body)
+        path = f"{BATCHES}/{batch['id']}"
+        while (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["succeeded"] == 0:
+            pass
+        taken_away(input_of(app, batch["id"]))
+        if cancel:
+            await app.call("POST", f"{path}/cancel")
+        else:
+            app.clock.move(DAY)
+        assert batch["id"] in await problem(app, "sealing")
+        app.clock.move(DAY - 1)
+        assert (await app.call("GET", path))[1]["processing_status"] != "ended"
+        app.clock.move(1)
+        counts = (await app.ended(batch["id"]))["request_counts"]
+        assert (counts["succeeded"], counts["canceled" if cancel else "expired"]) == (1, 1)
+        assert [line["custom_id"] for line in await app.results(batch["id"])] == ["done"]
+        await well_again(app)
+        assert (await app.call("DELETE", path))[0] == 200
+
+
+@pytest.mark.parametrize("fault", [taken_away, cut_off, not_readable])
+async def test_results_that_cannot_be_read_are_refused_with_the_reason_before_any_of_them_is_sent(
+    gateway: RunningApp, fault: Callable[[Path], None]
+) -> None:
+    batch = await gateway.ended((await gateway.create("a", "b"))["id"])
+    path = results_of(gateway, batch["id"])
+    content = path.read_bytes()
+    fault(path)
+    for results in (f"{BATCHES}/{batch['id']}/results", f"/api/batches/{batch['id']}/results"):
+        assert path.name in await refused(gateway, "GET", results)
+    mend(path, content)
+    assert len(await gateway.results(batch["id"])) == 2
+
+
+@asynccontextmanager
+async def row_refused(data_dir: Path, batch_id: str) -> AsyncIterator[None]:
+    """Let the row of one batch not be changed, as if its page could not be written."""
+    with closing(sqlite3.connect(data_dir / "batchgate.db", isolation_level=None)) as other:
+        other.execute(
+            f"CREATE TRIGGER refused BEFORE UPDATE ON batches WHEN OLD.id = '{batch_id}' "
+            "BEGIN SELECT RAISE(ABORT, 'no such page'); END"
+        )
+        yield
+        other.execute("DROP TRIGGER refused")
+
+
+async def test_a_batch_that_cannot_be_expired_holds_up_no_other(tmp_path: Path) -> None:
+    # All that expired were written in one piece: a fault in one of them kept every other from its end.
+    async with running_app(tmp_path, accounts=BUSY, default_provider="busy", shutdown_grace=0.0) as app:
+        stuck, other = [(await app.create("a"))["id"] for _ in range(2)]
+        async with row_refused(tmp_path, stuck):
+            app.clock.move(DAY)
+            assert "no such page" in await problem(app, "sweeping")
+            assert (await app.ended(other))["request_counts"]["expired"] == 1
+            assert (await app.call("GET", f"{BATCHES}/{stuck}"))[1]["processing_status"] == "in_progress"
+        assert (await app.ended(stuck))["request_counts"]["expired"] == 1
+        await well_again(app)
+
+
+class Counted(SqliteStore):
+    """A store that counts how often something was to be archived."""
+
+    tries = 0
+
+    async def archive_batch(self, batch_key: int, now: int) -> None:
+        """Count, and archive."""
+        Counted.tries += 1
+        await super().archive_batch(batch_key, now)
+
+
+async def test_a_batch_that_cannot_be_archived_holds_up_no_other_and_is_tried_again_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = MovableClock()
+    async with running_app(tmp_path, clock=clock) as app:
+        stuck, other = [(await app.create(name))["id"] for name in "ab"]
+        for batch_id in (stuck, other):
+            await app.ended(batch_id)
+    clock.move(29 * DAY)
+    monkeypatch.setattr("batchgate.app.SqliteStore", Counted)
+    async with row_refused(tmp_path, stuck):
+        with monkeypatch.context() as patient:
+            patient.setattr(sweeper, "INTERVAL", 3600.0)
+            async with running_app(tmp_path, clock=clock) as app:
+                assert "no such page" in await problem(app, "sweeping")
+                await archived(app, other)
+                # It stayed due, so that the sweeper looked again at once, and again, as fast as it could.
+                for _ in range(20):
+                    assert (await app.call("GET", f"{BATCHES}/{stuck}"))[1]["archived_at"] is None
+                assert Counted.tries == 2
+    async with running_app(tmp_path, clock=clock) as app:
+        await archived(app, stuck)
+        await well_again(app)
+
+
+async def archived(app: RunningApp, batch_id: str) -> None:
+    while (await app.call("GET", f"{BATCHES}/{batch_id}"))[1]["archived_at"] is None:
+        pass
+
+
+async def test_a_file_that_cannot_be_removed_is_named_and_holds_up_no_other(gateway: RunningApp) -> None:
+    # The sweep ended at the first of them, in the order of their names.
+    stuck, other = [(await gateway.create(name))["id"] for name in "ab"]
+    for batch_id in (stuck, other):
+        await gateway.ended(batch_id)
+    path = results_of(gateway, stuck)
+    content = path.read_bytes()
+    not_readable(path)
+    (path / "in-the-way").touch()
+    gateway.clock.move(29 * DAY)
+    assert stuck in await problem(gateway, "sweeping")
+    while (gateway.data_dir / "blobs" / "batches" / other).exists():
+        await gateway.call("GET", "/health")
+    for batch_id in (stuck, other):
+        assert (await gateway.call("GET", f"{BATCHES}/{batch_id}"))[1]["archived_at"] is not None
+    (path / "in-the-way").unlink()
+    mend(path, content)
+    await well_again(gateway)
+    await asyncio.to_thread(check_nothing_is_left, gateway.data_dir)
