@@ -30,6 +30,8 @@ from batchgate.providers.transport import TransportSettings
 _NEXT_ADDRESS: Final = 0.25
 """Seconds after which the next address of a host is tried beside the one before (RFC 8305)."""
 
+_READ_BUFFER: Final = 256 * 1024
+
 
 class HttpTransport:
     """Carries calls over keep-alive connections; open it with ``async with``."""
@@ -37,6 +39,7 @@ class HttpTransport:
     def __init__(self, settings: TransportSettings | None = None) -> None:
         self._settings: Final = settings or TransportSettings()
         self._idle: IdleConnections | None = None
+        self._buffer: Final = memoryview(bytearray(_READ_BUFFER))
         self._connections: Final[set[HttpConnection]] = set()
 
     async def __aenter__(self) -> Self:
@@ -98,7 +101,7 @@ class HttpTransport:
         opened = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS)
         secure = origin.scheme == "https"
         _, connection = await loop.create_connection(
-            lambda: HttpConnection(origin, self._settings.max_response_bytes, self._lost),
+            lambda: HttpConnection(origin, self._buffer, self._settings.max_response_bytes, self._lost),
             sock=opened,
             ssl=_tls() if secure else None,
             server_hostname=origin.host if secure else None,

@@ -7,6 +7,7 @@ bytes that nobody asked for, a body that was not sent to its end) closes it, so 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Callable
 from typing import Final
@@ -23,29 +24,38 @@ _LARGE_BODY: Final = 1024 * 1024
 _PIECE: Final = 64 * 1024
 
 
-class HttpConnection(asyncio.Protocol):
-    """A connection to an origin; ``lost`` is told once when it is no more."""
+class HttpConnection(asyncio.BufferedProtocol):
+    """A connection to an origin; ``lost`` is told once when it is no more.
 
-    def __init__(self, origin: Origin, max_body: int, lost: Callable[[HttpConnection], None]) -> None:
+    What arrives is read into ``buffer``, which many connections may share: the event loop fills it and has it read in
+    one step, and allocating room for every read would cost as much as all the rest.
+    """
+
+    def __init__(
+        self, origin: Origin, buffer: memoryview, max_body: int, lost: Callable[[HttpConnection], None]
+    ) -> None:
         self.origin: Final = origin
+        self._buffer: Final = buffer
         self._max_body: Final = max_body
         self._lost: Final = lost
         self._loop: Final = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._answer: asyncio.Future[UpstreamResponse] | None = None
+        self._deadline = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._fields: Final[dict[bytes, bytes]] = {}
+        # The parser calls this for each header: without a frame of Python's, since answers have dozens of them.
+        self.on_header: Final = self._fields.__setitem__
+        self._headers: dict[str, str] = {}
+        self._blocks: list[bytes] = []
+        self._room = max_body
+        self._overhead = 0
+        self._in_body = False
+        self._keep_alive = False
         self._parser: Final = HttpResponseParser(self)
         # Some servers end lines with LF alone or pad the sizes of chunks; both leave no doubt about the end.
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
-        self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[UpstreamResponse] | None = None
-        self._writable: asyncio.Future[None] | None = None
-        self._overhead = 0
-        self._keep_alive = False
-        self._begin_answer()
-
-    def _begin_answer(self) -> None:
-        self._headers: dict[str, str] = {}
-        self._blocks: list[bytes] = []
-        self._room = self._max_body
-        self._in_body = False
 
     @property
     def usable(self) -> bool:
@@ -67,44 +77,61 @@ class HttpConnection(asyncio.Protocol):
 
         Raises `BrokenCallError`, `TooLargeError`, and `TimeoutError` after so many seconds.
         """
-        if self._transport is None or self._transport.is_closing():
+        transport = self._transport
+        if transport is None or transport.is_closing():
             raise BrokenCallError(CLOSED_EARLY)
         self._overhead = 0
         answer: asyncio.Future[UpstreamResponse] = self._loop.create_future()
         self._answer = answer
-        timer = self._loop.call_later(within, self._give_up, TimeoutError())
+        self._end_within(within)
         try:
-            sent_all = await self._write(self._transport, answer, head, body)
+            if len(body) < _LARGE_BODY:
+                transport.write(head + body)
+            else:
+                await self._write_in_pieces(transport, answer, head, body)
             response = await answer
         except BaseException:
             self._forget(answer)
             raise
-        finally:
-            timer.cancel()
-        if not sent_all or self._transport.get_write_buffer_size():
+        if not self._keep_alive or transport.get_write_buffer_size():
             self.abort()
-        elif not self._keep_alive:
-            self.close()
         return response
 
-    async def _write(
+    async def _write_in_pieces(
         self, transport: asyncio.Transport, answer: asyncio.Future[UpstreamResponse], head: bytes, body: bytes
-    ) -> bool:
-        """Write all, a large body in pieces as fast as they go; false if the answer came before its end."""
-        if len(body) < _LARGE_BODY:
-            transport.write(head + body)
-            return True
+    ) -> None:
+        """Write as fast as it goes while the event loop does other work; an earlier answer ends it."""
         transport.write(head)
         view = memoryview(body)
         for begin in range(0, len(view), _PIECE):
             if answer.done():
-                return False
+                self._keep_alive = False
+                return
             transport.write(view[begin : begin + _PIECE])
             if self._writable is None:
                 await asyncio.sleep(0)
             else:
                 await asyncio.wait((answer, self._writable), return_when=asyncio.FIRST_COMPLETED)
-        return True
+
+    def _end_within(self, seconds: float) -> None:
+        """Set the time of a call; the timer stays for those that follow, since most of them end long before."""
+        self._deadline = self._loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._watch_deadline()
+
+    def _watch_deadline(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if self._answer is None or self._answer.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._watch_deadline()
+        else:
+            self._give_up(TimeoutError())
 
     def _forget(self, answer: asyncio.Future[UpstreamResponse]) -> None:
         """Hang up on a call that is given up, and take note of an error that nobody will read."""
@@ -127,6 +154,8 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the call under way, whose answer is whole if its end was to be the end of the connection."""
         self._lost(self)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._answer is None or self._answer.done():
             return
         until_close = "content-length" not in self._headers and "transfer-encoding" not in self._headers
@@ -137,14 +166,18 @@ class HttpConnection(asyncio.Protocol):
             error.__cause__ = exc
             self._answer.set_exception(error)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """Say where to put what arrives."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Read on; what comes while no call waits for it makes the connection useless."""
         if self._answer is None or self._answer.done():
             self.abort()
             return
-        self._overhead += len(data)
+        self._overhead += nbytes
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._buffer[:nbytes])
         except (HttpParserError, HttpParserUpgrade) as error:
             broken = BrokenCallError(NOT_HTTP)
             broken.__cause__ = error
@@ -167,17 +200,19 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Begin an answer; one after the whole answer was not asked for, and has no part in it."""
-        self._begin_answer()
+        self._fields.clear()
+        self._headers, self._blocks = {}, []
+        self._room = self._max_body
+        self._in_body = False
         if self._answer is None or self._answer.done():
             self.abort()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; trailers are read over."""
-        if not self._in_body:
-            self._headers[name.decode("latin-1").lower()] = value.strip(b" \t").decode("utf-8", "replace")
-
     def on_headers_complete(self) -> None:
-        """Know whether the connection outlives the answer."""
+        """Take the headers, of equal ones the last; trailers come too late to be among them."""
+        self._headers = {
+            name.decode("latin-1").lower(): value.strip(b" \t").decode("utf-8", "replace")
+            for name, value in self._fields.items()
+        }
         self._in_body = self._parser.get_status_code() >= 200
         self._keep_alive = self._parser.should_keep_alive()
 
