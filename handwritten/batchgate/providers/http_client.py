@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 import ssl
-from functools import cache
+from functools import cached_property
 from typing import Final, Self
 
 from aiohappyeyeballs import start_connection
@@ -92,7 +92,7 @@ class HttpTransport:
             if request.timeout <= self._settings.connect_timeout:
                 raise
             raise call_errors.no_connection_in_time(request) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise call_errors.no_connection(request, _reason(error)) from error
 
     async def _opened(self, origin: Origin) -> HttpConnection:
@@ -103,11 +103,18 @@ class HttpTransport:
         _, connection = await loop.create_connection(
             lambda: HttpConnection(origin, self._buffer, self._settings.max_response_bytes, self._lost),
             sock=opened,
-            ssl=_tls() if secure else None,
+            ssl=self._tls if secure else None,
             server_hostname=origin.host if secure else None,
         )
         self._connections.add(connection)
         return connection
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Whom to trust: read once, when the first provider asks for TLS."""
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     def _lost(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
@@ -128,17 +135,9 @@ class HttpTransport:
                 return call_errors.broken_call(request, str(error))
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """Read the trusted certificates once, when the first provider asks for TLS."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | UnicodeError) -> str:
     match error:
-        case socket.gaierror():
+        case socket.gaierror() | UnicodeError():
             return call_errors.NO_SUCH_NAME
         case ssl.SSLCertVerificationError():
             return call_errors.NOT_TRUSTED

@@ -10,6 +10,7 @@ import asyncio
 import math
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -81,6 +82,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if transport is None or transport.is_closing():
             raise BrokenCallError(CLOSED_EARLY)
         self._overhead = 0
+        self._in_body = False
         answer: asyncio.Future[UpstreamResponse] = self._loop.create_future()
         self._answer = answer
         self._end_within(within)
@@ -203,15 +205,13 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._fields.clear()
         self._headers, self._blocks = {}, []
         self._room = self._max_body
-        self._in_body = False
         if self._answer is None or self._answer.done():
             self.abort()
 
     def on_headers_complete(self) -> None:
         """Take the headers, of equal ones the last; trailers come too late to be among them."""
         self._headers = {
-            name.decode("latin-1").lower(): value.strip(b" \t").decode("utf-8", "replace")
-            for name, value in self._fields.items()
+            _lower(name): value.strip(b" \t").decode("utf-8", "replace") for name, value in self._fields.items()
         }
         self._in_body = self._parser.get_status_code() >= 200
         self._keep_alive = self._parser.should_keep_alive()
@@ -230,6 +230,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         status = self._parser.get_status_code()
         if status >= 200 and self._answer is not None and not self._answer.done():
             self._answer.set_result(UpstreamResponse(status=status, headers=self._headers, body=b"".join(self._blocks)))
+
+
+@lru_cache(maxsize=1024)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def _reason(error: Exception | None) -> str:

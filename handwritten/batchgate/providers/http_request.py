@@ -12,8 +12,8 @@ from yarl import URL
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """What a header's name may be (RFC 9110, section 5.6.2)."""
-_BREAKING: Final = re.compile(r"[\r\n\0]")
-"""What would end a header before its end."""
+_CONTROL: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
+"""What may stand in no header, least of all what would end it before its end."""
 _FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 """Headers that only the transport may write, since they say where a message ends."""
 
@@ -62,9 +62,12 @@ def request_head(url: str, headers: Mapping[str, str], length: int, user_agent: 
     """Write the head of a POST with a body of so many bytes; raises `ValueError` for what HTTP cannot carry."""
     template = _template(url, tuple(headers), user_agent)
     values = tuple(headers.values())
-    if _BREAKING.search("".join(values)):
-        raise ValueError("a header has a line break or a NUL")
-    return (template % (*values, length)).encode()
+    if _CONTROL.search("".join(values)):
+        raise ValueError("a header has a control character")
+    try:
+        return (template % (*values, length)).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a header has half a character") from None  # the exception would quote the key
 
 
 @lru_cache(maxsize=256)

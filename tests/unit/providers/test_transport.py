@@ -1,92 +1,20 @@
-"""The network transport against real sockets on loopback."""
+"""What a call brings back or says, whichever transport carries it, against real sockets on loopback."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from typing import TypeAlias
 
 import msgspec
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 
-from batchgate.engine.errors import UpstreamDown, UpstreamUnreachable
-from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
-from batchgate.providers.http_client import HttpTransport
-from batchgate.providers.transport import AiohttpTransport, TransportSettings
-
-KEY = "sk-very-secret"
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Upstream: TypeAlias = Callable[[Handler], Awaitable[str]]
-RawUpstream: TypeAlias = Callable[[bytes], Awaitable[str]]
-Opened: TypeAlias = HttpTransport | AiohttpTransport
-Kind: TypeAlias = type[HttpTransport] | type[AiohttpTransport]
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    """Start servers that answer as a handler says; returns their URLs."""
-    async with AsyncExitStack() as servers:
-
-        async def start(handler: Handler) -> str:
-            app = web.Application()
-            app.router.add_route("*", "/{path:.*}", handler)
-            server = await servers.enter_async_context(TestServer(app))
-            return str(server.make_url("/v1/messages"))
-
-        yield start
-
-
-@pytest.fixture
-async def raw_upstream() -> AsyncIterator[RawUpstream]:
-    """Start servers that send given bytes to whoever asks and hang up; returns their URLs."""
-    async with AsyncExitStack() as servers:
-
-        async def start(reply: bytes) -> str:
-            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                await reader.readuntil(b"\r\n\r\n{}")
-                writer.write(reply)
-                writer.close()
-                await writer.wait_closed()
-
-            server = await asyncio.start_server(serve, "127.0.0.1", 0)
-            await servers.enter_async_context(server)
-            return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/messages"
-
-        yield start
-
-
-@pytest.fixture(params=[HttpTransport, AiohttpTransport])
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """Choose each transport in turn: what holds for one holds for the other."""
-    chosen: Kind = request.param
-    return chosen
-
-
-@pytest.fixture
-async def transport(kind: Kind) -> AsyncIterator[Opened]:
-    """Open a transport with default settings."""
-    async with kind() as opened:
-        yield opened
-
-
-def call(url: str, *, timeout: float = 10.0, headers: dict[str, str] | None = None) -> UpstreamRequest:
-    """Make a call that carries a key."""
-    sent = {"x-api-key": KEY, "content-type": "application/json", **(headers or {})}
-    return UpstreamRequest(url=url, headers=sent, body=b"{}", timeout=timeout)
-
-
-async def failure(transport: Opened, request: UpstreamRequest) -> UpstreamUnreachable:
-    """Send and return the error that this must raise; none may ever show the key."""
-    with pytest.raises(UpstreamUnreachable) as caught:
-        await transport.send(request)
-    assert caught.value.status == 0
-    assert caught.value.__cause__ is not None or "more than" in caught.value.message
-    assert KEY not in str(caught.value)
-    return caught.value
+from batchgate.engine.errors import UpstreamDown
+from batchgate.engine.upstream import UpstreamResponse
+from batchgate.providers.network import NetworkTransport
+from batchgate.providers.transport import TransportSettings
+from tests.unit.providers.transports import KEY, Kind, Opened, RawUpstream, Upstream, call, failure
 
 
 async def test_a_call_carries_body_and_headers_and_brings_back_the_answer(
@@ -194,9 +122,9 @@ async def test_a_proxy_of_the_environment_counts_only_when_it_is_trusted(
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
     request = call(await upstream(greet))
 
-    async with AiohttpTransport() as direct:
+    async with NetworkTransport() as direct:
         assert (await direct.send(request)).body == b"direct"
-    async with AiohttpTransport(TransportSettings(trust_env=True)) as proxied:
+    async with NetworkTransport(TransportSettings(trust_env=True)) as proxied:
         assert "cannot connect" in str(await failure(proxied, request))
 
 
