@@ -11,10 +11,11 @@ import asyncio
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, Self
 
-from aiohappyeyeballs import start_connection
+from aiohappyeyeballs import AddrInfoType, start_connection
 from msgspec import structs
 
 from batchgate.engine.errors import UpstreamUnreachable
@@ -41,6 +42,7 @@ class HttpTransport:
         self._idle: IdleConnections | None = None
         self._buffer: Final = memoryview(bytearray(_READ_BUFFER))
         self._connections: Final[set[HttpConnection]] = set()
+        self._lookups: Final[dict[Origin, asyncio.Task[Sequence[AddrInfoType]]]] = {}
 
     async def __aenter__(self) -> Self:
         """Make ready in the running event loop."""
@@ -52,7 +54,9 @@ class HttpTransport:
         if self._idle is not None:
             self._idle.stop()
             self._idle = None
-        for connection in tuple(self._connections):
+        for lookup in self._lookups.values():
+            lookup.cancel()
+        for connection in self._connections:
             connection.abort()
         await asyncio.sleep(0)  # the event loop closes the sockets
 
@@ -96,18 +100,27 @@ class HttpTransport:
             raise call_errors.no_connection(request, _reason(error)) from error
 
     async def _opened(self, origin: Origin) -> HttpConnection:
-        loop = asyncio.get_running_loop()
-        addresses = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-        opened = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS)
+        opened = await start_connection(await self._addresses(origin), happy_eyeballs_delay=_NEXT_ADDRESS)
         secure = origin.scheme == "https"
-        _, connection = await loop.create_connection(
+        _, connection = await asyncio.get_running_loop().create_connection(
             lambda: HttpConnection(origin, self._buffer, self._settings.max_response_bytes, self._lost),
             sock=opened,
             ssl=self._tls if secure else None,
             server_hostname=origin.host if secure else None,
         )
-        self._connections.add(connection)
+        if connection.usable:  # it may be lost already
+            self._connections.add(connection)
         return connection
+
+    async def _addresses(self, origin: Origin) -> Sequence[AddrInfoType]:
+        """Look up where an origin is, once for all calls that wait for it."""
+        lookup = self._lookups.get(origin)
+        if lookup is None:
+            loop = asyncio.get_running_loop()
+            lookup = loop.create_task(loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM))
+            lookup.add_done_callback(lambda _: self._lookups.pop(origin))
+            self._lookups[origin] = lookup
+        return await asyncio.shield(lookup)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

@@ -9,6 +9,7 @@ import ssl
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -274,6 +275,31 @@ async def test_why_there_is_no_connection_is_said(transport: HttpTransport, host
 
     assert error.message.startswith(f"cannot connect to {authority}: {reason}")
     assert isinstance(error, UpstreamDown)
+
+
+async def test_many_connections_need_one_lookup(
+    wire_upstream: WireUpstream, transport: HttpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    lookups: list[object] = []
+    look_up = loop.getaddrinfo
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        lookups.append(args)
+        return await look_up(*args, **options)
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.readuntil(REQUEST)
+        await together.wait()
+        writer.write(whole(b""))
+
+    together = asyncio.Barrier(20)
+    monkeypatch.setattr(loop, "getaddrinfo", counted)
+    request = call((await wire_upstream(serve)).replace("127.0.0.1", "localhost"))
+    lookups.clear()  # the server's own
+    await asyncio.gather(*(transport.send(request) for _ in range(20)))
+
+    assert len(lookups) == 1
 
 
 async def secure_upstream() -> asyncio.Server:
