@@ -209,13 +209,16 @@ async def test_an_unused_connection_is_closed_after_a_while(kind: Kind, wire_ups
         await asyncio.wait_for(ended.wait(), 10)
 
 
-async def test_what_follows_an_answer_reaches_no_other_call(wire_upstream: WireUpstream, transport: Opened) -> None:
+@pytest.mark.parametrize("tail", [whole(b"forged"), whole(b"forged")[:30], b"H"], ids=["all", "part", "a byte"])
+async def test_what_follows_an_answer_reaches_no_other_call(
+    wire_upstream: WireUpstream, transport: Opened, tail: bytes
+) -> None:
     numbers = iter(range(100))
 
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
         while True:
             await reader.readuntil(REQUEST)
-            writer.write(whole(b"%d" % next(numbers)) + whole(b"forged"))
+            writer.write(whole(b"%d" % next(numbers)) + tail)
 
     url = await wire_upstream(serve)
 
