@@ -30,7 +30,8 @@ from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.routing import Router
 from batchgate.engine.telemetry import Telemetry
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
-from batchgate.providers.transport import AiohttpTransport, TransportSettings
+from batchgate.providers.network import NetworkTransport
+from batchgate.providers.transport import TransportSettings
 from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings, secret
 from batchgate.store.sqlite import SqliteStore
@@ -43,7 +44,7 @@ READ_BUFFER: Final = 256 * 1024
 """Bytes of a request body that a connection holds before it is told to wait."""
 
 SETTINGS: Final = web.AppKey("settings", Settings)
-TRANSPORT: Final = web.AppKey("transport", AiohttpTransport)
+TRANSPORT: Final = web.AppKey("transport", NetworkTransport)
 STORE: Final = web.AppKey("store", SqliteStore)
 ENGINE: Final = web.AppKey("engine", Engine)
 
@@ -57,7 +58,7 @@ def build_app(
         # Bodies are decoded by our own code, which bounds what comes out; the runner brings our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
-    transport = AiohttpTransport(TransportSettings(trust_env=settings.trust_env))
+    transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
     router = Router(endpoints(settings, transport, environment))
     blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
     store = SqliteStore(Path(settings.data_dir) / "batchgate.db")

@@ -27,7 +27,13 @@ MAY_IMPORT = {
     "api": {"batchgate.api", "batchgate.engine", "batchgate_api"},
     "telemetry": {"batchgate.telemetry", "batchgate.engine.telemetry", *ENGINE_TYPES},
 }
-OWNERS = {"prometheus_client": "telemetry", "opentelemetry": "telemetry", "obstore": "blobs", "sqlite3": "store"}
+OWNERS = {
+    "httptools": "providers",
+    "obstore": "blobs",
+    "opentelemetry": "telemetry",
+    "prometheus_client": "telemetry",
+    "sqlite3": "store",
+}
 """Packages that one layer alone knows of."""
 
 

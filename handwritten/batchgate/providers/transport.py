@@ -11,23 +11,23 @@ import os
 from functools import lru_cache
 from io import BytesIO
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 from msgspec import Struct
 
-from batchgate.engine.errors import UpstreamDown, UpstreamUnreachable
+from batchgate.engine.errors import UpstreamUnreachable
 from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
+from batchgate.providers import call_errors
 
 _LARGE_BODY: Final = 1024 * 1024
 
 _REASONS: Final[dict[type[Exception], str]] = {
-    aiohttp.ClientConnectorDNSError: "its name does not resolve",
-    aiohttp.ClientConnectorCertificateError: "its certificate is not trusted",
-    aiohttp.ClientSSLError: "TLS failed",
-    aiohttp.ServerDisconnectedError: "it closed the connection before it answered",
-    aiohttp.ClientPayloadError: "the answer ended early or cannot be decoded",
-    aiohttp.ClientResponseError: "the answer is not HTTP",
+    aiohttp.ClientConnectorDNSError: call_errors.NO_SUCH_NAME,
+    aiohttp.ClientConnectorCertificateError: call_errors.NOT_TRUSTED,
+    aiohttp.ClientSSLError: call_errors.TLS_FAILED,
+    aiohttp.ServerDisconnectedError: call_errors.CLOSED_EARLY,
+    aiohttp.ClientPayloadError: call_errors.ENDED_EARLY,
+    aiohttp.ClientResponseError: call_errors.NOT_HTTP,
 }
 """What an exception means to an operator; the first that fits, so special ones come first."""
 
@@ -36,11 +36,13 @@ class TransportSettings(Struct, frozen=True, kw_only=True):
     """How the network is used, whatever the provider."""
 
     trust_env: bool = False
-    """Use HTTP_PROXY, HTTPS_PROXY, NO_PROXY and ~/.netrc of the process."""
+    """Use HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the process, and for calls through a proxy its ~/.netrc."""
     max_response_bytes: int = 64 * 1024 * 1024
     """The most that an answer may have, counted after decompression."""
     connect_timeout: float = 10.0
     """Seconds to reach the provider, within the timeout of the whole call."""
+    idle_timeout: float = 15.0
+    """Seconds for which a connection that no call uses stays open."""
     user_agent: str = "batchgate"
 
 
@@ -54,7 +56,7 @@ class AiohttpTransport:
     async def __aenter__(self) -> Self:
         """Open the session in the running event loop."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0),
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=self._settings.idle_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": self._settings.user_agent},
             trust_env=self._settings.trust_env,
@@ -93,9 +95,7 @@ class AiohttpTransport:
             room -= len(block)
             if room < 0:
                 response.close()
-                limit = self._settings.max_response_bytes
-                message = f"the answer of {_host(request)} has more than {limit} bytes"
-                raise _unreachable(message, retry_safe=False)
+                raise call_errors.too_large(request, self._settings.max_response_bytes)
             blocks.append(block)
         return b"".join(blocks)
 
@@ -116,28 +116,19 @@ def _timeout(total: float, connect: float) -> aiohttp.ClientTimeout:
 
 
 def _translated(error: Exception, request: UpstreamRequest) -> UpstreamUnreachable:
-    """Say what happened without quoting the exception, whose text may hold the URL or a header."""
     match error:
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return _unreachable("the URL of the provider is not valid", retry_safe=False)
+            return call_errors.invalid_url()
         case aiohttp.ConnectionTimeoutError():
-            message = f"no connection to {_host(request)} in time"
-            return UpstreamDown("timeout_error", message, status=0, retry_safe=True)
+            return call_errors.no_connection_in_time(request)
         case TimeoutError():
-            message = f"no whole answer from {_host(request)} within {request.timeout:g} s"
-            return UpstreamUnreachable("timeout_error", message, status=0, retry_safe=True)
+            return call_errors.no_answer_in_time(request)
         case aiohttp.ClientConnectorError():
-            message = f"cannot connect to {_host(request)}: {_reason(error)}"
-            return UpstreamDown("api_error", message, status=0, retry_safe=True)
+            return call_errors.no_connection(request, _reason(error))
         case ValueError():
-            message = f"the call to {_host(request)} has a header that HTTP cannot carry"
-            return _unreachable(message, retry_safe=False)
+            return call_errors.uncarried_header(request)
         case _:
-            return _unreachable(f"the call to {_host(request)} broke: {_reason(error)}")
-
-
-def _unreachable(message: str, *, retry_safe: bool = True) -> UpstreamUnreachable:
-    return UpstreamUnreachable("api_error", message, status=0, retry_safe=retry_safe)
+            return call_errors.broken_call(request, _reason(error))
 
 
 def _reason(error: Exception) -> str:
@@ -147,8 +138,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     return type(error).__name__
-
-
-def _host(request: UpstreamRequest) -> str:
-    """Name the host and port of the call, without the credentials or the query that a URL may hold."""
-    return urlsplit(request.url).netloc.rpartition("@")[2]

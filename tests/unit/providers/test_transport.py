@@ -1,86 +1,24 @@
-"""The network transport against real sockets on loopback."""
+"""What a call brings back or says, whichever transport carries it, against real sockets on loopback."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from typing import TypeAlias
 
 import msgspec
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 
-from batchgate.engine.errors import UpstreamDown, UpstreamUnreachable
-from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
-from batchgate.providers.transport import AiohttpTransport, TransportSettings
-
-KEY = "sk-very-secret"
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Upstream: TypeAlias = Callable[[Handler], Awaitable[str]]
-RawUpstream: TypeAlias = Callable[[bytes], Awaitable[str]]
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    """Start servers that answer as a handler says; returns their URLs."""
-    async with AsyncExitStack() as servers:
-
-        async def start(handler: Handler) -> str:
-            app = web.Application()
-            app.router.add_route("*", "/{path:.*}", handler)
-            server = await servers.enter_async_context(TestServer(app))
-            return str(server.make_url("/v1/messages"))
-
-        yield start
-
-
-@pytest.fixture
-async def raw_upstream() -> AsyncIterator[RawUpstream]:
-    """Start servers that send given bytes to whoever asks and hang up; returns their URLs."""
-    async with AsyncExitStack() as servers:
-
-        async def start(reply: bytes) -> str:
-            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                await reader.readuntil(b"\r\n\r\n{}")
-                writer.write(reply)
-                writer.close()
-                await writer.wait_closed()
-
-            server = await asyncio.start_server(serve, "127.0.0.1", 0)
-            await servers.enter_async_context(server)
-            return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/messages"
-
-        yield start
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[AiohttpTransport]:
-    """Open a transport with default settings."""
-    async with AiohttpTransport() as opened:
-        yield opened
-
-
-def call(url: str, *, timeout: float = 10.0, headers: dict[str, str] | None = None) -> UpstreamRequest:
-    """Make a call that carries a key."""
-    sent = {"x-api-key": KEY, "content-type": "application/json", **(headers or {})}
-    return UpstreamRequest(url=url, headers=sent, body=b"{}", timeout=timeout)
-
-
-async def failure(transport: AiohttpTransport, request: UpstreamRequest) -> UpstreamUnreachable:
-    """Send and return the error that this must raise; none may ever show the key."""
-    with pytest.raises(UpstreamUnreachable) as caught:
-        await transport.send(request)
-    assert caught.value.status == 0
-    assert caught.value.__cause__ is not None or "more than" in caught.value.message
-    assert KEY not in str(caught.value)
-    return caught.value
+from batchgate.engine.errors import UpstreamDown
+from batchgate.engine.upstream import UpstreamResponse
+from batchgate.providers.network import NetworkTransport
+from batchgate.providers.transport import TransportSettings
+from tests.unit.providers.transports import KEY, Kind, Opened, RawUpstream, Upstream, call, failure
 
 
 async def test_a_call_carries_body_and_headers_and_brings_back_the_answer(
-    upstream: Upstream, transport: AiohttpTransport
+    upstream: Upstream, transport: Opened
 ) -> None:
     async def echo(request: web.Request) -> web.Response:
         said = f"{request.method} {request.headers['X-Api-Key']} {await request.text()}"
@@ -93,7 +31,7 @@ async def test_a_call_carries_body_and_headers_and_brings_back_the_answer(
     assert all(name == name.lower() for name in answer.headers)
 
 
-async def test_a_large_body_arrives_whole(upstream: Upstream, transport: AiohttpTransport) -> None:
+async def test_a_large_body_arrives_whole(upstream: Upstream, transport: Opened) -> None:
     body = b"image" * 1_000_000
 
     async def compare(request: web.Request) -> web.Response:
@@ -106,9 +44,7 @@ async def test_a_large_body_arrives_whole(upstream: Upstream, transport: Aiohttp
 
 
 @pytest.mark.parametrize("status", [400, 429, 500, 529])
-async def test_an_error_status_is_an_answer_like_any_other(
-    upstream: Upstream, transport: AiohttpTransport, status: int
-) -> None:
+async def test_an_error_status_is_an_answer_like_any_other(upstream: Upstream, transport: Opened, status: int) -> None:
     async def refuse(_request: web.Request) -> web.Response:
         return web.Response(status=status, body=b"no", headers={"Retry-After": "3"})
 
@@ -117,7 +53,7 @@ async def test_an_error_status_is_an_answer_like_any_other(
     assert (answer.status, answer.headers["retry-after"], answer.body) == (status, "3", b"no")
 
 
-async def test_a_compressed_answer_arrives_decompressed(upstream: Upstream, transport: AiohttpTransport) -> None:
+async def test_a_compressed_answer_arrives_decompressed(upstream: Upstream, transport: Opened) -> None:
     async def compressed(_request: web.Request) -> web.Response:
         return web.Response(body=gzip.compress(b"plain"), headers={"Content-Encoding": "gzip"})
 
@@ -126,7 +62,7 @@ async def test_a_compressed_answer_arrives_decompressed(upstream: Upstream, tran
     assert answer.body == b"plain"
 
 
-async def test_calls_one_after_another_use_one_connection(upstream: Upstream, transport: AiohttpTransport) -> None:
+async def test_calls_one_after_another_use_one_connection(upstream: Upstream, transport: Opened) -> None:
     async def who_asks(request: web.Request) -> web.Response:
         assert request.transport is not None
         return web.Response(text=str(request.transport.get_extra_info("peername")))
@@ -137,7 +73,7 @@ async def test_calls_one_after_another_use_one_connection(upstream: Upstream, tr
     assert len({answer.body for answer in answers}) == 1
 
 
-async def test_any_number_of_calls_may_be_in_flight(upstream: Upstream, transport: AiohttpTransport) -> None:
+async def test_any_number_of_calls_may_be_in_flight(upstream: Upstream, transport: Opened) -> None:
     number = 150
     barrier = asyncio.Barrier(number)
 
@@ -151,7 +87,7 @@ async def test_any_number_of_calls_may_be_in_flight(upstream: Upstream, transpor
     assert [answer.status for answer in answers] == [200] * number
 
 
-async def test_a_redirect_is_handed_back_and_not_followed(upstream: Upstream, transport: AiohttpTransport) -> None:
+async def test_a_redirect_is_handed_back_and_not_followed(upstream: Upstream, transport: Opened) -> None:
     async def move(request: web.Request) -> web.Response:
         if request.path == "/elsewhere":
             return web.Response()
@@ -162,7 +98,7 @@ async def test_a_redirect_is_handed_back_and_not_followed(upstream: Upstream, tr
     assert (answer.status, answer.headers["location"]) == (307, "/elsewhere")
 
 
-async def test_cookies_of_an_answer_are_not_sent_back(upstream: Upstream, transport: AiohttpTransport) -> None:
+async def test_cookies_of_an_answer_are_not_sent_back(upstream: Upstream, transport: Opened) -> None:
     async def offer_a_cookie(request: web.Request) -> web.Response:
         answer = web.Response(text=request.headers.get("cookie", "none"))
         answer.set_cookie("session", "1")
@@ -186,14 +122,14 @@ async def test_a_proxy_of_the_environment_counts_only_when_it_is_trusted(
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
     request = call(await upstream(greet))
 
-    async with AiohttpTransport() as direct:
+    async with NetworkTransport() as direct:
         assert (await direct.send(request)).body == b"direct"
-    async with AiohttpTransport(TransportSettings(trust_env=True)) as proxied:
+    async with NetworkTransport(TransportSettings(trust_env=True)) as proxied:
         assert "cannot connect" in str(await failure(proxied, request))
 
 
 async def test_an_answer_that_takes_too_long_is_a_timeout_that_may_be_asked_again(
-    upstream: Upstream, transport: AiohttpTransport
+    upstream: Upstream, transport: Opened
 ) -> None:
     async def hang(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
@@ -211,7 +147,7 @@ async def test_an_answer_that_takes_too_long_is_a_timeout_that_may_be_asked_agai
     assert not isinstance(error, UpstreamDown)
 
 
-async def test_a_refused_connection_says_so_and_may_be_tried_again(transport: AiohttpTransport) -> None:
+async def test_a_refused_connection_says_so_and_may_be_tried_again(transport: Opened) -> None:
     port = unused_port()
 
     error = await failure(transport, call(f"http://127.0.0.1:{port}/v1/messages"))
@@ -236,7 +172,7 @@ async def test_a_refused_connection_says_so_and_may_be_tried_again(transport: Ai
     ids=["nothing", "another protocol", "truncated", "not gzip", "bad chunk"],
 )
 async def test_a_broken_answer_says_how_it_broke_and_may_be_asked_again(
-    raw_upstream: RawUpstream, transport: AiohttpTransport, reply: bytes, reason: str
+    raw_upstream: RawUpstream, transport: Opened, reply: bytes, reason: str
 ) -> None:
     url = await raw_upstream(reply)
 
@@ -248,7 +184,7 @@ async def test_a_broken_answer_says_how_it_broke_and_may_be_asked_again(
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_an_answer_over_the_bound_is_given_up_whatever_its_size_on_the_wire(
-    upstream: Upstream, encoding: str
+    kind: Kind, upstream: Upstream, encoding: str
 ) -> None:
     body = b"a" * 1_000_001
 
@@ -257,9 +193,9 @@ async def test_an_answer_over_the_bound_is_given_up_whatever_its_size_on_the_wir
         return web.Response(body=sent, headers={"Content-Encoding": encoding})
 
     url = await upstream(flood)
-    async with AiohttpTransport(TransportSettings(max_response_bytes=1_000_000)) as bounded:
+    async with kind(TransportSettings(max_response_bytes=1_000_000)) as bounded:
         error = await failure(bounded, call(url))
-    async with AiohttpTransport(TransportSettings(max_response_bytes=1_000_001)) as roomy:
+    async with kind(TransportSettings(max_response_bytes=1_000_001)) as roomy:
         answer = await roomy.send(call(url))
 
     assert (error.kind, error.retry_safe) == ("api_error", False)
@@ -267,7 +203,7 @@ async def test_an_answer_over_the_bound_is_given_up_whatever_its_size_on_the_wir
     assert answer.body == body
 
 
-async def test_an_answer_without_an_end_is_given_up_at_the_bound(upstream: Upstream) -> None:
+async def test_an_answer_without_an_end_is_given_up_at_the_bound(kind: Kind, upstream: Upstream) -> None:
     hung_up = asyncio.Event()
 
     async def never_stop(request: web.Request) -> web.StreamResponse:
@@ -279,19 +215,19 @@ async def test_an_answer_without_an_end_is_given_up_at_the_bound(upstream: Upstr
         finally:
             hung_up.set()
 
-    async with AiohttpTransport(TransportSettings(max_response_bytes=200_000)) as bounded:
+    async with kind(TransportSettings(max_response_bytes=200_000)) as bounded:
         await failure(bounded, call(await upstream(never_stop)))
         await asyncio.wait_for(hung_up.wait(), 10)
 
 
 @pytest.mark.parametrize("url", ["ftp://provider/v1", "http://provider:99999/v1", "http://[provider/v1", "/v1"])
-async def test_a_url_that_cannot_be_called_is_not_tried_again(transport: AiohttpTransport, url: str) -> None:
+async def test_a_url_that_cannot_be_called_is_not_tried_again(transport: Opened, url: str) -> None:
     error = await failure(transport, call(url))
 
     assert (error.message, error.retry_safe) == ("the URL of the provider is not valid", False)
 
 
-async def test_a_header_that_http_cannot_carry_is_refused_without_showing_it(transport: AiohttpTransport) -> None:
+async def test_a_header_that_http_cannot_carry_is_refused_without_showing_it(transport: Opened) -> None:
     port = unused_port()
 
     async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port):
@@ -302,7 +238,7 @@ async def test_a_header_that_http_cannot_carry_is_refused_without_showing_it(tra
     assert not error.retry_safe
 
 
-async def test_credentials_in_a_url_are_in_no_message(transport: AiohttpTransport) -> None:
+async def test_credentials_in_a_url_are_in_no_message(transport: Opened) -> None:
     port = unused_port()
 
     error = await failure(transport, call(f"http://{KEY}:{KEY}@127.0.0.1:{port}/v1?key={KEY}"))
@@ -310,7 +246,7 @@ async def test_credentials_in_a_url_are_in_no_message(transport: AiohttpTranspor
     assert error.message.startswith(f"cannot connect to 127.0.0.1:{port}:")
 
 
-async def test_a_canceled_call_hangs_up(transport: AiohttpTransport) -> None:
+async def test_a_canceled_call_hangs_up(transport: Opened) -> None:
     asked, hung_up = asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -330,8 +266,8 @@ async def test_a_canceled_call_hangs_up(transport: AiohttpTransport) -> None:
         await asyncio.wait_for(hung_up.wait(), 10)
 
 
-async def test_a_transport_that_is_not_open_says_how_to_open_it() -> None:
-    closed = AiohttpTransport()
+async def test_a_transport_that_is_not_open_says_how_to_open_it(kind: Kind) -> None:
+    closed = kind()
 
     with pytest.raises(RuntimeError, match="async with"):
         await closed.send(call("http://127.0.0.1:1/v1/messages"))

@@ -1,0 +1,99 @@
+"""The head of an HTTP/1.1 request as bytes, most of it written once for a URL and the names of its headers."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from yarl import URL
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""What a header's name may be (RFC 9110, section 5.6.2)."""
+_CONTROL: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
+"""What may stand in no header, least of all what would end it before its end."""
+_FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
+"""Headers that only the transport may write, since they say where a message ends."""
+
+
+class InvalidUrlError(ValueError):
+    """A URL that no HTTP call can be made to."""
+
+
+class Origin(NamedTuple):
+    """Where connections lead: calls to the same origin may use the same ones."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class Target(NamedTuple):
+    """A URL, taken apart for the wire."""
+
+    origin: Origin
+    host_header: str
+    path: str
+    authorization: str | None
+    """From the credentials of the URL, if it has any."""
+
+
+@lru_cache(maxsize=256)
+def target_of(url: str) -> Target:
+    """Take a URL apart; raises `InvalidUrlError`."""
+    try:
+        parsed = URL(url)
+        host, port = parsed.raw_host, parsed.port
+    except ValueError as error:
+        raise InvalidUrlError from error
+    if parsed.scheme not in {"http", "https"} or not host or not port:
+        raise InvalidUrlError
+    return Target(
+        origin=Origin(parsed.scheme, host, port),
+        host_header=parsed.host_port_subcomponent or host,
+        path=parsed.raw_path_qs,
+        authorization=_authorization(parsed),
+    )
+
+
+def request_head(url: str, headers: Mapping[str, str], length: int, user_agent: str) -> bytes:
+    """Write the head of a POST with a body of so many bytes; raises `ValueError` for what HTTP cannot carry."""
+    template = _template(url, tuple(headers), user_agent)
+    values = tuple(headers.values())
+    if _CONTROL.search("".join(values)):
+        raise ValueError("a header has a control character")
+    try:
+        return (template % (*values, length)).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a header has half a character") from None  # the exception would quote the key
+
+
+@lru_cache(maxsize=256)
+def _template(url: str, names: tuple[str, ...], user_agent: str) -> str:
+    """Write the head with ``%s`` for the value of each named header and then for the length of the body."""
+    given = {name.lower() for name in names}
+    if len(given) < len(names) or given & _FRAMING or not all(map(_TOKEN.fullmatch, names)):
+        raise ValueError("a header's name is wrong, doubled, or not the caller's to give")
+    target = target_of(url)
+    own = {
+        "host": target.host_header,
+        "user-agent": user_agent,
+        "accept": "*/*",
+        "accept-encoding": "gzip, deflate",
+        "authorization": target.authorization,
+    }
+    if target.authorization and "authorization" in given:
+        raise ValueError("credentials stand both in the URL and in a header")
+    lines = [f"{name}: {value}".replace("%", "%%") for name, value in own.items() if value and name not in given]
+    lines += [f"{name}: ".replace("%", "%%") + "%s" for name in names]
+    path = target.path.replace("%", "%%")
+    return "\r\n".join([f"POST {path} HTTP/1.1", *lines, "content-length: %s", "", ""])
+
+
+def _authorization(url: URL) -> str | None:
+    if url.user is None and url.password is None:
+        return None
+    credentials = f"{url.user or ''}:{url.password or ''}".encode()
+    return f"Basic {base64.b64encode(credentials).decode()}"
