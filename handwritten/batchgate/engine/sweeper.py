@@ -1,4 +1,4 @@
-"""What time does to batches: they expire after a day, and their results are archived after 29.
+"""What time does to batches and files: batches expire after a day, their results are archived after 29; files expire.
 
 Whatever was left over, or not handed over, is found here as well.
 """
@@ -70,6 +70,7 @@ class Sweeper:
         for batch in await self._store.archivable_batches(now - RETENTION):
             await self._store.archive_batch(batch.key, now)
             hit("batch_archived")
+        await self._store.expire_files(now)
         await self._loose_blobs.sweep()
 
     async def _wait_for(self, due: int | None) -> None:

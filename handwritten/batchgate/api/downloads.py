@@ -1,22 +1,28 @@
-"""Sends result files: by the kernel where they are files of this machine, in pieces elsewhere, gzipped if asked for."""
+"""Sends stored bodies: by the kernel where they are files of this machine, in pieces elsewhere, gzipped if asked."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import zlib
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
 from batchgate.engine.batch import Batch
 from batchgate.engine.errors import BlobError, StoreError
+from batchgate.engine.file import File
 from batchgate.engine.ports import Blobs
 
 logger = logging.getLogger(__name__)
 
 JSONL: Final = "application/x-jsonl"
+BINARY: Final = "application/octet-stream"
+DIGEST: Final = "Repr-Digest"
+"""RFC 9530: a hash of what is sent, by which a caller can check it."""
 GZIP_LEVEL: Final = 1
 """Result lines repeat themselves: the fastest level already makes them several times smaller."""
 GZIP_FROM: Final = 4096
@@ -28,16 +34,36 @@ async def send_results(
 ) -> web.StreamResponse:
     """Send the results of a batch that has some."""
     assert batch.results_blob is not None
-    shown = {hdrs.CONTENT_TYPE: JSONL, hdrs.VARY: hdrs.ACCEPT_ENCODING, **(headers or {})}
-    path = blobs.local_path(batch.results_blob)
+    shown = {hdrs.CONTENT_TYPE: JSONL, **(headers or {})}
+    return await _send(request, blobs, batch.results_blob, batch.results_size or 0, shown)
+
+
+async def send_file(request: web.Request, blobs: Blobs, file: File) -> web.StreamResponse:
+    """Send the content of a file, as an attachment, so that no browser takes it for a page of the gateway."""
+    shown = {
+        hdrs.CONTENT_TYPE: BINARY,
+        hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        DIGEST: f"sha-256=:{b64encode(file.sha256).decode()}:",
+    }
+    return await _send(request, blobs, file.blob, file.size, shown, compress=file.filename.endswith(".jsonl"))
+
+
+async def _send(
+    request: web.Request, blobs: Blobs, blob: str, size: int, headers: dict[str, str], *, compress: bool = True
+) -> web.StreamResponse:
+    path = blobs.local_path(blob)
     if path is not None and not path.is_file():
-        raise BlobError(f"{batch.results_blob}: the file is gone")
-    if _wants_gzip(request) and (batch.results_size or 0) >= GZIP_FROM:
-        shown[hdrs.CONTENT_ENCODING] = "gzip"
-        return await _stream(request, _gzipped(blobs.stream(batch.results_blob)), shown)
+        raise BlobError(f"{blob}: the file is gone")
+    if compress:
+        headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
+    if compress and size >= GZIP_FROM and _wants_gzip(request):
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+        headers.pop(DIGEST, None)  # it would have to be of the compressed bytes
+        return await _stream(request, _gzipped(blobs.stream(blob)), headers)
     if path is not None:
-        return web.FileResponse(path, headers=shown)
-    return await _stream(request, blobs.stream(batch.results_blob), shown, batch.results_size)
+        return web.FileResponse(path, headers=headers)
+    return await _stream(request, blobs.stream(blob), headers, size)
 
 
 def _wants_gzip(request: web.Request) -> bool:
