@@ -61,7 +61,7 @@ def test_a_file_is_uploaded_retrieved_downloaded_and_deleted(client: OpenAI, tmp
     [
         pytest.param(LINE, "upload", id="bytes"),
         pytest.param(io.BytesIO(LINE), "upload", id="file object"),
-        pytest.param(("läufe 漢字 \"1\".jsonl", LINE), "läufe 漢字 \"1\".jsonl", id="name and bytes"),
+        pytest.param(('läufe 漢字 "1".jsonl', LINE), 'läufe 漢字 "1".jsonl', id="name and bytes"),
         pytest.param(("a.jsonl", io.BytesIO(LINE), "application/jsonl"), "a.jsonl", id="name, stream and type"),
     ],
 )
