@@ -21,8 +21,8 @@ INVALID = "invalid_request_error"
 PURPOSE = part("purpose", "user_data")
 MB = 1024 * 1024
 PROVIDERS = (
-    "openai, azure, anthropic, bedrock, cohere, vertex, vllm, mistral, ollama, groq, sgl, parasail, perplexity, replicate, "
-    "cerebras, gemini, openrouter, elevenlabs, huggingface, nebius, xai, runway, fireworks"
+    "openai, azure, anthropic, bedrock, cohere, vertex, vllm, mistral, ollama, groq, sgl, parasail, perplexity, "
+    "replicate, cerebras, gemini, openrouter, elevenlabs, huggingface, nebius, xai, runway, fireworks"
 )
 FIELDS = "file, purpose, provider, expires_after[anchor], expires_after[seconds]"
 
@@ -191,7 +191,7 @@ async def nothing_is_left(app: RunningApp) -> None:
 )
 @pytest.mark.parametrize("surface", [OPENAI, UNIFIED])
 async def test_a_wrong_upload_is_refused_by_name(
-    gateway: RunningApp, surface: str, body: bytes, param: str, code: str, message: str
+    gateway: RunningApp, surface: str, *, body: bytes, param: str, code: str, message: str
 ) -> None:
     purposes = {
         OPENAI: "assistants, batch, fine-tune, vision, user_data, evals",
