@@ -170,14 +170,14 @@ async def nothing_is_left(app: RunningApp) -> None:
             form(PURPOSE, file_part(filename="a\x00b")),
             "file",
             "invalid_value",
-            "file: its name must have at most 512 characters, all of them printable",
+            "file: its name may have at most 512 characters, and no control characters",
             id="null in the name",
         ),
         pytest.param(
             form(PURPOSE, file_part(filename="x" * 513)),
             "file",
             "invalid_value",
-            "file: its name must have at most 512 characters, all of them printable",
+            "file: its name may have at most 512 characters, and no control characters",
             id="long name",
         ),
         pytest.param(
@@ -472,6 +472,28 @@ async def test_a_file_over_the_limit_of_its_purpose_is_refused(
                     headers=MULTIPART,
                 )
                 assert said.endswith(f"may have at most {limit} bytes")
+    await nothing_is_left(gateway)
+
+
+@pytest.mark.parametrize("boundary", [b"\xff", b'"\xc3\xa4"'])
+async def test_a_boundary_that_is_no_text_is_no_fault_of_the_gateway(gateway: RunningApp, boundary: bytes) -> None:
+    body = form(PURPOSE)
+    lines = (
+        f"Content-Type: multipart/form-data; boundary={boundary.decode('latin-1')}",
+        f"Content-Length: {len(body)}",
+    )
+    async with connected(gateway.url) as connection:
+        await connection.send(head(f"POST {OPENAI}", *lines) + body)
+        answer = await connection.answer()
+    said = openai_error(answer.status, answer.headers, answer.body, expected=(400, INVALID), param=None, code=None)
+    assert "not good multipart/form-data" in said
+
+
+async def test_a_name_that_is_not_utf_8_is_refused(gateway: RunningApp) -> None:
+    lines = ("--b-o-u-n-d-a-r-y", "Content-Disposition: form-data; name=file; filename*=UTF-8''%ff", "", "text", "")
+    body = form(PURPOSE, "\r\n".join(lines).encode())
+    said = await refused(gateway, "POST", OPENAI, param="file", code="invalid_value", data=body, headers=MULTIPART)
+    assert said == "file: its name is not UTF-8"
     await nothing_is_left(gateway)
 
 

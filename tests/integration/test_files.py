@@ -86,6 +86,12 @@ async def test_a_compressed_upload_is_decoded(gateway: RunningApp) -> None:
         pytest.param("filename*=UTF-8''l%C3%A4ufe.jsonl", "läufe.jsonl", id="RFC 5987"),
         pytest.param('filename="a%22b.jsonl"', 'a"b.jsonl', id="quote as browsers write it"),
         pytest.param('filename="../../etc/passwd"', "../../etc/passwd", id="path"),
+        pytest.param("filename=\"a.jsonl\"; filename*=utf-8''l%C3%A4ufe.jsonl", "läufe.jsonl", id="both"),
+        pytest.param(
+            'filename="at 3.04\u202fPM \U0001f469\u200d\U0001f52c.png"',
+            "at 3.04\u202fPM \U0001f469\u200d\U0001f52c.png",
+            id="as on a Mac",
+        ),
         pytest.param('filename=""', "upload", id="empty"),
         pytest.param("x=y", "upload", id="none"),
     ],

@@ -6,12 +6,14 @@ is kept, and is checked against the generated model of the form when the body ha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from email.message import Message
 from typing import Final, TypeAlias
+from urllib.parse import unquote
 
 import msgspec
-from aiohttp import content_disposition_filename, hdrs, parse_content_disposition
+from aiohttp import hdrs
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from batchgate.api.binding import given
@@ -38,6 +40,8 @@ PROVIDER: Final = "provider"
 ANCHOR: Final = "expires_after[anchor]"
 SECONDS: Final = "expires_after[seconds]"
 _PLAIN_ENCODINGS: Final = ("binary", "8bit", "7bit")
+_EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^\s;\"]+)", re.IGNORECASE)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class UploadForm:
@@ -67,7 +71,7 @@ class UploadForm:
         declared[hdrs.CONTENT_TYPE] = headers[hdrs.CONTENT_TYPE]
         try:
             self._parser = PushMultipartParser(declared.get_boundary(""), max_segment_count=len(self._names) + 1)
-        except MultipartError as error:
+        except ValueError as error:
             raise _malformed(error) from error
 
     @property
@@ -166,11 +170,14 @@ def one_provider(one: str | None, other: str | None) -> str | None:
 
 
 def _filename(part: MultipartSegment) -> str:
-    """Read the name of a file, also where it is written as RFC 5987 says (``filename*``)."""
-    extended = parse_content_disposition(part.header("Content-Disposition"))[1]
-    name = part.filename or content_disposition_filename(extended) or UNNAMED
-    if len(name) > MAX_FILENAME or not name.isprintable():
-        raise _wrong(FILE, f"its name must have at most {MAX_FILENAME} characters, all of them printable")
+    """Read the name of a file, also where it is written as RFC 8187 says (``filename*``)."""
+    extended = _EXTENDED_NAME.search(part.header("Content-Disposition"))
+    try:
+        name = unquote(extended[1], errors="strict") if extended else part.filename or UNNAMED
+    except UnicodeDecodeError as error:
+        raise _wrong(FILE, "its name is not UTF-8") from error
+    if len(name) > MAX_FILENAME or _CONTROL.search(name):
+        raise _wrong(FILE, f"its name may have at most {MAX_FILENAME} characters, and no control characters")
     return name
 
 
@@ -178,5 +185,5 @@ def _wrong(name: str, problem: str, *, code: str | None = None) -> RefusedError:
     return RefusedError("invalid_request_error", f"{name}: {problem}", param=name, code=code)
 
 
-def _malformed(error: MultipartError) -> RefusedError:
+def _malformed(error: ValueError) -> RefusedError:
     return RefusedError("invalid_request_error", f"the body is not good multipart/form-data: {error}")
