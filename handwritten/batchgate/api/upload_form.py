@@ -28,8 +28,9 @@ from batchgate_api.openai import CreateFile
 Form: TypeAlias = CreateFile | UploadUnifiedFile
 
 MAX_FIELD: Final = 1024
-"""Bytes of any field but the file, and the most of them together with what stands between is `MAX_BESIDES`."""
+"""Bytes of any field but the file."""
 MAX_BESIDES: Final = 64 * 1024
+"""Bytes of the body besides the file's content: the other fields, and what stands between them."""
 MAX_BODY: Final = MAX_FILE + MAX_BESIDES
 MAX_FILENAME: Final = 512  # characters
 UNNAMED: Final = "upload"
