@@ -13,8 +13,8 @@ nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CLIENT = "generated/batchgate-client"
-OLD_SDKS = ["0.43.0", "1.17.0"]
-"""Official SDKs beside the newest one, which the tests session has: see tests/acceptance."""
+OLD_SDKS = ["anthropic==0.43.0", "anthropic==1.17.0", "openai==1.60.0"]
+"""Official SDKs beside the newest ones, which the tests session has: see tests/acceptance."""
 
 
 def group(*names: str) -> list[str]:
@@ -60,11 +60,11 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("version", OLD_SDKS)
-def sdk(session: nox.Session, version: str) -> None:
-    """Run the acceptance suite of the Anthropic SDK with an older one."""
-    session.install("-e", ".", *group("test"), f"anthropic=={version}")
-    session.run("pytest", "tests/acceptance/test_anthropic_sdk.py", *session.posargs)
+@nox.parametrize("release", OLD_SDKS)
+def sdk(session: nox.Session, release: str) -> None:
+    """Run the acceptance suite of an SDK with an older release."""
+    session.install("-e", ".", *group("test"), release)
+    session.run("pytest", f"tests/acceptance/test_{release.partition('==')[0]}_sdk.py", *session.posargs)
 
 
 @nox.session

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType, field
 
-from batchgate_api.structs import OpenStruct
+from batchgate_api.structs import ClosedStruct, OpenStruct
 
 
 class BatchProgress(OpenStruct, frozen=True, kw_only=True):
@@ -57,6 +57,33 @@ BatchStatus: TypeAlias = Annotated[
 ]
 
 
+class DeletedUnifiedFile(OpenStruct, frozen=True, kw_only=True):
+    """The answer to a delete."""
+
+    id: str
+    object: Literal["file"]
+    deleted: bool
+    extra_fields: ExtraFields
+
+
+class ExtraFields(OpenStruct, frozen=True, kw_only=True):
+    """What the gateway says of its own work."""
+
+    request_type: Annotated[str, Meta(description="What was asked for, such as file_upload.")]
+    """What was asked for, such as file_upload."""
+
+    latency: Annotated[int, Meta(description="Milliseconds that it took.")]
+    """Milliseconds that it took."""
+
+    chunk_index: Annotated[int, Meta(description="Always 0, since nothing is streamed in parts.")]
+    """Always 0, since nothing is streamed in parts."""
+
+    provider: Annotated[str, Meta(description="The provider that it was asked of.")] | UnsetType = (
+        UNSET
+    )
+    """The provider that it was asked of."""
+
+
 class GatewayError(OpenStruct, frozen=True, kw_only=True):
     """The envelope of the gateway's own errors."""
 
@@ -102,3 +129,185 @@ class OpenapiDocument(OpenStruct, frozen=True, kw_only=True):
     openapi: str
     info: Raw
     paths: Raw
+
+
+StorageBackend: TypeAlias = Annotated[
+    Literal["api", "s3", "gcs", "memory"],
+    Meta(description="Where the content is; `api` means that it is had through this API."),
+]
+
+
+class UnifiedError(OpenStruct, frozen=True, kw_only=True):
+    """The envelope of the errors of the unified surface."""
+
+    is_bifrost_error: Annotated[bool, Meta(description="Whether the gateway itself is at fault.")]
+    """Whether the gateway itself is at fault."""
+
+    status_code: Annotated[int, Meta(description="The HTTP status.")]
+    """The HTTP status."""
+
+    error: UnifiedErrorBody
+    extra_fields: Raw
+
+
+class UnifiedErrorBody(OpenStruct, frozen=True, kw_only=True):
+    """What is wrong."""
+
+    type: Annotated[str, Meta(description="The class of the error.")]
+    """The class of the error."""
+
+    message: Annotated[str, Meta(description="What is wrong, where, and what would be right.")]
+    """What is wrong, where, and what would be right."""
+
+    code: Annotated[str, Meta(description="A stable code of the exact fault.")] | UnsetType = UNSET
+    """A stable code of the exact fault."""
+
+    param: Annotated[str, Meta(description="The parameter or field that is wrong.")] | UnsetType = (
+        UNSET
+    )
+    """The parameter or field that is wrong."""
+
+
+class UnifiedFile(OpenStruct, frozen=True, kw_only=True):
+    """A file, without its content. What has no value is left out."""
+
+    id: Annotated[str, Meta(description="Unique among all files.")]
+    """Unique among all files."""
+
+    object: Literal["file"]
+    bytes: Annotated[int, Meta(description="The size of the content.")]
+    """The size of the content."""
+
+    created_at: Annotated[
+        int, Meta(description="When it was uploaded, in seconds since the epoch.")
+    ]
+    """When it was uploaded, in seconds since the epoch."""
+
+    filename: Annotated[str, Meta(description="The name that it was uploaded under.")]
+    """The name that it was uploaded under."""
+
+    purpose: Annotated[str, Meta(description="What it is for.")]
+    """What it is for."""
+
+    extra_fields: ExtraFields
+    updated_at: (
+        Annotated[
+            int,
+            Meta(description="When it was changed last; files are never changed here."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """When it was changed last; files are never changed here."""
+
+    status: UnifiedFileStatus | UnsetType = UNSET
+    status_details: Annotated[str, Meta(description="What is wrong with the file.")] | UnsetType = (
+        UNSET
+    )
+    """What is wrong with the file."""
+
+    expires_at: Annotated[int, Meta(description="From when on it is gone.")] | UnsetType = UNSET
+    """From when on it is gone."""
+
+    storage_backend: StorageBackend | UnsetType = UNSET
+    storage_uri: (
+        Annotated[str, Meta(description="Where the content is in a storage of its own.")]
+        | UnsetType
+    ) = UNSET
+    """Where the content is in a storage of its own."""
+
+
+class UnifiedFileList(OpenStruct, frozen=True, kw_only=True):
+    """One page of files."""
+
+    object: Literal["list"]
+    data: list[UnifiedFile]
+    has_more: Annotated[bool, Meta(description="Whether there are more.")]
+    """Whether there are more."""
+
+    extra_fields: ExtraFields
+    after: Annotated[str, Meta(description="Where to go on, if there are more.")] | UnsetType = (
+        UNSET
+    )
+    """Where to go on, if there are more."""
+
+
+UnifiedFileStatus: TypeAlias = Annotated[
+    Literal["uploaded", "processed", "processing", "error", "deleted"],
+    Meta(description="A file is processed as soon as it is stored."),
+]
+
+
+class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):
+    """The fields of an upload."""
+
+    file: Annotated[bytes, Meta(description="The content, with the name of the file.")]
+    """The content, with the name of the file."""
+
+    purpose: Annotated[
+        Literal[
+            "batch",
+            "assistants",
+            "fine-tune",
+            "vision",
+            "batch_output",
+            "user_data",
+            "responses",
+            "evals",
+        ],
+        Meta(description="What the file is for. One for `batch` is JSONL and has at most 200 MB."),
+    ]
+    """What the file is for. One for `batch` is JSONL and has at most 200 MB."""
+
+    provider: (
+        Annotated[
+            Literal[
+                "openai",
+                "azure",
+                "anthropic",
+                "bedrock",
+                "cohere",
+                "vertex",
+                "vllm",
+                "mistral",
+                "ollama",
+                "groq",
+                "sgl",
+                "parasail",
+                "perplexity",
+                "replicate",
+                "cerebras",
+                "gemini",
+                "openrouter",
+                "elevenlabs",
+                "huggingface",
+                "nebius",
+                "xai",
+                "runway",
+                "fireworks",
+            ],
+            Meta(
+                description="The provider that the file is meant for, where neither query nor header names it."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The provider that the file is meant for, where neither query nor header names it."""
+
+    expires_after_anchor_: (
+        Annotated[Literal["created_at"], Meta(description="Since when its time is counted.")]
+        | UnsetType
+    ) = field(name="expires_after[anchor]", default=UNSET)
+    """Since when its time is counted."""
+
+    expires_after_seconds_: (
+        Annotated[
+            int,
+            Meta(
+                description="How long the file is kept (default 30 days for a `batch` file, without end for others).",
+                ge=3600,
+                le=2592000,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="expires_after[seconds]", default=UNSET)
+    """How long the file is kept (default 30 days for a `batch` file, without end for others)."""

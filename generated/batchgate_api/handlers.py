@@ -5,7 +5,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from batchgate_api import anthropic, gateway, parameters
+from batchgate_api import anthropic, gateway, openai, parameters
 
 
 class MessageBatchesHandlers(Protocol):
@@ -143,10 +143,112 @@ class BatchProgressHandlers(Protocol):
         ...
 
 
+class UnifiedFilesHandlers(Protocol):
+    """Unified Files: handlers of 5 operations."""
+
+    async def list_unified_files(
+        self,
+        request: web.Request,
+        parameters: parameters.ListUnifiedFilesParameters,
+    ) -> gateway.UnifiedFileList:
+        """List the files that were uploaded for a provider.
+
+        The provider stands in `provider` or in `x-model-provider`; one of them must be given.
+        """
+        ...
+
+    async def upload_unified_file(
+        self,
+        request: web.Request,
+        parameters: parameters.UploadUnifiedFileParameters,
+    ) -> gateway.UnifiedFile:
+        """Upload a file for a provider.
+
+        The provider stands in the query, the header x-model-provider or the form; the fields
+        may come in any order. Nothing of the file stays if the upload is refused or breaks off.
+        """
+        ...
+
+    async def retrieve_unified_file(
+        self,
+        request: web.Request,
+        parameters: parameters.RetrieveUnifiedFileParameters,
+    ) -> gateway.UnifiedFile:
+        """Retrieve what is known of a file."""
+        ...
+
+    async def delete_unified_file(
+        self,
+        request: web.Request,
+        parameters: parameters.DeleteUnifiedFileParameters,
+    ) -> gateway.DeletedUnifiedFile:
+        """Delete a file and its content."""
+        ...
+
+    async def download_unified_file(
+        self,
+        request: web.Request,
+        parameters: parameters.DownloadUnifiedFileParameters,
+    ) -> web.StreamResponse:
+        """Download the content of a file, byte for byte."""
+        ...
+
+
+class FilesHandlers(Protocol):
+    """Files: handlers of 5 operations."""
+
+    async def list_files(
+        self,
+        request: web.Request,
+        parameters: parameters.ListFilesParameters,
+    ) -> openai.FileList:
+        """List files, in the order of their upload."""
+        ...
+
+    async def create_file(
+        self,
+        request: web.Request,
+        parameters: parameters.CreateFileParameters,
+    ) -> openai.FileObject:
+        """Upload a file.
+
+        The fields may come in any order; the file is stored as it arrives, and nothing of it
+        stays if the upload is refused or breaks off. The body may be compressed (gzip, deflate,
+        zstd); limits hold for the decoded file.
+        """
+        ...
+
+    async def retrieve_file(
+        self,
+        request: web.Request,
+        parameters: parameters.RetrieveFileParameters,
+    ) -> openai.FileObject:
+        """Retrieve what is known of a file."""
+        ...
+
+    async def delete_file(
+        self,
+        request: web.Request,
+        parameters: parameters.DeleteFileParameters,
+    ) -> openai.DeletedFile:
+        """Delete a file and its content."""
+        ...
+
+    async def download_file(
+        self,
+        request: web.Request,
+        parameters: parameters.DownloadFileParameters,
+    ) -> web.StreamResponse:
+        """Download the content of a file, byte for byte."""
+        ...
+
+
 class Handlers(
     MessageBatchesHandlers,
     GatewayHandlers,
     BatchProgressHandlers,
+    UnifiedFilesHandlers,
+    FilesHandlers,
     Protocol,
 ):
     """Every operation of the API: what an application is built with."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
@@ -31,6 +31,10 @@ class CancelMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+
+
+class CreateFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """What createFile takes from path, query and headers."""
 
 
 class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
@@ -112,6 +116,13 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch."""
 
 
+class DeleteFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """What deleteFile takes from path, query and headers."""
+
+    file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
+    """The id of the file."""
+
+
 class DeleteMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """What deleteMessageBatch takes from path, query and headers."""
 
@@ -132,6 +143,87 @@ class DeleteMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+
+
+class DeleteUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """What deleteUnifiedFile takes from path, query and headers."""
+
+    file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
+    """The id of the file."""
+
+    provider: Annotated[
+        Literal[
+            "openai",
+            "azure",
+            "anthropic",
+            "bedrock",
+            "cohere",
+            "vertex",
+            "vllm",
+            "mistral",
+            "ollama",
+            "groq",
+            "sgl",
+            "parasail",
+            "perplexity",
+            "replicate",
+            "cerebras",
+            "gemini",
+            "openrouter",
+            "elevenlabs",
+            "huggingface",
+            "nebius",
+            "xai",
+            "runway",
+            "fireworks",
+        ],
+        Meta(description="The provider that the file was uploaded for."),
+    ]
+    """The provider that the file was uploaded for."""
+
+
+class DownloadFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """What downloadFile takes from path, query and headers."""
+
+    file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
+    """The id of the file."""
+
+
+class DownloadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """What downloadUnifiedFile takes from path, query and headers."""
+
+    file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
+    """The id of the file."""
+
+    provider: Annotated[
+        Literal[
+            "openai",
+            "azure",
+            "anthropic",
+            "bedrock",
+            "cohere",
+            "vertex",
+            "vllm",
+            "mistral",
+            "ollama",
+            "groq",
+            "sgl",
+            "parasail",
+            "perplexity",
+            "replicate",
+            "cerebras",
+            "gemini",
+            "openrouter",
+            "elevenlabs",
+            "huggingface",
+            "nebius",
+            "xai",
+            "runway",
+            "fireworks",
+        ],
+        Meta(description="The provider that the file was uploaded for."),
+    ]
+    """The provider that the file was uploaded for."""
 
 
 class GetBatchProgressParameters(OpenStruct, frozen=True, kw_only=True):
@@ -158,6 +250,100 @@ class GetMetricsParameters(OpenStruct, frozen=True, kw_only=True):
 
 class GetOpenapiParameters(OpenStruct, frozen=True, kw_only=True):
     """What getOpenapi takes from path, query and headers."""
+
+
+class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
+    """What listFiles takes from path, query and headers."""
+
+    purpose: (
+        Annotated[
+            Literal[
+                "assistants",
+                "assistants_output",
+                "batch",
+                "batch_output",
+                "fine-tune",
+                "fine-tune-results",
+                "vision",
+                "user_data",
+                "evals",
+                "responses",
+            ],
+            Meta(description="Only files of this purpose."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Only files of this purpose."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(
+                description="The most files on the page (default 10000).",
+                ge=1,
+                le=10000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The most files on the page (default 10000)."""
+
+    order: (
+        Annotated[
+            Literal["asc", "desc"],
+            Meta(
+                description="By the time of upload, newest (desc, the default) or oldest (asc) first."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """By the time of upload, newest (desc, the default) or oldest (asc) first."""
+
+    after: (
+        Annotated[
+            str,
+            Meta(
+                description="The page starts right after this file.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The page starts right after this file."""
+
+    provider: (
+        Annotated[
+            Literal[
+                "openai",
+                "azure",
+                "anthropic",
+                "bedrock",
+                "cohere",
+                "vertex",
+                "vllm",
+                "mistral",
+                "ollama",
+                "groq",
+                "sgl",
+                "parasail",
+                "perplexity",
+                "replicate",
+                "cerebras",
+                "gemini",
+                "openrouter",
+                "elevenlabs",
+                "huggingface",
+                "nebius",
+                "xai",
+                "runway",
+                "fireworks",
+            ],
+            Meta(description="Only files that were uploaded for this provider."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Only files that were uploaded for this provider."""
 
 
 class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -251,6 +437,139 @@ class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
 
 
+class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
+    """What listUnifiedFiles takes from path, query and headers."""
+
+    provider: (
+        Annotated[
+            Literal[
+                "openai",
+                "azure",
+                "anthropic",
+                "bedrock",
+                "cohere",
+                "vertex",
+                "vllm",
+                "mistral",
+                "ollama",
+                "groq",
+                "sgl",
+                "parasail",
+                "perplexity",
+                "replicate",
+                "cerebras",
+                "gemini",
+                "openrouter",
+                "elevenlabs",
+                "huggingface",
+                "nebius",
+                "xai",
+                "runway",
+                "fireworks",
+            ],
+            Meta(description="Only files that were uploaded for this provider."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Only files that were uploaded for this provider."""
+
+    x_model_provider: (
+        Annotated[
+            Literal[
+                "openai",
+                "azure",
+                "anthropic",
+                "bedrock",
+                "cohere",
+                "vertex",
+                "vllm",
+                "mistral",
+                "ollama",
+                "groq",
+                "sgl",
+                "parasail",
+                "perplexity",
+                "replicate",
+                "cerebras",
+                "gemini",
+                "openrouter",
+                "elevenlabs",
+                "huggingface",
+                "nebius",
+                "xai",
+                "runway",
+                "fireworks",
+            ],
+            Meta(description="The same as `provider`; may also stand in the header of this name."),
+        ]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """The same as `provider`; may also stand in the header of this name."""
+
+    purpose: (
+        Annotated[
+            Literal[
+                "assistants",
+                "assistants_output",
+                "batch",
+                "batch_output",
+                "fine-tune",
+                "fine-tune-results",
+                "vision",
+                "user_data",
+                "evals",
+                "responses",
+            ],
+            Meta(description="Only files of this purpose."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Only files of this purpose."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(
+                description="The most files on the page; a page never has more than 10000 (the default).",
+                ge=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The most files on the page; a page never has more than 10000 (the default)."""
+
+    after: (
+        Annotated[
+            str,
+            Meta(
+                description="The page starts right after this file.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The page starts right after this file."""
+
+    order: (
+        Annotated[
+            Literal["asc", "desc"],
+            Meta(
+                description="By the time of upload, newest (desc, the default) or oldest (asc) first."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """By the time of upload, newest (desc, the default) or oldest (asc) first."""
+
+
+class RetrieveFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """What retrieveFile takes from path, query and headers."""
+
+    file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
+    """The id of the file."""
+
+
 class RetrieveMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """What retrieveMessageBatch takes from path, query and headers."""
 
@@ -293,3 +612,110 @@ class RetrieveMessageBatchResultsParameters(OpenStruct, frozen=True, kw_only=Tru
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+
+
+class RetrieveUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """What retrieveUnifiedFile takes from path, query and headers."""
+
+    file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
+    """The id of the file."""
+
+    provider: Annotated[
+        Literal[
+            "openai",
+            "azure",
+            "anthropic",
+            "bedrock",
+            "cohere",
+            "vertex",
+            "vllm",
+            "mistral",
+            "ollama",
+            "groq",
+            "sgl",
+            "parasail",
+            "perplexity",
+            "replicate",
+            "cerebras",
+            "gemini",
+            "openrouter",
+            "elevenlabs",
+            "huggingface",
+            "nebius",
+            "xai",
+            "runway",
+            "fireworks",
+        ],
+        Meta(description="The provider that the file was uploaded for."),
+    ]
+    """The provider that the file was uploaded for."""
+
+
+class UploadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """What uploadUnifiedFile takes from path, query and headers."""
+
+    provider: (
+        Annotated[
+            Literal[
+                "openai",
+                "azure",
+                "anthropic",
+                "bedrock",
+                "cohere",
+                "vertex",
+                "vllm",
+                "mistral",
+                "ollama",
+                "groq",
+                "sgl",
+                "parasail",
+                "perplexity",
+                "replicate",
+                "cerebras",
+                "gemini",
+                "openrouter",
+                "elevenlabs",
+                "huggingface",
+                "nebius",
+                "xai",
+                "runway",
+                "fireworks",
+            ],
+            Meta(description="The provider that the file is meant for."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The provider that the file is meant for."""
+
+    x_model_provider: (
+        Annotated[
+            Literal[
+                "openai",
+                "azure",
+                "anthropic",
+                "bedrock",
+                "cohere",
+                "vertex",
+                "vllm",
+                "mistral",
+                "ollama",
+                "groq",
+                "sgl",
+                "parasail",
+                "perplexity",
+                "replicate",
+                "cerebras",
+                "gemini",
+                "openrouter",
+                "elevenlabs",
+                "huggingface",
+                "nebius",
+                "xai",
+                "runway",
+                "fireworks",
+            ],
+            Meta(description="The same as `provider`."),
+        ]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """The same as `provider`."""

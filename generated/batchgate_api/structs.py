@@ -28,9 +28,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Every path it answers at, the canonical one first."""
     authenticated: bool
     parameters: type[OpenStruct]
-    locations: Mapping[str, Literal["path", "query", "header"]]
+    locations: Mapping[str, Literal["path", "query", "header", "query or header"]]
     """Where each parameter comes from, by its wire name."""
     body: type[msgspec.Struct] | None
+    media_type: str | None
+    """What the body must be declared as."""
     body_streamed: bool
     """The handler reads the body itself; `body` is then what it must be."""
     responses: Mapping[int, Any]

@@ -15,12 +15,14 @@ from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.authentication import ApiKey, Authenticator, digest_of
 from batchgate.api.browsers import no_strangers
-from batchgate.api.context import BATCHES, HTTP_METER
+from batchgate.api.context import BATCHES, FILES, HTTP_METER
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
+from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
+from batchgate.api.unified.handlers import UnifiedFilesHandler
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.data_lock import sole_use
 from batchgate.engine.clock import Clock, SystemClock
@@ -38,7 +40,13 @@ from batchgate.store.sqlite import SqliteStore
 from batchgate.telemetry import EventLog, Metrics, Several
 from batchgate.telemetry.export import exported_spans
 from batchgate_api import gateway
-from batchgate_api.handlers import BatchProgressHandlers, GatewayHandlers, MessageBatchesHandlers
+from batchgate_api.handlers import (
+    BatchProgressHandlers,
+    FilesHandlers,
+    GatewayHandlers,
+    MessageBatchesHandlers,
+    UnifiedFilesHandlers,
+)
 
 READ_BUFFER: Final = 256 * 1024
 """Bytes of a request body that a connection holds before it is told to wait."""
@@ -63,9 +71,13 @@ def build_app(
     blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
     store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
     metrics = Metrics(__version__)
-    handlers: tuple[MessageBatchesHandlers, BatchProgressHandlers, GatewayHandlers] = (
+    handlers: tuple[
+        MessageBatchesHandlers, BatchProgressHandlers, FilesHandlers, UnifiedFilesHandlers, GatewayHandlers
+    ] = (
         MessageBatchesHandler(_view(settings), blobs, _account_chooser(settings)),
         BatchProgressHandler(blobs, PartialResults(store, blobs), router.paused),
+        FilesHandler(blobs),
+        UnifiedFilesHandler(blobs),
         GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics)),
     )
     app[SETTINGS] = settings
@@ -125,6 +137,7 @@ def _engine(
         )
         app[ENGINE] = engine
         app[BATCHES] = engine.batches
+        app[FILES] = engine.files
         async with engine:
             yield
 

@@ -36,6 +36,8 @@ class Operation:
     parameters: tuple[Json, ...]
     body_schema: str | None
     """The name of the body's schema, if there is a body."""
+    media_type: str | None
+    """What the body must be declared as."""
     body_streamed: bool
     responses: dict[int, str | None]
     """Status to the name of the schema; None where the body is streamed."""
@@ -157,6 +159,7 @@ def _operation(document: Document, path: str, method: str, raw: Json) -> Operati
         raise SpecError(f"{place}: an operation needs an operationId, a tag and a 200 response")
     security = raw.get("security", document.content.get("security", []))
     body = raw.get("requestBody", {})
+    media_type = next(iter(body["content"])) if body else None
     return Operation(
         id=raw["operationId"],
         method=method.upper(),
@@ -166,7 +169,8 @@ def _operation(document: Document, path: str, method: str, raw: Json) -> Operati
         description=raw.get("description", ""),
         authenticated=bool(security),
         parameters=tuple(_followed(document.content, p) for p in raw.get("parameters", ())),
-        body_schema=_json_schema_name(body, place) if body else None,
+        body_schema=_schema_name(body, media_type, place) if media_type else None,
+        media_type=media_type,
         body_streamed=body.get("x-streamed", False),
         responses={int(s): _response_schema(document, r, place) for s, r in raw["responses"].items()},
     )
@@ -174,14 +178,14 @@ def _operation(document: Document, path: str, method: str, raw: Json) -> Operati
 
 def _response_schema(document: Document, raw: Json, place: str) -> str | None:
     response = _followed(document.content, raw)
-    return None if response.get("x-streamed") else _json_schema_name(response, place)
+    return None if response.get("x-streamed") else _schema_name(response, "application/json", place)
 
 
-def _json_schema_name(holder: Json, place: str) -> str:
-    reference = holder.get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
+def _schema_name(holder: Json, media_type: str, place: str) -> str:
+    reference = holder.get("content", {}).get(media_type, {}).get("schema", {}).get("$ref", "")
     prefix, _, name = reference.rpartition("/")
     if prefix != "#/components/schemas":
-        raise SpecError(f"{place}: a JSON body is a $ref to a named schema, not {reference or 'an inline one'}")
+        raise SpecError(f"{place}: a body is a $ref to a named schema, not {reference or 'an inline one'}")
     return str(name)
 
 

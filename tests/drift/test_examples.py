@@ -6,10 +6,10 @@ from types import ModuleType
 import msgspec
 import pytest
 
-from batchgate_api import anthropic, chat_completions, gateway, messages
+from batchgate_api import anthropic, chat_completions, gateway, messages, openai
 
 EXAMPLES = Path(__file__).parents[2] / "spec" / "examples"
-MODULES: tuple[ModuleType, ...] = (anthropic, gateway, messages, chat_completions)
+MODULES: tuple[ModuleType, ...] = (anthropic, gateway, messages, chat_completions, openai)
 
 
 def model_of(schema: str) -> type[msgspec.Struct]:
@@ -36,4 +36,6 @@ def test_an_example_fits_its_model_and_survives_it_byte_for_byte(path: Path) -> 
 def test_every_schema_that_a_caller_sends_or_gets_whole_has_an_example() -> None:
     with_examples = {path.parent.name for path in EXAMPLES.rglob("*.json")}
     bodies = {"CreateMessageBatch", "MessageBatch", "MessageBatchPage", "DeletedMessageBatch", "ErrorResponse"}
+    bodies |= {"FileObject", "FileList", "DeletedFile", "OpenaiError"}
+    bodies |= {"UnifiedFile", "UnifiedFileList", "DeletedUnifiedFile", "UnifiedError"}
     assert bodies | {"MessageBatchIndividualResponse", "Health", "BatchProgress"} <= with_examples

@@ -12,6 +12,7 @@ ENGINE_TYPES = {
     "batchgate.engine.clock",
     "batchgate.engine.errors",
     "batchgate.engine.failpoints",
+    "batchgate.engine.file",
     "batchgate.engine.ports",
     "batchgate.engine.rows",
     "batchgate.engine.unbroken",

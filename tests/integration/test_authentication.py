@@ -11,7 +11,7 @@ import pytest
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from tests.support.raw_http import connected, head
-from tests.support.refusals import error_message
+from tests.support.refusals import error_message, openai_error, unified_error
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 
 ALICE, BOB, CAROL = "sk-alice-Ab12Cd34", "sk-bob-Ef56Gh78", "sk-carol-Ij90Kl12"
@@ -122,7 +122,15 @@ async def test_the_key_is_looked_at_before_the_body_is_read(gateway: RunningApp)
     ],
 )
 async def test_every_operation_that_the_spec_secures_needs_a_key(gateway: RunningApp, method: str, path: str) -> None:
-    assert await refused(gateway, method, re.sub(r"\{\w+\}", "x", path), UNAUTHENTICATED) == NEEDED
+    async with gateway.client.request(method, gateway.url + re.sub(r"\{\w+\}", "x", path)) as response:
+        answer = (response.status, response.headers, await response.read())
+    if path.startswith("/openai"):
+        expected = (401, "invalid_request_error")
+        assert openai_error(*answer, expected=expected, param=None, code="invalid_api_key") == NEEDED
+    elif path.startswith("/v1/files"):
+        assert unified_error(*answer, expected=UNAUTHENTICATED, param=None, code="invalid_api_key") == NEEDED
+    else:
+        assert error_message(*answer, expected=UNAUTHENTICATED) == NEEDED
 
 
 @pytest.mark.parametrize("path", ["/health", "/openapi.json"])
@@ -138,7 +146,7 @@ async def test_health_and_the_document_need_no_key(gateway: RunningApp, path: st
     [
         pytest.param(operation.method, operation.paths[0], id=operation.id)
         for operation in OPERATIONS
-        if operation.authenticated and "{" in operation.paths[0]
+        if operation.authenticated and "batch_id}" in operation.paths[0]
     ],
 )
 async def test_the_batches_of_another_workspace_do_not_exist(gateway: RunningApp, method: str, path: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,14 @@ from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 from tests.support.running_app import RunningApp, create_body, running_app
+from tests.support.uploads import MULTIPART, form, good_form, upload
 
 KEY = {"x-api-key": "sk-bf-known"}
 UNREACHABLE = {500: "a fault of the gateway itself: no door leads to one on purpose"}
 TOO_LONG_FOR_AN_ID = "x" * 129
 CREATE = "createMessageBatch"
+LISTS = ("listMessageBatches", "listFiles", "listUnifiedFiles")
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -26,29 +30,41 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield running
 
 
-def path_of(operation: Operation, batch_id: str) -> str:
-    return operation.paths[0].format(message_batch_id=batch_id, batch_id=batch_id)
+def path_of(operation: Operation, wanted: str) -> str:
+    return operation.paths[0].format(message_batch_id=wanted, batch_id=wanted, file_id=wanted)
 
 
-async def ask(app: RunningApp, operation: Operation, batch_id: str = "msgbatch_01nobody", **options: object) -> int:
-    """Call an operation; a create gets a good body unless told otherwise."""
+def is_upload(operation: Operation) -> bool:
+    return operation.media_type == "multipart/form-data"
+
+
+async def ask(app: RunningApp, operation: Operation, wanted: str = "msgbatch_01nobody", **options: Any) -> int:
+    """Call an operation; a create or an upload gets a good body, and a provider, unless told otherwise."""
     if operation.id == CREATE and not options.keys() & {"data", "json"}:
         options["json"] = create_body("a")
-    url = app.url + path_of(operation, batch_id)
-    async with app.client.request(operation.method, url, **options) as response:  # type: ignore[arg-type]
+    if is_upload(operation):
+        options = {"data": good_form()} | options | {"headers": MULTIPART | options.get("headers", {})}
+    if operation.tag == "Unified Files":
+        options["params"] = {"provider": "openai"} | options.get("params", {})
+    url = app.url + path_of(operation, wanted)
+    async with app.client.request(operation.method, url, **options) as response:
         await response.read()
         return response.status
 
 
-async def well(app: RunningApp, operation: Operation) -> int:
+async def well(app: RunningApp, operation: Operation, **options: Any) -> int:
+    if "file_id" in operation.locations:
+        return await ask(app, operation, (await upload(app))["id"], **options)
     batch = await app.ended((await app.create("a"))["id"])
-    return await ask(app, operation, batch["id"])
+    return await ask(app, operation, batch["id"], **options)
 
 
 async def wrong(app: RunningApp, operation: Operation) -> int:
     if operation.id == CREATE:
         return await ask(app, operation, json={})
-    if operation.id == "listMessageBatches":
+    if is_upload(operation):
+        return await ask(app, operation, data=form())
+    if operation.id in LISTS:
         return await ask(app, operation, params={"limit": "0"})
     return await ask(app, operation, TOO_LONG_FOR_AN_ID)
 
@@ -75,12 +91,11 @@ async def with_a_body_that_stalls(app: RunningApp, operation: Operation) -> int:
     waiting = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield b'{"requests": ['
+        yield good_form()[:20] if is_upload(operation) else b'{"requests": ['
         await waiting.wait()
 
-    headers = {"Content-Type": "application/json"}
     try:
-        return await ask(app, operation, data=body(), headers=headers)
+        return await ask(app, operation, data=body(), headers=MULTIPART if is_upload(operation) else JSON)
     finally:
         waiting.set()
 
@@ -89,7 +104,8 @@ async def with_a_body_too_large(app: RunningApp, operation: Operation) -> int:
     address = app.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(address[0], int(address[1]))
     head = f"POST {path_of(operation, '')} HTTP/1.1\r\nHost: x\r\nx-api-key: sk-bf-known\r\n"
-    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 268435457\r\n\r\n".encode())
+    content_type = (MULTIPART if is_upload(operation) else JSON)["Content-Type"]
+    writer.write(f"{head}Content-Type: {content_type}\r\nContent-Length: {10**9}\r\n\r\n".encode())
     status = int((await reader.readline()).split()[1])
     writer.close()
     await writer.wait_closed()
@@ -101,8 +117,7 @@ async def with_another_content_type(app: RunningApp, operation: Operation) -> in
 
 
 async def with_a_range_beyond_the_end(app: RunningApp, operation: Operation) -> int:
-    batch = await app.ended((await app.create("a"))["id"])
-    return await ask(app, operation, batch["id"], headers={"Range": "bytes=1000000-", "Accept-Encoding": "identity"})
+    return await well(app, operation, headers={"Range": "bytes=1000000-", "Accept-Encoding": "identity"})
 
 
 async def with_a_key_of_another_batch(app: RunningApp, operation: Operation) -> int:
@@ -113,7 +128,8 @@ async def with_a_key_of_another_batch(app: RunningApp, operation: Operation) -> 
 
 async def with_a_broken_database(app: RunningApp, operation: Operation) -> int:
     connection = sqlite3.connect(app.data_dir / "batchgate.db")
-    connection.execute("ALTER TABLE batches RENAME TO gone")
+    for table in ("batches", "files"):
+        connection.execute(f"ALTER TABLE {table} RENAME TO no_{table}")
     connection.close()
     return await ask(app, operation)
 
@@ -130,6 +146,7 @@ WAYS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = {
     415: with_another_content_type,
     416: with_a_range_beyond_the_end,
     422: with_a_key_of_another_batch,
+    503: with_a_broken_database,
     529: with_a_broken_database,
 }
 DECLARED = [

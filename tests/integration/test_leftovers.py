@@ -155,9 +155,9 @@ class Late(SqliteStore):
         """End when it is let, whether it is waited for or not."""
         return await self._late(super().end_batch(batch_key, **sealed))
 
-    async def has_blob(self, batch_id: str, name: str) -> bool:
+    async def has_blob(self, owner: str, name: str) -> bool:
         """Look, and then let what was late come through before the answer is there."""
-        found = await super().has_blob(batch_id, name)
+        found = await super().has_blob(owner, name)
         self.go.set()
         await asyncio.gather(*self.writes)
         return found

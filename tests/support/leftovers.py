@@ -1,4 +1,4 @@
-"""What a gateway has left in its data folder that no batch needs."""
+"""What a gateway has left in its data folder that no batch and no file needs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ WITHIN = 20.0  # seconds
 _OWNED = """
 SELECT input_blob FROM batches WHERE deleted_at IS NULL AND archived_at IS NULL
 UNION SELECT results_blob FROM batches WHERE deleted_at IS NULL AND results_blob IS NOT NULL
+UNION SELECT blob FROM files WHERE deleted_at IS NULL
 """
 _OF_NO_OPEN_BATCH = "WHERE batch_key NOT IN (SELECT key FROM batches WHERE status <> 'ended')"
 _LEFT_ROWS = {
@@ -30,7 +31,8 @@ def leftovers(data_dir: Path) -> list[str]:
     blobs = data_dir / "blobs"
     walk = list(os.walk(blobs))
     there = {os.path.relpath(Path(folder, name), blobs) for folder, _, names in walk for name in names}
-    empty = [folder for folder, inside, names in walk if Path(folder).parent.name == "batches" and not inside + names]
+    owners = {"batches", "files"}
+    empty = [folder for folder, inside, names in walk if Path(folder).parent.name in owners and not inside + names]
     other = {path.name for path in data_dir.iterdir()} - {"blobs", "lock"}
     return [
         *(f"file {name}" for name in sorted(there - owned)),

@@ -29,6 +29,50 @@ def error_message(
     return error["message"]
 
 
+def openai_error(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    expected: tuple[int, str],
+    param: str | None,
+    code: str | None,
+) -> str:
+    """Check an error answer in the envelope of OpenAI, and return its message."""
+    assert status == expected[0], body
+    assert headers["Content-Type"] == "application/json"
+    assert headers["x-request-id"].startswith("req_01")
+    answer = msgspec.json.decode(body)
+    message = answer["error"].pop("message")
+    assert answer == {"error": {"type": expected[1], "param": param, "code": code}}
+    assert isinstance(message, str)
+    return message
+
+
+def unified_error(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    expected: tuple[int, str],
+    param: str | None,
+    code: str | None,
+) -> str:
+    """Check an error answer in the envelope of the unified surface, and return its message."""
+    assert status == expected[0], body
+    assert headers["Content-Type"] == "application/json"
+    answer = msgspec.json.decode(body)
+    message = answer["error"].pop("message")
+    assert answer == {
+        "is_bifrost_error": status >= 500,
+        "status_code": status,
+        "error": {"type": expected[1]} | ({"param": param} if param else {}) | ({"code": code} if code else {}),
+        "extra_fields": {},
+    }
+    assert isinstance(message, str)
+    return message
+
+
 async def refusal(
     app: RunningApp, method: str, path: str, *, expected: tuple[int, str], code: str | None = None, **options: Any
 ) -> str:

@@ -45,8 +45,9 @@ class AccessLog(AbstractAccessLogger):
         }
         if WORKSPACE in request:
             fields["workspace"] = request[WORKSPACE]
-        # Where there was no such batch, anything may stand in the place of its id.
+        # Where there was no such thing, anything may stand in the place of its id.
         if response.status < 400 and request.match_info:
-            fields["batch"] = next(iter(request.match_info.values()))
+            name, value = next(iter(request.match_info.items()))
+            fields["file" if name == "file_id" else "batch"] = value
         message = "%s %s %d in %.1f ms"
         self.logger.info(message, request.method, path, response.status, 1000 * seconds, extra=fields)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec import UnsetType
 
 from batchgate.api.authentication import Authenticator
 from batchgate.api.context import CALLER, MOUNT, OPERATION, WORKSPACE
+from batchgate.api.wrong_input import wrong_input
 from batchgate.engine.errors import RefusedError
-from batchgate.engine.validation import describe
 from batchgate_api.structs import OpenStruct, Operation
+
+T = TypeVar("T")
 
 Method = Callable[..., Awaitable[Any]]
 """A method of a handler class: ``(request, parameters[, body])``, typed by the generated Protocol."""
@@ -31,8 +34,8 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
         if operation.authenticated:
             key = authenticator.authenticate(request)
             request[WORKSPACE], request[CALLER] = key.workspace, key.name
-        if operation.body is not None:
-            _require_json(request)
+        if operation.media_type is not None:
+            _require_media_type(request, operation.media_type)
         result = await method(request, read_parameters(operation, request))
         if isinstance(result, web.StreamResponse):
             return result
@@ -47,21 +50,28 @@ def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:
     for name, location in operation.locations.items():
         values = _values(request, name, location)
         if len(values) > 1 and name not in LIST_HEADERS:
-            raise RefusedError("invalid_request_error", f"{name}: it is given {len(values)} times; give it once")
+            message = f"{name}: it is given {len(values)} times; give it once"
+            raise RefusedError("invalid_request_error", message, param=name)
         if values:
             given[name] = ",".join(values)
         if not _is_utf8(given.get(name, "")):
-            raise RefusedError("invalid_request_error", f"{name}: it is not UTF-8")
+            raise RefusedError("invalid_request_error", f"{name}: it is not UTF-8", param=name)
     try:
         return msgspec.convert(given, operation.parameters, strict=False)
     except msgspec.ValidationError as error:
-        raise RefusedError("invalid_request_error", str(describe(error))) from error
+        raise wrong_input(error, operation.parameters) from error
+
+
+def given(value: T | UnsetType) -> T | None:
+    """Read a parameter that may not have been given."""
+    return None if isinstance(value, UnsetType) else value
 
 
 def _values(request: web.Request, name: str, location: str) -> list[str]:
     if location == "path":
         return [request.match_info[name]]
-    return list((request.query if location == "query" else request.headers).getall(name, []))
+    values: list[str] = request.query.getall(name, []) if location.startswith("query") else []
+    return values + request.headers.getall(name, []) if location.endswith("header") else values
 
 
 def _is_utf8(text: str) -> bool:
@@ -73,9 +83,10 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _require_json(request: web.Request) -> None:
+def _require_media_type(request: web.Request, media_type: str) -> None:
     content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json" and not content_type.endswith("+json"):
+    is_json = media_type == "application/json" and content_type.endswith("+json")
+    if content_type != media_type and not is_json:
         sent = repr(content_type) if content_type else "none"
-        message = f"Content-Type: it must be application/json, and is {sent}"
+        message = f"Content-Type: it must be {media_type}, and is {sent}"
         raise RefusedError("invalid_request_error", message, status=415)

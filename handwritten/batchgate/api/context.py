@@ -8,12 +8,14 @@ from typing import TypeAlias
 from aiohttp import web
 
 from batchgate.engine.batches import Batches
+from batchgate.engine.files import Files
 from batchgate_api.structs import Operation
 
 HttpMeter: TypeAlias = Callable[[str, int, float], None]
 """Told of every answer: the id of its operation, its status, and the seconds that it took."""
 
 BATCHES = web.AppKey("batches", Batches)
+FILES = web.AppKey("files", Files)
 HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
 
 REQUEST_ID = web.RequestKey("request_id", str)

@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: one table of statuses, one envelope a dialect, one middleware that makes every error JSON."""
+"""Errors as HTTP answers: one table of statuses, and one middleware that makes every error JSON."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from batchgate.api.context import REQUEST_ID
+from batchgate.api.envelopes import ENVELOPES
 from batchgate.engine.errors import BlobError, ErrorKind, RefusedError, StoreError
 from batchgate.engine.ids import new_id
 from batchgate.engine.telemetry import HTTP_REQUEST_ID
-from batchgate_api import anthropic, gateway
 
 logger = logging.getLogger(__name__)
 
@@ -35,29 +35,35 @@ STATUSES: Final[Mapping[ErrorKind, int]] = {
 
 KINDS: Final[Mapping[int, ErrorKind]] = {status: kind for kind, status in STATUSES.items()}
 
+CLOSER_STATUSES: Final[Mapping[tuple[str, ErrorKind], int]] = {
+    ("openai", "overloaded_error"): 503,
+    ("unified", "overloaded_error"): 503,
+}
+"""Where a dialect has another status for a kind."""
+
 STORAGE_RETRY_AFTER = "5"  # seconds
 SERVER = "batchgate"
-ANTHROPIC_PREFIXES = ("/anthropic", "/v1/messages", "/v1/v1/messages")
+DIALECTS: Final = (
+    ("/anthropic", "anthropic"),
+    ("/v1/messages", "anthropic"),
+    ("/v1/v1/messages", "anthropic"),
+    ("/openai", "openai"),
+    ("/v1/files", "unified"),
+)
+"""With what the paths of a dialect begin; all others are the gateway's own."""
 
 
 def dialect_of(path: str) -> str:
     """Tell in whose envelope an error at a path is written."""
-    return "anthropic" if path.startswith(ANTHROPIC_PREFIXES) else "gateway"
+    return next((dialect for prefix, dialect in DIALECTS if path.startswith(prefix)), "gateway")
 
 
 def error_response(dialect: str, error: RefusedError, request_id: str | None) -> web.Response:
     """Write an error in the envelope of a dialect."""
-    envelope: anthropic.ErrorResponse | gateway.GatewayError
-    if dialect == "anthropic":
-        details = anthropic.ErrorDetails(error_code=error.code) if error.code else msgspec.UNSET
-        body = anthropic.ErrorBody(type=error.kind, message=error.message, details=details)
-        envelope = anthropic.ErrorResponse(type="error", error=body, request_id=request_id)
-    else:
-        refusal = gateway.GatewayErrorBody(type=error.kind, message=error.message)
-        envelope = gateway.GatewayError(type="error", error=refusal, request_id=request_id)
+    status = error.status or CLOSER_STATUSES.get((dialect, error.kind)) or STATUSES[error.kind]
     return web.Response(
-        status=error.status or STATUSES[error.kind],
-        body=msgspec.json.encode(envelope),
+        status=status,
+        body=msgspec.json.encode(ENVELOPES[dialect](error, status, request_id)),
         content_type="application/json",
         headers=error.headers,
     )
@@ -81,8 +87,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the id of the request on every response, streamed ones included, and our name instead of aiohttp's."""
-    response.headers["request-id"] = request.get(REQUEST_ID) or new_id("req")
+    """Put the id of the request on every response, by the names that the SDKs look for, and our name for aiohttp's."""
+    request_id = request.get(REQUEST_ID) or new_id("req")
+    response.headers["request-id"] = response.headers["x-request-id"] = request_id
     response.headers["Server"] = SERVER
 
 

@@ -63,5 +63,8 @@ def _match(handlers: Sequence[object]) -> dict[str, Method]:
 
 def _mounts(operation: Operation) -> list[str]:
     """Find what stands before the part that all paths of an operation share."""
-    shortest = min(operation.paths, key=len)
-    return [path.removesuffix(shortest) for path in operation.paths]
+    parts = [path.split("/") for path in operation.paths]
+    shared = 0
+    while shared < min(map(len, parts)) and len({path[-shared - 1] for path in parts}) == 1:
+        shared += 1
+    return ["/".join(path[: len(path) - shared]) for path in parts]

@@ -13,6 +13,7 @@ from batchgate.engine.batches import Batches
 from batchgate.engine.clock import MICROSECONDS, Clock
 from batchgate.engine.errors import StoreError
 from batchgate.engine.execution import Executor
+from batchgate.engine.files import Files
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Blobs, Queue, Store
 from batchgate.engine.problems import Problems
@@ -96,6 +97,7 @@ class Engine:
             sealable=self._sealer.add,
             telemetry=telemetry,
         )
+        self.files = Files(store=store, loose_blobs=loose_blobs, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property

@@ -58,7 +58,10 @@ class ConfigurationError(BatchgateError):
 
 
 class RefusedError(BatchgateError):
-    """The caller's HTTP request is refused: ``kind`` chooses the status, the message names the place."""
+    """The caller's HTTP request is refused: ``kind`` chooses the status, the message names the place.
+
+    ``code`` is a stable word for the exact fault, and ``param`` the field or parameter that has it, if there is one.
+    """
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class RefusedError(BatchgateError):
         *,
         status: int | None = None,
         code: str | None = None,
+        param: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -74,6 +78,7 @@ class RefusedError(BatchgateError):
         self.message = message
         self.status = status
         self.code = code
+        self.param = param
         self.headers = headers or {}
 
 

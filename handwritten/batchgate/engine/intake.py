@@ -15,9 +15,7 @@ from msgspec import Struct
 
 from batchgate.engine.batch import SHARD_BYTES, SHARD_REQUESTS, Shard
 from batchgate.engine.ports import BlobWriter
-
-THREAD_FROM = 16 * 1024
-"""Bytes of one piece above which its parsing leaves the event loop for a thread."""
+from batchgate.engine.write_behind import THREAD_FROM, WriteBehind
 
 
 class BodyReader(Protocol):
@@ -85,46 +83,9 @@ class Input(Struct, frozen=True):
     digest: bytes
 
 
-class _WriteBehind:
-    """Writes and hashes a piece of the input file while the next one is being read; never more than one."""
-
-    def __init__(self, writer: BlobWriter) -> None:
-        self._writer = writer
-        self._hash = hashlib.blake2b(digest_size=16)
-        self._under_way: asyncio.Task[None] | None = None
-
-    async def write(self, data: bytes) -> None:
-        """Wait for the piece before, and begin with this one."""
-        await self.settle()
-        self._under_way = asyncio.create_task(self._store(data))
-
-    async def settle(self) -> None:
-        """Wait until all is written; raises what went wrong with it."""
-        if self._under_way is not None:
-            await self._under_way
-            self._under_way = None
-
-    async def give_up(self) -> None:
-        """Stop writing, whatever becomes of it."""
-        if self._under_way is not None:
-            self._under_way.cancel()
-            await asyncio.gather(self._under_way, return_exceptions=True)
-
-    def digest(self) -> bytes:
-        """Hash of what was written."""
-        return self._hash.digest()
-
-    async def _store(self, data: bytes) -> None:
-        if len(data) < THREAD_FROM:
-            self._hash.update(data)
-            await self._writer.write(data)
-        else:
-            await asyncio.gather(self._writer.write(data), asyncio.to_thread(self._hash.update, data))
-
-
 async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter) -> Input:
     """Write the input file of a batch and say what is in it; after an error the file does not exist."""
-    cutter, behind = ShardCutter(), _WriteBehind(writer)
+    cutter, behind = ShardCutter(), WriteBehind(writer, hashlib.blake2b(digest_size=16))
     try:
         async for data in body:
             parts = reader.feed(data)

@@ -1,8 +1,8 @@
-"""Blobs that belong to no batch: those that are being written, and those that are left over.
+"""Blobs that belong to no batch and no file: those that are being written, and those that are left over.
 
-A blob is announced to the store before its first byte. The transaction that gives it to a batch takes the announcement
-back, and the one that takes it away from a batch announces it again. So whatever dies between two steps, the store
-knows what is to be removed, and nothing has to be searched for.
+A blob is announced to the store before its first byte. The transaction that gives it to its owner, a batch or a file,
+takes the announcement back, and the one that takes it away again announces it once more. So whatever dies between two
+steps, the store knows what is to be removed, and nothing has to be searched for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class LooseBlobs:
-    """Writes blobs that are to belong to a batch, and removes those that do not."""
+    """Writes blobs that are to belong to a batch or a file, and removes those that do not."""
 
     def __init__(self, store: Store, blobs: Blobs) -> None:
         self._store = store
@@ -26,8 +26,8 @@ class LooseBlobs:
         self._being_written: set[str] = set()
 
     @asynccontextmanager
-    async def writing(self, batch_id: str, name: str) -> AsyncIterator[BlobWriter]:
-        """Announce a blob and write it; when the context is left and the batch has not got it, it is removed."""
+    async def writing(self, owner: str, name: str) -> AsyncIterator[BlobWriter]:
+        """Announce a blob and write it; when the context is left and its owner has not got it, it is removed."""
         self._being_written.add(name)
         try:
             await self._store.add_loose_blob(name)
@@ -36,12 +36,12 @@ class LooseBlobs:
                 yield writer
             finally:
                 await writer.abort()
-                await self._remove_unless_owned(batch_id, name)
+                await self._remove_unless_owned(owner, name)
         finally:
             self._being_written.discard(name)
 
     async def remove(self, *names: str) -> None:
-        """Remove blobs that were a batch's; what fails is left to `sweep`."""
+        """Remove blobs whose owner is gone; what fails is left to `sweep`."""
         with _left_to_the_sweeper(names):
             for name in names:
                 await self._remove(name)
@@ -50,7 +50,7 @@ class LooseBlobs:
         """Remove what is loose and not being written here; raises `BlobError` for what could not be, at last."""
         failed: BlobError | None = None
         for name in await self._store.loose_blobs():
-            # Asked once more: what was loose, and being written, when the names were read may be a batch's by now.
+            # Asked once more: what was loose, and being written, when the names were read may have an owner by now.
             if name not in self._being_written and await self._store.is_loose(name):
                 try:
                     await self._remove(name)
@@ -59,10 +59,10 @@ class LooseBlobs:
         if failed is not None:
             raise failed
 
-    async def _remove_unless_owned(self, batch_id: str, name: str) -> None:
+    async def _remove_unless_owned(self, owner: str, name: str) -> None:
         """Ask the store: after a write that was interrupted, or refused to one taken for dead, only it knows."""
         with _left_to_the_sweeper((name,)):
-            if not await self._store.has_blob(batch_id, name):
+            if not await self._store.has_blob(owner, name):
                 await self._remove(name)
 
     async def _remove(self, name: str) -> None:
@@ -76,4 +76,4 @@ def _left_to_the_sweeper(names: Iterable[str]) -> Iterator[None]:
         yield
     except (BlobError, StoreError) as error:
         fields = {"action": "blob_left", "blobs": list(names)}
-        logger.warning("what no batch needs is not removed yet: %s", error, extra=fields)
+        logger.warning("what nothing needs is not removed yet: %s", error, extra=fields)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
+from batchgate.engine.file import File, FilePage, NewFile
 
 
 class Store(Protocol):
-    """Batches, shards and chunks; every write is durable when its call returns. Raises `StoreError`."""
+    """Batches, shards, chunks and files; every write is durable when its call returns. Raises `StoreError`."""
 
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
         """Store a batch and its shards, all or nothing; its input is no loose blob from then on.
@@ -125,23 +126,23 @@ class Store(Protocol):
         ...
 
     async def next_due(self, now: int, retention: int) -> int | None:
-        """Tell when the next batch expires, or has been there for as long as results are kept."""
+        """Tell when the next batch or file expires, or a batch has been there for as long as results are kept."""
         ...
 
     async def add_loose_blob(self, name: str) -> None:
-        """Remember a blob that is about to be written and belongs to no batch yet."""
+        """Remember a blob that is about to be written and has no owner yet."""
         ...
 
     async def loose_blobs(self) -> Sequence[str]:
-        """Read the names of the blobs that belong to no batch."""
+        """Read the names of the blobs that have no owner."""
         ...
 
     async def is_loose(self, name: str) -> bool:
-        """Tell if a blob belongs to no batch and has not been forgotten."""
+        """Tell if a blob has no owner and has not been forgotten."""
         ...
 
-    async def has_blob(self, batch_id: str, name: str) -> bool:
-        """Tell if a blob belongs to a batch that has not been deleted."""
+    async def has_blob(self, owner: str, name: str) -> bool:
+        """Tell if a blob belongs to the batch or file of that id, and it has not been deleted."""
         ...
 
     async def drop_loose_blobs(self, names: Sequence[str]) -> None:
@@ -150,6 +151,40 @@ class Store(Protocol):
 
     async def backlog(self) -> Backlog:
         """Count what is undone; the cost grows with that, not with what has ended."""
+        ...
+
+    async def create_file(self, new: NewFile) -> File:
+        """Store a file; its content is no loose blob from then on."""
+        ...
+
+    async def find_file(self, workspace: str, file_id: str, now: int) -> File | None:
+        """Read a file of a workspace; those that are deleted or expired by ``now`` are not found."""
+        ...
+
+    async def find_file_cursor(self, workspace: str, file_id: str) -> int | None:
+        """Read the key of a file for paging; files that are gone still have theirs."""
+        ...
+
+    async def list_files(
+        self,
+        workspace: str,
+        *,
+        after: int | None,
+        ascending: bool,
+        purpose: str | None,
+        provider: str | None,
+        now: int,
+        limit: int,
+    ) -> FilePage:
+        """Read a page in the order of upload or against it, from right after a key on; without those that are gone."""
+        ...
+
+    async def delete_file(self, workspace: str, file_id: str, now: int) -> File | None:
+        """Take a file away but for its cursor, and answer with what it was; its content is loose from then on."""
+        ...
+
+    async def expire_files(self, now: int) -> None:
+        """Take some files away that have expired; their contents are loose from then on."""
         ...
 
 

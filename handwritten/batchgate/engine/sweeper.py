@@ -1,4 +1,4 @@
-"""What time does to batches: they expire after a day, and their results are archived after 29.
+"""What time does to batches and files: batches expire after a day, their results are archived after 29; files expire.
 
 Whatever was left over, or not handed over, is found here as well, and whether storage is well again.
 """
@@ -53,10 +53,22 @@ class Sweeper:
         while True:
             # By one time for all: what falls due meanwhile is due at once, and not passed over.
             now = self._clock.now()
-            steps = (self._expire, self._hand_over, self._archive, self._clean, self._look, self._look_ahead)
+            steps = (
+                self._expire,
+                self._hand_over,
+                self._archive,
+                self._expire_files,
+                self._clean,
+                self._look,
+                self._look_ahead,
+            )
             done = [await self._do(step, now) for step in steps]
             # What is due and could not be done is not tried again at once.
             await self._wait_for(self._due if all(done) else None)
+
+    def _steps(self) -> tuple[Callable[[int], Awaitable[None]], ...]:
+        batches = (self._expire, self._hand_over, self._archive)
+        return (*batches, self._expire_files, self._clean, self._look, self._look_ahead)
 
     async def _do(self, step: Callable[[int], Awaitable[None]], now: int) -> bool:
         """Take one step; if it fails, the others are taken all the same, and it is tried again with the next look."""
@@ -90,6 +102,9 @@ class Sweeper:
     async def _archive_one(self, key: int, now: int) -> None:
         await self._store.archive_batch(key, now)
         hit("batch_archived")
+
+    async def _expire_files(self, now: int) -> None:
+        await self._store.expire_files(now)
 
     async def _clean(self, _now: int) -> None:
         await self._loose_blobs.sweep()

@@ -14,6 +14,10 @@ import msgspec
 DecodingError: TypeAlias = msgspec.DecodeError | UnicodeDecodeError | RecursionError
 """What `msgspec.json.Decoder.decode` raises for bytes from outside; `msgspec.ValidationError` is among them."""
 
+FIELD_REQUIRED: Final = "Field required"
+KNOWN_VALUES: Final = "the known values"
+"""Stand in messages about a missing field, and about a value that is none of those allowed."""
+
 DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """The same, for an ``except`` clause."""
 
@@ -84,7 +88,7 @@ _ESCAPE_LENGTH: Final = len(rb"\ud83d")
 _PLACED: Final = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$(?P<place>[^`]*)`", re.DOTALL)
 
 _ABOUT_A_FIELD: Final = (
-    (re.compile(r"Object missing required field `(.*)`", re.DOTALL), "Field required"),
+    (re.compile(r"Object missing required field `(.*)`", re.DOTALL), FIELD_REQUIRED),
     (re.compile(r"Object contains unknown field `(.*)`", re.DOTALL), "Extra inputs are not permitted"),
 )
 
@@ -131,7 +135,7 @@ def _wrong_length(match: re.Match[str]) -> str:
 
 
 def _unknown_value(match: re.Match[str]) -> str:
-    return f"Input should be one of the known values, not {match[1]}"
+    return f"Input should be one of {KNOWN_VALUES}, not {match[1]}"
 
 
 def _wrong_pattern(match: re.Match[str]) -> str:

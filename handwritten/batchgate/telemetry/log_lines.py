@@ -26,6 +26,7 @@ FIELDS: Final = (
     "status",
     "workspace",
     "batch",
+    "file",
     "shard",
     "epoch",
     "seq",

@@ -9,6 +9,7 @@ import pytest
 
 from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, Counts, NewBatch, Shard, ShardJob
 from batchgate.engine.errors import StaleEpoch, StoreError
+from batchgate.engine.file import File, NewFile
 from batchgate.engine.ports import Store
 from batchgate.store.sqlite import SqliteStore
 
@@ -328,6 +329,97 @@ async def test_what_is_due_next_is_an_expiry_or_the_end_of_some_results(store: S
     assert await store.next_due(2500, 10_000) == 11_000
     await store.archive_batch(batch.key, 11_000)
     assert await store.next_due(2500, 10_000) is None
+
+
+async def create_file(store: Store, file_id: str, *, at: int = 1000, **more: object) -> File:
+    """Store a file of workspace ``w``; it never expires unless told otherwise."""
+    given = {"workspace": "w", "provider": "openai", "purpose": "batch", "expires_at": None} | more
+    new = NewFile(id=file_id, filename="f", size=3, sha256=b"s", created_at=at, blob=f"{file_id}/blob", **given)  # type: ignore[arg-type]
+    await store.add_loose_blob(new.blob)
+    return await store.create_file(new)
+
+
+async def file_page(store: Store, *, after: int | None = None, limit: int = 9, now: int = 0, **filters: object) -> str:
+    """List the files of workspace ``w`` as a text: their ids, and a plus if there are more."""
+    given = {"ascending": False, "purpose": None, "provider": None} | filters
+    page = await store.list_files("w", after=after, now=now, limit=limit, **given)  # type: ignore[arg-type]
+    return "".join(file.id for file in page.files) + ("+" if page.has_more else "")
+
+
+async def test_a_file_is_read_back_as_it_was_created(store: Store) -> None:
+    file = await create_file(store, "a", expires_at=5000)
+    assert await store.find_file("w", "a", 4999) == file
+    assert (file.filename, file.size, file.sha256, file.created_at, file.expires_at) == ("f", 3, b"s", 1000, 5000)
+    assert await store.find_file("other", "a", 0) is None
+    assert await store.find_file_cursor("other", "a") is None
+    assert await store.delete_file("other", "a", 0) is None
+
+
+async def test_files_are_listed_in_both_orders_from_a_cursor_on_and_by_purpose_and_provider(store: Store) -> None:
+    keys = []
+    for name in "abcde":
+        odd = name in "ac"
+        file = await create_file(
+            store, name, purpose="vision" if odd else "batch", provider="azure" if name == "a" else "openai"
+        )
+        keys.append(file.key)
+    await create_file(store, "x", workspace="other")
+    assert await file_page(store) == "edcba"
+    assert await file_page(store, limit=2) == "ed+"
+    assert await file_page(store, after=keys[3], limit=3) == "cba"
+    assert await file_page(store, ascending=True, limit=2) == "ab+"
+    assert await file_page(store, ascending=True, after=keys[1]) == "cde"
+    assert await file_page(store, purpose="vision") == "ca"
+    assert await file_page(store, purpose="vision", provider="azure") == "a"
+    assert await file_page(store, provider="openai", after=keys[4]) == "dcb"
+
+
+async def test_a_file_is_gone_exactly_when_it_expires_and_its_cursor_stays(store: Store) -> None:
+    file = await create_file(store, "a", expires_at=5000)
+    assert await file_page(store, now=4999) == "a"
+    assert await file_page(store, now=5000) == ""
+    assert await store.find_file("w", "a", 5000) is None
+    assert await store.delete_file("w", "a", 5000) is None
+    assert await store.next_due(4999, 10_000) == 5000
+    assert await store.next_due(5000, 10_000) is None
+    await store.expire_files(4999)
+    assert await store.loose_blobs() == []
+    await store.expire_files(5000)
+    assert list(await store.loose_blobs()) == ["a/blob"]
+    assert not await store.has_blob("a", "a/blob")
+    assert await store.find_file("w", "a", 0) is None
+    assert await store.find_file_cursor("w", "a") == file.key
+
+
+async def test_a_blob_is_loose_until_a_file_has_it_and_again_when_the_file_is_deleted(store: Store) -> None:
+    file = await create_file(store, "a")
+    assert await store.loose_blobs() == []
+    assert await store.has_blob("a", "a/blob")
+    assert not await store.has_blob("b", "a/blob")
+    assert await store.delete_file("w", "a", 7) == file
+    assert await store.delete_file("w", "a", 8) is None
+    assert list(await store.loose_blobs()) == ["a/blob"]
+    assert not await store.has_blob("a", "a/blob")
+    assert await store.find_file_cursor("w", "a") == file.key
+    assert await file_page(store) == ""
+
+
+async def test_a_file_whose_blob_has_been_removed_is_refused(store: Store) -> None:
+    new = NewFile(
+        id="a",
+        workspace="w",
+        provider="openai",
+        purpose="batch",
+        filename="f",
+        size=3,
+        sha256=b"s",
+        created_at=1,
+        expires_at=None,
+        blob="a/blob",
+    )
+    with pytest.raises(StoreError, match="a/blob"):
+        await store.create_file(new)
+    assert await store.find_file("w", "a", 0) is None
 
 
 async def test_many_writers_at_once_lose_nothing_and_a_failing_one_hurts_no_other(store: Store) -> None:

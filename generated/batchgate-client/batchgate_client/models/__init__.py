@@ -4,51 +4,117 @@
 from .batch_progress import BatchProgress
 from .batch_status import BatchStatus
 from .canceled_result import CanceledResult
+from .create_file import CreateFile
+from .create_file_expires_afteranchor import CreateFileExpiresAfteranchor
+from .create_file_provider import CreateFileProvider
+from .create_file_purpose import CreateFilePurpose
 from .create_message_batch import CreateMessageBatch
+from .delete_unified_file_provider import DeleteUnifiedFileProvider
+from .deleted_file import DeletedFile
 from .deleted_message_batch import DeletedMessageBatch
+from .deleted_unified_file import DeletedUnifiedFile
+from .download_unified_file_provider import DownloadUnifiedFileProvider
 from .error_body import ErrorBody
 from .error_details import ErrorDetails
 from .error_response import ErrorResponse
 from .error_type import ErrorType
 from .errored_result import ErroredResult
 from .expired_result import ExpiredResult
+from .extra_fields import ExtraFields
+from .file_list import FileList
+from .file_object import FileObject
+from .file_status import FileStatus
 from .gateway_error import GatewayError
 from .gateway_error_body import GatewayErrorBody
 from .health import Health
 from .health_status import HealthStatus
+from .list_files_order import ListFilesOrder
+from .list_files_provider import ListFilesProvider
+from .list_files_purpose import ListFilesPurpose
+from .list_unified_files_order import ListUnifiedFilesOrder
+from .list_unified_files_provider import ListUnifiedFilesProvider
+from .list_unified_files_purpose import ListUnifiedFilesPurpose
+from .list_unified_files_x_model_provider import ListUnifiedFilesXModelProvider
 from .message_batch import MessageBatch
 from .message_batch_individual_response import MessageBatchIndividualResponse
 from .message_batch_page import MessageBatchPage
 from .message_batch_request import MessageBatchRequest
+from .openai_error import OpenaiError
+from .openai_error_body import OpenaiErrorBody
 from .openapi_document import OpenapiDocument
 from .processing_status import ProcessingStatus
 from .raw_object import RawObject
 from .request_counts import RequestCounts
+from .retrieve_unified_file_provider import RetrieveUnifiedFileProvider
+from .storage_backend import StorageBackend
 from .succeeded_result import SucceededResult
+from .unified_error import UnifiedError
+from .unified_error_body import UnifiedErrorBody
+from .unified_file import UnifiedFile
+from .unified_file_list import UnifiedFileList
+from .unified_file_status import UnifiedFileStatus
+from .upload_unified_file import UploadUnifiedFile
+from .upload_unified_file_expires_afteranchor import UploadUnifiedFileExpiresAfteranchor
+from .upload_unified_file_provider import UploadUnifiedFileProvider
+from .upload_unified_file_purpose import UploadUnifiedFilePurpose
+from .upload_unified_file_x_model_provider import UploadUnifiedFileXModelProvider
 
 __all__ = (
     "BatchProgress",
     "BatchStatus",
     "CanceledResult",
+    "CreateFile",
+    "CreateFileExpiresAfteranchor",
+    "CreateFileProvider",
+    "CreateFilePurpose",
     "CreateMessageBatch",
+    "DeletedFile",
     "DeletedMessageBatch",
+    "DeletedUnifiedFile",
+    "DeleteUnifiedFileProvider",
+    "DownloadUnifiedFileProvider",
     "ErrorBody",
     "ErrorDetails",
     "ErroredResult",
     "ErrorResponse",
     "ErrorType",
     "ExpiredResult",
+    "ExtraFields",
+    "FileList",
+    "FileObject",
+    "FileStatus",
     "GatewayError",
     "GatewayErrorBody",
     "Health",
     "HealthStatus",
+    "ListFilesOrder",
+    "ListFilesProvider",
+    "ListFilesPurpose",
+    "ListUnifiedFilesOrder",
+    "ListUnifiedFilesProvider",
+    "ListUnifiedFilesPurpose",
+    "ListUnifiedFilesXModelProvider",
     "MessageBatch",
     "MessageBatchIndividualResponse",
     "MessageBatchPage",
     "MessageBatchRequest",
+    "OpenaiError",
+    "OpenaiErrorBody",
     "OpenapiDocument",
     "ProcessingStatus",
     "RawObject",
     "RequestCounts",
+    "RetrieveUnifiedFileProvider",
+    "StorageBackend",
     "SucceededResult",
+    "UnifiedError",
+    "UnifiedErrorBody",
+    "UnifiedFile",
+    "UnifiedFileList",
+    "UnifiedFileStatus",
+    "UploadUnifiedFile",
+    "UploadUnifiedFileExpiresAfteranchor",
+    "UploadUnifiedFileProvider",
+    "UploadUnifiedFilePurpose",
+    "UploadUnifiedFileXModelProvider",
 )

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from aiohttp import web
-from msgspec import UnsetType
 
 from batchgate.api.anthropic.create_body import MAX_BODY, CreateBodyReader
 from batchgate.api.anthropic.view import MessageBatchView
+from batchgate.api.binding import given
 from batchgate.api.content_encoding import content_decoder
 from batchgate.api.context import BATCHES, CALLER, WORKSPACE
+from batchgate.api.downloads import send_results
 from batchgate.api.request_body import pieces
-from batchgate.api.result_files import send_results
 from batchgate.engine.batches import Submission
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.ports import Blobs
 from batchgate_api import anthropic, parameters
-
-T = TypeVar("T")
 
 DEFAULT_LIMIT = 20
 DEFAULT_VERSION = "2023-06-01"
@@ -37,7 +34,7 @@ class MessageBatchesHandler:
         self, request: web.Request, parameters: parameters.CreateMessageBatchParameters
     ) -> anthropic.MessageBatch:
         """Create a batch of Messages requests."""
-        provider = self._choose_account(_given(parameters.x_model_provider))
+        provider = self._choose_account(given(parameters.x_model_provider))
         reader = CreateBodyReader(content_decoder(request.headers.get("Content-Encoding")))
         submission = Submission(
             workspace=request[WORKSPACE],
@@ -45,8 +42,8 @@ class MessageBatchesHandler:
             provider=provider,
             headers=_upstream_headers(parameters),
             caller=request[CALLER],
-            idempotency_key=_given(parameters.idempotency_key),
-            is_retry=(_given(parameters.x_stainless_retry_count) or "0") != "0",
+            idempotency_key=given(parameters.idempotency_key),
+            is_retry=(given(parameters.x_stainless_retry_count) or "0") != "0",
         )
         batch = await request.app[BATCHES].create(submission, pieces(request, MAX_BODY), reader)
         return self._view.batch(request, batch)
@@ -59,11 +56,11 @@ class MessageBatchesHandler:
         _refuse_both(request, "after_id", "page_token")
         page = await request.app[BATCHES].list(
             request[WORKSPACE],
-            after=_given(parameters.after_id) or _given(parameters.page_token),
-            before=_given(parameters.before_id),
-            provider=_given(parameters.x_model_provider),
-            limit=_given(parameters.page_size) or _given(parameters.limit) or DEFAULT_LIMIT,
-            after_name="page_token" if _given(parameters.page_token) else "after_id",
+            after=given(parameters.after_id) or given(parameters.page_token),
+            before=given(parameters.before_id),
+            provider=given(parameters.x_model_provider),
+            limit=given(parameters.page_size) or given(parameters.limit) or DEFAULT_LIMIT,
+            after_name="page_token" if given(parameters.page_token) else "after_id",
         )
         return self._view.page(request, page)
 
@@ -96,19 +93,15 @@ class MessageBatchesHandler:
         return await send_results(request, self._blobs, batch)
 
 
-def _given(value: T | UnsetType) -> T | None:
-    return None if isinstance(value, UnsetType) else value
-
-
 def _refuse_both(request: web.Request, one: str, other: str) -> None:
     if one in request.query and other in request.query:
         raise RefusedError("invalid_request_error", f"{other}: it means the same as {one}; send only one of them")
 
 
-def _upstream_headers(given: parameters.CreateMessageBatchParameters) -> dict[str, str]:
+def _upstream_headers(parameters: parameters.CreateMessageBatchParameters) -> dict[str, str]:
     headers = {
-        "anthropic-version": _given(given.anthropic_version) or DEFAULT_VERSION,
-        "anthropic-beta": _given(given.anthropic_beta),
-        "anthropic-user-profile-id": _given(given.anthropic_user_profile_id),
+        "anthropic-version": given(parameters.anthropic_version) or DEFAULT_VERSION,
+        "anthropic-beta": given(parameters.anthropic_beta),
+        "anthropic-user-profile-id": given(parameters.anthropic_user_profile_id),
     }
     return {name: value for name, value in headers.items() if value}

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from batchgate.api.context import BATCHES, WORKSPACE
-from batchgate.api.result_files import JSONL, send_pieces, send_results
+from batchgate.api.downloads import JSONL, send_pieces, send_results
 from batchgate.engine.batch import Batch
 from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.ports import Blobs

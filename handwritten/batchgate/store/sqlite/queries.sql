@@ -112,6 +112,8 @@ SELECT min(due) FROM (
     UNION ALL
     SELECT min(created_at) + :retention FROM batches
     WHERE status = 'ended' AND archived_at IS NULL AND deleted_at IS NULL
+    UNION ALL
+    SELECT min(expires_at) FROM files WHERE deleted_at IS NULL AND expires_at > :now
 )
 
 -- name: shards_of_batch
@@ -136,7 +138,9 @@ SELECT name FROM loose_blobs ORDER BY name
 SELECT 1 FROM loose_blobs WHERE name = :name
 
 -- name: has_blob
-SELECT 1 FROM batches WHERE id = :id AND deleted_at IS NULL AND :name IN (input_blob, results_blob)
+SELECT 1 FROM batches WHERE id = :owner AND deleted_at IS NULL AND :name IN (input_blob, results_blob)
+UNION ALL
+SELECT 1 FROM files WHERE id = :owner AND deleted_at IS NULL AND blob = :name
 
 -- name: drop_loose_blob
 DELETE FROM loose_blobs WHERE name = :name
@@ -166,3 +170,37 @@ SELECT status, count(*) AS number FROM batches WHERE status <> 'ended' GROUP BY 
 SELECT number, created_at AS since
 FROM (SELECT count(*) AS number, min(batch_key) AS oldest FROM shards WHERE done = 0 AND claimed = 0)
 LEFT JOIN batches ON key = oldest
+
+-- name: insert_file
+INSERT INTO files (id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, blob)
+VALUES (:id, :workspace, :provider, :purpose, :filename, :size, :sha256, :created_at, :expires_at, :blob)
+RETURNING *
+
+-- name: find_file
+SELECT * FROM files
+WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+
+-- name: find_file_cursor
+SELECT key FROM files WHERE id = :id AND workspace = :workspace
+
+-- name: list_files_newest_first
+SELECT * FROM files
+WHERE workspace = :workspace AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+    AND key < :after AND (:purpose IS NULL OR purpose = :purpose) AND (:provider IS NULL OR provider = :provider)
+ORDER BY key DESC LIMIT :limit
+
+-- name: list_files_oldest_first
+SELECT * FROM files
+WHERE workspace = :workspace AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+    AND key > :after AND (:purpose IS NULL OR purpose = :purpose) AND (:provider IS NULL OR provider = :provider)
+ORDER BY key ASC LIMIT :limit
+
+-- name: delete_file
+UPDATE files SET deleted_at = :now
+WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+RETURNING *
+
+-- name: expire_files
+UPDATE files SET deleted_at = :now
+WHERE key IN (SELECT key FROM files WHERE deleted_at IS NULL AND expires_at <= :now ORDER BY expires_at LIMIT 1000)
+RETURNING blob

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from batchgate.engine.batch import Batch, Counts, NewBatch, Shard
+from batchgate.engine.file import File
 
 
 def pack(seqs: Iterable[int]) -> bytes:
@@ -94,3 +95,8 @@ def batch_of(row: sqlite3.Row) -> Batch:
         results_blob=row["results_blob"],
         results_size=row["results_size"],
     )
+
+
+def file_of(row: sqlite3.Row) -> File:
+    """Read a file."""
+    return File(**{name: row[name] for name in File.__struct_fields__})

@@ -61,5 +61,23 @@ CREATE TABLE chunks (
     PRIMARY KEY (batch_key, shard, number)
 ) STRICT;
 
--- Blobs that belong to no batch: being written for one, left by a writer that died, or of a batch that is gone.
+-- A file that is gone keeps its row as a cursor for paging.
+CREATE TABLE files (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    workspace TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    filename TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    deleted_at INTEGER,
+    blob TEXT NOT NULL
+) STRICT;
+CREATE INDEX files_by_workspace ON files (workspace, key) WHERE deleted_at IS NULL;
+CREATE INDEX files_to_expire ON files (expires_at) WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
+
+-- Blobs that belong to no batch and no file: being written for one, left by a writer that died, or of a batch that is gone.
 CREATE TABLE loose_blobs (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;

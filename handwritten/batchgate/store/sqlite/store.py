@@ -14,9 +14,10 @@ import msgspec
 from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
 from batchgate.engine.errors import StaleEpoch, StoreError
 from batchgate.engine.failpoints import hit
+from batchgate.engine.file import File, FilePage, NewFile
 from batchgate.store.queries import load_queries
 from batchgate.store.sqlite.connection import SqliteFile
-from batchgate.store.sqlite.records import batch_of, new_batch_row, pack, shard_of, shard_row, unpack
+from batchgate.store.sqlite.records import batch_of, file_of, new_batch_row, pack, shard_of, shard_row, unpack
 from batchgate.store.sqlite.sent_marks import SentMarks
 
 SCHEMA_VERSION = 1
@@ -27,7 +28,7 @@ DROPPED_AT_ONCE = 64
 
 
 class SqliteStore:
-    """Batches, shards and chunks in one SQLite file. An async context manager."""
+    """Batches, shards, chunks and files in one SQLite file. An async context manager."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -185,27 +186,27 @@ class SqliteStore:
         await self._file.write(lambda connection: _archive(connection, batch_key, now))
 
     async def next_due(self, now: int, retention: int) -> int | None:
-        """Tell when the next batch expires, or has been there for as long as results are kept."""
+        """Tell when the next batch or file expires, or a batch has been there for as long as results are kept."""
         bound = {"now": now, "retention": retention}
         row = await self._file.read(lambda connection: _one(connection, "next_due", bound))
         return None if row is None else row[0]
 
     async def add_loose_blob(self, name: str) -> None:
-        """Remember a blob that is about to be written and belongs to no batch yet."""
+        """Remember a blob that is about to be written and has no owner yet."""
         await self._file.write(lambda connection: _loosen(connection, (name,)))
 
     async def loose_blobs(self) -> Sequence[str]:
-        """Read the names of the blobs that belong to no batch."""
+        """Read the names of the blobs that have no owner."""
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["loose_blobs"]).fetchall())
         return [row["name"] for row in rows]
 
     async def is_loose(self, name: str) -> bool:
-        """Tell if a blob belongs to no batch and has not been forgotten."""
+        """Tell if a blob has no owner and has not been forgotten."""
         return await self._file.read(lambda connection: _one(connection, "is_loose", {"name": name})) is not None
 
-    async def has_blob(self, batch_id: str, name: str) -> bool:
-        """Tell if a blob belongs to a batch that has not been deleted."""
-        bound = {"id": batch_id, "name": name}
+    async def has_blob(self, owner: str, name: str) -> bool:
+        """Tell if a blob belongs to the batch or file of that id, and it has not been deleted."""
+        bound = {"owner": owner, "name": name}
         return await self._file.read(lambda connection: _one(connection, "has_blob", bound)) is not None
 
     async def drop_loose_blobs(self, names: Sequence[str]) -> None:
@@ -216,6 +217,41 @@ class SqliteStore:
     async def backlog(self) -> Backlog:
         """Count what is undone."""
         return await self._file.read(_backlog)
+
+    async def create_file(self, new: NewFile) -> File:
+        """Store a file."""
+        return await self._file.write(lambda connection: _create_file(connection, new))
+
+    async def find_file(self, workspace: str, file_id: str, now: int) -> File | None:
+        """Read a file of a workspace; those that are deleted or expired by ``now`` are not found."""
+        bound = {"workspace": workspace, "id": file_id, "now": now}
+        row = await self._file.read(lambda connection: _one(connection, "find_file", bound))
+        return None if row is None else file_of(row)
+
+    async def find_file_cursor(self, workspace: str, file_id: str) -> int | None:
+        """Read the key of a file for paging; files that are gone still have theirs."""
+        bound = {"workspace": workspace, "id": file_id}
+        row = await self._file.read(lambda connection: _one(connection, "find_file_cursor", bound))
+        return None if row is None else int(row["key"])
+
+    async def list_files(
+        self, workspace: str, *, after: int | None, ascending: bool, limit: int, **filters: str | int | None
+    ) -> FilePage:
+        """Read a page in the order of upload or against it; see `Store.list_files`."""
+        name = "list_files_oldest_first" if ascending else "list_files_newest_first"
+        start = after if after is not None else 0 if ascending else NO_UPPER_BOUND
+        bound = {"workspace": workspace, "after": start, "limit": limit + 1, **filters}
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES[name], bound).fetchall())
+        return FilePage(files=tuple(file_of(row) for row in rows[:limit]), has_more=len(rows) > limit)
+
+    async def delete_file(self, workspace: str, file_id: str, now: int) -> File | None:
+        """Take a file away but for its cursor, and answer with what it was."""
+        bound = {"workspace": workspace, "id": file_id, "now": now}
+        return await self._file.write(lambda connection: _delete_file(connection, bound))
+
+    async def expire_files(self, now: int) -> None:
+        """Take some files away that have expired."""
+        await self._file.write(lambda connection: _expire_files(connection, now))
 
 
 def job_of(batch_key: int, shard: int) -> ShardJob:
@@ -348,6 +384,24 @@ def _backlog(connection: sqlite3.Connection) -> Backlog:
         waiting_shards=waiting["number"],
         waiting_since=waiting["since"],
     )
+
+
+def _create_file(connection: sqlite3.Connection, new: NewFile) -> File:
+    _adopt(connection, new.blob)
+    return file_of(connection.execute(QUERIES["insert_file"], msgspec.structs.asdict(new)).fetchone())
+
+
+def _delete_file(connection: sqlite3.Connection, bound: Mapping[str, object]) -> File | None:
+    row = _one(connection, "delete_file", bound)
+    if row is None:
+        return None
+    _loosen(connection, (row["blob"],))
+    return file_of(row)
+
+
+def _expire_files(connection: sqlite3.Connection, now: int) -> None:
+    rows = connection.execute(QUERIES["expire_files"], {"now": now}).fetchall()
+    _loosen(connection, [row["blob"] for row in rows])
 
 
 def _one(connection: sqlite3.Connection, query: str, bound: Mapping[str, object]) -> sqlite3.Row | None:

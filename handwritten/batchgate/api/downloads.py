@@ -1,4 +1,4 @@
-"""Sends result files: by the kernel where they are files of this machine, in pieces elsewhere, gzipped if asked for."""
+"""Sends stored bodies: by the kernel where they are files of this machine, in pieces elsewhere, gzipped if asked."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import asyncio
 import logging
 import os
 import zlib
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
 from batchgate.engine.batch import Batch
 from batchgate.engine.errors import BlobError, RefusedError, StoreError
+from batchgate.engine.file import File
 from batchgate.engine.ports import Blobs
 
 logger = logging.getLogger(__name__)
 
 JSONL: Final = "application/x-jsonl"
+BINARY: Final = "application/octet-stream"
+DIGEST: Final = "Repr-Digest"
+"""RFC 9530: a hash of what is sent, by which a caller can check it."""
 GZIP_LEVEL: Final = 1
 """Result lines repeat themselves: the fastest level already makes them several times smaller."""
 GZIP_FROM: Final = 4096
@@ -32,17 +38,37 @@ async def send_results(
 ) -> web.StreamResponse:
     """Send the results of a batch that has some."""
     assert batch.results_blob is not None
-    shown = {hdrs.CONTENT_TYPE: JSONL, hdrs.VARY: hdrs.ACCEPT_ENCODING, **(headers or {})}
-    path = blobs.local_path(batch.results_blob)
+    shown = {hdrs.CONTENT_TYPE: JSONL, **(headers or {})}
+    return await _send(request, blobs, batch.results_blob, batch.results_size or 0, shown)
+
+
+async def send_file(request: web.Request, blobs: Blobs, file: File) -> web.StreamResponse:
+    """Send the content of a file, as an attachment, so that no browser takes it for a page of the gateway."""
+    shown = {
+        hdrs.CONTENT_TYPE: BINARY,
+        hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        DIGEST: f"sha-256=:{b64encode(file.sha256).decode()}:",
+    }
+    return await _send(request, blobs, file.blob, file.size, shown, compress=file.filename.endswith(".jsonl"))
+
+
+async def _send(
+    request: web.Request, blobs: Blobs, blob: str, size: int, headers: dict[str, str], *, compress: bool = True
+) -> web.StreamResponse:
+    path = blobs.local_path(blob)
     if path is not None:
-        _check(path, batch)
-    if _wants_gzip(request) and (batch.results_size or 0) >= GZIP_FROM:
-        shown[hdrs.CONTENT_ENCODING] = "gzip"
-        return await _stream(request, _gzipped(blobs.stream(batch.results_blob)), shown)
+        _check(path, blob, size)
+    if compress:
+        headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
+    if compress and size >= GZIP_FROM and _wants_gzip(request):
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+        headers.pop(DIGEST, None)  # it would have to be of the compressed bytes
+        return await _stream(request, _gzipped(blobs.stream(blob)), headers)
     if path is not None:
         _check_range(request, path.stat())
-        return web.FileResponse(path, headers=shown)
-    return await _stream(request, blobs.stream(batch.results_blob), shown, batch.results_size)
+        return web.FileResponse(path, headers=headers)
+    return await _stream(request, blobs.stream(blob), headers, size)
 
 
 def _check_range(request: web.Request, file: os.stat_result) -> None:
@@ -61,15 +87,15 @@ def _check_range(request: web.Request, file: os.stat_result) -> None:
         raise RefusedError("invalid_request_error", message, status=416, headers=headers)
 
 
-def _check(path: Path, batch: Batch) -> None:
-    """Raise `BlobError` for a file that is not what was sealed, before the answer begins."""
+def _check(path: Path, blob: str, size: int) -> None:
+    """Raise `BlobError` for a file that is not what was written, before the answer begins."""
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+            found = os.fstat(file.fileno()).st_size
     except OSError as error:
-        raise BlobError(f"{batch.results_blob}: {error.strerror}") from error
-    if size != batch.results_size:
-        raise BlobError(f"{batch.results_blob}: damaged: {size} bytes, not {batch.results_size}")
+        raise BlobError(f"{blob}: {error.strerror}") from error
+    if found != size:
+        raise BlobError(f"{blob}: damaged: {found} bytes, not {size}")
 
 
 def _wants_gzip(request: web.Request) -> bool:

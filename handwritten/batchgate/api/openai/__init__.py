@@ -1,0 +1,1 @@
+"""The OpenAI surface: Files as the OpenAI SDKs call them."""

@@ -1,0 +1,65 @@
+"""The five Files operations, as the OpenAI SDKs call them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from batchgate.api.binding import given
+from batchgate.api.context import FILES, WORKSPACE
+from batchgate.api.downloads import send_file
+from batchgate.api.openai.view import file_list, file_object
+from batchgate.api.request_body import pieces
+from batchgate.api.upload_form import MAX_BODY, UploadForm
+from batchgate.engine.ports import Blobs
+from batchgate_api import openai, parameters
+
+DEFAULT_LIMIT = 10_000
+DEFAULT_PROVIDER = "openai"
+
+
+class FilesHandler:
+    """`FilesHandlers` on the engine."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    async def create_file(
+        self,
+        request: web.Request,
+        parameters: parameters.CreateFileParameters,  # noqa: ARG002
+    ) -> openai.FileObject:
+        """Upload a file."""
+        form = UploadForm(request.headers, openai.CreateFile, default=DEFAULT_PROVIDER)
+        return file_object(await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form))
+
+    async def list_files(self, request: web.Request, parameters: parameters.ListFilesParameters) -> openai.FileList:
+        """List files, in the order of their upload."""
+        page = await request.app[FILES].list(
+            request[WORKSPACE],
+            after=given(parameters.after),
+            ascending=parameters.order == "asc",
+            purpose=given(parameters.purpose),
+            provider=given(parameters.provider),
+            limit=given(parameters.limit) or DEFAULT_LIMIT,
+        )
+        return file_list(page)
+
+    async def retrieve_file(
+        self, request: web.Request, parameters: parameters.RetrieveFileParameters
+    ) -> openai.FileObject:
+        """Retrieve what is known of a file."""
+        return file_object(await request.app[FILES].find(request[WORKSPACE], parameters.file_id))
+
+    async def delete_file(
+        self, request: web.Request, parameters: parameters.DeleteFileParameters
+    ) -> openai.DeletedFile:
+        """Delete a file and its content."""
+        file = await request.app[FILES].delete(request[WORKSPACE], parameters.file_id)
+        return openai.DeletedFile(id=file.id, object="file", deleted=True)
+
+    async def download_file(
+        self, request: web.Request, parameters: parameters.DownloadFileParameters
+    ) -> web.StreamResponse:
+        """Download the content of a file."""
+        file = await request.app[FILES].find(request[WORKSPACE], parameters.file_id)
+        return await send_file(request, self._blobs, file)

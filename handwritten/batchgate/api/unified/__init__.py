@@ -1,0 +1,1 @@
+"""The unified surface: files of every provider in one shape."""

@@ -1,0 +1,76 @@
+"""The five file operations of the unified surface, where every call names its provider."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from batchgate.api.binding import given
+from batchgate.api.context import FILES, WORKSPACE
+from batchgate.api.downloads import send_file
+from batchgate.api.request_body import pieces
+from batchgate.api.unified import view
+from batchgate.api.upload_form import MAX_BODY, PROVIDER, UploadForm, one_provider
+from batchgate.api.wrong_input import known_values, missing
+from batchgate.engine.ports import Blobs
+from batchgate_api import gateway, parameters
+
+MOST = 10_000
+"""Files on a page."""
+
+
+class UnifiedFilesHandler:
+    """`UnifiedFilesHandlers` on the engine."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    async def upload_unified_file(
+        self, request: web.Request, parameters: parameters.UploadUnifiedFileParameters
+    ) -> gateway.UnifiedFile:
+        """Upload a file for a provider, which stands in the query, the header or the form."""
+        extra = view.begin("file_upload")
+        provider = one_provider(given(parameters.provider), given(parameters.x_model_provider))
+        form = UploadForm(request.headers, gateway.UploadUnifiedFile, provider=provider)
+        file = await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form)
+        return view.unified_file(file, extra)
+
+    async def list_unified_files(
+        self, request: web.Request, parameters: parameters.ListUnifiedFilesParameters
+    ) -> gateway.UnifiedFileList:
+        """List the files that were uploaded for a provider."""
+        extra = view.begin("file_list")
+        provider = one_provider(given(parameters.provider), given(parameters.x_model_provider))
+        if provider is None:
+            raise missing(PROVIDER, known_values(type(parameters), PROVIDER))
+        page = await request.app[FILES].list(
+            request[WORKSPACE],
+            after=given(parameters.after),
+            ascending=parameters.order == "asc",
+            purpose=given(parameters.purpose),
+            provider=provider,
+            limit=min(MOST, given(parameters.limit) or MOST),
+        )
+        return view.unified_file_list(page, provider, extra)
+
+    async def retrieve_unified_file(
+        self, request: web.Request, parameters: parameters.RetrieveUnifiedFileParameters
+    ) -> gateway.UnifiedFile:
+        """Retrieve what is known of a file."""
+        extra = view.begin("file_retrieve")
+        file = await request.app[FILES].find(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
+        return view.unified_file(file, extra)
+
+    async def delete_unified_file(
+        self, request: web.Request, parameters: parameters.DeleteUnifiedFileParameters
+    ) -> gateway.DeletedUnifiedFile:
+        """Delete a file and its content."""
+        extra = view.begin("file_delete")
+        file = await request.app[FILES].delete(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
+        return view.deleted_unified_file(file, extra)
+
+    async def download_unified_file(
+        self, request: web.Request, parameters: parameters.DownloadUnifiedFileParameters
+    ) -> web.StreamResponse:
+        """Download the content of a file."""
+        file = await request.app[FILES].find(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
+        return await send_file(request, self._blobs, file)

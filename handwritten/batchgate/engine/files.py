@@ -1,0 +1,181 @@
+"""What can be done with files: the engine's face towards the HTTP surfaces."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import PurePath
+from typing import Final, Protocol
+
+from batchgate.engine.clock import DAY, MICROSECONDS, Clock
+from batchgate.engine.errors import RefusedError
+from batchgate.engine.file import File, FilePage, NewFile, Upload
+from batchgate.engine.ids import new_file_id
+from batchgate.engine.loose_blobs import LooseBlobs
+from batchgate.engine.ports import BlobWriter, Store
+from batchgate.engine.unbroken import unbroken
+from batchgate.engine.write_behind import WriteBehind
+
+MB: Final = 1024 * 1024
+MAX_FILE: Final = 512 * MB
+MAX_BATCH_INPUT: Final = 200 * MB
+BATCH_LIFETIME: Final = 30 * DAY
+"""How long a file for a batch is kept when its upload does not say; others are kept until they are deleted."""
+
+
+class UploadReader(Protocol):
+    """Reads the body of an upload, piece by piece; raises `RefusedError` for what is wrong with it."""
+
+    @property
+    def expands(self) -> bool:
+        """Whether a little of the body may hold very much, as when it is compressed."""
+        ...
+
+    @property
+    def purpose(self) -> str | None:
+        """The purpose, if it has come already."""
+        ...
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take the next bytes and yield those of them that are the file's content."""
+        ...
+
+    def finish(self) -> Upload:
+        """Take the end of the body, and say what stood beside the content."""
+        ...
+
+
+class Files:
+    """Takes files in, finds, lists and deletes them; a file of another workspace, or an expired one, does not exist."""
+
+    def __init__(self, *, store: Store, loose_blobs: LooseBlobs, clock: Clock) -> None:
+        self._store = store
+        self._loose_blobs = loose_blobs
+        self._clock = clock
+
+    async def upload(self, workspace: str, body: AsyncIterator[bytes], reader: UploadReader) -> File:
+        """Store a file as it arrives; raises `RefusedError`, and then nothing is stored."""
+        file_id = new_file_id()
+        blob = f"files/{file_id}/content"
+        async with self._loose_blobs.writing(file_id, blob) as writer:
+            upload, size, sha256 = await _take_in(body, reader, writer)
+            now = self._clock.now()
+            new = NewFile(
+                id=file_id,
+                workspace=workspace,
+                provider=upload.provider,
+                purpose=upload.purpose,
+                filename=upload.filename,
+                size=size,
+                sha256=sha256,
+                created_at=now,
+                expires_at=_expiry(upload, now),
+                blob=blob,
+            )
+            return await unbroken(self._store.create_file(new))
+
+    async def find(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
+        """Read what is known of a file, of a provider if one is named; raises `RefusedError` when there is none."""
+        file = await self._store.find_file(workspace, file_id, self._clock.now())
+        return _found(file, file_id, provider)
+
+    async def list(
+        self,
+        workspace: str,
+        *,
+        after: str | None,
+        ascending: bool,
+        purpose: str | None,
+        provider: str | None,
+        limit: int,
+    ) -> FilePage:
+        """Read a page by the time of upload, from right after the file ``after`` on.
+
+        That may be a file which is gone since; raises `RefusedError` when there never was one.
+        """
+        return await self._store.list_files(
+            workspace,
+            after=await self._cursor(workspace, after),
+            ascending=ascending,
+            purpose=purpose,
+            provider=provider,
+            now=self._clock.now(),
+            limit=limit,
+        )
+
+    async def delete(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
+        """Delete a file and its content; raises `RefusedError` when there is none."""
+        if provider is not None:
+            await self.find(workspace, file_id, provider=provider)
+        file = _found(await self._store.delete_file(workspace, file_id, self._clock.now()), file_id, None)
+        await self._loose_blobs.remove(file.blob)
+        return file
+
+    async def _cursor(self, workspace: str, file_id: str | None) -> int | None:
+        if file_id is None:
+            return None
+        key = await self._store.find_file_cursor(workspace, file_id)
+        if key is None:
+            message = f"after: there is no file {file_id!r} to page from"
+            raise RefusedError("invalid_request_error", message, param="after")
+        return key
+
+
+async def _take_in(body: AsyncIterator[bytes], reader: UploadReader, writer: BlobWriter) -> tuple[Upload, int, bytes]:
+    """Write the content, and return with it what its upload says, its size, and its SHA-256."""
+    behind, size = WriteBehind(writer, hashlib.sha256()), 0
+    try:
+        async for data in body:
+            parts = reader.feed(data)
+            while (piece := await _next(parts, in_thread=reader.expands)) is not None:
+                size += len(piece)
+                _check_size(reader.purpose, size)
+                await behind.write(piece)
+        upload = await asyncio.to_thread(reader.finish)
+        _check(upload, size)
+        await behind.settle()
+        await writer.commit()
+    except BaseException:
+        await behind.give_up()
+        raise
+    return upload, size, behind.digest()
+
+
+async def _next(parts: Iterator[bytes], *, in_thread: bool) -> bytes | None:
+    return await asyncio.to_thread(next, parts, None) if in_thread else next(parts, None)
+
+
+def _check(upload: Upload, size: int) -> None:
+    if not size:
+        raise RefusedError("invalid_request_error", "file: it is empty", param="file", code="empty_file")
+    _check_size(upload.purpose, size)
+    # Data that has no name of its own goes without an ending: the SDKs call it "upload" or the like.
+    if upload.purpose == "batch" and PurePath(upload.filename).suffix not in {"", ".jsonl"}:
+        message = f"file: the input of a batch is a .jsonl file, and this is called {upload.filename!r}"
+        raise RefusedError("invalid_request_error", message, param="file", code="invalid_file_format")
+
+
+def _check_size(purpose: str | None, size: int) -> None:
+    limit = MAX_BATCH_INPUT if purpose == "batch" else MAX_FILE
+    if size > limit:
+        which = "for a batch" if purpose == "batch" else "of any kind"
+        message = f"file: one {which} may have at most {limit} bytes"
+        raise RefusedError("request_too_large", message, param="file", code="file_too_large")
+
+
+def _expiry(upload: Upload, now: int) -> int | None:
+    """Tell when a file expires: in a whole second, as it is shown."""
+    begins = now - now % MICROSECONDS
+    if upload.lifetime is not None:
+        return begins + upload.lifetime * MICROSECONDS
+    return begins + BATCH_LIFETIME if upload.purpose == "batch" else None
+
+
+def _found(file: File | None, file_id: str, provider: str | None) -> File:
+    if file is None:
+        raise RefusedError("not_found_error", f"There is no file {file_id!r} in this workspace.", param="id")
+    if provider is not None and file.provider != provider:
+        message = f"File {file_id!r} was uploaded for {file.provider}, not for {provider}."
+        raise RefusedError("not_found_error", message, param="provider")
+    return file

@@ -1,0 +1,60 @@
+"""Writes a blob one step behind who produces its bytes, and hashes them on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+from batchgate.engine.ports import BlobWriter
+
+THREAD_FROM: Final = 16 * 1024
+"""Bytes of one piece above which work on it leaves the event loop for a thread."""
+
+
+class Hash(Protocol):
+    """What the hashes of hashlib have in common."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+        ...
+
+    def digest(self) -> bytes:
+        """Hash all bytes so far."""
+        ...
+
+
+class WriteBehind:
+    """Writes and hashes a piece of a blob while the next one is being made; never more than one."""
+
+    def __init__(self, writer: BlobWriter, content_hash: Hash) -> None:
+        self._writer = writer
+        self._hash = content_hash
+        self._under_way: asyncio.Task[None] | None = None
+
+    async def write(self, data: bytes) -> None:
+        """Wait for the piece before, and begin with this one."""
+        await self.settle()
+        self._under_way = asyncio.create_task(self._store(data))
+
+    async def settle(self) -> None:
+        """Wait until all is written; raises what went wrong with it."""
+        if self._under_way is not None:
+            await self._under_way
+            self._under_way = None
+
+    async def give_up(self) -> None:
+        """Stop writing, whatever becomes of it."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)
+
+    def digest(self) -> bytes:
+        """Hash of what was written."""
+        return self._hash.digest()
+
+    async def _store(self, data: bytes) -> None:
+        if len(data) < THREAD_FROM:
+            self._hash.update(data)
+            await self._writer.write(data)
+        else:
+            await asyncio.gather(self._writer.write(data), asyncio.to_thread(self._hash.update, data))

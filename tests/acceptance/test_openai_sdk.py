@@ -1,0 +1,135 @@
+"""The official OpenAI SDK, sync and async, against a live gateway: whichever release is installed.
+
+The tests session runs it with the newest release, the sdk session with an older one.
+"""
+
+import io
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+
+from tests.acceptance.conftest import API_KEY
+from tests.support.gateway_process import GatewayProcess
+
+LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
+DAY = 24 * 3600
+
+
+@pytest.fixture(params=["/openai/v1", "/openai"])
+def client(request: pytest.FixtureRequest, gateway: GatewayProcess) -> Iterator[OpenAI]:
+    with OpenAI(base_url=gateway.url + request.param, api_key=API_KEY, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(gateway: GatewayProcess) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=f"{gateway.url}/openai/v1", api_key=API_KEY, max_retries=0) as client:
+        yield client
+
+
+def delete_all(client: OpenAI) -> None:
+    for file in list(client.files.list()):
+        client.files.delete(file.id)
+
+
+def test_a_file_is_uploaded_retrieved_downloaded_and_deleted(client: OpenAI, tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(LINE * 1000)
+    created = client.files.create(file=path, purpose="batch")
+    assert created.id.startswith("file-")
+    assert (created.object, created.filename, created.purpose) == ("file", "requests.jsonl", "batch")
+    assert (created.bytes, created.status) == (len(LINE) * 1000, "processed")
+    assert created.expires_at is not None
+    assert created.expires_at - created.created_at == 30 * DAY
+    assert client.files.retrieve(created.id) == created
+    assert client.files.wait_for_processing(created.id) == created
+    assert client.files.content(created.id).read() == LINE * 1000
+    with client.files.with_streaming_response.content(created.id) as response:
+        assert b"".join(response.iter_bytes()) == LINE * 1000
+    deleted = client.files.delete(created.id)
+    assert (deleted.id, deleted.object, deleted.deleted) == (created.id, "file", True)
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(created.id)
+
+
+@pytest.mark.parametrize(
+    ("given", "filename"),
+    [
+        pytest.param(LINE, "upload", id="bytes"),
+        pytest.param(io.BytesIO(LINE), "upload", id="file object"),
+        pytest.param(('läufe 漢字 "1".jsonl', LINE), 'läufe 漢字 "1".jsonl', id="name and bytes"),
+        pytest.param(("a.jsonl", io.BytesIO(LINE), "application/jsonl"), "a.jsonl", id="name, stream and type"),
+    ],
+)
+def test_a_file_may_come_in_every_form_that_the_sdk_takes(client: OpenAI, given: Any, filename: str) -> None:
+    if isinstance(given, io.BytesIO):
+        given.seek(0)
+    elif isinstance(given, tuple) and isinstance(given[1], io.BytesIO):
+        given[1].seek(0)
+    created = client.files.create(file=given, purpose="batch")
+    assert (created.filename, created.bytes) == (filename, len(LINE))
+    assert client.files.content(created.id).read() == LINE
+
+
+def test_an_expiry_and_a_provider_are_sent_along(client: OpenAI) -> None:
+    created = client.files.create(
+        file=("notes.txt", b"text"),
+        purpose="user_data",
+        extra_body={"expires_after": {"anchor": "created_at", "seconds": 3600}, "provider": "anthropic"},
+    )
+    assert created.expires_at is not None
+    assert created.expires_at - created.created_at == 3600
+    assert created.id in [file.id for file in client.files.list(extra_query={"provider": "anthropic"})]
+    assert created.id not in [file.id for file in client.files.list(extra_query={"provider": "openai"})]
+    assert client.files.create(file=("notes.txt", b"text"), purpose="user_data").expires_at is None
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 10_000])
+def test_auto_paging_walks_over_every_file_once_in_both_orders(client: OpenAI, limit: int) -> None:
+    delete_all(client)
+    ids = [client.files.create(file=("a.txt", b"a"), purpose="user_data").id for _ in range(5)]
+    other = client.files.create(file=("a.jsonl", LINE), purpose="batch").id
+    files = client.files
+    # Releases before 1.60 have the parameters of paging only as extra ones.
+    assert [file.id for file in files.list(extra_query={"limit": limit})] == [other, *ids[::-1]]
+    assert [file.id for file in files.list(extra_query={"limit": limit, "order": "asc"})] == [*ids, other]
+    assert [file.id for file in files.list(purpose="user_data", extra_query={"limit": limit})] == ids[::-1]
+    assert [file.id for file in files.list(extra_query={"limit": limit, "after": ids[2]})][:2] == ids[1::-1]
+
+
+def test_errors_are_the_sdk_s_typed_exceptions(client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="no file 'file-nobody'") as missing:
+        client.files.retrieve("file-nobody")
+    assert (missing.value.type, missing.value.param, missing.value.code) == ("invalid_request_error", "id", None)
+    assert str(missing.value.request_id).startswith("req_")
+    wrong: Any = "search"
+    with pytest.raises(openai.BadRequestError, match="assistants, batch, fine-tune") as purpose:
+        client.files.create(file=("a.txt", b"a"), purpose=wrong)
+    assert (purpose.value.param, purpose.value.code) == ("purpose", "invalid_value")
+    with pytest.raises(openai.BadRequestError) as empty:
+        client.files.create(file=("a.jsonl", b""), purpose="batch")
+    assert (empty.value.param, empty.value.code) == ("file", "empty_file")
+    with pytest.raises(openai.BadRequestError, match="no file 'file-nobody' to page from") as cursor:
+        client.files.list(extra_query={"after": "file-nobody"})
+    assert cursor.value.param == "after"
+    stranger = OpenAI(base_url=str(client.base_url), api_key="wrong", max_retries=0)
+    with stranger, pytest.raises(openai.AuthenticationError) as unknown:
+        stranger.files.list()
+    assert unknown.value.code == "invalid_api_key"
+
+
+async def test_all_five_operations_work_async(async_client: AsyncOpenAI) -> None:
+    files = async_client.files
+    created = await files.create(file=("a.jsonl", LINE), purpose="batch")
+    second = await files.create(file=io.BytesIO(LINE), purpose="batch")
+    assert await files.retrieve(created.id) == created
+    assert (await files.content(created.id)).read() == LINE
+    listed = [file.id async for file in files.list(extra_query={"limit": 1})]
+    assert listed.index(second.id) < listed.index(created.id)
+    assert (await files.delete(created.id)).deleted
+    with pytest.raises(openai.NotFoundError):
+        await files.content(created.id)

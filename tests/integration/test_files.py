@@ -1,0 +1,236 @@
+"""Files on both surfaces: uploads in every order, listing, downloads, expiry and workspaces."""
+
+import asyncio
+import gzip
+import hashlib
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchgate.settings import ApiKeySettings
+from tests.support.leftovers import check_nothing_is_left, leftovers
+from tests.support.running_app import RunningApp, running_app
+from tests.support.uploads import LINE, MULTIPART, OPENAI, UNIFIED, file_part, form, good_form, part, upload
+
+DAY = 24 * 3600
+PURPOSE = part("purpose", "user_data")
+
+
+async def download(app: RunningApp, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    wanted = {"Accept-Encoding": "identity"} | headers
+    async with app.client.get(app.url + path, headers=wanted, auto_decompress=False) as response:
+        return response.status, await response.read(), {key.lower(): value for key, value in response.headers.items()}
+
+
+async def listed(app: RunningApp, path: str) -> str:
+    status, page = await app.call("GET", path)
+    assert status == 200, page
+    return "".join(file["filename"] for file in page["data"]) + ("+" if page["has_more"] else "")
+
+
+ANCHOR, SECONDS = part("expires_after[anchor]", "created_at"), part("expires_after[seconds]", "3600")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param((PURPOSE, ANCHOR, SECONDS, file_part()), id="file last"),
+        pytest.param((file_part(), PURPOSE, SECONDS, ANCHOR), id="file first"),
+        pytest.param((SECONDS, file_part(), ANCHOR, PURPOSE), id="file in the middle"),
+    ],
+)
+async def test_the_fields_of_an_upload_may_come_in_any_order(gateway: RunningApp, parts: tuple[bytes, ...]) -> None:
+    file = await upload(gateway, *parts)
+    assert file == {
+        "id": file["id"],
+        "object": "file",
+        "bytes": len(LINE),
+        "created_at": 1_795_000_000,
+        "expires_at": 1_795_003_600,
+        "filename": "a.jsonl",
+        "purpose": "user_data",
+        "status": "processed",
+        "status_details": None,
+    }
+    assert (await download(gateway, f"{OPENAI}/{file['id']}/content"))[1] == LINE
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"\r\n", id="line end"),
+        pytest.param(b"\r\n--b-o-u-n-d-a-r", id="almost a boundary"),
+        pytest.param(b"\r\n--" * 100_000, id="many beginnings of one"),
+        pytest.param(bytes(range(256)) * 5000, id="bytes"),
+    ],
+)
+async def test_a_content_is_kept_byte_for_byte(gateway: RunningApp, content: bytes) -> None:
+    file = await upload(gateway, PURPOSE, file_part(content, "a.bin"))
+    assert file["bytes"] == len(content)
+    assert (await download(gateway, f"{OPENAI}/{file['id']}/content"))[1] == content
+
+
+async def test_a_compressed_upload_is_decoded(gateway: RunningApp) -> None:
+    headers = MULTIPART | {"Content-Encoding": "gzip"}
+    body = gzip.compress(form(PURPOSE, file_part(LINE * 100_000)))
+    status, file = await gateway.call("POST", OPENAI, data=body, headers=headers)
+    assert (status, file["bytes"]) == (200, len(LINE) * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("disposition", "filename"),
+    [
+        pytest.param('filename="läufe 漢.jsonl"', "läufe 漢.jsonl", id="UTF-8"),
+        pytest.param("filename*=UTF-8''l%C3%A4ufe.jsonl", "läufe.jsonl", id="RFC 5987"),
+        pytest.param('filename="a%22b.jsonl"', 'a"b.jsonl', id="quote as browsers write it"),
+        pytest.param('filename="../../etc/passwd"', "../../etc/passwd", id="path"),
+        pytest.param("filename=\"a.jsonl\"; filename*=utf-8''l%C3%A4ufe.jsonl", "läufe.jsonl", id="both"),
+        pytest.param(
+            'filename="at 3.04\u202fPM \U0001f469\u200d\U0001f52c.png"',
+            "at 3.04\u202fPM \U0001f469\u200d\U0001f52c.png",
+            id="as on a Mac",
+        ),
+        pytest.param('filename=""', "upload", id="empty"),
+        pytest.param("x=y", "upload", id="none"),
+    ],
+)
+async def test_the_name_of_a_file_is_kept_and_never_used(gateway: RunningApp, disposition: str, filename: str) -> None:
+    lines = ("--b-o-u-n-d-a-r-y", f'Content-Disposition: form-data; name="file"; {disposition}', "", "text", "")
+    file = await upload(gateway, PURPOSE, "\r\n".join(lines).encode())
+    assert file["filename"] == filename
+    status, content, headers = await download(gateway, f"{OPENAI}/{file['id']}/content")
+    assert (status, content) == (200, b"text")
+    assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
+    assert headers["x-content-type-options"] == "nosniff"
+    assert leftovers(gateway.data_dir) == []
+
+
+async def test_a_download_answers_to_ranges_tags_and_says_its_hash(gateway: RunningApp) -> None:
+    content = LINE * 1000
+    path = f"{OPENAI}/{(await upload(gateway, PURPOSE, file_part(content)))['id']}/content"
+    status, body, headers = await download(gateway, path)
+    assert (status, body, headers["content-type"]) == (200, content, "application/octet-stream")
+    assert headers["repr-digest"] == f"sha-256=:{b64encode(hashlib.sha256(content).digest()).decode()}:"
+    status, rest, partial = await download(gateway, path, Range="bytes=10-19")
+    assert (status, rest, partial["content-range"]) == (206, content[10:20], f"bytes 10-19/{len(content)}")
+    assert (await download(gateway, path, **{"If-None-Match": headers["etag"]}))[0] == 304
+    status, body, zipped = await download(gateway, path, **{"Accept-Encoding": "gzip"})
+    assert (status, zipped["content-encoding"]) == (200, "gzip")
+    assert gzip.decompress(body) == content
+    assert "repr-digest" not in zipped
+
+
+async def test_a_file_of_one_surface_is_seen_on_the_other_in_its_shape(gateway: RunningApp) -> None:
+    mine = await upload(gateway)
+    theirs = await upload(gateway, PURPOSE, file_part(b"text", "b.txt"), path=f"{UNIFIED}?provider=anthropic")
+    status, seen = await gateway.call("GET", f"{UNIFIED}/{mine['id']}?provider=openai")
+    assert status == 200
+    extra = seen.pop("extra_fields")
+    assert extra == {
+        "request_type": "file_retrieve",
+        "provider": "openai",
+        "latency": extra["latency"],
+        "chunk_index": 0,
+    }
+    shared = {name: mine[name] for name in ("id", "object", "bytes", "created_at", "expires_at", "filename", "purpose")}
+    assert seen == shared | {"status": "processed", "storage_backend": "api"}
+    assert "expires_at" not in theirs
+    assert theirs["extra_fields"]["request_type"] == "file_upload"
+    status, seen = await gateway.call("GET", f"{OPENAI}/{theirs['id']}")
+    assert (status, seen["filename"], seen["expires_at"]) == (200, "b.txt", None)
+    status, deleted = await gateway.call("DELETE", f"{UNIFIED}/{theirs['id']}?provider=anthropic")
+    assert (status, deleted["id"], deleted["deleted"]) == (200, theirs["id"], True)
+    assert (await gateway.call("GET", f"{OPENAI}/{theirs['id']}"))[0] == 404
+    assert (await download(gateway, f"{UNIFIED}/{mine['id']}/content?provider=openai"))[1] == LINE
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "parts"),
+    [
+        pytest.param("?provider=azure", {}, (), id="query"),
+        pytest.param("", {"x-model-provider": "azure"}, (), id="header"),
+        pytest.param("", {}, (part("provider", "azure"),), id="form"),
+        pytest.param("?provider=azure", {"x-model-provider": "azure"}, (part("provider", "azure"),), id="all alike"),
+    ],
+)
+async def test_the_provider_of_an_upload_may_stand_in_three_places(
+    gateway: RunningApp, query: str, headers: dict[str, str], parts: tuple[bytes, ...]
+) -> None:
+    file = await upload(gateway, file_part(), PURPOSE, *parts, path=UNIFIED + query, headers=headers)
+    assert file["extra_fields"]["provider"] == "azure"
+    assert await listed(gateway, f"{UNIFIED}?x-model-provider=azure") == "a.jsonl"
+    _, page = await gateway.call("GET", UNIFIED, headers={"x-model-provider": "azure"})
+    assert [found["id"] for found in page["data"]] == [file["id"]]
+    assert await listed(gateway, f"{UNIFIED}?provider=openai") == ""
+
+
+async def test_pages_go_on_from_a_cursor_and_a_page_that_is_not_the_last_says_so(gateway: RunningApp) -> None:
+    ids = {}
+    for name in "abcde":
+        ids[name] = (await upload(gateway, PURPOSE, file_part(b"x", name)))["id"]
+    assert await listed(gateway, f"{OPENAI}?limit=2") == "ed+"
+    assert await listed(gateway, f"{OPENAI}?limit=2&after={ids['c']}") == "ba"
+    assert await listed(gateway, f"{OPENAI}?order=asc&after={ids['c']}") == "de"
+    await gateway.call("DELETE", f"{OPENAI}/{ids['c']}")
+    assert await listed(gateway, f"{OPENAI}?after={ids['c']}") == "ba"
+    assert await listed(gateway, f"{UNIFIED}?provider=openai&limit=3&purpose=user_data&after={ids['e']}") == "dba"
+    _, page = await gateway.call("GET", f"{UNIFIED}?provider=openai&limit=1&order=asc")
+    assert (page["has_more"], page["after"]) == (True, ids["a"])
+    _, page = await gateway.call("GET", f"{UNIFIED}?provider=openai&limit=99999999999999999999")
+    assert (page["has_more"], "after" in page, len(page["data"])) == (False, False, 4)
+    assert await listed(gateway, f"{OPENAI}?purpose=batch") == ""
+
+
+async def test_a_file_is_gone_exactly_when_it_expires_and_so_is_its_content(gateway: RunningApp) -> None:
+    gateway.clock.move(0.7)
+    file = await upload(gateway, PURPOSE, ANCHOR, SECONDS, file_part())
+    kept = await upload(gateway, PURPOSE, file_part())
+    assert file["expires_at"] - file["created_at"] == 3600
+    gateway.clock.move(3600 - 0.7 - 0.000001)
+    assert (await gateway.call("GET", f"{OPENAI}/{file['id']}"))[0] == 200
+    gateway.clock.move(0.000001)
+    for path in ("", "/content"):
+        assert (await gateway.call("GET", f"{OPENAI}/{file['id']}{path}"))[0] == 404
+    assert (await gateway.call("DELETE", f"{OPENAI}/{file['id']}"))[0] == 404
+    while (gateway.data_dir / "blobs" / "files" / file["id"]).exists():
+        await gateway.call("GET", "/health")
+    await asyncio.to_thread(check_nothing_is_left, gateway.data_dir)
+    gateway.clock.move(1000 * DAY)
+    assert (await gateway.call("GET", f"{OPENAI}/{kept['id']}"))[0] == 200
+
+
+@pytest.fixture
+def keys() -> dict[str, Any]:
+    return {name: ApiKeySettings(key=f"sk-{name}", workspace=name) for name in ("mine", "other")}
+
+
+async def test_a_file_belongs_to_the_workspace_of_its_key(tmp_path: Path, keys: dict[str, Any]) -> None:
+    async with running_app(tmp_path, api_keys=keys) as app:
+        mine, other = {"Authorization": "Bearer sk-mine"}, {"Authorization": "Bearer sk-other"}
+        file = await upload(app, headers=mine)
+        for method, path in (("GET", ""), ("GET", "/content"), ("DELETE", "")):
+            assert (await app.call(method, f"{OPENAI}/{file['id']}{path}", headers=other))[0] == 404
+            unified = f"{UNIFIED}/{file['id']}{path}?provider=openai"
+            assert (await app.call(method, unified, headers=other))[0] == 404
+        assert (await app.call("GET", OPENAI, headers=other))[1]["data"] == []
+        assert (await app.call("GET", f"{OPENAI}?after={file['id']}", headers=other))[0] == 400
+        assert (await app.call("GET", OPENAI, headers=mine))[1]["data"] == [file]
+
+
+async def test_files_outlive_a_restart(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        file = await upload(app)
+    async with running_app(tmp_path) as app:
+        assert await app.call("GET", f"{OPENAI}/{file['id']}") == (200, file)
+        assert (await download(app, f"{OPENAI}/{file['id']}/content"))[1] == LINE
+
+
+async def test_a_small_upload_is_good_in_one_piece_or_byte_by_byte(gateway: RunningApp) -> None:
+    async def bytewise() -> Any:
+        for byte in good_form():
+            yield bytes([byte])
+
+    status, file = await gateway.call("POST", OPENAI, data=bytewise(), headers=MULTIPART)
+    assert (status, file["bytes"]) == (200, len(LINE))

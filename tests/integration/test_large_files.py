@@ -1,0 +1,44 @@
+"""A large file passes through a gateway without being held by it."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import psutil
+
+from tests.support.gateway_process import GatewayProcess
+from tests.support.uploads import CLOSING, LINE, MULTIPART, OPENAI, file_part, part
+
+MB = 1024 * 1024
+LARGE = 64 * MB
+BLOCK = LINE * (MB // len(LINE)) + b" " * (MB % len(LINE))
+
+
+async def test_64_megabytes_before_the_purpose_are_taken_in_and_given_back_within_24_of_memory(tmp_path: Path) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        before, _, after = file_part(b"|").rpartition(b"|")
+        yield before
+        for _ in range(LARGE // MB):
+            yield BLOCK
+        yield after + part("purpose", "batch") + CLOSING
+
+    received = hashlib.sha256()
+    with GatewayProcess(data_dir=tmp_path / "data") as gateway:
+        before = psutil.Process(gateway.pid).memory_info().rss
+        async with aiohttp.ClientSession() as client:
+            async with client.post(gateway.url + OPENAI, data=body(), headers=MULTIPART) as response:
+                file = msgspec.json.decode(await response.read())
+                assert (response.status, file["bytes"]) == (200, LARGE), file
+            url = f"{gateway.url}{OPENAI}/{file['id']}/content"
+            async with client.get(url, headers={"Accept-Encoding": "identity"}) as response:
+                async for piece in response.content.iter_chunked(MB):
+                    received.update(piece)
+        assert received.digest() == hashlib.sha256(BLOCK * (LARGE // MB)).digest()
+        assert highest_memory(gateway.pid) - before < 24 * MB
+
+
+def highest_memory(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
