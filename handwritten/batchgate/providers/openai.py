@@ -9,8 +9,8 @@ import msgspec
 from batchgate.engine.errors import RequestError, Untranslatable, UpstreamError, UpstreamUnreachable
 from batchgate.engine.upstream import Account, RequestRow, UpstreamRequest, UpstreamResponse
 from batchgate.engine.validation import DECODING_ERRORS, DecodingError, describe_decoding
-from batchgate.providers.dialects.chat_to_message import to_message
-from batchgate.providers.dialects.messages_to_chat import to_chat
+from batchgate.providers.dialects.messages_as_chat.answer import to_message
+from batchgate.providers.dialects.messages_as_chat.request import to_chat
 from batchgate.providers.dialects.target import Target
 from batchgate.providers.upstream_errors import excerpt, upstream_error
 from batchgate_api import chat_completions, messages

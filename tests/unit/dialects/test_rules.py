@@ -12,8 +12,8 @@ import pytest
 from msgspec import inspect
 
 from batchgate.engine.errors import Untranslatable
-from batchgate.providers.dialects.answer_rules import CHAT_TO_MESSAGE
-from batchgate.providers.dialects.messages_rules import MESSAGES_TO_CHAT
+from batchgate.providers.dialects.messages_as_chat.answer_rules import CHAT_TO_MESSAGE
+from batchgate.providers.dialects.messages_as_chat.request_rules import MESSAGES_TO_CHAT
 from batchgate.providers.dialects.rules import ByTarget, Hint, Refused, Rule, by_model
 from batchgate.providers.dialects.target import Target
 from batchgate.providers.targets import VLLM

@@ -1,4 +1,4 @@
-"""Translates a request: Messages into Chat Completions, by the rules of `messages_rules` and the target's table."""
+"""Translates a request: Messages into Chat Completions, by the rules of `MESSAGES_TO_CHAT` and the target's table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TypeVar, assert_never
 from msgspec import UNSET, UnsetType
 
 from batchgate.engine.errors import Untranslatable
-from batchgate.providers.dialects.chat_tools import chat_tool_choice, chat_tools, parallel_tool_calls
-from batchgate.providers.dialects.chat_turns import chat_messages, ends_in_prefill
-from batchgate.providers.dialects.messages_rules import REFUSALS
+from batchgate.providers.dialects.messages_as_chat.tools import chat_tool_choice, chat_tools, parallel_tool_calls
+from batchgate.providers.dialects.messages_as_chat.turns import chat_messages, ends_in_prefill
+from batchgate.providers.dialects.messages_as_chat.request_rules import REFUSALS
 from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER
 from batchgate.providers.dialects.target import Target
 from batchgate_api import chat_completions as c
