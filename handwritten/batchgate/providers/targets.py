@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from batchgate.providers.dialects.target import Effort, Target
+from batchgate.providers.dialects.target import EFFORTS, Effort, Target
 
-_ALL_EFFORTS: Final[frozenset[Effort]] = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
 _FOUR_EFFORTS: Final[frozenset[Effort]] = frozenset({"none", "low", "medium", "high"})
 
 OPENAI: Final = Target(
@@ -21,7 +20,7 @@ OPENAI: Final = Target(
     max_tokens_field="max_completion_tokens",
     user_field="safety_identifier",
     stop_limit=4,
-    efforts=_ALL_EFFORTS,
+    efforts=EFFORTS,
     strict_tools=True,
     service_tiers=True,
 )
@@ -29,7 +28,7 @@ OPENAI: Final = Target(
 VLLM: Final = Target(
     name="vllm",
     top_k=True,
-    efforts=_ALL_EFFORTS,
+    efforts=EFFORTS,
     thinking_budget=True,
     reasoning_field="reasoning",
     prefill=True,
@@ -38,7 +37,7 @@ VLLM: Final = Target(
 SGLANG: Final = Target(
     name="sgl",
     top_k=True,
-    efforts=_ALL_EFFORTS,
+    efforts=EFFORTS,
     reasoning_field="reasoning_content",
     prefill=True,
     strict_tools=True,
@@ -62,12 +61,12 @@ GROQ: Final = Target(
     strict_tools=True,
 )
 
-MISTRAL: Final = Target(name="mistral", user_field=None, top_k=True, efforts=_ALL_EFFORTS, strict_tools=True)
+MISTRAL: Final = Target(name="mistral", user_field=None, top_k=True, efforts=EFFORTS, strict_tools=True)
 
 OPENROUTER: Final = Target(
     name="openrouter",
     top_k=True,
-    efforts=_ALL_EFFORTS,
+    efforts=EFFORTS,
     reasoning_field="reasoning",
     strict_tools=True,
     service_tiers=True,
