@@ -11,22 +11,32 @@ from __future__ import annotations
 
 from typing import Final
 
+from batchgate.engine.upstream import RowKind
 from batchgate.providers.dialects.target import EFFORTS, Effort, Target
 
 _FOUR_EFFORTS: Final[frozenset[Effort]] = frozenset({"none", "low", "medium", "high"})
 
+_ALL_KINDS: Final[frozenset[RowKind]] = frozenset({"chat_completions", "responses", "embeddings", "completions"})
+_WITHOUT_RESPONSES: Final[frozenset[RowKind]] = _ALL_KINDS - {"responses"}
+_WITH_EMBEDDINGS: Final[frozenset[RowKind]] = frozenset({"chat_completions", "embeddings"})
+
 OPENAI: Final = Target(
     name="openai",
+    serves=_ALL_KINDS,
     max_tokens_field="max_completion_tokens",
     user_field="safety_identifier",
     stop_limit=4,
     efforts=EFFORTS,
     strict_tools=True,
     service_tiers=True,
+    openai_fields=True,
+    logprobs=True,
 )
 
 VLLM: Final = Target(
     name="vllm",
+    serves=_ALL_KINDS,
+    logprobs=True,
     top_k=True,
     efforts=EFFORTS,
     thinking_budget=True,
@@ -36,6 +46,8 @@ VLLM: Final = Target(
 
 SGLANG: Final = Target(
     name="sgl",
+    serves=_WITHOUT_RESPONSES,
+    logprobs=True,
     top_k=True,
     efforts=EFFORTS,
     reasoning_field="reasoning_content",
@@ -45,6 +57,7 @@ SGLANG: Final = Target(
 
 OLLAMA: Final = Target(
     name="ollama",
+    serves=_WITHOUT_RESPONSES,
     efforts=_FOUR_EFFORTS,
     reasoning_field="reasoning",
     image_urls=False,
@@ -61,10 +74,13 @@ GROQ: Final = Target(
     strict_tools=True,
 )
 
-MISTRAL: Final = Target(name="mistral", user_field=None, top_k=True, efforts=EFFORTS, strict_tools=True)
+MISTRAL: Final = Target(
+    name="mistral", serves=_WITH_EMBEDDINGS, user_field=None, top_k=True, efforts=EFFORTS, strict_tools=True
+)
 
 OPENROUTER: Final = Target(
     name="openrouter",
+    serves=_WITHOUT_RESPONSES,
     top_k=True,
     efforts=EFFORTS,
     reasoning_field="reasoning",
@@ -74,6 +90,7 @@ OPENROUTER: Final = Target(
 
 FIREWORKS: Final = Target(
     name="fireworks",
+    serves=_WITHOUT_RESPONSES,
     top_k=True,
     efforts=_FOUR_EFFORTS,
     reasoning_field="reasoning_content",
@@ -99,7 +116,7 @@ PERPLEXITY: Final = Target(
 )
 
 # "minimal" is documented, but refused as users report: discuss.ai.google.dev/t/117875 and 118724.
-GEMINI: Final = Target(name="gemini", user_field=None, efforts=_FOUR_EFFORTS)
+GEMINI: Final = Target(name="gemini", serves=_WITH_EMBEDDINGS, user_field=None, efforts=_FOUR_EFFORTS)
 
 XAI: Final = Target(name="xai")
 PARASAIL: Final = Target(name="parasail")
