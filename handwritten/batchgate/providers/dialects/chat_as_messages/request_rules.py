@@ -32,7 +32,7 @@ _REQUEST: Final = fields(
     stop=Mapped("stop_sequences"),
     frequency_penalty=_NO_PENALTIES,
     presence_penalty=_NO_PENALTIES,
-    logit_bias=_NO_PENALTIES,
+    logit_bias=Refused("Messages does not have it; leave it out"),
     logprobs=Refused("Messages tells no probabilities; leave it out"),
     top_logprobs=Refused("Messages tells no probabilities; leave it out", neutral=(0,)),
     stream=Refused(NO_STREAM),

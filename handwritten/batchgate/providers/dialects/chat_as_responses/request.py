@@ -22,6 +22,8 @@ def chat_to_responses(request: c.ChatCompletionRequest, *, model: str) -> r.Resp
     Raises `Untranslatable`, which names the field, where it says what Responses has no words for.
     """
     REFUSALS.check(request, "")
+    if request.add_generation_prompt is False:
+        raise Untranslatable("add_generation_prompt", "Responses always begins a new message; leave it out")
     said = conversation(request.messages)
     return r.ResponsesRequest(
         model=model,

@@ -57,7 +57,7 @@ _REQUEST: Final = fields(
     store=Mapped("store; false where nothing is said, as Responses would store then"),
     thinking_token_budget=_NOT_THERE,
     continue_final_message=_NOT_THERE,
-    add_generation_prompt=Refused(_MISSING, neutral=(True,)),
+    add_generation_prompt=Mapped("nothing for true, which is how every answer begins; false is refused"),
     chat_template_kwargs=_NOT_THERE,
 )
 
