@@ -33,7 +33,7 @@ class _MessagePeek(Struct):
     content: list[Raw]
 
 
-_MESSAGE: Final[msgspec.json.Decoder[object]] = msgspec.json.Decoder(_MessagePeek)
+_MESSAGE: Final = msgspec.json.Decoder(_MessagePeek)
 
 
 class AnthropicHandler:
@@ -56,7 +56,7 @@ class AnthropicHandler:
         if response.status != 200:
             raise upstream_error(response)
         try:
-            message = answer_as_it_came(response.body, _MESSAGE)
+            message = answer_as_it_came(response.body, _MESSAGE.decode)
             if row.kind == "messages":
                 return message
             return translate_answer(message, kind="messages", to=row.kind, asked=self._asked(row))

@@ -11,6 +11,7 @@ import msgspec
 from batchgate.engine.errors import Untranslatable
 from batchgate.engine.upstream import Account, RequestRow, RowKind, UpstreamRequest, UpstreamResponse
 from batchgate.engine.validation import DECODING_ERRORS
+from batchgate.providers.dialects.completion import first_choice
 from batchgate.providers.dialects.target import Target
 from batchgate.providers.dialects.translation import CONVERSATIONS, NAMES, Asked, translate_answer, translate_request
 from batchgate.providers.pass_through import answer_as_it_came, request_as_it_came
@@ -25,12 +26,21 @@ PATHS: Final[dict[RowKind, str]] = {
 }
 """Where the rows of each kind go, below the ``base_url`` of an account."""
 
-_ANSWERS: Final[dict[RowKind, msgspec.json.Decoder[object]]] = {
-    "chat_completions": msgspec.json.Decoder(chat_completions.ChatCompletion),
-    "responses": msgspec.json.Decoder(responses.Response),
-    "embeddings": msgspec.json.Decoder(openai_rows.Embeddings),
-    "completions": msgspec.json.Decoder(openai_rows.Completions),
+_COMPLETION: Final = msgspec.json.Decoder(chat_completions.ChatCompletion)
+
+
+def _read_completion(body: bytes) -> None:
+    """Read a Chat Completion; raises `UpstreamUnreachable` for one without a choice, or that the server broke off."""
+    first_choice(_COMPLETION.decode(body))
+
+
+_READERS: Final[dict[RowKind, Callable[[bytes], object]]] = {
+    "chat_completions": _read_completion,
+    "responses": msgspec.json.Decoder(responses.Response).decode,
+    "embeddings": msgspec.json.Decoder(openai_rows.Embeddings).decode,
+    "completions": msgspec.json.Decoder(openai_rows.Completions).decode,
 }
+"""How it is seen that an answer which passes as it is is one."""
 
 
 class OpenAIHandler:
@@ -63,7 +73,7 @@ class OpenAIHandler:
         kind = self._spoken(row.kind)
         try:
             if kind == row.kind:
-                return answer_as_it_came(response.body, _ANSWERS[kind])
+                return answer_as_it_came(response.body, _READERS[kind])
             return translate_answer(response.body, kind=kind, to=row.kind, asked=self._asked(row))
         except DECODING_ERRORS as error:
             raise not_an_answer(response, kind, error) from error

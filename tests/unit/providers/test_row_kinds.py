@@ -112,6 +112,14 @@ def test_a_200_that_is_no_answer_of_its_kind_is_an_error(kind: RowKind, name: st
         OpenAIHandler(OPENAI).decode(openai_row(kind), response(b'{"hello":"there"}'))
 
 
+def test_a_completion_that_the_server_broke_off_is_asked_for_again() -> None:
+    # OpenRouter, vLLM and SGLang say so in finish_reason, with the status 200.
+    broken = COMPLETION | {"choices": [COMPLETION["choices"][0] | {"finish_reason": "error"}]}
+    with pytest.raises(UpstreamUnreachable, match="that it broke off") as caught:
+        OpenAIHandler(OPENAI).decode(openai_row("chat_completions"), response(broken))
+    assert caught.value.retry_safe
+
+
 @pytest.mark.parametrize("kind", ["embeddings", "completions"])
 @pytest.mark.parametrize(
     ("handler", "words"),
