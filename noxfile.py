@@ -24,9 +24,9 @@ def group(*names: str) -> list[str]:
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Regenerate generated/ from spec/."""
-    session.install(*group("generate"))
-    session.run("python", "-m", "batchgate_codegen", env={"PYTHONPATH": "handwritten"})
+    """Regenerate generated/ from spec/, and the page on translations from the code."""
+    session.install("-e", ".", *group("generate"))
+    session.run("python", "-m", "batchgate_codegen")
 
 
 @nox.session

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -33,11 +35,19 @@ def main() -> int:
             return 1
         if not arguments.check:
             replace_tree(fresh, root / "generated")
+            _write_translation_page(root)
             return 0
         found = differences(fresh, root / "generated")
     if found:
         print(*found, ADVICE, sep="\n", file=sys.stderr)
     return 1 if found else 0
+
+
+def _write_translation_page(root: Path) -> None:
+    """Write the page in a process of its own, whose imports find what was just generated."""
+    path = os.pathsep.join(str(root / part) for part in ("handwritten", "generated"))
+    command = [sys.executable, "-m", "batchgate_codegen.translation_page", str(root)]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=True)
 
 
 if __name__ == "__main__":

@@ -74,3 +74,11 @@ def test_an_example_that_no_longer_fits_is_seen(copy: ProjectCopy) -> None:
     copy.replace("spec/examples/MessageBatch/ended.json", '"ended_at"', '"finished_at"')
     said = copy.drift("test_examples.py")
     assert "spec/examples/MessageBatch/ended.json no longer fits its schema" in said
+
+
+def test_a_rule_of_translation_that_the_docs_do_not_tell_is_seen(copy: ProjectCopy) -> None:
+    rules = "handwritten/batchgate/providers/dialects/chat_as_messages/request_rules.py"
+    copy.replace(rules, "Messages has no seed; leave it out", "a seed grows in gardens")
+    said = copy.drift("test_translation_page.py")
+    assert "handwritten/docs/translation.md is not what the rules say" in said
+    assert ADVICE in said

@@ -6,9 +6,12 @@ The engine knows these shapes only. `Transport` carries a call; `ProviderHandler
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
+
+RowKind: TypeAlias = Literal["messages", "chat_completions", "responses", "embeddings", "completions"]
+"""What a request is a request of: its wire format, and so that of its answer."""
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -40,11 +43,13 @@ class RequestRow(Struct, frozen=True, kw_only=True):
 
     custom_id: str
     params: bytes
-    """The raw JSON object of the request in the batch's dialect (for ``anthropic``: Messages params)."""
+    """The raw JSON object of the request: the params or the body of its line."""
     model: str
     """The model to ask for upstream, any provider prefix taken off."""
     headers: Mapping[str, str]
     """Headers of the create call that hold for every request, lower case: anthropic-version, anthropic-beta, ..."""
+    kind: RowKind = "messages"
+    """The wire format of ``params``, in which the answer is given too."""
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):
@@ -80,7 +85,7 @@ class ProviderHandler(Protocol):
         ...
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
-        """Read the answer as one result object in the batch's dialect, JSON without newlines.
+        """Read the answer as one object of the row's kind, JSON without newlines.
 
         Raises `UpstreamError` when the provider answered with an error or not in its dialect.
         """

@@ -1,31 +1,28 @@
-"""Anthropic, and whatever else speaks Messages: the rows are already in its dialect and pass as they are."""
+"""Anthropic, and whatever else speaks Messages: rows of Messages pass as they are, others are translated."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, Struct
 
-from batchgate.engine.errors import RequestError, Untranslatable, UpstreamUnreachable
 from batchgate.engine.upstream import Account, RequestRow, UpstreamRequest, UpstreamResponse
-from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
-from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER, NO_STREAM
-from batchgate.providers.upstream_errors import excerpt, upstream_error
+from batchgate.engine.validation import DECODING_ERRORS
+from batchgate.providers.dialects.translation import Asked, translate_answer, translate_request
+from batchgate.providers.pass_through import answer_as_it_came, request_as_it_came
+from batchgate.providers.upstream_errors import not_an_answer, upstream_error
 
 DEFAULT_VERSION: Final = "2023-06-01"
 """The anthropic-version of a row whose create call named none."""
 
+TRANSLATED_VERSION: Final = "2026-10-21"
+"""The anthropic-version of translated rows: the first in which there are turns of the role system."""
+
 FORWARDED: Final = ("anthropic-beta", "anthropic-user-profile-id")
 """Headers of the create call that go along with every request."""
-
-
-class _ParamsPeek(Struct):
-    """What the gateway must know of the params; the rest is Anthropic's to judge."""
-
-    model: Raw
-    stream: Raw | UnsetType = UNSET
-    max_tokens: Raw | UnsetType = UNSET
 
 
 class _MessagePeek(Struct):
@@ -36,16 +33,17 @@ class _MessagePeek(Struct):
     content: list[Raw]
 
 
-_PARAMS: Final = msgspec.json.Decoder(_ParamsPeek)
-_FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 _MESSAGE: Final = msgspec.json.Decoder(_MessagePeek)
 
 
 class AnthropicHandler:
-    """Speaks Messages to an account whose ``base_url`` stands before ``/v1``."""
+    """Speaks Messages to an account whose ``base_url`` stands before ``/v1``; ``now`` gives Unix seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
-        """Write the call; the params stay byte for byte unless the model carried an account's prefix."""
+        """Write the call; raises `RequestError` naming the field that is wrong or cannot be said."""
         return UpstreamRequest(
             url=f"{account.base_url}/v1/messages",
             headers=_headers(account, row),
@@ -53,26 +51,28 @@ class AnthropicHandler:
             timeout=account.timeout,
         )
 
-    def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:  # noqa: ARG002
-        """Keep the Message as it came, in one line."""
+    def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
+        """Read the answer as one of the row's kind; a Message for a row of Messages stays as it came."""
         if response.status != 200:
             raise upstream_error(response)
         try:
-            _MESSAGE.decode(response.body)
-            if not response.body.isascii():
-                response.body.decode()  # what the peek passes over is not checked by it
+            message = answer_as_it_came(response.body, _MESSAGE.decode)
+            if row.kind == "messages":
+                return message
+            return translate_answer(message, kind="messages", to=row.kind, asked=self._asked(row))
         except DECODING_ERRORS as error:
-            message = f"The provider answered 200, but not with a Message ({describe_decoding(error)}): "
-            raise UpstreamUnreachable(
-                "api_error", message + excerpt(response.body), status=200, retry_safe=True
-            ) from error
-        return _one_line(response.body)
+            raise not_an_answer(response, "messages", error) from error
+
+    def _asked(self, row: RequestRow) -> Asked:
+        request = row.params if row.kind == "responses" else None
+        return Asked(model=row.model, custom_id=row.custom_id, created=int(self._now()), request=request)
 
 
 def _headers(account: Account, row: RequestRow) -> dict[str, str]:
+    version = DEFAULT_VERSION if row.kind == "messages" else TRANSLATED_VERSION
     headers = {
         "content-type": "application/json",
-        "anthropic-version": row.headers.get("anthropic-version", DEFAULT_VERSION),
+        "anthropic-version": row.headers.get("anthropic-version", version),
     }
     if account.api_key:
         headers["x-api-key"] = account.api_key
@@ -81,21 +81,6 @@ def _headers(account: Account, row: RequestRow) -> dict[str, str]:
 
 
 def _body(row: RequestRow) -> bytes:
-    try:
-        peek = _PARAMS.decode(row.params)
-        model = msgspec.json.encode(row.model)
-        rewritten = None if bytes(peek.model) == model else _FIELDS.decode(row.params) | {"model": Raw(model)}
-    except DECODING_ERRORS as error:
-        raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
-    if peek.stream is not UNSET and bytes(peek.stream) == b"true":
-        raise Untranslatable("stream", NO_STREAM)
-    if peek.max_tokens is not UNSET and bytes(peek.max_tokens) == b"0":
-        raise Untranslatable("max_tokens", NO_EMPTY_ANSWER)
-    return row.params if rewritten is None else msgspec.json.encode(rewritten)
-
-
-def _one_line(body: bytes) -> bytes:
-    """Make one line of a JSON document; within its strings there are no line ends to be hurt."""
-    if b"\n" in body or b"\r" in body:
-        body = body.replace(b"\n", b" ").replace(b"\r", b" ")
-    return body.strip()
+    if row.kind == "messages":
+        return request_as_it_came(row)
+    return translate_request(row.params, kind=row.kind, to="messages", model=row.model)

@@ -12,7 +12,7 @@ from batchgate.engine.upstream import ProviderHandler
 from batchgate.providers import targets
 from batchgate.providers.anthropic import AnthropicHandler
 from batchgate.providers.dialects.target import Target
-from batchgate.providers.openai import ChatCompletionsHandler
+from batchgate.providers.openai import OpenAIHandler
 
 
 class Provider(Struct, frozen=True):
@@ -25,7 +25,7 @@ class Provider(Struct, frozen=True):
 
 
 def _compatible(base_url: str, target: Target) -> Provider:
-    return Provider(base_url, lambda: ChatCompletionsHandler(target))
+    return Provider(base_url, lambda: OpenAIHandler(target))
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(

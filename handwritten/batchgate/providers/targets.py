@@ -4,32 +4,42 @@ By the types of their own SDKs: OpenAI (openai 3.54), Groq (groq 1.7), Mistral (
 Fireworks (fireworks-ai 1.2), Cerebras (cerebras-cloud-sdk 1.91) and Perplexity (perplexityai 0.46). By the source in
 their repositories: vLLM (``vllm/entrypoints/openai/chat_completion/protocol.py``), SGLang
 (``python/sglang/srt/entrypoints/openai/protocol.py``) and Ollama (``openai/openai.go``). What was not found there is
-left at the careful default of `Target`, and so are the other servers as a whole.
+left at the careful default of `Target`, and so are the other servers as a whole. Which paths a server has besides
+``/chat/completions`` is by its documentation; Responses are translated unless the server's own are known to be whole.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from batchgate.providers.dialects.target import Effort, Target
+from batchgate.engine.upstream import RowKind
+from batchgate.providers.dialects.target import EFFORTS, Effort, Target
 
-_ALL_EFFORTS: Final[frozenset[Effort]] = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
 _FOUR_EFFORTS: Final[frozenset[Effort]] = frozenset({"none", "low", "medium", "high"})
+
+_ALL_KINDS: Final[frozenset[RowKind]] = frozenset({"chat_completions", "responses", "embeddings", "completions"})
+_WITHOUT_RESPONSES: Final[frozenset[RowKind]] = _ALL_KINDS - {"responses"}
+_WITH_EMBEDDINGS: Final[frozenset[RowKind]] = frozenset({"chat_completions", "embeddings"})
 
 OPENAI: Final = Target(
     name="openai",
+    serves=_ALL_KINDS,
     max_tokens_field="max_completion_tokens",
     user_field="safety_identifier",
     stop_limit=4,
-    efforts=_ALL_EFFORTS,
+    efforts=EFFORTS,
     strict_tools=True,
     service_tiers=True,
+    openai_fields=True,
+    logprobs=True,
 )
 
 VLLM: Final = Target(
     name="vllm",
+    serves=_ALL_KINDS,
+    logprobs=True,
     top_k=True,
-    efforts=_ALL_EFFORTS,
+    efforts=EFFORTS,
     thinking_budget=True,
     reasoning_field="reasoning",
     prefill=True,
@@ -37,8 +47,10 @@ VLLM: Final = Target(
 
 SGLANG: Final = Target(
     name="sgl",
+    serves=_WITHOUT_RESPONSES,
+    logprobs=True,
     top_k=True,
-    efforts=_ALL_EFFORTS,
+    efforts=EFFORTS,
     reasoning_field="reasoning_content",
     prefill=True,
     strict_tools=True,
@@ -46,6 +58,7 @@ SGLANG: Final = Target(
 
 OLLAMA: Final = Target(
     name="ollama",
+    serves=_WITHOUT_RESPONSES,
     efforts=_FOUR_EFFORTS,
     reasoning_field="reasoning",
     image_urls=False,
@@ -62,12 +75,15 @@ GROQ: Final = Target(
     strict_tools=True,
 )
 
-MISTRAL: Final = Target(name="mistral", user_field=None, top_k=True, efforts=_ALL_EFFORTS, strict_tools=True)
+MISTRAL: Final = Target(
+    name="mistral", serves=_WITH_EMBEDDINGS, user_field=None, top_k=True, efforts=EFFORTS, strict_tools=True
+)
 
 OPENROUTER: Final = Target(
     name="openrouter",
+    serves=_WITHOUT_RESPONSES,
     top_k=True,
-    efforts=_ALL_EFFORTS,
+    efforts=EFFORTS,
     reasoning_field="reasoning",
     strict_tools=True,
     service_tiers=True,
@@ -75,6 +91,7 @@ OPENROUTER: Final = Target(
 
 FIREWORKS: Final = Target(
     name="fireworks",
+    serves=_WITHOUT_RESPONSES,
     top_k=True,
     efforts=_FOUR_EFFORTS,
     reasoning_field="reasoning_content",
@@ -100,7 +117,7 @@ PERPLEXITY: Final = Target(
 )
 
 # "minimal" is documented, but refused as users report: discuss.ai.google.dev/t/117875 and 118724.
-GEMINI: Final = Target(name="gemini", user_field=None, efforts=_FOUR_EFFORTS)
+GEMINI: Final = Target(name="gemini", serves=_WITH_EMBEDDINGS, user_field=None, efforts=_FOUR_EFFORTS)
 
 XAI: Final = Target(name="xai")
 PARASAIL: Final = Target(name="parasail")

@@ -16,9 +16,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from batchgate.engine.errors import ErrorKind, UpstreamError
-from batchgate.engine.upstream import UpstreamResponse
-from batchgate.engine.validation import DECODING_ERRORS
+from batchgate.engine.errors import ErrorKind, UpstreamError, UpstreamUnreachable
+from batchgate.engine.upstream import RowKind, UpstreamResponse
+from batchgate.engine.validation import DECODING_ERRORS, DecodingError, describe_decoding
 
 LONGEST_MESSAGE: Final = 2_000
 """Characters of a provider's message that are kept."""
@@ -96,6 +96,38 @@ def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.t
         retry_after=_bounded_wait(_retry_after(response.headers, now)),
         request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or said.request_id,
     )
+
+
+ANSWERS: Final[Mapping[RowKind, str]] = {
+    "messages": "a Message",
+    "chat_completions": "a Chat Completion",
+    "responses": "a Response",
+    "embeddings": "embeddings",
+    "completions": "a completion",
+}
+"""What a request of each kind is answered with, in the words of messages."""
+
+
+def not_an_answer(response: UpstreamResponse, kind: RowKind, problem: DecodingError) -> UpstreamError:
+    """Tell an error that a router sends with the status 200 from what is no answer to a request of ``kind``."""
+    try:
+        code = _EMBEDDED.decode(response.body).error.code
+    except DECODING_ERRORS:
+        message = f"The provider answered 200, but not with {ANSWERS[kind]} ({describe_decoding(problem)}): "
+        return UpstreamUnreachable("api_error", message + excerpt(response.body), status=200, retry_safe=True)
+    status = code if isinstance(code, int) and 400 <= code <= 599 else 500
+    return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
+
+
+class _EmbeddedBody(Struct):
+    code: int | str | None = None
+
+
+class _EmbeddedError(Struct):
+    error: _EmbeddedBody
+
+
+_EMBEDDED: Final = msgspec.json.Decoder(_EmbeddedError)
 
 
 def bounded(text: str, length: int = LONGEST_MESSAGE) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from batchgate.providers.dialects.chat_to_message import to_message
-from batchgate.providers.dialects.messages_to_chat import to_chat
+from batchgate.providers.dialects.messages_as_chat.answer import to_message
+from batchgate.providers.dialects.messages_as_chat.request import to_chat
 from batchgate.providers.dialects.target import Target
 from batchgate.providers.targets import OPENAI
 from batchgate_api import chat_completions, messages

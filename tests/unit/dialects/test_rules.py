@@ -1,6 +1,6 @@
 """Every field of the row models has a rule, and the translation does what the rule says.
 
-A new field in spec/messages.yaml or spec/chat_completions.yaml fails here until a rule is made for it.
+A new field of a row in spec/ fails here until a rule is made for it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,20 @@ import pytest
 from msgspec import inspect
 
 from batchgate.engine.errors import Untranslatable
-from batchgate.providers.dialects.answer_rules import CHAT_TO_MESSAGE
-from batchgate.providers.dialects.messages_rules import MESSAGES_TO_CHAT
+from batchgate.providers.dialects.chat_as_messages.answer_rules import MESSAGE_TO_CHAT
+from batchgate.providers.dialects.chat_as_messages.request_rules import CHAT_TO_MESSAGES
+from batchgate.providers.dialects.chat_as_responses.answer_rules import RESPONSE_TO_CHAT
+from batchgate.providers.dialects.chat_as_responses.request_rules import CHAT_TO_RESPONSES
+from batchgate.providers.dialects.messages_as_chat.answer_rules import CHAT_TO_MESSAGE
+from batchgate.providers.dialects.messages_as_chat.request_rules import MESSAGES_TO_CHAT
+from batchgate.providers.dialects.responses_as_chat.answer_rules import CHAT_TO_RESPONSE
+from batchgate.providers.dialects.responses_as_chat.request_rules import RESPONSES_TO_CHAT
 from batchgate.providers.dialects.rules import ByTarget, Hint, Refused, Rule, by_model
 from batchgate.providers.dialects.target import Target
 from batchgate.providers.targets import VLLM
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
+from batchgate_api import responses as r
 from batchgate_api.structs import OpenStruct
 from tests.unit.dialects import rows
 from tests.unit.dialects.rows import Json, assistant, said, text, tool, tool_result, tool_use, user
@@ -55,28 +62,61 @@ def _without_rules(rules: tuple[Rule, ...], *roots: type) -> set[str]:
     }
 
 
-def test_every_field_of_a_messages_request_has_a_rule() -> None:
-    assert not _without_rules(MESSAGES_TO_CHAT, m.MessageParams, m.CustomTool)
+DIRECTIONS: dict[str, tuple[tuple[Rule, ...], tuple[type, ...]]] = {
+    "Messages to Chat Completions": (MESSAGES_TO_CHAT, (m.MessageParams, m.CustomTool)),
+    "Chat Completions to Messages": (CHAT_TO_MESSAGES, (c.ChatCompletionRequest,)),
+    "Responses to Chat Completions": (
+        RESPONSES_TO_CHAT,
+        (
+            r.ResponsesRequest,
+            r.ResponsesFunctionTool,
+            r.ResponsesCustomTool,
+            r.ResponsesMessage,
+            r.ResponsesReasoning,
+            r.ResponsesFunctionCall,
+            r.ResponsesFunctionCallOutput,
+            r.ResponsesCustomToolCall,
+            r.ResponsesCustomToolCallOutput,
+        ),
+    ),
+    "Chat Completions to Responses": (CHAT_TO_RESPONSES, (c.ChatCompletionRequest,)),
+    "a completion to a Message": (CHAT_TO_MESSAGE, (c.ChatCompletion,)),
+    "a Message to a completion": (MESSAGE_TO_CHAT, (m.Message,)),
+    "a completion to a Response": (CHAT_TO_RESPONSE, (c.ChatCompletion,)),
+    "a Response to a completion": (
+        RESPONSE_TO_CHAT,
+        (r.Response, r.ResponseMessage, r.ResponseReasoning, r.ResponseFunctionCall, r.ResponseCustomToolCall),
+    ),
+}
+every_direction = pytest.mark.parametrize(("rules", "roots"), DIRECTIONS.values(), ids=DIRECTIONS)
 
 
-def test_every_field_of_a_chat_completion_has_a_rule() -> None:
-    assert not _without_rules(CHAT_TO_MESSAGE, c.ChatCompletion)
+@every_direction
+def test_every_field_of_every_model_has_a_rule(rules: tuple[Rule, ...], roots: tuple[type, ...]) -> None:
+    assert not _without_rules(rules, *roots)
 
 
-@pytest.mark.parametrize("rules", [MESSAGES_TO_CHAT, CHAT_TO_MESSAGE])
-def test_every_rule_is_about_a_field_that_exists(rules: tuple[Rule, ...]) -> None:
+@every_direction
+def test_every_rule_is_about_a_field_that_exists(rules: tuple[Rule, ...], roots: tuple[type, ...]) -> None:
+    known = {*_models(*roots)}
     for rule in rules:
+        assert rule.model in known, rule
         assert rule.field is None or rule.field in rule.model.__struct_fields__, rule
 
 
-@pytest.mark.parametrize("rules", [MESSAGES_TO_CHAT, CHAT_TO_MESSAGE])
-def test_no_field_has_two_rules(rules: tuple[Rule, ...]) -> None:
+@every_direction
+def test_no_field_has_two_rules(rules: tuple[Rule, ...], roots: tuple[type, ...]) -> None:
+    assert roots
     places = [(rule.model, rule.field) for rule in rules]
     assert len(places) == len(set(places))
 
 
-def test_every_capability_that_a_rule_names_is_in_the_table_of_targets() -> None:
-    named = {rule.treatment.capability for rule in MESSAGES_TO_CHAT if isinstance(rule.treatment, ByTarget)}
+@every_direction
+def test_every_capability_that_a_rule_names_is_in_the_table_of_targets(
+    rules: tuple[Rule, ...], roots: tuple[type, ...]
+) -> None:
+    assert roots
+    named = {rule.treatment.capability for rule in rules if isinstance(rule.treatment, ByTarget)}
     assert named <= set(Target.__struct_fields__)
 
 

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from batchgate.engine.errors import RequestError, Untranslatable, UpstreamError, UpstreamUnreachable
-from batchgate.providers.openai import ChatCompletionsHandler
+from batchgate.providers.openai import OpenAIHandler
 from batchgate.providers.targets import OPENAI, VLLM
 from tests.unit.providers.calls import COMPLETION, PARAMS, account, response, row
 
-HANDLER = ChatCompletionsHandler(OPENAI)
+HANDLER = OpenAIHandler(OPENAI)
 
 
 def test_the_call_goes_to_chat_completions_with_the_key_as_bearer() -> None:
@@ -26,7 +26,7 @@ def test_an_account_without_a_key_sends_none() -> None:
 
 def test_the_row_is_translated_for_the_target_and_asks_for_the_rows_model() -> None:
     params = msgspec.json.encode(PARAMS | {"model": "vllm/qwen", "top_k": 4})
-    body = ChatCompletionsHandler(VLLM).encode(account(), row(params, model="qwen")).body
+    body = OpenAIHandler(VLLM).encode(account(), row(params, model="qwen")).body
     assert msgspec.json.decode(body) == {
         "model": "qwen",
         "messages": [{"role": "user", "content": "Hello"}],

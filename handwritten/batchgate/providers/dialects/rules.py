@@ -8,12 +8,14 @@ elsewhere (`ByTarget`), without any effect on the answer and therefore left out 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.errors import Untranslatable
 from batchgate_api.structs import OpenStruct
+
+T = TypeVar("T")
 
 NO_STREAM: Final = "a batch answers whole; leave it out or set it to false"
 NO_EMPTY_ANSWER: Final = "0 only fills a cache, and a batch has to answer; it should be at least 1"
@@ -43,6 +45,8 @@ class Refused(Struct, frozen=True, tag="refused"):
     """The field is refused unless it says nothing; ``reason`` tells why and what would be right."""
 
     reason: str
+    neutral: tuple[object, ...] = ()
+    """Values that say no more than leaving the field out, such as a penalty of 0."""
 
 
 Treatment: TypeAlias = Mapped | ByTarget | Hint | Refused
@@ -70,22 +74,23 @@ class Refusals:
     """The refusals among some rules, ready to be asked for every part of a row."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._fields: dict[type, list[tuple[str, str]]] = {}
+        self._fields: dict[type, list[tuple[str, Refused]]] = {}
         self._models: dict[type, str] = {}
         for rule in rules:
             match rule:
                 case Rule(model=model, field=None, treatment=Refused(reason=reason)):
                     self._models[model] = reason
-                case Rule(model=model, field=str() as field, treatment=Refused(reason=reason)):
-                    self._fields.setdefault(model, []).append((field, reason))
+                case Rule(model=model, field=str() as field, treatment=Refused() as refused):
+                    self._fields.setdefault(model, []).append((field, refused))
                 case _:
                     pass
 
     def check(self, part: OpenStruct, at: str) -> None:
         """Raise `Untranslatable` where ``part``, which stands at the path ``at``, holds what is refused."""
-        for field, reason in self._fields.get(type(part), ()):
-            if not says_nothing(getattr(part, field)):
-                raise Untranslatable(join(at, field), reason)
+        for field, refused in self._fields.get(type(part), ()):
+            value = getattr(part, field)
+            if not says_nothing(value) and value not in refused.neutral:
+                raise Untranslatable(join(at, wire_name(field)), refused.reason)
 
     def refuse(self, part: OpenStruct, at: str) -> Untranslatable:
         """Make the error for a part that is refused as a whole."""
@@ -99,7 +104,17 @@ def says_nothing(value: object) -> bool:
     """Tell if a field's value is the same as leaving the field out: absent, null, false or empty."""
     if isinstance(value, Raw):
         return bytes(value) in _EMPTY_JSON
-    return value is UNSET or value is None or value is False or value == []
+    return value is UNSET or value is None or value is False or value in ([], {})
+
+
+def given(value: T | UnsetType | None) -> T | UnsetType:
+    """Read a field of a request in which null is the same as absent."""
+    return UNSET if value is None else value
+
+
+def wire_name(field: str) -> str:
+    """Give the name that a field has on the wire: that of Python, less the underscore after a keyword."""
+    return field.removesuffix("_")
 
 
 def join(at: str, field: str | int) -> str:

@@ -1,12 +1,16 @@
-"""What a server of Chat Completions can be told: the table that translations ask instead of the provider's name."""
+"""What a server of OpenAI's dialect can be told: the table that translations ask instead of the provider's name."""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
+from batchgate.engine.upstream import RowKind
+
 Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+EFFORTS: Final[frozenset[Effort]] = frozenset(get_args(Effort))
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -18,6 +22,8 @@ class Target(Struct, frozen=True, kw_only=True):
 
     name: str
     """The provider's name, as it stands in messages."""
+    serves: frozenset[RowKind] = frozenset({"chat_completions"})
+    """The kinds of rows that it takes as they are; those of Messages and Responses are translated otherwise."""
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"
     user_field: Literal["safety_identifier", "user"] | None = "user"
     """Where metadata.user_id goes."""
@@ -39,3 +45,24 @@ class Target(Struct, frozen=True, kw_only=True):
     strict_tools: bool = False
     service_tiers: bool = False
     """Has OpenAI's service_tier; the others have one tier only, which is then both auto and standard."""
+    openai_fields: bool = False
+    """Has OpenAI's own things: the role developer, tools of free text, verbosity, moderation, its store, its cache."""
+    logprobs: bool = False
+    """Tells the probabilities of tokens."""
+
+
+WHOLE_DIALECT: Final = Target(
+    name="Chat Completions",
+    max_tokens_field="max_completion_tokens",
+    user_field="safety_identifier",
+    top_k=True,
+    efforts=EFFORTS,
+    thinking_budget=True,
+    reasoning_field="reasoning_content",
+    prefill=True,
+    strict_tools=True,
+    service_tiers=True,
+    openai_fields=True,
+    logprobs=True,
+)
+"""All that Chat Completions can say, at any server: the stop on the way between two other dialects."""

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw, UnsetType
 
-from batchgate.engine.errors import UpstreamUnreachable
 from batchgate.engine.validation import DECODING_ERRORS
+from batchgate.providers.dialects.completion import first_choice, thought_of, told, unusable
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -45,12 +45,7 @@ def to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m
     ``model`` and ``custom_id`` are those of the request, for servers that leave out the model or the id. Raises
     `UpstreamUnreachable` where the answer is not what the dialect says.
     """
-    if not completion.choices:
-        raise _unusable("without any choice")
-    choice = completion.choices[0]
-    if choice.finish_reason in _FAILURES:
-        how = f"that it broke off (finish_reason {choice.finish_reason!r})"
-        raise UpstreamUnreachable("api_error", f"The provider answered {how}.", status=200, retry_safe=True)
+    choice = first_choice(completion)
     content = [*_content(choice)]
     refusal = choice.message.refusal or None
     stop_text = choice.stop_reason if isinstance(choice.stop_reason, str) else None
@@ -68,14 +63,6 @@ def to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m
         diagnostics=_NULL,
         usage=_usage(completion),
     )
-
-
-_FAILURES: Final = frozenset({"error", "abort"})
-"""How OpenRouter, and vLLM and SGLang, say that an answer is not whole."""
-
-
-def _unusable(how: str) -> UpstreamUnreachable:
-    return UpstreamUnreachable("api_error", f"The provider answered {how}.", status=200, retry_safe=False)
 
 
 # ---------------------------------------------------------------- content
@@ -105,30 +92,20 @@ def _part(part: c.ChatMessagePart) -> m.ContentBlock:
         case "text":
             return m.TextBlock(text=part.text or "", citations=None)
         case "thinking":
-            return m.ThinkingBlock(thinking=_thought(part), signature=UNSIGNED)
+            return m.ThinkingBlock(thinking=thought_of(part), signature=UNSIGNED)
         case other:
-            raise _unusable(f"with a part of the type {other!r}, which no block can hold")
-
-
-def _thought(part: c.ChatMessagePart) -> str:
-    match part.thinking:
-        case str() as text:
-            return text
-        case list() as thoughts:
-            return "".join(thought.text or "" for thought in thoughts)
-        case _:
-            return part.text or ""
+            raise unusable(f"with a part of the type {other!r}, which no block can hold")
 
 
 def _tool_use(function: c.ChatCalledFunction | UnsetType | None, call_id: str, *, cut_off: bool) -> m.ToolUseBlock:
     if not function:
-        raise _unusable("with a tool call that is not one of a function")
+        raise unusable("with a tool call that is not one of a function")
     try:
         return m.ToolUseBlock(id=call_id, name=function.name, input=_arguments(function))
     except DECODING_ERRORS as error:
         shown = bytes(function.arguments or b"")[:_SHOWN].decode(errors="replace")
         why = "cut off at max_tokens" if cut_off else "no JSON object"
-        raise _unusable(f"with a call of {function.name!r} whose arguments are {why}: {shown}") from error
+        raise unusable(f"with a call of {function.name!r} whose arguments are {why}: {shown}") from error
 
 
 def _arguments(function: c.ChatCalledFunction) -> Raw:
@@ -170,7 +147,7 @@ def _usage(completion: c.ChatCompletion) -> m.Usage:
     """Count as Messages does: input_tokens are those that no cache had a part in."""
     usage = completion.usage or _NO_USAGE
     prompt = usage.prompt_tokens_details or _NO_DETAILS
-    read, written = _told(prompt.cached_tokens), _told(prompt.cache_write_tokens)
+    read, written = told(prompt.cached_tokens), told(prompt.cache_write_tokens)
     return m.Usage(
         input_tokens=max(0, (usage.prompt_tokens or 0) - (read or 0) - (written or 0)),
         output_tokens=usage.completion_tokens or 0,
@@ -187,9 +164,5 @@ def _usage(completion: c.ChatCompletion) -> m.Usage:
 
 def _output_details(usage: c.ChatUsage) -> m.OutputTokensDetails | None:
     details = usage.completion_tokens_details
-    thinking = _told(details.reasoning_tokens) if details else None
+    thinking = told(details.reasoning_tokens) if details else None
     return None if thinking is None else m.OutputTokensDetails(thinking_tokens=thinking)
-
-
-def _told(count: int | UnsetType | None) -> int | None:
-    return None if isinstance(count, UnsetType) else count

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.errors import Untranslatable
-from batchgate.providers.dialects.messages_rules import REFUSALS
+from batchgate.providers.dialects.messages_as_chat.request_rules import REFUSALS
 from batchgate.providers.dialects.rules import says_nothing
 from batchgate.providers.dialects.target import Target
 from batchgate_api import chat_completions as c

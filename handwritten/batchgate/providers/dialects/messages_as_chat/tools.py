@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from batchgate.engine.errors import RequestError, Untranslatable
 from batchgate.engine.validation import describe
-from batchgate.providers.dialects.messages_rules import REFUSALS
+from batchgate.providers.dialects.messages_as_chat.request_rules import REFUSALS
 from batchgate.providers.dialects.target import Target
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m

@@ -1,21 +1,19 @@
-"""Translates a request: Messages into Chat Completions, by the rules of `messages_rules` and the target's table."""
+"""Translates a request: Messages into Chat Completions, by the rules of `MESSAGES_TO_CHAT` and the target's table."""
 
 from __future__ import annotations
 
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 from msgspec import UNSET, UnsetType
 
 from batchgate.engine.errors import Untranslatable
-from batchgate.providers.dialects.chat_tools import chat_tool_choice, chat_tools, parallel_tool_calls
-from batchgate.providers.dialects.chat_turns import chat_messages, ends_in_prefill
-from batchgate.providers.dialects.messages_rules import REFUSALS
-from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER
+from batchgate.providers.dialects.messages_as_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.messages_as_chat.tools import chat_tool_choice, chat_tools, parallel_tool_calls
+from batchgate.providers.dialects.messages_as_chat.turns import chat_messages, ends_in_prefill
+from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER, given
 from batchgate.providers.dialects.target import Target
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
-
-T = TypeVar("T")
 
 SCHEMA_NAME = "answer"
 """The name that Chat Completions wants for a schema; Messages has none."""
@@ -33,8 +31,8 @@ def to_chat(params: m.MessageParams, *, model: str, target: Target) -> c.ChatCom
         messages=chat_messages(params.system, params.messages, target),
         max_completion_tokens=_max_tokens(params, target, "max_completion_tokens"),
         max_tokens=_max_tokens(params, target, "max_tokens"),
-        temperature=_given(params.temperature),
-        top_p=_given(params.top_p),
+        temperature=given(params.temperature),
+        top_p=given(params.top_p),
         top_k=_top_k(params, target),
         stop=_stop(params, target),
         tools=chat_tools(params.tools, target),
@@ -51,11 +49,6 @@ def to_chat(params: m.MessageParams, *, model: str, target: Target) -> c.ChatCom
     )
 
 
-def _given(value: T | UnsetType | None) -> T | UnsetType:
-    """In a request of Messages, null is the same as absent."""
-    return UNSET if value is None else value
-
-
 def _max_tokens(params: m.MessageParams, target: Target, field: str) -> int | UnsetType:
     if params.max_tokens == 0:
         raise Untranslatable("max_tokens", NO_EMPTY_ANSWER)
@@ -63,7 +56,7 @@ def _max_tokens(params: m.MessageParams, target: Target, field: str) -> int | Un
 
 
 def _top_k(params: m.MessageParams, target: Target) -> int | UnsetType:
-    top_k = _given(params.top_k)
+    top_k = given(params.top_k)
     if top_k is not UNSET and not target.top_k:
         raise Untranslatable("top_k", f"{target.name} does not have it; use temperature or top_p")
     return top_k
@@ -102,10 +95,10 @@ def _service_tier(params: m.MessageParams, target: Target) -> c.ChatServiceTier 
 
 
 def _response_format(params: m.MessageParams) -> c.ChatJsonSchemaFormat | UnsetType:
-    output_format = _given(params.output_format)
+    output_format = given(params.output_format)
     if params.output_config:
         REFUSALS.check(params.output_config, "output_config")
-        configured = _given(params.output_config.format)
+        configured = given(params.output_config.format)
         if configured and output_format:
             raise Untranslatable("output_format", "the form of the answer is already in output_config.format")
         output_format = configured or output_format
@@ -117,7 +110,7 @@ def _response_format(params: m.MessageParams) -> c.ChatJsonSchemaFormat | UnsetT
 
 
 def _reasoning_effort(params: m.MessageParams, target: Target) -> c.ChatReasoningEffort | UnsetType:
-    effort: m.Effort | UnsetType = _given(params.output_config.effort) if params.output_config else UNSET
+    effort: m.Effort | UnsetType = given(params.output_config.effort) if params.output_config else UNSET
     if isinstance(params.thinking, m.ThinkingDisabled):
         return _no_thinking(effort, target)
     if effort is not UNSET and effort not in target.efforts:

@@ -1,0 +1,109 @@
+"""The rules by which a Response becomes a Chat Completions answer: every field of every model, as data."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from batchgate.providers.dialects.rules import Hint, Mapped, Rule, fields
+from batchgate_api import responses as r
+
+_NO_PLACE: Final = Hint("a Chat Completion has no place for it")
+_REPEATED: Final = Hint("it repeats the request")
+_NEVER_ASKED: Final = Hint("no translated request asks for it")
+
+RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
+    *fields(
+        r.Response,
+        id=Mapped("id; chatcmpl- and the custom_id where the server sends none"),
+        object=Mapped("object chat.completion"),
+        created_at=Mapped("created"),
+        completed_at=_NO_PLACE,
+        status=Mapped("finish_reason; a Response that failed is an error"),
+        error=Mapped("the message of the error"),
+        incomplete_details=Mapped("finish_reason: content_filter, and length for the others"),
+        model=Mapped("model; the one asked for where the server sends none"),
+        output=Mapped("message of the only choice; items of OpenAI's own tools are refused"),
+        usage=Mapped("usage"),
+        service_tier=Mapped("service_tier"),
+        instructions=_REPEATED,
+        max_output_tokens=_REPEATED,
+        max_tool_calls=_REPEATED,
+        metadata=_REPEATED,
+        parallel_tool_calls=_REPEATED,
+        previous_response_id=_REPEATED,
+        reasoning=_REPEATED,
+        store=_REPEATED,
+        temperature=_REPEATED,
+        text=_REPEATED,
+        tool_choice=_REPEATED,
+        tools=_REPEATED,
+        top_logprobs=_REPEATED,
+        top_p=_REPEATED,
+        truncation=_REPEATED,
+        background=_REPEATED,
+        safety_identifier=_REPEATED,
+        user=_REPEATED,
+    ),
+    *fields(r.ResponseFailure, code=Mapped("part of the message of the error"), message=Mapped("message of the error")),
+    *fields(r.ResponseIncompleteDetails, reason=Mapped("finish_reason")),
+    *fields(
+        r.ResponseMessage,
+        type=Mapped("message"),
+        id=_NO_PLACE,
+        role=Mapped("role assistant"),
+        status=_NO_PLACE,
+        phase=_NO_PLACE,
+        content=Mapped("content and refusal, each joined with those of the other messages"),
+    ),
+    *fields(
+        r.ResponseMessagePart,
+        type=Mapped("content or refusal; others are an error"),
+        text=Mapped("content"),
+        annotations=_NEVER_ASKED,
+        logprobs=Mapped("logprobs.content of the choice, of the first part that has them"),
+        refusal=Mapped("refusal"),
+    ),
+    *fields(
+        r.ResponseReasoning,
+        type=Mapped("message.reasoning_content"),
+        id=_NO_PLACE,
+        status=_NO_PLACE,
+        summary=Mapped("message.reasoning_content, where there is no content"),
+        content=Mapped("message.reasoning_content"),
+        encrypted_content=_NO_PLACE,
+    ),
+    *fields(r.ResponseThought, type=_NO_PLACE, text=Mapped("message.reasoning_content")),
+    *fields(
+        r.ResponseFunctionCall,
+        type=Mapped("a tool call of the type function"),
+        id=_NO_PLACE,
+        call_id=Mapped("tool_calls.id"),
+        name=Mapped("function.name"),
+        arguments=Mapped("function.arguments"),
+        status=_NO_PLACE,
+    ),
+    *fields(
+        r.ResponseCustomToolCall,
+        type=Mapped("a tool call of the type custom"),
+        id=_NO_PLACE,
+        call_id=Mapped("tool_calls.id"),
+        name=Mapped("custom.name"),
+        input=Mapped("custom.input"),
+        status=_NO_PLACE,
+    ),
+    *fields(
+        r.ResponseUsage,
+        input_tokens=Mapped("prompt_tokens"),
+        input_tokens_details=Mapped("prompt_tokens_details"),
+        output_tokens=Mapped("completion_tokens"),
+        output_tokens_details=Mapped("completion_tokens_details"),
+        total_tokens=Mapped("total_tokens"),
+    ),
+    *fields(
+        r.ResponseInputTokensDetails,
+        cached_tokens=Mapped("cached_tokens"),
+        cache_write_tokens=Mapped("cache_write_tokens"),
+    ),
+    *fields(r.ResponseOutputTokensDetails, reasoning_tokens=Mapped("reasoning_tokens")),
+)
+"""Every field of every model of a Response, and what becomes of it in a Chat Completion."""

@@ -1,0 +1,150 @@
+"""Translates the result lines of batches between the dialects, one line at a time.
+
+Anthropic's are ``{"custom_id", "result"}``, OpenAI's ``{"id", "custom_id", "response", "error"}``, each with its LF. An
+answer that the other dialect cannot hold becomes the line of an error that says so: a line never goes missing.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final, assert_never
+
+import msgspec
+from msgspec import Raw, Struct
+
+from batchgate.engine.errors import ErrorKind, RequestError, UpstreamError
+from batchgate.engine.upstream import RowKind, UpstreamResponse
+from batchgate.engine.validation import DECODING_ERRORS
+from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.dialects.translation import Asked, translate_answer
+from batchgate.providers.upstream_errors import not_an_answer, upstream_error
+from batchgate_api import anthropic as a
+from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
+
+EXPIRED: Final = BatchLineError(
+    code="batch_expired", message="This request could not be executed before the completion window expired."
+)
+CANCELLED: Final = BatchLineError(
+    code="batch_cancelled", message="This request was not executed before the batch was cancelled."
+)
+"""The errors of requests that were never answered, by the codes that OpenAI documents."""
+
+_STATUSES: Final[dict[ErrorKind, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+_ANTHROPIC: Final = msgspec.json.Decoder(a.MessageBatchIndividualResponse)
+_OPENAI: Final = msgspec.json.Decoder(BatchOutputLine)
+_ROWS: Final = AnthropicRows()
+
+
+class _Error(Struct, frozen=True):
+    """An error in the words of OpenAI's API."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class _ErrorBody(Struct, frozen=True):
+    error: _Error
+
+
+def openai_result_line(line: bytes, *, kind: RowKind, created: int) -> bytes:
+    """Say a result line of Anthropic's dialect as one of OpenAI's, whose answer is of ``kind``.
+
+    ``created`` is the time that the answer gets, in Unix seconds, as a Message has none. The id of the line follows
+    from its content, so that it is the same whenever the line is read.
+    """
+    found = _ANTHROPIC.decode(line)
+    line_id = f"batch_req_{blake2b(line, digest_size=12).hexdigest()}"
+    response: BatchLineResponse | None = None
+    error: BatchLineError | None = None
+    match found.result:
+        case a.SucceededResult(message=message):
+            response, error = _succeeded(bytes(message), found.custom_id, kind, created)
+        case a.ErroredResult(error=envelope):
+            response = _refused(envelope)
+        case a.CanceledResult():
+            error = CANCELLED
+        case a.ExpiredResult():
+            error = EXPIRED
+        case _:
+            assert_never(found.result)
+    written = BatchOutputLine(id=line_id, custom_id=found.custom_id, response=response, error=error)
+    return msgspec.json.encode(written) + b"\n"
+
+
+def _succeeded(
+    message: bytes, custom_id: str, kind: RowKind, created: int
+) -> tuple[BatchLineResponse | None, BatchLineError | None]:
+    asked = Asked(model="", custom_id=custom_id, created=created)
+    try:
+        body = _answer(message, "messages", kind, asked)
+    except RequestError as error:
+        return None, BatchLineError(code="untranslatable", message=error.message)
+    return BatchLineResponse(status_code=200, request_id=None, body=Raw(body)), None
+
+
+def _refused(envelope: a.ErrorResponse) -> BatchLineResponse:
+    error = _Error(message=envelope.error.message, type=envelope.error.type)
+    return BatchLineResponse(
+        status_code=_STATUSES[envelope.error.type],
+        request_id=envelope.request_id,
+        body=Raw(msgspec.json.encode(_ErrorBody(error))),
+    )
+
+
+def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
+    """Say a result line of OpenAI's dialect, whose answer is of ``kind``, as one of Anthropic's."""
+    found = _OPENAI.decode(line)
+    if found.error is not None:
+        return _unanswered(found.custom_id, found.error)
+    if found.response is None:
+        missing = RequestError("api_error", "The line has neither a response nor an error.")
+        return _ROWS.errored(found.custom_id, missing)
+    try:
+        message = _message(found.response, found.custom_id, kind)
+    except RequestError as error:
+        return _ROWS.errored(found.custom_id, error)
+    result = a.SucceededResult(message=Raw(message))
+    return msgspec.json.encode(a.MessageBatchIndividualResponse(custom_id=found.custom_id, result=result)) + b"\n"
+
+
+def _unanswered(custom_id: str, error: BatchLineError) -> bytes:
+    match error.code:
+        case "batch_expired":
+            return _ROWS.unfinished(custom_id, "expired")
+        case "batch_cancelled":
+            return _ROWS.unfinished(custom_id, "canceled")
+        case code:
+            kind: ErrorKind = "timeout_error" if code == "request_timeout" else "api_error"
+            return _ROWS.errored(custom_id, RequestError(kind, error.message or f"The batch says {code}."))
+
+
+def _message(response: BatchLineResponse, custom_id: str, kind: RowKind) -> bytes:
+    if response.status_code != 200:
+        error = upstream_error(UpstreamResponse(status=response.status_code, headers={}, body=bytes(response.body)))
+        request_id = response.request_id or error.request_id
+        raise UpstreamError(
+            error.kind, error.message, status=error.status, retry_safe=error.retry_safe, request_id=request_id
+        )
+    return _answer(bytes(response.body), kind, "messages", Asked(model="", custom_id=custom_id, created=0))
+
+
+def _answer(body: bytes, kind: RowKind, to: RowKind, asked: Asked) -> bytes:
+    try:
+        return translate_answer(body, kind=kind, to=to, asked=asked)
+    except DECODING_ERRORS as error:
+        raise not_an_answer(UpstreamResponse(status=200, headers={}, body=body), kind, error) from error

@@ -1,0 +1,150 @@
+"""The front door of the dialects: a request or an answer of one kind becomes one of another.
+
+Chat Completions stands in the middle: what goes between Messages and Responses goes through it, and what it has no
+words for is refused on the way, though both ends might have them. Embeddings and completions stay what they are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from batchgate.engine.errors import RequestError, Untranslatable
+from batchgate.engine.upstream import RowKind
+from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
+from batchgate.providers.dialects.chat_as_messages.answer import message_to_completion
+from batchgate.providers.dialects.chat_as_messages.request import chat_to_messages
+from batchgate.providers.dialects.chat_as_responses.answer import response_to_completion
+from batchgate.providers.dialects.chat_as_responses.request import chat_to_responses
+from batchgate.providers.dialects.messages_as_chat.answer import to_message
+from batchgate.providers.dialects.messages_as_chat.request import to_chat
+from batchgate.providers.dialects.responses_as_chat.answer import to_response
+from batchgate.providers.dialects.responses_as_chat.request import responses_to_chat
+from batchgate.providers.dialects.target import WHOLE_DIALECT, Target
+from batchgate_api import chat_completions, messages, responses
+
+NAMES: Final[dict[RowKind, str]] = {
+    "messages": "Messages",
+    "chat_completions": "Chat Completions",
+    "responses": "Responses",
+    "embeddings": "embeddings",
+    "completions": "completions",
+}
+"""The kinds as they are called in messages."""
+
+CONVERSATIONS: Final[frozenset[RowKind]] = frozenset({"messages", "chat_completions", "responses"})
+"""The kinds that have a form in each other."""
+
+_PARAMS: Final = msgspec.json.Decoder(messages.MessageParams)
+_CHAT: Final = msgspec.json.Decoder(chat_completions.ChatCompletionRequest)
+_RESPONSES: Final = msgspec.json.Decoder(responses.ResponsesRequest)
+_MESSAGE: Final = msgspec.json.Decoder(messages.Message)
+_COMPLETION: Final = msgspec.json.Decoder(chat_completions.ChatCompletion)
+_RESPONSE: Final = msgspec.json.Decoder(responses.Response)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What an answer answers, for what a server leaves out of it and for what a Response repeats."""
+
+    model: str
+    custom_id: str
+    created: int
+    """Unix seconds."""
+    request: bytes | None = None
+    """The request in the kind that the answer is to have, where it is at hand."""
+
+
+def translate_request(body: bytes, *, kind: RowKind, to: RowKind, model: str, target: Target = WHOLE_DIALECT) -> bytes:
+    """Say a request of one kind in another, asking for ``model``.
+
+    A request that keeps its kind passes as it is. ``target`` is the server of Chat Completions to which it goes. Raises
+    `RequestError` that names the field that is wrong, or `Untranslatable` for what cannot be said.
+    """
+    if kind == to:
+        return body
+    refuse_other_kinds(kind, to)
+    try:
+        said = _chat_request(body, kind, model, target if to == "chat_completions" else WHOLE_DIALECT)
+        return _ENCODER.encode(_request_of(said, kind, to, model))
+    except DECODING_ERRORS as error:
+        raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
+
+
+def translate_answer(body: bytes, *, kind: RowKind, to: RowKind, asked: Asked) -> bytes:
+    """Say an answer of one kind in another, in one line.
+
+    Raises `RequestError` for what the other kind cannot hold, and one of `DECODING_ERRORS` where the body is not of the
+    kind that it should be: what that means, only the caller can tell.
+    """
+    if kind == to:
+        return one_line(body)
+    refuse_other_kinds(kind, to)
+    return one_line(_ENCODER.encode(_answer_of(_chat_answer(body, kind, asked), to, asked)))
+
+
+def refuse_other_kinds(kind: RowKind, to: RowKind) -> None:
+    """Raise `Untranslatable` unless both kinds are conversations."""
+    for one, other in ((kind, to), (to, kind)):
+        if one not in CONVERSATIONS:
+            reason = f"requests for {NAMES[one]} have no form in {NAMES[other]}; choose a provider that serves them"
+            raise Untranslatable("url", reason)
+
+
+def one_line(document: bytes) -> bytes:
+    """Make one line of a JSON document; within its strings there are no line ends to be hurt."""
+    if b"\n" in document or b"\r" in document:
+        document = document.replace(b"\n", b" ").replace(b"\r", b" ")
+    return document.strip()
+
+
+# ---------------------------------------------------------------- requests
+
+
+def _chat_request(body: bytes, kind: RowKind, model: str, target: Target) -> chat_completions.ChatCompletionRequest:
+    if kind == "messages":
+        return to_chat(_PARAMS.decode(body), model=model, target=target)
+    if kind == "responses":
+        return responses_to_chat(_RESPONSES.decode(body), model=model, target=target)
+    return _CHAT.decode(body)
+
+
+def _request_of(said: chat_completions.ChatCompletionRequest, kind: RowKind, to: RowKind, model: str) -> Struct:
+    if to == "chat_completions":
+        return said
+    translate = chat_to_messages if to == "messages" else chat_to_responses
+    try:
+        return translate(said, model=model)
+    except Untranslatable as error:
+        if kind == "chat_completions":
+            raise
+        raise Untranslatable(error.field, f"{error.reason} (the field as Chat Completions has it)") from error
+
+
+# ---------------------------------------------------------------- answers
+
+
+def _chat_answer(body: bytes, kind: RowKind, asked: Asked) -> chat_completions.ChatCompletion:
+    if kind == "messages":
+        return message_to_completion(_MESSAGE.decode(body), created=asked.created)
+    if kind == "responses":
+        return response_to_completion(
+            _RESPONSE.decode(body), model=asked.model, custom_id=asked.custom_id, created=asked.created
+        )
+    return _COMPLETION.decode(body)
+
+
+def _answer_of(completion: chat_completions.ChatCompletion, to: RowKind, asked: Asked) -> Struct:
+    if to == "messages":
+        return to_message(completion, model=asked.model, custom_id=asked.custom_id)
+    if to == "responses":
+        return to_response(
+            completion,
+            model=asked.model,
+            custom_id=asked.custom_id,
+            created=asked.created,
+            request=None if asked.request is None else _RESPONSES.decode(asked.request),
+        )
+    return completion
