@@ -57,6 +57,14 @@ async def test_in_a_batch_of_two_models_the_slow_one_keeps_the_fast_one_not_wait
         await succeeded(app, batch["id"], MORE_THAN_FITS // 2)
 
 
+async def test_a_shard_that_waits_for_the_slow_model_runs_its_fast_requests_when_there_is_room(tmp_path: Path) -> None:
+    # Some shards had been taken when there was room for slow requests only; their fast ones waited for these.
+    accounts = {"slow": account(3600.0, concurrency=4), "fast": account(0.05)}
+    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+        batch = await create(app, *["fast/m"] * 3_000, *["fast/m", "slow/m"] * 1_000)
+        await succeeded(app, batch["id"], 4_000)
+
+
 async def test_what_waits_outside_the_memory_is_canceled_with_its_batch(tmp_path: Path) -> None:
     accounts = {"slow": account(0.5, concurrency=4)}
     async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:

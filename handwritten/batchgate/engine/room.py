@@ -97,7 +97,7 @@ class Room:
             self._count(gate, -amount.requests, -amount.size)
 
     def park(self, job: ShardJob, needs: Needs) -> None:
-        """Let a shard wait outside until one of the gates that it needs has room."""
+        """Let what is left of a shard wait outside until one of the gates that it needs has room."""
         self._outside[job] = needs
         for gate in needs:
             if gate not in self._lines:
@@ -106,6 +106,11 @@ class Room:
             self._lines[gate].add(job)
         for gate in needs:
             self._look(gate)
+
+    def forget(self, job: ShardJob) -> None:
+        """Let a shard wait no more, which is done, or somebody else's."""
+        self._outside.pop(job, None)
+        self.expect(job)
 
     def wake(self, batch_key: int) -> None:
         """Let the shards of a batch in at once: nothing more of it will be held."""

@@ -42,8 +42,9 @@ class ShardRun:
     ) -> None:
         self.job = job
         self.claim = claim
-        self.left: dict[Gate, Amount] = {}
-        """Requests for which there was no room; if there are any, the shard is not done after this run."""
+        self.halted = False
+        self.called_late = False
+        """Whether there was room for what is left, but only when the run was at its end: another run takes it."""
         self._store = store
         self._blobs = blobs
         self._executor = executor
@@ -55,9 +56,13 @@ class ShardRun:
         self._enough = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._unanswered = claim.shard.requests - len(claim.finished)
-        self._finished = False
-        self.halted = False
+        self._left = set(range(claim.shard.first_seq, claim.shard.first_seq + claim.shard.requests)) - claim.finished
+        """The seqs of requests that have not been taken yet."""
+        self._unanswered = len(self._left)
+        self._group = asyncio.TaskGroup()
+        self._open = 0
+        self._none_open = asyncio.Event()
+        self._ending = False
         self._put_back = False
         self._aborted = asyncio.Event()
 
@@ -81,14 +86,48 @@ class ShardRun:
         A shard that another worker has claimed since is left to it.
         """
         try:
-            await self._run(self._prepare(await self._read()))
+            async with self._group:
+                self._group.create_task(self._flush_as_they_come())
+                self.take_up()
+                await self._none_open.wait()
+                self._ending = True
+                self._some.set()
+                self._enough.set()
             return await self._end()
         except* StaleEpoch:
-            self.left.clear()
+            self._room.forget(self.job)
+            self.called_late = False
         return False
 
+    def take_up(self) -> None:
+        """Run on what is left: all at first, later that for which there is room now."""
+        if self._ending:
+            self.called_late = True
+        else:
+            self._open += 1
+            self._group.create_task(self._take())
+
+    async def _take(self) -> None:
+        try:
+            for request, size in self._prepare(await self._read()):
+                self._open += 1
+                task = self._group.create_task(self._request(request))
+                # Not at the end of the task itself: one that is cancelled before it begins has none.
+                task.add_done_callback(partial(self._give_back, request.route.gate, size))
+        finally:
+            self._close_one()
+
+    def _give_back(self, gate: Gate, size: int, _task: asyncio.Task[None]) -> None:
+        self._room.give(gate, size)
+        self._close_one()
+
+    def _close_one(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._none_open.set()
+
     async def _read(self) -> list[tuple[int, bytes]]:
-        """Read the input lines that have no result yet, however long storage takes."""
+        """Read the input lines that are left, however long storage takes."""
         lines: list[tuple[int, bytes]] | None = None
         while lines is None and not self.halted:
             try:
@@ -97,40 +136,37 @@ class ShardRun:
                 self._report("input", error, of=self.claim.batch.id)
                 await asyncio.sleep(STORAGE_RETRY)
         self._report("input", None, of=self.claim.batch.id)
-        return [(seq, line) for seq, line in lines or () if seq not in self.claim.finished]
+        return [(seq, line) for seq, line in lines or () if seq in self._left]
 
     def _prepare(self, lines: list[tuple[int, bytes]]) -> list[tuple[Prepared, int]]:
         """Take the requests that there is room for, with the bytes of their lines; the others are left for later."""
         self._room.expect(self.job)
         taken: list[tuple[Prepared, int]] = []
+        needs: dict[Gate, Amount] = {}
         for seq, line in lines:
             request = self._executor.prepare(self.claim.batch, seq, line)
             if isinstance(request, ResultLine):
+                self._left.remove(seq)
                 self._add(request)
             elif self._room.take(request.route.gate, len(line)):
+                self._left.remove(seq)
                 taken.append((request, len(line)))
             else:
-                self.left.setdefault(request.route.gate, Amount()).add(1, len(line))
+                needs.setdefault(request.route.gate, Amount()).add(1, len(line))
+        if needs:
+            self._room.park(self.job, needs)
         return taken
 
-    async def _run(self, prepared: list[tuple[Prepared, int]]) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._flush_as_they_come())
-            requests = [group.create_task(self._request(request, size)) for request, size in prepared]
-            await asyncio.gather(*requests, return_exceptions=True)
-            self._finished = True
-            self._some.set()
-            self._enough.set()
-
     async def _end(self) -> bool:
-        """Flush what is left, and mark the shard done or let it go."""
-        if not self.left or self.halted:
+        """Flush what is left, and mark the shard done, or let it go until there is room for the rest."""
+        if not self._left or self.halted:
+            self._room.forget(self.job)
             return await self._flush(last=not self._put_back or not self._unanswered)
         await self._flush(last=False)
         await self._store.release_shard(self.claim)
         return False
 
-    async def _request(self, request: Prepared, size: int) -> None:
+    async def _request(self, request: Prepared) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._waiting.add(task)
@@ -141,7 +177,6 @@ class ShardRun:
         finally:
             self._waiting.discard(task)
             self._sending.discard(task)
-            self._room.give(request.route.gate, size)
 
     def _mark(self, task: asyncio.Task[None], seq: int, sending: bool) -> None:
         """Keep track of who may be interrupted, and of what is lost with this process."""
@@ -171,7 +206,7 @@ class ShardRun:
             self._enough.set()
 
     async def _flush_as_they_come(self) -> None:
-        while not self._finished:
+        while not self._ending:
             await self._some.wait()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._enough.wait(), FLUSH_DELAY)

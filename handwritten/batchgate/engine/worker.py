@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from batchgate.engine.batch import Claim, ShardJob
 from batchgate.engine.clock import MICROSECONDS, Clock
@@ -48,10 +48,10 @@ class Worker:
         self._sealable = sealable
         self._report = report
         self._telemetry = telemetry
-        self._runs: set[ShardRun] = set()
+        self._runs: dict[ShardJob, ShardRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._halted_meanwhile: set[int] = set()
-        self._room = Room(queue.put, requests=max(REQUESTS, ROOM_PER_CALL * concurrency))
+        self._room = Room(self._resume, requests=max(REQUESTS, ROOM_PER_CALL * concurrency))
 
     async def run(self) -> None:
         """Claim and run shards until cancelled; runs that have begun go on until `drain` or `abort`."""
@@ -71,13 +71,13 @@ class Worker:
         """Send nothing more of a batch that was canceled or has expired."""
         self._halted_meanwhile.add(batch_key)
         self._room.wake(batch_key)
-        for run in self._runs:
+        for run in self._runs.values():
             if run.claim.batch.key == batch_key:
                 run.halt(put_back=False)
 
     async def drain(self, grace: float) -> None:
         """Send nothing more, give the calls under way ``grace`` seconds, and flush what has been answered."""
-        for run in self._runs:
+        for run in self._runs.values():
             run.halt(put_back=True)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
@@ -85,7 +85,7 @@ class Worker:
 
     async def abort(self) -> None:
         """Give up the calls under way and flush what has been answered."""
-        for run in self._runs:
+        for run in self._runs.values():
             run.abort()
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -115,7 +115,7 @@ class Worker:
         )
         if self._is_over(claim):
             run.halt(put_back=False)
-        self._runs.add(run)
+        self._runs[job] = run
         task = asyncio.create_task(self._run(run), name=f"shard {claim.batch.id}/{claim.shard.index}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -136,20 +136,23 @@ class Worker:
             if sealable:
                 hit("last_shard_done")
                 self._sealable(run.claim.batch.key)
-            elif run.left:
-                self._park(run)
+            elif run.called_late:
+                self._queue.put((run.job,))
         except Exception as error:  # noqa: BLE001 - whatever it is, the shard must not be let go
+            self._room.forget(run.job)
             self._line_up_again(run.job, error)
         finally:
-            self._runs.discard(run)
+            del self._runs[run.job]
             self._telemetry.shard_left(run.claim, seconds=time.perf_counter() - begun)
 
-    def _park(self, run: ShardRun) -> None:
-        """Let a shard wait for room; one that was halted since it was let go is looked at once more."""
-        if run.halted:
-            self._queue.put((run.job,))
-        else:
-            self._room.park(run.job, run.left)
+    def _resume(self, jobs: Sequence[ShardJob]) -> None:
+        """Run shards on that waited for room."""
+        for job in jobs:
+            run = self._runs.get(job)
+            if run is None:
+                self._queue.put((job,))
+            else:
+                run.take_up()
 
     def _line_up_again(self, job: ShardJob, error: Exception) -> None:
         """Run a shard another time: nobody else has it, and its batch would not end before the next start."""
