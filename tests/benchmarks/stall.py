@@ -62,24 +62,25 @@ class Prober:
 
 def stall() -> Iterator[Row]:
     """Probe while a batch runs, a large create comes in beside it, and the results are sealed and downloaded."""
+    body = body_of(REQUESTS)  # made before, as it holds up the prober, which shares this process
     with simulated_upstream("--latency", "0.05") as upstream, TemporaryDirectory() as folder:
         settings = f'[accounts.anthropic]\nprovider = "anthropic"\nbase_url = "{upstream.url}"\nconcurrency = 256\n'
         psutil.Process(upstream.pid).cpu_affinity([0])
         with GatewayProcess(data_dir=Path(folder), settings=settings) as gateway:
             psutil.Process(gateway.pid).cpu_affinity([1])
             with Prober(gateway.url) as prober:
-                _work(gateway.url)
+                _work(gateway.url, body)
             gateway.kill()
     worst = sorted(1000 * wait for wait in prober.waits)
     note = f"{len(worst):,} probes, 99% within {worst[int(0.99 * len(worst))]:.0f} ms"
     yield Row("event-loop stall, worst", worst[-1], "ms", "at most", 50, note)
 
 
-def _work(url: str) -> None:
+def _work(url: str, body: bytes) -> None:
     params = {"model": "m", "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}
     batch = create(url, [{"custom_id": f"r{number}", "params": params} for number in range(RUNNING)])
     connection = HTTPConnection(urlsplit(url).netloc)
-    connection.request("POST", BATCHES, body=body_of(REQUESTS), headers={"Content-Type": "application/json"})
+    connection.request("POST", BATCHES, body=body, headers={"Content-Type": "application/json"})
     response = connection.getresponse()
     assert response.status == 200, response.read()
     response.read()

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from batchgate.engine.batch import SHARD_BYTES, SHARD_REQUESTS, Shard
 from batchgate.engine.ports import BlobWriter
@@ -42,38 +42,77 @@ class ShardCutter:
     """Cuts input lines, as they pass, into shards of bounded length and size."""
 
     def __init__(self) -> None:
-        self._shards: list[Shard] = []
-        self._first_seq = self._requests = self._offset = self._length = self._checksum = 0
+        self._first_seq = self._requests = self._offset = self._length = 0
+        self.cuts: list[Shard] = []
+        """The shards so far, without their checksums."""
 
     def add(self, lines: Iterable[bytes]) -> None:
         """Count the next lines of the input file."""
         for line in lines:
             if self._requests == SHARD_REQUESTS or (self._requests and self._length + len(line) > SHARD_BYTES):
-                self._cut()
+                self.cut()
             self._requests += 1
             self._length += len(line)
-            self._checksum = zlib.crc32(line, self._checksum)
 
-    def finish(self) -> tuple[Shard, ...]:
-        """Cut the last shard and return all."""
-        if self._requests:
-            self._cut()
-        return tuple(self._shards)
-
-    def _cut(self) -> None:
-        self._shards.append(
+    def cut(self) -> None:
+        """End a shard here, if there is anything in it."""
+        if not self._requests:
+            return
+        self.cuts.append(
             Shard(
-                index=len(self._shards),
+                index=len(self.cuts),
                 first_seq=self._first_seq,
                 requests=self._requests,
                 offset=self._offset,
                 length=self._length,
-                checksum=self._checksum,
+                checksum=0,
             )
         )
         self._first_seq += self._requests
         self._offset += self._length
-        self._requests = self._length = self._checksum = 0
+        self._requests = self._length = 0
+
+
+class InputHash:
+    """Hashes the whole input file and each shard of it, as far as they are cut; in large pieces, which free the GIL."""
+
+    def __init__(self, cutter: ShardCutter) -> None:
+        self._cutter = cutter
+        self._whole = hashlib.blake2b(digest_size=16)
+        self._checksums: list[int] = []
+        self._checksum = self._position = 0
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes, whose lines the cutter has seen."""
+        self._whole.update(data)
+        rest = memoryview(data)
+        while (left := self._left_of_shard()) is not None and left <= len(rest):
+            self._take(rest[:left])
+            rest = rest[left:]
+            self._checksums.append(self._checksum)
+            self._checksum = 0
+        self._take(rest)
+
+    def digest(self) -> bytes:
+        """Hash all bytes so far."""
+        return self._whole.digest()
+
+    def shards(self) -> tuple[Shard, ...]:
+        """Return all shards, once the last one is cut and all bytes have come."""
+        self.update(b"")
+        pairs = zip(self._cutter.cuts, self._checksums, strict=True)
+        return tuple(structs.replace(shard, checksum=checksum) for shard, checksum in pairs)
+
+    def _left_of_shard(self) -> int | None:
+        """Tell how many bytes there are up to the next cut; None while nobody knows."""
+        if len(self._checksums) == len(self._cutter.cuts):
+            return None
+        shard = self._cutter.cuts[len(self._checksums)]
+        return shard.offset + shard.length - self._position
+
+    def _take(self, data: memoryview) -> None:
+        self._checksum = zlib.crc32(data, self._checksum)
+        self._position += len(data)
 
 
 class Input(Struct, frozen=True):
@@ -85,7 +124,9 @@ class Input(Struct, frozen=True):
 
 async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter) -> Input:
     """Write the input file of a batch and say what is in it; after an error the file does not exist."""
-    cutter, behind = ShardCutter(), WriteBehind(writer, hashlib.blake2b(digest_size=16))
+    cutter = ShardCutter()
+    input_hash = InputHash(cutter)
+    behind = WriteBehind(writer, input_hash)
     try:
         async for data in body:
             parts = reader.feed(data)
@@ -94,6 +135,7 @@ async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWr
                 await behind.write(b"".join(lines))
         last = await asyncio.to_thread(reader.finish)
         cutter.add(last)
+        cutter.cut()
         await behind.write(b"".join(last))
         await behind.settle()
         await writer.commit()
@@ -101,7 +143,7 @@ async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWr
         await behind.give_up()
         await writer.abort()
         raise
-    return Input(cutter.finish(), behind.digest())
+    return Input(input_hash.shards(), input_hash.digest())
 
 
 async def _next(parts: Iterator[list[bytes]], *, in_thread: bool) -> list[bytes] | None:
