@@ -17,6 +17,9 @@ from batchgate.engine.batch import SHARD_BYTES, SHARD_REQUESTS, Shard
 from batchgate.engine.ports import BlobWriter
 from batchgate.engine.write_behind import THREAD_FROM, WriteBehind
 
+PIECE = 1024 * 1024
+"""Bytes of a body that are read at once, if it has so many."""
+
 
 class BodyReader(Protocol):
     """Reads a body in one wire format, piece by piece; raises `RefusedError` for what is wrong with it."""
@@ -128,7 +131,7 @@ async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWr
     input_hash = InputHash(cutter)
     behind = WriteBehind(writer, input_hash)
     try:
-        async for data in body:
+        async for data in _gathered(body):
             parts = reader.feed(data)
             while (lines := await _next(parts, in_thread=reader.expands or len(data) >= THREAD_FROM)) is not None:
                 cutter.add(lines)
@@ -144,6 +147,20 @@ async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWr
         await writer.abort()
         raise
     return Input(input_hash.shards(), input_hash.digest())
+
+
+async def _gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield larger pieces, so that there are fewer changes of thread."""
+    pieces: list[bytes] = []
+    size = 0
+    async for data in body:
+        pieces.append(data)
+        size += len(data)
+        if size >= PIECE:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    if pieces:
+        yield b"".join(pieces)
 
 
 async def _next(parts: Iterator[list[bytes]], *, in_thread: bool) -> list[bytes] | None:

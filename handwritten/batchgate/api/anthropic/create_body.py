@@ -81,7 +81,7 @@ class CreateBodyReader:
         if not self._in_requests:
             self._enter_requests(at_end=True)
         rest = _without_tail(bytes(self._window))
-        lines = None if rest is None else self._read(rest)
+        lines = None if rest is None else self._read(b"[%b]" % rest)
         if rest is None or lines is None:
             raise self._wrong_end()
         if self._count and not rest.strip(_BLANK):
@@ -93,19 +93,19 @@ class CreateBodyReader:
         return lines
 
     def _enter_requests(self, *, at_end: bool) -> None:
-        found = _HEAD.match(self._window)
+        found = _HEAD.match(self._window, 0, MAX_HEAD)
         if found:
             self._in_requests = True
             self._passed = found.end()
             del self._window[: found.end()]
-        elif at_end:
-            raise _wrong_body(bytes(self._window), 0)
         elif len(self._window) > MAX_HEAD:
             raise _invalid(f'the body must begin with {{"requests": [, within its first {MAX_HEAD} bytes')
+        elif at_end:
+            raise _wrong_body(bytes(self._window), 0)
 
     def _cut_window(self) -> list[bytes]:
         end = _last_between(self._window)
-        lines = None if end is None else self._read(bytes(self._window[:end]))
+        lines = None if end is None else self._read(self._array(end))
         if lines is not None and end is not None:
             self._pass(end + 1)
             return lines
@@ -113,6 +113,11 @@ class CreateBodyReader:
             return self._walk_window()
         self._try_at = min(2 * len(self._window), MAX_WINDOW + 1)
         return []
+
+    def _array(self, end: int) -> bytes:
+        """Write the window up to a place as an array, with a single copy."""
+        with memoryview(self._window) as window, window[:end] as requests:
+            return b"".join((b"[", requests, b"]"))
 
     def _walk_window(self) -> list[bytes]:
         """Cut at the last comma that does stand between two requests, however many only look so."""
@@ -132,18 +137,18 @@ class CreateBodyReader:
         del self._window[:end]
         self._try_at = WINDOW
 
-    def _read(self, window: bytes) -> list[bytes] | None:
-        """Read whole requests; None when the window ends inside one."""
+    def _read(self, array: bytes) -> list[bytes] | None:
+        """Read an array of whole requests; None when it ends inside one."""
         try:
-            if not window.isascii():
-                window.decode()
-            return self._lines(_REQUESTS.decode(b"[%b]" % window))
+            if not array.isascii():
+                array.decode()
+            return self._lines(_REQUESTS.decode(array))
         except UnicodeDecodeError as error:
-            raise _malformed("it is not UTF-8", self._passed + error.start) from error
+            raise _malformed("it is not UTF-8", self._passed + error.start - 1) from error
         except (msgspec.ValidationError, RecursionError):
-            return self._read_one_by_one(window)
+            return self._read_one_by_one(array[1:-1])
         except msgspec.DecodeError as error:
-            self._let_pass_if_cut(error, window)
+            self._let_pass_if_cut(error, array[1:-1])
             return None
 
     def _read_one_by_one(self, window: bytes) -> list[bytes] | None:
