@@ -1,11 +1,12 @@
-"""The longest that a gateway keeps a caller of /health waiting while it does everything else.
+"""How long the event loop of a gateway is busy at a stretch, at the worst, while it does everything at once.
 
-What is measured is more than the stall of the event loop, which it bounds: the round trip is in it as well, and the
-time in which the machine runs the prober, the client and the upstream instead.
+Beside it stands how long callers of /health wait meanwhile: the round trip is in that as well, and the time in which
+the machine runs the prober, the client and the upstream instead.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from tests.benchmarks.table import Row
 from tests.support.gateway_process import GatewayProcess
 from tests.support.simulated_upstream import simulated_upstream
 
+TIMED_LOOP = Path(__file__).with_name("timed_loop")
 INTERVAL = 0.005  # seconds between two probes
 RUNNING = 20_000
 """Requests of the batch that runs meanwhile."""
@@ -66,14 +68,17 @@ def stall() -> Iterator[Row]:
     with simulated_upstream("--latency", "0.05") as upstream, TemporaryDirectory() as folder:
         settings = f'[accounts.anthropic]\nprovider = "anthropic"\nbase_url = "{upstream.url}"\nconcurrency = 256\n'
         psutil.Process(upstream.pid).cpu_affinity([0])
-        with GatewayProcess(data_dir=Path(folder), settings=settings) as gateway:
+        times = Path(folder) / "loop_times"
+        environment = {"PYTHONPATH": ":".join([str(TIMED_LOOP), *sys.path]), "LOOP_TIMES": str(times)}
+        with GatewayProcess(data_dir=Path(folder) / "data", settings=settings, environment=environment) as gateway:
             psutil.Process(gateway.pid).cpu_affinity([1])
             with Prober(gateway.url) as prober:
                 _work(gateway.url, body)
             gateway.kill()
-    worst = sorted(1000 * wait for wait in prober.waits)
-    note = f"{len(worst):,} probes, 99% within {worst[int(0.99 * len(worst))]:.0f} ms"
-    yield Row("event-loop stall, worst", worst[-1], "ms", "at most", 50, note)
+        worst = 1000 * float(times.read_text())
+    waits = sorted(1000 * wait for wait in prober.waits)
+    note = f"callers of /health: 99% within {waits[int(0.99 * len(waits))]:.0f} ms, the last within {waits[-1]:.0f}"
+    yield Row("event-loop stall, worst", worst, "ms", "at most", 50, note)
 
 
 def _work(url: str, body: bytes) -> None:

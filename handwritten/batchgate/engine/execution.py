@@ -19,6 +19,7 @@ from batchgate.engine.retries import Retries
 from batchgate.engine.routing import Route, Router
 from batchgate.engine.rows import InputRow, RowFormat
 from batchgate.engine.telemetry import ABANDONED, SUCCEEDED, Telemetry
+from batchgate.engine.turns import Turns
 from batchgate.engine.upstream import RequestRow, UpstreamResponse
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Executor:
         self._rows = rows
         self._chance = chance
         self._telemetry = telemetry
+        self._turns = Turns()
 
     def prepare(self, batch: Batch, seq: int, line: bytes) -> Prepared | ResultLine:
         """Read the request of an input line; what cannot be run has its result already."""
@@ -136,6 +138,7 @@ class Executor:
     async def _send(self, course: _Course, ticket: Ticket) -> bytes:
         endpoint = course.call.endpoint
         response = await endpoint.transport.send(course.call.upstream)
+        await self._turns.take()
         self._read_meter(course, ticket, response)
         return endpoint.handler.decode(course.call.row, response)
 
