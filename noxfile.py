@@ -56,7 +56,8 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the test suite, a real language model included."""
     session.install("-e", ".", "-e", CLIENT, *group("test", "sdk", "model"))
-    session.run("pytest", "tests/unit", "tests/integration", "tests/acceptance", *session.posargs)
+    spread = ["-n", "auto", "--dist", "worksteal"]
+    session.run("pytest", *spread, "tests/unit", "tests/integration", "tests/acceptance", *session.posargs)
 
 
 @nox.session
