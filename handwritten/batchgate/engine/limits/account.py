@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import random
 from math import inf
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import WeakSet
 
 from batchgate.engine.limits.budget import Budget
 from batchgate.engine.limits.outcome import Outcome, OutcomeKind
 from batchgate.engine.limits.pause import Pause
 from batchgate.engine.limits.ticket import Ticket
-
-if TYPE_CHECKING:
-    from batchgate.engine.limits.limiter import Limiter
-    from batchgate.engine.upstream import Account
+from batchgate.engine.upstream import Account
 
 NOT_LET_IN = frozenset({OutcomeKind.REJECTED, OutcomeKind.DOWN})
+
+
+class Gate(Protocol):
+    """What stands in front of one model of the account."""
+
+    def look(self) -> None:
+        """Let enter whoever may, as something has changed."""
+        ...
 
 
 class AccountLimits:
@@ -48,9 +53,9 @@ class AccountLimits:
         self.has_budgets = self._requests is not None or self._tokens is not None
         self.counts_tokens = self._tokens is not None
         """Whether it matters how many tokens a call costs."""
-        self._gates: WeakSet[Limiter] = WeakSet()
+        self._gates: WeakSet[Gate] = WeakSet()
 
-    def join(self, gate: Limiter) -> None:
+    def join(self, gate: Gate) -> None:
         """Tell a gate from now on when something changed for it."""
         self._gates.add(gate)
 

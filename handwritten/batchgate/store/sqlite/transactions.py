@@ -1,0 +1,193 @@
+"""What the calls of the store do within one transaction each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+import msgspec
+
+from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, NewBatch, ShardJob
+from batchgate.engine.errors import StaleEpoch, StoreError
+from batchgate.engine.failpoints import hit
+from batchgate.engine.file import File, NewFile
+from batchgate.store.queries import load_queries
+from batchgate.store.sqlite.records import batch_of, file_of, new_batch_row, pack, shard_of, shard_row, unpack
+
+SCHEMA_VERSION = 1
+QUERIES = load_queries("batchgate.store.sqlite", "queries.sql")
+DROPPED_AT_ONCE = 64
+"""How many chunks of ended batches one transaction deletes, so that it holds up nobody."""
+
+
+def job_of(batch_key: int, shard: int) -> ShardJob:
+    """Put a shard in line: the first shards of every batch before the second ones of any."""
+    return ShardJob(priority=shard, batch_key=batch_key, shard=shard)
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make the schema in a new database or check it, and undo what a stopped process held or left."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found == 0:
+        for statement in files("batchgate.store.sqlite").joinpath("schema.sql").read_text().split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif found != SCHEMA_VERSION:
+        raise StoreError(f"the database has schema {found}; this version of Batchgate reads schema {SCHEMA_VERSION}")
+    connection.execute(QUERIES["release_claims"])
+    for row in connection.execute(QUERIES["ended_with_chunks"]).fetchall():
+        while drop_chunks(connection, row["batch_key"]):
+            continue
+
+
+def create(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+    """Store a batch and its shards, unless it repeats an earlier create."""
+    repeated = _repeated(connection, new)
+    if repeated is not None:
+        return repeated, ()
+    _adopt(connection, new.input_blob)
+    batch = batch_of(connection.execute(QUERIES["insert_batch"], new_batch_row(new)).fetchone())
+    connection.executemany(QUERIES["insert_shard"], [shard_row(batch.key, shard) for shard in new.shards])
+    return batch, [job_of(batch.key, shard.index) for shard in new.shards]
+
+
+def _repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None:
+    """Find the batch of an earlier create that this one repeats."""
+    bound = {name: getattr(new, name) for name in ("workspace", "caller", "fingerprint", "repeats_since")}
+    row = None
+    if new.idempotency_key is not None:
+        row = one(connection, "find_by_idempotency_key", {**bound, "idempotency_key": new.idempotency_key})
+    elif new.repeats_since is not None:
+        row = one(connection, "find_by_fingerprint", bound)
+    return None if row is None else batch_of(row)
+
+
+def find(connection: sqlite3.Connection, workspace: str, batch_id: str) -> Batch | None:
+    """Read a batch of a workspace."""
+    row = one(connection, "find_batch", {"workspace": workspace, "id": batch_id})
+    return None if row is None else batch_of(row)
+
+
+def cancel(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
+    """Begin to cancel a batch, and close its shards that nobody holds."""
+    bound = {"workspace": workspace, "id": batch_id, "now": now}
+    row = one(connection, "begin_cancel", bound)
+    if row is not None:
+        close_unclaimed(connection, row["key"])
+    return find(connection, workspace, batch_id)
+
+
+def close_unclaimed(connection: sqlite3.Connection, batch_key: int) -> None:
+    """Mark the shards of a batch done that no worker holds."""
+    connection.execute(QUERIES["close_unclaimed_shards"], {"batch_key": batch_key})
+    connection.execute(QUERIES["count_open_shards"], {"batch_key": batch_key})
+
+
+def delete(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
+    """Delete an ended batch; its blobs are loose from then on."""
+    found = find(connection, workspace, batch_id)
+    connection.execute(QUERIES["delete_batch"], {"workspace": workspace, "id": batch_id, "now": now})
+    if found is not None and found.status == "ended":
+        loosen(connection, found.blobs)
+    return found
+
+
+def archive(connection: sqlite3.Connection, batch_key: int, now: int) -> None:
+    """Mark the results of a batch as removed; its blobs are loose from then on."""
+    row = one(connection, "batch_by_key", {"key": batch_key})
+    archived = connection.execute(QUERIES["archive_batch"], {"batch_key": batch_key, "now": now})
+    if row is not None and archived.rowcount:
+        loosen(connection, batch_of(row).blobs)
+
+
+def loosen(connection: sqlite3.Connection, names: Sequence[str]) -> None:
+    """Announce blobs that have no owner."""
+    connection.executemany(QUERIES["add_loose_blob"], [{"name": name} for name in names])
+
+
+def _adopt(connection: sqlite3.Connection, name: str) -> None:
+    """Give a blob to a batch; refused when it has been swept away meanwhile."""
+    if connection.execute(QUERIES["drop_loose_blob"], {"name": name}).rowcount == 0:
+        raise StoreError(f"{name} was taken for left over, and removed; another gateway has started on this database")
+
+
+def claim(connection: sqlite3.Connection, job: ShardJob) -> Claim | None:
+    """Take a shard with a new epoch."""
+    bound = {"batch_key": job.batch_key, "shard": job.shard}
+    row = one(connection, "claim_shard", bound)
+    batch = one(connection, "batch_by_key", {"key": job.batch_key})
+    if row is None or batch is None:
+        return None
+    chunks = connection.execute(QUERIES["finished_seqs"], bound)
+    finished = frozenset(seq for (seqs,) in chunks for seq in unpack(seqs))
+    return Claim(batch=batch_of(batch), shard=shard_of(row), epoch=row["epoch"], finished=finished)
+
+
+def append(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
+    """Write results if the epoch still holds; True when the batch waits for its sealing."""
+    place = {"batch_key": claim.batch.key, "shard": claim.shard.index}
+    fenced = connection.execute(QUERIES["fence"], {**place, "epoch": claim.epoch, "done": int(shard_done)})
+    if fenced.rowcount == 0:
+        raise StaleEpoch(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
+    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated}
+    if chunk.seqs:
+        packed = pack(chunk.seqs)
+        connection.execute(QUERIES["insert_chunk"], {**place, **counts, "seqs": packed, "lines": chunk.lines})
+        hit("chunk_half_flushed")
+    bound = {"batch_key": claim.batch.key, "shards_done": int(shard_done), **counts}
+    (open_shards,) = connection.execute(QUERIES["count_results"], bound).fetchone()
+    return shard_done and int(open_shards) == 0
+
+
+def end(connection: sqlite3.Connection, bound: Mapping[str, object]) -> bool:
+    """Mark a batch ended with its results; False if it has ended already."""
+    if connection.execute(QUERIES["end_batch"], bound).rowcount == 0:
+        return False
+    _adopt(connection, str(bound["results_blob"]))
+    connection.execute(QUERIES["drop_shards"], bound)
+    return True
+
+
+def drop_chunks(connection: sqlite3.Connection, batch_key: int) -> bool:
+    """Delete some chunks of an ended batch; True if there may be more."""
+    bound = {"batch_key": batch_key, "limit": DROPPED_AT_ONCE}
+    return connection.execute(QUERIES["drop_chunks"], bound).rowcount > 0
+
+
+def backlog(connection: sqlite3.Connection) -> Backlog:
+    """Count what is undone."""
+    open_batches = connection.execute(QUERIES["open_batches"]).fetchall()
+    waiting = connection.execute(QUERIES["waiting_shards"]).fetchone()
+    return Backlog(
+        batches={row["status"]: row["number"] for row in open_batches},
+        waiting_shards=waiting["number"],
+        waiting_since=waiting["since"],
+    )
+
+
+def create_file(connection: sqlite3.Connection, new: NewFile) -> File:
+    """Store a file."""
+    _adopt(connection, new.blob)
+    return file_of(connection.execute(QUERIES["insert_file"], msgspec.structs.asdict(new)).fetchone())
+
+
+def delete_file(connection: sqlite3.Connection, bound: Mapping[str, object]) -> File | None:
+    """Delete a file; its blob is loose from then on."""
+    row = one(connection, "delete_file", bound)
+    if row is None:
+        return None
+    loosen(connection, (row["blob"],))
+    return file_of(row)
+
+
+def expire_files(connection: sqlite3.Connection, now: int) -> None:
+    """Delete some files that have expired."""
+    rows = connection.execute(QUERIES["expire_files"], {"now": now}).fetchall()
+    loosen(connection, [row["blob"] for row in rows])
+
+
+def one(connection: sqlite3.Connection, query: str, bound: Mapping[str, object]) -> sqlite3.Row | None:
+    """Read one row."""
+    row: sqlite3.Row | None = connection.execute(QUERIES[query], bound).fetchone()
+    return row
