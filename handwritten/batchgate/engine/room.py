@@ -91,7 +91,7 @@ class Room:
             self._look(gate)
 
     def expect(self, job: ShardJob) -> None:
-        """Give the room that was kept for a shard to its requests, which are about to take it."""
+        """Give the room that was kept for a shard to its requests, which take it at once; else `forget` it."""
         if (kept := self._kept.pop(job, None)) is not None:
             gate, amount = kept
             self._count(gate, -amount.requests, -amount.size)
@@ -108,9 +108,12 @@ class Room:
             self._look(gate)
 
     def forget(self, job: ShardJob) -> None:
-        """Let a shard wait no more, which is done, or somebody else's."""
+        """Let a shard wait no more, which is done, or somebody else's; what was kept for it is for others."""
         self._outside.pop(job, None)
+        kept = self._kept.get(job)
         self.expect(job)
+        if kept is not None:
+            self._look(kept[0])
 
     def wake(self, batch_key: int) -> None:
         """Let the shards of a batch in at once: nothing more of it will be held."""

@@ -89,7 +89,9 @@ class ShardRun:
             async with self._group:
                 self._group.create_task(self._flush_as_they_come())
                 self.take_up()
-                await self._none_open.wait()
+                while self._open:  # what was taken up since the last one was closed is not to be left behind
+                    self._none_open.clear()
+                    await self._none_open.wait()
                 self._ending = True
                 self._some.set()
                 self._enough.set()
@@ -114,12 +116,17 @@ class ShardRun:
                 task = self._group.create_task(self._request(request))
                 # Not at the end of the task itself: one that is cancelled before it begins has none.
                 task.add_done_callback(partial(self._give_back, request.route.gate, size))
+        except BaseException:
+            self._ending = True  # the group ends, and takes no more tasks
+            raise
         finally:
             self._close_one()
 
     def _give_back(self, gate: Gate, size: int, _task: asyncio.Task[None]) -> None:
-        self._room.give(gate, size)
-        self._close_one()
+        try:
+            self._room.give(gate, size)
+        finally:
+            self._close_one()
 
     def _close_one(self) -> None:
         self._open -= 1
@@ -129,17 +136,22 @@ class ShardRun:
     async def _read(self) -> list[tuple[int, bytes]]:
         """Read the input lines that are left, however long storage takes."""
         lines: list[tuple[int, bytes]] | None = None
-        while lines is None and not self.halted:
+        place = f"{self.claim.batch.id}/{self.claim.shard.index}"
+        while self._left and lines is None and not self.halted:
             try:
                 lines = await input_lines(self._blobs, self.claim)
             except BlobError as error:
-                self._report("input", error, of=self.claim.batch.id)
+                self._room.forget(self.job)
+                self._report("input", error, of=place)
                 await asyncio.sleep(STORAGE_RETRY)
-        self._report("input", None, of=self.claim.batch.id)
+        self._report("input", None, of=place)
         return [(seq, line) for seq, line in lines or () if seq in self._left]
 
     def _prepare(self, lines: list[tuple[int, bytes]]) -> list[tuple[Prepared, int]]:
         """Take the requests that there is room for, with the bytes of their lines; the others are left for later."""
+        if self.halted:
+            self._room.forget(self.job)
+            return []
         self._room.expect(self.job)
         taken: list[tuple[Prepared, int]] = []
         needs: dict[Gate, Amount] = {}
@@ -159,9 +171,13 @@ class ShardRun:
 
     async def _end(self) -> bool:
         """Flush what is left, and mark the shard done, or let it go until there is room for the rest."""
-        if not self._left or self.halted:
+        if self.halted:
             self._room.forget(self.job)
             return await self._flush(last=not self._put_back or not self._unanswered)
+        if not self._left and self._unanswered:
+            raise RuntimeError(f"{self._unanswered} requests ended without a result")
+        if not self._left:
+            return await self._flush(last=True)
         await self._flush(last=False)
         await self._store.release_shard(self.claim)
         return False
@@ -206,11 +222,16 @@ class ShardRun:
             self._enough.set()
 
     async def _flush_as_they_come(self) -> None:
-        while not self._ending:
-            await self._some.wait()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._enough.wait(), FLUSH_DELAY)
-            await self._flush(last=False)
+        try:
+            while not self._ending:
+                await self._some.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FLUSH_DELAY):
+                        await self._enough.wait()
+                await self._flush(last=False)
+        except BaseException:
+            self._ending = True  # the group ends, and takes no more tasks
+            raise
 
     async def _flush(self, *, last: bool) -> bool:
         """Write what has come, however long storage takes; raises `StaleEpoch` when it must not be written."""

@@ -53,16 +53,7 @@ class Sweeper:
         while True:
             # By one time for all: what falls due meanwhile is due at once, and not passed over.
             now = self._clock.now()
-            steps = (
-                self._expire,
-                self._hand_over,
-                self._archive,
-                self._expire_files,
-                self._clean,
-                self._look,
-                self._look_ahead,
-            )
-            done = [await self._do(step, now) for step in steps]
+            done = [await self._do(step, now) for step in self._steps()]
             # What is due and could not be done is not tried again at once.
             await self._wait_for(self._due if all(done) else None)
 

@@ -60,7 +60,7 @@ class Worker:
             try:
                 claim = await self._claim(job)
                 if claim is None:
-                    self._room.expect(job)
+                    self._room.forget(job)
                 else:
                     hit("shard_claimed")
                     self._start(job, claim)

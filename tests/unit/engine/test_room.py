@@ -114,6 +114,22 @@ def test_the_shards_of_a_batch_that_is_over_are_let_in_at_once() -> None:
     assert len(resumed) == 6
 
 
+def test_room_that_was_kept_for_a_shard_which_is_over_goes_to_the_next() -> None:
+    # Two batches were canceled one after the other, the second while its shards were about to take their room: the
+    # shards of a third one waited for ever, as nothing was held any more that could have been given back.
+    resumed: list[ShardJob] = []
+    room = Room(resumed.extend, requests=900)
+    held = fill(room, DEAD)
+    for shard in range(4):
+        park(room, shard, DEAD, requests=100)
+    for _ in range(held):
+        room.give(DEAD, 1)
+    assert resumed == [job(0), job(1), job(2)]
+    for over in tuple(resumed):
+        room.forget(over)
+    assert resumed[-1] == job(3)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_comes_and_goes_nothing_is_counted_twice_and_no_shard_is_left_outside(seed: int) -> None:
     chance = random.Random(seed)
