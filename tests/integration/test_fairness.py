@@ -29,11 +29,12 @@ async def create(app: RunningApp, *models: str) -> dict[str, Any]:
     return dict(batch)
 
 
-async def succeeded(app: RunningApp, batch_id: str, number: int) -> None:
-    """Wait until so many requests of a batch have succeeded."""
+async def succeeded(app: RunningApp, batch_id: str, number: int) -> int:
+    """Wait until so many requests of a batch have succeeded, and tell how many."""
     done = 0
     while done < number:
         done = (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["succeeded"]
+    return done
 
 
 async def test_requests_to_an_account_that_is_down_keep_no_other_account_waiting(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ async def test_in_a_batch_of_two_models_the_slow_one_keeps_the_fast_one_not_wait
     accounts = {"slow": account(3600.0, concurrency=4), "fast": account(0.0)}
     async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
         batch = await create(app, *["slow/m", "fast/m"] * (MORE_THAN_FITS // 2))
-        await succeeded(app, batch["id"], MORE_THAN_FITS // 2)
+        assert await succeeded(app, batch["id"], MORE_THAN_FITS // 2) == MORE_THAN_FITS // 2
 
 
 async def test_a_shard_that_waits_for_the_slow_model_runs_its_fast_requests_when_there_is_room(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ async def test_a_shard_that_waits_for_the_slow_model_runs_its_fast_requests_when
     accounts = {"slow": account(3600.0, concurrency=4), "fast": account(0.05)}
     async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
         batch = await create(app, *["fast/m"] * 3_000, *["fast/m", "slow/m"] * 1_000)
-        await succeeded(app, batch["id"], 4_000)
+        assert await succeeded(app, batch["id"], 4_000) == 4_000
 
 
 async def test_what_waits_outside_the_memory_is_canceled_with_its_batch(tmp_path: Path) -> None:

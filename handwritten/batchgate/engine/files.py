@@ -15,7 +15,7 @@ from batchgate.engine.ids import new_file_id
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import BlobWriter, Store
 from batchgate.engine.unbroken import unbroken
-from batchgate.engine.write_behind import WriteBehind
+from batchgate.engine.write_behind import WriteBehind, next_part
 
 MB: Final = 1024 * 1024
 MAX_FILE: Final = 512 * MB
@@ -128,7 +128,7 @@ async def _take_in(body: AsyncIterator[bytes], reader: UploadReader, writer: Blo
     try:
         async for data in body:
             parts = reader.feed(data)
-            while (piece := await _next(parts, in_thread=reader.expands)) is not None:
+            while (piece := await next_part(parts, in_thread=reader.expands)) is not None:
                 size += len(piece)
                 _check_size(reader.purpose, size)
                 await behind.write(piece)
@@ -140,10 +140,6 @@ async def _take_in(body: AsyncIterator[bytes], reader: UploadReader, writer: Blo
         await behind.give_up()
         raise
     return upload, size, behind.digest()
-
-
-async def _next(parts: Iterator[bytes], *, in_thread: bool) -> bytes | None:
-    return await asyncio.to_thread(next, parts, None) if in_thread else next(parts, None)
 
 
 def _check(upload: Upload, size: int) -> None:

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from batchgate.engine.batch import SHARD_BYTES, SHARD_REQUESTS, Shard
 from batchgate.engine.ports import BlobWriter
-from batchgate.engine.write_behind import THREAD_FROM, WriteBehind
+from batchgate.engine.write_behind import THREAD_FROM, WriteBehind, next_part
 
 PIECE = 1024 * 1024
 """Bytes of a body that are read at once, if it has so many."""
@@ -133,7 +133,7 @@ async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWr
     try:
         async for data in _gathered(body):
             parts = reader.feed(data)
-            while (lines := await _next(parts, in_thread=reader.expands or len(data) >= THREAD_FROM)) is not None:
+            while (lines := await next_part(parts, in_thread=reader.expands or len(data) >= THREAD_FROM)) is not None:
                 cutter.add(lines)
                 await behind.write(b"".join(lines))
         last = await asyncio.to_thread(reader.finish)
@@ -161,7 +161,3 @@ async def _gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             pieces, size = [], 0
     if pieces:
         yield b"".join(pieces)
-
-
-async def _next(parts: Iterator[list[bytes]], *, in_thread: bool) -> list[bytes] | None:
-    return await asyncio.to_thread(next, parts, None) if in_thread else next(parts, None)

@@ -42,9 +42,9 @@ class ShardRun:
     ) -> None:
         self.job = job
         self.claim = claim
-        self.halted = False
         self.called_late = False
         """Whether there was room for what is left, but only when the run was at its end: another run takes it."""
+        self._halted = False
         self._store = store
         self._blobs = blobs
         self._executor = executor
@@ -68,7 +68,7 @@ class ShardRun:
 
     def halt(self, *, put_back: bool) -> None:
         """Send nothing more. ``put_back`` leaves the shard open for a later run; otherwise it is done as it is."""
-        self.halted = True
+        self._halted = True
         self._put_back = self._put_back or put_back
         for task in self._waiting:
             task.cancel()
@@ -137,7 +137,7 @@ class ShardRun:
         """Read the input lines that are left, however long storage takes."""
         lines: list[tuple[int, bytes]] | None = None
         place = f"{self.claim.batch.id}/{self.claim.shard.index}"
-        while self._left and lines is None and not self.halted:
+        while self._left and lines is None and not self._halted:
             try:
                 lines = await input_lines(self._blobs, self.claim)
             except BlobError as error:
@@ -149,7 +149,7 @@ class ShardRun:
 
     def _prepare(self, lines: list[tuple[int, bytes]]) -> list[tuple[Prepared, int]]:
         """Take the requests that there is room for, with the bytes of their lines; the others are left for later."""
-        if self.halted:
+        if self._halted:
             self._room.forget(self.job)
             return []
         self._room.expect(self.job)
@@ -171,7 +171,7 @@ class ShardRun:
 
     async def _end(self) -> bool:
         """Flush what is left, and mark the shard done, or let it go until there is room for the rest."""
-        if self.halted:
+        if self._halted:
             self._room.forget(self.job)
             return await self._flush(last=not self._put_back or not self._unanswered)
         if not self._left and self._unanswered:
@@ -187,7 +187,7 @@ class ShardRun:
         assert task is not None
         self._waiting.add(task)
         try:
-            if not self.halted:
+            if not self._halted:
                 sending = partial(self._mark, task, request.seq)
                 self._add(await self._executor.run(self.claim.batch, request, sending))
         finally:
@@ -204,7 +204,7 @@ class ShardRun:
             hit("request_in_flight")
         else:
             asyncio.get_running_loop().call_soon(self._unmark_if_it_waits, task, seq)
-        if self.halted and not sending:
+        if self._halted and not sending:
             # Takes effect at the next wait, the pause before another try; an answer is returned without one.
             task.cancel()
 

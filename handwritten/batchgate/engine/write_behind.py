@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from collections.abc import Iterator
+from typing import Final, Protocol, TypeVar
 
 from batchgate.engine.ports import BlobWriter
 
 THREAD_FROM: Final = 16 * 1024
 """Bytes of one piece above which work on it leaves the event loop for a thread."""
+
+
+Part = TypeVar("Part")
 
 
 class Hash(Protocol):
@@ -58,3 +62,8 @@ class WriteBehind:
             await self._writer.write(data)
         else:
             await asyncio.gather(self._writer.write(data), asyncio.to_thread(self._hash.update, data))
+
+
+async def next_part(parts: Iterator[Part], *, in_thread: bool) -> Part | None:
+    """Take the next of what a reader makes of the bytes it was fed, in a thread if that is work; None at the end."""
+    return await asyncio.to_thread(next, parts, None) if in_thread else next(parts, None)
