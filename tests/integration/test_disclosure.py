@@ -3,22 +3,24 @@
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import unused_port
 
 from batchgate.settings import AccountSettings
 from tests.support.raw_http import connected
-from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
+from tests.support.running_app import BATCHES, RunningApp, running_app
 
 
 async def test_health_names_the_body_that_cannot_be_read_and_not_where_it_lies(tmp_path: Path) -> None:
-    accounts: dict[str, AccountSettings] = {"simulator": simulator(), "busy": simulator(latency=60.0)}
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
-        headers = {"x-model-provider": "busy"}
-        _, batch = await app.call("POST", BATCHES, json=create_body("a"), headers=headers)
+    # Nobody listens there, so that no request has an answer when the batch is canceled.
+    accounts = {"down": AccountSettings(provider="openai", base_url=f"http://127.0.0.1:{unused_port()}/v1")}
+    async with running_app(tmp_path, accounts=accounts) as app:
+        batch = await app.create("a")
         (tmp_path / "blobs" / "batches" / batch["id"] / "input.jsonl").unlink()
         await app.call("POST", f"{BATCHES}/{batch['id']}/cancel")
         problems: list[str] = []
         while not problems:
-            problems = (await app.call("GET", "/health"))[1]["problems"]
+            _, health = await app.call("GET", "/health")
+            problems = [problem for problem in health["problems"] if "input.jsonl" in problem]
     reason = f"batches/{batch['id']}/input.jsonl: No such file or directory"
     assert all(problem.endswith(f": {reason}") for problem in problems)
     assert str(tmp_path) not in str(problems)
