@@ -8,6 +8,7 @@ from typing import TypeAlias
 from aiohttp import web
 
 from batchgate.engine.batches import Batches
+from batchgate.engine.contents import Contents
 from batchgate.engine.files import Files
 from batchgate_api.structs import Operation
 
@@ -16,6 +17,7 @@ HttpMeter: TypeAlias = Callable[[str, int, float], None]
 
 BATCHES = web.AppKey("batches", Batches)
 FILES = web.AppKey("files", Files)
+CONTENTS = web.AppKey("contents", Contents)
 HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
 
 REQUEST_ID = web.RequestKey("request_id", str)

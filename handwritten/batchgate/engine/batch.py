@@ -7,10 +7,16 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-Dialect: TypeAlias = Literal["anthropic"]
-"""The wire format of a batch's requests and results."""
+from batchgate.engine.upstream import RowKind
 
-BatchStatus: TypeAlias = Literal["in_progress", "canceling", "ended"]
+Dialect: TypeAlias = Literal["anthropic", "openai"]
+"""The wire format of a batch's lines: its requests and its results."""
+
+BatchStatus: TypeAlias = Literal["validating", "failed", "in_progress", "canceling", "ended"]
+"""A batch made from a file is validating at first, and failed if there is anything wrong with the file."""
+
+Part: TypeAlias = Literal["input", "output", "error"]
+"""A batch seen as files: its requests, the results of those that succeeded, and the results of all others."""
 
 Ending: TypeAlias = Literal["succeeded", "errored", "canceled", "expired"]
 """How one request ended."""
@@ -34,6 +40,53 @@ class Counts(Struct, frozen=True, kw_only=True):
         return self.total - self.succeeded - self.errored - self.canceled - self.expired
 
 
+class Usage(Struct, frozen=True, kw_only=True):
+    """The tokens that answers took, as their providers count them."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of the input that came from a cache."""
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Those of the output that nobody is shown."""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Add up."""
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+class InputFault(Struct, frozen=True, kw_only=True):
+    """What is wrong with the file that a batch was to be made from."""
+
+    code: str
+    """A word for the exact fault, such as ``duplicate_custom_id`` (batch-apis 4.3)."""
+    message: str
+    param: str | None = None
+    """The field that is wrong, if it is one."""
+    line: int | None = None
+    """Where, counted from 1; None for the file as a whole."""
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What a batch was asked for beside its requests; surfaces that have such fields show them."""
+
+    kind: RowKind = "messages"
+    """What its requests are requests of."""
+    model: str | None = None
+    """For requests that name none."""
+    metadata: Mapping[str, str] | None = None
+    """The caller's own notes."""
+    input_file: str | None = None
+    """The id of the file that it was made from."""
+    output_lifetime: int | None = None
+    """Seconds for which its output and error files are kept after its end, if the caller says."""
+
+
 class Batch(Struct, frozen=True, kw_only=True):
     """A batch as the store knows it; times are microseconds since the epoch."""
 
@@ -42,24 +95,40 @@ class Batch(Struct, frozen=True, kw_only=True):
     id: str
     workspace: str
     dialect: Dialect
+    terms: Terms = Terms()
     provider: str
     """The account that runs requests which do not name one themselves."""
+    providers: tuple[str, ...] = ()
+    """Every name that a list may be asked for to find it: of the accounts that its requests go to, and their providers."""
     headers: Mapping[str, str]
     """Headers of the create call that go upstream with every request, names in lower case."""
     status: BatchStatus
     counts: Counts
+    usage: Usage = Usage()
+    faults: bytes | None = None
+    """What was wrong with its file: `InputFault`s as a JSON array, which may be long, and is passed on as it is."""
     repeated: int
     """Requests with a result that had been sent before, by a run that did not live to store the answer."""
     created_at: int
     expires_at: int
+    in_progress_at: int | None = None
+    """When its file had been validated, or its requests taken in; None before."""
     cancel_initiated_at: int | None
     ended_at: int | None
+    """When it ended, or failed."""
     archived_at: int | None
     fingerprint: bytes
-    input_blob: str
+    input_blob: str | None
+    """None while it is validating, and if it failed."""
     results_blob: str | None
     results_size: int | None
     """Bytes of the result file, once sealed."""
+    output_size: int | None = None
+    """Bytes of those of its lines that are answers."""
+    output_file: str | None = None
+    """The id of the file that shows these lines, if the batch has any and its dialect is that of files."""
+    error_file: str | None = None
+    """The same for the others."""
 
     @property
     def cut_off(self) -> tuple[Literal["canceled", "expired"], int]:
@@ -72,7 +141,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     @property
     def blobs(self) -> tuple[str, ...]:
         """The names of the blobs that belong to the batch."""
-        return (self.input_blob,) if self.results_blob is None else (self.input_blob, self.results_blob)
+        return tuple(blob for blob in (self.input_blob, self.results_blob) if blob is not None)
 
 
 class NewBatch(Struct, frozen=True, kw_only=True):
@@ -81,12 +150,15 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     id: str
     workspace: str
     dialect: Dialect
+    terms: Terms = Terms()
     provider: str
+    providers: tuple[str, ...] = ()
     headers: Mapping[str, str]
     created_at: int
     expires_at: int
-    input_blob: str
-    shards: tuple[Shard, ...]
+    input_blob: str | None
+    """None for a batch that is made from a file: it is validating until `Store.begin_batch`."""
+    shards: tuple[Shard, ...] = ()
     caller: str = ""
     """Who creates it: the name of an API key, or nothing where none is needed."""
     fingerprint: bytes = b""
@@ -141,6 +213,7 @@ class Chunk(Struct, frozen=True, kw_only=True):
     lines: bytes
     succeeded: int
     errored: int
+    usage: Usage = Usage()
     repeated: int = 0
     """How many of them had been sent by an earlier run of the shard."""
 
@@ -151,6 +224,8 @@ class ResultLine(Struct, frozen=True, kw_only=True):
     seq: int
     ending: Literal["succeeded", "errored"]
     line: bytes
+    usage: Usage | None = None
+    """What its answer took, if it says so."""
 
 
 class Page(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
-from batchgate.engine.batch import Batch, Dialect, NewBatch, Page
+from batchgate.engine.batch import Batch, Dialect, NewBatch, Page, Terms
 from batchgate.engine.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.errors import RefusedError, StoreError
 from batchgate.engine.failpoints import hit
@@ -36,6 +36,7 @@ class Submission(Struct, frozen=True, kw_only=True):
 
     workspace: str
     dialect: Dialect
+    terms: Terms = Terms()
     provider: str
     headers: Mapping[str, str]
     """Headers that go upstream with every request."""
@@ -47,7 +48,7 @@ class Submission(Struct, frozen=True, kw_only=True):
 
     def fingerprint(self, digest: bytes) -> bytes:
         """Hash all that makes the batch what it is; ``digest`` stands for its requests."""
-        rest = msgspec.json.encode((self.dialect, self.provider, sorted(self.headers.items())))
+        rest = msgspec.json.encode((self.dialect, self.terms, self.provider, sorted(self.headers.items())))
         return hashlib.blake2b(digest + rest, digest_size=16).digest()
 
 
@@ -80,10 +81,13 @@ class Batches:
         """Refuse creates from now on; those under way go on."""
         self._closed = True
 
-    async def create(self, submission: Submission, body: AsyncIterator[bytes], reader: BodyReader) -> Batch:
+    async def create(
+        self, submission: Callable[[], Submission], body: AsyncIterator[bytes], reader: BodyReader
+    ) -> Batch:
         """Take a batch in and line up its shards; raises `RefusedError`, and then nothing is stored.
 
-        A create that repeats an earlier one, by its idempotency key or as an SDK's own retry, gives that batch.
+        What was submitted is asked for when the body has been read, which may hold it. A create that repeats an earlier
+        one, by its idempotency key or as an SDK's own retry, gives that batch.
         """
         if self._closed:
             message = "The gateway is stopping and takes no new batches; try again."
@@ -133,9 +137,20 @@ class Batches:
             repeats_since=now - RETRIED_WITHIN if submission.is_retry else None,
         )
 
-    async def find(self, workspace: str, batch_id: str) -> Batch:
-        """Read a batch; raises `RefusedError` when there is none."""
-        return _found(await self._store.find_batch(workspace, batch_id), batch_id)
+    async def create_from_file(self, submission: Submission) -> Batch:
+        """Make a batch of the file ``submission.terms.input_file``, which is validated behind the answer.
+
+        Raises `RefusedError` where there is no such file, or it is not meant for batches.
+        """
+        raise NotImplementedError
+
+    async def find(self, workspace: str, batch_id: str, *, provider: str | None = None) -> Batch:
+        """Read a batch, of a provider if one is named; raises `RefusedError` when there is none."""
+        batch = _found(await self._store.find_batch(workspace, batch_id), batch_id)
+        if provider is not None and provider not in batch.providers:
+            message = f"Batch {batch_id!r} runs on {', '.join(batch.providers)}, not on {provider}."
+            raise RefusedError("not_found_error", message, param="provider")
+        return batch
 
     async def list(
         self,

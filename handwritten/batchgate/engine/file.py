@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from batchgate.engine.batch import Part
+
 
 class Upload(Struct, frozen=True, kw_only=True):
     """What an upload says of its file."""
@@ -39,6 +41,9 @@ class File(NewFile, frozen=True, kw_only=True):
 
     key: int
     """The order of upload: a larger key is a newer file."""
+    batch_id: str | None = None
+    """The batch of which the file shows a part; None for one that was uploaded."""
+    part: Part | None = None
 
 
 class FilePage(Struct, frozen=True, kw_only=True):

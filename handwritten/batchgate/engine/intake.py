@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct, structs
 
-from batchgate.engine.batch import SHARD_BYTES, SHARD_REQUESTS, Shard
+from batchgate.engine.batch import SHARD_BYTES, SHARD_REQUESTS, InputFault, Shard
 from batchgate.engine.ports import BlobWriter
 from batchgate.engine.write_behind import THREAD_FROM, WriteBehind, next_part
 
@@ -38,6 +38,20 @@ class BodyReader(Protocol):
 
     def finish(self) -> list[bytes]:
         """Take the end of the body and return the last lines."""
+        ...
+
+
+class FileReader(BodyReader, Protocol):
+    """A `BodyReader` for a file of a batch: what is wrong with it is gathered instead of raised, and then no lines come."""
+
+    @property
+    def faults(self) -> Sequence[InputFault]:
+        """What has been found to be wrong so far, in the order of the lines."""
+        ...
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether to read on is of no use: there are more lines than a batch may have."""
         ...
 
 

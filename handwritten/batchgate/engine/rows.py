@@ -6,7 +6,9 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from batchgate.engine.batch import Batch, Dialect, Usage
 from batchgate.engine.errors import RequestError
+from batchgate.engine.upstream import RowKind
 
 
 class InputRow(Struct, frozen=True, kw_only=True):
@@ -14,6 +16,7 @@ class InputRow(Struct, frozen=True, kw_only=True):
 
     custom_id: str
     params: bytes
+    """The JSON object of the request itself: the params or the body of its line."""
     model: str
 
 
@@ -24,8 +27,11 @@ class RowFormat(Protocol):
         """Read the custom_id of an input line."""
         ...
 
-    def read(self, line: bytes) -> InputRow:
-        """Read an input line; raises `RequestError` when it cannot be run."""
+    def read(self, line: bytes, default_model: str | None = None) -> InputRow:
+        """Read an input line; raises `RequestError` when it cannot be run.
+
+        A request without a model gets ``default_model``, in its params too.
+        """
         ...
 
     def succeeded(self, custom_id: str, message: bytes) -> bytes:
@@ -38,4 +44,24 @@ class RowFormat(Protocol):
 
     def unfinished(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
         """Write the line of a request that was never answered."""
+        ...
+
+    def is_answer(self, line: bytes) -> bool:
+        """Tell if a result line is that of a request which succeeded."""
+        ...
+
+
+class Reading(Protocol):
+    """Looks into answers, and says lines in other dialects; pure, and never fails for a line of the batch's own."""
+
+    def usage(self, kind: RowKind, answer: bytes) -> Usage | None:
+        """Read what an answer took, if it says so."""
+        ...
+
+    def request_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
+        """Say an input line of a batch in another dialect; one that cannot be said becomes a line that says why."""
+        ...
+
+    def result_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
+        """Say a result line of a batch in another dialect; an answer that cannot be said becomes an error."""
         ...
