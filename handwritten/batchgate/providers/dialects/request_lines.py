@@ -12,23 +12,14 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from batchgate.engine.batch_endpoints import ENDPOINTS, KINDS
 from batchgate.engine.errors import RequestError, Untranslatable
 from batchgate.engine.upstream import RowKind
 from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
 from batchgate.providers.dialects.target import WHOLE_DIALECT, Target
 from batchgate.providers.dialects.translation import one_line, translate_request
 from batchgate_api.anthropic import MessageBatchRequest
-from batchgate_api.openai_rows import BatchEndpoint, BatchInputLine
-
-KINDS: Final[dict[BatchEndpoint, RowKind]] = {
-    "/v1/chat/completions": "chat_completions",
-    "/v1/responses": "responses",
-    "/v1/embeddings": "embeddings",
-    "/v1/completions": "completions",
-}
-"""The kind of the rows of each endpoint of OpenAI's batches."""
-
-_ENDPOINTS: Final = {kind: endpoint for endpoint, kind in KINDS.items()}
+from batchgate_api.openai_rows import BatchInputLine
 
 
 class _Model(Struct, frozen=True):
@@ -54,14 +45,14 @@ def openai_request_line(line: bytes, *, kind: RowKind, target: Target = WHOLE_DI
     """
     try:
         found = _ANTHROPIC.decode(line)
-        if kind not in _ENDPOINTS:
+        if kind not in ENDPOINTS:
             raise Untranslatable("url", "OpenAI's batches have no endpoint for Messages; choose another kind")
         model = _MODEL.decode(found.params).model
     except DECODING_ERRORS as error:
         raise _wrong(error) from error
     with _errors_under("params"):
         body = translate_request(bytes(found.params), kind="messages", to=kind, model=model, target=target)
-    written = BatchInputLine(custom_id=found.custom_id, method="POST", url=_ENDPOINTS[kind], body=Raw(body))
+    written = BatchInputLine(custom_id=found.custom_id, method="POST", url=ENDPOINTS[kind], body=Raw(body))
     return one_line(msgspec.json.encode(written)) + b"\n"
 
 
