@@ -3,7 +3,7 @@
 import pytest
 
 from batchgate.engine.batch import Counts, Terms
-from batchgate.engine.batch_files import FileIds, file_ids, read_view_id
+from batchgate.engine.batch_files import FileIds, file_ids, viewed
 from tests.support.batch_values import a_batch
 
 
@@ -39,7 +39,7 @@ def test_a_batch_of_openai_s_dialect_has_its_own_files() -> None:
 
 
 def test_the_id_of_a_view_says_of_which_part_of_which_batch() -> None:
-    assert read_view_id("file-input-msgbatch_01") == ("msgbatch_01", "input")
-    assert read_view_id("file-output-batch_01") == ("batch_01", "output")
-    assert read_view_id("file-error-batch_01") == ("batch_01", "error")
-    assert read_view_id("file-8QfBrsPGZqmVQAjGpVgkAe") is None
+    assert viewed("file-input-msgbatch_01") == ("msgbatch_01", "input")
+    assert viewed("file-output-batch_01") == ("batch_01", "output")
+    assert viewed("file-error-batch_01") == ("batch_01", "error")
+    assert viewed("file-8QfBrsPGZqmVQAjGpVgkAe") is None
