@@ -12,11 +12,11 @@ from msgspec import structs
 from batchgate.engine.endpoint import Endpoint
 from batchgate.engine.errors import ConfigurationError, RefusedError
 from batchgate.engine.upstream import Account, Transport
-from batchgate.providers.anthropic import AnthropicHandler
 from batchgate.providers.keyless import KeylessHandler
 from batchgate.providers.metering import WireMeter
 from batchgate.providers.registry import PROVIDERS, Provider
 from batchgate.providers.simulator import SimulatorTransport
+from batchgate.providers.simulator_handler import SimulatorHandler
 from batchgate.settings import AccountSettings, Settings, secret
 
 SIMULATOR = "simulator"
@@ -81,7 +81,7 @@ def _endpoint(name: str, given: AccountSettings, transport: Transport, environme
     )
     if given.provider == SIMULATOR:
         simulator = SimulatorTransport(given.simulator)
-        return Endpoint(account=account, handler=AnthropicHandler(), transport=simulator, meter=WireMeter())
+        return Endpoint(account=account, handler=SimulatorHandler(), transport=simulator, meter=WireMeter())
     provider = PROVIDERS.get(given.provider)
     if provider is None:
         known = ", ".join((*PROVIDERS, SIMULATOR))

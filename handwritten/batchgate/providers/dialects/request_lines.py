@@ -39,7 +39,8 @@ def openai_request_line(
 ) -> bytes:
     """Say a line of Anthropic's dialect as a line of OpenAI's whose rows are of ``kind``.
 
-    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``params`` that is wrong or cannot be said.
+    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``params`` that
+    is wrong or cannot be said.
     """
     try:
         found = _ANTHROPIC.decode(line)
@@ -57,7 +58,8 @@ def openai_request_line(
 def anthropic_request_line(line: bytes, *, default_model: str | None = None) -> bytes:
     """Say a line of OpenAI's dialect as a line of Anthropic's.
 
-    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``body`` that is wrong or cannot be said.
+    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``body`` that
+    is wrong or cannot be said.
     """
     try:
         found = _OPENAI.decode(line)
