@@ -1,4 +1,4 @@
-"""The reader of input files finds, in pieces of any size, every line that is wrong, and passes on the others untouched."""
+"""The reader of input files finds every line that is wrong, in pieces of any size, and passes on the others."""
 
 from __future__ import annotations
 
