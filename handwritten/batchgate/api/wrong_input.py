@@ -1,4 +1,4 @@
-"""Says what is wrong with parameters and form fields, which are checked against a generated model."""
+"""Says what is wrong with parameters, form fields and small bodies, which are checked against a generated model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final, Literal, get_args, get_origin
 import msgspec
 
 from batchgate.engine.errors import RefusedError
-from batchgate.engine.validation import EXTRA_FIELD, FIELD_REQUIRED, KNOWN_VALUES, describe
+from batchgate.engine.validation import FIELD_REQUIRED, KNOWN_VALUES, UNKNOWN_FIELD, Problem, describe
 
-_CODES: Final = {FIELD_REQUIRED: "missing_required_parameter", EXTRA_FIELD: "unknown_parameter"}
+_CODES: Final = {FIELD_REQUIRED: "missing_required_parameter", UNKNOWN_FIELD: "unknown_parameter"}
 
 
 def fault_code(message: str) -> str | None:
@@ -26,7 +26,8 @@ def wrong_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) -> 
         return missing(problem.path, known)
     message = problem.message.replace(KNOWN_VALUES, ", ".join(known), 1) if known else problem.message
     code = fault_code(problem.message)
-    return RefusedError("invalid_request_error", f"{problem.path}: {message}", param=problem.path, code=code)
+    where = problem.path or None
+    return RefusedError("invalid_request_error", str(Problem(problem.path, message)), param=where, code=code)
 
 
 def missing(name: str, known: Sequence[str] = ()) -> RefusedError:
@@ -36,8 +37,18 @@ def missing(name: str, known: Sequence[str] = ()) -> RefusedError:
 
 
 def known_values(model: type[msgspec.Struct], name: str) -> tuple[str, ...]:
-    """List the values of an enumerated field, by its name on the wire; none for one that is not enumerated."""
-    return next((_literals(field.type) for field in msgspec.structs.fields(model) if field.encode_name == name), ())
+    """List the values of an enumerated field, by its path on the wire; none for one that is not enumerated."""
+    name, _, rest = name.partition(".")
+    found = next((field.type for field in msgspec.structs.fields(model) if field.encode_name == name), None)
+    if not rest:
+        return _literals(found)
+    return next((known_values(inner, rest) for inner in _structs(found)), ())
+
+
+def _structs(annotation: object) -> tuple[type[msgspec.Struct], ...]:
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return (annotation,)
+    return tuple(struct for part in get_args(annotation) for struct in _structs(part))
 
 
 def _literals(annotation: object) -> tuple[str, ...]:
