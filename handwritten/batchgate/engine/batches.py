@@ -230,7 +230,7 @@ class Batches:
         if batch.ended_at is None:
             raise RefusedError(
                 "invalid_request_error",
-                f"Message batch {batch_id!r} is {batch.status}; it can be deleted once it has ended. Cancel it first.",
+                f"Batch {batch_id!r} is {batch.status}; it can be deleted once it has ended. Cancel it first.",
             )
         hit("batch_deleted")
         await self._loose_blobs.remove(*batch.blobs)
@@ -239,11 +239,11 @@ class Batches:
         """Read an ended batch that has results; raises `RefusedError` for one that has none yet, or none any more."""
         batch = await self.find(workspace, batch_id)
         if batch.archived_at is not None:
-            raise RefusedError("not_found_error", f"The results of message batch {batch_id!r} were archived.")
+            raise RefusedError("not_found_error", f"The results of batch {batch_id!r} were archived.")
         if batch.results_blob is None:
             raise RefusedError(
                 "not_found_error",
-                f"Message batch {batch_id!r} is {batch.status}; it has results once it has ended.",
+                f"Batch {batch_id!r} is {batch.status}; it has results once it has ended.",
             )
         return batch
 
@@ -257,7 +257,8 @@ class Batches:
             return None
         key = await self._store.find_cursor(workspace, batch_id)
         if key is None:
-            raise RefusedError("invalid_request_error", f"{name}: there is no message batch {batch_id!r} to page from")
+            message = f"{name}: there is no batch {batch_id!r} to page from"
+            raise RefusedError("invalid_request_error", message, param=name)
         return key
 
 
@@ -273,5 +274,5 @@ def _check_same(batch: Batch, new: NewBatch) -> None:
 
 def _found(batch: Batch | None, batch_id: str) -> Batch:
     if batch is None:
-        raise RefusedError("not_found_error", f"There is no message batch {batch_id!r} in this workspace.")
+        raise RefusedError("not_found_error", f"There is no batch {batch_id!r} in this workspace.", param="id")
     return batch
