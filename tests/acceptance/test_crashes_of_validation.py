@@ -2,6 +2,7 @@
 
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def sdk(gateway: GatewayProcess) -> OpenAI:
     return OpenAI(base_url=f"{gateway.url}/openai/v1", api_key="any", max_retries=0)
 
 
-def input_file(broken: bool = False) -> bytes:
+def input_file(*, broken: bool = False) -> bytes:
     body = {"model": "simulated", "messages": [{"role": "user", "content": "Hello"}]}
     line = {"method": "POST", "url": "/v1/chat/completions", "body": body}
     lines = [msgspec.json.encode({"custom_id": f"r{number}"} | line) for number in range(REQUESTS)]
@@ -38,10 +39,8 @@ def input_file(broken: bool = False) -> bytes:
 def submit(client: OpenAI, content: bytes) -> None:
     """Upload a file and make a batch of it, which the gateway may not live to acknowledge."""
     file = client.files.create(file=("a.jsonl", content), purpose="batch")
-    try:
+    with suppress(openai.APIConnectionError):
         client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
-    except openai.APIConnectionError:
-        pass
 
 
 def settled(client: OpenAI) -> Any:

@@ -1,4 +1,4 @@
-"""Batches from files: the upload and create of 50,000 lines over a bare write, their validation, and the memory of both."""
+"""Batches from files: upload and create of 50,000 lines over a bare write, their validation, and the memory of both."""
 
 from __future__ import annotations
 
