@@ -243,12 +243,60 @@ class FilesHandlers(Protocol):
         ...
 
 
+class BatchesHandlers(Protocol):
+    """Batches: handlers of 4 operations."""
+
+    async def list_batches(
+        self,
+        request: web.Request,
+        parameters: parameters.ListBatchesParameters,
+    ) -> openai.BatchList:
+        """List batches, the newest first."""
+        ...
+
+    async def create_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.CreateBatchParameters,
+        body: openai.CreateBatch,
+    ) -> openai.Batch:
+        """Create a batch from an uploaded file.
+
+        The lines of the file are checked behind the answer: the batch is validating until then,
+        and failed if any line is wrong, with an error for each. The body may be compressed
+        (gzip, deflate, zstd).
+        """
+        ...
+
+    async def retrieve_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.RetrieveBatchParameters,
+    ) -> openai.Batch:
+        """Retrieve one batch, to follow its progress."""
+        ...
+
+    async def cancel_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.CancelBatchParameters,
+    ) -> openai.Batch:
+        """Stop a batch; what has finished keeps its results.
+
+        No body is read. Requests in flight may still finish and count; the rest stand in the
+        error file. Asked again, or of a batch that has ended, it answers with the batch
+        unchanged.
+        """
+        ...
+
+
 class Handlers(
     MessageBatchesHandlers,
     GatewayHandlers,
     BatchProgressHandlers,
     UnifiedFilesHandlers,
     FilesHandlers,
+    BatchesHandlers,
     Protocol,
 ):
     """Every operation of the API: what an application is built with."""

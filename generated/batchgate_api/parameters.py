@@ -11,6 +11,20 @@ from msgspec import UNSET, Meta, UnsetType, field
 from batchgate_api.structs import OpenStruct
 
 
+class CancelBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """What cancelBatch takes from path, query and headers."""
+
+    batch_id: Annotated[
+        str,
+        Meta(
+            description="The id of the batch, whichever surface it was created on.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the batch, whichever surface it was created on."""
+
+
 class CancelMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """What cancelMessageBatch takes from path, query and headers."""
 
@@ -31,6 +45,48 @@ class CancelMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+
+
+class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """What createBatch takes from path, query and headers."""
+
+    x_model_provider: (
+        Annotated[
+            str,
+            Meta(
+                description="The same as `provider` in the body.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """The same as `provider` in the body."""
+
+    idempotency_key: (
+        Annotated[
+            str,
+            Meta(
+                description="The caller's own name for this create. The same key with the same body gives the same batch, for as long as the batch is there; with another one it is refused with 422.",
+                max_length=255,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="Idempotency-Key", default=UNSET)
+    """The caller's own name for this create. The same key with the same body gives the same batch, for as long as the batch is there; with another one it is refused with 422."""
+
+    x_stainless_retry_count: (
+        Annotated[
+            str,
+            Meta(
+                description="How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch.",
+                max_length=16,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="x-stainless-retry-count", default=UNSET)
+    """How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch."""
 
 
 class CreateFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -250,6 +306,45 @@ class GetMetricsParameters(OpenStruct, frozen=True, kw_only=True):
 
 class GetOpenapiParameters(OpenStruct, frozen=True, kw_only=True):
     """What getOpenapi takes from path, query and headers."""
+
+
+class ListBatchesParameters(OpenStruct, frozen=True, kw_only=True):
+    """What listBatches takes from path, query and headers."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(description="The most batches on the page (default 20).", ge=1, le=100),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The most batches on the page (default 20)."""
+
+    after: (
+        Annotated[
+            str,
+            Meta(
+                description="The page starts right after this batch (older ones).",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The page starts right after this batch (older ones)."""
+
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="Only batches with requests for this account or provider.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Only batches with requests for this account or provider."""
 
 
 class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -561,6 +656,20 @@ class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """By the time of upload, newest (desc, the default) or oldest (asc) first."""
+
+
+class RetrieveBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """What retrieveBatch takes from path, query and headers."""
+
+    batch_id: Annotated[
+        str,
+        Meta(
+            description="The id of the batch, whichever surface it was created on.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the batch, whichever surface it was created on."""
 
 
 class RetrieveFileParameters(OpenStruct, frozen=True, kw_only=True):
