@@ -63,6 +63,28 @@ async def test_a_range_that_is_meant_for_an_older_file_is_passed_over(gateway: R
     assert status == 200
 
 
+@pytest.mark.parametrize("tag", ['"of-another-file"', "W/{etag}", "no-tag-at-all", ""])
+@pytest.mark.parametrize("unit", ["bytes=1000-", "bytes=9999999-"])
+async def test_who_has_a_part_of_another_file_gets_the_whole_of_this_one(
+    gateway: RunningApp, batch_id: str, tag: str, unit: str
+) -> None:
+    # It was answered with 206: a client that trusts its If-Range would have put two files together.
+    _, whole, plain = await results(gateway, batch_id)
+    more = {"If-Range": tag.format(etag=plain["etag"]), "Range": unit}
+    status, body, headers = await results(gateway, batch_id, **PLAIN, **more)
+    assert (status, body, headers["etag"]) == (200, whole, plain["etag"])
+    assert "content-range" not in headers
+    assert headers["request-id"].startswith("req_")
+
+
+async def test_the_conditions_before_a_range_hold_for_who_has_a_part_of_another_file(
+    gateway: RunningApp, batch_id: str
+) -> None:
+    _, _, plain = await results(gateway, batch_id)
+    more = {"If-Range": '"of-another-file"', "Range": "bytes=0-9", "If-None-Match": plain["etag"]}
+    assert (await results(gateway, batch_id, **PLAIN, **more))[0] == 304
+
+
 @pytest.mark.parametrize("accepted", ["gzip", "gzip, deflate", "br;q=1.0, gzip;q=0.8"])
 async def test_a_client_that_accepts_gzip_gets_the_same_lines_in_less(
     gateway: RunningApp, batch_id: str, accepted: str

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
+from tests.support.leftovers import check_nothing_is_left
+from tests.support.refusals import openai_error, unified_error
 from tests.support.running_app import RunningApp
 
 OPENAI = "/openai/v1/files"
@@ -14,6 +17,11 @@ BOUNDARY = "b-o-u-n-d-a-r-y"
 MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 CLOSING = f"--{BOUNDARY}--\r\n".encode()
 LINE = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{}}\n'
+INVALID = "invalid_request_error"
+PROVIDERS = (
+    "openai, azure, anthropic, bedrock, cohere, vertex, vllm, mistral, ollama, groq, sgl, parasail, perplexity, "
+    "replicate, cerebras, gemini, openrouter, elevenlabs, huggingface, nebius, xai, runway, fireworks"
+)
 
 
 def part(name: str, content: bytes | str = b"", *, filename: str | None = None, headers: Iterable[str] = ()) -> bytes:
@@ -48,3 +56,33 @@ async def upload(
     assert status == 200, file
     assert isinstance(file, dict)
     return file
+
+
+async def refused(
+    app: RunningApp,
+    method: str,
+    path: str,
+    *,
+    status: int = 400,
+    kind: str = INVALID,
+    param: str | None = None,
+    code: str | None = None,
+    **options: Any,
+) -> str:
+    """Make a call that must be refused, and return the message."""
+    async with app.client.request(method, app.url + path, **options) as response:
+        check = openai_error if path.startswith("/openai") else unified_error
+        return check(
+            response.status,
+            response.headers,
+            await response.read(),
+            expected=(status, kind),
+            param=param,
+            code=code,
+        )
+
+
+async def nothing_is_left(app: RunningApp) -> None:
+    """Check that soon no body is stored, and no trace of one."""
+    await asyncio.to_thread(check_nothing_is_left, app.data_dir)
+    assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 
 from batchgate.engine.contents import Content
 from batchgate.engine.errors import BlobError, RefusedError, StoreError
@@ -71,10 +72,30 @@ async def _send(
         headers[hdrs.CONTENT_ENCODING] = "gzip"
         headers.pop(DIGEST, None)  # it would have to be of the compressed bytes
         return await _stream(request, _gzipped(content.pieces()), headers)
+    if path is not None and _has_another(request, path.stat()):
+        return _WholeFile(path, headers=headers)
     if path is not None:
         _check_range(request, path.stat())
         return web.FileResponse(path, headers=headers)
     return await _stream(request, content.pieces(), headers, content.size)
+
+
+class _WholeFile(web.FileResponse):
+    """A file of which no range is sent, whatever is asked for."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Begin the answer as if there had been no Range header."""
+        headers = request.headers.copy()
+        headers.popall(hdrs.RANGE, None)
+        return await super().prepare(request.clone(headers=headers))
+
+
+def _has_another(request: web.Request, file: os.stat_result) -> bool:
+    """Tell if a caller has a part of another file, by the tag in If-Range; aiohttp looks only at dates there."""
+    tag = request.headers.get(hdrs.IF_RANGE)
+    if tag is None or request.if_range is not None:
+        return False
+    return tag.strip() != f'"{file.st_mtime_ns:x}-{file.st_size:x}"'  # the tag that aiohttp gives to a file
 
 
 def _check_range(request: web.Request, file: os.stat_result) -> None:

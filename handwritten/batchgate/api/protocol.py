@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 from functools import partial
+from typing import Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from batchgate.api import access_log
-from batchgate.api.errors import SERVER, error_response, errors_as_json
+from batchgate.api.errors import SERVER, dialect_of, error_response, errors_as_json
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.ids import new_id
 
 logger = logging.getLogger(__name__)
 
+LONGEST_PATH: Final = 256
+"""Bytes at the beginning of a connection in which the path is looked for; how it begins tells the dialect."""
+_REQUEST_LINE: Final = re.compile(rb"[A-Z]+ (/[^ ?#\r\n]*)")
+
 
 class JsonErrorProtocol(RequestHandler):
     """A connection that answers malformed HTTP with a JSON error."""
+
+    __slots__ = ("_beginning",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to listen."""
+        self._beginning = b""
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep how a connection begins, as aiohttp does not tell of what it could not read."""
+        if len(self._beginning) < LONGEST_PATH:
+            self._beginning += data[:LONGEST_PATH]
+        super().data_received(data)
 
     def handle_error(
         self,
@@ -37,10 +57,15 @@ class JsonErrorProtocol(RequestHandler):
         else:
             super().handle_error(request, status, exc, message)
             refusal = RefusedError("api_error", "Internal server error.")
-        response = error_response("anthropic", refusal, request_id)
+        response = error_response(self._dialect(), refusal, request_id)
         response.headers.update({"request-id": request_id, "Server": SERVER})
         response.force_close()
         return response
+
+    def _dialect(self) -> str:
+        """Tell in whose envelope to answer: by the path, which is known of the first request of a connection."""
+        first = _REQUEST_LINE.match(self._beginning) if self._request_count == 1 else None
+        return dialect_of(first[1].decode("latin-1")) if first else "gateway"
 
 
 def _reason(error: HttpProcessingError) -> str:

@@ -1,0 +1,365 @@
+"""Uploads that are wrong: each is refused in the envelope of its surface, by name, and nothing is stored."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from io import BytesIO
+
+import aiohttp
+import pytest
+
+from batchgate.api import request_body
+from batchgate.engine import files
+from tests.support.leftovers import leftovers
+from tests.support.raw_http import connected, head
+from tests.support.refusals import openai_error
+from tests.support.running_app import RunningApp
+from tests.support.uploads import (
+    CLOSING,
+    INVALID,
+    LINE,
+    MULTIPART,
+    OPENAI,
+    PROVIDERS,
+    UNIFIED,
+    file_part,
+    form,
+    good_form,
+    nothing_is_left,
+    part,
+    refused,
+)
+
+PURPOSE = part("purpose", "user_data")
+MB = 1024 * 1024
+FIELDS = "file, purpose, provider, expires_after[anchor], expires_after[seconds]"
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code", "message"),
+    [
+        pytest.param(
+            form(file_part()),
+            "purpose",
+            "missing_required_parameter",
+            "purpose: Field required; it must be one of {purposes}",
+            id="no purpose",
+        ),
+        pytest.param(
+            good_form("search"),
+            "purpose",
+            "invalid_value",
+            "purpose: Input should be one of {purposes}, not 'search'",
+            id="unknown purpose",
+        ),
+        pytest.param(form(PURPOSE), "file", "missing_required_parameter", "file: Field required", id="no file"),
+        pytest.param(form(PURPOSE, file_part(b"")), "file", "empty_file", "file: it is empty", id="empty file"),
+        pytest.param(
+            form(part("purpose", "batch"), file_part(filename="a.csv")),
+            "file",
+            "invalid_file_format",
+            "file: the input of a batch is a .jsonl file, and this is called 'a.csv'",
+            id="batch input that is no JSONL",
+        ),
+        pytest.param(
+            good_form(colour="red"),
+            "colour",
+            "unknown_parameter",
+            f"colour: it is not a field of an upload; those are {FIELDS}",
+            id="unknown field",
+        ),
+        pytest.param(
+            form(PURPOSE, PURPOSE, file_part()),
+            "purpose",
+            "invalid_value",
+            "purpose: it is given twice; give it once",
+            id="field twice",
+        ),
+        pytest.param(
+            form(PURPOSE, file_part(), file_part()),
+            "file",
+            "invalid_value",
+            "file: it is given twice; give it once",
+            id="file twice",
+        ),
+        pytest.param(
+            good_form(provider="acme"),
+            "provider",
+            "invalid_value",
+            f"provider: Input should be one of {PROVIDERS}, not 'acme'",
+            id="unknown provider",
+        ),
+        pytest.param(
+            good_form(**{"expires_after[anchor]": "created_at", "expires_after[seconds]": "3599"}),
+            "expires_after[seconds]",
+            "invalid_value",
+            "expires_after[seconds]: Input should be greater than or equal to 3600",
+            id="expiry too soon",
+        ),
+        pytest.param(
+            good_form(**{"expires_after[anchor]": "created_at", "expires_after[seconds]": "2592001"}),
+            "expires_after[seconds]",
+            "invalid_value",
+            "expires_after[seconds]: Input should be less than or equal to 2592000",
+            id="expiry too late",
+        ),
+        pytest.param(
+            good_form(**{"expires_after[anchor]": "created_at", "expires_after[seconds]": "soon"}),
+            "expires_after[seconds]",
+            "invalid_value",
+            "expires_after[seconds]: Input should be an integer, not a string",
+            id="expiry that is no number",
+        ),
+        pytest.param(
+            good_form(**{"expires_after[anchor]": "used_at", "expires_after[seconds]": "3600"}),
+            "expires_after[anchor]",
+            "invalid_value",
+            "expires_after[anchor]: Input should be one of created_at, not 'used_at'",
+            id="unknown anchor",
+        ),
+        pytest.param(
+            good_form(**{"expires_after[seconds]": "3600"}),
+            "expires_after[anchor]",
+            "missing_required_parameter",
+            "expires_after[anchor]: Field required",
+            id="expiry without its anchor",
+        ),
+        pytest.param(
+            good_form(**{"expires_after[anchor]": "created_at"}),
+            "expires_after[seconds]",
+            "missing_required_parameter",
+            "expires_after[seconds]: Field required",
+            id="anchor without an expiry",
+        ),
+        pytest.param(
+            form(part("purpose", "x" * 1025), file_part()),
+            "purpose",
+            "invalid_value",
+            "purpose: it may have at most 1024 bytes",
+            id="long field",
+        ),
+        pytest.param(
+            form(part("purpose", b"\xff"), file_part()),
+            "purpose",
+            "invalid_value",
+            "purpose: it is not UTF-8",
+            id="field that is not UTF-8",
+        ),
+        pytest.param(
+            form(PURPOSE, file_part(filename="a\x00b")),
+            "file",
+            "invalid_value",
+            "file: its name may have at most 512 characters, and no control characters",
+            id="null in the name",
+        ),
+        pytest.param(
+            form(PURPOSE, file_part(filename="x" * 513)),
+            "file",
+            "invalid_value",
+            "file: its name may have at most 512 characters, and no control characters",
+            id="long name",
+        ),
+        pytest.param(
+            form(PURPOSE, part("file", "dGV4dA==", filename="a", headers=["Content-Transfer-Encoding: base64"])),
+            "file",
+            "invalid_value",
+            "file: it has a Content-Transfer-Encoding; send it as it is",
+            id="base64",
+        ),
+    ],
+)
+@pytest.mark.parametrize("surface", [OPENAI, UNIFIED])
+async def test_a_wrong_upload_is_refused_by_name(
+    gateway: RunningApp, surface: str, *, body: bytes, param: str, code: str, message: str
+) -> None:
+    purposes = {
+        OPENAI: "assistants, batch, fine-tune, vision, user_data, evals",
+        UNIFIED: "batch, assistants, fine-tune, vision, batch_output, user_data, responses, evals",
+    }[surface]
+    where = {} if b"acme" in body or surface == OPENAI else {"x-model-provider": "openai"}
+    said = await refused(gateway, "POST", surface, param=param, code=code, data=body, headers=MULTIPART | where)
+    assert said == message.format(purposes=purposes)
+    assert leftovers(gateway.data_dir) == []
+    await nothing_is_left(gateway)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "reason"),
+    [
+        pytest.param(b"", None, "Unexpected end of multipart stream", id="empty"),
+        pytest.param(CLOSING, None, None, id="no fields"),
+        pytest.param(b"hello", None, "Unexpected end of multipart stream", id="no form"),
+        pytest.param(good_form()[: -len(CLOSING)], None, "Unexpected end of multipart stream", id="no end"),
+        pytest.param(good_form()[:60], None, "Unexpected end of multipart stream", id="cut in a head"),
+        pytest.param(good_form(), "multipart/form-data", "Empty boundary", id="no boundary"),
+        pytest.param(
+            good_form(), "multipart/form-data; boundary=x", "Unexpected end of multipart", id="another boundary"
+        ),
+        pytest.param(
+            form(b"--b-o-u-n-d-a-r-y\r\n\r\nx\r\n"), None, "Missing Content-Disposition", id="part without name"
+        ),
+        pytest.param(
+            form(b"--b-o-u-n-d-a-r-y\r\nContent-Disposition: attachment; name=file\r\n\r\nx\r\n"),
+            None,
+            "Invalid Content-Disposition",
+            id="part that is no field",
+        ),
+        pytest.param(form(part("x" * 5000)), None, "Maximum segment header length exceeded", id="long head"),
+        pytest.param(
+            form(part("file", "x", filename="a", headers=["X: y"] * 20)),
+            None,
+            "Maximum segment header count exceeded",
+            id="many heads",
+        ),
+        pytest.param(form(part("file", "x", filename="a", headers=["nocolon"])), None, "Malformed", id="no colon"),
+        pytest.param(form(b"--b-o-u-n-d-a-r-y\r\n\xff: \xff\r\n\r\n\r\n"), None, "failed to decode", id="no text"),
+    ],
+)
+async def test_a_body_that_is_no_good_form_is_refused(
+    gateway: RunningApp, body: bytes, content_type: str | None, reason: str | None
+) -> None:
+    headers = MULTIPART | ({"Content-Type": content_type} if content_type else {})
+    if reason is None:
+        await refused(
+            gateway, "POST", OPENAI, param="file", code="missing_required_parameter", data=body, headers=headers
+        )
+    else:
+        said = await refused(gateway, "POST", OPENAI, data=body, headers=headers)
+        assert said.startswith("the body is not good multipart/form-data: ")
+        assert reason in said
+    await nothing_is_left(gateway)
+
+
+@pytest.mark.parametrize(
+    "sent", ["application/json", "application/x-www-form-urlencoded", "multipart/mixed; boundary=x"]
+)
+async def test_a_body_of_another_type_is_refused(gateway: RunningApp, sent: str) -> None:
+    said = await refused(gateway, "POST", OPENAI, status=415, data=good_form(), headers={"Content-Type": sent})
+    assert said == f"Content-Type: it must be multipart/form-data, and is {sent.partition(';')[0]!r}"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "code"),
+    [("br", "request_body_encoding_unsupported"), ("gzip", "request_body_encoding_invalid")],
+)
+async def test_a_body_that_cannot_be_decoded_is_refused(gateway: RunningApp, encoding: str, code: str) -> None:
+    headers = MULTIPART | {"Content-Encoding": encoding}
+    await refused(gateway, "POST", OPENAI, code=code, data=good_form(), headers=headers)
+    await nothing_is_left(gateway)
+
+
+async def test_an_upload_without_a_provider_is_refused_with_those_that_there_are(gateway: RunningApp) -> None:
+    said = await refused(
+        gateway,
+        "POST",
+        UNIFIED,
+        param="provider",
+        code="missing_required_parameter",
+        data=good_form(),
+        headers=MULTIPART,
+    )
+    assert said == f"provider: Field required; it must be one of {PROVIDERS}"
+    await nothing_is_left(gateway)
+
+
+@pytest.mark.parametrize("first", ["purpose", "file"])
+async def test_a_file_over_the_limit_of_its_purpose_is_refused(
+    gateway: RunningApp, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_BATCH_INPUT", 2 * MB)
+    monkeypatch.setattr(files, "MAX_FILE", 3 * MB)
+    for purpose, limit in (("batch", 2 * MB), ("user_data", 3 * MB)):
+        for size, status in ((limit, 200), (limit + 1, 413)):
+            parts = [part("purpose", purpose), file_part(b"x" * size)]
+            body = form(*(parts if first == "purpose" else reversed(parts)))
+            if status == 200:
+                found, file = await gateway.call("POST", OPENAI, data=BytesIO(body), headers=MULTIPART)
+                assert (found, file["bytes"]) == (200, limit)
+                assert (await gateway.call("DELETE", f"{OPENAI}/{file['id']}"))[0] == 200
+            else:
+                said = await refused(
+                    gateway,
+                    "POST",
+                    OPENAI,
+                    status=413,
+                    param="file",
+                    code="file_too_large",
+                    data=BytesIO(body),
+                    headers=MULTIPART,
+                )
+                assert said.endswith(f"may have at most {limit} bytes")
+    await nothing_is_left(gateway)
+
+
+@pytest.mark.parametrize("boundary", [b"\xff", b'"\xc3\xa4"'])
+async def test_a_boundary_that_is_no_text_is_no_fault_of_the_gateway(gateway: RunningApp, boundary: bytes) -> None:
+    body = form(PURPOSE)
+    lines = (
+        f"Content-Type: multipart/form-data; boundary={boundary.decode('latin-1')}",
+        f"Content-Length: {len(body)}",
+    )
+    async with connected(gateway.url) as connection:
+        await connection.send(head(f"POST {OPENAI}", *lines) + body)
+        answer = await connection.answer()
+    said = openai_error(answer.status, answer.headers, answer.body, expected=(400, INVALID), param=None, code=None)
+    assert "not good multipart/form-data" in said
+
+
+async def test_a_name_that_is_not_utf_8_is_refused(gateway: RunningApp) -> None:
+    lines = ("--b-o-u-n-d-a-r-y", "Content-Disposition: form-data; name=file; filename*=UTF-8''%ff", "", "text", "")
+    body = form(PURPOSE, "\r\n".join(lines).encode())
+    said = await refused(gateway, "POST", OPENAI, param="file", code="invalid_value", data=body, headers=MULTIPART)
+    assert said == "file: its name is not UTF-8"
+    await nothing_is_left(gateway)
+
+
+async def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(gateway: RunningApp) -> None:
+    lines = (f"Content-Type: {MULTIPART['Content-Type']}", f"Content-Length: {513 * MB}")
+    async with connected(gateway.url) as connection:
+        await connection.send(head(f"POST {OPENAI}", *lines))
+        answer = await connection.answer()
+    openai_error(answer.status, answer.headers, answer.body, expected=(413, INVALID), param=None, code=None)
+
+
+async def test_a_little_body_that_decodes_to_too_much_is_refused(gateway: RunningApp) -> None:
+    def bomb() -> bytes:
+        return gzip.compress(form(PURPOSE) + bytes(513 * MB), 1)
+
+    body = await asyncio.to_thread(bomb)
+    headers = MULTIPART | {"Content-Encoding": "gzip"}
+    said = await refused(gateway, "POST", OPENAI, status=413, data=BytesIO(body), headers=headers)
+    assert said.endswith("after decoding")
+
+
+async def test_an_upload_whose_caller_goes_away_leaves_nothing(gateway: RunningApp) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield form(file_part(b"x" * 3 * MB))[:-100]
+        await asyncio.Event().wait()
+
+    async def create() -> None:
+        async with aiohttp.ClientSession() as client:
+            await client.post(gateway.url + OPENAI, data=body(), headers=MULTIPART)
+
+    creating = asyncio.create_task(create())
+    while not [path for path in (gateway.data_dir / "blobs").rglob("*") if path.is_file()]:
+        await gateway.call("GET", "/health")
+    creating.cancel()
+    await asyncio.gather(creating, return_exceptions=True)
+    await nothing_is_left(gateway)
+    assert (await gateway.call("GET", OPENAI))[1]["data"] == []
+
+
+async def test_an_upload_that_stalls_is_refused_and_leaves_nothing(
+    gateway: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_body, "PATIENCE", 0.05)
+    waiting = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield form(file_part(LINE * 50_000))[:-100]
+        await waiting.wait()
+
+    said = await refused(gateway, "POST", OPENAI, status=408, kind="server_error", data=body(), headers=MULTIPART)
+    waiting.set()
+    assert said.startswith("the body stopped for ")
+    await nothing_is_left(gateway)
