@@ -75,7 +75,7 @@ async def test_a_database_without_room_refuses_what_would_be_written_and_goes_on
 
 
 async def test_results_wait_for_room_and_are_asked_for_once(tmp_path: Path) -> None:
-    accounts = {"simulator": simulator(latency_by_model={"slow": 0.3})}
+    accounts = {"simulator": simulator(latency_by_model={"slow": 1.0})}
     async with running_app(tmp_path, accounts=accounts) as app:
         _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))
         while (await app.call("GET", "/health"))[1]["requests_in_flight"] < 2:
@@ -104,7 +104,7 @@ async def test_a_result_file_waits_for_room_and_holds_up_no_smaller_one(tmp_path
 
 
 async def test_a_gateway_whose_disk_is_full_can_be_stopped_and_has_lost_nothing(tmp_path: Path) -> None:
-    accounts = {"simulator": simulator(latency_by_model={"slow": 0.2})}
+    accounts = {"simulator": simulator(latency_by_model={"slow": 0.5})}
     with ExitStack() as disk:
         async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.3) as app:
             _, batch = await app.call("POST", BATCHES, json=create_body(*MANY[:100], model="slow"))

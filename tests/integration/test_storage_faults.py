@@ -40,7 +40,7 @@ async def locked(data_dir: Path) -> AsyncIterator[None]:
 
 
 async def test_a_locked_database_is_waited_for_and_read_meanwhile(tmp_path: Path) -> None:
-    accounts = {"simulator": simulator(latency_by_model={"slow": 0.3})}
+    accounts = {"simulator": simulator(latency_by_model={"slow": 1.0})}
     async with running_app(tmp_path, accounts=accounts) as app:
         _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))
         while (await app.call("GET", "/health"))[1]["requests_in_flight"] < 2:
