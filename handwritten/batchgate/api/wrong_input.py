@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args, get_origin
+from typing import Final, Literal, get_args, get_origin
 
 import msgspec
 
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.validation import FIELD_REQUIRED, KNOWN_VALUES, UNKNOWN_FIELD, Problem, describe
+
+_CODES: Final = {FIELD_REQUIRED: "missing_required_parameter", UNKNOWN_FIELD: "unknown_parameter"}
+
+
+def fault_code(message: str) -> str | None:
+    """Find the word that programs know for what is wrong with a field; None if it is just its value."""
+    return _CODES.get(message)
 
 
 def wrong_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) -> RefusedError:
@@ -18,7 +25,7 @@ def wrong_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) -> 
     if problem.message == FIELD_REQUIRED:
         return missing(problem.path, known)
     message = problem.message.replace(KNOWN_VALUES, ", ".join(known), 1) if known else problem.message
-    code = "unknown_parameter" if problem.message == UNKNOWN_FIELD else None
+    code = fault_code(problem.message)
     where = problem.path or None
     return RefusedError("invalid_request_error", str(Problem(problem.path, message)), param=where, code=code)
 
@@ -26,7 +33,7 @@ def wrong_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) -> 
 def missing(name: str, known: Sequence[str] = ()) -> RefusedError:
     """Refuse what lacks a value; ``known`` are those that it may have, if they are a few."""
     message = f"{name}: {FIELD_REQUIRED}" + (f"; it must be one of {', '.join(known)}" if known else "")
-    return RefusedError("invalid_request_error", message, param=name, code="missing_required_parameter")
+    return RefusedError("invalid_request_error", message, param=name, code=fault_code(FIELD_REQUIRED))
 
 
 def known_values(model: type[msgspec.Struct], name: str) -> tuple[str, ...]:

@@ -196,16 +196,17 @@ class Batches:
         provider: str | None,
         limit: int,
         after_name: str = "after_id",
+        before_name: str = "before_id",
     ) -> Page:
         """Read a page, newest first: right after ``after``, right before ``before``, or strictly between them.
 
         The arguments ``after`` and ``before`` are ids, also of batches deleted since; raises `RefusedError` for others.
-        ``after_name`` is what the caller calls the first.
+        ``after_name`` and ``before_name`` are what the caller calls them.
         """
         return await self._store.list_batches(
             workspace,
             older_than=await self._cursor(workspace, after_name, after),
-            newer_than=await self._cursor(workspace, "before_id", before),
+            newer_than=await self._cursor(workspace, before_name, before),
             provider=provider,
             limit=limit,
         )

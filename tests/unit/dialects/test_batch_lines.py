@@ -78,7 +78,7 @@ def test_a_request_with_a_model_stays_byte_for_byte(rows: RowFormat, line: bytes
 )
 def test_a_request_without_a_model_gets_that_of_the_batch_as_its_first_field(body: bytes, params: bytes) -> None:
     for rows, line in ((OPENAI, input_line(body)), (ANTHROPIC, params_line(body))):
-        row = rows.read(line, 'd"')  # type: ignore[attr-defined]
+        row = rows.read(line, 'd"')
         assert (row.params, row.model) == (params, 'd"')
 
 
@@ -197,6 +197,6 @@ def test_only_the_line_of_an_answer_is_one(custom_id: str, answer: Json, error: 
     assert OPENAI.is_answer(OPENAI.succeeded(custom_id, message))
     assert ANTHROPIC.is_answer(ANTHROPIC.succeeded("a", message))
     for rows in (OPENAI, ANTHROPIC):
-        assert not rows.is_answer(rows.errored(custom_id, error))  # type: ignore[attr-defined]
-        assert not rows.is_answer(rows.unfinished(custom_id, "expired"))  # type: ignore[attr-defined]
-        assert not rows.is_answer(rows.unfinished(custom_id, "canceled"))  # type: ignore[attr-defined]
+        assert not rows.is_answer(rows.errored(custom_id, error))
+        assert not rows.is_answer(rows.unfinished(custom_id, "expired"))
+        assert not rows.is_answer(rows.unfinished(custom_id, "canceled"))

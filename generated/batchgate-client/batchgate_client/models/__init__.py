@@ -14,6 +14,7 @@ from .batch_progress import BatchProgress
 from .batch_request_counts import BatchRequestCounts
 from .batch_status import BatchStatus
 from .batch_usage import BatchUsage
+from .cancel_unified_batch_provider import CancelUnifiedBatchProvider
 from .canceled_result import CanceledResult
 from .create_batch import CreateBatch
 from .create_batch_completion_window import CreateBatchCompletionWindow
@@ -22,6 +23,10 @@ from .create_file_expires_afteranchor import CreateFileExpiresAfteranchor
 from .create_file_provider import CreateFileProvider
 from .create_file_purpose import CreateFilePurpose
 from .create_message_batch import CreateMessageBatch
+from .create_unified_batch import CreateUnifiedBatch
+from .create_unified_batch_completion_window import CreateUnifiedBatchCompletionWindow
+from .create_unified_batch_provider import CreateUnifiedBatchProvider
+from .create_unified_batch_x_model_provider import CreateUnifiedBatchXModelProvider
 from .delete_unified_file_provider import DeleteUnifiedFileProvider
 from .deleted_file import DeletedFile
 from .deleted_message_batch import DeletedMessageBatch
@@ -44,6 +49,7 @@ from .health_status import HealthStatus
 from .list_files_order import ListFilesOrder
 from .list_files_provider import ListFilesProvider
 from .list_files_purpose import ListFilesPurpose
+from .list_unified_batches_provider import ListUnifiedBatchesProvider
 from .list_unified_files_order import ListUnifiedFilesOrder
 from .list_unified_files_provider import ListUnifiedFilesProvider
 from .list_unified_files_purpose import ListUnifiedFilesPurpose
@@ -61,14 +67,28 @@ from .output_expires_after_anchor import OutputExpiresAfterAnchor
 from .processing_status import ProcessingStatus
 from .raw_object import RawObject
 from .request_counts import RequestCounts
+from .retrieve_unified_batch_provider import RetrieveUnifiedBatchProvider
+from .retrieve_unified_batch_results_provider import RetrieveUnifiedBatchResultsProvider
 from .retrieve_unified_file_provider import RetrieveUnifiedFileProvider
 from .storage_backend import StorageBackend
 from .succeeded_result import SucceededResult
+from .unified_batch import UnifiedBatch
+from .unified_batch_completion_window import UnifiedBatchCompletionWindow
+from .unified_batch_endpoint import UnifiedBatchEndpoint
+from .unified_batch_list import UnifiedBatchList
+from .unified_batch_request import UnifiedBatchRequest
+from .unified_batch_request_method import UnifiedBatchRequestMethod
+from .unified_batch_response import UnifiedBatchResponse
+from .unified_batch_result import UnifiedBatchResult
+from .unified_batch_results import UnifiedBatchResults
+from .unified_batch_status import UnifiedBatchStatus
 from .unified_error import UnifiedError
 from .unified_error_body import UnifiedErrorBody
 from .unified_file import UnifiedFile
 from .unified_file_list import UnifiedFileList
 from .unified_file_status import UnifiedFileStatus
+from .unified_request_counts import UnifiedRequestCounts
+from .unified_result_error import UnifiedResultError
 from .upload_unified_file import UploadUnifiedFile
 from .upload_unified_file_expires_afteranchor import UploadUnifiedFileExpiresAfteranchor
 from .upload_unified_file_provider import UploadUnifiedFileProvider
@@ -90,6 +110,7 @@ __all__ = (
     "BatchStatus",
     "BatchUsage",
     "CanceledResult",
+    "CancelUnifiedBatchProvider",
     "CreateBatch",
     "CreateBatchCompletionWindow",
     "CreateFile",
@@ -97,6 +118,10 @@ __all__ = (
     "CreateFileProvider",
     "CreateFilePurpose",
     "CreateMessageBatch",
+    "CreateUnifiedBatch",
+    "CreateUnifiedBatchCompletionWindow",
+    "CreateUnifiedBatchProvider",
+    "CreateUnifiedBatchXModelProvider",
     "DeletedFile",
     "DeletedMessageBatch",
     "DeletedUnifiedFile",
@@ -119,6 +144,7 @@ __all__ = (
     "ListFilesOrder",
     "ListFilesProvider",
     "ListFilesPurpose",
+    "ListUnifiedBatchesProvider",
     "ListUnifiedFilesOrder",
     "ListUnifiedFilesProvider",
     "ListUnifiedFilesPurpose",
@@ -136,14 +162,28 @@ __all__ = (
     "ProcessingStatus",
     "RawObject",
     "RequestCounts",
+    "RetrieveUnifiedBatchProvider",
+    "RetrieveUnifiedBatchResultsProvider",
     "RetrieveUnifiedFileProvider",
     "StorageBackend",
     "SucceededResult",
+    "UnifiedBatch",
+    "UnifiedBatchCompletionWindow",
+    "UnifiedBatchEndpoint",
+    "UnifiedBatchList",
+    "UnifiedBatchRequest",
+    "UnifiedBatchRequestMethod",
+    "UnifiedBatchResponse",
+    "UnifiedBatchResult",
+    "UnifiedBatchResults",
+    "UnifiedBatchStatus",
     "UnifiedError",
     "UnifiedErrorBody",
     "UnifiedFile",
     "UnifiedFileList",
     "UnifiedFileStatus",
+    "UnifiedRequestCounts",
+    "UnifiedResultError",
     "UploadUnifiedFile",
     "UploadUnifiedFileExpiresAfteranchor",
     "UploadUnifiedFileProvider",
