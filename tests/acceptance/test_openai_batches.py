@@ -6,7 +6,7 @@ The tests session runs it with the newest release, the sdk session with an older
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Final
 
 import openai
 import pytest
@@ -16,7 +16,7 @@ from openai.types import Batch
 from tests.acceptance.conftest import API_KEY
 from tests.support.gateway_process import GatewayProcess
 
-CHAT = "/v1/chat/completions"
+CHAT: Final = "/v1/chat/completions"
 UNSETTLED = ("validating", "in_progress", "finalizing", "cancelling")
 
 
