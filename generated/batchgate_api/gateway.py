@@ -52,7 +52,7 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
 
 
 BatchStatus: TypeAlias = Annotated[
-    Literal["in_progress", "canceling", "ended"],
+    Literal["validating", "failed", "in_progress", "canceling", "ended"],
     Meta(description="How far a batch is."),
 ]
 

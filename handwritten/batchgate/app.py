@@ -15,7 +15,7 @@ from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.authentication import ApiKey, Authenticator, digest_of
 from batchgate.api.browsers import no_strangers
-from batchgate.api.context import BATCHES, FILES, HTTP_METER
+from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
@@ -25,13 +25,18 @@ from batchgate.api.routes import check_routes, routes
 from batchgate.api.unified.handlers import UnifiedFilesHandler
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.data_lock import sole_use
+from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.routing import Router
+from batchgate.engine.rows import RowFormat
 from batchgate.engine.telemetry import Telemetry
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.dialects.input_file import InputFileReader
+from batchgate.providers.dialects.openai_rows import OpenAIRows
+from batchgate.providers.dialects.reading import DialectReading
 from batchgate.providers.network import NetworkTransport
 from batchgate.providers.transport import TransportSettings
 from batchgate.queue import MemoryQueue
@@ -50,6 +55,8 @@ from batchgate_api.handlers import (
 
 READ_BUFFER: Final = 256 * 1024
 """Bytes of a request body that a connection holds before it is told to wait."""
+
+ROWS: Final[Mapping[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "openai": OpenAIRows()}
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", NetworkTransport)
@@ -130,7 +137,9 @@ def _engine(
             blobs=blobs,
             queue=MemoryQueue(),
             router=router,
-            rows=AnthropicRows(),
+            rows=ROWS,
+            reading=DialectReading(),
+            file_reader=file_reader,
             clock=clock,
             grace=app[SETTINGS].shutdown_grace,
             telemetry=telemetry,
@@ -138,10 +147,16 @@ def _engine(
         app[ENGINE] = engine
         app[BATCHES] = engine.batches
         app[FILES] = engine.files
+        app[CONTENTS] = engine.contents
         async with engine:
             yield
 
     return run
+
+
+def file_reader(terms: Terms) -> InputFileReader:
+    """Make what reads the file of a batch."""
+    return InputFileReader(terms.kind, has_default_model=terms.model is not None)
 
 
 def _view(settings: Settings) -> MessageBatchView:
