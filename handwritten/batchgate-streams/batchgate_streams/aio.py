@@ -15,7 +15,7 @@ from batchgate_client.models import BatchProgress, UnifiedFile
 from batchgate_streams import calls
 from batchgate_streams.calls import Call, Provider
 from batchgate_streams.display import on_terminal
-from batchgate_streams.downloads import PIECE, Download
+from batchgate_streams.downloads import Download
 from batchgate_streams.errors import ConnectionFailed, CutShort, GatewayRefused
 from batchgate_streams.polling import Polling
 from batchgate_streams.rows import Row, Rows
@@ -125,7 +125,7 @@ async def _download(client: AuthenticatedClient | Client, call: Call, to: Path) 
             try:
                 async with answer(client, download.call()) as response:
                     download.begin(response)
-                    async for piece in response.aiter_raw(PIECE):
+                    async for piece in response.aiter_raw():
                         await asyncio.to_thread(download.write, piece)
             except ConnectionFailed as error:
                 await asyncio.sleep(download.broken(error))

@@ -15,8 +15,6 @@ import httpx
 from batchgate_streams.calls import Call
 from batchgate_streams.errors import ConnectionFailed, UnusableAnswer
 
-PIECE: Final = 256 * 1024
-"""Bytes that are written at a time."""
 PAUSE: Final = 1.0
 """Seconds before a download that broke off goes on."""
 FRUITLESS: Final = 5

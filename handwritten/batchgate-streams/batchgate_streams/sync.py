@@ -14,7 +14,7 @@ from batchgate_client.models import BatchProgress, UnifiedFile
 from batchgate_streams import calls
 from batchgate_streams.calls import Call, Provider
 from batchgate_streams.display import on_terminal
-from batchgate_streams.downloads import PIECE, Download
+from batchgate_streams.downloads import Download
 from batchgate_streams.errors import ConnectionFailed, CutShort, GatewayRefused
 from batchgate_streams.polling import Polling
 from batchgate_streams.rows import Row, Rows
@@ -126,7 +126,7 @@ def _download(client: AuthenticatedClient | Client, call: Call, to: Path) -> Non
             try:
                 with answer(client, download.call()) as response:
                     download.begin(response)
-                    for piece in response.iter_raw(PIECE):
+                    for piece in response.iter_raw():
                         download.write(piece)
             except ConnectionFailed as error:
                 time.sleep(download.broken(error))

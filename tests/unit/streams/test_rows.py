@@ -1,6 +1,7 @@
 """Rows are cut out of a body however it arrives."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def test_rows_come_whole_wherever_the_body_is_cut(
 ) -> None:
     body = b"".join(json.dumps(row, ensure_ascii=ascii_only).encode() + b"\n" for row in written)
     places = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
-    assert read(*(body[begin:end] for begin, end in zip(places, places[1:], strict=False))) == written
+    assert read(*(body[begin:end] for begin, end in pairwise(places))) == written
 
 
 def test_only_a_line_feed_ends_a_line() -> None:
