@@ -1,8 +1,8 @@
-"""From settings to endpoints: which handler and which transport each configured account has."""
+"""From settings to accounts: which handler and transport each has, and which of them runs a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from batchgate.engine.endpoint import Endpoint
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.errors import ConfigurationError, RefusedError
 from batchgate.engine.upstream import Account, Transport
-from batchgate.providers.anthropic import AnthropicHandler
 from batchgate.providers.keyless import KeylessHandler
 from batchgate.providers.metering import WireMeter
 from batchgate.providers.registry import PROVIDERS, Provider
 from batchgate.providers.simulator import SimulatorTransport
+from batchgate.providers.simulator_handler import SimulatorHandler
 from batchgate.settings import AccountSettings, Settings, secret
 
 SIMULATOR = "simulator"
@@ -37,6 +37,57 @@ def default_account(settings: Settings) -> str:
     return DEFAULT
 
 
+def account_chooser(settings: Settings, parameter: str, preferred: str | None = None) -> Callable[[str | None], str]:
+    """Make the choice of an account for a batch, from what its create says in ``parameter``.
+
+    That is the name of an account, or that of a provider with a single account. Where nothing is said, the account
+    ``preferred`` is taken, or the default one where there is none of that name. Raises `RefusedError` for other names.
+    """
+    default = preferred if preferred is not None and preferred in settings.accounts else default_account(settings)
+
+    def choose(asked: str | None) -> str:
+        if not settings.accounts:
+            message = (
+                "no account is configured, so nothing can run; set a provider's key, or [accounts] in the settings"
+            )
+            raise RefusedError("invalid_request_error", message)
+        return default if asked is None else _account_called(asked, settings.accounts, parameter)
+
+    return choose
+
+
+def provider_chooser(settings: Settings) -> Callable[[str, str], str]:
+    """Make the choice of the account that runs what is asked of a provider, which ``parameter`` names.
+
+    That is the account of this name, or else the first in the settings that is one of this provider. Raises
+    `RefusedError` where there is none.
+    """
+    of_provider = {account.provider: name for name, account in reversed(settings.accounts.items())}
+    configured = ", ".join(dict.fromkeys((*settings.accounts, *sorted(of_provider)))) or "none"
+
+    def choose(provider: str, parameter: str) -> str:
+        account = provider if provider in settings.accounts else of_provider.get(provider)
+        if account is None:
+            message = f"{parameter}: {provider!r} is not configured; configured: {configured}"
+            raise RefusedError("invalid_request_error", message, param=parameter)
+        return account
+
+    return choose
+
+
+def _account_called(asked: str, accounts: Mapping[str, AccountSettings], parameter: str) -> str:
+    if asked in accounts:
+        return asked
+    meant = [name for name, account in accounts.items() if account.provider == asked]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        message = f"{parameter}: several accounts are of {asked}; name one of {', '.join(meant)}"
+    else:
+        message = f"{parameter}: no account is called {asked!r}; configured: {', '.join(accounts)}"
+    raise RefusedError("invalid_request_error", message, param=parameter)
+
+
 def _endpoint(name: str, given: AccountSettings, transport: Transport, environment: Mapping[str, str]) -> Endpoint:
     account = Account(
         name=name,
@@ -49,7 +100,7 @@ def _endpoint(name: str, given: AccountSettings, transport: Transport, environme
     )
     if given.provider == SIMULATOR:
         simulator = SimulatorTransport(given.simulator)
-        return Endpoint(account=account, handler=AnthropicHandler(), transport=simulator, meter=WireMeter())
+        return Endpoint(account=account, handler=SimulatorHandler(), transport=simulator, meter=WireMeter())
     provider = PROVIDERS.get(given.provider)
     if provider is None:
         known = ", ".join((*PROVIDERS, SIMULATOR))

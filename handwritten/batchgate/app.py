@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from batchgate import __version__
-from batchgate.accounts import default_account, endpoints
+from batchgate.accounts import account_chooser, endpoints, provider_chooser
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.authentication import ApiKey, Authenticator, digest_of
@@ -19,16 +19,18 @@ from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
+from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
-from batchgate.api.unified.handlers import UnifiedFilesHandler
+from batchgate.api.unified.batch_view import UnifiedBatchView
+from batchgate.api.unified.batches import UnifiedBatchesHandler
+from batchgate.api.unified.files import UnifiedFilesHandler
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.data_lock import sole_use
 from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
-from batchgate.engine.errors import RefusedError
 from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
@@ -46,10 +48,12 @@ from batchgate.telemetry import EventLog, Metrics, Several
 from batchgate.telemetry.export import exported_spans
 from batchgate_api import gateway
 from batchgate_api.handlers import (
+    BatchesHandlers,
     BatchProgressHandlers,
     FilesHandlers,
     GatewayHandlers,
     MessageBatchesHandlers,
+    UnifiedBatchesHandlers,
     UnifiedFilesHandlers,
 )
 
@@ -79,12 +83,20 @@ def build_app(
     store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
     metrics = Metrics(__version__)
     handlers: tuple[
-        MessageBatchesHandlers, BatchProgressHandlers, FilesHandlers, UnifiedFilesHandlers, GatewayHandlers
+        MessageBatchesHandlers,
+        BatchProgressHandlers,
+        FilesHandlers,
+        BatchesHandlers,
+        UnifiedFilesHandlers,
+        UnifiedBatchesHandlers,
+        GatewayHandlers,
     ] = (
-        MessageBatchesHandler(_view(settings), blobs, _account_chooser(settings)),
+        MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
         BatchProgressHandler(blobs, PartialResults(store, blobs), router.paused),
         FilesHandler(blobs),
+        BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
+        UnifiedBatchesHandler(_unified_view(settings), blobs, provider_chooser(settings)),
         GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics)),
     )
     app[SETTINGS] = settings
@@ -167,6 +179,12 @@ def _view(settings: Settings) -> MessageBatchView:
     )
 
 
+def _unified_view(settings: Settings) -> UnifiedBatchView:
+    return UnifiedBatchView(
+        PublicUrl(settings.public_url, settings.networks), relative_results_url=settings.relative_results_url
+    )
+
+
 def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[ApiKey]:
     return [
         ApiKey(
@@ -176,24 +194,6 @@ def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[ApiKey
         )
         for name, key in settings.api_keys.items()
     ]
-
-
-def _account_chooser(settings: Settings) -> Callable[[str | None], str]:
-    default = default_account(settings)
-    known = ", ".join(settings.accounts)
-
-    def choose(asked: str | None) -> str:
-        if not settings.accounts:
-            message = (
-                "no account is configured, so nothing can run; set a provider's key, or [accounts] in the settings"
-            )
-            raise RefusedError("invalid_request_error", message)
-        if asked is not None and asked not in settings.accounts:
-            message = f"x-model-provider: no account is called {asked!r}; configured: {known}"
-            raise RefusedError("invalid_request_error", message)
-        return asked or default
-
-    return choose
 
 
 async def _exposition(app: web.Application, metrics: Metrics) -> bytes:

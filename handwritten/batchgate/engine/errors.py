@@ -106,8 +106,8 @@ class Untranslatable(RequestError):
 class UpstreamError(RequestError):
     """The provider answered with an error, already put in one of our classes.
 
-    ``status`` is the HTTP status that the provider sent, 0 when there was none; ``request_id`` is the provider's, and so
-    are the type, param and code beside the message, in its own words.
+    ``status`` is the HTTP status that the provider sent, 0 when there was none; ``request_id`` is the provider's, and
+    what it ``said`` are the type, param and code beside the message, in its own words.
     """
 
     def __init__(

@@ -126,7 +126,7 @@ async def test_a_batch_is_listed_by_every_provider_that_it_runs_on_until_it_is_d
 
     async def ids(provider: str, **cursors: int) -> list[str]:
         given = {"older_than": None, "newer_than": None} | cursors
-        page = await store.list_batches("w", provider=provider, limit=9, **given)  # type: ignore[arg-type]
+        page = await store.list_batches("w", provider=provider, limit=9, **given)
         return [found.id for found in page.batches]
 
     assert [await ids(name) for name in ("p", "q", "r")] == [["a"], ["a", "other"], []]
@@ -154,7 +154,7 @@ async def test_files_of_a_batch_are_files_like_others_and_the_last_to_go_takes_i
     await finish(store, batch, await begin(store, batch), "output", "error")
     ended = await found(store, batch)
     assert (ended.output_file, ended.error_file, ended.output_size) == ("file-a-output", "file-a-error", 4)
-    assert await file_page(store, purpose="batch_output") == "file-a-error file-a-output"
+    assert await file_page(store, purpose="batch_output") == "file-a-errorfile-a-output"
     output = await store.find_file("w", "file-a-output", 0)
     assert output is not None
     assert (output.batch_id, output.part, output.blob) == ("a", "output", None)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from batchgate.api.anthropic.create_body import MAX_BODY, CreateBodyReader
+from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.binding import given
 from batchgate.api.content_encoding import content_decoder
 from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
+from batchgate.api.create_body import MAX_BODY
 from batchgate.api.downloads import send_lines
 from batchgate.api.request_body import pieces
 from batchgate.engine.batches import Submission

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.batch import InputFault
+from batchgate.engine.batch_endpoints import ENDPOINTS
 from batchgate.engine.upstream import RowKind
 from batchgate.engine.validation import (
     DECODING_ERRORS,
@@ -22,7 +23,6 @@ from batchgate.engine.validation import (
     describe_decoding,
     lone_surrogate,
 )
-from batchgate.providers.dialects.request_lines import ENDPOINTS
 from batchgate.providers.dialects.rules import NO_STREAM
 
 MAX_LINE: Final = 32 * 1024 * 1024
@@ -152,7 +152,8 @@ class InputFileReader:
             self._note("too_many_tasks", f"The file has more than {MAX_REQUESTS} requests; split it into several.")
             return None
         if line is None or len(line) > MAX_LINE:
-            return self._wrong("request_too_large", f"This line has more than {MAX_LINE} bytes.")
+            self._wrong("request_too_large", f"This line has more than {MAX_LINE} bytes.")
+            return None
         return self._checked(line)
 
     def _checked(self, line: bytes) -> bytes | None:
@@ -161,7 +162,8 @@ class InputFileReader:
                 line.decode()  # what the decoder passes over is not checked by it
             found = _LINE.decode(line)
         except DECODING_ERRORS as error:
-            return self._undecodable(line, error)
+            self._undecodable(line, error)
+            return None
         if not self._is_new(found.custom_id) or not self._goes_here(found):
             return None
         body = bytes(found.body)
@@ -180,14 +182,15 @@ class InputFileReader:
         except DECODING_ERRORS as no_json:
             error = no_json
         if not isinstance(error, msgspec.ValidationError):
-            return self._wrong("invalid_json_line", f"{NOT_JSON} {_why_not_json(line, error)}.")
+            self._wrong("invalid_json_line", f"{NOT_JSON} {_why_not_json(line, error)}.")
+            return
         try:
             custom_id = _NAMED.decode(line).custom_id
         except msgspec.ValidationError:
             pass
         else:
             self._first_lines.setdefault(_key(custom_id), self._line)
-        return self._refuse(describe_decoding(error))
+        self._refuse(describe_decoding(error))
 
     def _is_new(self, custom_id: str) -> bool:
         first = self._first_lines.setdefault(_key(custom_id), self._line)

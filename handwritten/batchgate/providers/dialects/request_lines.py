@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from batchgate.engine.batch_endpoints import ENDPOINTS, KINDS
 from batchgate.engine.errors import RequestError, Untranslatable
 from batchgate.engine.upstream import RowKind
 from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
@@ -19,18 +20,7 @@ from batchgate.providers.dialects.row_model import with_model
 from batchgate.providers.dialects.target import WHOLE_DIALECT, Target
 from batchgate.providers.dialects.translation import one_line, translate_request
 from batchgate_api.anthropic import MessageBatchRequest
-from batchgate_api.openai_rows import BatchEndpoint, BatchInputLine
-
-KINDS: Final[dict[BatchEndpoint, RowKind]] = {
-    "/v1/chat/completions": "chat_completions",
-    "/v1/responses": "responses",
-    "/v1/embeddings": "embeddings",
-    "/v1/completions": "completions",
-}
-"""The kind of the rows of each endpoint of OpenAI's batches."""
-
-ENDPOINTS: Final = {kind: endpoint for endpoint, kind in KINDS.items()}
-"""The same by kind; Messages have none."""
+from batchgate_api.openai_rows import BatchInputLine
 
 
 class _AnthropicLine(Struct, frozen=True):
@@ -49,7 +39,8 @@ def openai_request_line(
 ) -> bytes:
     """Say a line of Anthropic's dialect as a line of OpenAI's whose rows are of ``kind``.
 
-    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``params`` that is wrong or cannot be said.
+    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``params`` that
+    is wrong or cannot be said.
     """
     try:
         found = _ANTHROPIC.decode(line)
@@ -67,7 +58,8 @@ def openai_request_line(
 def anthropic_request_line(line: bytes, *, default_model: str | None = None) -> bytes:
     """Say a line of OpenAI's dialect as a line of Anthropic's.
 
-    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``body`` that is wrong or cannot be said.
+    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``body`` that
+    is wrong or cannot be said.
     """
     try:
         found = _OPENAI.decode(line)
