@@ -1,6 +1,7 @@
 """The examples on the page of the clients run as they stand there."""
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from tests.support.gateway_process import GatewayProcess
 
 PAGE = (Path(__file__).parents[2] / "handwritten" / "docs" / "client.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-LINE = '{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
+REQUEST = {"model": "simulated", "messages": [{"role": "user", "content": "Hello"}]}
+LINE = json.dumps({"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": REQUEST}) + "\n"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
@@ -26,7 +28,7 @@ def test_an_example_runs(gateway: GatewayProcess, tmp_path: Path, example: str) 
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout in ("", "1 of 1\nhello succeeded\n")
+    assert ran.stdout in ("", "completed 1 of 1\na 200\n")
     if "copy.jsonl" in example:
         assert (tmp_path / "copy.jsonl").read_text() == LINE
 

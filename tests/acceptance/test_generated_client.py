@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import io
+import json
 import pkgutil
+import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -13,7 +15,16 @@ from typing import Any
 import pytest
 
 from batchgate_client import AuthenticatedClient, api
-from batchgate_client.models import UnifiedError, UnifiedFile, UploadUnifiedFile
+from batchgate_client.models import (
+    BatchMetadata,
+    CreateUnifiedBatch,
+    RawObject,
+    UnifiedBatch,
+    UnifiedBatchRequest,
+    UnifiedError,
+    UnifiedFile,
+    UploadUnifiedFile,
+)
 from batchgate_client.types import File
 from tests.acceptance.conftest import API_KEY
 from tests.support.gateway_process import GatewayProcess
@@ -97,3 +108,61 @@ def test_errors_on_files_are_parsed(files: Operations) -> None:
     assert (error.error.param, error.status_code) == ("provider", 400)
     assert "cohere" in error.error.message
     assert files("list_unified_files", provider="cohere", token="wrong", status=401).status_code == 401
+
+
+@pytest.fixture(params=[True, False], ids=["sync", "async"])
+def batches(request: pytest.FixtureRequest, gateway: GatewayProcess) -> Operations:
+    return Operations(gateway.url, "unified_batches", wait=request.param)
+
+
+def rows(count: int, model: str = "simulated") -> list[UnifiedBatchRequest]:
+    body = RawObject.from_dict({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
+    return [UnifiedBatchRequest(f"r-{number}", body=body) for number in range(count)]
+
+
+def ended(batches: Operations, batch_id: str) -> UnifiedBatch:
+    """Ask for a batch until it changes no more."""
+    while True:
+        batch = batches("retrieve_unified_batch", batch_id, provider="anthropic")
+        assert isinstance(batch, UnifiedBatch)
+        if batch.status in {"completed", "ended", "canceled"}:
+            return batch
+        time.sleep(0.05)
+
+
+def test_every_operation_on_batches_works(batches: Operations) -> None:
+    first = batches("create_unified_batch", body=CreateUnifiedBatch(requests=rows(3)), provider="anthropic")
+    assert isinstance(first, UnifiedBatch)
+    assert (first.endpoint, first.request_counts.total) == ("/v1/chat/completions", 3)
+    assert (first.extra_fields.request_type, first.extra_fields.provider) == ("batch_create", "anthropic")
+    done = ended(batches, first.id)
+    assert (done.status, done.request_counts.completed, done.request_counts.failed) == ("completed", 3, 0)
+    results = batches("retrieve_unified_batch_results", first.id, provider="anthropic").payload.read().splitlines()
+    assert [json.loads(line)["custom_id"] for line in results] == ["r-0", "r-1", "r-2"]
+    create = CreateUnifiedBatch(requests=rows(2, "slow"), metadata=BatchMetadata.from_dict({"by": "test"}))
+    second = batches("create_unified_batch", body=create, x_model_provider="anthropic")
+    assert second.metadata.to_dict() == {"by": "test"}
+    page = batches("list_unified_batches", provider="anthropic", limit=1)
+    assert ([batch.id for batch in page.data], page.has_more) == ([second.id], True)
+    older = batches("list_unified_batches", provider="anthropic", limit=1, after=page.last_id)
+    assert [batch.id for batch in older.data] == [first.id]
+    canceled = batches("cancel_unified_batch", second.id, provider="anthropic")
+    assert canceled.id == second.id
+    assert ended(batches, second.id).status == "canceled"
+    assert batches.called == batches.names
+
+
+def test_a_batch_of_messages_is_read_on_the_unified_surface(batches: Operations) -> None:
+    params = {"model": "simulated", "max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}]}
+    request = UnifiedBatchRequest("r-0", params=RawObject.from_dict(params))
+    created = batches("create_unified_batch", body=CreateUnifiedBatch(requests=[request]), provider="anthropic")
+    done = ended(batches, created.id)
+    assert (done.status, done.processing_status, done.endpoint) == ("ended", "ended", "/v1/messages")
+
+
+def test_errors_on_batches_are_parsed(batches: Operations) -> None:
+    error = batches("retrieve_unified_batch", "batch_nobody", provider="anthropic", status=404)
+    assert isinstance(error, UnifiedError)
+    assert "batch_nobody" in error.error.message
+    error = batches("create_unified_batch", body=CreateUnifiedBatch(), provider="anthropic", status=400)
+    assert isinstance(error, UnifiedError)

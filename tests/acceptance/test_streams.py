@@ -17,13 +17,16 @@ import pytest
 import batchgate_streams
 from batchgate_client import AuthenticatedClient
 from batchgate_client.api.message_batches import create_message_batch
+from batchgate_client.api.unified_batches import create_unified_batch
 from batchgate_client.api.unified_files import list_unified_files
 from batchgate_client.models import (
     BatchProgress,
     CreateMessageBatch,
+    CreateUnifiedBatch,
     MessageBatch,
     MessageBatchRequest,
     RawObject,
+    UnifiedBatch,
     UnifiedFileList,
 )
 from batchgate_streams import ConnectionFailed, CutShort, GatewayRefused, SourceChanged, WaitTimedOut, aio
@@ -85,7 +88,7 @@ def create(gateway: GatewayProcess, models: list[str]) -> str:
 def ended(gateway: GatewayProcess) -> str:
     """Run a batch to its end, with more results than a piece of a download."""
     batch_id = create(gateway, ["simulated"] * 2000)
-    call_sync("wait", gateway.url, batch_id, poll=0.1)
+    call_sync("wait", gateway.url, batch_id, provider="anthropic", poll=0.1)
     return batch_id
 
 
@@ -216,9 +219,8 @@ def test_refusals_say_what_the_gateway_says(call: Call, gateway: GatewayProcess,
         call("download_file", gateway.url, "file-nobody", tmp_path / "back", provider="mistral")
     assert missing.value.status == 404
     for name in ("wait", "stream_results"):
-        options = {"partial": True} if name == "stream_results" else {}
         with pytest.raises(GatewayRefused) as nobody:
-            call(name, gateway.url, "batch_nobody", **options)
+            call(name, gateway.url, "batch_nobody", provider="anthropic")
         assert nobody.value.status == 404
     assert list(tmp_path.iterdir()) == []
 
@@ -282,19 +284,46 @@ def test_waiting_shows_how_far_a_batch_is_and_what_is_there_can_be_read(call: Ca
         if progress.succeeded == 1:
             there.append([row["custom_id"] for row in call_sync("stream_results", gateway.url, batch_id, partial=True)])
 
-    final = call("wait", gateway.url, batch_id, poll=0.1, progress=look)
-    assert (final.status, final.succeeded, final.total) == ("ended", 3, 3)
-    assert (shown[0].status, shown[-1]) == ("in_progress", final)
+    final = call("wait", gateway.url, batch_id, provider="anthropic", poll=0.1, progress=look)
+    assert (final.id, final.status, final.request_counts.completed) == (batch_id, "ended", 3)
+    assert (shown[0].status, shown[-1].status, shown[-1].succeeded) == ("in_progress", "ended", 3)
     assert there[0] == ["r-1"]
+
+
+def test_a_file_is_uploaded_run_and_read(call: Call, gateway: GatewayProcess) -> None:
+    body = {"model": "simulated", "messages": [{"role": "user", "content": "Hello"}]}
+    rows = [{"custom_id": f"r-{n}", "method": "POST", "url": "/v1/chat/completions", "body": body} for n in range(50)]
+    pieces = (json.dumps(row).encode() + b"\n" for row in rows)
+    file = call("upload_file", gateway.url, pieces, provider="anthropic", filename="a.jsonl")
+    with client_of(gateway.url) as client:
+        create = CreateUnifiedBatch(input_file_id=file.id, endpoint="/v1/chat/completions")
+        batch = create_unified_batch.sync(client=client, body=create, provider="anthropic")
+    assert isinstance(batch, UnifiedBatch)
+    ended = call("wait", gateway.url, batch.id, provider="anthropic", poll=0.1)
+    assert (ended.status, ended.request_counts.completed) == ("completed", 50)
+    results = call("stream_results", gateway.url, batch.id, provider="anthropic")
+    assert [row["custom_id"] for row in results] == [row["custom_id"] for row in rows]
+    assert results[0]["response"]["body"]["choices"][0]["message"]["content"] == "You said: Hello"
+
+
+def test_waiting_for_a_batch_that_fails_says_why(call: Call, gateway: GatewayProcess) -> None:
+    file = call("upload_file", gateway.url, [LINE, b"nonsense\n"], provider="anthropic", filename="a.jsonl")
+    with client_of(gateway.url) as client:
+        create = CreateUnifiedBatch(input_file_id=file.id, endpoint="/v1/chat/completions")
+        batch = create_unified_batch.sync(client=client, body=create, provider="anthropic")
+    assert isinstance(batch, UnifiedBatch)
+    failed = call("wait", gateway.url, batch.id, provider="anthropic", poll=0.1)
+    assert failed.status == "failed"
+    assert 2 in [fault.line for fault in failed.errors.data]
 
 
 def test_waiting_ends_in_time(call: Call, gateway: GatewayProcess) -> None:
     batch_id = create(gateway, ["slow"])
     with pytest.raises(WaitTimedOut, match=r"not ended after 0\.2 s"):
-        call("wait", gateway.url, batch_id, poll=0.05, timeout=0.2)
+        call("wait", gateway.url, batch_id, provider="anthropic", poll=0.05, timeout=0.2)
 
 
 def test_waiting_goes_on_when_the_gateway_has_been_away(call: Call, gateway: GatewayProcess, ended: str) -> None:
     with CuttingProxy(gateway.url, cuts=[10, 10]) as proxy:
-        assert call("wait", proxy.url, ended, poll=0.05).status == "ended"
+        assert call("wait", proxy.url, ended, provider="anthropic", poll=0.05).status == "ended"
         assert len(proxy.requests) == 3

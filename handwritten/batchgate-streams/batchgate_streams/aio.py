@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 
 from batchgate_client import AuthenticatedClient, Client
-from batchgate_client.models import BatchProgress, UnifiedFile
+from batchgate_client.models import BatchProgress, UnifiedBatch, UnifiedFile
 from batchgate_streams import calls
 from batchgate_streams.calls import Call, Provider
 from batchgate_streams.display import on_terminal
 from batchgate_streams.downloads import Download
 from batchgate_streams.errors import ConnectionFailed, CutShort, GatewayRefused
-from batchgate_streams.polling import Polling
+from batchgate_streams.polling import FINAL, Polling
 from batchgate_streams.rows import Row, Rows
 from batchgate_streams.uploads import Purpose, Source, Upload, opened
+
+T = TypeVar("T")
 
 __all__ = ["download_file", "download_results", "stream_results", "upload_file", "wait"]
 
@@ -36,9 +39,9 @@ async def upload_file(
     """Upload a file, of which one piece is held at a time; the source may give its pieces asynchronously, too."""
     upload = Upload(source, purpose=purpose, provider=provider, filename=filename, expires_after=expires_after)
     if isinstance(source, AsyncIterable):
-        return await _upload(client, upload.call(aiter(source), None))
+        return await _ask(client, upload.call(aiter(source), None), UnifiedFile.from_dict)
     with opened(source) as (pieces, size):
-        return await _upload(client, upload.call(_in_thread(pieces), size))
+        return await _ask(client, upload.call(_in_thread(pieces), size), UnifiedFile.from_dict)
 
 
 async def stream_results(
@@ -72,24 +75,27 @@ async def wait(
     client: AuthenticatedClient | Client,
     batch_id: str,
     *,
+    provider: Provider,
     poll: float = 2.0,
     timeout: float | None = None,  # noqa: ASYNC109 it names the batch's time, and its error knows how far that came
     progress: Callable[[BatchProgress], None] | None = on_terminal,
-) -> BatchProgress:
-    """Wait until a batch has ended or failed, and return how."""
+) -> UnifiedBatch:
+    """Wait until a batch has ended or failed, and return it."""
     polling = Polling(poll=poll, timeout=timeout, now=time.monotonic())
     while True:
+        within = {"timeout": polling.within(time.monotonic())}
         try:
-            found = await _progress(client, batch_id, polling.within(time.monotonic()))
+            found = await _ask(client, calls.progress_call(batch_id) | within, BatchProgress.from_dict)
+            batch_call = calls.batch_call(batch_id, provider=provider) | within
+            final = await _ask(client, batch_call, UnifiedBatch.from_dict) if found.status in FINAL else None
         except (ConnectionFailed, GatewayRefused) as error:
             pause = polling.failed(error, time.monotonic())
         else:
             if progress is not None:
                 progress(found)
-            wanted = polling.answered(found, time.monotonic())
-            if wanted is None:
-                return found
-            pause = wanted
+            if final is not None:
+                return final
+            pause = polling.answered(found, time.monotonic())
         await asyncio.sleep(pause)
 
 
@@ -107,16 +113,10 @@ async def answer(client: AuthenticatedClient | Client, call: Call) -> AsyncItera
             yield response
 
 
-async def _upload(client: AuthenticatedClient | Client, call: Call) -> UnifiedFile:
+async def _ask(client: AuthenticatedClient | Client, call: Call, from_dict: Callable[[Mapping[str, Any]], T]) -> T:
     async with answer(client, call) as response:
         await response.aread()
-        return calls.as_model(response, UnifiedFile.from_dict)
-
-
-async def _progress(client: AuthenticatedClient | Client, batch_id: str, within: float) -> BatchProgress:
-    async with answer(client, calls.progress_call(batch_id) | {"timeout": within}) as response:
-        await response.aread()
-        return calls.as_model(response, BatchProgress.from_dict)
+        return calls.as_model(response, from_dict)
 
 
 async def _download(client: AuthenticatedClient | Client, call: Call, to: Path) -> None:

@@ -11,11 +11,23 @@ import httpx
 # Paths and parameters are known to the generated operations alone.
 from batchgate_client.api.batch_progress.get_batch_progress import _get_kwargs as progress_call
 from batchgate_client.api.batch_progress.get_batch_results import _get_kwargs as partial_results_call
+from batchgate_client.api.unified_batches.retrieve_unified_batch import _get_kwargs as batch_call
+from batchgate_client.api.unified_batches.retrieve_unified_batch_results import _get_kwargs as ended_results_call
 from batchgate_client.api.unified_files.download_unified_file import _get_kwargs as file_call
 from batchgate_client.models import UploadUnifiedFileProvider
 from batchgate_streams.errors import ConnectionFailed, GatewayRefused, Refusal, UnusableAnswer
 
-__all__ = ["Call", "Provider", "as_model", "failures", "file_call", "progress_call", "refused", "results_call"]
+__all__ = [
+    "Call",
+    "Provider",
+    "as_model",
+    "batch_call",
+    "failures",
+    "file_call",
+    "progress_call",
+    "refused",
+    "results_call",
+]
 
 Call: TypeAlias = dict[str, Any]
 """The arguments of `httpx.Client.build_request`."""
@@ -29,9 +41,11 @@ _ERROR_BYTES: Final = 200
 
 def results_call(batch_id: str, *, provider: Provider | None, partial: bool) -> Call:
     """Ask for the results of a batch that has ended, or with ``partial`` for those that are there."""
-    if not partial and provider is None:
+    if partial:
+        return partial_results_call(batch_id)
+    if provider is None:
         raise ValueError("provider: name one of the batch's; only partial results need none")
-    return partial_results_call(batch_id)
+    return ended_results_call(batch_id, provider=provider) | {"headers": {"Accept": "application/x-jsonl"}}
 
 
 @contextmanager

@@ -36,12 +36,10 @@ class Polling:
         """Return how long the next poll may take."""
         return ANSWER_WITHIN if self._until is None else max(0.001, min(ANSWER_WITHIN, self._until - now))
 
-    def answered(self, progress: BatchProgress, now: float) -> float | None:
-        """Return after how long to ask again, None if there is no need; raises `WaitTimedOut`."""
+    def answered(self, progress: BatchProgress, now: float) -> float:
+        """Return after how long to ask again after a batch that is not final; raises `WaitTimedOut`."""
         self._away_since = None
         self._progress = progress
-        if progress.status in FINAL:
-            return None
         pause = self._pause
         self._pause = min(self._pause * GROWTH, self._poll)
         return self._bounded(pause, now)

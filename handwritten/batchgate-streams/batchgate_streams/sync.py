@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 
 from batchgate_client import AuthenticatedClient, Client
-from batchgate_client.models import BatchProgress, UnifiedFile
+from batchgate_client.models import BatchProgress, UnifiedBatch, UnifiedFile
 from batchgate_streams import calls
 from batchgate_streams.calls import Call, Provider
 from batchgate_streams.display import on_terminal
 from batchgate_streams.downloads import Download
 from batchgate_streams.errors import ConnectionFailed, CutShort, GatewayRefused
-from batchgate_streams.polling import Polling
+from batchgate_streams.polling import FINAL, Polling
 from batchgate_streams.rows import Row, Rows
 from batchgate_streams.uploads import Purpose, Source, Upload, opened
+
+T = TypeVar("T")
 
 
 def upload_file(
@@ -37,9 +40,8 @@ def upload_file(
     then nothing is stored, but for a `ConnectionFailed`, which may have come after the whole file.
     """
     upload = Upload(source, purpose=purpose, provider=provider, filename=filename, expires_after=expires_after)
-    with opened(source) as (pieces, size), answer(client, upload.call(pieces, size)) as response:
-        response.read()
-        return calls.as_model(response, UnifiedFile.from_dict)
+    with opened(source) as (pieces, size):
+        return _ask(client, upload.call(pieces, size), UnifiedFile.from_dict)
 
 
 def stream_results(
@@ -75,11 +77,12 @@ def wait(
     client: AuthenticatedClient | Client,
     batch_id: str,
     *,
+    provider: Provider,
     poll: float = 2.0,
     timeout: float | None = None,
     progress: Callable[[BatchProgress], None] | None = on_terminal,
-) -> BatchProgress:
-    """Wait until a batch has ended or failed, and return how.
+) -> UnifiedBatch:
+    """Wait until a batch has ended or failed, and return it.
 
     It asks often at first, then every ``poll`` seconds, and calls ``progress`` with each answer: by default that is
     one line on stderr, if it is a terminal. A gateway that is away, or refuses for load, has a minute to come back, and
@@ -87,17 +90,19 @@ def wait(
     """
     polling = Polling(poll=poll, timeout=timeout, now=time.monotonic())
     while True:
+        within = {"timeout": polling.within(time.monotonic())}
         try:
-            found = _progress(client, batch_id, polling.within(time.monotonic()))
+            found = _ask(client, calls.progress_call(batch_id) | within, BatchProgress.from_dict)
+            batch_call = calls.batch_call(batch_id, provider=provider) | within
+            final = _ask(client, batch_call, UnifiedBatch.from_dict) if found.status in FINAL else None
         except (ConnectionFailed, GatewayRefused) as error:
             pause = polling.failed(error, time.monotonic())
         else:
             if progress is not None:
                 progress(found)
-            wanted = polling.answered(found, time.monotonic())
-            if wanted is None:
-                return found
-            pause = wanted
+            if final is not None:
+                return final
+            pause = polling.answered(found, time.monotonic())
         time.sleep(pause)
 
 
@@ -114,10 +119,10 @@ def answer(client: AuthenticatedClient | Client, call: Call) -> Iterator[httpx.R
         yield response
 
 
-def _progress(client: AuthenticatedClient | Client, batch_id: str, within: float) -> BatchProgress:
-    with answer(client, calls.progress_call(batch_id) | {"timeout": within}) as response:
+def _ask(client: AuthenticatedClient | Client, call: Call, from_dict: Callable[[Mapping[str, Any]], T]) -> T:
+    with answer(client, call) as response:
         response.read()
-        return calls.as_model(response, BatchProgress.from_dict)
+        return calls.as_model(response, from_dict)
 
 
 def _download(client: AuthenticatedClient | Client, call: Call, to: Path) -> None:
