@@ -9,6 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "handwritten" / "batchgate"
 ENGINE_TYPES = {
     "batchgate.engine.batch",
+    "batchgate.engine.batch_endpoints",
     "batchgate.engine.clock",
     "batchgate.engine.errors",
     "batchgate.engine.failpoints",
