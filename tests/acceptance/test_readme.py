@@ -4,17 +4,22 @@ import doctest
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.gateway_process import GatewayProcess
 
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_the_session_in_the_readme_prints_what_it_says(tmp_path: Path) -> None:
-    (session,) = re.findall(r"^```python\n(>>> .*?)```", README.read_text(), re.DOTALL | re.MULTILINE)
+SESSIONS = re.findall(r"^```python\n(>>> .*?)```", README.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(("session", "lines"), [*zip(SESSIONS, (6, 9), strict=True)], ids=("anthropic", "openai"))
+def test_a_session_in_the_readme_prints_what_it_says(tmp_path: Path, session: str, lines: int) -> None:
     with GatewayProcess(data_dir=tmp_path) as gateway:
         shown = session.replace("http://127.0.0.1:8080", gateway.url)
         example = doctest.DocTestParser().get_doctest(shown, {}, "README", str(README), 0)
-        assert len(example.examples) == 6
+        assert len(example.examples) == lines
         try:
             assert doctest.DocTestRunner().run(example, clear_globs=False).failed == 0
         finally:

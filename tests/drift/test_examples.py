@@ -36,6 +36,6 @@ def test_an_example_fits_its_model_and_survives_it_byte_for_byte(path: Path) -> 
 def test_every_schema_that_a_caller_sends_or_gets_whole_has_an_example() -> None:
     with_examples = {path.parent.name for path in EXAMPLES.rglob("*.json")}
     bodies = {"CreateMessageBatch", "MessageBatch", "MessageBatchPage", "DeletedMessageBatch", "ErrorResponse"}
-    bodies |= {"FileObject", "FileList", "DeletedFile", "OpenaiError"}
+    bodies |= {"FileObject", "FileList", "DeletedFile", "OpenaiError", "CreateBatch", "Batch", "BatchList"}
     bodies |= {"UnifiedFile", "UnifiedFileList", "DeletedUnifiedFile", "UnifiedError"}
     assert bodies | {"MessageBatchIndividualResponse", "Health", "BatchProgress"} <= with_examples

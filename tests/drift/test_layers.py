@@ -11,6 +11,7 @@ STREAMS = PACKAGE.parent / "batchgate-streams"
 OURS = {"batchgate", "batchgate_api", "batchgate_client", "batchgate_codegen", "batchgate_streams"}
 ENGINE_TYPES = {
     "batchgate.engine.batch",
+    "batchgate.engine.batch_endpoints",
     "batchgate.engine.clock",
     "batchgate.engine.errors",
     "batchgate.engine.failpoints",
