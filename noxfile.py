@@ -13,6 +13,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CLIENT = "generated/batchgate-client"
+STREAMS = "handwritten/batchgate-streams"
 OLD_SDKS = ["anthropic==0.43.0", "anthropic==1.17.0", "openai==1.60.0"]
 """Official SDKs beside the newest ones, which the tests session has: see tests/acceptance."""
 
@@ -47,15 +48,15 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types, strictly, over everything that is Python."""
-    session.install("-e", ".", "-e", CLIENT, *group("types"), "nox")
+    session.install("-e", ".", "-e", CLIENT, "-e", STREAMS, *group("types"), "nox")
     session.run("mypy", "noxfile.py", "handwritten/batchgate", "handwritten/batchgate_codegen", "tests")
-    session.run("mypy", "generated/batchgate_api", f"{CLIENT}/batchgate_client")
+    session.run("mypy", "generated/batchgate_api", f"{CLIENT}/batchgate_client", f"{STREAMS}/batchgate_streams")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the test suite on all cores, then a real language model."""
-    session.install("-e", ".", "-e", CLIENT, *group("test", "sdk", "model"))
+    session.install("-e", ".", "-e", CLIENT, "-e", STREAMS, *group("test", "sdk", "model"))
     spread = ["-n", "auto", "--dist", "worksteal", "-m", "not model"]
     session.run("pytest", *spread, "tests/unit", "tests/integration", "tests/acceptance", *session.posargs)
     # The model's threads wait for each other actively: it needs the cores for itself.
@@ -74,29 +75,29 @@ def sdk(session: nox.Session, release: str) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build both wheels, install each alone and import it."""
+    """Build all wheels, install each alone, with what it needs of the others, and import it."""
     session.install(*group("build"))
     built = Path(session.create_tmp()) / "dist"
     shutil.rmtree(built, ignore_errors=True)
-    for source in (".", CLIENT):
+    for source in (".", CLIENT, STREAMS):
         session.run("python", "-m", "build", "--wheel", "--outdir", str(built), source, silent=True)
     for name, check in (
         ("batchgate-", "batchgate --version"),
         ("batchgate_client-", "python -c 'import batchgate_client'"),
+        ("batchgate_streams-", "python -c 'import batchgate_streams.aio'"),
     ):
         session.log("%s: %s", name, check)
         session.run("python", "-m", "venv", "--clear", str(built / "venv"))
-        session.run(
-            str(built / "venv/bin/pip"), "install", "--quiet", str(next(built.glob(f"{name}*.whl"))), external=True
-        )
+        install = [str(built / "venv/bin/pip"), "install", "--quiet", "--find-links", str(built)]
+        session.run(*install, str(next(built.glob(f"{name}*.whl"))), external=True)
         session.run("sh", "-c", f"PATH={built / 'venv/bin'}:$PATH {check}", external=True)
 
 
 @nox.session(default=False)
 def build(session: nox.Session) -> None:
-    """Build both distributions into dist/."""
+    """Build all distributions into dist/."""
     session.install(*group("build"))
-    for source in (".", CLIENT):
+    for source in (".", CLIENT, STREAMS):
         session.run("python", "-m", "build", "--outdir", "dist", source)
 
 

@@ -17,6 +17,8 @@ CONFIGURATION = {
     "content_type_overrides": {"application/x-jsonl": "application/octet-stream"},
     "post_hooks": [],
 }
+CONSTANT_BOUNDARY = '    headers["Content-Type"] = "multipart/form-data; boundary=+++"\n'
+"""What the generator writes: it cuts a file short that holds this boundary. Without it httpx draws one at random."""
 
 
 def write_client(documents: tuple[Document, ...], target: Path, scratch: Path) -> None:
@@ -36,3 +38,7 @@ def write_client(documents: tuple[Document, ...], target: Path, scratch: Path) -
         "--fail-on-warning",
         cwd=scratch,
     )
+    for path in target.rglob("*.py"):
+        text = path.read_text()
+        if CONSTANT_BOUNDARY in text:
+            path.write_text(text.replace(CONSTANT_BOUNDARY, ""))

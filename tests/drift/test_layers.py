@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "handwritten" / "batchgate"
+STREAMS = PACKAGE.parent / "batchgate-streams"
+OURS = {"batchgate", "batchgate_api", "batchgate_client", "batchgate_codegen", "batchgate_streams"}
 ENGINE_TYPES = {
     "batchgate.engine.batch",
     "batchgate.engine.batch_endpoints",
@@ -54,7 +56,7 @@ def test_a_layer_imports_only_what_it_may(layer: str) -> None:
         f"{path.relative_to(PACKAGE)} imports {name}"
         for path in sorted((PACKAGE / layer).rglob("*.py"))
         for name in imports(path)
-        if name.split(".")[0] in {"batchgate", "batchgate_api", "batchgate_client", "batchgate_codegen"}
+        if name.split(".")[0] in OURS
         and not any(name == allowed or name.startswith(f"{allowed}.") for allowed in MAY_IMPORT[layer])
     ]
     assert not wrong, "\n".join(wrong)
@@ -70,13 +72,18 @@ def test_a_package_is_known_to_its_layer_alone(package: str) -> None:
     assert users == {OWNERS[package]}
 
 
+def test_the_streams_stand_on_the_generated_client_alone() -> None:
+    used = {name.split(".")[0] for path in STREAMS.rglob("*.py") for name in imports(path)}
+    assert used & OURS == {"batchgate_streams", "batchgate_client"}
+
+
 def test_generated_code_imports_nothing_handwritten() -> None:
     generated = PACKAGE.parents[1] / "generated"
     wrong = [
         f"{path.relative_to(generated)} imports {name}"
         for path in sorted(generated.rglob("*.py"))
         for name in imports_of_generated(path)
-        if name.split(".")[0] in {"batchgate", "batchgate_codegen"}
+        if name.split(".")[0] in {"batchgate", "batchgate_codegen", "batchgate_streams"}
     ]
     assert not wrong, "\n".join(wrong)
 

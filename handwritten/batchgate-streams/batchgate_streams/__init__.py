@@ -1,0 +1,46 @@
+"""What the generated client of Batchgate cannot do: bodies as streams, sync and async, and waiting for a batch.
+
+::
+
+    from batchgate_client import AuthenticatedClient
+    from batchgate_streams import stream_results, upload_file, wait
+
+    with AuthenticatedClient(base_url="http://127.0.0.1:8080", token="any") as client:
+        file = upload_file(client, Path("requests.jsonl"), provider="openai")
+
+Every other operation is called with the generated client. The functions here take the same client object;
+`batchgate_streams.aio` has them for async code. `batchgate_streams.errors` draws what they raise.
+"""
+
+from batchgate_streams.display import on_terminal, progress_line
+from batchgate_streams.errors import (
+    ConnectionFailed,
+    CutShort,
+    GatewayRefused,
+    Refusal,
+    SourceChanged,
+    StreamsError,
+    UnusableAnswer,
+    WaitTimedOut,
+)
+from batchgate_streams.rows import Row
+from batchgate_streams.sync import download_file, download_results, stream_results, upload_file, wait
+
+__all__ = [
+    "ConnectionFailed",
+    "CutShort",
+    "GatewayRefused",
+    "Refusal",
+    "Row",
+    "SourceChanged",
+    "StreamsError",
+    "UnusableAnswer",
+    "WaitTimedOut",
+    "download_file",
+    "download_results",
+    "on_terminal",
+    "progress_line",
+    "stream_results",
+    "upload_file",
+    "wait",
+]

@@ -1,0 +1,140 @@
+"""The functions for async code, on asyncio; `sync` says what each does. Files are read and written in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from batchgate_client import AuthenticatedClient, Client
+from batchgate_client.models import BatchProgress, UnifiedBatch, UnifiedFile
+from batchgate_streams import calls
+from batchgate_streams.calls import Call, Provider
+from batchgate_streams.display import on_terminal
+from batchgate_streams.downloads import Download
+from batchgate_streams.errors import ConnectionFailed, CutShort, GatewayRefused
+from batchgate_streams.polling import FINAL, Polling
+from batchgate_streams.rows import Row, Rows
+from batchgate_streams.uploads import Purpose, Source, Upload, opened
+
+T = TypeVar("T")
+
+__all__ = ["download_file", "download_results", "stream_results", "upload_file", "wait"]
+
+
+async def upload_file(
+    client: AuthenticatedClient | Client,
+    source: Source | AsyncIterable[bytes],
+    *,
+    provider: Provider,
+    purpose: Purpose = "batch",
+    filename: str | None = None,
+    expires_after: int | None = None,
+) -> UnifiedFile:
+    """Upload a file, of which one piece is held at a time; the source may give its pieces asynchronously, too."""
+    upload = Upload(source, purpose=purpose, provider=provider, filename=filename, expires_after=expires_after)
+    if isinstance(source, AsyncIterable):
+        return await _ask(client, upload.call(aiter(source), None), UnifiedFile.from_dict)
+    with opened(source) as (pieces, size):
+        return await _ask(client, upload.call(_in_thread(pieces), size), UnifiedFile.from_dict)
+
+
+async def stream_results(
+    client: AuthenticatedClient | Client, batch_id: str, *, provider: Provider | None = None, partial: bool = False
+) -> AsyncGenerator[Row, None]:
+    """Yield the results of an ended batch row by row; with ``partial`` those that are there.
+
+    Who leaves the loop early closes the connection at once with `contextlib.aclosing`, as with any async generator.
+    """
+    rows = Rows()
+    async with answer(client, calls.results_call(batch_id, provider=provider, partial=partial)) as response:
+        async for piece in response.aiter_bytes():
+            for row in rows.feed(piece):
+                yield row
+        rows.finish()
+
+
+async def download_file(client: AuthenticatedClient | Client, file_id: str, to: Path, *, provider: Provider) -> None:
+    """Write the content of a file to ``to``, which is there, or replaced, once it is whole and its digest is right."""
+    await _download(client, calls.file_call(file_id, provider=provider), to)
+
+
+async def download_results(
+    client: AuthenticatedClient | Client, batch_id: str, to: Path, *, provider: Provider
+) -> None:
+    """Write the results of an ended batch to ``to``, as `download_file` does."""
+    await _download(client, calls.results_call(batch_id, provider=provider, partial=False), to)
+
+
+async def wait(
+    client: AuthenticatedClient | Client,
+    batch_id: str,
+    *,
+    provider: Provider,
+    poll: float = 2.0,
+    timeout: float | None = None,  # noqa: ASYNC109 it names the batch's time, and its error knows how far that came
+    progress: Callable[[BatchProgress], None] | None = on_terminal,
+) -> UnifiedBatch:
+    """Wait until a batch has ended or failed, and return it."""
+    polling = Polling(poll=poll, timeout=timeout, now=time.monotonic())
+    while True:
+        within = {"timeout": polling.within(time.monotonic())}
+        try:
+            found = await _ask(client, calls.progress_call(batch_id) | within, BatchProgress.from_dict)
+            batch_call = calls.batch_call(batch_id, provider=provider) | within
+            final = await _ask(client, batch_call, UnifiedBatch.from_dict) if found.status in FINAL else None
+        except (ConnectionFailed, GatewayRefused) as error:
+            pause = polling.failed(error, time.monotonic())
+        else:
+            if progress is not None:
+                progress(found)
+            if final is not None:
+                return final
+            pause = polling.answered(found, time.monotonic())
+        await asyncio.sleep(pause)
+
+
+@asynccontextmanager
+async def answer(client: AuthenticatedClient | Client, call: Call) -> AsyncIterator[httpx.Response]:
+    """Make a call and give its answer, of which only the head is read; raises `GatewayRefused` for an error."""
+    http = client.get_async_httpx_client()
+    with calls.failures(ConnectionFailed, call):
+        response = await http.send(http.build_request(**call), stream=True)
+    with calls.failures(CutShort, call):
+        async with aclosing(response):
+            if not response.is_success:
+                await response.aread()
+                raise calls.refused(response)
+            yield response
+
+
+async def _ask(client: AuthenticatedClient | Client, call: Call, from_dict: Callable[[Mapping[str, Any]], T]) -> T:
+    async with answer(client, call) as response:
+        await response.aread()
+        return calls.as_model(response, from_dict)
+
+
+async def _download(client: AuthenticatedClient | Client, call: Call, to: Path) -> None:
+    with Download(call, to) as download:
+        while True:
+            try:
+                async with answer(client, download.call()) as response:
+                    download.begin(response)
+                    async for piece in response.aiter_raw():
+                        await asyncio.to_thread(download.write, piece)
+            except ConnectionFailed as error:
+                await asyncio.sleep(download.broken(error))
+            else:
+                await asyncio.to_thread(download.finish)
+                return
+
+
+async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Take pieces where they may block."""
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece

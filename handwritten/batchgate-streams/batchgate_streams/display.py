@@ -1,0 +1,36 @@
+"""Shows the progress of a batch in one line of a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+from batchgate_client.models import BatchProgress
+from batchgate_streams.polling import FINAL
+
+BAR: Final = 24  # characters
+
+
+def on_terminal(progress: BatchProgress) -> None:
+    """Write the line to stderr if that is a terminal; the next one takes its place, until the batch is final.
+
+    It ends with a carriage return, so that whatever else is written, such as a traceback, begins a line.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        return
+    columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    sys.stderr.write(progress_line(progress)[: columns - 1].ljust(columns - 1))
+    sys.stderr.write("\n" if progress.status in FINAL else "\r")
+    sys.stderr.flush()
+
+
+def progress_line(progress: BatchProgress) -> str:
+    """Say how far a batch is: ``[######------] 50/100, 3 errored, in progress: why it waits``."""
+    done = progress.succeeded + progress.errored + progress.canceled + progress.expired
+    full = BAR * done // progress.total if progress.total else 0
+    counts = {"errored": progress.errored, "canceled": progress.canceled, "expired": progress.expired}
+    parts = [f"[{'#' * full}{'-' * (BAR - full)}] {done}/{progress.total}"]
+    parts += [f"{count} {name}" for name, count in counts.items() if count]
+    parts.append(progress.status.replace("_", " "))
+    return ", ".join(parts) + (f": {progress.paused}" if progress.paused else "")

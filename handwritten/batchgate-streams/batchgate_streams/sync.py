@@ -1,0 +1,140 @@
+"""The functions for code that blocks; `aio` has the same for async code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from batchgate_client import AuthenticatedClient, Client
+from batchgate_client.models import BatchProgress, UnifiedBatch, UnifiedFile
+from batchgate_streams import calls
+from batchgate_streams.calls import Call, Provider
+from batchgate_streams.display import on_terminal
+from batchgate_streams.downloads import Download
+from batchgate_streams.errors import ConnectionFailed, CutShort, GatewayRefused
+from batchgate_streams.polling import FINAL, Polling
+from batchgate_streams.rows import Row, Rows
+from batchgate_streams.uploads import Purpose, Source, Upload, opened
+
+T = TypeVar("T")
+
+
+def upload_file(
+    client: AuthenticatedClient | Client,
+    source: Source,
+    *,
+    provider: Provider,
+    purpose: Purpose = "batch",
+    filename: str | None = None,
+    expires_after: int | None = None,
+) -> UnifiedFile:
+    """Upload a file, of which one piece is held at a time, and return what the gateway knows of it.
+
+    It is named after its path unless ``filename`` says otherwise, and kept for ``expires_after`` seconds. It is never
+    sent a second time. Raises `GatewayRefused`, `ConnectionFailed`, `SourceChanged`, and whatever the source raises;
+    then nothing is stored, but for a `ConnectionFailed`, which may have come after the whole file.
+    """
+    upload = Upload(source, purpose=purpose, provider=provider, filename=filename, expires_after=expires_after)
+    with opened(source) as (pieces, size):
+        return _ask(client, upload.call(pieces, size), UnifiedFile.from_dict)
+
+
+def stream_results(
+    client: AuthenticatedClient | Client, batch_id: str, *, provider: Provider | None = None, partial: bool = False
+) -> Iterator[Row]:
+    """Yield the results of an ended batch row by row; with ``partial`` those that are there, of a running one too.
+
+    ``provider`` is one of the batch's, as everywhere on the unified surface; partial results do not need it. Raises
+    `GatewayRefused`, `ConnectionFailed`, `CutShort` when the results break off, and `UnusableAnswer`.
+    """
+    rows = Rows()
+    with answer(client, calls.results_call(batch_id, provider=provider, partial=partial)) as response:
+        for piece in response.iter_bytes():
+            yield from rows.feed(piece)
+        rows.finish()
+
+
+def download_file(client: AuthenticatedClient | Client, file_id: str, to: Path, *, provider: Provider) -> None:
+    """Write the content of a file to ``to``, which is there, or replaced, once it is whole and its digest is right.
+
+    A connection that breaks is made anew, and the download goes on where it was. Raises `GatewayRefused`,
+    `ConnectionFailed`, `UnusableAnswer`, and OSError if the file cannot be written.
+    """
+    _download(client, calls.file_call(file_id, provider=provider), to)
+
+
+def download_results(client: AuthenticatedClient | Client, batch_id: str, to: Path, *, provider: Provider) -> None:
+    """Write the results of an ended batch to ``to``, as `download_file` does."""
+    _download(client, calls.results_call(batch_id, provider=provider, partial=False), to)
+
+
+def wait(
+    client: AuthenticatedClient | Client,
+    batch_id: str,
+    *,
+    provider: Provider,
+    poll: float = 2.0,
+    timeout: float | None = None,
+    progress: Callable[[BatchProgress], None] | None = on_terminal,
+) -> UnifiedBatch:
+    """Wait until a batch has ended or failed, and return it.
+
+    It asks often at first, then every ``poll`` seconds, and calls ``progress`` with each answer: by default that is
+    one line on stderr, if it is a terminal. A gateway that is away, or refuses for load, has a minute to come back, and
+    its Retry-After is kept to. Raises `WaitTimedOut` after ``timeout`` seconds, `GatewayRefused`, `ConnectionFailed`.
+    """
+    polling = Polling(poll=poll, timeout=timeout, now=time.monotonic())
+    while True:
+        within = {"timeout": polling.within(time.monotonic())}
+        try:
+            found = _ask(client, calls.progress_call(batch_id) | within, BatchProgress.from_dict)
+            batch_call = calls.batch_call(batch_id, provider=provider) | within
+            final = _ask(client, batch_call, UnifiedBatch.from_dict) if found.status in FINAL else None
+        except (ConnectionFailed, GatewayRefused) as error:
+            pause = polling.failed(error, time.monotonic())
+        else:
+            if progress is not None:
+                progress(found)
+            if final is not None:
+                return final
+            pause = polling.answered(found, time.monotonic())
+        time.sleep(pause)
+
+
+@contextmanager
+def answer(client: AuthenticatedClient | Client, call: Call) -> Iterator[httpx.Response]:
+    """Make a call and give its answer, of which only the head is read; raises `GatewayRefused` for an error."""
+    http = client.get_httpx_client()
+    with calls.failures(ConnectionFailed, call):
+        response = http.send(http.build_request(**call), stream=True)
+    with calls.failures(CutShort, call), closing(response):
+        if not response.is_success:
+            response.read()
+            raise calls.refused(response)
+        yield response
+
+
+def _ask(client: AuthenticatedClient | Client, call: Call, from_dict: Callable[[Mapping[str, Any]], T]) -> T:
+    with answer(client, call) as response:
+        response.read()
+        return calls.as_model(response, from_dict)
+
+
+def _download(client: AuthenticatedClient | Client, call: Call, to: Path) -> None:
+    with Download(call, to) as download:
+        while True:
+            try:
+                with answer(client, download.call()) as response:
+                    download.begin(response)
+                    for piece in response.iter_raw():
+                        download.write(piece)
+            except ConnectionFailed as error:
+                time.sleep(download.broken(error))
+            else:
+                download.finish()
+                return

@@ -1,0 +1,168 @@
+"""Every operation of the unified surface with the generated client, sync and async, against a live gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import io
+import json
+import pkgutil
+import time
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from batchgate_client import AuthenticatedClient, api
+from batchgate_client.models import (
+    BatchMetadata,
+    CreateUnifiedBatch,
+    RawObject,
+    UnifiedBatch,
+    UnifiedBatchRequest,
+    UnifiedError,
+    UnifiedFile,
+    UploadUnifiedFile,
+)
+from batchgate_client.types import File
+from tests.acceptance.conftest import API_KEY
+from tests.support.gateway_process import GatewayProcess
+
+LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
+
+
+class Operations:
+    """The operations of one tag, called by name; ``called`` holds those that were."""
+
+    def __init__(self, url: str, tag: str, *, wait: bool) -> None:
+        self._url = url
+        self._package: ModuleType = importlib.import_module(f"{api.__name__}.{tag}")
+        self._wait = wait
+        self.names = {module.name for module in pkgutil.iter_modules(self._package.__path__)}
+        self.called: set[str] = set()
+
+    def __call__(self, name: str, *given: Any, status: int = 200, token: str = API_KEY, **options: Any) -> Any:
+        """Call an operation, check the status of its answer and return its body."""
+        self.called.add(name)
+        operation = importlib.import_module(f"{self._package.__name__}.{name}")
+        answer = self._blocking if self._wait else self._awaited
+        response = answer(operation, AuthenticatedClient(base_url=self._url, token=token), *given, **options)
+        assert response.status_code == status, response.content
+        assert response.parsed is not None
+        return response.parsed
+
+    def _blocking(self, operation: ModuleType, client: AuthenticatedClient, *given: Any, **options: Any) -> Any:
+        with client:
+            return operation.sync_detailed(*given, client=client, **options)
+
+    def _awaited(self, operation: ModuleType, client: AuthenticatedClient, *given: Any, **options: Any) -> Any:
+        async def run() -> Any:
+            async with client:
+                return await operation.asyncio_detailed(*given, client=client, **options)
+
+        return asyncio.run(run())
+
+
+@pytest.fixture(params=[True, False], ids=["sync", "async"])
+def files(request: pytest.FixtureRequest, gateway: GatewayProcess) -> Iterator[Operations]:
+    operations = Operations(gateway.url, "unified_files", wait=request.param)
+    yield operations
+    for file in operations("list_unified_files", provider="cohere").data:
+        operations("delete_unified_file", file.id, provider="cohere")
+
+
+def form(content: bytes = LINE, purpose: Any = "batch", name: str = "a.jsonl") -> UploadUnifiedFile:
+    return UploadUnifiedFile(file=File(io.BytesIO(content), name, "application/jsonl"), purpose=purpose)
+
+
+def test_every_operation_on_files_works(files: Operations) -> None:
+    first = files("upload_unified_file", body=form(), provider="cohere")
+    assert isinstance(first, UnifiedFile)
+    assert (first.filename, first.bytes_, first.purpose, first.status) == ("a.jsonl", len(LINE), "batch", "processed")
+    assert (first.extra_fields.request_type, first.extra_fields.provider) == ("file_upload", "cohere")
+    second = files("upload_unified_file", body=form(b"notes", "user_data"), x_model_provider="cohere")
+    found = files("retrieve_unified_file", first.id, provider="cohere")
+    assert (found.id, found.created_at, found.expires_at) == (first.id, first.created_at, first.expires_at)
+    assert files("download_unified_file", first.id, provider="cohere").payload.read() == LINE
+    page = files("list_unified_files", provider="cohere", limit=1)
+    assert ([file.id for file in page.data], page.has_more) == ([second.id], True)
+    rest = files("list_unified_files", x_model_provider="cohere", after=page.after)
+    assert ([file.id for file in rest.data], rest.has_more) == ([first.id], False)
+    deleted = files("delete_unified_file", first.id, provider="cohere")
+    assert (deleted.id, deleted.deleted) == (first.id, True)
+    assert files.called == files.names
+
+
+def test_a_file_that_looks_like_the_end_of_a_form_is_stored_byte_for_byte(files: Operations) -> None:
+    content = b"a\r\n--+++\r\nb\r\n--+++--\r\nc"
+    file = files("upload_unified_file", body=form(content, "user_data"), provider="cohere")
+    assert files("download_unified_file", file.id, provider="cohere").payload.read() == content
+
+
+def test_errors_on_files_are_parsed(files: Operations) -> None:
+    error = files("retrieve_unified_file", "file-nobody", provider="cohere", status=404)
+    assert isinstance(error, UnifiedError)
+    assert "no file 'file-nobody'" in error.error.message
+    error = files("upload_unified_file", body=form(), status=400)
+    assert (error.error.param, error.status_code) == ("provider", 400)
+    assert "cohere" in error.error.message
+    assert files("list_unified_files", provider="cohere", token="wrong", status=401).status_code == 401
+
+
+@pytest.fixture(params=[True, False], ids=["sync", "async"])
+def batches(request: pytest.FixtureRequest, gateway: GatewayProcess) -> Operations:
+    return Operations(gateway.url, "unified_batches", wait=request.param)
+
+
+def rows(count: int, model: str = "simulated") -> list[UnifiedBatchRequest]:
+    body = RawObject.from_dict({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
+    return [UnifiedBatchRequest(f"r-{number}", body=body) for number in range(count)]
+
+
+def ended(batches: Operations, batch_id: str) -> UnifiedBatch:
+    """Ask for a batch until it changes no more."""
+    while True:
+        batch = batches("retrieve_unified_batch", batch_id, provider="anthropic")
+        assert isinstance(batch, UnifiedBatch)
+        if batch.status in {"completed", "ended", "canceled"}:
+            return batch
+        time.sleep(0.05)
+
+
+def test_every_operation_on_batches_works(batches: Operations) -> None:
+    first = batches("create_unified_batch", body=CreateUnifiedBatch(requests=rows(3)), provider="anthropic")
+    assert isinstance(first, UnifiedBatch)
+    assert (first.endpoint, first.request_counts.total) == ("/v1/chat/completions", 3)
+    assert (first.extra_fields.request_type, first.extra_fields.provider) == ("batch_create", "anthropic")
+    done = ended(batches, first.id)
+    assert (done.status, done.request_counts.completed, done.request_counts.failed) == ("completed", 3, 0)
+    results = batches("retrieve_unified_batch_results", first.id, provider="anthropic").payload.read().splitlines()
+    assert [json.loads(line)["custom_id"] for line in results] == ["r-0", "r-1", "r-2"]
+    create = CreateUnifiedBatch(requests=rows(2, "slow"), metadata=BatchMetadata.from_dict({"by": "test"}))
+    second = batches("create_unified_batch", body=create, x_model_provider="anthropic")
+    assert second.metadata.to_dict() == {"by": "test"}
+    page = batches("list_unified_batches", provider="anthropic", limit=1)
+    assert ([batch.id for batch in page.data], page.has_more) == ([second.id], True)
+    older = batches("list_unified_batches", provider="anthropic", limit=1, after=page.last_id)
+    assert [batch.id for batch in older.data] == [first.id]
+    canceled = batches("cancel_unified_batch", second.id, provider="anthropic")
+    assert canceled.id == second.id
+    assert ended(batches, second.id).status == "canceled"
+    assert batches.called == batches.names
+
+
+def test_a_batch_of_messages_is_read_on_the_unified_surface(batches: Operations) -> None:
+    params = {"model": "simulated", "max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}]}
+    request = UnifiedBatchRequest("r-0", params=RawObject.from_dict(params))
+    created = batches("create_unified_batch", body=CreateUnifiedBatch(requests=[request]), provider="anthropic")
+    done = ended(batches, created.id)
+    assert (done.status, done.processing_status, done.endpoint) == ("ended", "ended", "/v1/messages")
+
+
+def test_errors_on_batches_are_parsed(batches: Operations) -> None:
+    error = batches("retrieve_unified_batch", "batch_nobody", provider="anthropic", status=404)
+    assert isinstance(error, UnifiedError)
+    assert "batch_nobody" in error.error.message
+    error = batches("create_unified_batch", body=CreateUnifiedBatch(), provider="anthropic", status=400)
+    assert isinstance(error, UnifiedError)

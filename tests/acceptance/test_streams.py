@@ -1,0 +1,329 @@
+"""Uploads, downloads, results and waiting with batchgate_streams, sync and async, against a live gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+import json
+import os
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+import batchgate_streams
+from batchgate_client import AuthenticatedClient
+from batchgate_client.api.message_batches import create_message_batch
+from batchgate_client.api.unified_batches import create_unified_batch
+from batchgate_client.api.unified_files import list_unified_files
+from batchgate_client.models import (
+    BatchProgress,
+    CreateMessageBatch,
+    CreateUnifiedBatch,
+    MessageBatch,
+    MessageBatchRequest,
+    RawObject,
+    UnifiedBatch,
+    UnifiedFileList,
+)
+from batchgate_streams import ConnectionFailed, CutShort, GatewayRefused, SourceChanged, WaitTimedOut, aio
+from tests.acceptance.conftest import API_KEY
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.gateway_process import GatewayProcess
+
+Call: TypeAlias = Callable[..., Any]
+LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
+MEGABYTE = 1024 * 1024
+
+
+def client_of(url: str, token: str = API_KEY) -> AuthenticatedClient:
+    return AuthenticatedClient(base_url=url, token=token)
+
+
+def call_sync(name: str, url: str, *given: Any, token: str = API_KEY, **options: Any) -> Any:
+    with client_of(url, token) as client:
+        found = getattr(batchgate_streams, name)(client, *given, **options)
+        return list(found) if inspect.isgenerator(found) else found
+
+
+def call_async(name: str, url: str, *given: Any, token: str = API_KEY, **options: Any) -> Any:
+    async def run() -> Any:
+        async with client_of(url, token) as client:
+            found = getattr(aio, name)(client, *given, **options)
+            return [row async for row in found] if inspect.isasyncgen(found) else await found
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(params=[call_sync, call_async], ids=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Call:
+    function: Call = request.param
+    return function
+
+
+def files_of(gateway: GatewayProcess) -> set[str]:
+    with client_of(gateway.url) as client:
+        page = list_unified_files.sync(client=client, provider="mistral")
+        assert isinstance(page, UnifiedFileList)
+        return {file.id for file in page.data}
+
+
+def create(gateway: GatewayProcess, models: list[str]) -> str:
+    """Create a batch with a request to each of these models and return its id."""
+    params = {"max_tokens": 16, "messages": [{"role": "user", "content": "Hello, läufe\u2028漢字"}]}
+    requests = [
+        MessageBatchRequest(f"r-{number}", RawObject.from_dict({"model": model, **params}))
+        for number, model in enumerate(models)
+    ]
+    with client_of(gateway.url) as client:
+        batch = create_message_batch.sync(client=client, body=CreateMessageBatch(requests=requests))
+    assert isinstance(batch, MessageBatch)
+    return batch.id
+
+
+@pytest.fixture(scope="module")
+def ended(gateway: GatewayProcess) -> str:
+    """Run a batch to its end, with more results than a piece of a download."""
+    batch_id = create(gateway, ["simulated"] * 2000)
+    call_sync("wait", gateway.url, batch_id, provider="anthropic", poll=0.1)
+    return batch_id
+
+
+def slow_pieces(size: int) -> Iterator[bytes]:
+    yield b""
+    yield from (LINE[at : at + size] for at in range(0, len(LINE), size))
+
+
+async def async_pieces() -> AsyncIterator[bytes]:
+    for piece in slow_pieces(7):
+        await asyncio.sleep(0)
+        yield piece
+
+
+def test_a_path_is_uploaded_under_its_name_and_comes_back(call: Call, gateway: GatewayProcess, tmp_path: Path) -> None:
+    path = tmp_path / 'läufe 漢字 "1".jsonl'
+    path.write_bytes(LINE * 10_000)
+    file = call("upload_file", gateway.url, path, provider="mistral")
+    assert (file.filename, file.bytes_, file.purpose) == (path.name, len(LINE) * 10_000, "batch")
+    assert file.extra_fields.provider == "mistral"
+    call("download_file", gateway.url, file.id, tmp_path / "back", provider="mistral")
+    assert (tmp_path / "back").read_bytes() == path.read_bytes()
+    assert {found.name for found in tmp_path.iterdir()} == {"back", path.name}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(lambda: slow_pieces(7), id="iterator"),
+        pytest.param(lambda: [LINE[:5], LINE[5:]], id="list"),
+        pytest.param(lambda: io.BytesIO(LINE), id="file object"),
+    ],
+)
+def test_a_source_may_be_of_every_kind(call: Call, gateway: GatewayProcess, tmp_path: Path, source: Call) -> None:
+    file = call("upload_file", gateway.url, source(), provider="mistral", filename="a.jsonl", expires_after=3600)
+    assert (file.filename, file.bytes_, file.expires_at - file.created_at) == ("a.jsonl", len(LINE), 3600)
+    call("download_file", gateway.url, file.id, tmp_path / "back", provider="mistral")
+    assert (tmp_path / "back").read_bytes() == LINE
+
+
+def test_a_file_object_is_sent_from_where_it_stands(call: Call, gateway: GatewayProcess, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"header\n" + LINE)
+    with path.open("rb") as source:
+        source.readline()
+        file = call("upload_file", gateway.url, source, provider="mistral")
+    assert (file.filename, file.bytes_) == ("a.jsonl", len(LINE))
+
+
+def test_a_source_may_be_asynchronous(gateway: GatewayProcess) -> None:
+    file = call_async("upload_file", gateway.url, async_pieces(), provider="mistral")
+    assert (file.filename, file.bytes_) == ("upload", len(LINE))
+
+
+@pytest.mark.parametrize("source", ["a.jsonl", LINE])
+def test_text_and_bytes_are_no_sources(call: Call, gateway: GatewayProcess, source: object) -> None:
+    with pytest.raises(TypeError, match="source: a Path, a binary file or an iterable of bytes, not"):
+        call("upload_file", gateway.url, source, provider="mistral")
+
+
+def test_content_that_looks_like_a_form_is_stored_byte_for_byte(
+    call: Call, gateway: GatewayProcess, tmp_path: Path
+) -> None:
+    content = (
+        b'\r\n--+++\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nvision\r\n--+++--\r\n' * 50 + b"--\r\n"
+    )
+    file = call("upload_file", gateway.url, [content], provider="mistral", purpose="user_data")
+    assert (file.bytes_, file.purpose) == (len(content), "user_data")
+    call("download_file", gateway.url, file.id, tmp_path / "back", provider="mistral")
+    assert (tmp_path / "back").read_bytes() == content
+
+
+def test_a_file_of_64_mb_goes_and_comes_without_being_held(call: Call, gateway: GatewayProcess, tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    with path.open("wb") as large:
+        large.truncate(64 * MEGABYTE)
+    call("upload_file", gateway.url, [b"warm"], provider="mistral", purpose="user_data")
+    tracemalloc.start()
+    file = call("upload_file", gateway.url, path, provider="mistral", purpose="user_data")
+    call("download_file", gateway.url, file.id, tmp_path / "back", provider="mistral")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert file.bytes_ == (tmp_path / "back").stat().st_size == 64 * MEGABYTE
+    assert peak < 4 * MEGABYTE
+
+
+def test_a_source_that_raises_leaves_nothing_behind(call: Call, gateway: GatewayProcess) -> None:
+    def broken() -> Iterator[bytes]:
+        yield LINE
+        raise ZeroDivisionError
+
+    before = files_of(gateway)
+    with pytest.raises(ZeroDivisionError):
+        call("upload_file", gateway.url, broken(), provider="mistral")
+    assert files_of(gateway) == before
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_file_that_changes_on_the_way_is_not_stored(
+    call: Call, gateway: GatewayProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: int
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(LINE)
+    truth = os.fstat
+
+    def before_the_change(descriptor: int) -> os.stat_result:
+        found = truth(descriptor)
+        os.truncate(path, len(LINE) + change)
+        return found
+
+    before = files_of(gateway)
+    with monkeypatch.context() as patched:
+        patched.setattr("batchgate_streams.uploads.os.fstat", before_the_change)
+        with pytest.raises(SourceChanged, match=r"a\.jsonl: it had"):
+            call("upload_file", gateway.url, path, provider="mistral")
+    assert files_of(gateway) == before
+
+
+def test_refusals_say_what_the_gateway_says(call: Call, gateway: GatewayProcess, tmp_path: Path) -> None:
+    with pytest.raises(GatewayRefused, match=r"provider.*openai") as provider:
+        call("upload_file", gateway.url, [LINE], provider="nobody")
+    assert (provider.value.status, provider.value.refusal.param) == (400, "provider")
+    assert str(provider.value.refusal.request_id).startswith("req_")
+    with pytest.raises(GatewayRefused) as stranger:
+        call("upload_file", gateway.url, [bytes(MEGABYTE)] * 32, provider="mistral", token="wrong")
+    assert stranger.value.status == 401
+    with pytest.raises(GatewayRefused) as missing:
+        call("download_file", gateway.url, "file-nobody", tmp_path / "back", provider="mistral")
+    assert missing.value.status == 404
+    for name in ("wait", "stream_results"):
+        with pytest.raises(GatewayRefused) as nobody:
+            call(name, gateway.url, "batch_nobody", provider="anthropic")
+        assert nobody.value.status == 404
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_there_is_a_failed_connection(call: Call) -> None:
+    with pytest.raises(ConnectionFailed, match=r"POST /v1/files: no answer came"):
+        call("upload_file", "http://127.0.0.1:1", [LINE], provider="mistral")
+
+
+def test_results_come_row_by_row(call: Call, gateway: GatewayProcess, ended: str) -> None:
+    rows = call("stream_results", gateway.url, ended, provider="anthropic")
+    assert [row["custom_id"] for row in rows] == [f"r-{number}" for number in range(2000)]
+    assert rows[0]["result"]["message"]["content"][0]["text"] == "You said: Hello, läufe\u2028漢字"
+
+
+def test_results_that_break_off_are_loud(call: Call, gateway: GatewayProcess, ended: str) -> None:
+    with CuttingProxy(gateway.url, cuts=[3000]) as proxy, pytest.raises(CutShort, match="the answer broke off"):
+        call("stream_results", proxy.url, ended, provider="anthropic")
+
+
+def test_results_are_written_to_a_file(call: Call, gateway: GatewayProcess, ended: str, tmp_path: Path) -> None:
+    target = tmp_path / "results.jsonl"
+    target.write_text("older")
+    call("download_results", gateway.url, ended, target, provider="anthropic")
+    rows = [json.loads(line) for line in target.read_bytes().splitlines()]
+    assert rows == call("stream_results", gateway.url, ended, provider="anthropic")
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(
+    call: Call, gateway: GatewayProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgate_streams.downloads.PAUSE", 0)
+    content = os.urandom(MEGABYTE)
+    file = call("upload_file", gateway.url, [content], provider="mistral", purpose="user_data")
+    with CuttingProxy(gateway.url, cuts=[700_000, 10, 200_000]) as proxy:
+        call("download_file", proxy.url, file.id, tmp_path / "back", provider="mistral")
+        ranges = [head.lower().partition(b"range: bytes=")[2].partition(b"-")[0] for head in proxy.requests]
+    assert (tmp_path / "back").read_bytes() == content
+    starts = [int(start or 0) for start in ranges]
+    assert starts[0] == 0 < starts[1] == starts[2] < starts[3] < MEGABYTE
+
+
+def test_a_download_that_never_comes_whole_leaves_nothing_behind(
+    call: Call, gateway: GatewayProcess, ended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgate_streams.downloads.PAUSE", 0)
+    (tmp_path / "results.jsonl").write_text("older")
+    with CuttingProxy(gateway.url, cuts=[5000] + [100] * 50) as proxy, pytest.raises(ConnectionFailed):
+        call("download_results", proxy.url, ended, tmp_path / "results.jsonl", provider="anthropic")
+    assert (tmp_path / "results.jsonl").read_text() == "older"
+    assert list(tmp_path.iterdir()) == [tmp_path / "results.jsonl"]
+
+
+def test_waiting_shows_how_far_a_batch_is_and_what_is_there_can_be_read(call: Call, gateway: GatewayProcess) -> None:
+    batch_id = create(gateway, ["slow", "simulated", "slow"])
+    shown: list[BatchProgress] = []
+    there: list[list[str]] = []
+
+    def look(progress: BatchProgress) -> None:
+        shown.append(progress)
+        if progress.succeeded == 1:
+            there.append([row["custom_id"] for row in call_sync("stream_results", gateway.url, batch_id, partial=True)])
+
+    final = call("wait", gateway.url, batch_id, provider="anthropic", poll=0.1, progress=look)
+    assert (final.id, final.status, final.request_counts.completed) == (batch_id, "ended", 3)
+    assert (shown[0].status, shown[-1].status, shown[-1].succeeded) == ("in_progress", "ended", 3)
+    assert there[0] == ["r-1"]
+
+
+def test_a_file_is_uploaded_run_and_read(call: Call, gateway: GatewayProcess) -> None:
+    body = {"model": "simulated", "messages": [{"role": "user", "content": "Hello"}]}
+    rows = [{"custom_id": f"r-{n}", "method": "POST", "url": "/v1/chat/completions", "body": body} for n in range(50)]
+    pieces = (json.dumps(row).encode() + b"\n" for row in rows)
+    file = call("upload_file", gateway.url, pieces, provider="anthropic", filename="a.jsonl")
+    with client_of(gateway.url) as client:
+        create = CreateUnifiedBatch(input_file_id=file.id, endpoint="/v1/chat/completions")
+        batch = create_unified_batch.sync(client=client, body=create, provider="anthropic")
+    assert isinstance(batch, UnifiedBatch)
+    ended = call("wait", gateway.url, batch.id, provider="anthropic", poll=0.1)
+    assert (ended.status, ended.request_counts.completed) == ("completed", 50)
+    results = call("stream_results", gateway.url, batch.id, provider="anthropic")
+    assert [row["custom_id"] for row in results] == [row["custom_id"] for row in rows]
+    assert results[0]["response"]["body"]["choices"][0]["message"]["content"] == "You said: Hello"
+
+
+def test_waiting_for_a_batch_that_fails_says_why(call: Call, gateway: GatewayProcess) -> None:
+    file = call("upload_file", gateway.url, [LINE, b"nonsense\n"], provider="anthropic", filename="a.jsonl")
+    with client_of(gateway.url) as client:
+        create = CreateUnifiedBatch(input_file_id=file.id, endpoint="/v1/chat/completions")
+        batch = create_unified_batch.sync(client=client, body=create, provider="anthropic")
+    assert isinstance(batch, UnifiedBatch)
+    failed = call("wait", gateway.url, batch.id, provider="anthropic", poll=0.1)
+    assert failed.status == "failed"
+    assert 2 in [fault.line for fault in failed.errors.data]
+
+
+def test_waiting_ends_in_time(call: Call, gateway: GatewayProcess) -> None:
+    batch_id = create(gateway, ["slow"])
+    with pytest.raises(WaitTimedOut, match=r"not ended after 0\.2 s"):
+        call("wait", gateway.url, batch_id, provider="anthropic", poll=0.05, timeout=0.2)
+
+
+def test_waiting_goes_on_when_the_gateway_has_been_away(call: Call, gateway: GatewayProcess, ended: str) -> None:
+    with CuttingProxy(gateway.url, cuts=[10, 10]) as proxy:
+        assert call("wait", proxy.url, ended, provider="anthropic", poll=0.05).status == "ended"
+        assert len(proxy.requests) == 3
