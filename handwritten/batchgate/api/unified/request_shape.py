@@ -84,7 +84,7 @@ class RequestShape:
 
     def _misplaced(self, request: UnifiedBatchRequest, field: Field) -> Fault | None:
         """Say why a request does not go with the others, if so; the first one decides what has not been decided."""
-        url = given(request.url)
+        url: UnifiedBatchEndpoint | None = given(request.url)
         if field == "params" and url not in (None, MESSAGES):
             return Fault("url", f"it is {url}, and params are for {MESSAGES}; give a body", URL_MISMATCH)
         if self._field not in (None, field):
