@@ -117,7 +117,7 @@ async def refused(
             {"requests": chat_rows("a"), "metadata": {"k" * 65: ""}},
             "metadata",
             WRONG,
-            "metadata: a key may have at most 64 characters",
+            f"metadata: a key may have at most 64 characters, and {'k' * 65!r} has 65",
             id="long key",
         ),
         pytest.param(

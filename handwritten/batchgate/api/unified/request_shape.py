@@ -84,13 +84,14 @@ class RequestShape:
 
     def _misplaced(self, request: UnifiedBatchRequest, field: Field) -> Fault | None:
         """Say why a request does not go with the others, if so; the first one decides what has not been decided."""
-        url = given(request.url)
+        url: UnifiedBatchEndpoint | None = given(request.url)
         if field == "params" and url not in (None, MESSAGES):
             return Fault("url", f"it is {url}, and params are for {MESSAGES}; give a body", URL_MISMATCH)
         if self._field not in (None, field):
             return Fault(field, f"others have {self._field}; all requests have the same shape")
         endpoint: UnifiedBatchEndpoint = MESSAGES if field == "params" else self.endpoint or DEFAULT_ENDPOINT
-        endpoint = endpoint if url is None else url
+        if url is not None:
+            endpoint = url
         if self.endpoint not in (None, endpoint):
             others = "endpoint says" if self._declared else "others go to"
             place = "params" if url is None else "url"
