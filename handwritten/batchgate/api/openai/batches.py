@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from aiohttp import web
 
 from batchgate.api.binding import given
 from batchgate.api.context import BATCHES, CALLER, WORKSPACE
+from batchgate.api.metadata import checked_metadata
 from batchgate.api.openai.batch_view import batch_list, openai_batch
 from batchgate.api.upload_form import one_provider
 from batchgate.engine.batch import Terms
 from batchgate.engine.batch_endpoints import KINDS
 from batchgate.engine.batches import Submission
-from batchgate.engine.errors import RefusedError
 from batchgate_api import openai, parameters
 
 DEFAULT_LIMIT = 20
-MAX_KEY = 64
-"""Characters of a key of the metadata."""
 
 
 class BatchesHandler:
@@ -73,16 +71,7 @@ def _terms(body: openai.CreateBatch) -> Terms:
     kept = given(body.output_expires_after)
     return Terms(
         kind=KINDS[body.endpoint],
-        metadata=_metadata(given(body.metadata)),
+        metadata=checked_metadata(given(body.metadata)),
         input_file=body.input_file_id,
         output_lifetime=None if kept is None else kept.seconds,
     )
-
-
-def _metadata(metadata: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Check the length of the keys, which the generated model leaves open."""
-    for key in metadata or ():
-        if len(key) > MAX_KEY:
-            message = f"metadata: a key may have at most {MAX_KEY} characters, and {key!r} has {len(key)}"
-            raise RefusedError("invalid_request_error", message, param="metadata")
-    return metadata

@@ -15,14 +15,12 @@ from msgspec import Raw
 from batchgate.api.binding import given
 from batchgate.api.body_faults import Fault, invalid, not_json
 from batchgate.api.create_body import BLANK, MAX_HEAD
+from batchgate.api.metadata import checked_metadata
 from batchgate.api.unified.request_shape import DEFAULT_ENDPOINT, RequestShape
 from batchgate.api.wrong_input import fault_code, wrong_input
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.validation import FIELD_REQUIRED, lone_surrogate
 from batchgate_api.gateway import CreateUnifiedBatch, UnifiedBatchEndpoint, UnifiedBatchRequest
-
-MAX_METADATA_KEY: Final = 64  # characters
-
 
 _REQUESTS: Final = re.compile(rb'"requests"[ \t\r\n]*:[ \t\r\n]*\[')
 _TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
@@ -156,9 +154,7 @@ def _decoded(text: bytes) -> CreateUnifiedBatch:
         raise not_json(error, 0) from error
     except (RecursionError, UnicodeDecodeError) as error:
         raise invalid(_UNREADABLE) from error
-    if any(len(key) > MAX_METADATA_KEY for key in given(fields.metadata) or ()):
-        message = f"metadata: a key may have at most {MAX_METADATA_KEY} characters"
-        raise invalid(message, param="metadata")
+    checked_metadata(given(fields.metadata))
     return fields
 
 

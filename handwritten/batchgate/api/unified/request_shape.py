@@ -90,7 +90,8 @@ class RequestShape:
         if self._field not in (None, field):
             return Fault(field, f"others have {self._field}; all requests have the same shape")
         endpoint: UnifiedBatchEndpoint = MESSAGES if field == "params" else self.endpoint or DEFAULT_ENDPOINT
-        endpoint = endpoint if url is None else url
+        if url is not None:
+            endpoint = url
         if self.endpoint not in (None, endpoint):
             others = "endpoint says" if self._declared else "others go to"
             place = "params" if url is None else "url"
