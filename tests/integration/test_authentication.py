@@ -127,7 +127,7 @@ async def test_every_operation_that_the_spec_secures_needs_a_key(gateway: Runnin
     if path.startswith("/openai"):
         expected = (401, "invalid_request_error")
         assert openai_error(*answer, expected=expected, param=None, code="invalid_api_key") == NEEDED
-    elif path.startswith("/v1/files"):
+    elif path.startswith(("/v1/files", "/v1/batches")):
         assert unified_error(*answer, expected=UNAUTHENTICATED, param=None, code="invalid_api_key") == NEEDED
     else:
         assert error_message(*answer, expected=UNAUTHENTICATED) == NEEDED
@@ -151,11 +151,14 @@ async def test_health_and_the_document_need_no_key(gateway: RunningApp, path: st
 )
 async def test_the_batches_of_another_workspace_do_not_exist(gateway: RunningApp, method: str, path: str) -> None:
     batch_id = await ended_batch_of(gateway, ALICE)
-    foreign = re.sub(r"\{\w+\}", batch_id, path)
-    unknown = re.sub(r"\{\w+\}", "msgbatch_none", path)
-    message = await refused(gateway, method, foreign, (404, "not_found_error"), headers=by(BOB))
-    unknown_message = await refused(gateway, method, unknown, (404, "not_found_error"), headers=by(BOB))
-    assert message == unknown_message.replace("msgbatch_none", batch_id)
+    params = {"provider": "openai"} if path.startswith("/v1/batches") else {}
+    messages = []
+    for wanted in (batch_id, "msgbatch_none"):
+        asked = re.sub(r"\{\w+\}", wanted, path)
+        status, answer = await gateway.call(method, asked, params=params, headers=by(BOB))
+        assert status == 404, answer
+        messages.append(answer["error"]["message"])
+    assert messages[0] == messages[1].replace("msgbatch_none", batch_id)
     _, batch = await gateway.call("GET", f"{BATCHES}/{batch_id}", headers=by(ALICE))
     assert batch["processing_status"] == "ended"
     assert batch["cancel_initiated_at"] is None

@@ -222,7 +222,6 @@ async def test_head_answers_as_get_would_but_without_a_body(
         "/v1/",
         "/v1/messages",
         "/v1/messages/batchess",
-        "/v1/batches",
         "/v1/models",
         "/v1/messages/batches/",
         "/v1/messages/batches/x/",

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.integration.test_bad_files import refused
 from tests.support.openai_batches import (
     BATCHES,
     CHAT,
@@ -18,6 +17,7 @@ from tests.support.openai_batches import (
     upload_lines,
 )
 from tests.support.running_app import RunningApp
+from tests.support.uploads import refused
 
 JSON = {"Content-Type": "application/json"}
 ENDPOINTS = "/v1/chat/completions, /v1/responses, /v1/embeddings, /v1/completions"
