@@ -186,6 +186,10 @@ async def test_a_create_is_made_once_however_often_it_is_sent(app: RunningApp) -
     assert (await app.call("POST", BATCHES, json=body))[1]["id"] != first
     status, refused = await app.call("POST", BATCHES, json=body | {"metadata": {"a": "b"}}, headers=key)
     assert (status, refused["error"]["type"]) == (422, "invalid_request_error")
+    await settled(app, first)
+    await app.call("DELETE", f"{FILES}/{body['input_file_id']}")
+    assert (await app.call("POST", BATCHES, json=body, headers=key))[1]["id"] == first
+    assert (await app.call("POST", BATCHES, json=body))[0] == 400
 
 
 async def test_a_compressed_body_is_decoded(app: RunningApp) -> None:

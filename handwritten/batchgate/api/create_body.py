@@ -246,16 +246,19 @@ class CreateReader(Generic[R]):
 
     def _lines(self, requests: list[R]) -> list[bytes]:
         lines = []
+        content_of, line_of = self._form.content, self._form.line
         for request in requests:
-            content = self._form.content(request)
-            fault = self._repeated(request.custom_id) or (content if isinstance(content, Fault) else None)
-            if fault is not None:
+            content = content_of(request)
+            fault = self._repeated(request.custom_id)
+            if isinstance(content, Fault):
+                self._note(fault or content, self._count)
+            elif fault is not None:
                 self._note(fault, self._count)
-            elif not isinstance(content, Fault) and len(content) > MAX_REQUEST:
+            elif len(content) > MAX_REQUEST:
                 raise _request_too_large(self._count)
+            elif not self._faults:
+                lines.append(line_of(request.custom_id, _in_one_line(content)))
             self._count += 1
-            if not self._faults and not isinstance(content, Fault):
-                lines.append(self._form.line(request.custom_id, _in_one_line(content)))
         if self._count > MAX_REQUESTS:
             raise invalid(f"requests: there may be at most {MAX_REQUESTS} requests", param="requests")
         return lines

@@ -24,6 +24,10 @@ class Store(Protocol):
         """
         ...
 
+    async def find_repeated(self, new: NewBatch) -> Batch | None:
+        """Find the batch that `create_batch` would return instead of storing this one."""
+        ...
+
     async def begin_batch(self, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
         """Give a batch that was validating its requests; its input is no loose blob from then on.
 

@@ -55,6 +55,10 @@ class SqliteStore:
         """Store a batch and its shards, all or nothing."""
         return await self._file.write(lambda connection: transactions.create(connection, new))
 
+    async def find_repeated(self, new: NewBatch) -> Batch | None:
+        """Find the batch that `create_batch` would return instead of storing this one."""
+        return await self._file.read(lambda connection: transactions.find_repeated(connection, new))
+
     async def begin_batch(self, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
         """Give a batch that was validating its requests; None if it is no longer waiting for them."""
         return await self._file.write(lambda connection: transactions.begin(connection, batch_key, begun, now))

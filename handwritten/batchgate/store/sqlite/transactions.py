@@ -43,7 +43,7 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 def create(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
     """Store a batch and its shards, unless it repeats an earlier create."""
-    repeated = _repeated(connection, new)
+    repeated = find_repeated(connection, new)
     if repeated is not None:
         return repeated, ()
     if new.input_blob is not None:
@@ -80,7 +80,7 @@ def _providers(batch: Batch) -> list[dict[str, object]]:
     return [{"workspace": batch.workspace, "provider": name, "batch_key": batch.key} for name in batch.providers]
 
 
-def _repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None:
+def find_repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None:
     """Find the batch of an earlier create that this one repeats."""
     bound = {name: getattr(new, name) for name in ("workspace", "caller", "fingerprint", "repeats_since")}
     row = None
