@@ -26,6 +26,8 @@ from tests.support.command import (
 from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
 
 SECRET = "key-that-nobody-may-see"
+OPENAI = "OpenAI's API"
+"""What the simulated provider calls the second of its base URLs."""
 WITH_KEY = f'{SIMULATOR}[api_keys.tests]\nkey_env = "TEST_KEY"\n'
 
 
@@ -221,7 +223,7 @@ def test_a_simulated_provider_serves_both_dialects_at_the_urls_that_it_prints(tm
         urls = dict(re.findall(r"^  (.+?) +base URL (\S+)$", said, re.MULTILINE))
         settings = (
             f'[accounts.first]\nprovider = "anthropic"\nbase_url = "{urls["Messages"]}"\napi_key = "any"\n'
-            f'[accounts.second]\nprovider = "vllm"\nbase_url = "{urls["Chat Completions"]}"\n'
+            f'[accounts.second]\nprovider = "vllm"\nbase_url = "{urls[OPENAI]}"\n'
         )
         with GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway:
             for account in ("first", "second"):
