@@ -41,7 +41,7 @@ PROVIDER: Final = "provider"
 ANCHOR: Final = "expires_after[anchor]"
 SECONDS: Final = "expires_after[seconds]"
 _CONTENT: Final = b"-"
-"""Stands for the content, which has been passed on, where the form is checked; an empty file is refused by who took it."""
+"""Stands for the content where the form is checked; it has been passed on, and who took it refuses an empty file."""
 _PLAIN_ENCODINGS: Final = ("binary", "8bit", "7bit")
 _EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^\s;\"]+)", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
