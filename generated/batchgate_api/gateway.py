@@ -11,6 +11,43 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 from batchgate_api.structs import ClosedStruct, OpenStruct
 
 
+class BatchErrors(OpenStruct, frozen=True, kw_only=True):
+    """Why a batch has failed."""
+
+    object: Literal["list"]
+    data: Raw
+
+
+class BatchFault(OpenStruct, frozen=True, kw_only=True):
+    """What is wrong with the input file."""
+
+    code: Annotated[str, Meta(description="A stable word for the exact fault.")]
+    """A stable word for the exact fault."""
+
+    message: Annotated[str, Meta(description="What is wrong, and what would be right.")]
+    """What is wrong, and what would be right."""
+
+    param: Annotated[str, Meta(description="The field of the line that is wrong.")] | None
+    """The field of the line that is wrong."""
+
+    line: (
+        Annotated[
+            int, Meta(description="The line, counted from 1; null where it is the file as a whole.")
+        ]
+        | None
+    )
+    """The line, counted from 1; null where it is the file as a whole."""
+
+
+BatchMetadataAdditionalProperty: TypeAlias = Annotated[str, Meta(max_length=512)]
+
+
+BatchMetadata: TypeAlias = Annotated[
+    dict[str, BatchMetadataAdditionalProperty],
+    Meta(description="The caller's own notes.", max_length=16),
+]
+
+
 class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     """The requests of a batch, counted by how they ended so far."""
 
@@ -52,9 +89,61 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
 
 
 BatchStatus: TypeAlias = Annotated[
-    Literal["in_progress", "canceling", "ended"],
+    Literal["validating", "failed", "in_progress", "canceling", "ended"],
     Meta(description="How far a batch is."),
 ]
+
+
+class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
+    """The body of a create. It has either `input_file_id` or `requests`."""
+
+    model: (
+        Annotated[
+            str,
+            Meta(
+                description="The model of requests that name none, perhaps behind the name of a provider and a slash, which is then the provider of the batch if no other is named.",
+                max_length=256,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The model of requests that name none, perhaps behind the name of a provider and a slash, which is then the provider of the batch if no other is named."""
+
+    input_file_id: (
+        Annotated[
+            str,
+            Meta(
+                description="The file with the requests, uploaded for the purpose `batch`: one request a line.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The file with the requests, uploaded for the purpose `batch`: one request a line."""
+
+    requests: (
+        Annotated[
+            list[UnifiedBatchRequest],
+            Meta(description="The requests, all of one shape."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The requests, all of one shape."""
+
+    endpoint: UnifiedBatchEndpoint | UnsetType = UNSET
+    completion_window: (
+        Annotated[
+            Literal["24h"],
+            Meta(description="When the batch expires, counted from its creation."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """When the batch expires, counted from its creation."""
+
+    metadata: BatchMetadata | None | UnsetType = UNSET
+    output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET
 
 
 class DeletedUnifiedFile(OpenStruct, frozen=True, kw_only=True):
@@ -82,6 +171,11 @@ class ExtraFields(OpenStruct, frozen=True, kw_only=True):
         UNSET
     )
     """The provider that it was asked of."""
+
+    model_requested: (
+        Annotated[str, Meta(description="The model that the batch was created for.")] | UnsetType
+    ) = UNSET
+    """The model that the batch was created for."""
 
 
 class GatewayError(OpenStruct, frozen=True, kw_only=True):
@@ -131,9 +225,247 @@ class OpenapiDocument(OpenStruct, frozen=True, kw_only=True):
     paths: Raw
 
 
+class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
+    """How long the output and error files are kept (default 30 days)."""
+
+    anchor: Annotated[
+        Literal["created_at"],
+        Meta(description="Since when the time is counted, the creation of these files."),
+    ]
+    """Since when the time is counted, the creation of these files."""
+
+    seconds: Annotated[int, Meta(description="How long.", ge=3600, le=2592000)]
+    """How long."""
+
+
 StorageBackend: TypeAlias = Annotated[
     Literal["api", "s3", "gcs", "memory"],
     Meta(description="Where the content is; `api` means that it is had through this API."),
+]
+
+
+class UnifiedBatch(OpenStruct, frozen=True, kw_only=True):
+    """A batch. What has no value is left out; times are in seconds since the epoch."""
+
+    id: Annotated[str, Meta(description="Unique among all batches.")]
+    """Unique among all batches."""
+
+    object: Literal["batch"]
+    endpoint: UnifiedBatchEndpoint
+    input_file_id: Annotated[str, Meta(description="The file with the requests.")]
+    """The file with the requests."""
+
+    completion_window: Annotated[Literal["24h"], Meta(description="When it expires")]
+    """When it expires"""
+
+    status: UnifiedBatchStatus
+    request_counts: UnifiedRequestCounts
+    created_at: Annotated[int, Meta(description="When it was created.")]
+    """When it was created."""
+
+    expires_at: Annotated[int, Meta(description="When what has not finished expires.")]
+    """When what has not finished expires."""
+
+    extra_fields: ExtraFields
+    metadata: BatchMetadata | UnsetType = UNSET
+    in_progress_at: (
+        Annotated[int, Meta(description="When its requests had been taken in.")] | UnsetType
+    ) = UNSET
+    """When its requests had been taken in."""
+
+    finalizing_at: (
+        Annotated[int, Meta(description="When its results were begun to be gathered.")] | UnsetType
+    ) = UNSET
+    """When its results were begun to be gathered."""
+
+    completed_at: Annotated[int, Meta(description="When it was completed.")] | UnsetType = UNSET
+    """When it was completed."""
+
+    failed_at: (
+        Annotated[int, Meta(description="When its file was found to be wrong.")] | UnsetType
+    ) = UNSET
+    """When its file was found to be wrong."""
+
+    expired_at: (
+        Annotated[int, Meta(description="When it was through after it had expired.")] | UnsetType
+    ) = UNSET
+    """When it was through after it had expired."""
+
+    cancelling_at: (
+        Annotated[int, Meta(description="When a cancel was first asked for.")] | UnsetType
+    ) = UNSET
+    """When a cancel was first asked for."""
+
+    cancelled_at: (
+        Annotated[int, Meta(description="When it was through after it had been canceled.")]
+        | UnsetType
+    ) = UNSET
+    """When it was through after it had been canceled."""
+
+    archived_at: Annotated[int, Meta(description="When its results were removed.")] | UnsetType = (
+        UNSET
+    )
+    """When its results were removed."""
+
+    output_file_id: (
+        Annotated[
+            str,
+            Meta(description="The file with the results of the requests that were answered."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The file with the results of the requests that were answered."""
+
+    error_file_id: (
+        Annotated[str, Meta(description="The file with the results of all others.")] | UnsetType
+    ) = UNSET
+    """The file with the results of all others."""
+
+    errors: BatchErrors | UnsetType = UNSET
+    processing_status: (
+        Annotated[
+            str,
+            Meta(description="For a batch of Messages: its status in their own words."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """For a batch of Messages: its status in their own words."""
+
+    results_url: (
+        Annotated[
+            str,
+            Meta(description="For a batch of Messages that has ended: where its results are."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """For a batch of Messages that has ended: where its results are."""
+
+
+UnifiedBatchEndpoint: TypeAlias = Annotated[
+    Literal[
+        "/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/messages"
+    ],
+    Meta(
+        description="Where the requests of a batch go; the same for all of them (default /v1/chat/completions, or /v1/messages with `params`)."
+    ),
+]
+
+
+class UnifiedBatchList(OpenStruct, frozen=True, kw_only=True):
+    """One page of batches, the newest first."""
+
+    object: Literal["list"]
+    data: list[UnifiedBatch]
+    has_more: Annotated[
+        bool,
+        Meta(description="Whether there are more in the direction that was asked for."),
+    ]
+    """Whether there are more in the direction that was asked for."""
+
+    extra_fields: ExtraFields
+    first_id: (
+        Annotated[
+            str,
+            Meta(description="The id of the first batch of the page, if it has any."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The id of the first batch of the page, if it has any."""
+
+    last_id: (
+        Annotated[
+            str,
+            Meta(description="The id of the last batch of the page, if it has any."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The id of the last batch of the page, if it has any."""
+
+    next_cursor: (
+        Annotated[
+            str,
+            Meta(
+                description="Where to go on, with `after` or `before` as asked for, if there are more."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Where to go on, with `after` or `before` as asked for, if there are more."""
+
+
+class UnifiedBatchRequest(ClosedStruct, frozen=True, kw_only=True):
+    """One request, of Messages with `params` (or a `body` for the endpoint /v1/messages), or of another endpoint with `body`."""
+
+    custom_id: Annotated[
+        str,
+        Meta(
+            description="The caller's name for the request, unique within the batch; of Messages: 1 to 64 letters, digits, `-` or `_`.",
+            min_length=1,
+        ),
+    ]
+    """The caller's name for the request, unique within the batch; of Messages: 1 to 64 letters, digits, `-` or `_`."""
+
+    method: Annotated[Literal["POST"], Meta(description="May be left out.")] | UnsetType = UNSET
+    """May be left out."""
+
+    url: UnifiedBatchEndpoint | UnsetType = UNSET
+    body: Raw | UnsetType = UNSET
+    params: Raw | UnsetType = UNSET
+
+
+class UnifiedBatchResponse(OpenStruct, frozen=True, kw_only=True):
+    """What the endpoint answered."""
+
+    status_code: Annotated[int, Meta(description="The HTTP status.")]
+    """The HTTP status."""
+
+    body: Raw
+    request_id: (
+        Annotated[str, Meta(description="The provider's name of the call, if it gave one.")]
+        | UnsetType
+    ) = UNSET
+    """The provider's name of the call, if it gave one."""
+
+
+class UnifiedBatchResult(OpenStruct, frozen=True, kw_only=True):
+    """The result of one request: of Messages `result`, with `type` and either `message` or `error`; of another endpoint `response`, or `error` where nothing was answered."""
+
+    custom_id: Annotated[str, Meta(description="The caller's name for the request.")]
+    """The caller's name for the request."""
+
+    response: UnifiedBatchResponse | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: UnifiedResultError | UnsetType = UNSET
+
+
+class UnifiedBatchResults(OpenStruct, frozen=True, kw_only=True):
+    """All results of a batch."""
+
+    batch_id: str
+    results: Annotated[list[UnifiedBatchResult], Meta(description="In the order of submission.")]
+    """In the order of submission."""
+
+    has_more: Annotated[bool, Meta(description="Always false: they all are here.")]
+    """Always false: they all are here."""
+
+    extra_fields: ExtraFields
+
+
+UnifiedBatchStatus: TypeAlias = Annotated[
+    Literal[
+        "validating",
+        "failed",
+        "in_progress",
+        "finalizing",
+        "completed",
+        "expired",
+        "cancelling",
+        "canceled",
+        "ended",
+    ],
+    Meta(
+        description="How far a batch is; one of Messages has `ended` as its last, one of another endpoint one that says how."
+    ),
 ]
 
 
@@ -235,6 +567,53 @@ UnifiedFileStatus: TypeAlias = Annotated[
     Literal["uploaded", "processed", "processing", "error", "deleted"],
     Meta(description="A file is processed as soon as it is stored."),
 ]
+
+
+class UnifiedRequestCounts(OpenStruct, frozen=True, kw_only=True):
+    """The requests of a batch, counted live; zero until its file has been validated."""
+
+    total: Annotated[int, Meta(description="All of them.")]
+    """All of them."""
+
+    completed: Annotated[int, Meta(description="Those that were answered by the model.")]
+    """Those that were answered by the model."""
+
+    failed: Annotated[int, Meta(description="Those that ended in an error.")]
+    """Those that ended in an error."""
+
+    succeeded: (
+        Annotated[
+            int,
+            Meta(description="The same as completed; left out when zero, as are those below."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The same as completed; left out when zero, as are those below."""
+
+    expired: Annotated[int, Meta(description="Not sent before the batch expired.")] | UnsetType = (
+        UNSET
+    )
+    """Not sent before the batch expired."""
+
+    canceled: (
+        Annotated[int, Meta(description="Not sent before the batch was canceled.")] | UnsetType
+    ) = UNSET
+    """Not sent before the batch was canceled."""
+
+    pending: Annotated[int, Meta(description="Those that have not ended.")] | UnsetType = UNSET
+    """Those that have not ended."""
+
+
+class UnifiedResultError(OpenStruct, frozen=True, kw_only=True):
+    """Why there is no answer."""
+
+    code: (
+        Annotated[str, Meta(description="batch_expired, batch_cancelled, or another.")] | UnsetType
+    ) = UNSET
+    """batch_expired, batch_cancelled, or another."""
+
+    message: Annotated[str, Meta(description="What happened.")] | UnsetType = UNSET
+    """What happened."""
 
 
 class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):

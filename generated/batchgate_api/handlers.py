@@ -194,6 +194,70 @@ class UnifiedFilesHandlers(Protocol):
         ...
 
 
+class UnifiedBatchesHandlers(Protocol):
+    """Unified Batches: handlers of 5 operations."""
+
+    async def list_unified_batches(
+        self,
+        request: web.Request,
+        parameters: parameters.ListUnifiedBatchesParameters,
+    ) -> gateway.UnifiedBatchList:
+        """List the batches of a provider, the newest first.
+
+        `after` gives older batches, `before` newer ones, in both cases the page next to the
+        batch that is named. With both, the page lies strictly between them.
+        """
+        ...
+
+    async def create_unified_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.CreateUnifiedBatchParameters,
+    ) -> gateway.UnifiedBatch:
+        """Create a batch, of an uploaded file or of the requests in the body.
+
+        The provider stands in the query, the header x-model-provider, or before the slash of
+        `model`. Requests in the body are accepted whole or refused whole; a file is checked
+        behind the answer. The body may be compressed (gzip, deflate, zstd); the limit of 256 MB
+        holds for the decoded body. Its fields may come in any order, those beside `requests`
+        within 64 KB before and 64 KB after it.
+        """
+        ...
+
+    async def retrieve_unified_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.RetrieveUnifiedBatchParameters,
+    ) -> gateway.UnifiedBatch:
+        """Retrieve one batch, to follow its progress."""
+        ...
+
+    async def cancel_unified_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.CancelUnifiedBatchParameters,
+    ) -> gateway.UnifiedBatch:
+        """Stop a batch; what has finished keeps its results.
+
+        No body is read. Requests in flight may still finish and count. Asked again, or of a
+        batch that has ended, it answers with the batch unchanged.
+        """
+        ...
+
+    async def retrieve_unified_batch_results(
+        self,
+        request: web.Request,
+        parameters: parameters.RetrieveUnifiedBatchResultsParameters,
+    ) -> web.StreamResponse:
+        """Download the results of a batch that has ended.
+
+        One JSON object a line, in the dialect of the batch, in the order of submission. A
+        caller that asks for `application/json` in `Accept`, and not as much for JSONL, gets one
+        JSON object with all of them.
+        """
+        ...
+
+
 class FilesHandlers(Protocol):
     """Files: handlers of 5 operations."""
 
@@ -243,12 +307,61 @@ class FilesHandlers(Protocol):
         ...
 
 
+class BatchesHandlers(Protocol):
+    """Batches: handlers of 4 operations."""
+
+    async def list_batches(
+        self,
+        request: web.Request,
+        parameters: parameters.ListBatchesParameters,
+    ) -> openai.BatchList:
+        """List batches, the newest first."""
+        ...
+
+    async def create_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.CreateBatchParameters,
+        body: openai.CreateBatch,
+    ) -> openai.Batch:
+        """Create a batch from an uploaded file.
+
+        The lines of the file are checked behind the answer: the batch is validating until then,
+        and failed if any line is wrong, with an error for each. The body may be compressed
+        (gzip, deflate, zstd).
+        """
+        ...
+
+    async def retrieve_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.RetrieveBatchParameters,
+    ) -> openai.Batch:
+        """Retrieve one batch, to follow its progress."""
+        ...
+
+    async def cancel_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.CancelBatchParameters,
+    ) -> openai.Batch:
+        """Stop a batch; what has finished keeps its results.
+
+        No body is read. Requests in flight may still finish and count; the rest stand in the
+        error file. Asked again, or of a batch that has ended, it answers with the batch
+        unchanged.
+        """
+        ...
+
+
 class Handlers(
     MessageBatchesHandlers,
     GatewayHandlers,
     BatchProgressHandlers,
     UnifiedFilesHandlers,
+    UnifiedBatchesHandlers,
     FilesHandlers,
+    BatchesHandlers,
     Protocol,
 ):
     """Every operation of the API: what an application is built with."""

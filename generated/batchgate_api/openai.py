@@ -6,9 +6,223 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, UnsetType, field
+from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from batchgate_api.structs import ClosedStruct, OpenStruct
+
+
+class Batch(OpenStruct, frozen=True, kw_only=True):
+    """A batch. All keys are always present; times are in seconds since the epoch."""
+
+    id: Annotated[str, Meta(description="Unique among all batches.")]
+    """Unique among all batches."""
+
+    object: Literal["batch"]
+    endpoint: BatchEndpoint
+    model: Annotated[str, Meta(description="The model of requests that name none.")] | None
+    """The model of requests that name none."""
+
+    errors: BatchErrors | None
+    input_file_id: Annotated[str, Meta(description="The file with the requests.")]
+    """The file with the requests."""
+
+    completion_window: Annotated[Literal["24h"], Meta(description="When it expires")]
+    """When it expires"""
+
+    status: OpenaiBatchStatus
+    output_file_id: (
+        Annotated[
+            str,
+            Meta(
+                description="The file with the results of the requests that were answered, once there is one."
+            ),
+        ]
+        | None
+    )
+    """The file with the results of the requests that were answered, once there is one."""
+
+    error_file_id: (
+        Annotated[
+            str, Meta(description="The file with the results of all others, once there is one.")
+        ]
+        | None
+    )
+    """The file with the results of all others, once there is one."""
+
+    created_at: Annotated[int, Meta(description="When it was created.")]
+    """When it was created."""
+
+    in_progress_at: Annotated[int, Meta(description="When its file had been validated.")] | None
+    """When its file had been validated."""
+
+    expires_at: Annotated[int, Meta(description="When what has not finished expires.")]
+    """When what has not finished expires."""
+
+    finalizing_at: Annotated[int, Meta(description="When its result files were begun.")] | None
+    """When its result files were begun."""
+
+    completed_at: Annotated[int, Meta(description="When it was completed.")] | None
+    """When it was completed."""
+
+    failed_at: Annotated[int, Meta(description="When its file was found to be wrong.")] | None
+    """When its file was found to be wrong."""
+
+    expired_at: Annotated[int, Meta(description="When it was through after it had expired.")] | None
+    """When it was through after it had expired."""
+
+    cancelling_at: Annotated[int, Meta(description="When cancelling was first asked for.")] | None
+    """When cancelling was first asked for."""
+
+    cancelled_at: (
+        Annotated[int, Meta(description="When it was through after it had been cancelled.")] | None
+    )
+    """When it was through after it had been cancelled."""
+
+    request_counts: BatchRequestCounts
+    usage: BatchUsage
+    metadata: BatchMetadata | None
+
+
+BatchEndpoint: TypeAlias = Annotated[
+    Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions"],
+    Meta(description="Where the requests of a batch go."),
+]
+
+
+class BatchErrors(OpenStruct, frozen=True, kw_only=True):
+    """Why a batch has failed."""
+
+    object: Literal["list"]
+    data: Raw
+
+
+class BatchFault(OpenStruct, frozen=True, kw_only=True):
+    """What is wrong with the input file."""
+
+    code: Annotated[str, Meta(description="A stable word for the exact fault.")]
+    """A stable word for the exact fault."""
+
+    message: Annotated[str, Meta(description="What is wrong, and what would be right.")]
+    """What is wrong, and what would be right."""
+
+    param: Annotated[str, Meta(description="The field of the line that is wrong.")] | None
+    """The field of the line that is wrong."""
+
+    line: (
+        Annotated[
+            int, Meta(description="The line, counted from 1; null where it is the file as a whole.")
+        ]
+        | None
+    )
+    """The line, counted from 1; null where it is the file as a whole."""
+
+
+class BatchInputTokens(OpenStruct, frozen=True, kw_only=True):
+    """What the input tokens were."""
+
+    cached_tokens: Annotated[int, Meta(description="Those that came from a cache.")]
+    """Those that came from a cache."""
+
+
+class BatchList(OpenStruct, frozen=True, kw_only=True):
+    """One page of batches, the newest first."""
+
+    object: Literal["list"]
+    data: list[Batch]
+    first_id: Annotated[str, Meta(description="The id of the first batch of the page.")] | None
+    """The id of the first batch of the page."""
+
+    last_id: (
+        Annotated[
+            str,
+            Meta(description="The id of the last batch of the page, where to go on with `after`."),
+        ]
+        | None
+    )
+    """The id of the last batch of the page, where to go on with `after`."""
+
+    has_more: Annotated[bool, Meta(description="Whether there are more.")]
+    """Whether there are more."""
+
+
+BatchMetadataAdditionalProperty: TypeAlias = Annotated[str, Meta(max_length=512)]
+
+
+BatchMetadata: TypeAlias = Annotated[
+    dict[str, BatchMetadataAdditionalProperty],
+    Meta(description="The caller's own notes.", max_length=16),
+]
+
+
+class BatchOutputTokens(OpenStruct, frozen=True, kw_only=True):
+    """What the output tokens were."""
+
+    reasoning_tokens: Annotated[int, Meta(description="Those that nobody is shown.")]
+    """Those that nobody is shown."""
+
+
+class BatchRequestCounts(OpenStruct, frozen=True, kw_only=True):
+    """The requests of a batch, counted live; zero until its file has been validated."""
+
+    total: Annotated[int, Meta(description="All of them.")]
+    """All of them."""
+
+    completed: Annotated[int, Meta(description="Those that were answered by the model.")]
+    """Those that were answered by the model."""
+
+    failed: Annotated[int, Meta(description="Those that ended in an error.")]
+    """Those that ended in an error."""
+
+
+class BatchUsage(OpenStruct, frozen=True, kw_only=True):
+    """The tokens of all answers so far, as their providers count them."""
+
+    input_tokens: Annotated[int, Meta(description="Those of the requests.")]
+    """Those of the requests."""
+
+    input_tokens_details: BatchInputTokens
+    output_tokens: Annotated[int, Meta(description="Those of the answers.")]
+    """Those of the answers."""
+
+    output_tokens_details: BatchOutputTokens
+    total_tokens: Annotated[int, Meta(description="Both.")]
+    """Both."""
+
+
+class CreateBatch(ClosedStruct, frozen=True, kw_only=True):
+    """The body of a create."""
+
+    input_file_id: Annotated[
+        str,
+        Meta(
+            description="The file with the requests, uploaded for the purpose `batch`: one request a line.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The file with the requests, uploaded for the purpose `batch`: one request a line."""
+
+    endpoint: BatchEndpoint
+    completion_window: Annotated[
+        Literal["24h"],
+        Meta(description="When the batch expires, counted from its creation."),
+    ]
+    """When the batch expires, counted from its creation."""
+
+    metadata: BatchMetadata | None | UnsetType = UNSET
+    output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="The account that runs the requests, or the provider that it is an account of (default: the account `openai`, or else the gateway's default one; a provider/model prefix in a request wins).",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The account that runs the requests, or the provider that it is an account of (default: the account `openai`, or else the gateway's default one; a provider/model prefix in a request wins)."""
 
 
 class CreateFile(ClosedStruct, frozen=True, kw_only=True):
@@ -142,6 +356,21 @@ FileStatus: TypeAlias = Annotated[
 ]
 
 
+OpenaiBatchStatus: TypeAlias = Annotated[
+    Literal[
+        "validating",
+        "failed",
+        "in_progress",
+        "finalizing",
+        "completed",
+        "expired",
+        "cancelling",
+        "cancelled",
+    ],
+    Meta(description="How far a batch is."),
+]
+
+
 class OpenaiError(OpenStruct, frozen=True, kw_only=True):
     """The envelope of every error of the OpenAI dialect."""
 
@@ -162,3 +391,16 @@ class OpenaiErrorBody(OpenStruct, frozen=True, kw_only=True):
 
     code: Annotated[str, Meta(description="A stable code of the exact fault.")] | None
     """A stable code of the exact fault."""
+
+
+class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
+    """How long the output and error files are kept (default 30 days)."""
+
+    anchor: Annotated[
+        Literal["created_at"],
+        Meta(description="Since when the time is counted, the creation of these files."),
+    ]
+    """Since when the time is counted, the creation of these files."""
+
+    seconds: Annotated[int, Meta(description="How long.", ge=3600, le=2592000)]
+    """How long."""

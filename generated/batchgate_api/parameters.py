@@ -11,6 +11,20 @@ from msgspec import UNSET, Meta, UnsetType, field
 from batchgate_api.structs import OpenStruct
 
 
+class CancelBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """What cancelBatch takes from path, query and headers."""
+
+    batch_id: Annotated[
+        str,
+        Meta(
+            description="The id of the batch, whichever surface it was created on.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the batch, whichever surface it was created on."""
+
+
 class CancelMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """What cancelMessageBatch takes from path, query and headers."""
 
@@ -31,6 +45,85 @@ class CancelMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+
+
+class CancelUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """What cancelUnifiedBatch takes from path, query and headers."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+    provider: Annotated[
+        Literal[
+            "openai",
+            "azure",
+            "anthropic",
+            "bedrock",
+            "cohere",
+            "vertex",
+            "vllm",
+            "mistral",
+            "ollama",
+            "groq",
+            "sgl",
+            "parasail",
+            "perplexity",
+            "replicate",
+            "cerebras",
+            "gemini",
+            "openrouter",
+            "elevenlabs",
+            "huggingface",
+            "nebius",
+            "xai",
+            "runway",
+            "fireworks",
+        ],
+        Meta(description="A provider that the batch has requests for."),
+    ]
+    """A provider that the batch has requests for."""
+
+
+class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """What createBatch takes from path, query and headers."""
+
+    x_model_provider: (
+        Annotated[
+            str,
+            Meta(
+                description="The same as `provider` in the body.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """The same as `provider` in the body."""
+
+    idempotency_key: (
+        Annotated[
+            str,
+            Meta(
+                description="The caller's own name for this create. The same key with the same body gives the same batch, for as long as the batch is there; with another one it is refused with 422.",
+                max_length=255,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="Idempotency-Key", default=UNSET)
+    """The caller's own name for this create. The same key with the same body gives the same batch, for as long as the batch is there; with another one it is refused with 422."""
+
+    x_stainless_retry_count: (
+        Annotated[
+            str,
+            Meta(
+                description="How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch.",
+                max_length=16,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="x-stainless-retry-count", default=UNSET)
+    """How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch."""
 
 
 class CreateFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -102,6 +195,103 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="Idempotency-Key", default=UNSET)
     """The caller's own name for this create. The same key with the same requests and headers gives the same batch, for as long as the batch is there; with others it is refused with 422."""
+
+    x_stainless_retry_count: (
+        Annotated[
+            str,
+            Meta(
+                description="How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch.",
+                max_length=16,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="x-stainless-retry-count", default=UNSET)
+    """How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch."""
+
+
+class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """What createUnifiedBatch takes from path, query and headers."""
+
+    provider: (
+        Annotated[
+            Literal[
+                "openai",
+                "azure",
+                "anthropic",
+                "bedrock",
+                "cohere",
+                "vertex",
+                "vllm",
+                "mistral",
+                "ollama",
+                "groq",
+                "sgl",
+                "parasail",
+                "perplexity",
+                "replicate",
+                "cerebras",
+                "gemini",
+                "openrouter",
+                "elevenlabs",
+                "huggingface",
+                "nebius",
+                "xai",
+                "runway",
+                "fireworks",
+            ],
+            Meta(
+                description="The provider that runs the requests; a provider/model prefix in a request wins."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The provider that runs the requests; a provider/model prefix in a request wins."""
+
+    x_model_provider: (
+        Annotated[
+            Literal[
+                "openai",
+                "azure",
+                "anthropic",
+                "bedrock",
+                "cohere",
+                "vertex",
+                "vllm",
+                "mistral",
+                "ollama",
+                "groq",
+                "sgl",
+                "parasail",
+                "perplexity",
+                "replicate",
+                "cerebras",
+                "gemini",
+                "openrouter",
+                "elevenlabs",
+                "huggingface",
+                "nebius",
+                "xai",
+                "runway",
+                "fireworks",
+            ],
+            Meta(description="The same as `provider`."),
+        ]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """The same as `provider`."""
+
+    idempotency_key: (
+        Annotated[
+            str,
+            Meta(
+                description="The caller's own name for this create. The same key with the same body gives the same batch, for as long as the batch is there; with another one it is refused with 422.",
+                max_length=255,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="Idempotency-Key", default=UNSET)
+    """The caller's own name for this create. The same key with the same body gives the same batch, for as long as the batch is there; with another one it is refused with 422."""
 
     x_stainless_retry_count: (
         Annotated[
@@ -250,6 +440,45 @@ class GetMetricsParameters(OpenStruct, frozen=True, kw_only=True):
 
 class GetOpenapiParameters(OpenStruct, frozen=True, kw_only=True):
     """What getOpenapi takes from path, query and headers."""
+
+
+class ListBatchesParameters(OpenStruct, frozen=True, kw_only=True):
+    """What listBatches takes from path, query and headers."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(description="The most batches on the page (default 20).", ge=1, le=100),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The most batches on the page (default 20)."""
+
+    after: (
+        Annotated[
+            str,
+            Meta(
+                description="The page starts right after this batch (older ones).",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The page starts right after this batch (older ones)."""
+
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="Only batches with requests for this account or provider.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Only batches with requests for this account or provider."""
 
 
 class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -437,6 +666,78 @@ class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
 
 
+class ListUnifiedBatchesParameters(OpenStruct, frozen=True, kw_only=True):
+    """What listUnifiedBatches takes from path, query and headers."""
+
+    provider: Annotated[
+        Literal[
+            "openai",
+            "azure",
+            "anthropic",
+            "bedrock",
+            "cohere",
+            "vertex",
+            "vllm",
+            "mistral",
+            "ollama",
+            "groq",
+            "sgl",
+            "parasail",
+            "perplexity",
+            "replicate",
+            "cerebras",
+            "gemini",
+            "openrouter",
+            "elevenlabs",
+            "huggingface",
+            "nebius",
+            "xai",
+            "runway",
+            "fireworks",
+        ],
+        Meta(description="Only batches that have requests for this provider."),
+    ]
+    """Only batches that have requests for this provider."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(
+                description="The most batches on the page (default 20); a page never has more than 1000.",
+                ge=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The most batches on the page (default 20); a page never has more than 1000."""
+
+    after: (
+        Annotated[
+            str,
+            Meta(
+                description="The page starts right after this batch (older ones).",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The page starts right after this batch (older ones)."""
+
+    before: (
+        Annotated[
+            str,
+            Meta(
+                description="The page ends right before this batch (newer ones).",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The page ends right before this batch (newer ones)."""
+
+
 class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
     """What listUnifiedFiles takes from path, query and headers."""
 
@@ -563,6 +864,20 @@ class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
     """By the time of upload, newest (desc, the default) or oldest (asc) first."""
 
 
+class RetrieveBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """What retrieveBatch takes from path, query and headers."""
+
+    batch_id: Annotated[
+        str,
+        Meta(
+            description="The id of the batch, whichever surface it was created on.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the batch, whichever surface it was created on."""
+
+
 class RetrieveFileParameters(OpenStruct, frozen=True, kw_only=True):
     """What retrieveFile takes from path, query and headers."""
 
@@ -612,6 +927,80 @@ class RetrieveMessageBatchResultsParameters(OpenStruct, frozen=True, kw_only=Tru
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+
+
+class RetrieveUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """What retrieveUnifiedBatch takes from path, query and headers."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+    provider: Annotated[
+        Literal[
+            "openai",
+            "azure",
+            "anthropic",
+            "bedrock",
+            "cohere",
+            "vertex",
+            "vllm",
+            "mistral",
+            "ollama",
+            "groq",
+            "sgl",
+            "parasail",
+            "perplexity",
+            "replicate",
+            "cerebras",
+            "gemini",
+            "openrouter",
+            "elevenlabs",
+            "huggingface",
+            "nebius",
+            "xai",
+            "runway",
+            "fireworks",
+        ],
+        Meta(description="A provider that the batch has requests for."),
+    ]
+    """A provider that the batch has requests for."""
+
+
+class RetrieveUnifiedBatchResultsParameters(OpenStruct, frozen=True, kw_only=True):
+    """What retrieveUnifiedBatchResults takes from path, query and headers."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+    provider: Annotated[
+        Literal[
+            "openai",
+            "azure",
+            "anthropic",
+            "bedrock",
+            "cohere",
+            "vertex",
+            "vllm",
+            "mistral",
+            "ollama",
+            "groq",
+            "sgl",
+            "parasail",
+            "perplexity",
+            "replicate",
+            "cerebras",
+            "gemini",
+            "openrouter",
+            "elevenlabs",
+            "huggingface",
+            "nebius",
+            "xai",
+            "runway",
+            "fireworks",
+        ],
+        Meta(description="A provider that the batch has requests for."),
+    ]
+    """A provider that the batch has requests for."""
 
 
 class RetrieveUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):

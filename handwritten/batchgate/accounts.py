@@ -1,8 +1,8 @@
-"""From settings to endpoints: which handler and which transport each configured account has."""
+"""From settings to accounts: which handler and transport each has, and which of them runs a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from batchgate.engine.endpoint import Endpoint
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.errors import ConfigurationError, RefusedError
 from batchgate.engine.upstream import Account, Transport
-from batchgate.providers.anthropic import AnthropicHandler
 from batchgate.providers.keyless import KeylessHandler
 from batchgate.providers.metering import WireMeter
 from batchgate.providers.registry import PROVIDERS, Provider
 from batchgate.providers.simulator import SimulatorTransport
+from batchgate.providers.simulator_handler import SimulatorHandler
 from batchgate.settings import AccountSettings, Settings, secret
 
 SIMULATOR = "simulator"
@@ -37,6 +37,38 @@ def default_account(settings: Settings) -> str:
     return DEFAULT
 
 
+def account_chooser(settings: Settings, parameter: str, preferred: str | None = None) -> Callable[[str | None], str]:
+    """Make the choice of an account for a batch, from what its create says in ``parameter``.
+
+    That is the name of an account, or that of a provider with a single account. Where nothing is said, the account
+    ``preferred`` is taken, or the default one where there is none of that name. Raises `RefusedError` for other names.
+    """
+    default = preferred if preferred is not None and preferred in settings.accounts else default_account(settings)
+
+    def choose(asked: str | None) -> str:
+        if not settings.accounts:
+            message = (
+                "no account is configured, so nothing can run; set a provider's key, or [accounts] in the settings"
+            )
+            raise RefusedError("invalid_request_error", message)
+        return default if asked is None else _account_called(asked, settings.accounts, parameter)
+
+    return choose
+
+
+def _account_called(asked: str, accounts: Mapping[str, AccountSettings], parameter: str) -> str:
+    if asked in accounts:
+        return asked
+    meant = [name for name, account in accounts.items() if account.provider == asked]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        message = f"{parameter}: several accounts are of {asked}; name one of {', '.join(meant)}"
+    else:
+        message = f"{parameter}: no account is called {asked!r}; configured: {', '.join(accounts)}"
+    raise RefusedError("invalid_request_error", message, param=parameter)
+
+
 def _endpoint(name: str, given: AccountSettings, transport: Transport, environment: Mapping[str, str]) -> Endpoint:
     account = Account(
         name=name,
@@ -49,7 +81,7 @@ def _endpoint(name: str, given: AccountSettings, transport: Transport, environme
     )
     if given.provider == SIMULATOR:
         simulator = SimulatorTransport(given.simulator)
-        return Endpoint(account=account, handler=AnthropicHandler(), transport=simulator, meter=WireMeter())
+        return Endpoint(account=account, handler=SimulatorHandler(), transport=simulator, meter=WireMeter())
     provider = PROVIDERS.get(given.provider)
     if provider is None:
         known = ", ".join((*PROVIDERS, SIMULATOR))

@@ -10,28 +10,33 @@ from typing import Final
 from aiohttp import web
 
 from batchgate import __version__
-from batchgate.accounts import default_account, endpoints
+from batchgate.accounts import account_chooser, endpoints
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.authentication import ApiKey, Authenticator, digest_of
 from batchgate.api.browsers import no_strangers
-from batchgate.api.context import BATCHES, FILES, HTTP_METER
+from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
+from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
 from batchgate.api.unified.handlers import UnifiedFilesHandler
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.data_lock import sole_use
+from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
-from batchgate.engine.errors import RefusedError
 from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.routing import Router
+from batchgate.engine.rows import RowFormat
 from batchgate.engine.telemetry import Telemetry
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.dialects.input_file import InputFileReader
+from batchgate.providers.dialects.openai_rows import OpenAIRows
+from batchgate.providers.dialects.reading import DialectReading
 from batchgate.providers.network import NetworkTransport
 from batchgate.providers.transport import TransportSettings
 from batchgate.queue import MemoryQueue
@@ -41,6 +46,7 @@ from batchgate.telemetry import EventLog, Metrics, Several
 from batchgate.telemetry.export import exported_spans
 from batchgate_api import gateway
 from batchgate_api.handlers import (
+    BatchesHandlers,
     BatchProgressHandlers,
     FilesHandlers,
     GatewayHandlers,
@@ -50,6 +56,8 @@ from batchgate_api.handlers import (
 
 READ_BUFFER: Final = 256 * 1024
 """Bytes of a request body that a connection holds before it is told to wait."""
+
+ROWS: Final[Mapping[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "openai": OpenAIRows()}
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", NetworkTransport)
@@ -72,11 +80,17 @@ def build_app(
     store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
     metrics = Metrics(__version__)
     handlers: tuple[
-        MessageBatchesHandlers, BatchProgressHandlers, FilesHandlers, UnifiedFilesHandlers, GatewayHandlers
+        MessageBatchesHandlers,
+        BatchProgressHandlers,
+        FilesHandlers,
+        BatchesHandlers,
+        UnifiedFilesHandlers,
+        GatewayHandlers,
     ] = (
-        MessageBatchesHandler(_view(settings), blobs, _account_chooser(settings)),
+        MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
         BatchProgressHandler(blobs, PartialResults(store, blobs), router.paused),
         FilesHandler(blobs),
+        BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
         GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics)),
     )
@@ -130,7 +144,9 @@ def _engine(
             blobs=blobs,
             queue=MemoryQueue(),
             router=router,
-            rows=AnthropicRows(),
+            rows=ROWS,
+            reading=DialectReading(),
+            file_reader=_file_reader,
             clock=clock,
             grace=app[SETTINGS].shutdown_grace,
             telemetry=telemetry,
@@ -138,10 +154,15 @@ def _engine(
         app[ENGINE] = engine
         app[BATCHES] = engine.batches
         app[FILES] = engine.files
+        app[CONTENTS] = engine.contents
         async with engine:
             yield
 
     return run
+
+
+def _file_reader(terms: Terms) -> InputFileReader:
+    return InputFileReader(terms.kind, has_default_model=terms.model is not None)
 
 
 def _view(settings: Settings) -> MessageBatchView:
@@ -161,24 +182,6 @@ def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[ApiKey
         )
         for name, key in settings.api_keys.items()
     ]
-
-
-def _account_chooser(settings: Settings) -> Callable[[str | None], str]:
-    default = default_account(settings)
-    known = ", ".join(settings.accounts)
-
-    def choose(asked: str | None) -> str:
-        if not settings.accounts:
-            message = (
-                "no account is configured, so nothing can run; set a provider's key, or [accounts] in the settings"
-            )
-            raise RefusedError("invalid_request_error", message)
-        if asked is not None and asked not in settings.accounts:
-            message = f"x-model-provider: no account is called {asked!r}; configured: {known}"
-            raise RefusedError("invalid_request_error", message)
-        return asked or default
-
-    return choose
 
 
 async def _exposition(app: web.Application, metrics: Metrics) -> bytes:

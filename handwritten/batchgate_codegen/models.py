@@ -36,7 +36,7 @@ OPTIONS = (
 FROZEN = {"#all#": {"base_class_kwargs": {"frozen": True}}}
 """Given on every class, since type checkers want it said again on each that inherits."""
 
-RAW = {"RawObject": "msgspec.Raw", "RawValue": "msgspec.Raw"}
+RAW = dict.fromkeys(("RawObject", "RawValue", "BatchFaults"), "msgspec.Raw")
 """Schemas that stand for JSON that is passed on as it came."""
 
 

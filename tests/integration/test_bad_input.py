@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batchgate.api.anthropic.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS, WINDOW
+from batchgate.api.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS, WINDOW
 from tests.support.refusals import JSON, create_refusal, refusal
 from tests.support.running_app import BATCHES, RunningApp, create_body
 

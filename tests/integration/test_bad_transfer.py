@@ -12,9 +12,8 @@ import aiohttp
 import psutil
 import pytest
 
-from batchgate.api import request_body
-from batchgate.api.anthropic import create_body
-from batchgate.api.anthropic.create_body import MAX_BODY, MAX_REQUEST
+from batchgate.api import create_body, request_body
+from batchgate.api.create_body import MAX_BODY, MAX_REQUEST
 from tests.support.gateway_process import GatewayProcess
 from tests.support.raw_http import connected, head
 from tests.support.refusals import JSON, assert_nothing_stored, create_refusal, error_message

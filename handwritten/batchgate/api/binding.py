@@ -12,6 +12,7 @@ from msgspec import UnsetType
 
 from batchgate.api.authentication import Authenticator
 from batchgate.api.context import CALLER, MOUNT, OPERATION, WORKSPACE
+from batchgate.api.json_body import read_json
 from batchgate.api.wrong_input import wrong_input
 from batchgate.engine.errors import RefusedError
 from batchgate_api.structs import OpenStruct, Operation
@@ -36,7 +37,11 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
             request[WORKSPACE], request[CALLER] = key.workspace, key.name
         if operation.media_type is not None:
             _require_media_type(request, operation.media_type)
-        result = await method(request, read_parameters(operation, request))
+        parameters = read_parameters(operation, request)
+        if operation.body is None or operation.body_streamed:
+            result = await method(request, parameters)
+        else:
+            result = await method(request, parameters, await read_json(request, operation.body))
         if isinstance(result, web.StreamResponse):
             return result
         return web.Response(body=msgspec.json.encode(result), content_type="application/json")

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from batchgate.engine.batch import Batch
+from batchgate.engine.contents import Content
 from batchgate.engine.errors import BlobError, RefusedError, StoreError
 from batchgate.engine.file import File
 from batchgate.engine.ports import Blobs
@@ -33,42 +33,41 @@ CONDITIONS: Final = (hdrs.IF_MATCH, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, 
 """Headers that are looked at before the range is."""
 
 
-async def send_results(
-    request: web.Request, blobs: Blobs, batch: Batch, headers: Mapping[str, str] | None = None
+async def send_lines(
+    request: web.Request, blobs: Blobs, content: Content, headers: Mapping[str, str] | None = None
 ) -> web.StreamResponse:
-    """Send the results of a batch that has some."""
-    assert batch.results_blob is not None
-    shown = {hdrs.CONTENT_TYPE: JSONL, **(headers or {})}
-    return await _send(request, blobs, batch.results_blob, batch.results_size or 0, shown)
+    """Send lines of a batch."""
+    return await _send(request, blobs, content, {hdrs.CONTENT_TYPE: JSONL, **(headers or {})})
 
 
-async def send_file(request: web.Request, blobs: Blobs, file: File) -> web.StreamResponse:
+async def send_file(request: web.Request, blobs: Blobs, file: File, content: Content) -> web.StreamResponse:
     """Send the content of a file, as an attachment, so that no browser takes it for a page of the gateway."""
     shown = {
         hdrs.CONTENT_TYPE: BINARY,
         hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",
         "X-Content-Type-Options": "nosniff",
-        DIGEST: f"sha-256=:{b64encode(file.sha256).decode()}:",
     }
-    return await _send(request, blobs, file.blob, file.size, shown, compress=file.filename.endswith(".jsonl"))
+    if file.sha256:
+        shown[DIGEST] = f"sha-256=:{b64encode(file.sha256).decode()}:"
+    return await _send(request, blobs, content, shown, compress=file.filename.endswith(".jsonl"))
 
 
 async def _send(
-    request: web.Request, blobs: Blobs, blob: str, size: int, headers: dict[str, str], *, compress: bool = True
+    request: web.Request, blobs: Blobs, content: Content, headers: dict[str, str], *, compress: bool = True
 ) -> web.StreamResponse:
-    path = blobs.local_path(blob)
+    path = None if content.blob is None else blobs.local_path(content.blob)
     if path is not None:
-        _check(path, blob, size)
+        _check(path, str(content.blob), content.size)
     if compress:
         headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
-    if compress and size >= GZIP_FROM and _wants_gzip(request):
+    if compress and (content.size is None or content.size >= GZIP_FROM) and _wants_gzip(request):
         headers[hdrs.CONTENT_ENCODING] = "gzip"
         headers.pop(DIGEST, None)  # it would have to be of the compressed bytes
-        return await _stream(request, _gzipped(blobs.stream(blob)), headers)
+        return await _stream(request, _gzipped(content.pieces()), headers)
     if path is not None:
         _check_range(request, path.stat())
         return web.FileResponse(path, headers=headers)
-    return await _stream(request, blobs.stream(blob), headers, size)
+    return await _stream(request, content.pieces(), headers, content.size)
 
 
 def _check_range(request: web.Request, file: os.stat_result) -> None:
@@ -87,14 +86,14 @@ def _check_range(request: web.Request, file: os.stat_result) -> None:
         raise RefusedError("invalid_request_error", message, status=416, headers=headers)
 
 
-def _check(path: Path, blob: str, size: int) -> None:
+def _check(path: Path, blob: str, size: int | None) -> None:
     """Raise `BlobError` for a file that is not what was written, before the answer begins."""
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise BlobError(f"{blob}: {error.strerror}") from error
-    if found != size:
+    if size is not None and found != size:
         raise BlobError(f"{blob}: damaged: {found} bytes, not {size}")
 
 

@@ -85,7 +85,7 @@ _COUNT: Final = click.IntRange(min=0)
     help="Draw the faults from this number; the same one gives the same faults.",
 )
 def simulate_command(host: str, port: int, **behaviour: float | str | None) -> None:
-    """Serve a simulated model that speaks Messages and Chat Completions, until SIGTERM or Ctrl-C.
+    """Serve a simulated model that speaks Messages and OpenAI's API, until SIGTERM or Ctrl-C.
 
     It answers with what it was asked. GET /stats tells what it was asked so far; POST /stats/reset starts counting
     anew; PUT /settings changes how it behaves.
@@ -114,5 +114,5 @@ async def _serve(settings: SimulatorSettings, host: str, port: int) -> None:
 def _announce(host: str, port: int) -> None:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(
-        f"A simulated model listens on {url}\n  Messages          base URL {url}\n  Chat Completions  base URL {url}/v1"
+        f"A simulated model listens on {url}\n  Messages      base URL {url}\n  OpenAI's API  base URL {url}/v1"
     )

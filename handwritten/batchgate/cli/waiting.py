@@ -38,7 +38,7 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
             if progress.paused not in {told, None}:
                 told = progress.paused
                 click.echo(f"\nIt waits: {told}", err=True)
-            if progress.status == "ended":
+            if progress.status in {"ended", "failed"}:
                 return progress
             await asyncio.sleep(pause)
             pause = min(1.2 * pause, LONGEST_PAUSE)

@@ -99,7 +99,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     provider: str
     """The account that runs requests which do not name one themselves."""
     providers: tuple[str, ...] = ()
-    """Every name that a list may be asked for to find it: of the accounts that its requests go to, and their providers."""
+    """The names by which lists find it: of the accounts that its requests go to, and of their providers."""
     headers: Mapping[str, str]
     """Headers of the create call that go upstream with every request, names in lower case."""
     status: BatchStatus
@@ -172,6 +172,14 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     def total(self) -> int:
         """The number of requests."""
         return sum(shard.requests for shard in self.shards)
+
+
+class BegunBatch(Struct, frozen=True, kw_only=True):
+    """What a batch that was made from a file gets when the file has been validated."""
+
+    input_blob: str
+    shards: tuple[Shard, ...]
+    providers: tuple[str, ...]
 
 
 class Shard(Struct, frozen=True, kw_only=True):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from batchgate.engine.batch import Batch, Dialect, NewBatch, Page, Terms
 from batchgate.engine.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.errors import RefusedError, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.ids import new_id
-from batchgate.engine.intake import BodyReader, Input, take_in
+from batchgate.engine.intake import BodyReader, take_in
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Queue, Store
 from batchgate.engine.storage_probe import StorageProbe
@@ -65,6 +65,8 @@ class Batches:
         clock: Clock,
         halt: Callable[[int], None],
         sealable: Callable[[int], None],
+        validate: Callable[[int], None],
+        names_of: Callable[[Iterable[str]], tuple[str, ...]],
         telemetry: Telemetry,
     ) -> None:
         self._store = store
@@ -74,6 +76,8 @@ class Batches:
         self._clock = clock
         self._halt = halt
         self._sealable = sealable
+        self._validate = validate
+        self._names_of = names_of
         self._telemetry = telemetry
         self._closed = False
 
@@ -81,20 +85,28 @@ class Batches:
         """Refuse creates from now on; those under way go on."""
         self._closed = True
 
+    def _check_open(self) -> None:
+        if self._closed:
+            message = "The gateway is stopping and takes no new batches; try again."
+            raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER_A_STOP})
+
     async def create(
-        self, submission: Callable[[], Submission], body: AsyncIterator[bytes], reader: BodyReader
+        self,
+        submission: Callable[[], Submission],
+        body: AsyncIterator[bytes],
+        reader: BodyReader,
+        *,
+        id_prefix: str = "batch",
     ) -> Batch:
         """Take a batch in and line up its shards; raises `RefusedError`, and then nothing is stored.
 
         What was submitted is asked for when the body has been read, which may hold it. A create that repeats an earlier
         one, by its idempotency key or as an SDK's own retry, gives that batch.
         """
-        if self._closed:
-            message = "The gateway is stopping and takes no new batches; try again."
-            raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER_A_STOP})
+        self._check_open()
         begun = time.perf_counter()
         with self._probe.noted():
-            new, batch = await self._take_in(submission, body, reader)
+            new, batch = await self._take_in(id_prefix, submission, body, reader)
         if batch.id != new.id:
             _check_same(batch, new)
             return batch
@@ -103,14 +115,16 @@ class Batches:
         return batch
 
     async def _take_in(
-        self, submission: Submission, body: AsyncIterator[bytes], reader: BodyReader
+        self, id_prefix: str, submission: Callable[[], Submission], body: AsyncIterator[bytes], reader: BodyReader
     ) -> tuple[NewBatch, Batch]:
-        batch_id = new_id("msgbatch")
+        batch_id = new_id(id_prefix)
         name = f"batches/{batch_id}/input.jsonl"
         async with self._loose_blobs.writing(batch_id, name) as writer:
             taken = await take_in(body, reader, writer)
             hit("intake_spooled")
-            new = self._new_batch(batch_id, submission, name, taken)
+            new = self._new_batch(batch_id, submission(), taken.digest)
+            names = self._names_of((new.provider, *taken.prefixes))
+            new = structs.replace(new, input_blob=name, shards=taken.shards, providers=names)
             return new, await unbroken(self._line_up(new))
 
     async def _line_up(self, new: NewBatch) -> Batch:
@@ -119,20 +133,21 @@ class Batches:
         self._queue.put(jobs)
         return batch
 
-    def _new_batch(self, batch_id: str, submission: Submission, name: str, taken: Input) -> NewBatch:
+    def _new_batch(self, batch_id: str, submission: Submission, digest: bytes) -> NewBatch:
         now = self._clock.now()
         return NewBatch(
             id=batch_id,
             workspace=submission.workspace,
             dialect=submission.dialect,
+            terms=submission.terms,
             provider=submission.provider,
+            providers=self._names_of((submission.provider,)),
             headers=submission.headers,
             created_at=now,
             expires_at=now + LIFETIME,
-            input_blob=name,
-            shards=taken.shards,
+            input_blob=None,
             caller=submission.caller,
-            fingerprint=submission.fingerprint(taken.digest),
+            fingerprint=submission.fingerprint(digest),
             idempotency_key=submission.idempotency_key,
             repeats_since=now - RETRIED_WITHIN if submission.is_retry else None,
         )
@@ -142,7 +157,27 @@ class Batches:
 
         Raises `RefusedError` where there is no such file, or it is not meant for batches.
         """
-        raise NotImplementedError
+        self._check_open()
+        await self._check_file(submission)
+        with self._probe.noted():
+            new = self._new_batch(new_id("batch"), submission, b"")
+            batch, _ = await unbroken(self._store.create_batch(new))
+        if batch.id != new.id:
+            _check_same(batch, new)
+            return batch
+        hit("file_submitted")
+        self._validate(batch.key)
+        return batch
+
+    async def _check_file(self, submission: Submission) -> None:
+        file_id = submission.terms.input_file or ""
+        file = await self._store.find_file(submission.workspace, file_id, self._clock.now())
+        if file is None:
+            message = f"input_file_id: there is no file {file_id!r} in this workspace"
+            raise RefusedError("invalid_request_error", message, param="input_file_id", code="file_not_found")
+        if file.purpose != "batch":
+            message = f"input_file_id: file {file_id!r} is for {file.purpose}; upload it with the purpose batch"
+            raise RefusedError("invalid_request_error", message, param="input_file_id", code="invalid_file_purpose")
 
     async def find(self, workspace: str, batch_id: str, *, provider: str | None = None) -> Batch:
         """Read a batch, of a provider if one is named; raises `RefusedError` when there is none."""
@@ -191,7 +226,7 @@ class Batches:
         with self._probe.noted():
             deleted = await self._store.delete_batch(workspace, batch_id, self._clock.now())
         batch = _found(deleted, batch_id)
-        if batch.status != "ended":
+        if batch.ended_at is None:
             raise RefusedError(
                 "invalid_request_error",
                 f"Message batch {batch_id!r} is {batch.status}; it can be deleted once it has ended. Cancel it first.",

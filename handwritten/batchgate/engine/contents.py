@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from batchgate.engine.batch import Batch, Dialect, Part
+from batchgate.engine.ports import Blobs
+from batchgate.engine.rows import Reading, RowFormat
+
+KNOWN_SIZES: Final = 10_000
+"""How many measured sizes are remembered; they never change."""
+
+Line: TypeAlias = Callable[[bytes], bytes]
+"""Says a line otherwise; nothing at all if it is left out."""
 
 
 class Content(Struct, frozen=True, kw_only=True):
@@ -21,12 +32,71 @@ class Content(Struct, frozen=True, kw_only=True):
 
 
 class Contents:
-    """Makes contents of batches."""
+    """Makes contents of batches; what has to be said otherwise is said line by line while it is sent."""
+
+    def __init__(self, blobs: Blobs, rows: Mapping[Dialect, RowFormat], reading: Reading) -> None:
+        self._blobs = blobs
+        self._rows = rows
+        self._reading = reading
+        self._sizes: OrderedDict[tuple[str, Part], int] = OrderedDict()
 
     def results(self, batch: Batch, dialect: Dialect) -> Content:
         """Say all results of a batch that has some, in the order of submission, in a dialect."""
-        raise NotImplementedError
+        assert batch.results_blob is not None
+        if dialect == batch.dialect:
+            return self._whole(batch.results_blob, batch.results_size)
+        return self._lined(batch.results_blob, lambda line: self._reading.result_line(batch, line, dialect))
 
     def part(self, batch: Batch, part: Part) -> Content:
-        """Say a part of a batch in the dialect of files, OpenAI's."""
-        raise NotImplementedError
+        """Say a part of a batch that has it, in the dialect of files, OpenAI's."""
+        blob = batch.input_blob if part == "input" else batch.results_blob
+        assert blob is not None
+        if part == "input":
+            return self._input(batch, blob)
+        size = self._part_size(batch, part)
+        if batch.dialect == "openai" and size == batch.results_size:
+            return self._whole(blob, size)
+        is_answer, wanted = self._rows[batch.dialect].is_answer, part == "output"
+
+        def line_of_part(line: bytes) -> bytes:
+            return self._reading.result_line(batch, line, "openai") if is_answer(line) == wanted else b""
+
+        return self._lined(blob, line_of_part, size if batch.dialect == "openai" else None)
+
+    async def size(self, batch: Batch, part: Part) -> int:
+        """Tell the bytes of a part; where they have to be counted, that is done once."""
+        content, key = self.part(batch, part), (batch.id, part)
+        size = content.size if content.size is not None else self._sizes.get(key)
+        if size is None:
+            size = self._sizes[key] = sum([len(piece) async for piece in content.pieces()])
+            if len(self._sizes) > KNOWN_SIZES:
+                self._sizes.popitem(last=False)
+        return size
+
+    def _input(self, batch: Batch, blob: str) -> Content:
+        if batch.dialect == "openai":
+            return self._whole(blob, None)
+        return self._lined(blob, lambda line: self._reading.request_line(batch, line, "openai"))
+
+    def _part_size(self, batch: Batch, part: Part) -> int | None:
+        if batch.results_size is None or batch.output_size is None:
+            return None
+        return batch.output_size if part == "output" else batch.results_size - batch.output_size
+
+    def _whole(self, blob: str, size: int | None) -> Content:
+        return Content(pieces=lambda: self._blobs.stream(blob), blob=blob, size=size)
+
+    def _lined(self, blob: str, say: Line, size: int | None = None) -> Content:
+        return Content(pieces=lambda: self._said(blob, say), size=size)
+
+    async def _said(self, blob: str, say: Line) -> AsyncIterator[bytes]:
+        """Yield what becomes of the lines of a blob, worked on in a thread, about a megabyte at a time."""
+        rest = b""
+        async for piece in self._blobs.stream(blob):
+            whole, newline, rest = (rest + piece).rpartition(b"\n")
+            if newline and (said := await asyncio.to_thread(_say_all, whole + newline, say)):
+                yield said
+
+
+def _say_all(lines: bytes, say: Line) -> bytes:
+    return b"".join([say(line) for line in lines.splitlines(keepends=True)])

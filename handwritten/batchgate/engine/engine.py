@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from batchgate.engine.batch import Backlog
+from batchgate.engine.batch import Backlog, Dialect, Terms
 from batchgate.engine.batches import Batches
 from batchgate.engine.clock import MICROSECONDS, Clock
+from batchgate.engine.contents import Contents
 from batchgate.engine.errors import StoreError
 from batchgate.engine.execution import Executor
 from batchgate.engine.files import Files
+from batchgate.engine.intake import FileReader
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Blobs, Queue, Store
 from batchgate.engine.problems import Problems
 from batchgate.engine.routing import Router
-from batchgate.engine.rows import RowFormat
+from batchgate.engine.rows import Reading, RowFormat
 from batchgate.engine.sealing import Sealer
 from batchgate.engine.storage_probe import StorageProbe
 from batchgate.engine.sweeper import Sweeper
 from batchgate.engine.telemetry import EngineState, NoTelemetry, Telemetry
+from batchgate.engine.validating import Validator
 from batchgate.engine.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -40,7 +44,9 @@ class Engine:
         blobs: Blobs,
         queue: Queue,
         router: Router,
-        rows: RowFormat,
+        rows: Mapping[Dialect, RowFormat],
+        reading: Reading,
+        file_reader: Callable[[Terms], FileReader],
         clock: Clock,
         grace: float,
         seed: int | None = None,
@@ -57,7 +63,7 @@ class Engine:
         report = self._problems.report
         loose_blobs = LooseBlobs(store, blobs)
         probe = StorageProbe(loose_blobs, report)
-        executor = Executor(router, rows, random.Random(seed), telemetry)
+        executor = Executor(router, rows, reading, random.Random(seed), telemetry)
         self._sealer = Sealer(
             store=store,
             blobs=blobs,
@@ -78,6 +84,17 @@ class Engine:
             telemetry=telemetry,
             concurrency=router.concurrency,
         )
+        self._validator = Validator(
+            store=store,
+            blobs=blobs,
+            loose_blobs=loose_blobs,
+            queue=queue,
+            reader=file_reader,
+            names_of=router.names_of,
+            clock=clock,
+            report=report,
+            telemetry=telemetry,
+        )
         self._sweeper = Sweeper(
             store=store,
             loose_blobs=loose_blobs,
@@ -85,6 +102,7 @@ class Engine:
             clock=clock,
             halt=self._worker.halt_batch,
             sealable=self._sealer.add,
+            validate=self._validator.add,
             report=report,
         )
         self.batches = Batches(
@@ -95,9 +113,12 @@ class Engine:
             clock=clock,
             halt=self._worker.halt_batch,
             sealable=self._sealer.add,
+            validate=self._validator.add,
+            names_of=router.names_of,
             telemetry=telemetry,
         )
-        self.files = Files(store=store, loose_blobs=loose_blobs, clock=clock)
+        self.contents = Contents(blobs, rows, reading)
+        self.files = Files(store=store, blobs=blobs, contents=self.contents, loose_blobs=loose_blobs, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -121,8 +142,8 @@ class Engine:
     async def __aenter__(self) -> Self:
         """Line up what a stopped process left undone, and start."""
         self._queue.put(await self._store.open_jobs())
-        await self.batches.seal_if_done()
-        for part in (self._worker, self._sealer, self._sweeper):
+        await self._sweeper.hand_over()
+        for part in (self._worker, self._sealer, self._validator, self._sweeper):
             task = asyncio.create_task(part.run(), name=type(part).__name__.lower())
             task.add_done_callback(self._tell_of_a_crash)
             self._tasks.append(task)

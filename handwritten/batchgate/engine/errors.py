@@ -106,7 +106,8 @@ class Untranslatable(RequestError):
 class UpstreamError(RequestError):
     """The provider answered with an error, already put in one of our classes.
 
-    ``status`` is the HTTP status that the provider sent, 0 when there was none; ``request_id`` is the provider's.
+    ``status`` is the HTTP status that the provider sent, 0 when there was none; ``request_id`` is the provider's, and
+    what it ``said`` are the type, param and code beside the message, in its own words.
     """
 
     def __init__(
@@ -118,12 +119,18 @@ class UpstreamError(RequestError):
         retry_safe: bool,
         retry_after: float | None = None,
         request_id: str | None = None,
+        said_type: str | None = None,
+        said_param: str | None = None,
+        said_code: str | int | None = None,
     ) -> None:
         super().__init__(kind, message)
         self.status = status
         self.retry_safe = retry_safe
         self.retry_after = retry_after
         self.request_id = request_id
+        self.said_type = said_type
+        self.said_param = said_param
+        self.said_code = said_code
 
 
 class UpstreamUnreachable(UpstreamError):

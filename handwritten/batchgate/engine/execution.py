@@ -6,18 +6,18 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
 from batchgate.engine import limits
-from batchgate.engine.batch import Batch, ResultLine
+from batchgate.engine.batch import Batch, Dialect, ResultLine
 from batchgate.engine.endpoint import Call
 from batchgate.engine.errors import RequestError, UpstreamError
 from batchgate.engine.limits import Limiter, Outcome, Ticket
 from batchgate.engine.retries import Retries
 from batchgate.engine.routing import Route, Router
-from batchgate.engine.rows import InputRow, RowFormat
+from batchgate.engine.rows import InputRow, Reading, RowFormat
 from batchgate.engine.telemetry import ABANDONED, SUCCEEDED, Telemetry
 from batchgate.engine.turns import Turns
 from batchgate.engine.upstream import RequestRow, UpstreamResponse
@@ -54,40 +54,57 @@ class _Course(Struct):
 class Executor:
     """Runs requests one at a time; the caller runs many of them side by side."""
 
-    def __init__(self, router: Router, rows: RowFormat, chance: random.Random, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        router: Router,
+        rows: Mapping[Dialect, RowFormat],
+        reading: Reading,
+        chance: random.Random,
+        telemetry: Telemetry,
+    ) -> None:
         self._router = router
         self._rows = rows
+        self._reading = reading
         self._chance = chance
         self._telemetry = telemetry
         self._turns = Turns()
 
     def prepare(self, batch: Batch, seq: int, line: bytes) -> Prepared | ResultLine:
         """Read the request of an input line; what cannot be run has its result already."""
+        rows = self._rows[batch.dialect]
         try:
-            row = self._rows.read(line)
+            row = rows.read(line, batch.terms.model)
             return Prepared(seq, row, self._router.route(batch.provider, row.model))
         except Exception as error:  # noqa: BLE001 - whatever it is, the request must have a result
-            return self._errored(batch, seq, self._rows.custom_id(line), error)
+            return self._errored(batch, seq, rows.custom_id(line), error)
 
     async def run(self, batch: Batch, request: Prepared, sending: Sending) -> ResultLine:
         """Run a request; every outcome is a result line."""
         seq, row = request.seq, request.row
         try:
-            message = await self._answer(self._course(batch, request, sending))
+            answer = await self._answer(self._course(batch, request, sending))
         except Exception as error:  # noqa: BLE001 - likewise
             return self._errored(batch, seq, row.custom_id, error)
-        return ResultLine(seq=seq, ending="succeeded", line=self._rows.succeeded(row.custom_id, message))
+        line = self._rows[batch.dialect].succeeded(row.custom_id, answer)
+        usage = self._reading.usage(batch.terms.kind, answer)
+        return ResultLine(seq=seq, ending="succeeded", line=line, usage=usage)
 
     def _errored(self, batch: Batch, seq: int, custom_id: str, error: Exception) -> ResultLine:
         if not isinstance(error, RequestError):
             fields = {"action": "request_failed", "batch": batch.id, "seq": seq}
             logger.error("a request failed in the gateway itself", exc_info=error, extra=fields)
             error = RequestError("api_error", "the gateway failed on this request; its log says why")
-        return ResultLine(seq=seq, ending="errored", line=self._rows.errored(custom_id, error))
+        return ResultLine(seq=seq, ending="errored", line=self._rows[batch.dialect].errored(custom_id, error))
 
     def _course(self, batch: Batch, request: Prepared, sending: Sending) -> _Course:
         row, route = request.row, request.route
-        upstream = RequestRow(custom_id=row.custom_id, params=row.params, model=route.model, headers=batch.headers)
+        upstream = RequestRow(
+            custom_id=row.custom_id,
+            params=row.params,
+            model=route.model,
+            headers=batch.headers,
+            kind=batch.terms.kind,
+        )
         call = Call(route.endpoint, upstream)
         return _Course(batch, request.seq, call, route.limiter, sending, Retries(self._chance))
 

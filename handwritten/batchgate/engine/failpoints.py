@@ -29,6 +29,9 @@ LOOKS_AGAIN_AFTER: Final = 0.01  # seconds between two looks for the file of a p
 Name: TypeAlias = Literal[
     "intake_spooled",
     "rows_written",
+    "file_submitted",
+    "file_validated",
+    "batch_begun",
     "shard_claimed",
     "request_in_flight",
     "response_received",

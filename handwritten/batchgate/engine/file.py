@@ -29,11 +29,14 @@ class NewFile(Struct, frozen=True, kw_only=True):
     size: int
     """Bytes of the content."""
     sha256: bytes
-    """Of the content."""
+    """Of the content; empty where it shows a part of a batch."""
     created_at: int
     expires_at: int | None
     """From when on the file is gone."""
-    blob: str
+    blob: str | None
+    """None for a file that shows a part of a batch."""
+    batch_id: str | None = None
+    part: Part | None = None
 
 
 class File(NewFile, frozen=True, kw_only=True):
@@ -41,9 +44,6 @@ class File(NewFile, frozen=True, kw_only=True):
 
     key: int
     """The order of upload: a larger key is a newer file."""
-    batch_id: str | None = None
-    """The batch of which the file shows a part; None for one that was uploaded."""
-    part: Part | None = None
 
 
 class FilePage(Struct, frozen=True, kw_only=True):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import PurePath
 from typing import Final, Protocol
 
+from msgspec import structs
+
+from batchgate.engine.batch import Batch
+from batchgate.engine.batch_files import RESULT_PURPOSE, file_ids, file_name, has_part, viewed
 from batchgate.engine.clock import DAY, MICROSECONDS, Clock
+from batchgate.engine.contents import Content, Contents
 from batchgate.engine.errors import RefusedError
 from batchgate.engine.file import File, FilePage, NewFile, Upload
 from batchgate.engine.ids import new_file_id
 from batchgate.engine.loose_blobs import LooseBlobs
-from batchgate.engine.ports import BlobWriter, Store
+from batchgate.engine.ports import Blobs, BlobWriter, Store
 from batchgate.engine.unbroken import unbroken
 from batchgate.engine.write_behind import WriteBehind, next_part
 
@@ -49,8 +54,12 @@ class UploadReader(Protocol):
 class Files:
     """Takes files in, finds, lists and deletes them; a file of another workspace, or an expired one, does not exist."""
 
-    def __init__(self, *, store: Store, loose_blobs: LooseBlobs, clock: Clock) -> None:
+    def __init__(
+        self, *, store: Store, blobs: Blobs, contents: Contents, loose_blobs: LooseBlobs, clock: Clock
+    ) -> None:
         self._store = store
+        self._blobs = blobs
+        self._contents = contents
         self._loose_blobs = loose_blobs
         self._clock = clock
 
@@ -78,7 +87,50 @@ class Files:
     async def find(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
         """Read what is known of a file, of a provider if one is named; raises `RefusedError` when there is none."""
         file = await self._store.find_file(workspace, file_id, self._clock.now())
-        return _found(file, file_id, provider)
+        batch = await self._batch(workspace, file_id, file)
+        if file is None and batch is not None:
+            file = await self._view(batch, file_id)
+        return _found(file, file_id, provider, () if batch is None else batch.providers)
+
+    async def content(self, file: File) -> Content:
+        """Say what is in a file that was found."""
+        if file.blob is not None:
+            blob = file.blob
+            return Content(pieces=lambda: self._blobs.stream(blob), blob=blob, size=file.size)
+        assert file.batch_id is not None
+        assert file.part is not None
+        batch = await self._store.find_batch(file.workspace, file.batch_id)
+        if batch is None or not has_part(batch, file.part):
+            raise not_found(file.id)
+        return self._contents.part(batch, file.part)
+
+    async def _batch(self, workspace: str, file_id: str, file: File | None) -> Batch | None:
+        """Read the batch that a file, or a view by its id, shows."""
+        found = viewed(file_id)
+        batch_id = found[0] if found and file is None else file.batch_id if file is not None else None
+        return None if batch_id is None else await self._store.find_batch(workspace, batch_id)
+
+    async def _view(self, batch: Batch, file_id: str) -> File | None:
+        """Describe a view of a batch; None where it has no such part, or a file for it."""
+        found = viewed(file_id)
+        if found is None or file_id not in structs.asdict(file_ids(batch)).values() or not has_part(batch, found[1]):
+            return None
+        part = found[1]
+        return File(
+            key=0,
+            id=file_id,
+            workspace=batch.workspace,
+            provider=batch.provider,
+            purpose="batch" if part == "input" else RESULT_PURPOSE,
+            filename=file_name(batch, part),
+            size=await self._contents.size(batch, part),
+            sha256=b"",
+            created_at=batch.created_at if part == "input" or batch.ended_at is None else batch.ended_at,
+            expires_at=None,
+            blob=None,
+            batch_id=batch.id,
+            part=part,
+        )
 
     async def list(
         self,
@@ -105,12 +157,21 @@ class Files:
         )
 
     async def delete(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
-        """Delete a file and its content; raises `RefusedError` when there is none."""
-        if provider is not None:
-            await self.find(workspace, file_id, provider=provider)
-        file = _found(await self._store.delete_file(workspace, file_id, self._clock.now()), file_id, None)
-        await self._loose_blobs.remove(file.blob)
-        return file
+        """Delete a file and its content; raises `RefusedError` when there is none, or it only shows a batch.
+
+        With the last of the files of a batch its results go.
+        """
+        if provider is not None or viewed(file_id):
+            found = await self.find(workspace, file_id, provider=provider)
+            if viewed(found.id):
+                message = f"File {file_id!r} is a view of batch {found.batch_id} and goes with it; delete the batch."
+                raise RefusedError("invalid_request_error", message, param="id")
+        deleted = await self._store.delete_file(workspace, file_id, self._clock.now())
+        if deleted is None:
+            raise not_found(file_id)
+        if deleted.blob is not None:
+            await self._loose_blobs.remove(deleted.blob)
+        return deleted
 
     async def _cursor(self, workspace: str, file_id: str | None) -> int | None:
         if file_id is None:
@@ -168,10 +229,16 @@ def _expiry(upload: Upload, now: int) -> int | None:
     return begins + BATCH_LIFETIME if upload.purpose == "batch" else None
 
 
-def _found(file: File | None, file_id: str, provider: str | None) -> File:
+def not_found(file_id: str) -> RefusedError:
+    """Refuse what asks for a file that does not exist."""
+    return RefusedError("not_found_error", f"There is no file {file_id!r} in this workspace.", param="id")
+
+
+def _found(file: File | None, file_id: str, provider: str | None, providers: Collection[str]) -> File:
+    """Check that a file is there, and was uploaded for the provider, or shows a batch that ran on it."""
     if file is None:
-        raise RefusedError("not_found_error", f"There is no file {file_id!r} in this workspace.", param="id")
-    if provider is not None and file.provider != provider:
-        message = f"File {file_id!r} was uploaded for {file.provider}, not for {provider}."
+        raise not_found(file_id)
+    if provider is not None and provider not in {file.provider, *providers}:
+        message = f"File {file_id!r} belongs to {file.provider}, not to {provider}."
         raise RefusedError("not_found_error", message, param="provider")
     return file

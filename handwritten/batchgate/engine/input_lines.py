@@ -16,6 +16,7 @@ async def input_lines(blobs: Blobs, claim: Claim) -> list[tuple[int, bytes]]:
     cannot be told to whom it belongs has no result.
     """
     shard, name = claim.shard, claim.batch.input_blob
+    assert name is not None  # it has shards
     data = await blobs.read_range(name, shard.offset, shard.length)
     if zlib.crc32(data) != shard.checksum:
         raise BlobError(f"{name}: damaged between bytes {shard.offset} and {shard.offset + shard.length}")

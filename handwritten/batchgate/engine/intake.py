@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct, structs
 
@@ -19,6 +20,11 @@ from batchgate.engine.write_behind import THREAD_FROM, WriteBehind, next_part
 
 PIECE = 1024 * 1024
 """Bytes of a body that are read at once, if it has so many."""
+MAX_PREFIXES = 1_000
+"""How many different prefixes of models are gathered: names of accounts are fewer."""
+
+_MODEL_KEY: Final = b'"model"'
+_PREFIX: Final = re.compile(rb'"model"[ \t]*:[ \t]*"([^"\\/]+)\\?/')
 
 
 class BodyReader(Protocol):
@@ -42,7 +48,7 @@ class BodyReader(Protocol):
 
 
 class FileReader(BodyReader, Protocol):
-    """A `BodyReader` for a file of a batch: what is wrong with it is gathered instead of raised, and then no lines come."""
+    """A `BodyReader` for a file: what is wrong with it is gathered instead of raised, and then no lines come."""
 
     @property
     def faults(self) -> Sequence[InputFault]:
@@ -132,16 +138,38 @@ class InputHash:
         self._position += len(data)
 
 
+class ModelPrefixes:
+    """Gathers what stands before a slash in the models of requests.
+
+    The lines are searched and not parsed, which would cost more than all else that intake does with them: what another
+    object of a request calls its model is found as well.
+    """
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
+
+    def seen_in(self, lines: bytes) -> bytes:
+        """Look through some lines, and give them back."""
+        place = lines.find(_MODEL_KEY)
+        while place >= 0 and len(self.found) < MAX_PREFIXES:
+            if match := _PREFIX.match(lines, place):
+                self.found.add(match[1].decode(errors="replace"))
+            place = lines.find(_MODEL_KEY, place + len(_MODEL_KEY))
+        return lines
+
+
 class Input(Struct, frozen=True):
     """A body that was taken in whole: how its input file is cut, and a hash of what is in it."""
 
     shards: tuple[Shard, ...]
     digest: bytes
+    prefixes: frozenset[str]
+    """What stands before a slash in its requests' models: names of accounts, or parts of the models' own names."""
 
 
 async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter) -> Input:
     """Write the input file of a batch and say what is in it; after an error the file does not exist."""
-    cutter = ShardCutter()
+    cutter, prefixes = ShardCutter(), ModelPrefixes()
     input_hash = InputHash(cutter)
     behind = WriteBehind(writer, input_hash)
     try:
@@ -149,18 +177,18 @@ async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWr
             parts = reader.feed(data)
             while (lines := await next_part(parts, in_thread=reader.expands or len(data) >= THREAD_FROM)) is not None:
                 cutter.add(lines)
-                await behind.write(b"".join(lines))
+                await behind.write(prefixes.seen_in(b"".join(lines)))
         last = await asyncio.to_thread(reader.finish)
         cutter.add(last)
         cutter.cut()
-        await behind.write(b"".join(last))
+        await behind.write(prefixes.seen_in(b"".join(last)))
         await behind.settle()
         await writer.commit()
     except BaseException:
         await behind.give_up()
         await writer.abort()
         raise
-    return Input(input_hash.shards(), input_hash.digest())
+    return Input(input_hash.shards(), input_hash.digest(), frozenset(prefixes.found))
 
 
 async def _gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

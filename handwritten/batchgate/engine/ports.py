@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
+from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
 from batchgate.engine.file import File, FilePage, NewFile
 
 
@@ -22,6 +22,21 @@ class Store(Protocol):
         If it repeats an earlier create, by its idempotency key or by ``repeats_since``, that batch is returned instead,
         without jobs.
         """
+        ...
+
+    async def begin_batch(self, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
+        """Give a batch that was validating its requests; its input is no loose blob from then on.
+
+        None if it is no longer validating, as after a cancel; then nothing is changed.
+        """
+        ...
+
+    async def fail_batch(self, batch_key: int, faults: bytes, now: int) -> bool:
+        """End a batch that was validating as failed; False if it is no longer validating."""
+        ...
+
+    async def validating_batches(self) -> Sequence[int]:
+        """Read the keys of the batches whose files wait for their validation."""
         ...
 
     async def find_batch(self, workspace: str, batch_id: str) -> Batch | None:
@@ -43,7 +58,10 @@ class Store(Protocol):
         ...
 
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
-        """Begin to cancel a batch in progress: shards that no worker holds are done at once. Others stay unchanged."""
+        """Begin to cancel a batch in progress: shards that no worker holds are done at once.
+
+        One that is validating ends at once, without requests. Others stay unchanged.
+        """
         ...
 
     async def delete_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
@@ -105,11 +123,20 @@ class Store(Protocol):
         ...
 
     async def end_batch(
-        self, batch_key: int, *, counts: Counts, results_blob: str, results_size: int, now: int
+        self,
+        batch_key: int,
+        *,
+        counts: Counts,
+        results_blob: str,
+        results_size: int,
+        now: int,
+        output_size: int | None = None,
+        files: Sequence[NewFile] = (),
     ) -> bool:
         """Mark a batch ended with its sealed results, which are no loose blob from then on.
 
-        False if it has ended already; then nothing is changed.
+        ``files`` show parts of them; while there is one, they are kept. False if the batch has ended already; then
+        nothing is changed.
         """
         ...
 
@@ -118,7 +145,7 @@ class Store(Protocol):
         ...
 
     async def archivable_batches(self, created_before: int) -> Sequence[Batch]:
-        """Read some ended batches, created before a time, that still have results."""
+        """Read some ended batches, created before a time, that still have results and no files that keep them."""
         ...
 
     async def archive_batch(self, batch_key: int, now: int) -> None:
@@ -180,7 +207,10 @@ class Store(Protocol):
         ...
 
     async def delete_file(self, workspace: str, file_id: str, now: int) -> File | None:
-        """Take a file away but for its cursor, and answer with what it was; its content is loose from then on."""
+        """Take a file away but for its cursor, and answer with what it was; its content is loose from then on.
+
+        With the last file that shows a batch, the batch is archived.
+        """
         ...
 
     async def expire_files(self, now: int) -> None:

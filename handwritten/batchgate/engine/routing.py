@@ -83,6 +83,12 @@ class Router:
         account = self._accounts.get(batch.provider)
         return account.pause.problem if account is not None else None
 
+    def names_of(self, asked: Iterable[str]) -> tuple[str, ...]:
+        """List the accounts among some names, and after them the providers behind these accounts; each once."""
+        accounts = sorted({name for name in asked if name in self._endpoints})
+        providers = sorted({self._endpoints[name].account.provider for name in accounts})
+        return tuple(dict.fromkeys((*accounts, *providers)))
+
     def route(self, default: str, model: str) -> Route:
         """Follow a ``name/model`` prefix if it names an account, else take the default account.
 

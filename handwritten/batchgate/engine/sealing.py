@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 
-from batchgate.engine.batch import Batch, Chunk, Claim, Counts
+from batchgate.engine.batch import Batch, Chunk, Claim, Counts, Dialect
+from batchgate.engine.batch_files import result_files
 from batchgate.engine.clock import DAY, Clock
-from batchgate.engine.errors import BlobError, StoreError
+from batchgate.engine.errands import Errands
+from batchgate.engine.errors import BlobError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.ids import new_id
 from batchgate.engine.input_lines import input_lines
@@ -20,19 +22,25 @@ from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Blobs, BlobWriter, Store
 from batchgate.engine.problems import Report
 from batchgate.engine.rows import RowFormat
-from batchgate.engine.shard_run import STORAGE_RETRY
 from batchgate.engine.telemetry import Telemetry
 from batchgate.engine.unbroken import unbroken
 
 logger = logging.getLogger(__name__)
 
-LONGEST_REST = 30.0  # seconds between two tries to seal a batch
 INPUT_PATIENCE = DAY
 """How long after a cancel or expiry an input that cannot be read is waited for: somebody may bring it back.
 
 It is only needed for the custom_ids of requests without a result. After that the batch ends without their lines, since
 one that never ended could not be deleted either.
 """
+
+
+class _Sealed(Struct, frozen=True):
+    """What a result file holds."""
+
+    counts: Counts
+    size: int
+    output_size: int
 
 
 class Sealer:
@@ -44,7 +52,7 @@ class Sealer:
         store: Store,
         blobs: Blobs,
         loose_blobs: LooseBlobs,
-        rows: RowFormat,
+        rows: Mapping[Dialect, RowFormat],
         clock: Clock,
         report: Report,
         telemetry: Telemetry,
@@ -54,45 +62,22 @@ class Sealer:
         self._loose_blobs = loose_blobs
         self._rows = rows
         self._clock = clock
-        self._report = report
         self._telemetry = telemetry
-        self._waiting: asyncio.Queue[int] = asyncio.Queue()
-        self._known: set[int] = set()
-        self._rests: dict[int, float] = {}
+        self._errands = Errands("sealing", self._seal, report)
 
     def add(self, batch_key: int) -> None:
         """Line up a batch whose shards are all done; asked twice, it is sealed once."""
-        if batch_key not in self._known:
-            self._known.add(batch_key)
-            self._waiting.put_nowait(batch_key)
+        self._errands.add(batch_key)
 
     async def run(self) -> None:
         """Seal until cancelled; what fails is reported and tried again, and holds up no other batch."""
-        while True:
-            key = await self._waiting.get()
-            try:
-                await self._seal(key)
-            except (StoreError, BlobError) as error:
-                self._try_again(key, error)
-            except Exception as error:
-                logger.exception("a sealing failed in the gateway itself", extra={"action": "sealing_failed"})
-                self._try_again(key, error)
-            else:
-                self._report("sealing", None, of=str(key))
-                self._known.discard(key)
-                self._rests.pop(key, None)
-
-    def _try_again(self, key: int, error: Exception) -> None:
-        self._report("sealing", error, of=str(key))
-        # Longer from time to time: each try may write a large file up to where it fails.
-        rest = self._rests[key] = min(LONGEST_REST, 2 * self._rests.get(key, STORAGE_RETRY / 2))
-        asyncio.get_running_loop().call_later(rest, self._waiting.put_nowait, key)
+        await self._errands.run()
 
     async def _seal(self, key: int) -> None:
         batch = await self._store.batch_by_key(key)
         if batch is None:
             return
-        if batch.status != "ended":
+        if batch.ended_at is None:
             await self._end(batch)
         await self._store.drop_chunks(key)
         hit("chunks_deleted")
@@ -100,40 +85,58 @@ class Sealer:
     async def _end(self, batch: Batch) -> None:
         begun, name = time.perf_counter(), results_name(batch)
         async with self._loose_blobs.writing(batch.id, name) as writer:
-            counts, size = await self._write(batch, writer)
+            sealed = await self._write(batch, writer)
             await writer.commit()
             hit("result_file_written")
-            now = self._clock.now()
-            ending = self._store.end_batch(batch.key, counts=counts, results_blob=name, results_size=size, now=now)
-            ended = await unbroken(ending)
+            ended = await unbroken(self._mark(batch, name, sealed))
         hit("batch_marked")
         if ended:
-            self._telemetry.batch_sealed(batch, counts, seconds=time.perf_counter() - begun)
+            self._telemetry.batch_sealed(batch, sealed.counts, seconds=time.perf_counter() - begun)
 
-    async def _write(self, batch: Batch, writer: BlobWriter) -> tuple[Counts, int]:
-        succeeded = errored = unfinished = size = 0
+    async def _mark(self, batch: Batch, name: str, sealed: _Sealed) -> bool:
+        now = self._clock.now()
+        return await self._store.end_batch(
+            batch.key,
+            counts=sealed.counts,
+            results_blob=name,
+            results_size=sealed.size,
+            output_size=sealed.output_size,
+            files=result_files(batch, sealed.size, sealed.output_size, now),
+            now=now,
+        )
+
+    async def _write(self, batch: Batch, writer: BlobWriter) -> _Sealed:
+        succeeded = errored = unfinished = size = output_size = 0
         ending, _ = batch.cut_off
         for claim in await self._store.shard_claims(batch):
             chunks = await self._store.read_chunks(batch.key, claim.shard.index)
             merged = merge(chunks)
             succeeded += sum(chunk.succeeded for chunk in chunks)
             errored += sum(chunk.errored for chunk in chunks)
+            output_size += sum(self._answers(batch, chunk) for chunk in chunks)
             unfinished += await self._fill(claim, merged, ending)
             data = b"".join(merged[seq] for seq in sorted(merged))
             await writer.write(data)
             hit("sealing_begun")
             size += len(data)
         counts = Counts(total=batch.counts.total, succeeded=succeeded, errored=errored)
-        return msgspec.structs.replace(counts, **{ending: unfinished}), size
+        return _Sealed(msgspec.structs.replace(counts, **{ending: unfinished}), size, output_size)
+
+    def _answers(self, batch: Batch, chunk: Chunk) -> int:
+        """Count the bytes of those lines that are answers."""
+        if not chunk.errored:
+            return len(chunk.lines)
+        is_answer = self._rows[batch.dialect].is_answer
+        return sum(len(line) for line in chunk.lines.splitlines(keepends=True) if is_answer(line))
 
     async def _fill(self, claim: Claim, merged: dict[int, bytes], ending: Literal["canceled", "expired"]) -> int:
         """Write lines for the requests of a shard that have none; returns how many."""
-        shard = claim.shard
+        shard, rows = claim.shard, self._rows[claim.batch.dialect]
         missing = shard.requests - len(merged)
         if missing:
             for seq, line in await self._input(claim, missing):
                 if seq not in merged:
-                    merged[seq] = self._rows.unfinished(self._rows.custom_id(line), ending)
+                    merged[seq] = rows.unfinished(rows.custom_id(line), ending)
         return missing
 
     async def _input(self, claim: Claim, missing: int) -> list[tuple[int, bytes]]:

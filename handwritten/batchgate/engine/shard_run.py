@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from batchgate.engine.batch import Chunk, Claim, ResultLine, ShardJob
+from batchgate.engine.batch import Chunk, Claim, ResultLine, ShardJob, Usage
 from batchgate.engine.errors import BlobError, StaleEpoch, StoreError
 from batchgate.engine.execution import Executor, Prepared
 from batchgate.engine.failpoints import hit
@@ -273,5 +273,6 @@ class ShardRun:
             lines=b"".join(result.line for result in results),
             succeeded=succeeded,
             errored=len(results) - succeeded,
+            usage=sum((result.usage for result in results if result.usage is not None), Usage()),
             repeated=sum(result.seq in self.claim.sent for result in results),
         )

@@ -37,6 +37,7 @@ class Sweeper:
         clock: Clock,
         halt: Callable[[int], None],
         sealable: Callable[[int], None],
+        validate: Callable[[int], None],
         report: Report,
     ) -> None:
         self._store = store
@@ -45,6 +46,7 @@ class Sweeper:
         self._clock = clock
         self._halt = halt
         self._sealable = sealable
+        self._validate = validate
         self._report = report
         self._due: int | None = None
 
@@ -82,9 +84,15 @@ class Sweeper:
         self._halt(key)
         await self._store.expire_batch(key)
 
-    async def _hand_over(self, _now: int) -> None:
+    async def hand_over(self) -> None:
+        """Hand the batches over that wait for their validation or their sealing."""
+        for key in await self._store.validating_batches():
+            self._validate(key)
         for key in await self._store.sealable_batches():
             self._sealable(key)
+
+    async def _hand_over(self, _now: int) -> None:
+        await self.hand_over()
 
     async def _archive(self, now: int) -> None:
         batches = await self._store.archivable_batches(now - RETENTION)

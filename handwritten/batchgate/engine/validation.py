@@ -15,8 +15,9 @@ DecodingError: TypeAlias = msgspec.DecodeError | UnicodeDecodeError | RecursionE
 """What `msgspec.json.Decoder.decode` raises for bytes from outside; `msgspec.ValidationError` is among them."""
 
 FIELD_REQUIRED: Final = "Field required"
+UNKNOWN_FIELD: Final = "Extra inputs are not permitted"
 KNOWN_VALUES: Final = "the known values"
-"""Stand in messages about a missing field, and about a value that is none of those allowed."""
+"""Stand in messages about a missing field, one too many, and about a value that is none of those allowed."""
 
 DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """The same, for an ``except`` clause."""
@@ -89,7 +90,7 @@ _PLACED: Final = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$(?P<place>[^`]*
 
 _ABOUT_A_FIELD: Final = (
     (re.compile(r"Object missing required field `(.*)`", re.DOTALL), FIELD_REQUIRED),
-    (re.compile(r"Object contains unknown field `(.*)`", re.DOTALL), "Extra inputs are not permitted"),
+    (re.compile(r"Object contains unknown field `(.*)`", re.DOTALL), UNKNOWN_FIELD),
 )
 
 _TYPES: Final = {

@@ -22,14 +22,24 @@ from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
 from batchgate.providers.simulator_dialects import (
     CHARACTERS_PER_TOKEN,
     Answer,
+    MessagesDialect,
     Question,
     SimulatedDialect,
-    dialect_for,
+)
+from batchgate.providers.simulator_openai import (
+    ChatDialect,
+    CompletionsDialect,
+    EmbeddingsDialect,
+    ResponsesDialect,
 )
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
+
+_MESSAGES: Final = MessagesDialect()
+_OPENAI: Final = (ChatDialect(), ResponsesDialect(), EmbeddingsDialect(), CompletionsDialect())
+"""Chat Completions stands before completions, whose path its own ends in too."""
 
 _FILLING: Final = " and so on"
 _THREE_NUMBERS: Final = PackedNumbers(">QQQ")
@@ -45,7 +55,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     jitter: Fraction = 0.0
     """How far the latency of a call strays from the set one, up or down, as a part of it."""
     error_rate: Fraction = 0.0
-    """The part of the calls that fails with 500 or 529 (503 in Chat Completions), half and half."""
+    """The part of the calls that fails with 500 or 529 (503 in OpenAI's formats), half and half."""
     rate_limit_rate: Fraction = 0.0
     """The part of the calls that is answered 429, whatever the load."""
     retry_after: Seconds = 1.0
@@ -96,7 +106,7 @@ class Simulator:
     def reply(self, call: SimulatedCall) -> SimulatedReply:
         """Decide the answer to one call, in the dialect of its path."""
         draw = _Draw(self.settings.seed, call)
-        dialect = dialect_for(call.path)
+        dialect = _dialect_for(call.path)
         headers = {
             "content-type": "application/json",
             dialect.request_id_header: f"req_01{draw.token}",
@@ -198,6 +208,11 @@ class SimulatorTransport:
         else:
             self._failures.pop(key, None)
         return reply
+
+
+def _dialect_for(path: str) -> SimulatedDialect:
+    """Choose the dialect of a path; an unknown path is answered in Messages."""
+    return next((dialect for dialect in _OPENAI if path.endswith(dialect.path)), _MESSAGES)
 
 
 def body_key(body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The wire formats that the simulated model speaks: Messages and Chat Completions, errors included.
+"""What a simulated model is asked and answers in any wire format, and Anthropic's; OpenAI's are in `simulator_openai`.
 
 The simulator plays the foreign side, so it has row models of its own: open ones, which keep no more
 than what an answer depends on.
@@ -6,6 +6,7 @@ than what an answer depends on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -14,7 +15,10 @@ from msgspec import Struct
 from batchgate.engine.errors import ErrorKind, RefusedError
 
 CHARACTERS_PER_TOKEN: Final = 4
-_CREATED: Final = 1_767_225_600  # 2026-01-01: a clock would make two equal calls differ
+
+
+Embedding: TypeAlias = str | tuple[float, ...]
+"""The numbers of a text, or base64 of them."""
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -25,6 +29,8 @@ class Question(Struct, frozen=True, kw_only=True):
     """The last thing that the user said."""
     input_tokens: int
     max_tokens: int | None
+    embeddings: tuple[Embedding, ...] = ()
+    """What the answer holds where no text was asked for."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -59,33 +65,29 @@ class SimulatedDialect(Protocol):
         ...
 
 
-class _Block(Struct):
+class TextBlock(Struct):
+    """A block of a turn; one without a text is passed over."""
+
     text: str | None = None
 
 
 _Call = TypeVar("_Call")
-_Content: TypeAlias = str | list[_Block] | None
+Content: TypeAlias = str | list[TextBlock] | None
 
 
-class _Turn(Struct):
+class Turn(Struct):
+    """Something that was said, by whom."""
+
     role: str
-    content: _Content = None
+    content: Content = None
 
 
 class _MessagesCall(Struct):
     model: str
     max_tokens: int
-    messages: list[_Turn]
-    system: _Content = None
+    messages: list[Turn]
+    system: Content = None
     stream: bool = False
-
-
-class _ChatCall(Struct):
-    model: str
-    messages: list[_Turn]
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    stream: bool | None = None
 
 
 class MessagesDialect:
@@ -106,11 +108,11 @@ class MessagesDialect:
 
     def read(self, body: bytes) -> Question:
         """Read Messages params."""
-        call = _decoded(self._decoder, body)
+        call = decoded(self._decoder, body)
         if call.stream:
-            raise _unsupported_stream()
-        turns = [_Turn(role="system", content=call.system), *call.messages]
-        return _question(call.model, turns, call.max_tokens)
+            raise unsupported_stream()
+        turns = [Turn(role="system", content=call.system), *call.messages]
+        return question_of(call.model, turns, call.max_tokens)
 
     def write(self, answer: Answer) -> bytes:
         """Write a Message."""
@@ -140,85 +142,21 @@ class MessagesDialect:
         return self._statuses.get(refusal.kind, 400), msgspec.json.encode(envelope)
 
 
-class ChatDialect:
-    """OpenAI's Chat Completions API."""
-
-    path: ClassVar = "/chat/completions"
-    request_id_header: ClassVar = "x-request-id"
-    _faults: ClassVar[dict[ErrorKind, tuple[int, str, str | None]]] = {
-        "authentication_error": (401, "invalid_request_error", "invalid_api_key"),
-        "not_found_error": (404, "invalid_request_error", None),
-        "rate_limit_error": (429, "requests", "rate_limit_exceeded"),
-        "api_error": (500, "server_error", None),
-        "overloaded_error": (503, "service_unavailable_error", None),
-    }
-
-    def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(_ChatCall)
-
-    def read(self, body: bytes) -> Question:
-        """Read a Chat Completions request."""
-        call = _decoded(self._decoder, body)
-        if call.stream:
-            raise _unsupported_stream()
-        newer, older = call.max_completion_tokens, call.max_tokens
-        return _question(call.model, call.messages, older if newer is None else newer)
-
-    def write(self, answer: Answer) -> bytes:
-        """Write a chat completion."""
-        asked, said = answer.question.input_tokens, answer.output_tokens
-        message = {"role": "assistant", "content": answer.text, "refusal": None}
-        return msgspec.json.encode(
-            {
-                "id": f"chatcmpl-{answer.token}",
-                "object": "chat.completion",
-                "created": _CREATED,
-                "model": answer.question.model,
-                "choices": [
-                    {
-                        "index": 0,
-                        "message": message,
-                        "logprobs": None,
-                        "finish_reason": "stop" if answer.complete else "length",
-                    }
-                ],
-                "usage": {
-                    "prompt_tokens": asked,
-                    "completion_tokens": said,
-                    "total_tokens": asked + said,
-                },
-                "system_fingerprint": "fp_simulator",
-            }
-        )
-
-    def refuse(self, refusal: RefusedError, _request_id: str, /) -> tuple[int, bytes]:
-        """Write the error envelope of the OpenAI API; its request id is in the header only."""
-        status, kind, code = self._faults.get(refusal.kind, (400, "invalid_request_error", None))
-        error = {"message": refusal.message, "type": kind, "param": None, "code": code}
-        return status, msgspec.json.encode({"error": error})
-
-
-_MESSAGES: Final = MessagesDialect()
-_CHAT: Final = ChatDialect()
-
-
-def dialect_for(path: str) -> SimulatedDialect:
-    """Choose the dialect of a path; an unknown path is answered in Messages."""
-    return _CHAT if path.endswith(_CHAT.path) else _MESSAGES
-
-
-def _decoded(decoder: msgspec.json.Decoder[_Call], body: bytes) -> _Call:
+def decoded(decoder: msgspec.json.Decoder[_Call], body: bytes) -> _Call:
+    """Read the body of a call; raises `RefusedError` that says what is wrong with it."""
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RefusedError("invalid_request_error", str(error)) from error
 
 
-def _unsupported_stream() -> RefusedError:
+def unsupported_stream() -> RefusedError:
+    """Refuse to answer piece by piece."""
     return RefusedError("invalid_request_error", "stream: the simulator answers whole")
 
 
-def _question(model: str, turns: list[_Turn], max_tokens: int | None) -> Question:
+def question_of(model: str, turns: Sequence[Turn], max_tokens: int | None) -> Question:
+    """Make the question of what was said so far."""
     if max_tokens is not None and max_tokens < 1:
         raise RefusedError("invalid_request_error", "max_tokens: must be at least 1")
     texts = [(turn.role, _text(turn.content)) for turn in turns]
@@ -230,7 +168,7 @@ def _question(model: str, turns: list[_Turn], max_tokens: int | None) -> Questio
     )
 
 
-def _text(content: _Content) -> str:
+def _text(content: Content) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "\n".join(block.text for block in content if block.text)

@@ -41,6 +41,9 @@ def build_simulator_app(settings: SimulatorSettings | None = None) -> web.Applic
         [
             web.post("/v1/messages", host.answer),
             web.post("/v1/chat/completions", host.answer),
+            web.post("/v1/responses", host.answer),
+            web.post("/v1/embeddings", host.answer),
+            web.post("/v1/completions", host.answer),
             web.get("/stats", host.stats),
             web.post("/stats/reset", host.reset),
             web.put("/settings", host.replace_settings),

@@ -82,6 +82,9 @@ class _Said(Struct, frozen=True):
     marks: tuple[str, ...]
     """Its types and codes."""
     request_id: str | None
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
 
 
 def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.time) -> UpstreamError:
@@ -95,6 +98,9 @@ def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.t
         retry_safe=_retry_safe(response, kind),
         retry_after=_bounded_wait(_retry_after(response.headers, now)),
         request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or said.request_id,
+        said_type=said.type,
+        said_param=said.param,
+        said_code=said.code,
     )
 
 
@@ -207,7 +213,14 @@ def _read(response: UpstreamResponse) -> _Said:
     inner = document.get("error") or document
     message = _message(inner) or _about(response, excerpt(response.body))
     request_id = document.get("request_id")
-    return _Said(bounded(message), tuple(_marks(inner)), request_id if isinstance(request_id, str) else None)
+    return _Said(
+        message=bounded(message),
+        marks=tuple(_marks(inner)),
+        request_id=request_id if isinstance(request_id, str) else None,
+        type=_word(inner, "type"),
+        param=_word(inner, "param"),
+        code=_code(inner),
+    )
 
 
 def _about(response: UpstreamResponse, shown: str) -> str:
@@ -237,3 +250,15 @@ def _marks(inner: object) -> Iterator[str]:
     for name in ("code", "type"):
         if isinstance(mark := inner.get(name), str):
             yield mark
+
+
+def _word(inner: object, name: str) -> str | None:
+    """Read one of the short texts beside the message."""
+    word = inner.get(name) if isinstance(inner, dict) else None
+    return bounded(word, _LONGEST_EXCERPT) if isinstance(word, str) else None
+
+
+def _code(inner: object) -> str | int | None:
+    """Read the code, which some servers send as a number: that of the status."""
+    code = inner.get("code") if isinstance(inner, dict) else None
+    return code if type(code) is int and 0 <= code <= 999 else _word(inner, "code")

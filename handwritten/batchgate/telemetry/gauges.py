@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from batchgate.engine.batch import BatchStatus
 from batchgate.engine.telemetry import EngineState
 
-OPEN_STATUSES: Final[tuple[BatchStatus, ...]] = ("in_progress", "canceling")
+OPEN_STATUSES: Final[tuple[BatchStatus, ...]] = ("validating", "in_progress", "canceling")
 
 
 class StateGauges(Collector):

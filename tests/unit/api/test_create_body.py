@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from batchgate.api.anthropic import create_body
-from batchgate.api.anthropic.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS, CreateBodyReader
+from batchgate.api import create_body
+from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.content_encoding import IdentityDecoder
+from batchgate.api.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS
 from batchgate.engine.errors import RefusedError
 from batchgate_api.anthropic import CreateMessageBatch
 

@@ -21,12 +21,14 @@ class ExtraFields:
         latency (int): Milliseconds that it took.
         chunk_index (int): Always 0, since nothing is streamed in parts.
         provider (str | Unset): The provider that it was asked of.
+        model_requested (str | Unset): The model that the batch was created for.
     """
 
     request_type: str
     latency: int
     chunk_index: int
     provider: str | Unset = UNSET
+    model_requested: str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -37,6 +39,8 @@ class ExtraFields:
         chunk_index = self.chunk_index
 
         provider = self.provider
+
+        model_requested = self.model_requested
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -49,6 +53,8 @@ class ExtraFields:
         )
         if provider is not UNSET:
             field_dict["provider"] = provider
+        if model_requested is not UNSET:
+            field_dict["model_requested"] = model_requested
 
         return field_dict
 
@@ -63,11 +69,14 @@ class ExtraFields:
 
         provider = d.pop("provider", UNSET)
 
+        model_requested = d.pop("model_requested", UNSET)
+
         extra_fields = cls(
             request_type=request_type,
             latency=latency,
             chunk_index=chunk_index,
             provider=provider,
+            model_requested=model_requested,
         )
 
         extra_fields.additional_properties = d

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from batchgate.api.anthropic.create_body import MAX_BODY, CreateBodyReader
+from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.binding import given
 from batchgate.api.content_encoding import content_decoder
-from batchgate.api.context import BATCHES, CALLER, WORKSPACE
-from batchgate.api.downloads import send_results
+from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
+from batchgate.api.create_body import MAX_BODY
+from batchgate.api.downloads import send_lines
 from batchgate.api.request_body import pieces
 from batchgate.engine.batches import Submission
 from batchgate.engine.errors import RefusedError
@@ -45,7 +46,8 @@ class MessageBatchesHandler:
             idempotency_key=given(parameters.idempotency_key),
             is_retry=(given(parameters.x_stainless_retry_count) or "0") != "0",
         )
-        batch = await request.app[BATCHES].create(submission, pieces(request, MAX_BODY), reader)
+        body = pieces(request, MAX_BODY)
+        batch = await request.app[BATCHES].create(lambda: submission, body, reader, id_prefix="msgbatch")
         return self._view.batch(request, batch)
 
     async def list_message_batches(
@@ -90,7 +92,8 @@ class MessageBatchesHandler:
     ) -> web.StreamResponse:
         """Download the results of an ended batch."""
         batch = await request.app[BATCHES].results(request[WORKSPACE], parameters.message_batch_id)
-        return await send_results(request, self._blobs, batch)
+        content = request.app[CONTENTS].results(batch, "anthropic")
+        return await send_lines(request, self._blobs, content)
 
 
 def _refuse_both(request: web.Request, one: str, other: str) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from batchgate.api.public_url import PublicUrl
+from batchgate.api.statuses import anthropic_status
 from batchgate.engine.batch import Batch, Page
 from batchgate_api import anthropic
 
@@ -27,7 +28,7 @@ class MessageBatchView:
         return anthropic.MessageBatch(
             id=batch.id,
             type="message_batch",
-            processing_status=batch.status,
+            processing_status=anthropic_status(batch),
             request_counts=self._counts(batch),
             ended_at=_time(batch.ended_at),
             created_at=rfc3339(batch.created_at),

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from batchgate.api.context import BATCHES, WORKSPACE
-from batchgate.api.downloads import JSONL, send_pieces, send_results
+from batchgate.api.context import BATCHES, CONTENTS, WORKSPACE
+from batchgate.api.downloads import JSONL, send_lines, send_pieces
 from batchgate.engine.batch import Batch
 from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.ports import Blobs
@@ -31,7 +31,7 @@ class BatchProgressHandler:
         """Tell how far a batch is."""
         batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
         counts = msgspec.structs.asdict(batch.counts)
-        paused = None if batch.status == "ended" else self._paused(batch)
+        paused = None if batch.ended_at is not None else self._paused(batch)
         return gateway.BatchProgress(id=batch.id, status=batch.status, **counts, repeated=batch.repeated, paused=paused)
 
     async def get_batch_results(
@@ -40,10 +40,11 @@ class BatchProgressHandler:
         """Download the results that are there."""
         batches = request.app[BATCHES]
         batch = await batches.find(request[WORKSPACE], parameters.batch_id)
-        if batch.status == "ended":
+        if batch.ended_at is not None:
             batch = await batches.results(request[WORKSPACE], parameters.batch_id)
         counts = batch.counts
         headers = {"Content-Type": JSONL, REACH_HEADER: f"{counts.total - counts.processing}/{counts.total}"}
         if batch.results_blob is not None:
-            return await send_results(request, self._blobs, batch, headers)
+            content = request.app[CONTENTS].results(batch, batch.dialect)
+            return await send_lines(request, self._blobs, content, headers)
         return await send_pieces(request, web.StreamResponse(headers=headers), self._partial.read(batch))

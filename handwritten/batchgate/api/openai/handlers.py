@@ -62,4 +62,4 @@ class FilesHandler:
     ) -> web.StreamResponse:
         """Download the content of a file."""
         file = await request.app[FILES].find(request[WORKSPACE], parameters.file_id)
-        return await send_file(request, self._blobs, file)
+        return await send_file(request, self._blobs, file, await request.app[FILES].content(file))

@@ -73,4 +73,4 @@ class UnifiedFilesHandler:
     ) -> web.StreamResponse:
         """Download the content of a file."""
         file = await request.app[FILES].find(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
-        return await send_file(request, self._blobs, file)
+        return await send_file(request, self._blobs, file, await request.app[FILES].content(file))

@@ -9,6 +9,7 @@ import msgspec
 from batchgate.engine.errors import RequestError, UpstreamError
 from batchgate.engine.rows import InputRow
 from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
+from batchgate.providers.dialects.row_model import with_model
 from batchgate_api.anthropic import (
     CanceledResult,
     ErrorBody,
@@ -24,13 +25,17 @@ class _Line(msgspec.Struct, frozen=True):
     params: msgspec.Raw
 
 
-class _Params(msgspec.Struct, frozen=True):
-    model: str
+class _Ending(msgspec.Struct, frozen=True):
+    type: str
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    result: _Ending
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)
 _BEFORE_ID: Final = len(b'{"custom_id":"')
-_PARAMS: Final = msgspec.json.Decoder(_Params)
+_OUTCOME: Final = msgspec.json.Decoder(_Outcome)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -44,14 +49,14 @@ class AnthropicRows:
         """
         return line[_BEFORE_ID : line.index(b'"', _BEFORE_ID)].decode()
 
-    def read(self, line: bytes) -> InputRow:
+    def read(self, line: bytes, default_model: str | None = None) -> InputRow:
         """Read an input line; of the params, only the model is looked at."""
         try:
             found = _LINE.decode(line)
-            model = _PARAMS.decode(found.params).model
         except DECODING_ERRORS as error:
             raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
-        return InputRow(custom_id=found.custom_id, params=bytes(found.params), model=model)
+        params, model = with_model(bytes(found.params), default_model)
+        return InputRow(custom_id=found.custom_id, params=params, model=model)
 
     def succeeded(self, custom_id: str, message: bytes) -> bytes:
         """Write the line of a request that the model answered; the message stands in it as it came."""
@@ -66,6 +71,10 @@ class AnthropicRows:
     def unfinished(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
         """Write the line of a request that was never answered."""
         return _written(custom_id, CanceledResult() if ending == "canceled" else ExpiredResult())
+
+    def is_answer(self, line: bytes) -> bool:
+        """Tell if a result line is that of a request which succeeded; the message is passed over."""
+        return _OUTCOME.decode(line).result.type == "succeeded"
 
 
 def _written(custom_id: str, result: ErroredResult | CanceledResult | ExpiredResult) -> bytes:

@@ -12,27 +12,15 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from batchgate.engine.batch_endpoints import ENDPOINTS, KINDS
 from batchgate.engine.errors import RequestError, Untranslatable
 from batchgate.engine.upstream import RowKind
 from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
+from batchgate.providers.dialects.row_model import with_model
 from batchgate.providers.dialects.target import WHOLE_DIALECT, Target
 from batchgate.providers.dialects.translation import one_line, translate_request
 from batchgate_api.anthropic import MessageBatchRequest
-from batchgate_api.openai_rows import BatchEndpoint, BatchInputLine
-
-KINDS: Final[dict[BatchEndpoint, RowKind]] = {
-    "/v1/chat/completions": "chat_completions",
-    "/v1/responses": "responses",
-    "/v1/embeddings": "embeddings",
-    "/v1/completions": "completions",
-}
-"""The kind of the rows of each endpoint of OpenAI's batches."""
-
-_ENDPOINTS: Final = {kind: endpoint for endpoint, kind in KINDS.items()}
-
-
-class _Model(Struct, frozen=True):
-    model: str
+from batchgate_api.openai_rows import BatchInputLine
 
 
 class _AnthropicLine(Struct, frozen=True):
@@ -44,39 +32,42 @@ class _AnthropicLine(Struct, frozen=True):
 
 _OPENAI: Final = msgspec.json.Decoder(BatchInputLine)
 _ANTHROPIC: Final = msgspec.json.Decoder(MessageBatchRequest)
-_MODEL: Final = msgspec.json.Decoder(_Model)
 
 
-def openai_request_line(line: bytes, *, kind: RowKind, target: Target = WHOLE_DIALECT) -> bytes:
+def openai_request_line(
+    line: bytes, *, kind: RowKind, target: Target = WHOLE_DIALECT, default_model: str | None = None
+) -> bytes:
     """Say a line of Anthropic's dialect as a line of OpenAI's whose rows are of ``kind``.
 
-    Raises `RequestError` that names the field under ``params`` that is wrong or cannot be said.
+    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``params`` that
+    is wrong or cannot be said.
     """
     try:
         found = _ANTHROPIC.decode(line)
-        if kind not in _ENDPOINTS:
+        if kind not in ENDPOINTS:
             raise Untranslatable("url", "OpenAI's batches have no endpoint for Messages; choose another kind")
-        model = _MODEL.decode(found.params).model
     except DECODING_ERRORS as error:
         raise _wrong(error) from error
     with _errors_under("params"):
-        body = translate_request(bytes(found.params), kind="messages", to=kind, model=model, target=target)
-    written = BatchInputLine(custom_id=found.custom_id, method="POST", url=_ENDPOINTS[kind], body=Raw(body))
+        params, model = with_model(bytes(found.params), default_model)
+        body = translate_request(params, kind="messages", to=kind, model=model, target=target)
+    written = BatchInputLine(custom_id=found.custom_id, method="POST", url=ENDPOINTS[kind], body=Raw(body))
     return one_line(msgspec.json.encode(written)) + b"\n"
 
 
-def anthropic_request_line(line: bytes) -> bytes:
+def anthropic_request_line(line: bytes, *, default_model: str | None = None) -> bytes:
     """Say a line of OpenAI's dialect as a line of Anthropic's.
 
-    Raises `RequestError` that names the field under ``body`` that is wrong or cannot be said.
+    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``body`` that
+    is wrong or cannot be said.
     """
     try:
         found = _OPENAI.decode(line)
-        model = _MODEL.decode(found.body).model
     except DECODING_ERRORS as error:
         raise _wrong(error) from error
     with _errors_under("body"):
-        params = translate_request(bytes(found.body), kind=KINDS[found.url], to="messages", model=model)
+        body, model = with_model(bytes(found.body), default_model)
+        params = translate_request(body, kind=KINDS[found.url], to="messages", model=model)
     return one_line(msgspec.json.encode(_AnthropicLine(found.custom_id, Raw(params)))) + b"\n"
 
 

@@ -10,55 +10,28 @@ from hashlib import blake2b
 from typing import Final, assert_never
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from batchgate.engine.errors import ErrorKind, RequestError, UpstreamError
 from batchgate.engine.upstream import RowKind, UpstreamResponse
 from batchgate.engine.validation import DECODING_ERRORS
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.dialects.openai_rows import (
+    CANCELLED,
+    EXPIRED,
+    STATUSES,
+    UNTRANSLATABLE,
+    OpenAIError,
+    OpenAIErrorBody,
+)
 from batchgate.providers.dialects.translation import Asked, translate_answer
 from batchgate.providers.upstream_errors import not_an_answer, upstream_error
 from batchgate_api import anthropic as a
 from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
 
-EXPIRED: Final = BatchLineError(
-    code="batch_expired", message="This request could not be executed before the completion window expired."
-)
-CANCELLED: Final = BatchLineError(
-    code="batch_cancelled", message="This request was not executed before the batch was cancelled."
-)
-"""The errors of requests that were never answered, by the codes that OpenAI documents."""
-
-_STATUSES: Final[dict[ErrorKind, int]] = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "conflict_error": 409,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-
 _ANTHROPIC: Final = msgspec.json.Decoder(a.MessageBatchIndividualResponse)
 _OPENAI: Final = msgspec.json.Decoder(BatchOutputLine)
 _ROWS: Final = AnthropicRows()
-
-
-class _Error(Struct, frozen=True):
-    """An error in the words of OpenAI's API."""
-
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class _ErrorBody(Struct, frozen=True):
-    error: _Error
 
 
 def openai_result_line(line: bytes, *, kind: RowKind, created: int) -> bytes:
@@ -93,16 +66,16 @@ def _succeeded(
     try:
         body = _answer(message, "messages", kind, asked)
     except RequestError as error:
-        return None, BatchLineError(code="untranslatable", message=error.message)
+        return None, BatchLineError(code=UNTRANSLATABLE, message=error.message)
     return BatchLineResponse(status_code=200, request_id=None, body=Raw(body)), None
 
 
 def _refused(envelope: a.ErrorResponse) -> BatchLineResponse:
-    error = _Error(message=envelope.error.message, type=envelope.error.type)
+    error = OpenAIError(message=envelope.error.message, type=envelope.error.type)
     return BatchLineResponse(
-        status_code=_STATUSES[envelope.error.type],
+        status_code=STATUSES[envelope.error.type],
         request_id=envelope.request_id,
-        body=Raw(msgspec.json.encode(_ErrorBody(error))),
+        body=Raw(msgspec.json.encode(OpenAIErrorBody(error))),
     )
 
 

@@ -1,13 +1,30 @@
 -- name: insert_batch
 INSERT INTO batches (
-    id, workspace, dialect, provider, headers, status, total, open_shards, created_at, expires_at,
-    caller, fingerprint, idempotency_key, input_blob
+    id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob
 )
 VALUES (
-    :id, :workspace, :dialect, :provider, :headers, 'in_progress', :total, :open_shards, :created_at, :expires_at,
-    :caller, :fingerprint, :idempotency_key, :input_blob
+    :id, :workspace, :dialect, :terms, :provider, :providers, :headers,
+    iif(:input_blob IS NULL, 'validating', 'in_progress'), :total, :open_shards, :created_at, :expires_at,
+    iif(:input_blob IS NULL, NULL, :created_at), :caller, :fingerprint, :idempotency_key, :input_blob
 )
 RETURNING *
+
+-- name: insert_provider
+INSERT OR IGNORE INTO batch_providers (workspace, provider, batch_key) VALUES (:workspace, :provider, :batch_key)
+
+-- name: begin_batch
+UPDATE batches
+SET status = 'in_progress', in_progress_at = :now, total = :total, open_shards = :open_shards,
+    providers = :providers, input_blob = :input_blob
+WHERE key = :batch_key AND status = 'validating'
+RETURNING *
+
+-- name: fail_batch
+UPDATE batches SET status = 'failed', ended_at = :now, faults = :faults WHERE key = :batch_key AND status = 'validating'
+
+-- name: validating_batches
+SELECT key FROM batches WHERE ended_at IS NULL AND status = 'validating' ORDER BY key
 
 -- name: find_by_idempotency_key
 SELECT * FROM batches WHERE workspace = :workspace AND idempotency_key = :idempotency_key
@@ -42,19 +59,24 @@ WHERE workspace = :workspace AND deleted_at IS NULL AND key > :newer_than
 ORDER BY key ASC LIMIT :limit
 
 -- name: list_older_of_provider
-SELECT * FROM batches
-WHERE workspace = :workspace AND provider = :provider AND deleted_at IS NULL AND key < :older_than AND key > :newer_than
-ORDER BY key DESC LIMIT :limit
+SELECT batches.* FROM batch_providers AS named JOIN batches ON batches.key = named.batch_key
+WHERE named.workspace = :workspace AND named.provider = :provider
+    AND named.batch_key < :older_than AND named.batch_key > :newer_than
+ORDER BY named.batch_key DESC LIMIT :limit
 
 -- name: list_newer_of_provider
-SELECT * FROM batches
-WHERE workspace = :workspace AND provider = :provider AND deleted_at IS NULL AND key > :newer_than
-ORDER BY key ASC LIMIT :limit
+SELECT batches.* FROM batch_providers AS named JOIN batches ON batches.key = named.batch_key
+WHERE named.workspace = :workspace AND named.provider = :provider AND named.batch_key > :newer_than
+ORDER BY named.batch_key ASC LIMIT :limit
 
 -- name: begin_cancel
 UPDATE batches SET status = 'canceling', cancel_initiated_at = :now
 WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND status = 'in_progress'
 RETURNING key
+
+-- name: cancel_validation
+UPDATE batches SET status = 'ended', cancel_initiated_at = :now, ended_at = :now
+WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND status = 'validating'
 
 -- name: close_unclaimed_shards
 UPDATE shards SET done = 1 WHERE batch_key = :batch_key AND claimed = 0 AND done = 0
@@ -65,7 +87,16 @@ WHERE key = :batch_key
 
 -- name: delete_batch
 UPDATE batches SET deleted_at = :now, idempotency_key = NULL
-WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND status = 'ended'
+WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND ended_at IS NOT NULL
+
+-- name: drop_providers
+DELETE FROM batch_providers WHERE workspace = :workspace AND batch_key = :batch_key AND provider = :provider
+
+-- name: delete_files_of_batch
+UPDATE files SET deleted_at = :now WHERE batch_id = :id AND deleted_at IS NULL
+
+-- name: has_files
+SELECT 1 FROM files WHERE batch_id = :id AND deleted_at IS NULL
 
 -- name: release_claims
 UPDATE shards SET claimed = 0 WHERE claimed = 1 AND done = 0
@@ -93,6 +124,8 @@ FROM chunks WHERE batch_key = :batch_key AND shard = :shard
 -- name: count_results
 UPDATE batches
 SET succeeded = succeeded + :succeeded, errored = errored + :errored, repeated = repeated + :repeated,
+    input_tokens = input_tokens + :input_tokens, cached_tokens = cached_tokens + :cached_tokens,
+    output_tokens = output_tokens + :output_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
     open_shards = open_shards - :shards_done
 WHERE key = :batch_key
 RETURNING open_shards
@@ -101,17 +134,17 @@ RETURNING open_shards
 SELECT batch_key, shard FROM shards WHERE done = 0 ORDER BY shard, batch_key
 
 -- name: sealable_batches
-SELECT key FROM batches WHERE status <> 'ended' AND open_shards = 0
+SELECT key FROM batches WHERE ended_at IS NULL AND open_shards = 0 AND status <> 'validating'
 
 -- name: overdue_batches
-SELECT key FROM batches WHERE status <> 'ended' AND expires_at <= :now
+SELECT key FROM batches WHERE ended_at IS NULL AND expires_at <= :now AND status <> 'validating'
 
 -- name: next_due
 SELECT min(due) FROM (
-    SELECT min(expires_at) AS due FROM batches WHERE status <> 'ended' AND expires_at > :now
+    SELECT min(expires_at) AS due FROM batches WHERE ended_at IS NULL AND expires_at > :now
     UNION ALL
     SELECT min(created_at) + :retention FROM batches
-    WHERE status = 'ended' AND archived_at IS NULL AND deleted_at IS NULL
+    WHERE results_blob IS NOT NULL AND output_file IS NULL AND error_file IS NULL AND deleted_at IS NULL
     UNION ALL
     SELECT min(expires_at) FROM files WHERE deleted_at IS NULL AND expires_at > :now
 )
@@ -125,8 +158,9 @@ SELECT seqs, lines, succeeded, errored FROM chunks WHERE batch_key = :batch_key 
 -- name: end_batch
 UPDATE batches
 SET status = 'ended', succeeded = :succeeded, errored = :errored, canceled = :canceled, expired = :expired,
-    results_blob = :results_blob, results_size = :results_size, ended_at = :now
-WHERE key = :batch_key AND status <> 'ended'
+    results_blob = :results_blob, results_size = :results_size, output_size = :output_size,
+    output_file = :output_file, error_file = :error_file, ended_at = :now
+WHERE key = :batch_key AND ended_at IS NULL
 
 -- name: add_loose_blob
 INSERT OR IGNORE INTO loose_blobs (name) VALUES (:name)
@@ -149,22 +183,24 @@ DELETE FROM loose_blobs WHERE name = :name
 DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE batch_key = :batch_key LIMIT :limit)
 
 -- name: ended_with_chunks
-SELECT DISTINCT chunks.batch_key FROM chunks JOIN batches ON batches.key = chunks.batch_key WHERE batches.status = 'ended'
+SELECT DISTINCT chunks.batch_key FROM chunks JOIN batches ON batches.key = chunks.batch_key
+WHERE batches.ended_at IS NOT NULL
 
 -- name: drop_shards
 DELETE FROM shards WHERE batch_key = :batch_key
 
 -- name: archivable_batches
 SELECT * FROM batches
-WHERE status = 'ended' AND archived_at IS NULL AND deleted_at IS NULL AND created_at <= :created_before
+WHERE results_blob IS NOT NULL AND output_file IS NULL AND error_file IS NULL AND deleted_at IS NULL
+    AND created_at <= :created_before
 ORDER BY created_at LIMIT 100
 
 -- name: archive_batch
-UPDATE batches SET archived_at = :now, results_blob = NULL, results_size = NULL
+UPDATE batches SET archived_at = :now, input_blob = NULL, results_blob = NULL, results_size = NULL, output_size = NULL
 WHERE key = :batch_key AND archived_at IS NULL AND deleted_at IS NULL
 
 -- name: open_batches
-SELECT status, count(*) AS number FROM batches WHERE status <> 'ended' GROUP BY status
+SELECT status, count(*) AS number FROM batches WHERE ended_at IS NULL GROUP BY status
 
 -- name: waiting_shards
 SELECT number, created_at AS since
@@ -172,8 +208,12 @@ FROM (SELECT count(*) AS number, min(batch_key) AS oldest FROM shards WHERE done
 LEFT JOIN batches ON key = oldest
 
 -- name: insert_file
-INSERT INTO files (id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, blob)
-VALUES (:id, :workspace, :provider, :purpose, :filename, :size, :sha256, :created_at, :expires_at, :blob)
+INSERT INTO files (
+    id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, blob, batch_id, part
+)
+VALUES (
+    :id, :workspace, :provider, :purpose, :filename, :size, :sha256, :created_at, :expires_at, :blob, :batch_id, :part
+)
 RETURNING *
 
 -- name: find_file
@@ -203,4 +243,4 @@ RETURNING *
 -- name: expire_files
 UPDATE files SET deleted_at = :now
 WHERE key IN (SELECT key FROM files WHERE deleted_at IS NULL AND expires_at <= :now ORDER BY expires_at LIMIT 1000)
-RETURNING blob
+RETURNING *

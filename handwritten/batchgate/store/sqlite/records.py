@@ -5,11 +5,15 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
-from batchgate.engine.batch import Batch, Counts, NewBatch, Shard
+from batchgate.engine.batch import Batch, Counts, NewBatch, Shard, Terms, Usage
 from batchgate.engine.file import File
+
+_TERMS: Final = msgspec.json.Decoder(Terms)
+_PROVIDERS: Final = msgspec.json.Decoder(tuple[str, ...])
 
 
 def pack(seqs: Iterable[int]) -> bytes:
@@ -28,7 +32,9 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
         "id": new.id,
         "workspace": new.workspace,
         "dialect": new.dialect,
+        "terms": msgspec.json.encode(new.terms).decode(),
         "provider": new.provider,
+        "providers": msgspec.json.encode(new.providers).decode(),
         "headers": msgspec.json.encode(new.headers).decode(),
         "total": new.total,
         "open_shards": len(new.shards),
@@ -75,18 +81,29 @@ def batch_of(row: sqlite3.Row) -> Batch:
         canceled=row["canceled"],
         expired=row["expired"],
     )
+    usage = Usage(
+        input_tokens=row["input_tokens"],
+        cached_tokens=row["cached_tokens"],
+        output_tokens=row["output_tokens"],
+        reasoning_tokens=row["reasoning_tokens"],
+    )
     return Batch(
         key=row["key"],
         id=row["id"],
         workspace=row["workspace"],
         dialect=row["dialect"],
+        terms=_TERMS.decode(row["terms"]),
         provider=row["provider"],
+        providers=_PROVIDERS.decode(row["providers"]),
         headers=msgspec.json.decode(row["headers"]),
         status=row["status"],
         counts=counts,
         repeated=row["repeated"],
+        usage=usage,
+        faults=row["faults"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],
+        in_progress_at=row["in_progress_at"],
         cancel_initiated_at=row["cancel_initiated_at"],
         ended_at=row["ended_at"],
         archived_at=row["archived_at"],
@@ -94,6 +111,9 @@ def batch_of(row: sqlite3.Row) -> Batch:
         input_blob=row["input_blob"],
         results_blob=row["results_blob"],
         results_size=row["results_size"],
+        output_size=row["output_size"],
+        output_file=row["output_file"],
+        error_file=row["error_file"],
     )
 
 

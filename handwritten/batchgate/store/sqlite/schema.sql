@@ -4,36 +4,54 @@ CREATE TABLE batches (
     id TEXT NOT NULL UNIQUE,
     workspace TEXT NOT NULL,
     dialect TEXT NOT NULL,
+    terms TEXT NOT NULL,
     provider TEXT NOT NULL,
+    providers TEXT NOT NULL,
     headers TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('in_progress', 'canceling', 'ended')),
+    status TEXT NOT NULL CHECK (status IN ('validating', 'failed', 'in_progress', 'canceling', 'ended')),
     total INTEGER NOT NULL,
     succeeded INTEGER NOT NULL DEFAULT 0,
     errored INTEGER NOT NULL DEFAULT 0,
     canceled INTEGER NOT NULL DEFAULT 0,
     expired INTEGER NOT NULL DEFAULT 0,
     repeated INTEGER NOT NULL DEFAULT 0,
+    input_tokens INTEGER NOT NULL DEFAULT 0,
+    cached_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens INTEGER NOT NULL DEFAULT 0,
+    reasoning_tokens INTEGER NOT NULL DEFAULT 0,
     open_shards INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
+    in_progress_at INTEGER,
     cancel_initiated_at INTEGER,
-    ended_at INTEGER,
+    ended_at INTEGER CHECK ((ended_at IS NULL) = (status IN ('validating', 'in_progress', 'canceling'))),
     archived_at INTEGER,
     deleted_at INTEGER,
     caller TEXT NOT NULL,
     fingerprint BLOB NOT NULL,
     idempotency_key TEXT,
-    input_blob TEXT NOT NULL,
+    input_blob TEXT,
     results_blob TEXT,
-    results_size INTEGER
+    results_size INTEGER,
+    output_size INTEGER,
+    output_file TEXT,
+    error_file TEXT,
+    faults BLOB
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
-CREATE INDEX batches_by_provider ON batches (workspace, provider, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX batches_by_fingerprint ON batches (fingerprint, created_at);
-CREATE INDEX batches_open ON batches (expires_at) WHERE status <> 'ended';
+CREATE INDEX batches_open ON batches (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX batches_with_results ON batches (created_at)
-    WHERE status = 'ended' AND archived_at IS NULL AND deleted_at IS NULL;
+    WHERE results_blob IS NOT NULL AND output_file IS NULL AND error_file IS NULL AND deleted_at IS NULL;
+
+-- By which names a list finds a batch; one that is deleted has none.
+CREATE TABLE batch_providers (
+    workspace TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    batch_key INTEGER NOT NULL REFERENCES batches (key),
+    PRIMARY KEY (workspace, provider, batch_key)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE shards (
     batch_key INTEGER NOT NULL REFERENCES batches (key),
@@ -61,7 +79,7 @@ CREATE TABLE chunks (
     PRIMARY KEY (batch_key, shard, number)
 ) STRICT;
 
--- A file that is gone keeps its row as a cursor for paging.
+-- A file that is gone keeps its row as a cursor for paging. One that shows a part of a batch has no blob of its own.
 CREATE TABLE files (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -74,8 +92,12 @@ CREATE TABLE files (
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     deleted_at INTEGER,
-    blob TEXT NOT NULL
+    blob TEXT,
+    batch_id TEXT,
+    part TEXT,
+    CHECK ((blob IS NULL) = (batch_id IS NOT NULL) AND (part IS NULL) = (batch_id IS NULL))
 ) STRICT;
+CREATE INDEX files_of_batch ON files (batch_id) WHERE batch_id IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX files_by_workspace ON files (workspace, key) WHERE deleted_at IS NULL;
 CREATE INDEX files_to_expire ON files (expires_at) WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
 

@@ -9,7 +9,7 @@ from typing import Self
 
 import msgspec
 
-from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
+from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
 from batchgate.engine.errors import StoreError
 from batchgate.engine.file import File, FilePage, NewFile
 from batchgate.store.sqlite import transactions
@@ -54,6 +54,20 @@ class SqliteStore:
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
         """Store a batch and its shards, all or nothing."""
         return await self._file.write(lambda connection: transactions.create(connection, new))
+
+    async def begin_batch(self, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
+        """Give a batch that was validating its requests; None if it is no longer waiting for them."""
+        return await self._file.write(lambda connection: transactions.begin(connection, batch_key, begun, now))
+
+    async def fail_batch(self, batch_key: int, faults: bytes, now: int) -> bool:
+        """End a batch that was validating as failed; False if it is no longer validating."""
+        bound = {"batch_key": batch_key, "faults": faults, "now": now}
+        return await self._file.write(lambda connection: connection.execute(QUERIES["fail_batch"], bound).rowcount > 0)
+
+    async def validating_batches(self) -> Sequence[int]:
+        """Read the keys of the batches whose files wait for their validation."""
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["validating_batches"]).fetchall())
+        return [row["key"] for row in rows]
 
     async def find_batch(self, workspace: str, batch_id: str) -> Batch | None:
         """Read a batch of a workspace; deleted ones are not found."""
@@ -159,12 +173,21 @@ class SqliteStore:
         ]
 
     async def end_batch(
-        self, batch_key: int, *, counts: Counts, results_blob: str, results_size: int, now: int
+        self,
+        batch_key: int,
+        *,
+        counts: Counts,
+        results_blob: str,
+        results_size: int,
+        now: int,
+        output_size: int | None = None,
+        files: Sequence[NewFile] = (),
     ) -> bool:
         """Mark a batch ended with its sealed results; False if it has ended already."""
         bound = {"batch_key": batch_key, "results_blob": results_blob, "results_size": results_size, "now": now}
-        bound |= msgspec.structs.asdict(counts)
-        return await self._file.write(lambda connection: transactions.end(connection, bound))
+        bound |= msgspec.structs.asdict(counts) | {"output_size": output_size, "output_file": None, "error_file": None}
+        bound |= {f"{file.part}_file": file.id for file in files}
+        return await self._file.write(lambda connection: transactions.end(connection, bound, files))
 
     async def drop_chunks(self, batch_key: int) -> None:
         """Delete the chunks of a batch that has ended, a few at a time."""

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import msgspec
 
-from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, NewBatch, ShardJob
+from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, NewBatch, Shard, ShardJob
 from batchgate.engine.errors import StaleEpoch, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.file import File, NewFile
@@ -46,10 +46,38 @@ def create(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Sequen
     repeated = _repeated(connection, new)
     if repeated is not None:
         return repeated, ()
-    _adopt(connection, new.input_blob)
+    if new.input_blob is not None:
+        _adopt(connection, new.input_blob)
     batch = batch_of(connection.execute(QUERIES["insert_batch"], new_batch_row(new)).fetchone())
-    connection.executemany(QUERIES["insert_shard"], [shard_row(batch.key, shard) for shard in new.shards])
-    return batch, [job_of(batch.key, shard.index) for shard in new.shards]
+    return batch, _line_up(connection, batch, new.shards)
+
+
+def begin(connection: sqlite3.Connection, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
+    """Give a batch that was validating its requests; None if it is no longer waiting for them."""
+    bound = {
+        "batch_key": batch_key,
+        "now": now,
+        "total": sum(shard.requests for shard in begun.shards),
+        "open_shards": len(begun.shards),
+        "providers": msgspec.json.encode(begun.providers).decode(),
+        "input_blob": begun.input_blob,
+    }
+    row = one(connection, "begin_batch", bound)
+    if row is None:
+        return None
+    _adopt(connection, begun.input_blob)
+    return _line_up(connection, batch_of(row), begun.shards)
+
+
+def _line_up(connection: sqlite3.Connection, batch: Batch, shards: Sequence[Shard]) -> Sequence[ShardJob]:
+    """Store the shards of a batch, and the names that it is found by."""
+    connection.executemany(QUERIES["insert_provider"], _providers(batch))
+    connection.executemany(QUERIES["insert_shard"], [shard_row(batch.key, shard) for shard in shards])
+    return [job_of(batch.key, shard.index) for shard in shards]
+
+
+def _providers(batch: Batch) -> list[dict[str, object]]:
+    return [{"workspace": batch.workspace, "provider": name, "batch_key": batch.key} for name in batch.providers]
 
 
 def _repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None:
@@ -72,6 +100,7 @@ def find(connection: sqlite3.Connection, workspace: str, batch_id: str) -> Batch
 def cancel(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
     """Begin to cancel a batch, and close its shards that nobody holds."""
     bound = {"workspace": workspace, "id": batch_id, "now": now}
+    connection.execute(QUERIES["cancel_validation"], bound)
     row = one(connection, "begin_cancel", bound)
     if row is not None:
         close_unclaimed(connection, row["key"])
@@ -85,10 +114,12 @@ def close_unclaimed(connection: sqlite3.Connection, batch_key: int) -> None:
 
 
 def delete(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
-    """Delete an ended batch; its blobs are loose from then on."""
+    """Delete an ended batch, with the files that show it; its blobs are loose from then on."""
     found = find(connection, workspace, batch_id)
-    connection.execute(QUERIES["delete_batch"], {"workspace": workspace, "id": batch_id, "now": now})
-    if found is not None and found.status == "ended":
+    bound = {"workspace": workspace, "id": batch_id, "now": now}
+    if found is not None and connection.execute(QUERIES["delete_batch"], bound).rowcount:
+        connection.executemany(QUERIES["drop_providers"], _providers(found))
+        connection.execute(QUERIES["delete_files_of_batch"], bound)
         loosen(connection, found.blobs)
     return found
 
@@ -131,6 +162,7 @@ def append(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard_
     if fenced.rowcount == 0:
         raise StaleEpoch(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
     counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated}
+    counts |= msgspec.structs.asdict(chunk.usage)
     if chunk.seqs:
         packed = pack(chunk.seqs)
         connection.execute(QUERIES["insert_chunk"], {**place, **counts, "seqs": packed, "lines": chunk.lines})
@@ -140,12 +172,14 @@ def append(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard_
     return shard_done and int(open_shards) == 0
 
 
-def end(connection: sqlite3.Connection, bound: Mapping[str, object]) -> bool:
-    """Mark a batch ended with its results; False if it has ended already."""
+def end(connection: sqlite3.Connection, bound: Mapping[str, object], files: Sequence[NewFile]) -> bool:
+    """Mark a batch ended with its results, and store the files that show them; False if it has ended already."""
     if connection.execute(QUERIES["end_batch"], bound).rowcount == 0:
         return False
     _adopt(connection, str(bound["results_blob"]))
     connection.execute(QUERIES["drop_shards"], bound)
+    for file in files:
+        one(connection, "insert_file", msgspec.structs.asdict(file))
     return True
 
 
@@ -167,24 +201,34 @@ def backlog(connection: sqlite3.Connection) -> Backlog:
 
 
 def create_file(connection: sqlite3.Connection, new: NewFile) -> File:
-    """Store a file."""
-    _adopt(connection, new.blob)
+    """Store a file that was uploaded."""
+    _adopt(connection, str(new.blob))
     return file_of(connection.execute(QUERIES["insert_file"], msgspec.structs.asdict(new)).fetchone())
 
 
 def delete_file(connection: sqlite3.Connection, bound: Mapping[str, object]) -> File | None:
-    """Delete a file; its blob is loose from then on."""
+    """Delete a file; what it held is loose from then on."""
     row = one(connection, "delete_file", bound)
     if row is None:
         return None
-    loosen(connection, (row["blob"],))
+    _let_go(connection, row)
     return file_of(row)
 
 
 def expire_files(connection: sqlite3.Connection, now: int) -> None:
     """Delete some files that have expired."""
-    rows = connection.execute(QUERIES["expire_files"], {"now": now}).fetchall()
-    loosen(connection, [row["blob"] for row in rows])
+    for row in connection.execute(QUERIES["expire_files"], {"now": now}).fetchall():
+        _let_go(connection, row)
+
+
+def _let_go(connection: sqlite3.Connection, file: sqlite3.Row) -> None:
+    """Loosen what a deleted file held: its blob, or the bodies of the batch of which it was the last to show a part."""
+    if file["batch_id"] is None:
+        loosen(connection, (file["blob"],))
+    elif one(connection, "has_files", {"id": file["batch_id"]}) is None:
+        batch = find(connection, file["workspace"], file["batch_id"])
+        if batch is not None:
+            archive(connection, batch.key, file["deleted_at"])
 
 
 def one(connection: sqlite3.Connection, query: str, bound: Mapping[str, object]) -> sqlite3.Row | None:

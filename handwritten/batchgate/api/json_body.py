@@ -1,0 +1,51 @@
+"""Reads a small JSON body whole, and checks it against the generated model of its operation."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from batchgate.api.content_encoding import content_decoder
+from batchgate.api.request_body import pieces
+from batchgate.api.wrong_input import wrong_input
+from batchgate.engine.errors import RefusedError
+from batchgate.engine.validation import describe_decoding, lone_surrogate
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+MAX_BODY: Final = 1024 * 1024
+
+
+async def read_json(request: web.Request, model: type[S]) -> S:
+    """Read the body as a model; raises `RefusedError` that names what is wrong with it."""
+    body = await _whole(request)
+    try:
+        return msgspec.json.decode(body, type=model)
+    except msgspec.ValidationError as error:
+        raise wrong_input(error, model) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _not_json(error, body) from error
+
+
+async def _whole(request: web.Request) -> bytes:
+    decoder = content_decoder(request.headers.get("Content-Encoding"))
+    body = bytearray()
+    async for data in pieces(request, MAX_BODY):
+        for piece in decoder.decode(data):
+            body += piece
+            if len(body) > MAX_BODY:
+                message = f"the body may have at most {MAX_BODY} bytes after decoding"
+                raise RefusedError("request_too_large", message, code="request_body_too_large_after_decoding")
+    decoder.finish()
+    return bytes(body)
+
+
+def _not_json(error: msgspec.DecodeError | UnicodeDecodeError | RecursionError, body: bytes) -> RefusedError:
+    surrogate = lone_surrogate(body)
+    if surrogate is None:
+        reason = describe_decoding(error).message.removeprefix("Invalid JSON: ")
+    else:
+        reason = f"{surrogate[1]} is a lone surrogate, half of a character (byte {surrogate[0]})"
+    return RefusedError("invalid_request_error", f"the body is not valid JSON: {reason}")

@@ -1,0 +1,72 @@
+"""Batches as the OpenAI API shows them; those of Anthropic's dialect are shown as batches of Chat Completions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Raw
+
+from batchgate.api.statuses import openai_status, times
+from batchgate.engine.batch import Batch, Page, Usage
+from batchgate.engine.batch_endpoints import ENDPOINTS
+from batchgate.engine.batch_files import file_ids
+from batchgate_api import openai
+
+MESSAGES_ENDPOINT: Final[openai.BatchEndpoint] = "/v1/chat/completions"
+"""Where requests of the kind that OpenAI has no endpoint for would go: their files are translated to this."""
+
+
+def openai_batch(batch: Batch) -> openai.Batch:
+    """Show one batch."""
+    files, moments = file_ids(batch), times(batch)
+    return openai.Batch(
+        id=batch.id,
+        object="batch",
+        endpoint=ENDPOINTS.get(batch.terms.kind, MESSAGES_ENDPOINT),
+        model=batch.terms.model,
+        errors=None if batch.faults is None else openai.BatchErrors(object="list", data=Raw(batch.faults)),
+        input_file_id=files.input,
+        completion_window="24h",
+        status=openai_status(batch),
+        output_file_id=files.output,
+        error_file_id=files.error,
+        created_at=moments.created_at,
+        in_progress_at=moments.in_progress_at,
+        expires_at=moments.expires_at,
+        finalizing_at=moments.finalizing_at,
+        completed_at=moments.completed_at,
+        failed_at=moments.failed_at,
+        expired_at=moments.expired_at,
+        cancelling_at=moments.cancelling_at,
+        cancelled_at=moments.cancelled_at,
+        request_counts=_counts(batch),
+        usage=_usage(batch.usage),
+        metadata=None if batch.terms.metadata is None else dict(batch.terms.metadata),
+    )
+
+
+def batch_list(page: Page) -> openai.BatchList:
+    """Show a page."""
+    data = [openai_batch(batch) for batch in page.batches]
+    return openai.BatchList(
+        object="list",
+        data=data,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+        has_more=page.has_more,
+    )
+
+
+def _counts(batch: Batch) -> openai.BatchRequestCounts:
+    counts = batch.counts
+    return openai.BatchRequestCounts(total=counts.total, completed=counts.succeeded, failed=counts.errored)
+
+
+def _usage(usage: Usage) -> openai.BatchUsage:
+    return openai.BatchUsage(
+        input_tokens=usage.input_tokens,
+        input_tokens_details=openai.BatchInputTokens(cached_tokens=usage.cached_tokens),
+        output_tokens=usage.output_tokens,
+        output_tokens_details=openai.BatchOutputTokens(reasoning_tokens=usage.reasoning_tokens),
+        total_tokens=usage.input_tokens + usage.output_tokens,
+    )

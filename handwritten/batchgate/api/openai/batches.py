@@ -1,0 +1,88 @@
+"""The four Batches operations, as the OpenAI SDKs call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from batchgate.api.binding import given
+from batchgate.api.context import BATCHES, CALLER, WORKSPACE
+from batchgate.api.openai.batch_view import batch_list, openai_batch
+from batchgate.api.upload_form import one_provider
+from batchgate.engine.batch import Terms
+from batchgate.engine.batch_endpoints import KINDS
+from batchgate.engine.batches import Submission
+from batchgate.engine.errors import RefusedError
+from batchgate_api import openai, parameters
+
+DEFAULT_LIMIT = 20
+MAX_KEY = 64
+"""Characters of a key of the metadata."""
+
+
+class BatchesHandler:
+    """`BatchesHandlers` on the engine."""
+
+    def __init__(self, choose_account: Callable[[str | None], str]) -> None:
+        self._choose_account = choose_account
+
+    async def create_batch(
+        self, request: web.Request, parameters: parameters.CreateBatchParameters, body: openai.CreateBatch
+    ) -> openai.Batch:
+        """Create a batch from an uploaded file, which is validated behind the answer."""
+        provider = one_provider(given(parameters.x_model_provider), given(body.provider))
+        submission = Submission(
+            workspace=request[WORKSPACE],
+            dialect="openai",
+            terms=_terms(body),
+            provider=self._choose_account(provider),
+            headers={},
+            caller=request[CALLER],
+            idempotency_key=given(parameters.idempotency_key),
+            is_retry=(given(parameters.x_stainless_retry_count) or "0") != "0",
+        )
+        return openai_batch(await request.app[BATCHES].create_from_file(submission))
+
+    async def list_batches(
+        self, request: web.Request, parameters: parameters.ListBatchesParameters
+    ) -> openai.BatchList:
+        """List batches, the newest first."""
+        page = await request.app[BATCHES].list(
+            request[WORKSPACE],
+            after=given(parameters.after),
+            before=None,
+            provider=given(parameters.provider),
+            limit=given(parameters.limit) or DEFAULT_LIMIT,
+            after_name="after",
+        )
+        return batch_list(page)
+
+    async def retrieve_batch(
+        self, request: web.Request, parameters: parameters.RetrieveBatchParameters
+    ) -> openai.Batch:
+        """Retrieve one batch."""
+        return openai_batch(await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id))
+
+    async def cancel_batch(self, request: web.Request, parameters: parameters.CancelBatchParameters) -> openai.Batch:
+        """Stop a batch; the body, if any, is not read."""
+        return openai_batch(await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id))
+
+
+def _terms(body: openai.CreateBatch) -> Terms:
+    kept = given(body.output_expires_after)
+    return Terms(
+        kind=KINDS[body.endpoint],
+        metadata=_metadata(given(body.metadata)),
+        input_file=body.input_file_id,
+        output_lifetime=None if kept is None else kept.seconds,
+    )
+
+
+def _metadata(metadata: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Check the length of the keys, which the generated model leaves open."""
+    for key in metadata or ():
+        if len(key) > MAX_KEY:
+            message = f"metadata: a key may have at most {MAX_KEY} characters, and {key!r} has {len(key)}"
+            raise RefusedError("invalid_request_error", message, param="metadata")
+    return metadata

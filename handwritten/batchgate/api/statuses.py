@@ -1,0 +1,119 @@
+"""How far a batch is, in the words of each surface: the one table of them, and of the times that go with them.
+
+============  =================================  ============  ==========================================
+engine        OpenAI                             Anthropic     unified
+============  =================================  ============  ==========================================
+validating    validating                         in_progress   validating
+failed        failed                             ended         failed
+in_progress   in_progress, then finalizing       in_progress   in_progress, then finalizing
+canceling     cancelling                         canceling     cancelling
+ended         cancelled, expired, or completed   ended         ended, for a batch of Anthropic's dialect;
+                                                               canceled, expired, or completed
+============  =================================  ============  ==========================================
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, assert_never
+
+from msgspec import Struct
+
+from batchgate.engine.batch import Batch
+from batchgate.engine.clock import MICROSECONDS
+from batchgate_api import anthropic, openai
+
+UnifiedStatus: TypeAlias = Literal[
+    "validating", "failed", "in_progress", "finalizing", "cancelling", "canceled", "expired", "completed", "ended"
+]
+End: TypeAlias = Literal["canceled", "expired", "completed"]
+
+
+class Times(Struct, frozen=True, kw_only=True):
+    """When a batch came to each state, in seconds since the epoch; None for those that it has not been in."""
+
+    created_at: int
+    expires_at: int
+    in_progress_at: int | None = None
+    finalizing_at: int | None = None
+    completed_at: int | None = None
+    failed_at: int | None = None
+    expired_at: int | None = None
+    cancelling_at: int | None = None
+    cancelled_at: int | None = None
+
+
+def anthropic_status(batch: Batch) -> anthropic.ProcessingStatus:
+    """Say how far a batch is, as the Messages API does, which has no validation and no failed batches."""
+    match batch.status:
+        case "validating" | "in_progress":
+            return "in_progress"
+        case "canceling":
+            return "canceling"
+        case "failed" | "ended":
+            return "ended"
+        case other:
+            assert_never(other)
+
+
+def openai_status(batch: Batch) -> openai.OpenaiBatchStatus:
+    """Say how far a batch is, as the OpenAI API does, where the last word says why it ended."""
+    match batch.status:
+        case "validating" | "failed":
+            return batch.status
+        case "in_progress":
+            return _running(batch)
+        case "canceling":
+            return "cancelling"
+        case "ended":
+            end = _end(batch)
+            return "cancelled" if end == "canceled" else end
+        case other:
+            assert_never(other)
+
+
+def unified_status(batch: Batch) -> UnifiedStatus:
+    """Say how far a batch is on the unified surface: as OpenAI does, but for how the end is spelled."""
+    match batch.status:
+        case "validating" | "failed":
+            return batch.status
+        case "in_progress":
+            return _running(batch)
+        case "canceling":
+            return "cancelling"
+        case "ended":
+            return "ended" if batch.dialect == "anthropic" else _end(batch)
+        case other:
+            assert_never(other)
+
+
+def times(batch: Batch) -> Times:
+    """Tell when a batch came to each state."""
+    ended_at = _seconds(batch.ended_at)
+    end = _end(batch) if batch.status == "ended" else None
+    return Times(
+        created_at=batch.created_at // MICROSECONDS,
+        expires_at=batch.expires_at // MICROSECONDS,
+        in_progress_at=_seconds(batch.in_progress_at),
+        finalizing_at=None if end is None else ended_at,
+        completed_at=ended_at if end == "completed" else None,
+        failed_at=ended_at if batch.status == "failed" else None,
+        expired_at=ended_at if end == "expired" else None,
+        cancelling_at=_seconds(batch.cancel_initiated_at),
+        cancelled_at=ended_at if end == "canceled" else None,
+    )
+
+
+def _running(batch: Batch) -> Literal["in_progress", "finalizing"]:
+    counts = batch.counts
+    return "finalizing" if counts.total and not counts.processing else "in_progress"
+
+
+def _end(batch: Batch) -> End:
+    """Tell why a batch has ended: whatever was first, a cancel, its time, or its last result."""
+    if batch.cancel_initiated_at is not None and batch.cut_off[0] == "canceled":
+        return "canceled"
+    return "expired" if batch.counts.expired else "completed"
+
+
+def _seconds(microseconds: int | None) -> int | None:
+    return None if microseconds is None else microseconds // MICROSECONDS

@@ -1,0 +1,122 @@
+"""Validation: turns the file that a batch is made from into its input, behind the answer to the create.
+
+The input is a copy in which each line is as the worker expects it, so that the file may be deleted at any time after.
+Whatever is wrong with the file is found in one pass, and fails the batch as a whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+
+import msgspec
+
+from batchgate.engine.batch import Batch, BegunBatch, InputFault, Terms
+from batchgate.engine.clock import Clock
+from batchgate.engine.errands import Errands
+from batchgate.engine.errors import BlobError
+from batchgate.engine.failpoints import hit
+from batchgate.engine.file import File
+from batchgate.engine.ids import new_id
+from batchgate.engine.intake import FileReader, Input, take_in
+from batchgate.engine.loose_blobs import LooseBlobs
+from batchgate.engine.ports import Blobs, BlobWriter, Queue, Store
+from batchgate.engine.problems import Report
+from batchgate.engine.telemetry import Telemetry
+from batchgate.engine.unbroken import unbroken
+
+logger = logging.getLogger(__name__)
+
+GONE = InputFault(code="file_not_found", message="The file was deleted, or has expired, before it was read.")
+LATE = InputFault(code="batch_expired", message="The file could not be read before the completion window expired.")
+
+
+class Validator:
+    """Validates the files of one batch after another, as they are handed to it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: Blobs,
+        loose_blobs: LooseBlobs,
+        queue: Queue,
+        reader: Callable[[Terms], FileReader],
+        names_of: Callable[[Iterable[str]], tuple[str, ...]],
+        clock: Clock,
+        report: Report,
+        telemetry: Telemetry,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._loose_blobs = loose_blobs
+        self._queue = queue
+        self._reader = reader
+        self._names_of = names_of
+        self._clock = clock
+        self._telemetry = telemetry
+        self._errands = Errands("validation", self._validate, report)
+
+    def add(self, batch_key: int) -> None:
+        """Line up a batch whose file is to be validated; asked twice, it is validated once."""
+        self._errands.add(batch_key)
+
+    async def run(self) -> None:
+        """Validate until cancelled; what storage does not give is tried again, and holds up no other batch."""
+        await self._errands.run()
+
+    async def _validate(self, key: int) -> None:
+        batch = await self._store.batch_by_key(key)
+        if batch is None or batch.status != "validating":
+            return
+        file = await self._store.find_file(batch.workspace, batch.terms.input_file or "", self._clock.now())
+        if file is None:
+            await self._fail(batch, [GONE])
+            return
+        try:
+            await self._read(batch, file)
+        except BlobError:
+            if self._clock.now() < batch.expires_at:
+                raise
+            await self._fail(batch, [LATE])
+
+    async def _read(self, batch: Batch, file: File) -> None:
+        begun, reader = time.perf_counter(), self._reader(batch.terms)
+        # A new name each time: two gateways that take each other for dead must not write to one blob.
+        name = f"batches/{batch.id}/{new_id('input')}.jsonl"
+        async with self._loose_blobs.writing(batch.id, name) as writer:
+            taken = await self._take_in(file, reader, writer)
+            hit("file_validated")
+            if not reader.faults:
+                await unbroken(self._begin(batch, name, taken, begun))
+        if reader.faults:
+            await self._fail(batch, reader.faults)
+
+    async def _take_in(self, file: File, reader: FileReader, writer: BlobWriter) -> Input:
+        async def pieces() -> AsyncIterator[bytes]:
+            async for piece in self._blobs.stream(file.blob or ""):
+                if reader.hopeless:
+                    return
+                yield piece
+
+        return await take_in(pieces(), reader, writer)
+
+    async def _begin(self, batch: Batch, name: str, taken: Input, begun: float) -> None:
+        providers = self._names_of((batch.provider, *taken.prefixes))
+        requests = BegunBatch(input_blob=name, shards=taken.shards, providers=providers)
+        jobs = await self._store.begin_batch(batch.key, requests, self._clock.now())
+        if jobs is None:
+            return  # canceled meanwhile
+        hit("batch_begun")
+        self._queue.put(jobs)
+        now = await self._store.batch_by_key(batch.key)
+        if now is not None:
+            size = sum(shard.length for shard in taken.shards)
+            self._telemetry.batch_created(now, size=size, seconds=time.perf_counter() - begun)
+
+    async def _fail(self, batch: Batch, faults: Iterable[InputFault]) -> None:
+        found = list(faults)
+        if await self._store.fail_batch(batch.key, msgspec.json.encode(found), self._clock.now()):
+            fields = {"action": "batch_failed", "batch": batch.id, "workspace": batch.workspace}
+            logger.info("batch failed: its file has %d faults", len(found), extra=fields)

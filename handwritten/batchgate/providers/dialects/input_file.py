@@ -1,0 +1,257 @@
+"""Reads the input file of a batch of OpenAI's dialect as it arrives, and finds every line that is wrong with it.
+
+What is harmless is made even: a byte order mark, CRLF, blank lines, blanks around a line, a missing last newline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from batchgate.engine.batch import InputFault
+from batchgate.engine.batch_endpoints import ENDPOINTS
+from batchgate.engine.upstream import RowKind
+from batchgate.engine.validation import (
+    DECODING_ERRORS,
+    FIELD_REQUIRED,
+    DecodingError,
+    Problem,
+    describe_decoding,
+    lone_surrogate,
+)
+from batchgate.providers.dialects.rules import NO_STREAM
+
+MAX_LINE: Final = 32 * 1024 * 1024
+"""Bytes of one line."""
+MAX_REQUESTS: Final = 50_000
+STEP: Final = 256 * 1024
+"""Bytes that are read at once."""
+NOT_JSON: Final = "This line is not parseable as valid JSON."
+
+_SHOWN: Final = 200
+"""Characters of what a caller wrote that a message repeats."""
+_LONG_ID: Final = 64
+"""Characters up to which a custom_id is remembered as it is, and not by its hash."""
+_BOM: Final = b"\xef\xbb\xbf"
+_BLANK: Final = b" \t\r"
+
+
+class _Line(Struct, frozen=True, forbid_unknown_fields=True):
+    """`BatchInputLine`, its method and url not yet looked at: they are refused in words of their own."""
+
+    custom_id: str
+    method: str
+    url: str
+    body: Raw
+
+
+class _Named(Struct, frozen=True):
+    custom_id: str
+
+
+class _Body(Struct, frozen=True):
+    model: str | UnsetType = UNSET
+    stream: Raw | UnsetType = UNSET
+
+
+_LINE: Final = msgspec.json.Decoder(_Line)
+_NAMED: Final = msgspec.json.Decoder(_Named)
+_BODY: Final = msgspec.json.Decoder(_Body)
+_ANY: Final = msgspec.json.Decoder(Raw)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class InputFileReader:
+    """A `FileReader` for requests of one kind, which is not that of Messages.
+
+    The lines that it yields are what `OpenAIRows.read` takes: compact but for the body, which stays as it came. After
+    the first fault no more of them come, but faults do. Nothing is held but the line that is not complete, and the
+    custom_ids.
+    """
+
+    def __init__(self, kind: RowKind, *, has_default_model: bool = False) -> None:
+        self._url = ENDPOINTS[kind]
+        self._behind_id = b',"method":"POST","url":"%s","body":' % self._url.encode()
+        self._has_default_model = has_default_model
+        self._held: list[bytes] = []
+        self._size = 0
+        self._line = 0
+        self._requests = 0
+        self._hopeless = False
+        self._first_lines: dict[str | bytes, int] = {}
+        self._faults: list[InputFault] = []
+
+    @property
+    def expands(self) -> bool:
+        """Never: files are stored as they are."""
+        return False
+
+    @property
+    def faults(self) -> Sequence[InputFault]:
+        """What is wrong so far, in the order of the lines and once a line; codes as OpenAI has them."""
+        return self._faults
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether there are more requests than a batch may have."""
+        return self._hopeless
+
+    def feed(self, data: bytes) -> Iterator[list[bytes]]:
+        """Take the next bytes and yield the input lines that are complete."""
+        for start in range(0, len(data), STEP):
+            lines = self._take(data[start : start + STEP])
+            if lines:
+                yield lines
+
+    def finish(self) -> list[bytes]:
+        """Take the end of the file and return its last line."""
+        lines = self._take(b"\n") if self._size else []
+        if not self._requests:
+            self._note("empty_file", "The file has no requests; it should have at least one line.")
+        return lines
+
+    def _take(self, piece: bytes) -> list[bytes]:
+        head, newline, tail = piece.rpartition(b"\n")
+        if not newline:
+            self._hold(piece)
+            return []
+        first_size = self._size
+        lines = b"".join((*self._held, head)).split(b"\n")
+        self._held, self._size = [], 0
+        self._hold(tail)
+        if first_size > MAX_LINE:
+            self._read(None)
+            del lines[0]
+        read = [self._read(line) for line in lines]
+        return [line for line in read if line is not None]
+
+    def _hold(self, piece: bytes) -> None:
+        """Keep the beginning of a line; one that is too long is only measured."""
+        self._size += len(piece)
+        if self._size > MAX_LINE:
+            self._held.clear()
+        elif piece:
+            self._held.append(piece)
+
+    def _read(self, line: bytes | None) -> bytes | None:
+        """Read the next line, where None is one too long to be held; returns it as it is passed on, if it is."""
+        self._line += 1
+        if self._hopeless:
+            return None
+        if line is not None and self._line == 1:
+            line = line.removeprefix(_BOM)
+        if line is not None and not line.strip(_BLANK):
+            return None
+        self._requests += 1
+        if self._requests > MAX_REQUESTS:
+            self._hopeless = True
+            self._note("too_many_tasks", f"The file has more than {MAX_REQUESTS} requests; split it into several.")
+            return None
+        if line is None or len(line) > MAX_LINE:
+            self._wrong("request_too_large", f"This line has more than {MAX_LINE} bytes.")
+            return None
+        return self._checked(line)
+
+    def _checked(self, line: bytes) -> bytes | None:
+        try:
+            if not line.isascii():
+                line.decode()  # what the decoder passes over is not checked by it
+            found = _LINE.decode(line)
+        except DECODING_ERRORS as error:
+            self._undecodable(line, error)
+            return None
+        if not self._is_new(found.custom_id) or not self._goes_here(found):
+            return None
+        body = bytes(found.body)
+        if not self._is_request(body) or self._faults:
+            return None
+        if b"\r" in body:  # a blank between tokens to JSON, but an end of a line to others
+            body = body.replace(b"\r", b" ")
+        return b'{"custom_id":%s%s%s}\n' % (_ENCODER.encode(found.custom_id), self._behind_id, body)
+
+    # ---------------------------------------------------------------- what may be wrong
+
+    def _undecodable(self, line: bytes, error: DecodingError) -> None:
+        """Say why a line is not one of a batch: it is no JSON at all, or the first of its fields that is wrong."""
+        try:
+            _ANY.decode(line)
+        except DECODING_ERRORS as no_json:
+            error = no_json
+        if not isinstance(error, msgspec.ValidationError):
+            self._wrong("invalid_json_line", f"{NOT_JSON} {_why_not_json(line, error)}.")
+            return
+        try:
+            custom_id = _NAMED.decode(line).custom_id
+        except msgspec.ValidationError:
+            pass
+        else:
+            self._first_lines.setdefault(_key(custom_id), self._line)
+        self._refuse(describe_decoding(error))
+
+    def _is_new(self, custom_id: str) -> bool:
+        first = self._first_lines.setdefault(_key(custom_id), self._line)
+        if first != self._line:
+            message = f"The custom_id {_shown(custom_id)!r} is already that of line {first}; each must be unique."
+            self._wrong("duplicate_custom_id", message, "custom_id")
+        return first == self._line
+
+    def _goes_here(self, line: _Line) -> bool:
+        if line.method != "POST":
+            self._wrong("invalid_request", f"The method should be POST, not {_shown(line.method)!r}.", "method")
+        elif line.url != self._url:
+            message = f"The url should be {self._url}, the endpoint of the batch, not {_shown(line.url)!r}."
+            self._wrong("url_mismatch", message, "url")
+        else:
+            return True
+        return False
+
+    def _is_request(self, body: bytes) -> bool:
+        try:
+            peek = _BODY.decode(body)
+        except DECODING_ERRORS as error:
+            self._refuse(describe_decoding(error).under("body"))
+            return False
+        if peek.model is UNSET and not self._has_default_model:
+            self._refuse(Problem("body.model", FIELD_REQUIRED))
+        elif peek.stream is not UNSET and bytes(peek.stream) == b"true":
+            self._wrong("invalid_request", f"body.stream: {NO_STREAM}", "body.stream")
+        else:
+            return True
+        return False
+
+    def _refuse(self, problem: Problem) -> None:
+        path = _shown(problem.path)
+        if problem.message == FIELD_REQUIRED:
+            self._wrong("missing_required_parameter", f"Missing required parameter: {path!r}.", path)
+        else:
+            self._wrong("invalid_request", f"{_shown(str(problem))}.", path or None)
+
+    def _wrong(self, code: str, message: str, param: str | None = None) -> None:
+        """Note what is wrong with the line."""
+        self._faults.append(InputFault(code=code, message=message, param=param, line=self._line))
+
+    def _note(self, code: str, message: str) -> None:
+        """Note what is wrong with the file as a whole."""
+        self._faults.append(InputFault(code=code, message=message))
+
+
+def _why_not_json(line: bytes, error: DecodingError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "It is not UTF-8"
+    if surrogate := lone_surrogate(line):
+        return f"{surrogate[1]} is a lone surrogate, half of a character (byte {surrogate[0]})"
+    reason = describe_decoding(error).message.removeprefix("Invalid JSON: ")
+    return _shown(f"{reason[0].upper()}{reason[1:]}")
+
+
+def _key(custom_id: str) -> str | bytes:
+    """Make what a custom_id is remembered by, of bounded size."""
+    return custom_id if len(custom_id) <= _LONG_ID else blake2b(custom_id.encode(), digest_size=16).digest()
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

@@ -1,0 +1,158 @@
+"""The rows of OpenAI's dialect: the lines of the input, output and error files of its batches (batch-apis 4.3)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from batchgate.engine.errors import ErrorKind, RequestError, Untranslatable, UpstreamError
+from batchgate.engine.rows import InputRow
+from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
+from batchgate.providers.dialects.row_model import with_model
+from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
+
+EXPIRED: Final = BatchLineError(
+    code="batch_expired", message="This request could not be executed before the completion window expired."
+)
+CANCELLED: Final = BatchLineError(
+    code="batch_cancelled", message="This request was not executed before the batch was cancelled."
+)
+"""The errors of requests that were never answered, by the codes that OpenAI documents."""
+
+UNTRANSLATABLE: Final = "untranslatable"
+"""The code of what one dialect says and the other has no words for."""
+
+STATUSES: Final[dict[ErrorKind, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""The status of a response that no provider has given one."""
+
+
+class OpenAIError(Struct, frozen=True):
+    """An error in the words of OpenAI's API."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | int | None = None
+    """Some servers send a number."""
+
+
+class OpenAIErrorBody(Struct, frozen=True):
+    """What a request that was refused is answered with."""
+
+    error: OpenAIError
+
+
+class _Line(Struct, frozen=True):
+    custom_id: str
+    body: Raw
+
+
+class _Status(Struct, frozen=True):
+    status_code: int
+
+
+class _Outcome(Struct, frozen=True):
+    response: _Status | None
+
+
+_LINE: Final = msgspec.json.Decoder(_Line)
+_OUTCOME: Final = msgspec.json.Decoder(_Outcome)
+_CUSTOM_ID: Final = msgspec.json.Decoder(str)
+_BEFORE_ID: Final = len(b'{"custom_id":')
+_BEHIND_ID: Final = b',"method":"'
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class OpenAIRows:
+    """`RowFormat` of the batches of OpenAI's endpoints."""
+
+    def custom_id(self, line: bytes) -> str:
+        """Cut the custom_id out of an input line, as the reader of input files writes them.
+
+        It does not parse the rest, so that it works for any line, however odd its body is. What stands behind the id
+        cannot stand in it, as a quote in a string is escaped.
+        """
+        return _CUSTOM_ID.decode(line[_BEFORE_ID : line.index(_BEHIND_ID, _BEFORE_ID)])
+
+    def read(self, line: bytes, default_model: str | None = None) -> InputRow:
+        """Read an input line; of the body, only the model is looked at."""
+        try:
+            found = _LINE.decode(line)
+        except DECODING_ERRORS as error:
+            raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
+        params, model = with_model(bytes(found.body), default_model, at="body")
+        return InputRow(custom_id=found.custom_id, params=params, model=model)
+
+    def succeeded(self, custom_id: str, message: bytes) -> bytes:
+        """Write the line of a request that the model answered; the answer stands in it as it came."""
+        return (
+            b'{"id":"batch_req_%s","custom_id":%s,"response":{"status_code":200,"request_id":null,"body":%s},"error":null}\n'
+            % (secrets.token_hex(12).encode(), _ENCODER.encode(custom_id), message)
+        )
+
+    def errored(self, custom_id: str, error: RequestError) -> bytes:
+        """Write the line of a request that ended in an error.
+
+        What the provider or the gateway refused has a response with a status that says so, as OpenAI's own endpoints
+        answer; where no such answer came there is only a code.
+        """
+        if isinstance(error, UpstreamError) and not 400 <= error.status <= 599:
+            return _unanswered(custom_id, BatchLineError(code=_code(error), message=error.message))
+        return _written(BatchOutputLine(id=_id(), custom_id=custom_id, response=_refusal(error), error=None))
+
+    def unfinished(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
+        """Write the line of a request that was never answered."""
+        return _unanswered(custom_id, CANCELLED if ending == "canceled" else EXPIRED)
+
+    def is_answer(self, line: bytes) -> bool:
+        """Tell if a result line is that of a request which succeeded; all but the status is passed over."""
+        response = _OUTCOME.decode(line).response
+        return response is not None and response.status_code == 200
+
+
+def _refusal(error: RequestError) -> BatchLineResponse:
+    match error:
+        case UpstreamError(status=status, request_id=request_id):
+            said = OpenAIError(error.message, error.said_type or error.kind, error.said_param, error.said_code)
+        case Untranslatable(field=field):
+            status, request_id = STATUSES[error.kind], None
+            said = OpenAIError(error.message, error.kind, field, UNTRANSLATABLE)
+        case _:
+            status, request_id = STATUSES[error.kind], None
+            said = OpenAIError(error.message, error.kind)
+    body = Raw(_ENCODER.encode(OpenAIErrorBody(said)))
+    return BatchLineResponse(status_code=status, request_id=request_id, body=body)
+
+
+def _code(error: UpstreamError) -> str:
+    """Choose a code for a provider that gave no answer, or one that is neither an answer nor an error."""
+    if error.kind == "timeout_error":
+        return "request_timeout"
+    return "unusable_answer" if error.status else "provider_unreachable"
+
+
+def _unanswered(custom_id: str, error: BatchLineError) -> bytes:
+    return _written(BatchOutputLine(id=_id(), custom_id=custom_id, response=None, error=error))
+
+
+def _id() -> str:
+    return f"batch_req_{secrets.token_hex(12)}"
+
+
+def _written(line: BatchOutputLine) -> bytes:
+    return _ENCODER.encode(line) + b"\n"

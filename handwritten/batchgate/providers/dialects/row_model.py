@@ -1,0 +1,44 @@
+"""The model of a row: all that is read of a request, and all that is ever put into one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from batchgate.engine.errors import RequestError
+from batchgate.engine.validation import DECODING_ERRORS, FIELD_REQUIRED, Problem, describe_decoding
+
+
+class _Peek(Struct):
+    model: str | UnsetType = UNSET
+
+
+_PEEK: Final = msgspec.json.Decoder(_Peek)
+
+
+def with_model(params: bytes, default_model: str | None, *, at: str = "") -> tuple[bytes, str]:
+    """Give params with their model; those without one get the default as their first field, the rest stays as it is.
+
+    Raises `RequestError` with the path of the field, whose params stand at ``at``.
+    """
+    try:
+        model = _PEEK.decode(params).model
+    except DECODING_ERRORS as error:
+        raise _refused(describe_decoding(error), at) from error
+    if model is not UNSET:
+        return params, model
+    if default_model is None:
+        raise _refused(Problem("model", FIELD_REQUIRED), at)
+    return _put_first(params, default_model), default_model
+
+
+def _put_first(params: bytes, model: str) -> bytes:
+    rest = params[params.index(b"{") + 1 :]
+    comma = b"" if rest.lstrip().startswith(b"}") else b","
+    return b'{"model":%s%s%s' % (msgspec.json.encode(model), comma, rest)
+
+
+def _refused(problem: Problem, at: str) -> RequestError:
+    return RequestError("invalid_request_error", str(problem.under(at) if at else problem))

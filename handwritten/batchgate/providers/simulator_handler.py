@@ -1,0 +1,27 @@
+"""The handler of accounts whose provider is the simulated model: it takes the rows of every kind as they are."""
+
+from __future__ import annotations
+
+from batchgate.engine.upstream import Account, ProviderHandler, RequestRow, UpstreamRequest, UpstreamResponse
+from batchgate.providers.anthropic import AnthropicHandler
+from batchgate.providers.openai import OpenAIHandler
+from batchgate.providers.targets import SIMULATOR
+
+
+class SimulatorHandler:
+    """Speaks to the simulated model in whatever dialect a row is in, so that no answer is a translated one."""
+
+    def __init__(self) -> None:
+        self._anthropic = AnthropicHandler()
+        self._openai = OpenAIHandler(SIMULATOR)
+
+    def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
+        """Write the call; raises `RequestError` naming the field that is wrong."""
+        return self._speaker(row).encode(account, row)
+
+    def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
+        """Read the answer as one of the row's kind."""
+        return self._speaker(row).decode(row, response)
+
+    def _speaker(self, row: RequestRow) -> ProviderHandler:
+        return self._anthropic if row.kind == "messages" else self._openai

@@ -1,0 +1,68 @@
+"""Batches as the OpenAI API shows them."""
+
+import msgspec
+import pytest
+
+from batchgate.api.openai.batch_view import openai_batch
+from batchgate.engine.batch import Counts, InputFault, Terms, Usage
+from batchgate.engine.clock import MICROSECONDS
+from batchgate_api import openai
+from tests.support.batch_values import a_batch
+
+
+def test_every_field_is_always_there() -> None:
+    shown = msgspec.to_builtins(openai_batch(a_batch(status="validating", counts=Counts(total=0))))
+    assert shown.keys() == set(openai.Batch.__struct_fields__)
+    assert shown["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
+    assert shown["usage"]["total_tokens"] == 0
+    assert [name for name, value in shown.items() if value is None] == [
+        "model",
+        "errors",
+        "output_file_id",
+        "error_file_id",
+        "in_progress_at",
+        "finalizing_at",
+        "completed_at",
+        "failed_at",
+        "expired_at",
+        "cancelling_at",
+        "cancelled_at",
+        "metadata",
+    ]
+
+
+def test_what_a_batch_was_created_with_is_shown() -> None:
+    terms = Terms(kind="embeddings", model="simulated", metadata={"job": "1"}, input_file="file-a")
+    shown = openai_batch(a_batch(terms=terms, created_at=7 * MICROSECONDS + 5))
+    assert (shown.endpoint, shown.model, shown.metadata) == ("/v1/embeddings", "simulated", {"job": "1"})
+    assert (shown.input_file_id, shown.created_at) == ("file-a", 7)
+
+
+def test_a_batch_of_messages_is_one_of_chat_completions() -> None:
+    assert openai_batch(a_batch(dialect="anthropic", terms=Terms())).endpoint == "/v1/chat/completions"
+
+
+def test_faults_are_passed_on_as_they_are() -> None:
+    faults = [InputFault(code="invalid_json_line", message="no", line=2), InputFault(code="empty_file", message="é")]
+    written = msgspec.json.encode(openai_batch(a_batch(status="failed", faults=msgspec.json.encode(faults))))
+    errors = msgspec.json.decode(written)["errors"]
+    assert errors["object"] == "list"
+    assert msgspec.convert(errors["data"], list[openai.BatchFault]) == [
+        openai.BatchFault(code="invalid_json_line", message="no", param=None, line=2),
+        openai.BatchFault(code="empty_file", message="é", param=None, line=None),
+    ]
+
+
+@pytest.mark.parametrize("status", ["in_progress", "ended"])
+def test_counts_and_usage_are_those_so_far(status: str) -> None:
+    counts = Counts(total=9, succeeded=3, errored=2, canceled=1, expired=1)
+    usage = Usage(input_tokens=10, cached_tokens=4, output_tokens=5, reasoning_tokens=2)
+    shown = openai_batch(a_batch(status=status, counts=counts, usage=usage, ended_at=MICROSECONDS))
+    assert shown.request_counts == openai.BatchRequestCounts(total=9, completed=3, failed=2)
+    assert shown.usage == openai.BatchUsage(
+        input_tokens=10,
+        input_tokens_details=openai.BatchInputTokens(cached_tokens=4),
+        output_tokens=5,
+        output_tokens_details=openai.BatchOutputTokens(reasoning_tokens=2),
+        total_tokens=15,
+    )
