@@ -146,7 +146,7 @@ def _engine(
             router=router,
             rows=ROWS,
             reading=DialectReading(),
-            file_reader=_file_reader,
+            file_reader=file_reader,
             clock=clock,
             grace=app[SETTINGS].shutdown_grace,
             telemetry=telemetry,
@@ -161,7 +161,8 @@ def _engine(
     return run
 
 
-def _file_reader(terms: Terms) -> InputFileReader:
+def file_reader(terms: Terms) -> InputFileReader:
+    """Make what reads the file of a batch."""
     return InputFileReader(terms.kind, has_default_model=terms.model is not None)
 
 

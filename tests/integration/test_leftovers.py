@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from batchgate.engine.batches import Submission
 from batchgate.engine.errors import StoreError
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.store.sqlite import SqliteStore
-from tests.integration.contracts.test_store import new_batch
+from tests.integration.contracts.test_store import input_of, new_batch
 from tests.support.leftovers import check_nothing_is_left, leftovers
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app
 
@@ -211,12 +211,12 @@ async def test_a_stop_while_a_batch_is_marked_ended_keeps_its_results(tmp_path: 
         await nothing_is_left(tmp_path)
 
 
-def submission(*custom_ids: str) -> tuple[Submission, AsyncIterator[bytes], CreateBodyReader]:
+def submission(*custom_ids: str) -> tuple[Callable[[], Submission], AsyncIterator[bytes], CreateBodyReader]:
     async def body() -> AsyncIterator[bytes]:
         yield msgspec.json.encode(create_body(*custom_ids))
 
     told = Submission(workspace="default", dialect="anthropic", provider="simulator", headers={})
-    return told, body(), CreateBodyReader(content_decoder(None))
+    return lambda: told, body(), CreateBodyReader(content_decoder(None))
 
 
 class Interrupted(SqliteStore):
@@ -241,7 +241,7 @@ async def test_a_sweep_removes_no_blob_that_a_batch_has_got_since_it_was_named(t
         blobs = ObjectStoreBlobs(tmp_path / "blobs")
         loose = LooseBlobs(store, blobs)
         new = new_batch("batch")
-        async with loose.writing("batch", new.input_blob) as writer:
+        async with loose.writing("batch", input_of(new)) as writer:
             sweeping = asyncio.create_task(loose.sweep())
             await store.named.wait()
             await writer.write(b"input\n")
@@ -249,7 +249,7 @@ async def test_a_sweep_removes_no_blob_that_a_batch_has_got_since_it_was_named(t
             await store.create_batch(new)
         store.meanwhile.set()
         await sweeping
-        assert await blobs.read_range(new.input_blob, 0, 5) == b"input"
+        assert await blobs.read_range(input_of(new), 0, 5) == b"input"
 
 
 async def test_a_create_whose_blob_was_taken_for_left_over_is_refused(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ async def test_a_create_whose_blob_was_taken_for_left_over_is_refused(tmp_path: 
     async with SqliteStore(tmp_path / "batchgate.db") as store:
         blobs = ObjectStoreBlobs(tmp_path / "blobs")
         new = new_batch("batch")
-        async with LooseBlobs(store, blobs).writing("batch", new.input_blob) as writer:
+        async with LooseBlobs(store, blobs).writing("batch", input_of(new)) as writer:
             await writer.write(b"input\n")
             await LooseBlobs(store, blobs).sweep()
             await writer.commit()

@@ -10,6 +10,7 @@ import pytest
 from batchgate.accounts import endpoints
 from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.content_encoding import content_decoder
+from batchgate.app import ROWS, file_reader
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.engine.batch import Batch
 from batchgate.engine.batches import Submission
@@ -17,7 +18,7 @@ from batchgate.engine.clock import SystemClock
 from batchgate.engine.engine import Engine
 from batchgate.engine.routing import Router
 from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
-from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.dialects.reading import DialectReading
 from batchgate.queue import MemoryQueue
 from batchgate.settings import AccountSettings, Settings
 from batchgate.store.sqlite import SqliteStore
@@ -64,7 +65,9 @@ def engine_of(store: SqliteStore, blobs: ObjectStoreBlobs, provider: Provider) -
         blobs=blobs,
         queue=MemoryQueue(),
         router=Router(endpoints(settings, provider, {})),
-        rows=AnthropicRows(),
+        rows=ROWS,
+        reading=DialectReading(),
+        file_reader=file_reader,
         clock=SystemClock(),
         grace=5.0,
     )
@@ -75,7 +78,7 @@ async def submit(engine: Engine, *custom_ids: str) -> Batch:
         yield msgspec.json.encode(create_body(*custom_ids))
 
     submission = Submission(workspace="w", dialect="anthropic", provider="anthropic", headers={})
-    return await engine.batches.create(submission, body(), CreateBodyReader(content_decoder(None)))
+    return await engine.batches.create(lambda: submission, body(), CreateBodyReader(content_decoder(None)))
 
 
 async def ended(engine: Engine, batch: Batch) -> Batch:

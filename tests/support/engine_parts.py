@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from batchgate.app import ROWS
 from batchgate.engine.batch import Batch, Counts, ResultLine
 from batchgate.engine.endpoint import Endpoint
 from batchgate.engine.execution import Executor
@@ -17,7 +18,7 @@ from batchgate.engine.routing import Router
 from batchgate.engine.telemetry import NoTelemetry
 from batchgate.engine.upstream import Account, Transport
 from batchgate.providers.anthropic import AnthropicHandler
-from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.dialects.reading import DialectReading
 from batchgate.providers.metering import WireMeter
 
 
@@ -88,4 +89,5 @@ def parts(
         read_key=read_key,
     )
     router = Router([endpoint], random.Random(seed))
-    return EngineParts(endpoint, router, Executor(router, AnthropicRows(), random.Random(seed), NoTelemetry()))
+    executor = Executor(router, ROWS, DialectReading(), random.Random(seed), NoTelemetry())
+    return EngineParts(endpoint, router, executor)

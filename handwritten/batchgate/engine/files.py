@@ -239,6 +239,7 @@ def _found(file: File | None, file_id: str, provider: str | None, providers: Col
     if file is None:
         raise not_found(file_id)
     if provider is not None and provider not in {file.provider, *providers}:
-        message = f"File {file_id!r} belongs to {file.provider}, not to {provider}."
+        made = "uploaded" if file.batch_id is None else "made"
+        message = f"File {file_id!r} was {made} for {file.provider}, not for {provider}."
         raise RefusedError("not_found_error", message, param="provider")
     return file

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,6 @@ from batchgate.store.sqlite import SqliteStore
 EMPTY = Chunk(seqs=(), lines=b"", succeeded=0, errored=0)
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with SqliteStore(tmp_path / "store.db") as store:
-        yield store
-
-
 def new_batch(batch_id: str, *, workspace: str = "w", provider: str = "p", shards: int = 1, at: int = 1000) -> NewBatch:
     """Make a batch of two requests a shard that expires 500 after its creation."""
     return NewBatch(
@@ -29,6 +22,7 @@ def new_batch(batch_id: str, *, workspace: str = "w", provider: str = "p", shard
         workspace=workspace,
         dialect="anthropic",
         provider=provider,
+        providers=(provider,),
         headers={"anthropic-version": "2023-06-01"},
         created_at=at,
         expires_at=at + 500,
@@ -40,6 +34,12 @@ def new_batch(batch_id: str, *, workspace: str = "w", provider: str = "p", shard
     )
 
 
+def input_of(new: NewBatch) -> str:
+    """Name the input of a batch that is not made from a file."""
+    assert new.input_blob is not None
+    return new.input_blob
+
+
 def chunk(*seqs: int, errored: int = 0) -> Chunk:
     lines = b"".join(b'{"n":%d}\n' % seq for seq in seqs)
     return Chunk(seqs=seqs, lines=lines, succeeded=len(seqs) - errored, errored=errored)
@@ -47,7 +47,7 @@ def chunk(*seqs: int, errored: int = 0) -> Chunk:
 
 async def create(store: Store, batch_id: str, **more: object) -> tuple[Batch, list[ShardJob]]:
     new = new_batch(batch_id, **more)  # type: ignore[arg-type]
-    await store.add_loose_blob(new.input_blob)
+    await store.add_loose_blob(input_of(new))
     batch, jobs = await store.create_batch(new)
     return batch, list(jobs)
 
@@ -335,7 +335,7 @@ async def create_file(store: Store, file_id: str, *, at: int = 1000, **more: obj
     """Store a file of workspace ``w``; it never expires unless told otherwise."""
     given = {"workspace": "w", "provider": "openai", "purpose": "batch", "expires_at": None} | more
     new = NewFile(id=file_id, filename="f", size=3, sha256=b"s", created_at=at, blob=f"{file_id}/blob", **given)  # type: ignore[arg-type]
-    await store.add_loose_blob(new.blob)
+    await store.add_loose_blob(f"{file_id}/blob")
     return await store.create_file(new)
 
 

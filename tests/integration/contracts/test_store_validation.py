@@ -1,0 +1,178 @@
+"""The contract of `Store` for batches that are made from files, and for the files that show them."""
+
+from batchgate.engine.batch import Batch, BegunBatch, Chunk, Counts, NewBatch, ShardJob, Terms, Usage
+from batchgate.engine.file import NewFile
+from batchgate.engine.ports import Store
+from tests.integration.contracts.test_store import EMPTY, chunk, claimed, create, file_page, new_batch
+
+TERMS = Terms(kind="embeddings", model="m", metadata={"a": "b"}, input_file="file-1", output_lifetime=3600)
+
+
+async def submit(store: Store, batch_id: str) -> Batch:
+    """Store a batch that waits for its file to be validated."""
+    new = NewBatch(
+        id=batch_id,
+        workspace="w",
+        dialect="openai",
+        terms=TERMS,
+        provider="p",
+        providers=("p",),
+        headers={},
+        created_at=1000,
+        expires_at=1500,
+        input_blob=None,
+    )
+    batch, jobs = await store.create_batch(new)
+    assert list(jobs) == []
+    return batch
+
+
+async def begin(store: Store, batch: Batch, shards: int = 1) -> list[ShardJob]:
+    """Give a batch its requests, two a shard."""
+    await store.add_loose_blob(f"{batch.id}/input")
+    like = new_batch("like", shards=shards)
+    begun = BegunBatch(input_blob=f"{batch.id}/input", shards=like.shards, providers=("p", "q"))
+    jobs = await store.begin_batch(batch.key, begun, 1100)
+    assert jobs is not None
+    return list(jobs)
+
+
+async def found(store: Store, batch: Batch) -> Batch:
+    again = await store.find_batch("w", batch.id)
+    assert again is not None
+    return again
+
+
+async def finish(store: Store, batch: Batch, jobs: list[ShardJob], *parts: str) -> None:
+    """End a batch, with a file for each part."""
+    for job in jobs:
+        await store.append_chunk(await claimed(store, job), EMPTY, shard_done=True)
+    await store.add_loose_blob(f"{batch.id}/results")
+    files = [part_file(batch, part) for part in parts]
+    counts = Counts(total=2, succeeded=1, errored=1)
+    results = {"results_blob": f"{batch.id}/results", "results_size": 7, "output_size": 4}
+    assert await store.end_batch(batch.key, counts=counts, now=2000, files=files, **results)  # type: ignore[arg-type]
+
+
+def part_file(batch: Batch, part: str) -> NewFile:
+    return NewFile(
+        id=f"file-{batch.id}-{part}",
+        workspace="w",
+        provider="p",
+        purpose="batch_output",
+        filename="f",
+        size=4,
+        sha256=b"",
+        created_at=2000,
+        expires_at=5000,
+        blob=None,
+        batch_id=batch.id,
+        part=part,  # type: ignore[arg-type]
+    )
+
+
+async def test_a_batch_from_a_file_waits_for_its_requests_and_has_them_all_at_once(store: Store) -> None:
+    batch = await submit(store, "a")
+    assert (batch.status, batch.counts.total, batch.in_progress_at, batch.input_blob) == ("validating", 0, None, None)
+    assert batch.terms == TERMS
+    assert list(await store.validating_batches()) == [batch.key]
+    assert await store.sealable_batches() == []
+    jobs = await begin(store, batch, shards=2)
+    begun = await found(store, batch)
+    assert (begun.status, begun.counts.total, begun.in_progress_at) == ("in_progress", 4, 1100)
+    assert (begun.input_blob, begun.providers) == ("a/input", ("p", "q"))
+    assert list(await store.open_jobs()) == jobs
+    assert await store.validating_batches() == []
+    assert await store.has_blob("a", "a/input")
+
+
+async def test_a_batch_begins_once(store: Store) -> None:
+    batch = await submit(store, "a")
+    jobs = await begin(store, batch)
+    await store.add_loose_blob("late")
+    again = BegunBatch(input_blob="late", shards=new_batch("like", shards=3).shards, providers=())
+    assert await store.begin_batch(batch.key, again, 1200) is None
+    assert not await store.fail_batch(batch.key, b"[]", 1200)
+    assert list(await store.open_jobs()) == jobs
+    assert list(await store.loose_blobs()) == ["late"]
+
+
+async def test_a_batch_that_failed_has_ended_with_what_was_wrong(store: Store) -> None:
+    batch = await submit(store, "a")
+    assert await store.fail_batch(batch.key, b'[{"code":"empty_file"}]', 1200)
+    failed = await found(store, batch)
+    assert (failed.status, failed.ended_at, failed.faults) == ("failed", 1200, b'[{"code":"empty_file"}]')
+    for nothing in (store.validating_batches(), store.sealable_batches(), store.overdue_batches(9999)):
+        assert await nothing == []
+    assert await store.next_due(0, 100) is None
+    assert (await store.backlog()).batches == {}
+    assert (await store.delete_batch("w", "a", 1300)) == failed
+
+
+async def test_a_cancel_ends_a_validation_at_once_and_its_requests_come_too_late(store: Store) -> None:
+    batch = await submit(store, "a")
+    canceled = await store.cancel_batch("w", "a", 1200)
+    assert canceled is not None
+    assert (canceled.status, canceled.cancel_initiated_at, canceled.ended_at) == ("ended", 1200, 1200)
+    begun = BegunBatch(input_blob="x", shards=(), providers=())
+    assert await store.begin_batch(batch.key, begun, 1300) is None
+    assert await store.cancel_batch("w", "a", 1400) == canceled
+
+
+async def test_a_batch_is_listed_by_every_provider_that_it_runs_on_until_it_is_deleted(store: Store) -> None:
+    await create(store, "other", provider="q")
+    batch = await submit(store, "a")
+    jobs = await begin(store, batch)
+
+    async def ids(provider: str, **cursors: int) -> list[str]:
+        given = {"older_than": None, "newer_than": None} | cursors
+        page = await store.list_batches("w", provider=provider, limit=9, **given)
+        return [found.id for found in page.batches]
+
+    assert [await ids(name) for name in ("p", "q", "r")] == [["a"], ["a", "other"], []]
+    assert await ids("q", older_than=batch.key) == ["other"]
+    assert await ids("q", newer_than=batch.key - 1) == ["a"]
+    await finish(store, batch, jobs)
+    await store.delete_batch("w", "a", 3000)
+    assert [await ids(name) for name in ("p", "q")] == [[], ["other"]]
+
+
+async def test_what_answers_took_adds_up(store: Store) -> None:
+    batch = await submit(store, "a")
+    claim = await claimed(store, (await begin(store, batch))[0])
+    used = Usage(input_tokens=5, cached_tokens=1, output_tokens=7, reasoning_tokens=2)
+    for seq in (0, 1):
+        one = chunk(seq)
+        await store.append_chunk(
+            claim, Chunk(seqs=one.seqs, lines=one.lines, succeeded=1, errored=0, usage=used), shard_done=False
+        )
+    assert (await found(store, batch)).usage == used + used
+
+
+async def test_files_of_a_batch_are_files_like_others_and_the_last_to_go_takes_its_bodies_along(store: Store) -> None:
+    batch = await submit(store, "a")
+    await finish(store, batch, await begin(store, batch), "output", "error")
+    ended = await found(store, batch)
+    assert (ended.output_file, ended.error_file, ended.output_size) == ("file-a-output", "file-a-error", 4)
+    assert await file_page(store, purpose="batch_output") == "file-a-errorfile-a-output"
+    output = await store.find_file("w", "file-a-output", 0)
+    assert output is not None
+    assert (output.batch_id, output.part, output.blob) == ("a", "output", None)
+    assert await store.archivable_batches(9_999) == []
+    assert await store.next_due(2000, 100) == 5000
+    await store.delete_file("w", "file-a-output", 3000)
+    assert await store.loose_blobs() == []
+    await store.expire_files(5000)
+    assert list(await store.loose_blobs()) == ["a/input", "a/results"]
+    archived = await found(store, batch)
+    assert (archived.archived_at, archived.results_blob) == (5000, None)
+
+
+async def test_files_of_a_batch_go_with_it(store: Store) -> None:
+    batch = await submit(store, "a")
+    await finish(store, batch, await begin(store, batch), "output")
+    await store.delete_batch("w", "a", 3000)
+    assert await store.find_file("w", "file-a-output", 0) is None
+    assert list(await store.loose_blobs()) == ["a/input", "a/results"]
+    await store.expire_files(9_999)
+    assert list(await store.loose_blobs()) == ["a/input", "a/results"]
