@@ -68,7 +68,8 @@ def tests(session: nox.Session) -> None:
 def sdk(session: nox.Session, release: str) -> None:
     """Run the acceptance suite of an SDK with an older release."""
     session.install("-e", ".", *group("test"), release)
-    session.run("pytest", f"tests/acceptance/test_{release.partition('==')[0]}_sdk.py", *session.posargs)
+    suite = Path("tests/acceptance").glob(f"test_{release.partition('==')[0]}_*.py")
+    session.run("pytest", *map(str, sorted(suite)), *session.posargs)
 
 
 @nox.session

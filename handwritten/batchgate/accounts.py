@@ -56,6 +56,25 @@ def account_chooser(settings: Settings, parameter: str, preferred: str | None = 
     return choose
 
 
+def provider_chooser(settings: Settings) -> Callable[[str, str], str]:
+    """Make the choice of the account that runs what is asked of a provider, which ``parameter`` names.
+
+    That is the account of this name, or else the first in the settings that is one of this provider. Raises
+    `RefusedError` where there is none.
+    """
+    of_provider = {account.provider: name for name, account in reversed(settings.accounts.items())}
+    configured = ", ".join(dict.fromkeys((*settings.accounts, *sorted(of_provider)))) or "none"
+
+    def choose(provider: str, parameter: str) -> str:
+        account = provider if provider in settings.accounts else of_provider.get(provider)
+        if account is None:
+            message = f"{parameter}: {provider!r} is not configured; configured: {configured}"
+            raise RefusedError("invalid_request_error", message, param=parameter)
+        return account
+
+    return choose
+
+
 def _account_called(asked: str, accounts: Mapping[str, AccountSettings], parameter: str) -> str:
     if asked in accounts:
         return asked

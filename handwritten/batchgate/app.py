@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from batchgate import __version__
-from batchgate.accounts import account_chooser, endpoints
+from batchgate.accounts import account_chooser, endpoints, provider_chooser
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.authentication import ApiKey, Authenticator, digest_of
@@ -23,7 +23,9 @@ from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
-from batchgate.api.unified.handlers import UnifiedFilesHandler
+from batchgate.api.unified.batch_view import UnifiedBatchView
+from batchgate.api.unified.batches import UnifiedBatchesHandler
+from batchgate.api.unified.files import UnifiedFilesHandler
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.data_lock import sole_use
 from batchgate.engine.batch import Dialect, Terms
@@ -51,6 +53,7 @@ from batchgate_api.handlers import (
     FilesHandlers,
     GatewayHandlers,
     MessageBatchesHandlers,
+    UnifiedBatchesHandlers,
     UnifiedFilesHandlers,
 )
 
@@ -85,6 +88,7 @@ def build_app(
         FilesHandlers,
         BatchesHandlers,
         UnifiedFilesHandlers,
+        UnifiedBatchesHandlers,
         GatewayHandlers,
     ] = (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
@@ -92,6 +96,7 @@ def build_app(
         FilesHandler(blobs),
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
+        UnifiedBatchesHandler(_unified_view(settings), blobs, provider_chooser(settings)),
         GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics)),
     )
     app[SETTINGS] = settings
@@ -171,6 +176,12 @@ def _view(settings: Settings) -> MessageBatchView:
         PublicUrl(settings.public_url, settings.networks),
         live_counts=settings.live_counts,
         relative_results_url=settings.relative_results_url,
+    )
+
+
+def _unified_view(settings: Settings) -> UnifiedBatchView:
+    return UnifiedBatchView(
+        PublicUrl(settings.public_url, settings.networks), relative_results_url=settings.relative_results_url
     )
 
 

@@ -105,7 +105,7 @@ def test_errors_are_the_sdk_s_typed_exceptions(client: Anthropic) -> None:
     assert caught.value.response.headers["request-id"].startswith("req_")
     with pytest.raises(anthropic.BadRequestError, match=r"requests\.1\.custom_id: 'a' is already"):
         client.messages.batches.create(requests=requests("a", "a"))
-    with pytest.raises(anthropic.NotFoundError, match="no message batch"):
+    with pytest.raises(anthropic.NotFoundError, match="no batch"):
         client.messages.batches.cancel("msgbatch_01nobody")
     running = client.messages.batches.create(requests=requests("a", model="slow"))
     with pytest.raises(anthropic.BadRequestError, match="Cancel it first"):

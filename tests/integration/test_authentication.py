@@ -183,7 +183,7 @@ async def test_the_cursors_of_another_workspace_are_unknown(gateway: RunningApp,
     batch_id = await ended_batch_of(gateway, ALICE)
     path = f"{BATCHES}?{cursor}={batch_id}"
     message = await refused(gateway, "GET", path, (400, "invalid_request_error"), headers=by(BOB))
-    assert message == f"{cursor}: there is no message batch {batch_id!r} to page from"
+    assert message == f"{cursor}: there is no batch {batch_id!r} to page from"
 
 
 async def test_no_key_ever_appears_in_an_answer_or_in_the_log(

@@ -47,7 +47,7 @@ async def test_an_unknown_batch_is_not_found(
     gateway: RunningApp, method: str, path: str, sent: str, meant: str
 ) -> None:
     message = await refusal(gateway, method, path.format(sent), expected=NOT_FOUND)
-    assert message == f"There is no message batch {meant!r} in this workspace."
+    assert message == f"There is no batch {meant!r} in this workspace."
 
 
 @OPERATIONS_ON_AN_ID
@@ -60,7 +60,7 @@ async def test_an_id_that_is_too_long_is_refused(gateway: RunningApp, method: st
 @pytest.mark.parametrize("sent", [UNKNOWN_ID, "x", "%00", "%C3%A4", "%FF"])
 async def test_an_unknown_cursor_is_refused_by_its_name(gateway: RunningApp, name: str, sent: str) -> None:
     message = await refusal(gateway, "GET", f"{BATCHES}?{name}={sent}", expected=INVALID)
-    assert message.startswith(f"{name}: there is no message batch ")
+    assert message.startswith(f"{name}: there is no batch ")
 
 
 @pytest.mark.parametrize("name", ["limit", "page_size"])

@@ -280,7 +280,7 @@ def test_results_that_cannot_be_had_leave_the_file_as_it_was(tmp_path: Path, gat
     (tmp_path / "out.jsonl").write_text("of an earlier batch\n")
     done = batchgate(tmp_path, "results", "msgbatch_unknown", "--output", "out.jsonl", gateway=gateway)
     assert done.returncode == 1
-    assert "There is no message batch 'msgbatch_unknown'" in done.stderr
+    assert "There is no batch 'msgbatch_unknown'" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
     assert (tmp_path / "out.jsonl").read_text() == "of an earlier batch\n"
 
@@ -291,4 +291,4 @@ def test_results_that_cannot_be_had_leave_the_file_as_it_was(tmp_path: Path, gat
 def test_an_id_is_never_taken_for_a_path(tmp_path: Path, gateway: GatewayProcess, command: str, batch_id: str) -> None:
     done = batchgate(tmp_path, command, batch_id, gateway=gateway)
     assert done.returncode == 1
-    assert f"There is no message batch {batch_id!r}" in done.stderr
+    assert f"There is no batch {batch_id!r}" in done.stderr

@@ -12,6 +12,7 @@ from batchgate.api import request_body
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
+from tests.support import openai_batches
 from tests.support.running_app import RunningApp, create_body, running_app
 from tests.support.uploads import MULTIPART, form, good_form, upload
 
@@ -19,7 +20,8 @@ KEY = {"x-api-key": "sk-bf-known"}
 UNREACHABLE = {500: "a fault of the gateway itself: no door leads to one on purpose"}
 TOO_LONG_FOR_AN_ID = "x" * 129
 CREATE = "createMessageBatch"
-LISTS = ("listMessageBatches", "listFiles", "listUnifiedFiles")
+CREATE_OF_FILE = "createBatch"
+LISTS = ("listMessageBatches", "listFiles", "listBatches", "listUnifiedFiles")
 JSON = {"Content-Type": "application/json"}
 
 
@@ -42,6 +44,8 @@ async def ask(app: RunningApp, operation: Operation, wanted: str = "msgbatch_01n
     """Call an operation; a create or an upload gets a good body, and a provider, unless told otherwise."""
     if operation.id == CREATE and not options.keys() & {"data", "json"}:
         options["json"] = create_body("a")
+    if operation.id == CREATE_OF_FILE and not options.keys() & {"data", "json"}:
+        options["json"] = openai_batches.create_body("file-nobody")
     if is_upload(operation):
         options = {"data": good_form()} | options | {"headers": MULTIPART | options.get("headers", {})}
     if operation.tag == "Unified Files":
@@ -55,12 +59,15 @@ async def ask(app: RunningApp, operation: Operation, wanted: str = "msgbatch_01n
 async def well(app: RunningApp, operation: Operation, **options: Any) -> int:
     if "file_id" in operation.locations:
         return await ask(app, operation, (await upload(app))["id"], **options)
+    if operation.id == CREATE_OF_FILE:
+        body = openai_batches.create_body((await upload(app))["id"])
+        return await ask(app, operation, json=body, **options)
     batch = await app.ended((await app.create("a"))["id"])
     return await ask(app, operation, batch["id"], **options)
 
 
 async def wrong(app: RunningApp, operation: Operation) -> int:
-    if operation.id == CREATE:
+    if operation.id in (CREATE, CREATE_OF_FILE):
         return await ask(app, operation, json={})
     if is_upload(operation):
         return await ask(app, operation, data=form())
@@ -122,7 +129,9 @@ async def with_a_range_beyond_the_end(app: RunningApp, operation: Operation) -> 
 
 async def with_a_key_of_another_batch(app: RunningApp, operation: Operation) -> int:
     headers = {"Idempotency-Key": "taken"}
-    assert await ask(app, operation, headers=headers) == 200
+    assert await well(app, operation, headers=headers) == 200
+    if operation.id == CREATE_OF_FILE:
+        return await well(app, operation, headers=headers)
     return await ask(app, operation, headers=headers, json=create_body("another"))
 
 

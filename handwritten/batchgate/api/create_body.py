@@ -58,12 +58,15 @@ class Form(Protocol[R]):
 
     coded: bool
     """Whether the errors of the surface have a code for what is wrong with a request."""
-    model: type[msgspec.Struct]
-    """A request."""
     one: msgspec.json.Decoder[R]
     many: msgspec.json.Decoder[list[R]]
     between: re.Pattern[bytes]
     """Finds what seems to stand between two requests; its first group is the comma."""
+
+    @property
+    def model(self) -> type[msgspec.Struct]:
+        """A request."""
+        ...
 
     def head(self, window: bytes | bytearray, *, at_end: bool) -> int | None:
         """Find where the first request begins; None if more must come. Raises `RefusedError` if it is no create."""

@@ -40,6 +40,13 @@ async def send_lines(
     return await _send(request, blobs, content, {hdrs.CONTENT_TYPE: JSONL, **(headers or {})})
 
 
+async def send_json(
+    request: web.Request, blobs: Blobs, content: Content, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
+    """Send an object that is written while it is sent."""
+    return await _send(request, blobs, content, {hdrs.CONTENT_TYPE: "application/json", **(headers or {})})
+
+
 async def send_file(request: web.Request, blobs: Blobs, file: File, content: Content) -> web.StreamResponse:
     """Send the content of a file, as an attachment, so that no browser takes it for a page of the gateway."""
     shown = {
@@ -59,7 +66,7 @@ async def _send(
     if path is not None:
         _check(path, str(content.blob), content.size)
     if compress:
-        headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
+        headers.setdefault(hdrs.VARY, hdrs.ACCEPT_ENCODING)
     if compress and (content.size is None or content.size >= GZIP_FROM) and _wants_gzip(request):
         headers[hdrs.CONTENT_ENCODING] = "gzip"
         headers.pop(DIGEST, None)  # it would have to be of the compressed bytes

@@ -49,6 +49,7 @@ DIALECTS: Final = (
     ("/v1/v1/messages", "anthropic"),
     ("/openai", "openai"),
     ("/v1/files", "unified"),
+    ("/v1/batches", "unified"),
 )
 """With what the paths of a dialect begin; all others are the gateway's own."""
 

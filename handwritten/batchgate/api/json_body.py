@@ -11,7 +11,7 @@ from batchgate.api.content_encoding import content_decoder
 from batchgate.api.request_body import pieces
 from batchgate.api.wrong_input import wrong_input
 from batchgate.engine.errors import RefusedError
-from batchgate.engine.validation import describe_decoding, lone_surrogate
+from batchgate.engine.validation import DECODING_ERRORS, DecodingError, describe_decoding, lone_surrogate
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -25,7 +25,7 @@ async def read_json(request: web.Request, model: type[S]) -> S:
         return msgspec.json.decode(body, type=model)
     except msgspec.ValidationError as error:
         raise wrong_input(error, model) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODING_ERRORS as error:
         raise _not_json(error, body) from error
 
 
@@ -42,7 +42,7 @@ async def _whole(request: web.Request) -> bytes:
     return bytes(body)
 
 
-def _not_json(error: msgspec.DecodeError | UnicodeDecodeError | RecursionError, body: bytes) -> RefusedError:
+def _not_json(error: DecodingError, body: bytes) -> RefusedError:
     surrogate = lone_surrogate(body)
     if surrogate is None:
         reason = describe_decoding(error).message.removeprefix("Invalid JSON: ")

@@ -113,6 +113,4 @@ async def _serve(settings: SimulatorSettings, host: str, port: int) -> None:
 
 def _announce(host: str, port: int) -> None:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    click.echo(
-        f"A simulated model listens on {url}\n  Messages      base URL {url}\n  OpenAI's API  base URL {url}/v1"
-    )
+    click.echo(f"A simulated model listens on {url}\n  Messages      base URL {url}\n  OpenAI's API  base URL {url}/v1")

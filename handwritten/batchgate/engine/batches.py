@@ -196,16 +196,17 @@ class Batches:
         provider: str | None,
         limit: int,
         after_name: str = "after_id",
+        before_name: str = "before_id",
     ) -> Page:
         """Read a page, newest first: right after ``after``, right before ``before``, or strictly between them.
 
         The arguments ``after`` and ``before`` are ids, also of batches deleted since; raises `RefusedError` for others.
-        ``after_name`` is what the caller calls the first.
+        ``after_name`` and ``before_name`` are what the caller calls them.
         """
         return await self._store.list_batches(
             workspace,
             older_than=await self._cursor(workspace, after_name, after),
-            newer_than=await self._cursor(workspace, "before_id", before),
+            newer_than=await self._cursor(workspace, before_name, before),
             provider=provider,
             limit=limit,
         )
@@ -229,7 +230,7 @@ class Batches:
         if batch.ended_at is None:
             raise RefusedError(
                 "invalid_request_error",
-                f"Message batch {batch_id!r} is {batch.status}; it can be deleted once it has ended. Cancel it first.",
+                f"Batch {batch_id!r} is {batch.status}; it can be deleted once it has ended. Cancel it first.",
             )
         hit("batch_deleted")
         await self._loose_blobs.remove(*batch.blobs)
@@ -238,11 +239,11 @@ class Batches:
         """Read an ended batch that has results; raises `RefusedError` for one that has none yet, or none any more."""
         batch = await self.find(workspace, batch_id)
         if batch.archived_at is not None:
-            raise RefusedError("not_found_error", f"The results of message batch {batch_id!r} were archived.")
+            raise RefusedError("not_found_error", f"The results of batch {batch_id!r} were archived.")
         if batch.results_blob is None:
             raise RefusedError(
                 "not_found_error",
-                f"Message batch {batch_id!r} is {batch.status}; it has results once it has ended.",
+                f"Batch {batch_id!r} is {batch.status}; it has results once it has ended.",
             )
         return batch
 
@@ -256,7 +257,8 @@ class Batches:
             return None
         key = await self._store.find_cursor(workspace, batch_id)
         if key is None:
-            raise RefusedError("invalid_request_error", f"{name}: there is no message batch {batch_id!r} to page from")
+            message = f"{name}: there is no batch {batch_id!r} to page from"
+            raise RefusedError("invalid_request_error", message, param=name)
         return key
 
 
@@ -272,5 +274,5 @@ def _check_same(batch: Batch, new: NewBatch) -> None:
 
 def _found(batch: Batch | None, batch_id: str) -> Batch:
     if batch is None:
-        raise RefusedError("not_found_error", f"There is no message batch {batch_id!r} in this workspace.")
+        raise RefusedError("not_found_error", f"There is no batch {batch_id!r} in this workspace.", param="id")
     return batch

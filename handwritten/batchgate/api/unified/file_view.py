@@ -1,31 +1,13 @@
-"""Files in the unified shape: what has no value is left out, and each object says how long the call took."""
+"""Files in the unified shape: what has no value is left out."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Literal, TypeAlias
-
 from msgspec import UNSET
 
+from batchgate.api.unified.extra_fields import ExtraFields
 from batchgate.engine.clock import MICROSECONDS
 from batchgate.engine.file import File, FilePage
 from batchgate_api import gateway
-
-RequestType: TypeAlias = Literal["file_upload", "file_list", "file_retrieve", "file_delete"]
-ExtraFields: TypeAlias = Callable[[str], gateway.ExtraFields]
-"""Makes the extra fields of an object of a provider."""
-
-
-def begin(request_type: RequestType) -> ExtraFields:
-    """Begin to measure what the extra fields are to say of this call."""
-    begun = time.perf_counter()
-
-    def extra_fields(provider: str) -> gateway.ExtraFields:
-        latency = round(1000 * (time.perf_counter() - begun))
-        return gateway.ExtraFields(request_type=request_type, provider=provider, latency=latency, chunk_index=0)
-
-    return extra_fields
 
 
 def unified_file(file: File, extra: ExtraFields) -> gateway.UnifiedFile:
@@ -40,7 +22,7 @@ def unified_file(file: File, extra: ExtraFields) -> gateway.UnifiedFile:
         status="processed",
         expires_at=UNSET if file.expires_at is None else file.expires_at // MICROSECONDS,
         storage_backend="api",
-        extra_fields=extra(file.provider),
+        extra_fields=extra(file.provider, None),
     )
 
 
@@ -51,10 +33,10 @@ def unified_file_list(page: FilePage, provider: str, extra: ExtraFields) -> gate
         data=[unified_file(file, extra) for file in page.files],
         has_more=page.has_more,
         after=page.files[-1].id if page.has_more else UNSET,
-        extra_fields=extra(provider),
+        extra_fields=extra(provider, None),
     )
 
 
 def deleted_unified_file(file: File, extra: ExtraFields) -> gateway.DeletedUnifiedFile:
     """Tell that a file is gone."""
-    return gateway.DeletedUnifiedFile(id=file.id, object="file", deleted=True, extra_fields=extra(file.provider))
+    return gateway.DeletedUnifiedFile(id=file.id, object="file", deleted=True, extra_fields=extra(file.provider, None))

@@ -8,7 +8,8 @@ from batchgate.api.binding import given
 from batchgate.api.context import FILES, WORKSPACE
 from batchgate.api.downloads import send_file
 from batchgate.api.request_body import pieces
-from batchgate.api.unified import view
+from batchgate.api.unified import file_view as view
+from batchgate.api.unified.extra_fields import begin
 from batchgate.api.upload_form import MAX_BODY, PROVIDER, UploadForm, one_provider
 from batchgate.api.wrong_input import known_values, missing
 from batchgate.engine.ports import Blobs
@@ -28,7 +29,7 @@ class UnifiedFilesHandler:
         self, request: web.Request, parameters: parameters.UploadUnifiedFileParameters
     ) -> gateway.UnifiedFile:
         """Upload a file for a provider, which stands in the query, the header or the form."""
-        extra = view.begin("file_upload")
+        extra = begin("file_upload")
         provider = one_provider(given(parameters.provider), given(parameters.x_model_provider))
         form = UploadForm(request.headers, gateway.UploadUnifiedFile, provider=provider)
         file = await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form)
@@ -38,7 +39,7 @@ class UnifiedFilesHandler:
         self, request: web.Request, parameters: parameters.ListUnifiedFilesParameters
     ) -> gateway.UnifiedFileList:
         """List the files that were uploaded for a provider."""
-        extra = view.begin("file_list")
+        extra = begin("file_list")
         provider = one_provider(given(parameters.provider), given(parameters.x_model_provider))
         if provider is None:
             raise missing(PROVIDER, known_values(type(parameters), PROVIDER))
@@ -56,7 +57,7 @@ class UnifiedFilesHandler:
         self, request: web.Request, parameters: parameters.RetrieveUnifiedFileParameters
     ) -> gateway.UnifiedFile:
         """Retrieve what is known of a file."""
-        extra = view.begin("file_retrieve")
+        extra = begin("file_retrieve")
         file = await request.app[FILES].find(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
         return view.unified_file(file, extra)
 
@@ -64,7 +65,7 @@ class UnifiedFilesHandler:
         self, request: web.Request, parameters: parameters.DeleteUnifiedFileParameters
     ) -> gateway.DeletedUnifiedFile:
         """Delete a file and its content."""
-        extra = view.begin("file_delete")
+        extra = begin("file_delete")
         file = await request.app[FILES].delete(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
         return view.deleted_unified_file(file, extra)
 

@@ -1,0 +1,97 @@
+"""Batches in the unified shape: what has no value is left out."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from aiohttp import web
+from msgspec import UNSET, Raw, UnsetType
+
+from batchgate.api.public_url import PublicUrl
+from batchgate.api.statuses import anthropic_status, times, unified_status
+from batchgate.api.unified.extra_fields import ExtraFields
+from batchgate.api.unified.request_shape import MESSAGES
+from batchgate.engine.batch import Batch, Counts, Page
+from batchgate.engine.batch_endpoints import ENDPOINTS
+from batchgate.engine.batch_files import file_ids
+from batchgate.engine.clock import MICROSECONDS
+from batchgate_api import gateway
+
+T = TypeVar("T")
+
+
+class UnifiedBatchView:
+    """Shows batches to a caller."""
+
+    def __init__(self, public_url: PublicUrl, *, relative_results_url: bool) -> None:
+        self._public_url = public_url
+        self._relative = relative_results_url
+
+    def batch(self, request: web.Request, batch: Batch, provider: str, extra: ExtraFields) -> gateway.UnifiedBatch:
+        """Show one batch to a caller who asks for it as one of a provider."""
+        files, moments = file_ids(batch), times(batch)
+        of_messages = batch.dialect == "anthropic"
+        return gateway.UnifiedBatch(
+            id=batch.id,
+            object="batch",
+            endpoint=ENDPOINTS.get(batch.terms.kind, MESSAGES),
+            input_file_id=files.input,
+            completion_window="24h",
+            status=unified_status(batch),
+            request_counts=_counts(batch.counts),
+            metadata=_given(None if batch.terms.metadata is None else dict(batch.terms.metadata)),
+            created_at=moments.created_at,
+            expires_at=moments.expires_at,
+            in_progress_at=_given(moments.in_progress_at),
+            finalizing_at=_given(moments.finalizing_at),
+            completed_at=_given(moments.completed_at),
+            failed_at=_given(moments.failed_at),
+            expired_at=_given(moments.expired_at),
+            cancelling_at=_given(moments.cancelling_at),
+            cancelled_at=_given(moments.cancelled_at),
+            archived_at=UNSET if batch.archived_at is None else batch.archived_at // MICROSECONDS,
+            output_file_id=_given(files.output),
+            error_file_id=_given(files.error),
+            errors=UNSET if batch.faults is None else gateway.BatchErrors(object="list", data=Raw(batch.faults)),
+            processing_status=anthropic_status(batch) if of_messages else UNSET,
+            results_url=self._results_url(request, batch) if of_messages else UNSET,
+            extra_fields=extra(provider, batch.terms.model),
+        )
+
+    def page(
+        self, request: web.Request, page: Page, provider: str, extra: ExtraFields, *, backwards: bool
+    ) -> gateway.UnifiedBatchList:
+        """Show a page; ``backwards`` tells if it goes on with newer batches."""
+        data = [self.batch(request, batch, provider, extra) for batch in page.batches]
+        return gateway.UnifiedBatchList(
+            object="list",
+            data=data,
+            first_id=data[0].id if data else UNSET,
+            last_id=data[-1].id if data else UNSET,
+            has_more=page.has_more,
+            next_cursor=data[0 if backwards else -1].id if data and page.has_more else UNSET,
+            extra_fields=extra(provider, None),
+        )
+
+    def _results_url(self, request: web.Request, batch: Batch) -> str | UnsetType:
+        if batch.results_blob is None:
+            return UNSET
+        path = f"/v1/messages/batches/{batch.id}/results"
+        return path if self._relative else self._public_url.absolute(request, path)
+
+
+def _counts(counts: Counts) -> gateway.UnifiedRequestCounts:
+    return gateway.UnifiedRequestCounts(
+        total=counts.total,
+        completed=counts.succeeded,
+        failed=counts.errored,
+        succeeded=counts.succeeded or UNSET,
+        expired=counts.expired or UNSET,
+        canceled=counts.canceled or UNSET,
+        pending=counts.processing or UNSET,
+    )
+
+
+def _given(value: T | None) -> T | UnsetType:
+    """Leave out what has no value."""
+    return UNSET if value is None else value

@@ -1,0 +1,112 @@
+"""What the requests of one unified create look like: all are of one shape, and go to one endpoint."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from batchgate.api.anthropic.create_body import params_line
+from batchgate.api.binding import given
+from batchgate.api.body_faults import Fault, invalid
+from batchgate.api.wrong_input import fault_code
+from batchgate.engine.validation import FIELD_REQUIRED
+from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
+
+Field: TypeAlias = Literal["params", "body"]
+
+DEFAULT_ENDPOINT: Final[UnifiedBatchEndpoint] = "/v1/chat/completions"
+MESSAGES: Final[UnifiedBatchEndpoint] = "/v1/messages"
+CUSTOM_ID_OF_MESSAGES: Final = "^[a-zA-Z0-9_-]{1,64}$"
+URL_MISMATCH: Final = "url_mismatch"
+
+_CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_BOTH: Final = Fault("", "it has params and a body; a request has one of them")
+_NEITHER: Final = Fault("", f"{FIELD_REQUIRED}: params for Messages, or a body", fault_code(FIELD_REQUIRED))
+_WRONG_ID: Final = Fault("custom_id", f"String should match pattern {CUSTOM_ID_OF_MESSAGES}")
+
+
+class _Peek(Struct):
+    """Whether a request wants its answer in parts."""
+
+    stream: object = None
+
+
+_PEEK: Final = msgspec.json.Decoder(_Peek)
+
+
+class RequestShape:
+    """The shape that the endpoint of the create or, without one, the first request sets for all requests."""
+
+    def __init__(self) -> None:
+        self.endpoint: UnifiedBatchEndpoint | None = None
+        """Where they go; None before anything has said so."""
+        self._declared = False
+        self._named = False
+        self._field: Field | None = None
+
+    def declare(self, endpoint: UnifiedBatchEndpoint | None) -> None:
+        """Take the endpoint of the create; raises `RefusedError` if it comes too late."""
+        if endpoint is None or endpoint == self.endpoint:
+            return
+        if self.endpoint is None:
+            self.endpoint, self._declared = endpoint, True
+        elif self._named:
+            message = f"endpoint: it is {endpoint}, and the requests go to {self.endpoint}"
+            raise invalid(message, param="endpoint", code=URL_MISMATCH)
+        else:
+            message = "endpoint: it comes behind many requests that name no url; put it before them"
+            raise invalid(message, param="endpoint", code=URL_MISMATCH)
+
+    def content(self, request: UnifiedBatchRequest) -> bytes | Fault:
+        """Take the params or the body of a request, or say what is wrong with it."""
+        params, body = given(request.params), given(request.body)
+        if params is not None and body is not None:
+            return _BOTH
+        content = params if params is not None else body
+        if content is None:
+            return _NEITHER
+        field: Field = "body" if params is None else "params"
+        return self._misplaced(request, field) or _checked(request, field, bytes(content), self.endpoint)
+
+    def line(self, custom_id: str, content: bytes) -> bytes:
+        """Write the input line of a request, in the dialect of the endpoint."""
+        if self.endpoint == MESSAGES:
+            return params_line(custom_id, content)
+        url = str(self.endpoint).encode()
+        return b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n' % (
+            msgspec.json.encode(custom_id),
+            url,
+            content,
+        )
+
+    def _misplaced(self, request: UnifiedBatchRequest, field: Field) -> Fault | None:
+        """Say why a request does not go with the others, if so; the first one decides what has not been decided."""
+        url = given(request.url)
+        if field == "params" and url not in (None, MESSAGES):
+            return Fault("url", f"it is {url}, and params are for {MESSAGES}; give a body", URL_MISMATCH)
+        if self._field not in (None, field):
+            return Fault(field, f"others have {self._field}; all requests have the same shape")
+        default = MESSAGES if field == "params" else self.endpoint or DEFAULT_ENDPOINT
+        endpoint = default if url is None else url
+        if self.endpoint not in (None, endpoint):
+            others = "endpoint says" if self._declared else "others go to"
+            place = "params" if url is None else "url"
+            return Fault(place, f"it goes to {endpoint}, and {others} {self.endpoint}", URL_MISMATCH)
+        self.endpoint, self._field = endpoint, field
+        self._named = self._named or url is not None or field == "params"
+        return None
+
+
+def _checked(
+    request: UnifiedBatchRequest, field: Field, content: bytes, endpoint: UnifiedBatchEndpoint | None
+) -> bytes | Fault:
+    if not content.startswith(b"{"):
+        return Fault(field, "it must be an object, a request of its endpoint")
+    if endpoint == MESSAGES and not _CUSTOM_ID.fullmatch(request.custom_id):
+        return _WRONG_ID
+    if b'"stream"' in content and _PEEK.decode(content).stream is True:
+        return Fault(f"{field}.stream", "a batch has no streams; leave it out")
+    return content

@@ -1,0 +1,74 @@
+"""All results of a batch as one JSON object, which is written while it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from batchgate.api.unified.extra_fields import ExtraFields
+from batchgate.engine.batch import Batch
+from batchgate.engine.contents import Content
+from batchgate_api import gateway, openai_rows
+
+_LINE: Final = msgspec.json.Decoder(openai_rows.BatchOutputLine)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class _Head(Struct):
+    """What comes before the results."""
+
+    batch_id: str
+
+
+class _Tail(Struct):
+    """What comes after them."""
+
+    has_more: bool
+    extra_fields: gateway.ExtraFields
+
+
+def results_object(batch: Batch, lines: Content, provider: str, extra: ExtraFields) -> Content:
+    """Turn the result lines of a batch, in its own dialect, into a `gateway.UnifiedBatchResults`."""
+    say = _item if batch.dialect == "openai" else _as_it_is
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield _ENCODER.encode(_Head(batch.id)).removesuffix(b"}") + b',"results":['
+        separator, rest = b"", b""
+        async for piece in lines.pieces():
+            whole, newline, rest = (rest + piece).rpartition(b"\n")
+            if newline:
+                yield separator + b",".join(await asyncio.to_thread(lambda w=whole: [say(x) for x in w.split(b"\n")]))
+                separator = b","
+        tail = _Tail(has_more=False, extra_fields=extra(provider, batch.terms.model))
+        yield b"]," + _ENCODER.encode(tail).removeprefix(b"{")
+
+    return Content(pieces=pieces)
+
+
+def _as_it_is(line: bytes) -> bytes:
+    return line
+
+
+def _item(line: bytes) -> bytes:
+    """Say a line of OpenAI's dialect without what has no value."""
+    found = _LINE.decode(line)
+    response, error = found.response, found.error
+    return _ENCODER.encode(
+        gateway.UnifiedBatchResult(
+            custom_id=found.custom_id,
+            response=UNSET
+            if response is None
+            else gateway.UnifiedBatchResponse(
+                status_code=response.status_code,
+                request_id=response.request_id or UNSET,
+                body=response.body,
+            ),
+            error=UNSET
+            if error is None
+            else gateway.UnifiedResultError(code=error.code or UNSET, message=error.message or UNSET),
+        )
+    )

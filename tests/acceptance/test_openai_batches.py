@@ -1,0 +1,178 @@
+"""Batches with the official OpenAI SDK, sync and async, against a live gateway: whichever release is installed.
+
+The tests session runs it with the newest release, the sdk session with an older one.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+from openai.types import Batch
+
+from tests.acceptance.conftest import API_KEY
+from tests.support.gateway_process import GatewayProcess
+
+CHAT = "/v1/chat/completions"
+UNSETTLED = ("validating", "in_progress", "finalizing", "cancelling")
+
+
+@pytest.fixture(params=["/openai/v1", "/openai"])
+def client(request: pytest.FixtureRequest, gateway: GatewayProcess) -> Iterator[OpenAI]:
+    with OpenAI(base_url=gateway.url + request.param, api_key=API_KEY, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(gateway: GatewayProcess) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=f"{gateway.url}/openai/v1", api_key=API_KEY, max_retries=0) as client:
+        yield client
+
+
+def chat(custom_id: str, content: Any = "Hello", model: str = "simulated") -> dict[str, Any]:
+    """Make a line; one whose content is a number is refused by the model."""
+    body = {"model": model, "messages": [{"role": "user", "content": content}]}
+    return {"custom_id": custom_id, "method": "POST", "url": CHAT, "body": body}
+
+
+def jsonl(*lines: dict[str, Any]) -> tuple[str, bytes]:
+    """Write lines as a file."""
+    return "requests.jsonl", "\n".join(json.dumps(line) for line in lines).encode()
+
+
+def create(client: OpenAI, *lines: dict[str, Any], **more: Any) -> Batch:
+    file = client.files.create(file=jsonl(*lines), purpose="batch")
+    return client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h", **more)
+
+
+def settled(client: OpenAI, batch: Batch) -> Batch:
+    while (batch := client.batches.retrieve(batch.id)).status in UNSETTLED:
+        time.sleep(0.01)
+    return batch
+
+
+def lines_of(client: OpenAI, file_id: str | None) -> list[dict[str, Any]]:
+    assert file_id is not None
+    return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
+
+
+def test_a_batch_runs_from_its_file_to_its_output_and_error_files(client: OpenAI) -> None:
+    created = create(client, chat("a"), chat("b", 5), metadata={"job": "nightly"})
+    assert (created.object, created.status, created.endpoint) == ("batch", "validating", CHAT)
+    batch = settled(client, created)
+    assert (batch.status, batch.metadata, batch.errors) == ("completed", {"job": "nightly"}, None)
+    assert batch.request_counts is not None
+    counts = batch.request_counts
+    assert (counts.total, counts.completed, counts.failed) == (2, 1, 1)
+    assert batch.completed_at is not None
+    assert batch.created_at <= (batch.in_progress_at or 0) <= batch.completed_at <= (batch.expires_at or 0)
+    (answer,) = lines_of(client, batch.output_file_id)
+    assert answer["custom_id"] == "a"
+    assert answer["response"]["body"]["choices"][0]["message"]["content"] == "You said: Hello"
+    (refused,) = lines_of(client, batch.error_file_id)
+    assert (refused["custom_id"], refused["response"]["status_code"]) == ("b", 400)
+    assert batch.output_file_id in [file.id for file in client.files.list(purpose="batch_output")]
+
+
+def test_a_clean_batch_has_no_error_file_and_a_bad_one_no_output_file(client: OpenAI) -> None:
+    clean = settled(client, create(client, chat("a")))
+    assert clean.output_file_id is not None
+    assert clean.error_file_id is None
+    bad = settled(client, create(client, chat("a", 5)))
+    assert (bad.status, bad.output_file_id) == ("completed", None)
+    assert len(lines_of(client, bad.error_file_id)) == 1
+
+
+def test_a_file_that_is_wrong_fails_its_batch_with_each_line(client: OpenAI) -> None:
+    batch = settled(client, create(client, chat("a"), chat("a"), chat("b") | {"url": "/v1/embeddings"}))
+    assert (batch.status, batch.output_file_id, batch.error_file_id) == ("failed", None, None)
+    assert batch.failed_at is not None
+    assert batch.errors is not None
+    faults = [(fault.line, fault.code, fault.param) for fault in batch.errors.data or []]
+    assert faults == [(2, "duplicate_custom_id", "custom_id"), (3, "url_mismatch", "url")]
+
+
+def test_embeddings_are_batched_too(client: OpenAI) -> None:
+    body = {"model": "simulated", "input": ["Hello", "Bye"]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": body}
+    file = client.files.create(file=jsonl(line), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint="/v1/embeddings", completion_window="24h")
+    (answer,) = lines_of(client, settled(client, batch).output_file_id)
+    assert [type(entry["embedding"]) for entry in answer["response"]["body"]["data"]] == [list, list]
+
+
+def test_a_cancelled_batch_keeps_its_answers_and_names_the_rest(client: OpenAI) -> None:
+    batch = create(client, *(chat(str(n), str(n), "slow") for n in range(200)))
+    while client.batches.retrieve(batch.id).status == "validating":
+        time.sleep(0.01)
+    cancelled = client.batches.cancel(batch.id)
+    assert cancelled.status == "cancelling"
+    assert cancelled.cancelling_at is not None
+    batch = settled(client, batch)
+    assert (batch.status, batch.completed_at) == ("cancelled", None)
+    assert batch.cancelled_at is not None
+    assert batch.request_counts is not None
+    rest = lines_of(client, batch.error_file_id)
+    assert batch.request_counts.completed + len(rest) == 200
+    assert {line["error"]["code"] for line in rest} == {"batch_cancelled"}
+    assert client.batches.cancel(batch.id) == batch
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_auto_paging_walks_over_every_batch_once(client: OpenAI, limit: int) -> None:
+    ids = [create(client, chat("a")).id for _ in range(5)]
+    assert [batch.id for batch in client.batches.list(limit=limit)][:5] == ids[::-1]
+    assert [batch.id for batch in client.batches.list(limit=limit, after=ids[3])][:3] == ids[2::-1]
+
+
+def test_the_account_and_the_lifetime_of_the_files_are_sent_along(client: OpenAI) -> None:
+    kept = {"anchor": "created_at", "seconds": 3600}
+    batch = settled(
+        client, create(client, chat("a"), extra_body={"provider": "anthropic", "output_expires_after": kept})
+    )
+    assert batch.output_file_id is not None
+    output = client.files.retrieve(batch.output_file_id)
+    assert output.expires_at is not None
+    assert output.expires_at - output.created_at == 3600
+    listed = client.batches.list(extra_query={"provider": "anthropic"})
+    assert batch.id in [found.id for found in listed]
+
+
+def test_errors_are_the_sdk_s_typed_exceptions(client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="no batch 'batch_nobody'") as missing:
+        client.batches.retrieve("batch_nobody")
+    assert (missing.value.type, missing.value.param, missing.value.code) == ("invalid_request_error", "id", None)
+    with pytest.raises(openai.NotFoundError):
+        client.batches.cancel("batch_nobody")
+    with pytest.raises(openai.BadRequestError) as unknown:
+        client.batches.create(input_file_id="file-nobody", endpoint=CHAT, completion_window="24h")
+    assert unknown.value.param == "input_file_id"
+    wrong: Any = "/v1/moderation"
+    with pytest.raises(openai.BadRequestError, match="one of /v1/chat/completions, /v1/responses") as endpoint:
+        client.batches.create(input_file_id="file-nobody", endpoint=wrong, completion_window="24h")
+    assert (endpoint.value.param, endpoint.value.code) == ("endpoint", "invalid_value")
+    with pytest.raises(openai.BadRequestError, match="no batch 'batch_nobody' to page from") as cursor:
+        client.batches.list(after="batch_nobody")
+    assert cursor.value.param == "after"
+    stranger = OpenAI(base_url=str(client.base_url), api_key="wrong", max_retries=0)
+    with stranger, pytest.raises(openai.AuthenticationError) as refused:
+        stranger.batches.list()
+    assert refused.value.code == "invalid_api_key"
+
+
+async def test_all_operations_work_async(async_client: AsyncOpenAI) -> None:
+    file = await async_client.files.create(file=jsonl(chat("a"), chat("b")), purpose="batch")
+    batch = await async_client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    while (batch := await async_client.batches.retrieve(batch.id)).status in UNSETTLED:
+        pass
+    assert batch.output_file_id is not None
+    output = (await async_client.files.content(batch.output_file_id)).text
+    assert sorted(json.loads(line)["custom_id"] for line in output.splitlines()) == ["a", "b"]
+    assert (await async_client.batches.cancel(batch.id)).status == "completed"
+    listed = [found.id async for found in async_client.batches.list(limit=1)]
+    assert listed[0] == batch.id
+    with pytest.raises(openai.NotFoundError):
+        await async_client.batches.retrieve("batch_nobody")
