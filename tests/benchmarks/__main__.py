@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from tests.benchmarks.direct import direct
 from tests.benchmarks.fairness import fairness
 from tests.benchmarks.footprint import footprint
+from tests.benchmarks.input_files import input_files
 from tests.benchmarks.intake import intake
 from tests.benchmarks.listing import listing
 from tests.benchmarks.rate_limited import rate_limited
@@ -21,6 +22,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "footprint": footprint,
     "direct": direct,
     "intake": intake,
+    "input_files": input_files,
     "rate_limited": rate_limited,
     "results": results,
     "listing": listing,

@@ -11,11 +11,11 @@ from pathlib import Path
 WITHIN = 20.0  # seconds
 
 _OWNED = """
-SELECT input_blob FROM batches WHERE deleted_at IS NULL AND archived_at IS NULL
+SELECT input_blob FROM batches WHERE deleted_at IS NULL AND input_blob IS NOT NULL
 UNION SELECT results_blob FROM batches WHERE deleted_at IS NULL AND results_blob IS NOT NULL
-UNION SELECT blob FROM files WHERE deleted_at IS NULL
+UNION SELECT blob FROM files WHERE deleted_at IS NULL AND blob IS NOT NULL
 """
-_OF_NO_OPEN_BATCH = "WHERE batch_key NOT IN (SELECT key FROM batches WHERE status <> 'ended')"
+_OF_NO_OPEN_BATCH = "WHERE batch_key NOT IN (SELECT key FROM batches WHERE ended_at IS NULL)"
 _LEFT_ROWS = {
     "loose blobs": "SELECT count(*) FROM loose_blobs",
     "chunks of ended batches": f"SELECT count(*) FROM chunks {_OF_NO_OPEN_BATCH}",
