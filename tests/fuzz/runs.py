@@ -108,7 +108,7 @@ class Counts(Struct, frozen=True):
     links: Counter[str]
 
     def table(self, operations: Iterable[str]) -> str:
-        """Write them down for people, the calls of each operation; those by methods that it lacks are only in the sum."""
+        """Write them down for people; calls by methods that a path does not have are only in the sum."""
         phases = sorted({phase for _, phase in self.calls})
         lines = [f"{'calls':64} {'200':>6} " + " ".join(f"{phase:>9}" for phase in phases)]
         for operation in sorted(operations):

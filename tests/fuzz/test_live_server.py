@@ -9,10 +9,14 @@ from typing import Final
 import pytest
 
 from tests.fuzz.runs import PROJECT, Runs
-from tests.support.gateway_process import SIMULATOR, GatewayProcess
+from tests.fuzz.unsaid import ACCOUNTS
+from tests.support.gateway_process import GatewayProcess
 
 METHODS: Final = {"get", "post", "delete"}
-SETTINGS: Final = f'{SIMULATOR}simulator.latency = 0.0\n[api_keys.fuzz]\nkey = "sk-bf-fuzz"\n'
+SETTINGS: Final = (
+    "".join(f'[accounts.{name}]\nprovider = "simulator"\nsimulator.latency = 0.0\n' for name in ACCOUNTS)
+    + '[api_keys.fuzz]\nkey = "sk-bf-fuzz"\n'
+)
 """With an API key, so that calls without one, or with another, are to be refused."""
 MORE_WALKS: Final = 6
 """Walks along links go where chance leads them: so often may another one look for the links that no walk has taken."""
