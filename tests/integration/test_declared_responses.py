@@ -13,7 +13,7 @@ from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 from tests.support import openai_batches
-from tests.support.running_app import RunningApp, create_body, running_app
+from tests.support.running_app import RunningApp, create_body, running_app, simulator
 from tests.support.uploads import MULTIPART, form, good_form, upload
 
 KEY = {"x-api-key": "sk-bf-known"}
@@ -21,13 +21,15 @@ UNREACHABLE = {500: "a fault of the gateway itself: no door leads to one on purp
 TOO_LONG_FOR_AN_ID = "x" * 129
 CREATE = "createMessageBatch"
 CREATE_OF_FILE = "createBatch"
-LISTS = ("listMessageBatches", "listFiles", "listBatches", "listUnifiedFiles")
+CREATE_UNIFIED = "createUnifiedBatch"
+LISTS = ("listMessageBatches", "listFiles", "listBatches", "listUnifiedFiles", "listUnifiedBatches")
 JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    async with running_app(tmp_path, api_keys={"caller": ApiKeySettings(key="sk-bf-known")}) as running:
+    keys = {"caller": ApiKeySettings(key="sk-bf-known")}
+    async with running_app(tmp_path, accounts={"openai": simulator()}, api_keys=keys) as running:
         running.client.headers.update(KEY)
         yield running
 
@@ -42,13 +44,13 @@ def is_upload(operation: Operation) -> bool:
 
 async def ask(app: RunningApp, operation: Operation, wanted: str = "msgbatch_01nobody", **options: Any) -> int:
     """Call an operation; a create or an upload gets a good body, and a provider, unless told otherwise."""
-    if operation.id == CREATE and not options.keys() & {"data", "json"}:
+    if operation.id in (CREATE, CREATE_UNIFIED) and not options.keys() & {"data", "json"}:
         options["json"] = create_body("a")
     if operation.id == CREATE_OF_FILE and not options.keys() & {"data", "json"}:
         options["json"] = openai_batches.create_body("file-nobody")
     if is_upload(operation):
         options = {"data": good_form()} | options | {"headers": MULTIPART | options.get("headers", {})}
-    if operation.tag == "Unified Files":
+    if operation.tag in ("Unified Files", "Unified Batches"):
         options["params"] = {"provider": "openai"} | options.get("params", {})
     url = app.url + path_of(operation, wanted)
     async with app.client.request(operation.method, url, **options) as response:
@@ -67,7 +69,7 @@ async def well(app: RunningApp, operation: Operation, **options: Any) -> int:
 
 
 async def wrong(app: RunningApp, operation: Operation) -> int:
-    if operation.id in (CREATE, CREATE_OF_FILE):
+    if operation.id in (CREATE, CREATE_OF_FILE, CREATE_UNIFIED):
         return await ask(app, operation, json={})
     if is_upload(operation):
         return await ask(app, operation, data=form())

@@ -138,7 +138,7 @@ class UnifiedBatchesHandler:
         await batches.find(workspace, parameters.batch_id, provider=provider)
         batch = await batches.results(workspace, parameters.batch_id)
         lines = request.app[CONTENTS].results(batch, batch.dialect)
-        vary = {hdrs.VARY: f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"}
+        vary: dict[str, str] = {hdrs.VARY: f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"}
         if _wants_json(request):
             return await send_json(request, self._blobs, results_object(batch, lines, provider, extra), vary)
         return await send_lines(request, self._blobs, lines, vary)

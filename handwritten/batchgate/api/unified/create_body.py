@@ -141,7 +141,7 @@ def _end_of_array(window: bytes) -> int | None:
         return None
     except msgspec.DecodeError as error:
         found = _TRAILING.search(str(error))
-        return int(found[1]) - 1 if found else None
+        return int(found[1]) - 2 if found else None  # the byte behind the first of them, and our bracket
     return None
 
 

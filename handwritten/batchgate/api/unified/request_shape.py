@@ -89,8 +89,8 @@ class RequestShape:
             return Fault("url", f"it is {url}, and params are for {MESSAGES}; give a body", URL_MISMATCH)
         if self._field not in (None, field):
             return Fault(field, f"others have {self._field}; all requests have the same shape")
-        default = MESSAGES if field == "params" else self.endpoint or DEFAULT_ENDPOINT
-        endpoint = default if url is None else url
+        endpoint: UnifiedBatchEndpoint = MESSAGES if field == "params" else self.endpoint or DEFAULT_ENDPOINT
+        endpoint = endpoint if url is None else url
         if self.endpoint not in (None, endpoint):
             others = "endpoint says" if self._declared else "others go to"
             place = "params" if url is None else "url"

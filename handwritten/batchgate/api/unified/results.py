@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import msgspec
@@ -41,12 +41,16 @@ def results_object(batch: Batch, lines: Content, provider: str, extra: ExtraFiel
         async for piece in lines.pieces():
             whole, newline, rest = (rest + piece).rpartition(b"\n")
             if newline:
-                yield separator + b",".join(await asyncio.to_thread(lambda w=whole: [say(x) for x in w.split(b"\n")]))
+                yield separator + await asyncio.to_thread(_joined, whole, say)
                 separator = b","
         tail = _Tail(has_more=False, extra_fields=extra(provider, batch.terms.model))
         yield b"]," + _ENCODER.encode(tail).removeprefix(b"{")
 
     return Content(pieces=pieces)
+
+
+def _joined(lines: bytes, say: Callable[[bytes], bytes]) -> bytes:
+    return b",".join([say(line) for line in lines.split(b"\n")])
 
 
 def _as_it_is(line: bytes) -> bytes:
