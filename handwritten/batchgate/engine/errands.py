@@ -41,7 +41,7 @@ class Errands:
             except (StoreError, BlobError) as error:
                 self._try_again(key, error)
             except Exception as error:
-                fields = {"action": f"{self._part}_failed"}
+                fields = {"action": "errand_failed", "part": self._part}
                 logger.exception("%s failed in the gateway itself", self._part, extra=fields)
                 self._try_again(key, error)
             else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from batchgate.engine.upstream import Account, ProviderHandler, RequestRow, UpstreamRequest, UpstreamResponse
 from batchgate.providers.anthropic import AnthropicHandler
-from batchgate.providers.openai import OpenAIHandler
-from batchgate.providers.targets import SIMULATOR
+from batchgate.providers.dialects.target import Target
+from batchgate.providers.openai import PATHS, OpenAIHandler
 
 
 class SimulatorHandler:
@@ -13,7 +13,7 @@ class SimulatorHandler:
 
     def __init__(self) -> None:
         self._anthropic = AnthropicHandler()
-        self._openai = OpenAIHandler(SIMULATOR)
+        self._openai = OpenAIHandler(Target(name="simulator", serves=frozenset(PATHS)))
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
         """Write the call; raises `RequestError` naming the field that is wrong."""

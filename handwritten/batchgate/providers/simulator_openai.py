@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Mapping
-from hashlib import blake2b
+from hashlib import shake_128
 from typing import ClassVar, Final, TypeAlias
 
 import msgspec
@@ -288,8 +288,8 @@ def _text(given: object) -> str:
 
 def _embedding(text: str, dimensions: int, *, in_base64: bool) -> Embedding:
     """Draw numbers from -1 to 1 out of a text."""
-    drawn = (blake2b(text.encode(), digest_size=2, salt=b"%d" % n).digest() for n in range(dimensions))
-    numbers = tuple(round(int.from_bytes(two, "big") / 32767.5 - 1, 6) for two in drawn)
+    drawn = struct.unpack(f"<{dimensions}H", shake_128(text.encode()).digest(2 * dimensions))
+    numbers = tuple(round(number / 32767.5 - 1, 6) for number in drawn)
     if in_base64:
         return base64.b64encode(struct.pack(f"<{dimensions}f", *numbers)).decode()
     return numbers

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -27,6 +29,9 @@ from batchgate.providers.transport import AiohttpTransport
 
 MESSAGES = "/v1/messages"
 CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+EMBEDDINGS = "/v1/embeddings"
+COMPLETIONS = "/v1/completions"
 INSTANT = SimulatorSettings(latency=0)
 
 
@@ -115,6 +120,87 @@ def test_a_chat_completion_is_complete() -> None:
         "usage": {"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6},
         "system_fingerprint": "fp_simulator",
     }
+
+
+def written(**fields: object) -> bytes:
+    """Write a request to a model."""
+    return msgspec.json.encode({"model": "sim-1", **fields})
+
+
+@pytest.mark.parametrize(
+    "said", ["Hello", [{"role": "user", "content": [{"type": "input_text", "text": "Hello"}]}, {"type": "reasoning"}]]
+)
+def test_a_response_is_complete(said: object) -> None:
+    answer = content(ask(INSTANT, RESPONSES, written(input=said, instructions="Be brief")).response)
+
+    assert answer["id"].startswith("resp_")
+    assert (answer["object"], answer["status"], answer["model"]) == ("response", "completed", "sim-1")
+    assert answer["output"][0]["content"][0]["text"] == "You said: Hello"
+    assert answer["usage"] == {
+        "input_tokens": 4,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 4,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 8,
+    }
+    cut = content(ask(INSTANT, RESPONSES, written(input=said, max_output_tokens=1)).response)
+    assert (cut["status"], cut["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+
+
+@pytest.mark.parametrize(("prompt", "text"), [("Hello", "Hello"), (["Hello"], "Hello"), ([1, 22], "1 22")])
+def test_a_completion_is_complete(prompt: object, text: str) -> None:
+    answer = content(ask(INSTANT, COMPLETIONS, written(prompt=prompt)).response)
+
+    assert answer["id"].startswith("cmpl-")
+    assert (answer["object"], answer["model"]) == ("text_completion", "sim-1")
+    said = f"You said: {text}"
+    assert answer["choices"] == [{"text": said, "index": 0, "logprobs": None, "finish_reason": "stop"}]
+    assert answer["usage"] == {"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6}
+
+
+def test_the_same_text_has_the_same_embedding_in_whatever_call() -> None:
+    one = content(ask(INSTANT, EMBEDDINGS, written(input="Hello")).response)
+    several = content(ask(INSTANT, EMBEDDINGS, written(input=["Hi", "Hello", [1, 2]], user="u")).response)
+
+    assert one.keys() == {"object", "data", "model", "usage"}
+    assert one["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
+    assert [item["index"] for item in several["data"]] == [0, 1, 2]
+    vectors = [item["embedding"] for item in several["data"]]
+    assert vectors[1] == one["data"][0]["embedding"]
+    assert len({tuple(vector) for vector in vectors}) == 3
+    assert all(len(vector) == 8 and all(-1 <= number <= 1 for number in vector) for vector in vectors)
+
+
+def test_embeddings_have_the_length_and_the_form_that_is_asked_for() -> None:
+    asked = {"input": "Hello", "dimensions": 3}
+    numbers = content(ask(INSTANT, EMBEDDINGS, written(**asked)).response)["data"][0]["embedding"]
+    coded = content(ask(INSTANT, EMBEDDINGS, written(**asked, encoding_format="base64")).response)
+
+    assert struct.unpack("<3f", base64.b64decode(coded["data"][0]["embedding"])) == pytest.approx(numbers)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reason"),
+    [
+        (RESPONSES, written(), "input"),
+        (RESPONSES, written(input="a", stream=True), "stream"),
+        (RESPONSES, written(input="a", max_output_tokens=0), "max_tokens"),
+        (COMPLETIONS, written(), "prompt"),
+        (COMPLETIONS, written(prompt=["a", "b"]), "prompt: the simulator continues one text"),
+        (COMPLETIONS, written(prompt="a", stream=True), "stream"),
+        (EMBEDDINGS, written(input=[]), "input: there must be at least one text"),
+        (EMBEDDINGS, written(input=[{}]), "$.input[0]"),
+        (EMBEDDINGS, written(input="a", dimensions=0), "dimensions: must be from 1"),
+        (EMBEDDINGS, b"{", "truncated"),
+    ],
+)
+def test_what_openais_formats_cannot_say_is_refused_in_their_envelope(path: str, body: bytes, reason: str) -> None:
+    response = ask(INSTANT, path, body).response
+    error = content(response)["error"]
+
+    assert response.status == 400
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert reason in error["message"]
 
 
 def test_the_last_user_turn_is_echoed_from_its_text_blocks() -> None:
@@ -325,7 +411,9 @@ async def stats(server: TestClient[Any, Any]) -> SimulatorStats:
         return msgspec.json.decode(await response.read(), type=SimulatorStats)
 
 
-@pytest.mark.parametrize("path", [MESSAGES, CHAT, "/any/prefix/v1/messages", "/v1/unknown"])
+@pytest.mark.parametrize(
+    "path", [MESSAGES, CHAT, RESPONSES, COMPLETIONS, EMBEDDINGS, "/any/prefix/v1/messages", "/v1/unknown"]
+)
 async def test_the_answers_over_http_are_those_of_the_model(server: TestClient[Any, Any], path: str) -> None:
     async with AiohttpTransport() as transport:
         answer = await transport.send(call(question(), url=str(server.make_url(path))))

@@ -11,9 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgate.engine.errors import UpstreamError
 from batchgate.engine.upstream import UpstreamResponse
+from batchgate.providers.keyless import KeylessHandler
+from batchgate.providers.openai import OpenAIHandler
+from batchgate.providers.targets import OPENAI
 from batchgate.providers.upstream_errors import LONGEST_MESSAGE, LONGEST_RETRY_AFTER, upstream_error
-from tests.unit.providers.calls import Json, response
+from tests.unit.providers.calls import Json, account, response, row
 
 
 def _openai(message: str = "no", **fields: Any) -> Json:
@@ -148,6 +152,48 @@ def test_the_wait_that_the_provider_asks_for_is_read(headers: dict[str, str], se
 )
 def test_the_message_is_found_in_every_envelope(body: object, message: str) -> None:
     assert upstream_error(response(body, status=400)).message == message
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            _openai(type="invalid_request_error", param="messages[0].content", code="context_length_exceeded"),
+            ("invalid_request_error", "messages[0].content", "context_length_exceeded"),
+        ),
+        (_anthropic("overloaded_error"), ("overloaded_error", None, None)),
+        # vLLM before 0.10 and since.
+        ({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}, ("BadRequestError", None, 400)),
+        (_openai(type="BadRequestError", code=400), ("BadRequestError", None, 400)),
+        (_openai(type=1, param=["a"], code=True), (None, None, None)),
+        (_openai(code=10**30), ("invalid_request_error", None, None)),
+        ({"error": "model 'x' not found"}, (None, None, None)),
+        (b"<html>", (None, None, None)),
+        (_openai(type="sk-abcdef123456", code="Bearer abc.def"), ("[key]", None, "[key]")),
+    ],
+)
+def test_the_words_beside_the_message_are_kept_as_they_are(
+    body: object, said: tuple[str | None, str | None, str | int | None]
+) -> None:
+    error = upstream_error(response(body, status=400))
+    assert (error.said_type, error.said_param, error.said_code) == said
+
+
+def test_long_words_beside_the_message_are_cut() -> None:
+    error = upstream_error(response(_openai(type="t" * 999, param="p" * 999, code="c" * 999), status=400))
+    for word in (error.said_type, error.said_param, error.said_code):
+        assert isinstance(word, str)
+        assert len(word) == 200
+
+
+def test_the_accounts_own_key_stands_in_none_of_the_words() -> None:
+    handler = KeylessHandler(OpenAIHandler(OPENAI))
+    handler.encode(account(api_key="an-odd-key-of-1-server"), row())
+    words = _openai("m an-odd-key-of-1-server", **dict.fromkeys(("type", "param", "code"), "an-odd-key-of-1-server"))
+    with pytest.raises(UpstreamError) as caught:
+        handler.decode(row(), response(words, status=400))
+    error = caught.value
+    assert (error.message, error.said_type, error.said_param, error.said_code) == ("m [key]", *["[key]"] * 3)
 
 
 def test_a_redirection_shows_where_it_points() -> None:

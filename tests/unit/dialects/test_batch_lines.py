@@ -1,0 +1,202 @@
+"""Rows are read from input lines and written as result lines, in both dialects (batch-apis 1.6 and 4.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgate.engine.errors import RequestError, Untranslatable, UpstreamDown, UpstreamError, UpstreamUnreachable
+from batchgate.engine.rows import RowFormat
+from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.dialects.openai_rows import STATUSES, OpenAIRows
+from batchgate.providers.dialects.result_lines import anthropic_result_line
+from batchgate_api.openai_rows import BatchOutputLine
+from tests.unit.dialects.openai_rows import Json
+
+OPENAI, ANTHROPIC = OpenAIRows(), AnthropicRows()
+NASTY = 'a","method":"POST","response":{"status_code":200}\n\\ü\u2028'
+TEXTS = st.text(st.characters(codec="utf-8"))
+
+
+def input_line(body: bytes, custom_id: str = "a") -> bytes:
+    written = msgspec.json.encode(custom_id)
+    return b'{"custom_id":%s,"method":"POST","url":"/v1/responses","body":%s}\n' % (written, body)
+
+
+def params_line(params: bytes) -> bytes:
+    return b'{"custom_id":"a","params":%s}\n' % params
+
+
+def decoded(line: bytes) -> Json:
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    msgspec.json.decode(line, type=BatchOutputLine)
+    document: Json = msgspec.json.decode(line)
+    assert document["id"].startswith("batch_req_")
+    return document
+
+
+def refused(error: RequestError) -> tuple[Any, Any]:
+    line = decoded(OPENAI.errored("a", error))
+    return line["response"], line["error"]
+
+
+# ---------------------------------------------------------------- input
+
+
+@given(custom_id=TEXTS)
+def test_a_custom_id_may_be_any_text(custom_id: str) -> None:
+    line = input_line(b'{"model":"m"}', custom_id)
+    assert OPENAI.custom_id(line) == OPENAI.read(line).custom_id == custom_id
+    assert decoded(OPENAI.succeeded(custom_id, b"{}"))["custom_id"] == custom_id
+
+
+def test_a_custom_id_is_known_whatever_the_rest_of_its_line_is() -> None:
+    assert OPENAI.custom_id(b'{"custom_id":"a\\"b","method":"POST",\xff') == 'a"b'
+
+
+BODY = b'{ "input" : 1.50, "model":"m" , "custom_id":"x"}'
+
+
+@pytest.mark.parametrize(("rows", "line"), [(OPENAI, input_line(BODY)), (ANTHROPIC, params_line(BODY))])
+def test_a_request_with_a_model_stays_byte_for_byte(rows: RowFormat, line: bytes) -> None:
+    row = rows.read(line, "other")
+    assert (row.custom_id, row.params, row.model) == ("a", BODY, "m")
+
+
+@pytest.mark.parametrize(
+    ("body", "params"),
+    [
+        (b'{"input":1.50}', b'{"model":"d\\"","input":1.50}'),
+        (b'{ "input" : {"model":1}}', b'{"model":"d\\"", "input" : {"model":1}}'),
+        (b"{ }", b'{"model":"d\\"" }'),
+    ],
+)
+def test_a_request_without_a_model_gets_that_of_the_batch_as_its_first_field(body: bytes, params: bytes) -> None:
+    for rows, line in ((OPENAI, input_line(body)), (ANTHROPIC, params_line(body))):
+        row = rows.read(line, 'd"')
+        assert (row.params, row.model) == (params, 'd"')
+
+
+@pytest.mark.parametrize(
+    ("line", "default", "message"),
+    [
+        (input_line(b"{}"), None, "body.model: Field required"),
+        (input_line(b'{"model":null}'), "d", "body.model: Input should be a string, not null"),
+        (input_line(b"[]"), "d", "body: Input should be an object, not an array"),
+        (b'{"custom_id":"a"}\n', "d", "body: Field required"),
+    ],
+)
+def test_a_line_that_cannot_be_run_names_the_field(line: bytes, default: str | None, message: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        OPENAI.read(line, default)
+    assert (caught.value.kind, caught.value.message) == ("invalid_request_error", message)
+
+
+def test_params_without_a_model_are_refused_by_the_same_name_as_ever() -> None:
+    with pytest.raises(RequestError, match=r"^model: Field required$"):
+        ANTHROPIC.read(params_line(b"{}"))
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_an_answer_stands_in_its_line_as_it_came() -> None:
+    answer = b'{ "a" : 1.50,"b":"\\u00e4"}'
+    line = OPENAI.succeeded("a", answer)
+    assert b'"body":%s}' % answer in line
+    document = decoded(line)
+    assert document["response"] == {"status_code": 200, "request_id": None, "body": {"a": 1.5, "b": "ä"}}
+    assert document["error"] is None
+
+
+def test_every_line_has_an_id_of_its_own() -> None:
+    lines = [OPENAI.succeeded("a", b"{}") for _ in range(100)]
+    assert len({decoded(line)["id"] for line in lines}) == 100
+
+
+def test_what_the_provider_refused_keeps_its_words_its_status_and_its_request_id() -> None:
+    error = UpstreamError(
+        "invalid_request_error",
+        "No such thing.",
+        status=404,
+        retry_safe=False,
+        request_id="req_1",
+        said_type="odd_error",
+        said_param="messages[0]",
+        said_code="model_not_found",
+    )
+    said = {"message": "No such thing.", "type": "odd_error", "param": "messages[0]", "code": "model_not_found"}
+    assert refused(error) == ({"status_code": 404, "request_id": "req_1", "body": {"error": said}}, None)
+
+
+def test_a_provider_without_a_word_for_the_type_gets_ours() -> None:
+    response, _ = refused(UpstreamError("api_error", "No.", status=500, retry_safe=True))
+    assert response["body"]["error"] == {"message": "No.", "type": "api_error", "param": None, "code": None}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "param", "code"),
+    [
+        (RequestError("not_found_error", "no account"), 404, None, None),
+        (Untranslatable("top_k", "not here"), 400, "top_k", "untranslatable"),
+    ],
+)
+def test_what_the_gateway_refused_has_the_status_of_its_class(
+    error: RequestError, status: int, param: str | None, code: str | None
+) -> None:
+    response, _ = refused(error)
+    said = {"message": error.message, "type": error.kind, "param": param, "code": code}
+    assert response == {"status_code": status, "request_id": None, "body": {"error": said}}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UpstreamUnreachable("timeout_error", "too slow", status=0, retry_safe=True), "request_timeout"),
+        (UpstreamDown("api_error", "no connection", status=0, retry_safe=True), "provider_unreachable"),
+        (UpstreamUnreachable("api_error", "no Message", status=200, retry_safe=True), "unusable_answer"),
+        (UpstreamError("api_error", "it points elsewhere", status=302, retry_safe=False), "unusable_answer"),
+    ],
+)
+def test_where_no_answer_came_there_is_a_code_and_no_response(error: UpstreamError, code: str) -> None:
+    assert refused(error) == (None, {"code": code, "message": error.message})
+
+
+@pytest.mark.parametrize(("ending", "code"), [("expired", "batch_expired"), ("canceled", "batch_cancelled")])
+def test_a_request_that_was_never_answered_has_the_code_for_it(ending: Any, code: str) -> None:
+    line = decoded(OPENAI.unfinished(NASTY, ending))
+    assert (line["custom_id"], line["response"], line["error"]["code"]) == (NASTY, None, code)
+
+
+@pytest.mark.parametrize("kind", STATUSES)
+def test_a_refusal_of_the_gateway_is_of_the_same_class_in_anthropics_dialect(kind: Any) -> None:
+    line = OPENAI.errored("a", RequestError(kind, "No."))
+    result = msgspec.json.decode(anthropic_result_line(line, kind="chat_completions"))["result"]
+    assert result["error"]["error"] == {"type": kind, "message": "No."}
+
+
+LOOK_ALIKES = ('{"type":"succeeded"}', '","response":{"status_code":200,"result":{"type":"succeeded"')
+ERRORS = st.one_of(
+    st.builds(RequestError, st.sampled_from(list(STATUSES)), TEXTS | st.sampled_from(LOOK_ALIKES)),
+    st.builds(
+        lambda status, text: UpstreamError("api_error", text, status=status, retry_safe=False, said_code=text),
+        st.integers(0, 999),
+        TEXTS | st.sampled_from(LOOK_ALIKES),
+    ),
+)
+
+
+@given(custom_id=TEXTS | st.sampled_from(LOOK_ALIKES), answer=st.dictionaries(TEXTS, TEXTS), error=ERRORS)
+def test_only_the_line_of_an_answer_is_one(custom_id: str, answer: Json, error: RequestError) -> None:
+    message = msgspec.json.encode(answer | {"error": {}, "response": None, "status_code": 400})
+    assert OPENAI.is_answer(OPENAI.succeeded(custom_id, message))
+    assert ANTHROPIC.is_answer(ANTHROPIC.succeeded("a", message))
+    for rows in (OPENAI, ANTHROPIC):
+        assert not rows.is_answer(rows.errored(custom_id, error))
+        assert not rows.is_answer(rows.unfinished(custom_id, "expired"))
+        assert not rows.is_answer(rows.unfinished(custom_id, "canceled"))
