@@ -16,10 +16,13 @@ from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.specs.openapi import stateful
 from schemathesis.specs.openapi.stateful.dependencies.models import OperationNode
 
+from batchgate.api.wrong_input import known_values
+from batchgate_api.parameters import ListUnifiedFilesParameters
+
 AnyCase: TypeAlias = Case[Any]
 Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
 
-ACCOUNTS: Final = get_args(Provider)
+ACCOUNTS: Final = known_values(ListUnifiedFilesParameters, "provider")
 """The accounts of the gateway under test: their names are settings, not part of a document. One for each provider."""
 LIMIT_STYLE: Final = ("limit", "after_id", "before_id")
 PAGE_STYLE: Final = ("page_size", "page_token")
@@ -68,7 +71,7 @@ def one_provider(case: AnyCase) -> None:
 
 
 def requests_or_file(case: AnyCase) -> None:
-    """Make a unified batch of either: that one excludes the other would double every model that is generated from it."""
+    """Make a unified batch of a file or of requests: to say so, its schema would be a union of two models."""
     body: Any = case.body
     if case.operation.definition.raw.get("operationId") != "createUnifiedBatch" or not isinstance(body, dict):
         return
@@ -80,15 +83,11 @@ def requests_or_file(case: AnyCase) -> None:
 
 
 def one_shape(body: Any, requests: Any) -> dict[str, Any]:
-    """Give the requests of a batch the shape of the first, for the endpoint of the batch."""
-    if "params" in requests[0]:
-        shaped = [{"custom_id": one["custom_id"], "params": one.get("params", {})} for one in requests]
-        return {"requests": shaped, "endpoint": "/v1/messages"}
-    endpoint = body.get("endpoint", "/v1/chat/completions")
-    return {
-        "requests": [{"custom_id": one["custom_id"], "url": endpoint, "body": one.get("body", {})} for one in requests],
-        "endpoint": endpoint,
-    }
+    """Give all requests the shape of the first, the endpoint of the batch, and names that are good for any endpoint."""
+    kept = "params" if "params" in requests[0] else "body"
+    endpoint = "/v1/messages" if kept == "params" else body.get("endpoint", "/v1/chat/completions")
+    shaped = [{"custom_id": f"request-{number}", kept: one.get(kept, {})} for number, one in enumerate(requests)]
+    return {"requests": shaped, "endpoint": endpoint}
 
 
 def known_file(case: AnyCase) -> None:
