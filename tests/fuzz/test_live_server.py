@@ -58,7 +58,8 @@ def test_every_answer_of_a_live_gateway_is_within_its_document(runs: Runs) -> No
 
 
 def test_every_operation_was_called_well(runs: Runs) -> None:
-    assert runs.counts.good.keys() >= OPERATIONS.keys(), OPERATIONS.keys() - runs.counts.good.keys()
+    # The report leaves out the calls of the operation that the document itself is read by, which every run begins with.
+    assert OPERATIONS.keys() - runs.counts.good.keys() <= {"GET /openapi.json"}
 
 
 @pytest.mark.timeout(300)
