@@ -70,4 +70,5 @@ def test_every_link_leads_to_a_good_answer(runs: Runs) -> None:
         done = runs.run("--phases", "stateful", "--seed", str(walk))
         assert done.returncode == 0, done.stdout + done.stderr
     print(runs.counts.table(OPERATIONS))
-    assert not LINKS - runs.counts.links.keys(), "links that no walk could follow to a good answer"
+    missed = LINKS - runs.counts.links.keys()
+    assert not missed, f"no walk could follow these to a good answer: {sorted(missed)}"

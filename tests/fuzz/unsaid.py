@@ -117,6 +117,8 @@ REFUSALS: Final = (
     b"it can be deleted once it has ended",
     # The file of a batch may have been deleted by an earlier call, or there is none yet. OpenAI answers with 400.
     b'"code":"file_not_found"',
+    # The link from an upload to a batch of the file is taken whatever the file was uploaded for.
+    b'"code":"invalid_file_purpose"',
     # JSON Schema counts 3600.0 among the integers; the models of bodies take only what is written as one.
     b"Input should be an integer, not a number",
 )
