@@ -40,7 +40,16 @@ def declared_links() -> Iterator[str]:
                 yield f"{name} -> [{status}] {link} -> {names[target]}"
 
 
-LINKS: Final = set(declared_links())
+UNREACHED: Final = {
+    "GET /openai/v1/batches/{batch_id} -> [200] output_file -> GET /openai/v1/files/{file_id}/content": (
+        "files are made of any bytes, and none of them is a line of a batch; test_openai_sdk.py walks it"
+    ),
+    "GET /v1/files -> [200] next_page -> GET /v1/files": (
+        "it needs more files of one provider than the limit, of any size, that was drawn; test_files.py walks it"
+    ),
+}
+"""Links that chance hardly ever takes, each with its reason."""
+LINKS: Final = set(declared_links()) - UNREACHED.keys()
 
 
 @pytest.fixture(scope="module")
