@@ -9,13 +9,13 @@ from typing import Final
 import pytest
 
 from tests.fuzz.runs import PROJECT, Runs
-from tests.fuzz.unsaid import ACCOUNTS
+from tests.fuzz.unsaid import ACCOUNTS, KEY
 from tests.support.gateway_process import GatewayProcess
 
 METHODS: Final = {"get", "post", "delete"}
 SETTINGS: Final = (
     "".join(f'[accounts.{name}]\nprovider = "simulator"\nsimulator.latency = 0.0\n' for name in ACCOUNTS)
-    + '[api_keys.fuzz]\nkey = "sk-bf-fuzz"\n'
+    + f'[api_keys.fuzz]\nkey = "{KEY}"\n'
 )
 """With an API key, so that calls without one, or with another, are to be refused."""
 MORE_WALKS: Final = 6

@@ -6,8 +6,11 @@ So no check has to be switched off. Calls that are wrong on purpose are left as 
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final, TypeAlias
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import schemathesis
 from schemathesis import APIOperation, Case, GenerationMode, HookContext, Response
@@ -24,6 +27,8 @@ Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
 
 ACCOUNTS: Final = known_values(ListUnifiedFilesParameters, "provider")
 """The accounts of the gateway under test: their names are settings, not part of a document. One for each provider."""
+KEY: Final = "sk-bf-fuzz"
+"""The API key of the gateway under test, as in schemathesis.toml."""
 LIMIT_STYLE: Final = ("limit", "after_id", "before_id")
 PAGE_STYLE: Final = ("page_size", "page_token")
 CURSORS: Final = ("after_id", "before_id", "page_token", "after", "before")
@@ -75,11 +80,12 @@ def requests_or_file(case: AnyCase) -> None:
     body: Any = case.body
     if case.operation.definition.raw.get("operationId") != "createUnifiedBatch" or not isinstance(body, dict):
         return
-    if requests := body.get("requests"):
-        case.body = {name: value for name, value in body.items() if name != "input_file_id"} | one_shape(body, requests)
-    else:
+    if body.get("input_file_id") in _batch_files:
         body = {name: value for name, value in body.items() if name != "requests"}
-        case.body = body | {"input_file_id": body.get("input_file_id", "file-any"), "endpoint": "/v1/chat/completions"}
+        case.body = body | {"endpoint": "/v1/chat/completions"}
+    else:
+        requests = body.get("requests") or [{"params": {}}]
+        case.body = {name: value for name, value in body.items() if name != "input_file_id"} | one_shape(body, requests)
 
 
 def one_shape(body: Any, requests: Any) -> dict[str, Any]:
@@ -95,6 +101,23 @@ def known_file(case: AnyCase) -> None:
     body: Any = case.body
     if _batch_files and isinstance(body, dict) and body.get("input_file_id", _batch_files[-1]) not in _batch_files:
         case.body = body | {"input_file_id": _batch_files[-1]}
+
+
+def ended_batch(case: AnyCase) -> None:
+    """Ask for results once the batch has ended: no document knows of time."""
+    batch = case.path_parameters.get("message_batch_id", case.path_parameters.get("batch_id"))
+    if not case.path.endswith("/results") or batch not in _given:
+        return
+    progress = Request(
+        f"{case.operation.schema.get_base_url().rstrip('/')}/api/batches/{batch}/progress", headers={"x-api-key": KEY}
+    )
+    while True:
+        try:
+            with urlopen(progress) as response:
+                if json.load(response)["status"] in {"ended", "failed"}:
+                    return
+        except HTTPError:  # it has been deleted
+            return
 
 
 def unlike_requests(case: AnyCase) -> None:
@@ -129,6 +152,7 @@ RULES: Final = (
     one_provider,
     requests_or_file,
     known_file,
+    ended_batch,
     unlike_requests,
     unused_key,
 )
