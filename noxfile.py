@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["drift", "lint", "types", "tests", "sdk", "wheels"]
+nox.options.sessions = ["drift", "lint", "types", "tests", "fuzz", "sdk", "wheels"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -62,6 +62,14 @@ def tests(session: nox.Session) -> None:
     # The model's threads wait for each other actively: it needs the cores for itself.
     found = [0, 5] if session.posargs else [0]  # a choice of tests may leave none here
     session.run("pytest", "-m", "model", "tests/acceptance/test_real_model.py", *session.posargs, success_codes=found)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Call a live gateway as its OpenAPI document allows, and as it does not, along the document's links too."""
+    session.install("-e", ".", *group("fuzz"))
+    # What is printed is how often each operation was called, which links were followed, and the seed.
+    session.run("pytest", "--capture=no", "tests/fuzz", *session.posargs)
 
 
 @nox.session

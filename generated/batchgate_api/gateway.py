@@ -619,7 +619,9 @@ class UnifiedResultError(OpenStruct, frozen=True, kw_only=True):
 class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):
     """The fields of an upload."""
 
-    file: Annotated[bytes, Meta(description="The content, with the name of the file.")]
+    file: Annotated[
+        bytes, Meta(description="The content, with the name of the file.", min_length=1)
+    ]
     """The content, with the name of the file."""
 
     purpose: Annotated[

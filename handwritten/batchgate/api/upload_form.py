@@ -40,6 +40,8 @@ PURPOSE: Final = "purpose"
 PROVIDER: Final = "provider"
 ANCHOR: Final = "expires_after[anchor]"
 SECONDS: Final = "expires_after[seconds]"
+_CONTENT: Final = b"-"
+"""Stands for the content where the form is checked; it has been passed on, and who took it refuses an empty file."""
 _PLAIN_ENCODINGS: Final = ("binary", "8bit", "7bit")
 _EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^\s;\"]+)", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -114,7 +116,7 @@ class UploadForm:
         return Upload(purpose=form.purpose, filename=self._filename, provider=provider, lifetime=seconds)
 
     def _form(self) -> Form:
-        values: dict[str, str | bytes] = {FILE: b""}
+        values: dict[str, str | bytes] = {FILE: _CONTENT}
         for name, value in self._fields.items():
             try:
                 values[name] = value.decode()

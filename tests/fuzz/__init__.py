@@ -1,0 +1,1 @@
+"""The live server against its own OpenAPI document, by schemathesis: ``nox -s fuzz``."""
