@@ -1,0 +1,182 @@
+"""Every link of the served document leads from a good answer to a good answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from tests.support.openai_batches import CHAT, chat_line, create, create_body, jsonl, settled, upload_lines
+from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
+from tests.support.surfaces import UNIFIED_BATCHES
+from tests.support.uploads import OPENAI as FILES
+from tests.support.uploads import UNIFIED as UNIFIED_FILES
+from tests.support.uploads import file_part, part, upload
+
+PROJECT: Final = Path(__file__).parents[2]
+BUNDLE: Final = json.loads((PROJECT / "generated/batchgate_api/openapi.json").read_text())
+PROVIDER: Final = {"provider": "openai"}
+REQUIRED: Final = {"endpoint": CHAT, "completion_window": "24h"}
+"""What a create from a file needs beside the file."""
+
+
+class Link(NamedTuple):
+    """Where an answer of one operation leads."""
+
+    source: str
+    name: str
+    target: str
+    parameters: dict[str, str]
+    body: dict[str, str]
+
+    def __str__(self) -> str:
+        """Name it."""
+        return f"{self.source}-{self.name}"
+
+
+class Operation(NamedTuple):
+    """Where an operation is called."""
+
+    method: str
+    path: str
+
+
+OPERATIONS: Final = {
+    operation["operationId"]: Operation(method.upper(), path)
+    for path, item in BUNDLE["paths"].items()
+    for method, operation in item.items()
+    if method in {"get", "post", "delete"}
+}
+
+
+def links() -> Iterator[Link]:
+    """Read the links of the document."""
+    for item in BUNDLE["paths"].values():
+        for operation in (found for method, found in item.items() if method in {"get", "post", "delete"}):
+            for name, place in operation["responses"]["200"].get("links", {}).items():
+                link = BUNDLE["components"]["links"][place["$ref"].rpartition("/")[2]]
+                yield Link(
+                    operation["operationId"],
+                    name,
+                    link["operationId"],
+                    link.get("parameters", {}),
+                    link.get("requestBody", {}),
+                )
+
+
+# ---------------------------------------------------------------- a good answer of each operation
+
+
+async def answer(app: RunningApp, method: str, path: str, **options: Any) -> dict[str, Any]:
+    status, found = await app.call(method, path, **options)
+    assert status == 200, found
+    assert isinstance(found, dict)
+    return found
+
+
+async def message_batch(app: RunningApp) -> dict[str, Any]:
+    batch = await app.create("a")
+    await app.ended(batch["id"])
+    return batch
+
+
+async def openai_batch(app: RunningApp) -> dict[str, Any]:
+    batch = await create(app, chat_line("a"))
+    await settled(app, batch["id"])
+    return batch
+
+
+async def unified_batch(app: RunningApp) -> dict[str, Any]:
+    body = create_body(await upload_lines(app, jsonl(chat_line("a"))))
+    batch = await answer(app, "POST", UNIFIED_BATCHES, json=body, params=PROVIDER)
+    await settled(app, batch["id"])
+    return batch
+
+
+async def openai_file(app: RunningApp) -> dict[str, Any]:
+    return await upload(app, part("purpose", "batch"), file_part(jsonl(chat_line("a"))))
+
+
+async def unified_file(app: RunningApp) -> dict[str, Any]:
+    form = (part("purpose", "batch"), part("provider", "openai"), file_part(jsonl(chat_line("a"))))
+    return await upload(app, *form, path=UNIFIED_FILES)
+
+
+Make = Callable[[RunningApp], Awaitable[dict[str, Any]]]
+
+
+def again(make: Make, method: str, path: str, **options: Any) -> Make:
+    """Call an operation on what was made."""
+
+    async def called(app: RunningApp) -> dict[str, Any]:
+        return await answer(app, method, path.format((await make(app))["id"]), **options)
+
+    return called
+
+
+def listed(make: Make, path: str, *, cursor: str, **query: Any) -> Make:
+    """List the second of three, which has one before and one behind it."""
+
+    async def called(app: RunningApp) -> dict[str, Any]:
+        ids = [(await make(app))["id"] for _ in range(3)]
+        return await answer(app, "GET", path, params={"limit": 1, cursor: ids[2], **query})
+
+    return called
+
+
+ANSWERS: Final[dict[str, Make]] = {
+    "createMessageBatch": message_batch,
+    "retrieveMessageBatch": again(message_batch, "GET", BATCHES + "/{}"),
+    "cancelMessageBatch": again(message_batch, "POST", BATCHES + "/{}/cancel"),
+    "listMessageBatches": listed(message_batch, BATCHES, cursor="after_id"),
+    "createBatch": openai_batch,
+    "retrieveBatch": again(openai_batch, "GET", "/openai/v1/batches/{}"),
+    "cancelBatch": again(openai_batch, "POST", "/openai/v1/batches/{}/cancel"),
+    "listBatches": listed(openai_batch, "/openai/v1/batches", cursor="after"),
+    "createUnifiedBatch": unified_batch,
+    "retrieveUnifiedBatch": again(unified_batch, "GET", UNIFIED_BATCHES + "/{}", params=PROVIDER),
+    "cancelUnifiedBatch": again(unified_batch, "POST", UNIFIED_BATCHES + "/{}/cancel", params=PROVIDER),
+    "listUnifiedBatches": listed(unified_batch, UNIFIED_BATCHES, cursor="after", **PROVIDER),
+    "createFile": openai_file,
+    "retrieveFile": again(openai_file, "GET", FILES + "/{}"),
+    "listFiles": listed(openai_file, FILES, cursor="after"),
+    "uploadUnifiedFile": unified_file,
+    "retrieveUnifiedFile": again(unified_file, "GET", UNIFIED_FILES + "/{}", params=PROVIDER),
+    "listUnifiedFiles": listed(unified_file, UNIFIED_FILES, cursor="after", **PROVIDER),
+}
+
+
+# ---------------------------------------------------------------- the walk
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with running_app(tmp_path, accounts={"openai": simulator()}) as running:
+        yield running
+
+
+def value(expression: str, found: Any) -> Any:
+    """Evaluate ``$response.body#/...``."""
+    for key in expression.removeprefix("$response.body#/").split("/"):
+        found = found[int(key) if key.isdecimal() else key]
+    return found
+
+
+@pytest.mark.parametrize("link", list(links()), ids=str)
+async def test_a_link_leads_to_a_good_answer(app: RunningApp, link: Link) -> None:
+    found = await ANSWERS[link.source](app)
+    target = OPERATIONS[link.target]
+    parameters = {name: value(expression, found) for name, expression in link.parameters.items()}
+    path = target.path.format_map(parameters)
+    query = {name: given for name, given in parameters.items() if f"{{{name}}}" not in target.path}
+    body = {name: value(expression, found) for name, expression in link.body.items()}
+    options = {"json": REQUIRED | body} if body else {}
+    async with app.client.request(target.method, app.url + path, params=query, **options) as response:
+        assert response.status == 200, await response.text()
+
+
+def test_there_are_links() -> None:
+    assert {link.source for link in links()} == ANSWERS.keys()
