@@ -99,7 +99,7 @@ def of_another_version(path: Path) -> None:
 def damaged(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(files("batchgate.store.sqlite").joinpath("schema.sql").read_text())
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute("PRAGMA user_version = 2")
     content = path.read_bytes()
     path.write_bytes(content[:8192] + b"\xa5" * (len(content) - 8192))
 

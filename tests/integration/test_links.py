@@ -173,7 +173,7 @@ async def test_a_link_leads_to_a_good_answer(app: RunningApp, link: Link) -> Non
     path = target.path.format_map(parameters)
     query = {name: given for name, given in parameters.items() if f"{{{name}}}" not in target.path}
     body = {name: value(expression, found) for name, expression in link.body.items()}
-    options = {"json": REQUIRED | body} if body else {}
+    options: dict[str, Any] = {"json": REQUIRED | body} if body else {}
     async with app.client.request(target.method, app.url + path, params=query, **options) as response:
         assert response.status == 200, await response.text()
 

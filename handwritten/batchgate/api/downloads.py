@@ -146,15 +146,33 @@ async def send_pieces(
 ) -> web.StreamResponse:
     """Send a streamed answer; a fault of storage in its middle breaks the connection, so that it is seen as one."""
     await response.prepare(request)
+    left = response.content_length
     try:
         async for piece in pieces:
             await response.write(piece)
+            left = None if left is None else left - len(piece)
+        _check_all_came(left)
     except (BlobError, StoreError) as error:
         logger.error("a download broke off: %s", error, extra={"action": "download_failed"})  # noqa: TRY400
-        if request.transport is not None:
-            request.transport.abort()
-        return response
+        return _broken_off(request, response)
+    except ConnectionError:
+        raise
+    except Exception:
+        logger.exception("a download broke off in the gateway itself", extra={"action": "download_failed"})
+        return _broken_off(request, response)
     await response.write_eof()
+    return response
+
+
+def _check_all_came(left: int | None) -> None:
+    if left:
+        raise BlobError(f"{left} bytes fewer than its size")
+
+
+def _broken_off(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Break the connection: what has been sent looks like the whole answer otherwise."""
+    if request.transport is not None:
+        request.transport.abort()
     return response
 
 

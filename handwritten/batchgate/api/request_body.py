@@ -12,6 +12,14 @@ from batchgate.engine.errors import RefusedError
 
 PIECE = 256 * 1024
 PATIENCE = 60.0  # seconds without a byte
+BROKEN_OFF = (
+    ClientConnectionError,
+    ConnectionError,
+    HttpProcessingError,
+    PayloadEncodingError,
+    web.RequestPayloadError,
+)
+"""What aiohttp raises for a body that does not end as it was announced."""
 
 
 async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
@@ -26,7 +34,7 @@ async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
         except TimeoutError as error:
             message = f"the body stopped for {PATIENCE:.0f} seconds after {received} bytes"
             raise RefusedError("timeout_error", message, status=408) from error
-        except (ClientConnectionError, HttpProcessingError, PayloadEncodingError, web.RequestPayloadError) as error:
+        except BROKEN_OFF as error:
             message = f"the body broke off after {received} bytes: {error}"
             raise RefusedError("invalid_request_error", message) from error
         if not data:

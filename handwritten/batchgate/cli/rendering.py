@@ -16,6 +16,7 @@ ID_WIDTH: Final = 34
 """Wide enough for the ids that the gateway gives, so that pages that come one by one line up."""
 STATUS_WIDTH: Final = len("in_progress")
 TIME_WIDTH: Final = len("2026-01-01 00:00:00Z")
+FAULTY = "its file has faults, and none of its requests ran; GET /openai/v1/batches/ID names each wrong line"
 
 
 def print_json(model: msgspec.Struct) -> None:
@@ -39,6 +40,7 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
     told: tuple[tuple[str, str | None], ...] = (
         ("Batch", batch.id),
         ("Status", progress.status),
+        ("Failed", FAULTY if progress.status == "failed" else None),
         ("Requests", f"{progress.total}: {outcome(progress)}"),
         ("Waits", progress.paused),
         ("Created", moment(batch.created_at)),

@@ -86,6 +86,12 @@ class Terms(Struct, frozen=True, kw_only=True):
     output_lifetime: int | None = None
     """Seconds for which its output and error files are kept after its end, if the caller says."""
 
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What stands before a slash in the model, which may name an account."""
+        prefix, slash, _ = (self.model or "").partition("/")
+        return (prefix,) if slash else ()
+
 
 class Batch(Struct, frozen=True, kw_only=True):
     """A batch as the store knows it; times are microseconds since the epoch."""
@@ -105,8 +111,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     status: BatchStatus
     counts: Counts
     usage: Usage = Usage()
-    faults: bytes | None = None
-    """What was wrong with its file: `InputFault`s as a JSON array, which may be long, and is passed on as it is."""
+    first_faults: bytes | None = None
+    """The beginning of what was wrong with its file, if it failed: some `InputFault`s, as a JSON array."""
     repeated: int
     """Requests with a result that had been sent before, by a run that did not live to store the answer."""
     created_at: int

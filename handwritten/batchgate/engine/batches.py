@@ -123,7 +123,7 @@ class Batches:
             taken = await take_in(body, reader, writer)
             hit("intake_spooled")
             new = self._new_batch(batch_id, submission(), taken.digest)
-            names = self._names_of((new.provider, *taken.prefixes))
+            names = self._names_of((*new.providers, *taken.prefixes))
             new = structs.replace(new, input_blob=name, shards=taken.shards, providers=names)
             return new, await unbroken(self._line_up(new))
 
@@ -141,7 +141,7 @@ class Batches:
             dialect=submission.dialect,
             terms=submission.terms,
             provider=submission.provider,
-            providers=self._names_of((submission.provider,)),
+            providers=self._names_of((submission.provider, *submission.terms.prefixes)),
             headers=submission.headers,
             created_at=now,
             expires_at=now + LIFETIME,
@@ -187,6 +187,12 @@ class Batches:
             message = f"Batch {batch_id!r} runs on {', '.join(batch.providers)}, not on {provider}."
             raise RefusedError("not_found_error", message, param="provider")
         return batch
+
+    async def faults(self, batch: Batch) -> bytes | None:
+        """Read all that was wrong with the file of a batch that failed, `InputFault`s as a JSON array."""
+        if batch.first_faults is None:
+            return None
+        return await self._store.find_faults(batch.key) or batch.first_faults
 
     async def list(
         self,
@@ -240,12 +246,10 @@ class Batches:
         """Read an ended batch that has results; raises `RefusedError` for one that has none yet, or none any more."""
         batch = await self.find(workspace, batch_id)
         if batch.archived_at is not None:
-            raise RefusedError("not_found_error", f"The results of batch {batch_id!r} were archived.")
+            message = f"The results of batch {batch_id!r} are gone: its files were deleted, or their time was over."
+            raise RefusedError("not_found_error", message)
         if batch.results_blob is None:
-            raise RefusedError(
-                "not_found_error",
-                f"Batch {batch_id!r} is {batch.status}; it has results once it has ended.",
-            )
+            raise RefusedError("not_found_error", _without_results(batch))
         return batch
 
     async def seal_if_done(self) -> None:
@@ -271,6 +275,15 @@ def _check_same(batch: Batch, new: NewBatch) -> None:
             "send the same requests and headers, or another key",
             status=422,
         )
+
+
+def _without_results(batch: Batch) -> str:
+    if batch.status == "failed":
+        where = f"GET /openai/v1/batches/{batch.id} names each wrong line"
+        return f"Batch {batch.id!r} failed: its file has faults, and none of its requests ran; {where}."
+    if batch.ended_at is not None:
+        return f"Batch {batch.id!r} was canceled before it had requests, and has no results."
+    return f"Batch {batch.id!r} is {batch.status}; it has results once it has ended."
 
 
 def _found(batch: Batch | None, batch_id: str) -> Batch:

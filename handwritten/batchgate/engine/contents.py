@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from batchgate.engine.batch import Batch, Dialect, Part
+from batchgate.engine.errors import BlobError
 from batchgate.engine.ports import Blobs
 from batchgate.engine.rows import Reading, RowFormat
+from batchgate.engine.validation import DECODING_ERRORS
 
 KNOWN_SIZES: Final = 10_000
 """How many measured sizes are remembered; they never change."""
@@ -45,7 +48,8 @@ class Contents:
         assert batch.results_blob is not None
         if dialect == batch.dialect:
             return self._whole(batch.results_blob, batch.results_size)
-        return self._lined(batch.results_blob, lambda line: self._reading.result_line(batch, line, dialect))
+        say = partial(self._reading.result_line, batch, dialect=dialect)
+        return self._lined(batch.results_blob, say, whole=batch.results_size)
 
     def part(self, batch: Batch, part: Part) -> Content:
         """Say a part of a batch that has it, in the dialect of files, OpenAI's."""
@@ -61,7 +65,8 @@ class Contents:
         def line_of_part(line: bytes) -> bytes:
             return self._reading.result_line(batch, line, "openai") if is_answer(line) == wanted else b""
 
-        return self._lined(blob, line_of_part, size if batch.dialect == "openai" else None)
+        known = size if batch.dialect == "openai" else None
+        return self._lined(blob, line_of_part, size=known, whole=batch.results_size)
 
     async def size(self, batch: Batch, part: Part) -> int:
         """Tell the bytes of a part; where they have to be counted, that is done once."""
@@ -76,7 +81,7 @@ class Contents:
     def _input(self, batch: Batch, blob: str) -> Content:
         if batch.dialect == "openai":
             return self._whole(blob, None)
-        return self._lined(blob, lambda line: self._reading.request_line(batch, line, "openai"))
+        return self._lined(blob, partial(self._reading.request_line, batch, dialect="openai"))
 
     def _part_size(self, batch: Batch, part: Part) -> int | None:
         if batch.results_size is None or batch.output_size is None:
@@ -86,17 +91,39 @@ class Contents:
     def _whole(self, blob: str, size: int | None) -> Content:
         return Content(pieces=lambda: self._blobs.stream(blob), blob=blob, size=size)
 
-    def _lined(self, blob: str, say: Line, size: int | None = None) -> Content:
-        return Content(pieces=lambda: self._said(blob, say), size=size)
+    def _lined(self, blob: str, say: Line, *, size: int | None = None, whole: int | None = None) -> Content:
+        return Content(pieces=lambda: self._said(blob, say, whole), size=size)
 
-    async def _said(self, blob: str, say: Line) -> AsyncIterator[bytes]:
-        """Yield what becomes of the lines of a blob, worked on in a thread, about a megabyte at a time."""
-        rest = b""
-        async for piece in self._blobs.stream(blob):
-            whole, newline, rest = (rest + piece).rpartition(b"\n")
-            if newline and (said := await asyncio.to_thread(_say_all, whole + newline, say)):
+    async def _said(self, blob: str, say: Line, whole: int | None) -> AsyncIterator[bytes]:
+        """Yield what becomes of the lines of a blob, which has ``whole`` bytes if that is known.
+
+        They are worked on in a thread, about a megabyte at a time. Raises `BlobError` where the blob is damaged.
+        """
+        read = 0
+        async for lines in whole_lines(blob, self._blobs.stream(blob)):
+            read += sum(map(len, lines))
+            if said := await asyncio.to_thread(_say_all, blob, lines, say):
                 yield said
+        if whole is not None and read != whole:
+            raise BlobError(f"{blob}: damaged: {read} bytes, not {whole}")
 
 
-def _say_all(lines: bytes, say: Line) -> bytes:
-    return b"".join([say(line) for line in lines.splitlines(keepends=True)])
+async def whole_lines(name: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Yield pieces of a blob as lists of parts that end at the end of a line; raises `BlobError` if it does not."""
+    held: list[bytes] = []
+    async for piece in pieces:
+        head, newline, rest = piece.rpartition(b"\n")
+        if not newline:
+            held.append(piece)
+            continue
+        yield [*held, head + newline]
+        held = [rest] if rest else []
+    if held:
+        raise BlobError(f"{name}: damaged: its last line has no end")
+
+
+def _say_all(blob: str, parts: list[bytes], say: Line) -> bytes:
+    try:
+        return b"".join([say(line) for line in b"".join(parts).splitlines(keepends=True)])
+    except DECODING_ERRORS as error:
+        raise BlobError(f"{blob}: damaged: a line is not what was written") from error

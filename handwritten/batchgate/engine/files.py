@@ -86,51 +86,34 @@ class Files:
 
     async def find(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
         """Read what is known of a file, of a provider if one is named; raises `RefusedError` when there is none."""
+        file, batch = await self._find(workspace, file_id, provider)
+        if file.part is None or batch is None or not viewed(file.id):
+            return file
+        return structs.replace(file, size=await self._contents.size(batch, file.part))
+
+    async def open(self, workspace: str, file_id: str, *, provider: str | None = None) -> tuple[File, Content]:
+        """Find a file, and say what is in it; of a view, the size is left open."""
+        file, batch = await self._find(workspace, file_id, provider)
+        if file.blob is not None:
+            blob = file.blob
+            return file, Content(pieces=lambda: self._blobs.stream(blob), blob=blob, size=file.size)
+        if batch is None or file.part is None or not has_part(batch, file.part):
+            raise not_found(file_id)
+        return file, self._contents.part(batch, file.part)
+
+    async def _find(self, workspace: str, file_id: str, provider: str | None) -> tuple[File, Batch | None]:
+        """Read what is known of a file, but for the size of a view, and the batch that it shows."""
         file = await self._store.find_file(workspace, file_id, self._clock.now())
         batch = await self._batch(workspace, file_id, file)
         if file is None and batch is not None:
-            file = await self._view(batch, file_id)
-        return _found(file, file_id, provider, () if batch is None else batch.providers)
-
-    async def content(self, file: File) -> Content:
-        """Say what is in a file that was found."""
-        if file.blob is not None:
-            blob = file.blob
-            return Content(pieces=lambda: self._blobs.stream(blob), blob=blob, size=file.size)
-        assert file.batch_id is not None
-        assert file.part is not None
-        batch = await self._store.find_batch(file.workspace, file.batch_id)
-        if batch is None or not has_part(batch, file.part):
-            raise not_found(file.id)
-        return self._contents.part(batch, file.part)
+            file = _view(batch, file_id)
+        return _found(file, file_id, provider, () if batch is None else batch.providers), batch
 
     async def _batch(self, workspace: str, file_id: str, file: File | None) -> Batch | None:
         """Read the batch that a file, or a view by its id, shows."""
         found = viewed(file_id)
         batch_id = found[0] if found and file is None else file.batch_id if file is not None else None
         return None if batch_id is None else await self._store.find_batch(workspace, batch_id)
-
-    async def _view(self, batch: Batch, file_id: str) -> File | None:
-        """Describe a view of a batch; None where it has no such part, or a file for it."""
-        found = viewed(file_id)
-        if found is None or file_id not in structs.asdict(file_ids(batch)).values() or not has_part(batch, found[1]):
-            return None
-        part = found[1]
-        return File(
-            key=0,
-            id=file_id,
-            workspace=batch.workspace,
-            provider=batch.provider,
-            purpose="batch" if part == "input" else RESULT_PURPOSE,
-            filename=file_name(batch, part),
-            size=await self._contents.size(batch, part),
-            sha256=b"",
-            created_at=batch.created_at if part == "input" or batch.ended_at is None else batch.ended_at,
-            expires_at=None,
-            blob=None,
-            batch_id=batch.id,
-            part=part,
-        )
 
     async def list(
         self,
@@ -162,7 +145,7 @@ class Files:
         With the last of the files of a batch its results go.
         """
         if provider is not None or viewed(file_id):
-            found = await self.find(workspace, file_id, provider=provider)
+            found, _ = await self._find(workspace, file_id, provider)
             if viewed(found.id):
                 message = f"File {file_id!r} is a view of batch {found.batch_id} and goes with it; delete the batch."
                 raise RefusedError("invalid_request_error", message, param="id")
@@ -227,6 +210,29 @@ def _expiry(upload: Upload, now: int) -> int | None:
     if upload.lifetime is not None:
         return begins + upload.lifetime * MICROSECONDS
     return begins + BATCH_LIFETIME if upload.purpose == "batch" else None
+
+
+def _view(batch: Batch, file_id: str) -> File | None:
+    """Describe a view of a batch, but for its size; None where it has no such part, or a file for it."""
+    found = viewed(file_id)
+    if found is None or file_id not in structs.asdict(file_ids(batch)).values() or not has_part(batch, found[1]):
+        return None
+    part = found[1]
+    return File(
+        key=0,
+        id=file_id,
+        workspace=batch.workspace,
+        provider=batch.provider,
+        purpose="batch" if part == "input" else RESULT_PURPOSE,
+        filename=file_name(batch, part),
+        size=0,
+        sha256=b"",
+        created_at=batch.created_at if part == "input" or batch.ended_at is None else batch.ended_at,
+        expires_at=None,
+        blob=None,
+        batch_id=batch.id,
+        part=part,
+    )
 
 
 def not_found(file_id: str) -> RefusedError:

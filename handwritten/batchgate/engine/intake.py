@@ -97,17 +97,22 @@ class ShardCutter:
 
 
 class InputHash:
-    """Hashes the whole input file and each shard of it, as far as they are cut; in large pieces, which free the GIL."""
+    """Hashes the whole input file and each shard of it, as far as they are cut; in large pieces, which free the GIL.
 
-    def __init__(self, cutter: ShardCutter) -> None:
+    It is where all bytes pass off the event loop, so that prefixes of models are looked for here as well.
+    """
+
+    def __init__(self, cutter: ShardCutter, prefixes: ModelPrefixes) -> None:
         self._cutter = cutter
+        self._prefixes = prefixes
         self._whole = hashlib.blake2b(digest_size=16)
         self._checksums: list[int] = []
         self._checksum = self._position = 0
 
     def update(self, data: bytes) -> None:
-        """Take the next bytes, whose lines the cutter has seen."""
+        """Take the next bytes, whole lines that the cutter has seen."""
         self._whole.update(data)
+        self._prefixes.look_in(data)
         rest = memoryview(data)
         while (left := self._left_of_shard()) is not None and left <= len(rest):
             self._take(rest[:left])
@@ -148,14 +153,13 @@ class ModelPrefixes:
     def __init__(self) -> None:
         self.found: set[str] = set()
 
-    def seen_in(self, lines: bytes) -> bytes:
-        """Look through some lines, and give them back."""
+    def look_in(self, lines: bytes) -> None:
+        """Look through some lines."""
         place = lines.find(_MODEL_KEY)
         while place >= 0 and len(self.found) < MAX_PREFIXES:
             if match := _PREFIX.match(lines, place):
                 self.found.add(match[1].decode(errors="replace"))
             place = lines.find(_MODEL_KEY, place + len(_MODEL_KEY))
-        return lines
 
 
 class Input(Struct, frozen=True):
@@ -170,18 +174,18 @@ class Input(Struct, frozen=True):
 async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter) -> Input:
     """Write the input file of a batch and say what is in it; after an error the file does not exist."""
     cutter, prefixes = ShardCutter(), ModelPrefixes()
-    input_hash = InputHash(cutter)
+    input_hash = InputHash(cutter, prefixes)
     behind = WriteBehind(writer, input_hash)
     try:
         async for data in _gathered(body):
             parts = reader.feed(data)
             while (lines := await next_part(parts, in_thread=reader.expands or len(data) >= THREAD_FROM)) is not None:
                 cutter.add(lines)
-                await behind.write(prefixes.seen_in(b"".join(lines)))
+                await behind.write(b"".join(lines))
         last = await asyncio.to_thread(reader.finish)
         cutter.add(last)
         cutter.cut()
-        await behind.write(prefixes.seen_in(b"".join(last)))
+        await behind.write(b"".join(last))
         await behind.settle()
         await writer.commit()
     except BaseException:

@@ -35,8 +35,16 @@ class Store(Protocol):
         """
         ...
 
-    async def fail_batch(self, batch_key: int, faults: bytes, now: int) -> bool:
+    async def fail_batch(self, batch_key: int, faults: bytes, first_faults: bytes, now: int) -> bool:
         """End a batch that was validating as failed; False if it is no longer validating."""
+        ...
+
+    async def find_faults(self, batch_key: int) -> bytes | None:
+        """Read all that was wrong with the file of a batch; None when nothing was, or it has been dropped."""
+        ...
+
+    async def drop_faults(self, failed_before: int) -> None:
+        """Forget what was wrong with the files of batches that failed before a time, but for its beginning."""
         ...
 
     async def validating_batches(self) -> Sequence[int]:

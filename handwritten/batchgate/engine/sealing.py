@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -110,10 +111,10 @@ class Sealer:
         ending, _ = batch.cut_off
         for claim in await self._store.shard_claims(batch):
             chunks = await self._store.read_chunks(batch.key, claim.shard.index)
-            merged = merge(chunks)
+            merged, answers = await asyncio.to_thread(self._merge, batch, chunks)
             succeeded += sum(chunk.succeeded for chunk in chunks)
             errored += sum(chunk.errored for chunk in chunks)
-            output_size += sum(self._answers(batch, chunk) for chunk in chunks)
+            output_size += answers
             unfinished += await self._fill(claim, merged, ending)
             data = b"".join(merged[seq] for seq in sorted(merged))
             await writer.write(data)
@@ -121,6 +122,10 @@ class Sealer:
             size += len(data)
         counts = Counts(total=batch.counts.total, succeeded=succeeded, errored=errored)
         return _Sealed(msgspec.structs.replace(counts, **{ending: unfinished}), size, output_size)
+
+    def _merge(self, batch: Batch, chunks: Sequence[Chunk]) -> tuple[dict[int, bytes], int]:
+        """Bring the lines of a shard under their seqs, and count the bytes of the answers among them."""
+        return merge(chunks), sum(self._answers(batch, chunk) for chunk in chunks)
 
     def _answers(self, batch: Batch, chunk: Chunk) -> int:
         """Count the bytes of those lines that are answers."""

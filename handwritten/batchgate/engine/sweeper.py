@@ -97,6 +97,7 @@ class Sweeper:
     async def _archive(self, now: int) -> None:
         batches = await self._store.archivable_batches(now - RETENTION)
         await _all(self._archive_one(batch.key, now) for batch in batches)
+        await self._store.drop_faults(now - RETENTION)
 
     async def _archive_one(self, key: int, now: int) -> None:
         await self._store.archive_batch(key, now)

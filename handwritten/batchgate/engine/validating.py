@@ -28,6 +28,8 @@ from batchgate.engine.unbroken import unbroken
 
 logger = logging.getLogger(__name__)
 
+FIRST_FAULTS = 10
+"""How many faults a list of batches shows of each."""
 GONE = InputFault(code="file_not_found", message="The file was deleted, or has expired, before it was read.")
 LATE = InputFault(code="batch_expired", message="The file could not be read before the completion window expired.")
 
@@ -70,16 +72,15 @@ class Validator:
         batch = await self._store.batch_by_key(key)
         if batch is None or batch.status != "validating":
             return
-        file = await self._store.find_file(batch.workspace, batch.terms.input_file or "", self._clock.now())
+        now = self._clock.now()
+        if now >= batch.expires_at:
+            await self._fail(batch, [LATE])
+            return
+        file = await self._store.find_file(batch.workspace, batch.terms.input_file or "", now)
         if file is None:
             await self._fail(batch, [GONE])
-            return
-        try:
+        else:
             await self._read(batch, file)
-        except BlobError:
-            if self._clock.now() < batch.expires_at:
-                raise
-            await self._fail(batch, [LATE])
 
     async def _read(self, batch: Batch, file: File) -> None:
         begun, reader = time.perf_counter(), self._reader(batch.terms)
@@ -95,15 +96,19 @@ class Validator:
 
     async def _take_in(self, file: File, reader: FileReader, writer: BlobWriter) -> Input:
         async def pieces() -> AsyncIterator[bytes]:
+            size = 0
             async for piece in self._blobs.stream(file.blob or ""):
                 if reader.hopeless:
                     return
+                size += len(piece)
                 yield piece
+            if size != file.size:
+                raise BlobError(f"{file.blob}: damaged: {size} bytes, not {file.size}")
 
         return await take_in(pieces(), reader, writer)
 
     async def _begin(self, batch: Batch, name: str, taken: Input, begun: float) -> None:
-        providers = self._names_of((batch.provider, *taken.prefixes))
+        providers = self._names_of((batch.provider, *batch.terms.prefixes, *taken.prefixes))
         requests = BegunBatch(input_blob=name, shards=taken.shards, providers=providers)
         jobs = await self._store.begin_batch(batch.key, requests, self._clock.now())
         if jobs is None:
@@ -117,6 +122,7 @@ class Validator:
 
     async def _fail(self, batch: Batch, faults: Iterable[InputFault]) -> None:
         found = list(faults)
-        if await self._store.fail_batch(batch.key, msgspec.json.encode(found), self._clock.now()):
+        told, first = msgspec.json.encode(found), msgspec.json.encode(found[:FIRST_FAULTS])
+        if await self._store.fail_batch(batch.key, told, first, self._clock.now()):
             fields = {"action": "batch_failed", "batch": batch.id, "workspace": batch.workspace}
             logger.info("batch failed: its file has %d faults", len(found), extra=fields)

@@ -92,21 +92,33 @@ async def test_a_batch_begins_once(store: Store) -> None:
     await store.add_loose_blob("late")
     again = BegunBatch(input_blob="late", shards=new_batch("like", shards=3).shards, providers=())
     assert await store.begin_batch(batch.key, again, 1200) is None
-    assert not await store.fail_batch(batch.key, b"[]", 1200)
+    assert not await store.fail_batch(batch.key, b"[]", b"[]", 1200)
     assert list(await store.open_jobs()) == jobs
     assert list(await store.loose_blobs()) == ["late"]
 
 
 async def test_a_batch_that_failed_has_ended_with_what_was_wrong(store: Store) -> None:
     batch = await submit(store, "a")
-    assert await store.fail_batch(batch.key, b'[{"code":"empty_file"}]', 1200)
+    assert await store.fail_batch(batch.key, b"all of it", b"its beginning", 1200)
     failed = await found(store, batch)
-    assert (failed.status, failed.ended_at, failed.faults) == ("failed", 1200, b'[{"code":"empty_file"}]')
+    assert (failed.status, failed.ended_at, failed.first_faults) == ("failed", 1200, b"its beginning")
+    assert await store.find_faults(batch.key) == b"all of it"
     for nothing in (store.validating_batches(), store.sealable_batches(), store.overdue_batches(9999)):
         assert await nothing == []
     assert await store.next_due(0, 100) is None
     assert (await store.backlog()).batches == {}
     assert (await store.delete_batch("w", "a", 1300)) == failed
+    assert await store.find_faults(batch.key) is None
+
+
+async def test_what_was_wrong_is_forgotten_after_a_time_but_for_its_beginning(store: Store) -> None:
+    batch = await submit(store, "a")
+    await store.fail_batch(batch.key, b"all of it", b"its beginning", 1200)
+    await store.drop_faults(1199)
+    assert await store.find_faults(batch.key) == b"all of it"
+    await store.drop_faults(1200)
+    assert await store.find_faults(batch.key) is None
+    assert (await found(store, batch)).first_faults == b"its beginning"
 
 
 async def test_a_cancel_ends_a_validation_at_once_and_its_requests_come_too_late(store: Store) -> None:

@@ -16,15 +16,16 @@ MESSAGES_ENDPOINT: Final[openai.BatchEndpoint] = "/v1/chat/completions"
 """Where requests of the kind that OpenAI has no endpoint for would go: their files are translated to this."""
 
 
-def openai_batch(batch: Batch) -> openai.Batch:
-    """Show one batch."""
+def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
+    """Show one batch, with ``faults`` or with the first of them."""
+    faults = faults or batch.first_faults
     files, moments = file_ids(batch), times(batch)
     return openai.Batch(
         id=batch.id,
         object="batch",
         endpoint=ENDPOINTS.get(batch.terms.kind, MESSAGES_ENDPOINT),
         model=batch.terms.model,
-        errors=None if batch.faults is None else openai.BatchErrors(object="list", data=Raw(batch.faults)),
+        errors=None if faults is None else openai.BatchErrors(object="list", data=Raw(faults)),
         input_file_id=files.input,
         completion_window="24h",
         status=openai_status(batch),

@@ -60,7 +60,8 @@ class BatchesHandler:
         self, request: web.Request, parameters: parameters.RetrieveBatchParameters
     ) -> openai.Batch:
         """Retrieve one batch."""
-        return openai_batch(await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id))
+        batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
+        return openai_batch(batch, await request.app[BATCHES].faults(batch))
 
     async def cancel_batch(self, request: web.Request, parameters: parameters.CancelBatchParameters) -> openai.Batch:
         """Stop a batch; the body, if any, is not read."""

@@ -61,5 +61,5 @@ class FilesHandler:
         self, request: web.Request, parameters: parameters.DownloadFileParameters
     ) -> web.StreamResponse:
         """Download the content of a file."""
-        file = await request.app[FILES].find(request[WORKSPACE], parameters.file_id)
-        return await send_file(request, self._blobs, file, await request.app[FILES].content(file))
+        file, content = await request.app[FILES].open(request[WORKSPACE], parameters.file_id)
+        return await send_file(request, self._blobs, file, content)

@@ -27,8 +27,11 @@ class UnifiedBatchView:
         self._public_url = public_url
         self._relative = relative_results_url
 
-    def batch(self, request: web.Request, batch: Batch, provider: str, extra: ExtraFields) -> gateway.UnifiedBatch:
-        """Show one batch to a caller who asks for it as one of a provider."""
+    def batch(
+        self, request: web.Request, batch: Batch, provider: str, extra: ExtraFields, faults: bytes | None = None
+    ) -> gateway.UnifiedBatch:
+        """Show one batch to a caller who asks for it as one of a provider, with ``faults`` or the first of them."""
+        faults = faults or batch.first_faults
         files, moments = file_ids(batch), times(batch)
         of_messages = batch.dialect == "anthropic"
         return gateway.UnifiedBatch(
@@ -52,7 +55,7 @@ class UnifiedBatchView:
             archived_at=UNSET if batch.archived_at is None else batch.archived_at // MICROSECONDS,
             output_file_id=_given(files.output),
             error_file_id=_given(files.error),
-            errors=UNSET if batch.faults is None else gateway.BatchErrors(object="list", data=Raw(batch.faults)),
+            errors=UNSET if faults is None else gateway.BatchErrors(object="list", data=Raw(faults)),
             processing_status=anthropic_status(batch) if of_messages else UNSET,
             results_url=self._results_url(request, batch) if of_messages else UNSET,
             extra_fields=extra(provider, batch.terms.model),

@@ -117,7 +117,7 @@ class UnifiedBatchesHandler:
         extra = begin("batch_retrieve")
         provider = parameters.provider
         batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id, provider=provider)
-        return self._view.batch(request, batch, provider, extra)
+        return self._view.batch(request, batch, provider, extra, await request.app[BATCHES].faults(batch))
 
     async def cancel_unified_batch(
         self, request: web.Request, parameters: parameters.CancelUnifiedBatchParameters

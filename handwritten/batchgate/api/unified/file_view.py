@@ -10,8 +10,8 @@ from batchgate.engine.file import File, FilePage
 from batchgate_api import gateway
 
 
-def unified_file(file: File, extra: ExtraFields) -> gateway.UnifiedFile:
-    """Show one file."""
+def unified_file(file: File, provider: str, extra: ExtraFields) -> gateway.UnifiedFile:
+    """Show one file to a caller who asks for it as one of a provider."""
     return gateway.UnifiedFile(
         id=file.id,
         object="file",
@@ -22,7 +22,7 @@ def unified_file(file: File, extra: ExtraFields) -> gateway.UnifiedFile:
         status="processed",
         expires_at=UNSET if file.expires_at is None else file.expires_at // MICROSECONDS,
         storage_backend="api",
-        extra_fields=extra(file.provider, None),
+        extra_fields=extra(provider, None),
     )
 
 
@@ -30,13 +30,13 @@ def unified_file_list(page: FilePage, provider: str, extra: ExtraFields) -> gate
     """Show a page of files of one provider."""
     return gateway.UnifiedFileList(
         object="list",
-        data=[unified_file(file, extra) for file in page.files],
+        data=[unified_file(file, provider, extra) for file in page.files],
         has_more=page.has_more,
         after=page.files[-1].id if page.has_more else UNSET,
         extra_fields=extra(provider, None),
     )
 
 
-def deleted_unified_file(file: File, extra: ExtraFields) -> gateway.DeletedUnifiedFile:
+def deleted_unified_file(file: File, provider: str, extra: ExtraFields) -> gateway.DeletedUnifiedFile:
     """Tell that a file is gone."""
-    return gateway.DeletedUnifiedFile(id=file.id, object="file", deleted=True, extra_fields=extra(file.provider, None))
+    return gateway.DeletedUnifiedFile(id=file.id, object="file", deleted=True, extra_fields=extra(provider, None))

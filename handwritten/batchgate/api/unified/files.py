@@ -33,7 +33,7 @@ class UnifiedFilesHandler:
         provider = one_provider(given(parameters.provider), given(parameters.x_model_provider))
         form = UploadForm(request.headers, gateway.UploadUnifiedFile, provider=provider)
         file = await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form)
-        return view.unified_file(file, extra)
+        return view.unified_file(file, file.provider, extra)
 
     async def list_unified_files(
         self, request: web.Request, parameters: parameters.ListUnifiedFilesParameters
@@ -59,7 +59,7 @@ class UnifiedFilesHandler:
         """Retrieve what is known of a file."""
         extra = begin("file_retrieve")
         file = await request.app[FILES].find(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
-        return view.unified_file(file, extra)
+        return view.unified_file(file, parameters.provider, extra)
 
     async def delete_unified_file(
         self, request: web.Request, parameters: parameters.DeleteUnifiedFileParameters
@@ -67,11 +67,12 @@ class UnifiedFilesHandler:
         """Delete a file and its content."""
         extra = begin("file_delete")
         file = await request.app[FILES].delete(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
-        return view.deleted_unified_file(file, extra)
+        return view.deleted_unified_file(file, parameters.provider, extra)
 
     async def download_unified_file(
         self, request: web.Request, parameters: parameters.DownloadUnifiedFileParameters
     ) -> web.StreamResponse:
         """Download the content of a file."""
-        file = await request.app[FILES].find(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
-        return await send_file(request, self._blobs, file, await request.app[FILES].content(file))
+        files, provider = request.app[FILES], parameters.provider
+        file, content = await files.open(request[WORKSPACE], parameters.file_id, provider=provider)
+        return await send_file(request, self._blobs, file, content)

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct
 
 from batchgate.api.unified.extra_fields import ExtraFields
 from batchgate.engine.batch import Batch
-from batchgate.engine.contents import Content
+from batchgate.engine.contents import Content, whole_lines
 from batchgate_api import gateway, openai_rows
 
 _LINE: Final = msgspec.json.Decoder(openai_rows.BatchOutputLine)
@@ -37,20 +37,18 @@ def results_object(batch: Batch, lines: Content, provider: str, extra: ExtraFiel
 
     async def pieces() -> AsyncIterator[bytes]:
         yield _ENCODER.encode(_Head(batch.id)).removesuffix(b"}") + b',"results":['
-        separator, rest = b"", b""
-        async for piece in lines.pieces():
-            whole, newline, rest = (rest + piece).rpartition(b"\n")
-            if newline:
-                yield separator + await asyncio.to_thread(_joined, whole, say)
-                separator = b","
+        separator = b""
+        async for parts in whole_lines(batch.id, lines.pieces()):
+            yield separator + await asyncio.to_thread(_joined, parts, say)
+            separator = b","
         tail = _Tail(has_more=False, extra_fields=extra(provider, batch.terms.model))
         yield b"]," + _ENCODER.encode(tail).removeprefix(b"{")
 
     return Content(pieces=pieces)
 
 
-def _joined(lines: bytes, say: Callable[[bytes], bytes]) -> bytes:
-    return b",".join([say(line) for line in lines.split(b"\n")])
+def _joined(parts: list[bytes], say: Callable[[bytes], bytes]) -> bytes:
+    return b",".join([say(line) for line in b"".join(parts).splitlines()])
 
 
 def _as_it_is(line: bytes) -> bytes:

@@ -30,6 +30,9 @@ MAX_LINE: Final = 32 * 1024 * 1024
 MAX_REQUESTS: Final = 50_000
 STEP: Final = 256 * 1024
 """Bytes that are read at once."""
+MOST_SAID: Final = 256 * 1024
+"""Characters of messages, beyond which each fault is only named: there may be as many as a batch has requests."""
+SEE_ABOVE: Final = "This line is wrong too; the messages about earlier lines say more."
 NOT_JSON: Final = "This line is not parseable as valid JSON."
 
 _SHOWN: Final = 200
@@ -38,6 +41,7 @@ _LONG_ID: Final = 64
 """Characters up to which a custom_id is remembered as it is, and not by its hash."""
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r"
+_BLANK_LINES: Final = _BLANK + b"\n"
 
 
 class _Line(Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +88,7 @@ class InputFileReader:
         self._hopeless = False
         self._first_lines: dict[str | bytes, int] = {}
         self._faults: list[InputFault] = []
+        self._said = 0
 
     @property
     def expands(self) -> bool:
@@ -120,9 +125,13 @@ class InputFileReader:
             self._hold(piece)
             return []
         first_size = self._size
-        lines = b"".join((*self._held, head)).split(b"\n")
+        text = b"".join((*self._held, head))
         self._held, self._size = [], 0
         self._hold(tail)
+        if first_size <= MAX_LINE and not text.strip(_BLANK_LINES):
+            self._line += text.count(b"\n") + 1
+            return []
+        lines = text.split(b"\n")
         if first_size > MAX_LINE:
             self._read(None)
             del lines[0]
@@ -231,7 +240,10 @@ class InputFileReader:
             self._wrong("invalid_request", f"{_shown(str(problem))}.", path or None)
 
     def _wrong(self, code: str, message: str, param: str | None = None) -> None:
-        """Note what is wrong with the line."""
+        """Note what is wrong with the line; when much has been said already, without words of its own."""
+        self._said += len(message)
+        if self._said > MOST_SAID:
+            message, param = SEE_ABOVE, None
         self._faults.append(InputFault(code=code, message=message, param=param, line=self._line))
 
     def _note(self, code: str, message: str) -> None:

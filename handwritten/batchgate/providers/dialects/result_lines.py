@@ -24,10 +24,18 @@ from batchgate.providers.dialects.openai_rows import (
     OpenAIError,
     OpenAIErrorBody,
 )
-from batchgate.providers.dialects.translation import Asked, translate_answer
-from batchgate.providers.upstream_errors import not_an_answer, upstream_error
+from batchgate.providers.dialects.translation import CONVERSATIONS, Asked, translate_answer
+from batchgate.providers.upstream_errors import ANSWERS, not_an_answer, upstream_error
 from batchgate_api import anthropic as a
 from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
+
+NO_MESSAGE: Final[dict[RowKind, str]] = {
+    kind: f"This request succeeded, but {what} cannot be said as a Message. Read the answer where it stands: in the "
+    "batch's output file, or at /v1/batches/{batch_id}/results."
+    for kind, what in ANSWERS.items()
+    if kind not in CONVERSATIONS
+}
+"""What stands in place of answers that have no form in Messages."""
 
 _ANTHROPIC: Final = msgspec.json.Decoder(a.MessageBatchIndividualResponse)
 _OPENAI: Final = msgspec.json.Decoder(BatchOutputLine)
@@ -87,6 +95,8 @@ def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
     if found.response is None:
         missing = RequestError("api_error", "The line has neither a response nor an error.")
         return _ROWS.errored(found.custom_id, missing)
+    if found.response.status_code == 200 and kind not in CONVERSATIONS:
+        return _ROWS.errored(found.custom_id, RequestError("invalid_request_error", NO_MESSAGE[kind]))
     try:
         message = _message(found.response, found.custom_id, kind)
     except RequestError as error:

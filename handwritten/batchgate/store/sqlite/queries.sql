@@ -21,10 +21,23 @@ WHERE key = :batch_key AND status = 'validating'
 RETURNING *
 
 -- name: fail_batch
-UPDATE batches SET status = 'failed', ended_at = :now, faults = :faults WHERE key = :batch_key AND status = 'validating'
+UPDATE batches SET status = 'failed', ended_at = :now, first_faults = :first_faults
+WHERE key = :batch_key AND status = 'validating'
+
+-- name: insert_faults
+INSERT INTO faults (batch_key, failed_at, faults) VALUES (:batch_key, :now, :faults)
+
+-- name: find_faults
+SELECT faults FROM faults WHERE batch_key = :batch_key
+
+-- name: drop_faults
+DELETE FROM faults WHERE batch_key = :batch_key
+
+-- name: drop_old_faults
+DELETE FROM faults WHERE failed_at <= :failed_before
 
 -- name: validating_batches
-SELECT key FROM batches WHERE ended_at IS NULL AND status = 'validating' ORDER BY key
+SELECT key FROM batches WHERE ended_at IS NULL AND status = 'validating' ORDER BY +key
 
 -- name: find_by_idempotency_key
 SELECT * FROM batches WHERE workspace = :workspace AND idempotency_key = :idempotency_key
@@ -60,13 +73,14 @@ ORDER BY key ASC LIMIT :limit
 
 -- name: list_older_of_provider
 SELECT batches.* FROM batch_providers AS named JOIN batches ON batches.key = named.batch_key
-WHERE named.workspace = :workspace AND named.provider = :provider
+WHERE named.workspace = :workspace AND named.provider = :provider AND batches.deleted_at IS NULL
     AND named.batch_key < :older_than AND named.batch_key > :newer_than
 ORDER BY named.batch_key DESC LIMIT :limit
 
 -- name: list_newer_of_provider
 SELECT batches.* FROM batch_providers AS named JOIN batches ON batches.key = named.batch_key
-WHERE named.workspace = :workspace AND named.provider = :provider AND named.batch_key > :newer_than
+WHERE named.workspace = :workspace AND named.provider = :provider AND batches.deleted_at IS NULL
+    AND named.batch_key > :newer_than
 ORDER BY named.batch_key ASC LIMIT :limit
 
 -- name: begin_cancel
@@ -86,7 +100,7 @@ UPDATE batches SET open_shards = (SELECT count(*) FROM shards WHERE batch_key = 
 WHERE key = :batch_key
 
 -- name: delete_batch
-UPDATE batches SET deleted_at = :now, idempotency_key = NULL
+UPDATE batches SET deleted_at = :now, idempotency_key = NULL, first_faults = NULL
 WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND ended_at IS NOT NULL
 
 -- name: drop_providers
@@ -226,13 +240,21 @@ SELECT key FROM files WHERE id = :id AND workspace = :workspace
 -- name: list_files_newest_first
 SELECT * FROM files
 WHERE workspace = :workspace AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
-    AND key < :after AND (:purpose IS NULL OR purpose = :purpose) AND (:provider IS NULL OR provider = :provider)
+    AND key < :after AND (:purpose IS NULL OR purpose = :purpose)
+    AND (:provider IS NULL OR provider = :provider OR EXISTS (
+        SELECT 1 FROM batches JOIN batch_providers AS named ON named.batch_key = batches.key
+        WHERE batches.id = files.batch_id AND named.workspace = :workspace AND named.provider = :provider
+    ))
 ORDER BY key DESC LIMIT :limit
 
 -- name: list_files_oldest_first
 SELECT * FROM files
 WHERE workspace = :workspace AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
-    AND key > :after AND (:purpose IS NULL OR purpose = :purpose) AND (:provider IS NULL OR provider = :provider)
+    AND key > :after AND (:purpose IS NULL OR purpose = :purpose)
+    AND (:provider IS NULL OR provider = :provider OR EXISTS (
+        SELECT 1 FROM batches JOIN batch_providers AS named ON named.batch_key = batches.key
+        WHERE batches.id = files.batch_id AND named.workspace = :workspace AND named.provider = :provider
+    ))
 ORDER BY key ASC LIMIT :limit
 
 -- name: delete_file

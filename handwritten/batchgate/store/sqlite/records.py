@@ -100,7 +100,7 @@ def batch_of(row: sqlite3.Row) -> Batch:
         counts=counts,
         repeated=row["repeated"],
         usage=usage,
-        faults=row["faults"],
+        first_faults=row["first_faults"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         in_progress_at=row["in_progress_at"],

@@ -36,7 +36,7 @@ CREATE TABLE batches (
     output_size INTEGER,
     output_file TEXT,
     error_file TEXT,
-    faults BLOB
+    first_faults BLOB
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -78,6 +78,14 @@ CREATE TABLE chunks (
     errored INTEGER NOT NULL,
     PRIMARY KEY (batch_key, shard, number)
 ) STRICT;
+
+-- What was wrong with the files of batches that failed; it may be long, and is read for one batch only.
+CREATE TABLE faults (
+    batch_key INTEGER PRIMARY KEY REFERENCES batches (key),
+    failed_at INTEGER NOT NULL,
+    faults BLOB NOT NULL
+) STRICT;
+CREATE INDEX faults_by_time ON faults (failed_at);
 
 -- A file that is gone keeps its row as a cursor for paging. One that shows a part of a batch has no blob of its own.
 CREATE TABLE files (

@@ -63,10 +63,20 @@ class SqliteStore:
         """Give a batch that was validating its requests; None if it is no longer waiting for them."""
         return await self._file.write(lambda connection: transactions.begin(connection, batch_key, begun, now))
 
-    async def fail_batch(self, batch_key: int, faults: bytes, now: int) -> bool:
+    async def fail_batch(self, batch_key: int, faults: bytes, first_faults: bytes, now: int) -> bool:
         """End a batch that was validating as failed; False if it is no longer validating."""
-        bound = {"batch_key": batch_key, "faults": faults, "now": now}
-        return await self._file.write(lambda connection: connection.execute(QUERIES["fail_batch"], bound).rowcount > 0)
+        bound = {"batch_key": batch_key, "faults": faults, "first_faults": first_faults, "now": now}
+        return await self._file.write(lambda connection: transactions.fail(connection, bound))
+
+    async def find_faults(self, batch_key: int) -> bytes | None:
+        """Read all that was wrong with the file of a batch."""
+        row = await self._file.read(lambda connection: one(connection, "find_faults", {"batch_key": batch_key}))
+        return None if row is None else bytes(row["faults"])
+
+    async def drop_faults(self, failed_before: int) -> None:
+        """Forget what was wrong with the files of batches that failed before a time, but for its beginning."""
+        bound = {"failed_before": failed_before}
+        await self._file.write(lambda connection: connection.execute(QUERIES["drop_old_faults"], bound).rowcount)
 
     async def validating_batches(self) -> Sequence[int]:
         """Read the keys of the batches whose files wait for their validation."""

@@ -15,7 +15,7 @@ from batchgate.engine.file import File, NewFile
 from batchgate.store.queries import load_queries
 from batchgate.store.sqlite.records import batch_of, file_of, new_batch_row, pack, shard_of, shard_row, unpack
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 QUERIES = load_queries("batchgate.store.sqlite", "queries.sql")
 DROPPED_AT_ONCE = 64
 """How many chunks of ended batches one transaction deletes, so that it holds up nobody."""
@@ -80,6 +80,14 @@ def _providers(batch: Batch) -> list[dict[str, object]]:
     return [{"workspace": batch.workspace, "provider": name, "batch_key": batch.key} for name in batch.providers]
 
 
+def fail(connection: sqlite3.Connection, bound: Mapping[str, object]) -> bool:
+    """End a batch that was validating as failed, and store what was wrong."""
+    failed = connection.execute(QUERIES["fail_batch"], bound).rowcount > 0
+    if failed:
+        connection.execute(QUERIES["insert_faults"], bound)
+    return failed
+
+
 def find_repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None:
     """Find the batch of an earlier create that this one repeats."""
     bound = {name: getattr(new, name) for name in ("workspace", "caller", "fingerprint", "repeats_since")}
@@ -120,6 +128,7 @@ def delete(connection: sqlite3.Connection, workspace: str, batch_id: str, now: i
     if found is not None and connection.execute(QUERIES["delete_batch"], bound).rowcount:
         connection.executemany(QUERIES["drop_providers"], _providers(found))
         connection.execute(QUERIES["delete_files_of_batch"], bound)
+        connection.execute(QUERIES["drop_faults"], {"batch_key": found.key})
         loosen(connection, found.blobs)
     return found
 
