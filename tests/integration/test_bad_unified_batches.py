@@ -276,8 +276,8 @@ async def test_every_wrong_request_is_named_up_to_a_number(app: RunningApp) -> N
             "simulated",
             "provider",
             MISSING,
-            "provider: Field required, in the query, in the header x-model-provider or before a slash in model; "
-            f"it must be one of {PROVIDERS}",
+            "provider: Field required, in the query, in the header x-model-provider or before a slash in the model of "
+            f"the batch itself; it must be one of {PROVIDERS}",
             id="none",
         ),
         pytest.param(

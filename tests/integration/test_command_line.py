@@ -74,13 +74,14 @@ def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
     config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\n')
     with running(tmp_path, "serve", "--config", str(config), "--port", "0", "--data-dir", "kept") as process:
         assert process.stdout is not None
-        said = "".join(process.stdout.readline() for _ in range(4))
+        said = "".join(process.stdout.readline() for _ in range(5))
         process.terminate()
         assert process.wait(30) == 0
     url = said.split()[4]
     assert said.splitlines() == [
         said.splitlines()[0],
-        f'  SDK       anthropic.Anthropic(base_url="{url}/anthropic")',
+        f'  SDKs      anthropic.Anthropic(base_url="{url}/anthropic")',
+        f'            openai.OpenAI(base_url="{url}/openai/v1")',
         "  Accounts  simulator, local (vllm)",
         f"  Data      {tmp_path / 'kept'}",
     ]
@@ -89,7 +90,7 @@ def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
 def test_serve_without_an_account_says_what_switches_one_on(tmp_path: Path) -> None:
     with running(tmp_path, "serve", "--port", "0") as process:
         assert process.stdout is not None
-        said = "".join(process.stdout.readline() for _ in range(5))
+        said = "".join(process.stdout.readline() for _ in range(6))
     for word in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OLLAMA_HOST", "VLLM_BASE_URL", "[accounts.NAME]", "demo"):
         assert word in said
 

@@ -61,7 +61,8 @@ def announce(settings: Settings, url: str) -> None:
     accounts = ", ".join(_account(name, account) for name, account in settings.accounts.items())
     click.echo(
         f"Batchgate {__version__} listens on {url}\n"
-        f'  SDK       anthropic.Anthropic(base_url="{url}/anthropic")\n'
+        f'  SDKs      anthropic.Anthropic(base_url="{url}/anthropic")\n'
+        f'            openai.OpenAI(base_url="{url}/openai/v1")\n'
         f"  Accounts  {accounts or NO_ACCOUNT}\n"
         f"  Data      {Path(settings.data_dir).resolve()}"
     )

@@ -44,7 +44,9 @@ def test_a_batch_of_messages_is_one_of_chat_completions() -> None:
 
 def test_faults_are_passed_on_as_they_are() -> None:
     faults = [InputFault(code="invalid_json_line", message="no", line=2), InputFault(code="empty_file", message="é")]
-    written = msgspec.json.encode(openai_batch(a_batch(status="failed", faults=msgspec.json.encode(faults))))
+    batch = a_batch(status="failed", first_faults=msgspec.json.encode(faults[:1]))
+    assert msgspec.json.decode(msgspec.json.encode(openai_batch(batch)))["errors"]["data"][0]["line"] == 2
+    written = msgspec.json.encode(openai_batch(batch, msgspec.json.encode(faults)))
     errors = msgspec.json.decode(written)["errors"]
     assert errors["object"] == "list"
     assert msgspec.convert(errors["data"], list[openai.BatchFault]) == [

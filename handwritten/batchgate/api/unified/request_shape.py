@@ -25,6 +25,7 @@ URL_MISMATCH: Final = "url_mismatch"
 _CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _BOTH: Final = Fault("", "it has params and a body; a request has one of them")
 _NEITHER: Final = Fault("", f"{FIELD_REQUIRED}: params for Messages, or a body", fault_code(FIELD_REQUIRED))
+_NO_ID: Final = Fault("custom_id", "it is empty; each request needs a name of its own")
 _WRONG_ID: Final = Fault("custom_id", f"String should match pattern {CUSTOM_ID_OF_MESSAGES}")
 
 
@@ -62,6 +63,8 @@ class RequestShape:
 
     def content(self, request: UnifiedBatchRequest) -> bytes | Fault:
         """Take the params or the body of a request, or say what is wrong with it."""
+        if not request.custom_id:
+            return _NO_ID
         params, body = given(request.params), given(request.body)
         if params is not None and body is not None:
             return _BOTH

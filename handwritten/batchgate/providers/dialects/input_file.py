@@ -202,6 +202,9 @@ class InputFileReader:
         self._refuse(describe_decoding(error))
 
     def _is_new(self, custom_id: str) -> bool:
+        if not custom_id:
+            self._wrong("invalid_request", "The custom_id is empty; each request needs a name of its own.", "custom_id")
+            return False
         first = self._first_lines.setdefault(_key(custom_id), self._line)
         if first != self._line:
             message = f"The custom_id {_shown(custom_id)!r} is already that of line {first}; each must be unique."
