@@ -153,8 +153,8 @@ class UnifiedBatchesHandler:
             return _Runner(prefix, self._choose(prefix, "model"), bare)
         known = ", ".join(known_values(parameters.CreateUnifiedBatchParameters, PROVIDER))
         message = (
-            f"provider: {FIELD_REQUIRED}, in the query, in the header x-model-provider or before a slash in the model of "
-            f"the batch itself; it must be one of {known}"
+            f"provider: {FIELD_REQUIRED}, in the query, in the header x-model-provider or before a slash in the model "
+            f"of the batch itself; it must be one of {known}"
         )
         raise RefusedError("invalid_request_error", message, param=PROVIDER, code=fault_code(FIELD_REQUIRED))
 
