@@ -29,7 +29,7 @@ SETTINGS: Final = (
 )
 MEGABYTE: Final = 1_000_000
 BOUNDARY: Final = "7d1fe0b4c2a84e9b"
-POLL: Final = 0.005  # seconds
+POLL: Final = 0.04  # seconds; more often, the looking would be a good part of what is measured
 
 
 def input_files() -> Iterator[Row]:

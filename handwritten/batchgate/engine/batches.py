@@ -15,7 +15,7 @@ from batchgate.engine.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.errors import RefusedError, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.ids import new_id
-from batchgate.engine.intake import BodyReader, take_in
+from batchgate.engine.intake import BodyReader, InputSummary, take_in
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Queue, Store
 from batchgate.engine.storage_probe import StorageProbe
@@ -120,11 +120,12 @@ class Batches:
         batch_id = new_id(id_prefix)
         name = f"batches/{batch_id}/input.jsonl"
         async with self._loose_blobs.writing(batch_id, name) as writer:
-            taken = await take_in(body, reader, writer)
+            summary = InputSummary()
+            shards = await take_in(body, reader, writer, summary)
             hit("intake_spooled")
-            new = self._new_batch(batch_id, submission(), taken.digest)
-            names = self._names_of((*new.providers, *taken.prefixes))
-            new = structs.replace(new, input_blob=name, shards=taken.shards, providers=names)
+            new = self._new_batch(batch_id, submission(), summary.digest())
+            names = self._names_of((*new.providers, *summary.prefixes))
+            new = structs.replace(new, input_blob=name, shards=shards, providers=names)
             return new, await unbroken(self._line_up(new))
 
     async def _line_up(self, new: NewBatch) -> Batch:

@@ -168,7 +168,8 @@ class Files:
 
 async def _take_in(body: AsyncIterator[bytes], reader: UploadReader, writer: BlobWriter) -> tuple[Upload, int, bytes]:
     """Write the content, and return with it what its upload says, its size, and its SHA-256."""
-    behind, size = WriteBehind(writer, hashlib.sha256()), 0
+    sha256, size = hashlib.sha256(), 0
+    behind = WriteBehind(writer, sha256)
     try:
         async for data in body:
             parts = reader.feed(data)
@@ -183,7 +184,7 @@ async def _take_in(body: AsyncIterator[bytes], reader: UploadReader, writer: Blo
     except BaseException:
         await behind.give_up()
         raise
-    return upload, size, behind.digest()
+    return upload, size, sha256.digest()
 
 
 def _check(upload: Upload, size: int) -> None:

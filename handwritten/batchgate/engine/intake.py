@@ -9,10 +9,10 @@ import asyncio
 import hashlib
 import re
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from batchgate.engine.batch import SHARD_BYTES, SHARD_REQUESTS, InputFault, Shard
 from batchgate.engine.ports import BlobWriter
@@ -60,6 +60,11 @@ class FileReader(BodyReader, Protocol):
         """Whether to read on is of no use: there are more lines than a batch may have."""
         ...
 
+    @property
+    def prefixes(self) -> Collection[str]:
+        """What stands before a slash in the models of the requests, as far as that is of bounded number."""
+        ...
+
 
 class ShardCutter:
     """Cuts input lines, as they pass, into shards of bounded length and size."""
@@ -97,22 +102,21 @@ class ShardCutter:
 
 
 class InputHash:
-    """Hashes the whole input file and each shard of it, as far as they are cut; in large pieces, which free the GIL.
+    """Hashes each shard of an input file, as far as they are cut; in large pieces, which free the GIL.
 
-    It is where all bytes pass off the event loop, so that prefixes of models are looked for here as well.
+    ``summary``, if there is one, passes all bytes too, which happens off the event loop.
     """
 
-    def __init__(self, cutter: ShardCutter, prefixes: ModelPrefixes) -> None:
+    def __init__(self, cutter: ShardCutter, summary: InputSummary | None) -> None:
         self._cutter = cutter
-        self._prefixes = prefixes
-        self._whole = hashlib.blake2b(digest_size=16)
+        self._summary = summary
         self._checksums: list[int] = []
         self._checksum = self._position = 0
 
     def update(self, data: bytes) -> None:
         """Take the next bytes, whole lines that the cutter has seen."""
-        self._whole.update(data)
-        self._prefixes.look_in(data)
+        if self._summary is not None:
+            self._summary.update(data)
         rest = memoryview(data)
         while (left := self._left_of_shard()) is not None and left <= len(rest):
             self._take(rest[:left])
@@ -120,10 +124,6 @@ class InputHash:
             self._checksums.append(self._checksum)
             self._checksum = 0
         self._take(rest)
-
-    def digest(self) -> bytes:
-        """Hash all bytes so far."""
-        return self._whole.digest()
 
     def shards(self) -> tuple[Shard, ...]:
         """Return all shards, once the last one is cut and all bytes have come."""
@@ -143,45 +143,44 @@ class InputHash:
         self._position += len(data)
 
 
-class ModelPrefixes:
-    """Gathers what stands before a slash in the models of requests.
+class InputSummary:
+    """A hash of a whole input file, by which it is known again, and what stands before a slash in its models.
 
-    The lines are searched and not parsed, which would cost more than all else that intake does with them: what another
-    object of a request calls its model is found as well.
+    For models, lines are searched and not parsed, which would cost more than all else that intake does with them: what
+    another object of a request calls its model is found as well.
     """
 
     def __init__(self) -> None:
-        self.found: set[str] = set()
+        self._hash = hashlib.blake2b(digest_size=16)
+        self.prefixes: set[str] = set()
+        """Names of accounts, or parts of the models' own names."""
 
-    def look_in(self, lines: bytes) -> None:
-        """Look through some lines."""
+    def update(self, lines: bytes) -> None:
+        """Take the next lines."""
+        self._hash.update(lines)
         place = lines.find(_MODEL_KEY)
-        while place >= 0 and len(self.found) < MAX_PREFIXES:
+        while place >= 0 and len(self.prefixes) < MAX_PREFIXES:
             if match := _PREFIX.match(lines, place):
-                self.found.add(match[1].decode(errors="replace"))
+                self.prefixes.add(match[1].decode(errors="replace"))
             place = lines.find(_MODEL_KEY, place + len(_MODEL_KEY))
 
-
-class Input(Struct, frozen=True):
-    """A body that was taken in whole: how its input file is cut, and a hash of what is in it."""
-
-    shards: tuple[Shard, ...]
-    digest: bytes
-    prefixes: frozenset[str]
-    """What stands before a slash in its requests' models: names of accounts, or parts of the models' own names."""
+    def digest(self) -> bytes:
+        """Hash all lines so far."""
+        return self._hash.digest()
 
 
-async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter) -> Input:
-    """Write the input file of a batch and say what is in it; after an error the file does not exist."""
-    cutter, prefixes = ShardCutter(), ModelPrefixes()
-    input_hash = InputHash(cutter, prefixes)
+async def take_in(
+    body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter, summary: InputSummary | None = None
+) -> tuple[Shard, ...]:
+    """Write the input file of a batch and say how it is cut; after an error the file does not exist."""
+    cutter = ShardCutter()
+    input_hash = InputHash(cutter, summary)
     behind = WriteBehind(writer, input_hash)
     try:
         async for data in _gathered(body):
-            parts = reader.feed(data)
-            while (lines := await next_part(parts, in_thread=reader.expands or len(data) >= THREAD_FROM)) is not None:
-                cutter.add(lines)
-                await behind.write(b"".join(lines))
+            parts = _cut(reader.feed(data), cutter)
+            while (part := await next_part(parts, in_thread=reader.expands or len(data) >= THREAD_FROM)) is not None:
+                await behind.write(part)
         last = await asyncio.to_thread(reader.finish)
         cutter.add(last)
         cutter.cut()
@@ -192,7 +191,14 @@ async def take_in(body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWr
         await behind.give_up()
         await writer.abort()
         raise
-    return Input(input_hash.shards(), input_hash.digest(), frozenset(prefixes.found))
+    return input_hash.shards()
+
+
+def _cut(parts: Iterator[list[bytes]], cutter: ShardCutter) -> Iterator[bytes]:
+    """Cut lines into shards as they pass, and yield them in one piece."""
+    for lines in parts:
+        cutter.add(lines)
+        yield b"".join(lines)
 
 
 async def _gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

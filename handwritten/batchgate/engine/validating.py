@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
 import msgspec
 
-from batchgate.engine.batch import Batch, BegunBatch, InputFault, Terms
+from batchgate.engine.batch import Batch, BegunBatch, InputFault, Shard, Terms
 from batchgate.engine.clock import Clock
 from batchgate.engine.errands import Errands
-from batchgate.engine.errors import BlobError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.file import File
 from batchgate.engine.ids import new_id
-from batchgate.engine.intake import FileReader, Input, take_in
+from batchgate.engine.intake import PIECE, FileReader, take_in
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Blobs, BlobWriter, Queue, Store
 from batchgate.engine.problems import Report
@@ -87,29 +86,27 @@ class Validator:
         # A new name each time: two gateways that take each other for dead must not write to one blob.
         name = f"batches/{batch.id}/{new_id('input')}.jsonl"
         async with self._loose_blobs.writing(batch.id, name) as writer:
-            taken = await self._take_in(file, reader, writer)
+            shards = await self._take_in(file, reader, writer)
             hit("file_validated")
             if not reader.faults:
-                await unbroken(self._begin(batch, name, taken, begun))
+                await unbroken(self._begin(batch, name, shards, reader.prefixes, begun))
         if reader.faults:
             await self._fail(batch, reader.faults)
 
-    async def _take_in(self, file: File, reader: FileReader, writer: BlobWriter) -> Input:
+    async def _take_in(self, file: File, reader: FileReader, writer: BlobWriter) -> tuple[Shard, ...]:
         async def pieces() -> AsyncIterator[bytes]:
-            size = 0
-            async for piece in self._blobs.stream(file.blob or ""):
+            for start in range(0, file.size, PIECE):
                 if reader.hopeless:
                     return
-                size += len(piece)
-                yield piece
-            if size != file.size:
-                raise BlobError(f"{file.blob}: damaged: {size} bytes, not {file.size}")
+                yield await self._blobs.read_range(file.blob or "", start, min(PIECE, file.size - start))
 
         return await take_in(pieces(), reader, writer)
 
-    async def _begin(self, batch: Batch, name: str, taken: Input, begun: float) -> None:
-        providers = self._names_of((batch.provider, *batch.terms.prefixes, *taken.prefixes))
-        requests = BegunBatch(input_blob=name, shards=taken.shards, providers=providers)
+    async def _begin(
+        self, batch: Batch, name: str, shards: tuple[Shard, ...], prefixes: Collection[str], begun: float
+    ) -> None:
+        providers = self._names_of((batch.provider, *batch.terms.prefixes, *prefixes))
+        requests = BegunBatch(input_blob=name, shards=shards, providers=providers)
         jobs = await self._store.begin_batch(batch.key, requests, self._clock.now())
         if jobs is None:
             return  # canceled meanwhile
@@ -117,7 +114,7 @@ class Validator:
         self._queue.put(jobs)
         now = await self._store.batch_by_key(batch.key)
         if now is not None:
-            size = sum(shard.length for shard in taken.shards)
+            size = sum(shard.length for shard in shards)
             self._telemetry.batch_created(now, size=size, seconds=time.perf_counter() - begun)
 
     async def _fail(self, batch: Batch, faults: Iterable[InputFault]) -> None:

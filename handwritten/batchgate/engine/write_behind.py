@@ -16,14 +16,10 @@ Part = TypeVar("Part")
 
 
 class Hash(Protocol):
-    """What the hashes of hashlib have in common."""
+    """What bytes pass on their way, such as the hashes of hashlib."""
 
     def update(self, data: bytes, /) -> None:
         """Take the next bytes."""
-        ...
-
-    def digest(self) -> bytes:
-        """Hash all bytes so far."""
         ...
 
 
@@ -51,10 +47,6 @@ class WriteBehind:
         if self._under_way is not None:
             self._under_way.cancel()
             await asyncio.gather(self._under_way, return_exceptions=True)
-
-    def digest(self) -> bytes:
-        """Hash of what was written."""
-        return self._hash.digest()
 
     async def _store(self, data: bytes) -> None:
         if len(data) < THREAD_FROM:
