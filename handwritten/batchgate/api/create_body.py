@@ -246,18 +246,18 @@ class CreateReader(Generic[R]):
 
     def _lines(self, requests: list[R]) -> list[bytes]:
         lines = []
-        content_of, line_of = self._form.content, self._form.line
+        content_of, line_of, seen = self._form.content, self._form.line, self._seen
         for request in requests:
-            content = content_of(request)
-            fault = self._repeated(request.custom_id)
-            if isinstance(content, Fault):
-                self._note(fault or content, self._count)
-            elif fault is not None:
-                self._note(fault, self._count)
+            custom_id, content = request.custom_id, content_of(request)
+            first = seen.setdefault(custom_id, self._count)
+            if first != self._count:
+                self._note(_repeated(custom_id, first), self._count)
+            elif isinstance(content, Fault):
+                self._note(content, self._count)
             elif len(content) > MAX_REQUEST:
                 raise _request_too_large(self._count)
             elif not self._faults:
-                lines.append(line_of(request.custom_id, _in_one_line(content)))
+                lines.append(line_of(custom_id, _in_one_line(content)))
             self._count += 1
         if self._count > MAX_REQUESTS:
             raise invalid(f"requests: there may be at most {MAX_REQUESTS} requests", param="requests")
@@ -267,13 +267,6 @@ class CreateReader(Generic[R]):
         self._faults.append(fault.under(f"requests.{seq}"))
         if len(self._faults) == MAX_PROBLEMS:
             raise self._refusal()
-
-    def _repeated(self, custom_id: str) -> Fault | None:
-        first = self._seen.setdefault(custom_id, self._count)
-        if first == self._count:
-            return None
-        message = f"{custom_id!r} is already the custom_id of requests.{first}; each must be unique"
-        return Fault("custom_id", message, REPEATED)
 
     def _refusal(self) -> RefusedError:
         more = " (more may follow: only the first are named)" if len(self._faults) == MAX_PROBLEMS else ""
@@ -333,6 +326,11 @@ def _is_left(window: bytes) -> bool:
         if depth < 0:
             return True
     return False
+
+
+def _repeated(custom_id: str, first: int) -> Fault:
+    message = f"{custom_id!r} is already the custom_id of requests.{first}; each must be unique"
+    return Fault("custom_id", message, REPEATED)
 
 
 def _in_one_line(content: bytes) -> bytes:
