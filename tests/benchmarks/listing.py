@@ -22,14 +22,15 @@ ROUNDS = 3
 COPY = """
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
 INSERT INTO batches (
-    id, workspace, dialect, provider, headers, status, total, succeeded, open_shards, created_at, expires_at, ended_at,
-    archived_at, caller, fingerprint, input_blob
+    id, workspace, dialect, terms, provider, providers, headers, status, total, succeeded, open_shards, created_at,
+    expires_at, in_progress_at, ended_at, archived_at, caller, fingerprint
 )
 SELECT
-    printf('msgbatch_01%022d', n), 'default', 'anthropic', 'simulator', '{}', 'ended', 10, 10, 0, n, n, n, n, '',
-    randomblob(16), 'none'
+    printf('msgbatch_01%022d', n), 'default', 'anthropic', '{}', 'simulator', '["simulator"]', '{}', 'ended', 10, 10, 0,
+    n, n, n, n, n, '', randomblob(16)
 FROM numbers
 """
+NAME = "INSERT INTO batch_providers SELECT workspace, provider, key FROM batches"
 
 
 def listing() -> Iterator[Row]:
@@ -47,6 +48,7 @@ def _rates(data_dir: Path, count: int) -> tuple[float, float]:
         pass  # makes the schema
     with closing(sqlite3.connect(data_dir / "batchgate.db")) as connection:
         connection.execute(COPY, {"count": count})
+        connection.execute(NAME)
         connection.commit()
     chance = random.Random(count)
     with GatewayProcess(data_dir=data_dir) as gateway:
