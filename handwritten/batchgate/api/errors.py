@@ -12,26 +12,11 @@ from aiohttp.typedefs import Handler
 
 from batchgate.api.context import REQUEST_ID
 from batchgate.api.envelopes import ENVELOPES
-from batchgate.engine.errors import BlobError, ErrorKind, RefusedError, StoreError
+from batchgate.engine.errors import STATUSES, BlobError, ErrorKind, RefusedError, StoreError
 from batchgate.engine.ids import new_id
 from batchgate.engine.telemetry import HTTP_REQUEST_ID
 
 logger = logging.getLogger(__name__)
-
-STATUSES: Final[Mapping[ErrorKind, int]] = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "conflict_error": 409,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-"""The documented status of each kind (batch-apis 1.7); an error may name a closer one."""
 
 KINDS: Final[Mapping[int, ErrorKind]] = {status: kind for kind, status in STATUSES.items()}
 

@@ -43,11 +43,15 @@ class Contents:
         self._reading = reading
         self._sizes: OrderedDict[tuple[str, Part], int] = OrderedDict()
 
+    def whole(self, blob: str, size: int | None) -> Content:
+        """Say a blob as it is."""
+        return Content(pieces=lambda: self._blobs.stream(blob), blob=blob, size=size)
+
     def results(self, batch: Batch, dialect: Dialect) -> Content:
         """Say all results of a batch that has some, in the order of submission, in a dialect."""
         assert batch.results_blob is not None
         if dialect == batch.dialect:
-            return self._whole(batch.results_blob, batch.results_size)
+            return self.whole(batch.results_blob, batch.results_size)
         say = partial(self._reading.result_line, batch, dialect=dialect)
         return self._lined(batch.results_blob, say, whole=batch.results_size)
 
@@ -59,7 +63,7 @@ class Contents:
             return self._input(batch, blob)
         size = self._part_size(batch, part)
         if batch.dialect == "openai" and size == batch.results_size:
-            return self._whole(blob, size)
+            return self.whole(blob, size)
         is_answer, wanted = self._rows[batch.dialect].is_answer, part == "output"
 
         def line_of_part(line: bytes) -> bytes:
@@ -80,16 +84,13 @@ class Contents:
 
     def _input(self, batch: Batch, blob: str) -> Content:
         if batch.dialect == "openai":
-            return self._whole(blob, None)
+            return self.whole(blob, None)
         return self._lined(blob, partial(self._reading.request_line, batch, dialect="openai"))
 
     def _part_size(self, batch: Batch, part: Part) -> int | None:
         if batch.results_size is None or batch.output_size is None:
             return None
         return batch.output_size if part == "output" else batch.results_size - batch.output_size
-
-    def _whole(self, blob: str, size: int | None) -> Content:
-        return Content(pieces=lambda: self._blobs.stream(blob), blob=blob, size=size)
 
     def _lined(self, blob: str, say: Line, *, size: int | None = None, whole: int | None = None) -> Content:
         return Content(pieces=lambda: self._said(blob, say, whole), size=size)

@@ -118,7 +118,7 @@ class Engine:
             telemetry=telemetry,
         )
         self.contents = Contents(blobs, rows, reading)
-        self.files = Files(store=store, blobs=blobs, contents=self.contents, loose_blobs=loose_blobs, clock=clock)
+        self.files = Files(store=store, contents=self.contents, loose_blobs=loose_blobs, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property

@@ -19,6 +19,7 @@ Foreign exceptions are translated where they enter (transport, store, blobs), al
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 ErrorKind: TypeAlias = Literal[
@@ -35,6 +36,21 @@ ErrorKind: TypeAlias = Literal[
     "overloaded_error",
 ]
 """The error types of the Messages API, used inside as the one vocabulary of error classes."""
+
+STATUSES: Final[Mapping[ErrorKind, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""The documented status of each kind (batch-apis 1.7); an error may name a closer one."""
 
 
 class BatchgateError(Exception):

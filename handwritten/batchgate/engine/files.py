@@ -18,7 +18,7 @@ from batchgate.engine.errors import RefusedError
 from batchgate.engine.file import File, FilePage, NewFile, Upload
 from batchgate.engine.ids import new_file_id
 from batchgate.engine.loose_blobs import LooseBlobs
-from batchgate.engine.ports import Blobs, BlobWriter, Store
+from batchgate.engine.ports import BlobWriter, Store
 from batchgate.engine.unbroken import unbroken
 from batchgate.engine.write_behind import WriteBehind, next_part
 
@@ -54,11 +54,8 @@ class UploadReader(Protocol):
 class Files:
     """Takes files in, finds, lists and deletes them; a file of another workspace, or an expired one, does not exist."""
 
-    def __init__(
-        self, *, store: Store, blobs: Blobs, contents: Contents, loose_blobs: LooseBlobs, clock: Clock
-    ) -> None:
+    def __init__(self, *, store: Store, contents: Contents, loose_blobs: LooseBlobs, clock: Clock) -> None:
         self._store = store
-        self._blobs = blobs
         self._contents = contents
         self._loose_blobs = loose_blobs
         self._clock = clock
@@ -95,8 +92,7 @@ class Files:
         """Find a file, and say what is in it; of a view, the size is left open."""
         file, batch = await self._find(workspace, file_id, provider)
         if file.blob is not None:
-            blob = file.blob
-            return file, Content(pieces=lambda: self._blobs.stream(blob), blob=blob, size=file.size)
+            return file, self._contents.whole(file.blob, file.size)
         if batch is None or file.part is None or not has_part(batch, file.part):
             raise not_found(file_id)
         return file, self._contents.part(batch, file.part)

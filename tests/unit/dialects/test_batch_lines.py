@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgate.engine.errors import RequestError, Untranslatable, UpstreamDown, UpstreamError, UpstreamUnreachable
+from batchgate.engine.errors import (
+    STATUSES,
+    RequestError,
+    Untranslatable,
+    UpstreamDown,
+    UpstreamError,
+    UpstreamUnreachable,
+)
 from batchgate.engine.rows import RowFormat
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
-from batchgate.providers.dialects.openai_rows import STATUSES, OpenAIRows
+from batchgate.providers.dialects.openai_rows import OpenAIRows
 from batchgate.providers.dialects.result_lines import anthropic_result_line
 from batchgate_api.openai_rows import BatchOutputLine
 from tests.unit.dialects.openai_rows import Json

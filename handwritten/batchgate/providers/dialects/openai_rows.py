@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from batchgate.engine.errors import ErrorKind, RequestError, Untranslatable, UpstreamError
+from batchgate.engine.errors import STATUSES, RequestError, Untranslatable, UpstreamError
 from batchgate.engine.rows import InputRow
 from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
 from batchgate.providers.dialects.row_model import with_model
@@ -24,21 +24,6 @@ CANCELLED: Final = BatchLineError(
 
 UNTRANSLATABLE: Final = "untranslatable"
 """The code of what one dialect says and the other has no words for."""
-
-STATUSES: Final[dict[ErrorKind, int]] = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "conflict_error": 409,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-"""The status of a response that no provider has given one."""
 
 
 class OpenAIError(Struct, frozen=True):

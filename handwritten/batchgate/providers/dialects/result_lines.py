@@ -12,14 +12,13 @@ from typing import Final, assert_never
 import msgspec
 from msgspec import Raw
 
-from batchgate.engine.errors import ErrorKind, RequestError, UpstreamError
+from batchgate.engine.errors import STATUSES, ErrorKind, RequestError, UpstreamError
 from batchgate.engine.upstream import RowKind, UpstreamResponse
 from batchgate.engine.validation import DECODING_ERRORS
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.openai_rows import (
     CANCELLED,
     EXPIRED,
-    STATUSES,
     UNTRANSLATABLE,
     OpenAIError,
     OpenAIErrorBody,
