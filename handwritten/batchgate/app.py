@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -31,7 +32,9 @@ from batchgate.data_lock import sole_use
 from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
+from batchgate.engine.errors import ConfigurationError
 from batchgate.engine.partial_results import PartialResults
+from batchgate.engine.ports import Store
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
 from batchgate.engine.telemetry import Telemetry
@@ -62,9 +65,14 @@ READ_BUFFER: Final = 256 * 1024
 
 ROWS: Final[Mapping[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "openai": OpenAIRows()}
 
+
+class OpenableStore(Store, AbstractAsyncContextManager[Store, None], Protocol):
+    """A store, open while its context is entered."""
+
+
 SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", NetworkTransport)
-STORE: Final = web.AppKey("store", SqliteStore)
+STORE: Final = web.AppKey("store", OpenableStore)
 ENGINE: Final = web.AppKey("engine", Engine)
 
 
@@ -80,7 +88,7 @@ def build_app(
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
     router = Router(endpoints(settings, transport, environment))
     blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
-    store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    store = store_of(settings)
     metrics = Metrics(__version__)
     handlers: tuple[
         MessageBatchesHandlers,
@@ -109,6 +117,17 @@ def build_app(
     telemetry = _telemetry(app, metrics, environment)
     app.cleanup_ctx.extend((_data_dir, _transport, _store, _engine(router, blobs, clock or SystemClock(), telemetry)))
     return app
+
+
+def store_of(settings: Settings) -> OpenableStore:
+    """Choose where state is kept; psycopg is imported only here."""
+    if settings.database_url is None:
+        return SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    try:
+        from batchgate.store.postgres import Address, PostgresStore  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError("database_url", "pip install 'batchgate[postgres]', which PostgreSQL needs") from error
+    return PostgresStore(Address(settings.database_url))
 
 
 def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str, str]) -> Telemetry:

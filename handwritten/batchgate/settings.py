@@ -72,6 +72,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The port to listen on; 0 takes a free one."""
     data_dir: Annotated[str, Meta(min_length=1)] = "batchgate-data"
     """The folder for the database and the bodies."""
+    database_url: str | None = None
+    """The PostgreSQL database for the state, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; else a file in data_dir."""
     default_provider: str | None = None
     """The account for requests that name none; else anthropic, or the only one that there is."""
     public_url: Annotated[str, Meta(pattern="^https?://[^/?#]+[^?#]*$")] | None = None
@@ -248,6 +250,10 @@ def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> Problem
 
 
 def _check(settings: Settings, environment: Mapping[str, str]) -> None:
+    if settings.database_url is not None and not settings.database_url.startswith("postgresql://"):
+        # What was given may hold a password, so it is not quoted.
+        expected = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir"
+        raise ConfigurationError("database_url", expected)
     for number, text in enumerate(settings.trusted_proxies):
         try:
             ipaddress.ip_network(text)

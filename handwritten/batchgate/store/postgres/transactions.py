@@ -1,6 +1,6 @@
 """What the calls of the store do within one transaction each.
 
-Rows are locked in one order, so that nobody waits in a circle: a batch, then its shards, then its files, then blobs. Who
+Rows are locked in one order, so that nobody waits in a circle: a batch, then its shards, its files, then blobs. Who
 changes whether a shard is done holds its batch, so that the shards can be counted; since each statement sees what was
 committed before it began, they are counted in a later statement than the one that waited for the batch.
 """
@@ -64,7 +64,7 @@ async def find_repeated(transaction: Transaction, new: NewBatch) -> Batch | None
 
 
 def _create_lock(new: NewBatch) -> int:
-    """Number what two creates that may be the same have in common."""
+    """Make a number of what two creates have in common if they may be the same."""
     text = new.fingerprint if new.idempotency_key is None else new.idempotency_key.encode()
     return int.from_bytes(blake2b(text, person=new.workspace.encode()[:16], digest_size=8).digest(), signed=True)
 
@@ -102,7 +102,7 @@ async def fail(transaction: Transaction, bound: Bound) -> bool:
 
 async def cancel(transaction: Transaction, workspace: str, batch_id: str, now: int) -> Batch | None:
     """Begin to cancel a batch, and close its shards that nobody holds."""
-    bound = {"workspace": workspace, "id": batch_id}
+    bound: dict[str, object] = {"workspace": workspace, "id": batch_id}
     row = await transaction.one("lock_batch", bound)
     if row is None:
         return None
@@ -133,7 +133,7 @@ async def _close_unclaimed(transaction: Transaction, batch_key: int) -> None:
 
 async def delete(transaction: Transaction, workspace: str, batch_id: str, now: int) -> Batch | None:
     """Delete an ended batch, with the files that show it; its blobs are loose from then on."""
-    bound = {"workspace": workspace, "id": batch_id}
+    bound: dict[str, object] = {"workspace": workspace, "id": batch_id}
     row = await transaction.one("lock_batch", bound)
     if row is None:
         return None
