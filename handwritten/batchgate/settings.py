@@ -250,10 +250,7 @@ def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> Problem
 
 
 def _check(settings: Settings, environment: Mapping[str, str]) -> None:
-    if settings.database_url is not None and not settings.database_url.startswith("postgresql://"):
-        # What was given may hold a password, so it is not quoted.
-        expected = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir"
-        raise ConfigurationError("database_url", expected)
+    _check_database_url(settings.database_url)
     for number, text in enumerate(settings.trusted_proxies):
         try:
             ipaddress.ip_network(text)
@@ -277,6 +274,13 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
             "host",
             f"a loopback address such as 127.0.0.1, since no api_keys are configured; {settings.host} needs some",
         )
+
+
+def _check_database_url(url: str | None) -> None:
+    """Refuse what is no address of PostgreSQL, without quoting it: it may hold a password."""
+    if url is not None and not url.startswith("postgresql://"):
+        expected = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir"
+        raise ConfigurationError("database_url", expected)
 
 
 def _is_loopback(host: str) -> bool:

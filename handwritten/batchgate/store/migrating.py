@@ -2,8 +2,8 @@
 
 A migration is a file in the folder ``migrations`` of its database, ``0002.tenants.sql`` and so on, applied in the order
 of their names. It is plain SQL, statements that end with a semicolon and return no rows; or Python with a ``step``,
-where SQL alone does not do. One that has been released is never changed, renamed or taken out. ``schema.sql`` beside the
-folder says what all of them make together, for whoever reads it, and a test holds that.
+where SQL alone does not do. One that has been released is never changed, renamed or taken out. ``schema.sql`` beside
+the folder says what all of them make together, for whoever reads it, and a test holds that.
 
 All that is missing is applied in one transaction, together with the note that it was: whatever dies in between, the
 database is as it was before. Yoyo's own lock is a row in a table, which outlives who took it; the callers bring better

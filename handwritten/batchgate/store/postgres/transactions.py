@@ -11,16 +11,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 from batchgate.engine.batch import Batch, BegunBatch, Chunk, Claim, NewBatch, Shard, ShardJob
 from batchgate.engine.errors import StaleEpoch, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.file import File, NewFile
 from batchgate.store.postgres.connection import Bound, Row, Transaction
-from batchgate.store.postgres.records import file_of, new_file_row
 from batchgate.store.records import (
     batch_of,
     begun_row,
     counts_of,
+    file_of,
     job_of,
     new_batch_row,
     pack,
@@ -225,7 +227,7 @@ async def end(transaction: Transaction, bound: Bound, results_blob: str, files: 
     if files:
         await transaction.send("lock_order", {"workspace": ended["workspace"]})
     for file in files:
-        await transaction.send("insert_file", new_file_row(file))
+        await transaction.send("insert_file", msgspec.structs.asdict(file))
     return True
 
 
@@ -233,7 +235,7 @@ async def create_file(transaction: Transaction, new: NewFile) -> File:
     """Store a file that was uploaded."""
     await _adopt(transaction, str(new.blob))
     await transaction.send("lock_order", {"workspace": new.workspace})
-    row = await transaction.one("insert_file", new_file_row(new))
+    row = await transaction.one("insert_file", msgspec.structs.asdict(new))
     assert row is not None
     return file_of(row)
 
