@@ -36,7 +36,9 @@ OWNERS = {
     "obstore": "blobs",
     "opentelemetry": "telemetry",
     "prometheus_client": "telemetry",
+    "psycopg": "store",
     "sqlite3": "store",
+    "yoyo": "store",
 }
 """Packages that one layer alone knows of."""
 
