@@ -28,10 +28,12 @@ from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.data_lock import sole_use
+from batchgate.engine.appetite import Greedy
 from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
 from batchgate.engine.partial_results import PartialResults
+from batchgate.engine.peers import NoPeers
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
 from batchgate.engine.telemetry import Telemetry
@@ -147,7 +149,9 @@ def _engine(
         engine = Engine(
             store=app[STORE],
             blobs=blobs,
-            queue=MemoryQueue(),
+            queue=MemoryQueue(app[STORE].open_jobs),
+            appetite=Greedy(),
+            peers=NoPeers(),
             router=router,
             rows=ROWS,
             reading=DialectReading(),

@@ -67,7 +67,7 @@ class Provider:
 @asynccontextmanager
 async def small_room(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[RunningApp, Provider]]:
     """Run a gateway with little room, which calls a provider that waits to be let."""
-    monkeypatch.setattr("batchgate.engine.worker.REQUESTS", ROOM)
+    monkeypatch.setattr("batchgate.engine.appetite.REQUESTS", ROOM)
     provider = Provider()
     runner = web.ServerRunner(web.Server(provider.answer), shutdown_timeout=0.1)
     await runner.setup()

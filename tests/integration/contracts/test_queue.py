@@ -9,9 +9,13 @@ from batchgate.engine.ports import Queue
 from batchgate.queue import MemoryQueue
 
 
+async def nothing() -> list[ShardJob]:
+    return []
+
+
 @pytest.fixture
 def queue() -> Queue:
-    return MemoryQueue()
+    return MemoryQueue(nothing)
 
 
 def job(priority: int, batch: int) -> ShardJob:
