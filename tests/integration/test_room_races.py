@@ -123,7 +123,7 @@ class HeldStore(SqliteStore):
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> type[HeldStore]:
     """Let the gateways of a test have a store that can be held."""
-    monkeypatch.setattr("batchgate.app.SqliteStore", HeldStore)
+    monkeypatch.setattr("batchgate.installation.SqliteStore", HeldStore)
     monkeypatch.setattr(HeldStore, "step", "")
     HeldStore.reached, HeldStore.go_on = asyncio.Event(), asyncio.Event()
     return HeldStore
