@@ -16,6 +16,7 @@ ENGINE_TYPES = {
     "batchgate.engine.errors",
     "batchgate.engine.failpoints",
     "batchgate.engine.file",
+    "batchgate.engine.heartbeats",
     "batchgate.engine.peers",
     "batchgate.engine.ports",
     "batchgate.engine.rows",
