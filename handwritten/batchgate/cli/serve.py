@@ -7,6 +7,7 @@ import logging
 import os
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -87,12 +88,19 @@ def announce(settings: Settings, url: str) -> None:
 def grounds(settings: Settings) -> str:
     """Say what a process works with."""
     accounts = ", ".join(_account(name, account) for name, account in settings.accounts.items())
-    data = Path(settings.data_dir).resolve() if settings.database_url is None else "in the PostgreSQL of database_url"
     return (
         f"  Accounts  {accounts or NO_ACCOUNT}\n"
-        f"  Data      {data}\n"
+        f"  Data      {_data(settings)}\n"
         f"  Bodies    {place_of(settings.blob_url, Path(settings.data_dir))}"
     )
+
+
+def _data(settings: Settings) -> str:
+    """Name the folder or the database, without who it is that connects to it."""
+    if settings.database_url is None:
+        return str(Path(settings.data_dir).resolve())
+    url = urlsplit(settings.database_url)
+    return f"PostgreSQL, {url.hostname or 'on this machine'}{url.path}"
 
 
 def _account(name: str, account: AccountSettings) -> str:

@@ -74,6 +74,7 @@ class PostgresPool:
             min_size=1,
             max_size=connections,
             timeout=PATIENCE,
+            reconnect_timeout=PATIENCE,  # pauses between tries double, so this bounds them; the next caller begins anew
             name="batchgate",
             open=False,
         )
