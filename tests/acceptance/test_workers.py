@@ -1,4 +1,4 @@
-"""Gateways and workers as processes on one PostgreSQL server; workers are killed and paused, and the server restarted."""
+"""Gateways and workers as processes on one PostgreSQL server; workers are killed and paused, and it is restarted."""
 
 from __future__ import annotations
 
@@ -128,7 +128,6 @@ def test_the_shards_of_a_worker_that_is_killed_are_run_by_another_within_the_tim
     done = installation.progress(batch).succeeded
     assert done < 400
     took = installation.wait(lambda: installation.progress(batch).succeeded > done)
-    print(f"results of another worker came {took:.2f} s after the kill")
     # The first result of the other one takes a call and a flush on top.
     assert took < TIMEOUT + 1.0
     progress = installation.ended(batch)
@@ -161,7 +160,6 @@ def test_a_cancel_reaches_a_shard_on_another_process_within_a_second(installatio
     with installation.client as client:
         client.messages.batches.cancel(batch.id)
     took = installation.wait(lambda: installation.progress(batch).status == "ended")
-    print(f"ended {took:.3f} s after the cancel, with calls of 0.1 s under way")
     assert took < 1.0
     progress = installation.ended(batch)
     assert progress.canceled == 2_000 - progress.succeeded
