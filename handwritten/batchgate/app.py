@@ -67,7 +67,6 @@ SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", NetworkTransport)
 STORE: Final = web.AppKey("store", Store)
 ENGINE: Final = web.AppKey("engine", Engine)
-ROLE: Final = web.AppKey("role", str)
 
 
 def build_app(
@@ -87,12 +86,11 @@ def build_app(
     router = Router(endpoints(settings, transport, environment))
     blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.blob_options, environment)
     installed = installation(settings, role)
-    metrics = Metrics(__version__)
-    own: GatewayHandlers = GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics))
+    metrics = Metrics(__version__, role)
+    own: GatewayHandlers = GatewayHandler(lambda: _health(app, role), lambda: _exposition(app, metrics))
     app[SETTINGS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store
-    app[ROLE] = role
     app[HTTP_METER] = metrics.http_answered
     handlers: tuple[object, ...] = (own,)
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
@@ -225,11 +223,14 @@ async def _exposition(app: web.Application, metrics: Metrics) -> bytes:
     return await metrics.expose(await app[ENGINE].state())
 
 
-def _health(app: web.Application) -> gateway.Health:
+def _health(app: web.Application, role: Role) -> gateway.Health:
     engine = app[ENGINE]
     return gateway.Health(
         status="degraded" if engine.problems else "ok",
         version=__version__,
+        role=role,
+        member=engine.peers.member,
+        workers=engine.peers.workers,
         accounts=list(engine.router.names),
         requests_in_flight=engine.router.in_flight,
         problems=list(engine.problems),

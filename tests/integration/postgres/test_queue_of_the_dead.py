@@ -1,4 +1,4 @@
-"""The queue on Procrastinate when a worker dies, or is only taken for dead: one has a job, and nobody ends another's."""
+"""The queue on Procrastinate when a worker dies, or is only taken for dead: nobody ends what another one has."""
 
 from __future__ import annotations
 
@@ -112,15 +112,14 @@ async def test_who_finds_that_it_was_taken_for_dead_says_so_holds_nothing_and_is
     url: str, store: PostgresStore
 ) -> None:
     jobs = await line_up(store, 2)
-    told: list[bool] = []
+    told = asyncio.Event()
     async with queue_on(url) as queue:
-        queue.when_lost(lambda: told.append(True))
+        queue.when_lost(told.set)
         assert await taken(queue) == jobs[0]
         before = queue._worker
         await bury(url, queue)
         async with asyncio.timeout(PATIENCE):
-            while not told:
-                await asyncio.sleep(0.01)
+            await told.wait()
         assert [await taken(queue), await taken(queue)] == jobs
         assert queue._worker != before
 

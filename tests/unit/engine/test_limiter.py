@@ -256,12 +256,13 @@ async def test_a_smaller_share_lets_nobody_in_until_enough_have_left() -> None:
     tickets = await entered(gate, 4)
     waiting = asyncio.create_task(gate.enter((0, 9, 1)))
     shared.keep_to(Share(0.0, 0.5), inf)
-    assert not gate.fits
+    fitted = [gate.fits]
     for ticket in tickets[:2]:
         gate.leave(ticket, SERVED)
         await asyncio.sleep(0)
         assert not waiting.done()
-    assert gate.fits
+        fitted.append(gate.fits)
+    assert fitted == [False, False, True]
     gate.leave(tickets[2], SERVED)
     await waiting
 
