@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +15,13 @@ from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_chooser
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
-from batchgate.api.authentication import ApiKey, Authenticator, digest_of
+from batchgate.api.authentication import Authenticator, ConfiguredKey
 from batchgate.api.browsers import no_strangers
-from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER
+from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER, TENANTS
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
+from batchgate.api.gateway.tenants import APIKeysHandler, WorkspacesHandler
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.public_url import PublicUrl
@@ -28,14 +31,17 @@ from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.data_lock import sole_use
-from batchgate.engine.api_keys import Caller
+from batchgate.engine.api_keys import DEFAULT_WORKSPACE, Caller, digest_of
 from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
+from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.key_ring import KeyRing
 from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
 from batchgate.engine.telemetry import Telemetry
+from batchgate.engine.tenants import Configured, Tenants
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.input_file import InputFileReader
 from batchgate.providers.dialects.openai_rows import OpenAIRows
@@ -43,12 +49,13 @@ from batchgate.providers.dialects.reading import DialectReading
 from batchgate.providers.network import NetworkTransport
 from batchgate.providers.transport import TransportSettings
 from batchgate.queue import MemoryQueue
-from batchgate.settings import Settings, secret
+from batchgate.settings import Settings, is_loopback, secret
 from batchgate.store.sqlite import SqliteStore
 from batchgate.telemetry import EventLog, Metrics, Several
 from batchgate.telemetry.export import exported_spans
 from batchgate_api import gateway
 from batchgate_api.handlers import (
+    APIKeysHandlers,
     BatchesHandlers,
     BatchProgressHandlers,
     FilesHandlers,
@@ -56,6 +63,7 @@ from batchgate_api.handlers import (
     MessageBatchesHandlers,
     UnifiedBatchesHandlers,
     UnifiedFilesHandlers,
+    WorkspacesHandlers,
 )
 
 READ_BUFFER: Final = 256 * 1024
@@ -73,19 +81,24 @@ def build_app(
     settings: Settings, *, clock: Clock | None = None, environment: Mapping[str, str] = os.environ
 ) -> web.Application:
     """Build the gateway; raises `ConfigurationError` for settings that do not fit together."""
+    clock = clock or SystemClock()
+    store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    ring = KeyRing(store.tenants, clock)
+    authenticator = Authenticator(_api_keys(settings, environment), ring)
     app = web.Application(
-        middlewares=[errors_as_json] if settings.api_keys else [errors_as_json, no_strangers(settings.public_url)],
+        middlewares=[errors_as_json, no_strangers(settings.public_url, authenticator.is_open)],
         # Bodies are decoded by our own code, which bounds what comes out; the runner brings our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
     router = Router(endpoints(settings, transport, environment))
     blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
-    store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
     metrics = Metrics(__version__)
     handlers: tuple[
         MessageBatchesHandlers,
         BatchProgressHandlers,
+        WorkspacesHandlers,
+        APIKeysHandlers,
         FilesHandlers,
         BatchesHandlers,
         UnifiedFilesHandlers,
@@ -94,6 +107,8 @@ def build_app(
     ] = (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
         BatchProgressHandler(blobs, PartialResults(store, blobs), router.paused),
+        WorkspacesHandler(),
+        APIKeysHandler(),
         FilesHandler(blobs),
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
@@ -101,14 +116,16 @@ def build_app(
         GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics)),
     )
     app[SETTINGS] = settings
+    app[TENANTS] = Tenants(store.tenants, ring, clock, _configured(settings))
     app[TRANSPORT] = transport
     app[STORE] = store
     app[HTTP_METER] = metrics.http_answered
-    app.add_routes(routes(handlers, Authenticator(_api_keys(settings, environment))))
+    app.add_routes(routes(handlers, authenticator))
     check_routes(app)
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
-    app.cleanup_ctx.extend((_data_dir, _transport, _store, _engine(router, blobs, clock or SystemClock(), telemetry)))
+    engine = _engine(router, blobs, clock, telemetry)
+    app.cleanup_ctx.extend((_data_dir, _transport, _store, _tenants(ring), engine))
     return app
 
 
@@ -141,12 +158,30 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+def _tenants(ring: KeyRing) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        await app[TENANTS].begin()
+        settings = app[SETTINGS]
+        if not (settings.api_keys or await ring.any() or is_loopback(settings.host)):
+            expected = f"a loopback address such as 127.0.0.1, since there are no API keys; {settings.host} needs some"
+            raise ConfigurationError("host", expected)
+        noting = asyncio.create_task(ring.run())
+        yield
+        noting.cancel()
+        with suppress(asyncio.CancelledError):
+            await noting
+        await ring.note_uses()
+
+    return run
+
+
 def _engine(
     router: Router, blobs: ObjectStoreBlobs, clock: Clock, telemetry: Telemetry
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(app: web.Application) -> AsyncIterator[None]:
         engine = Engine(
             store=app[STORE],
+            tenants=app[STORE].tenants,
             blobs=blobs,
             queue=MemoryQueue(),
             router=router,
@@ -186,9 +221,18 @@ def _unified_view(settings: Settings) -> UnifiedBatchView:
     )
 
 
-def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[ApiKey]:
+def _configured(settings: Settings) -> Configured:
+    keys = settings.api_keys.values()
+    return Configured(
+        workspaces=frozenset({DEFAULT_WORKSPACE, *(key.workspace for key in keys)}),
+        has_keys=bool(keys),
+        has_admin=any("admin" in key.scopes for key in keys),
+    )
+
+
+def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[ConfiguredKey]:
     return [
-        ApiKey(
+        ConfiguredKey(
             digest=digest_of(secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment) or ""),
             caller=Caller(name=name, workspace=key.workspace, scopes=key.scopes),
         )

@@ -28,6 +28,17 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 LogFormat: TypeAlias = Literal["text", "json"]
 
 
+class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a million tokens of a model cost in US dollars, ``[accounts.NAME.prices."MODEL"]``."""
+
+    input: Annotated[float, Meta(ge=0, le=1_000_000)]
+    """Tokens of the request."""
+    cached_input: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+    """Those of them that come from the provider's cache; else the same."""
+    output: Annotated[float, Meta(ge=0, le=1_000_000)]
+    """Tokens of the answer."""
+
+
 class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One provider account, ``[accounts.NAME]``; ``NAME/model`` in a request chooses it."""
 
@@ -49,6 +60,8 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The most tokens that these may take, input and output together."""
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds that one call may take."""
+    prices: dict[str, PriceSettings] = {}
+    """What its models cost, by their names; ``*`` is any other. Without a price nothing counts as spent."""
     simulator: SimulatorSettings = SimulatorSettings()
     """How it behaves, if the provider is simulator."""
 
@@ -269,14 +282,10 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     if settings.default_provider is not None and settings.default_provider not in settings.accounts:
         known = ", ".join(settings.accounts) or "none is configured"
         raise ConfigurationError("default_provider", f"the name of an account: {known}")
-    if not settings.api_keys and not _is_loopback(settings.host):
-        raise ConfigurationError(
-            "host",
-            f"a loopback address such as 127.0.0.1, since no api_keys are configured; {settings.host} needs some",
-        )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell if nobody beyond this machine reaches an address."""
     if host == "localhost":
         return True
     try:

@@ -62,6 +62,7 @@ def engine_of(store: SqliteStore, blobs: ObjectStoreBlobs, provider: Provider) -
     settings = Settings(accounts={"anthropic": AccountSettings(provider="anthropic", api_key="k")})
     return Engine(
         store=store,
+        tenants=store.tenants,
         blobs=blobs,
         queue=MemoryQueue(),
         router=Router(endpoints(settings, provider, {})),

@@ -26,6 +26,7 @@ from batchgate.engine.sealing import Sealer
 from batchgate.engine.storage_probe import StorageProbe
 from batchgate.engine.sweeper import Sweeper
 from batchgate.engine.telemetry import EngineState, NoTelemetry, Telemetry
+from batchgate.engine.tenant_store import TenantStore
 from batchgate.engine.validating import Validator
 from batchgate.engine.worker import Worker
 
@@ -41,6 +42,7 @@ class Engine:
         self,
         *,
         store: Store,
+        tenants: TenantStore,
         blobs: Blobs,
         queue: Queue,
         router: Router,
@@ -118,7 +120,7 @@ class Engine:
             telemetry=telemetry,
         )
         self.contents = Contents(blobs, rows, reading)
-        self.files = Files(store=store, contents=self.contents, loose_blobs=loose_blobs, clock=clock)
+        self.files = Files(store=store, tenants=tenants, contents=self.contents, loose_blobs=loose_blobs, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property

@@ -1,12 +1,12 @@
 -- name: insert_batch
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
-    in_progress_at, caller, fingerprint, idempotency_key, input_blob
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size
 )
 VALUES (
     :id, :workspace, :dialect, :terms, :provider, :providers, :headers,
     iif(:input_blob IS NULL, 'validating', 'in_progress'), :total, :open_shards, :created_at, :expires_at,
-    iif(:input_blob IS NULL, NULL, :created_at), :caller, :fingerprint, :idempotency_key, :input_blob
+    iif(:input_blob IS NULL, NULL, :created_at), :caller, :fingerprint, :idempotency_key, :input_blob, :input_size
 )
 RETURNING *
 
@@ -16,7 +16,7 @@ INSERT OR IGNORE INTO batch_providers (workspace, provider, batch_key) VALUES (:
 -- name: begin_batch
 UPDATE batches
 SET status = 'in_progress', in_progress_at = :now, total = :total, open_shards = :open_shards,
-    providers = :providers, input_blob = :input_blob
+    providers = :providers, input_blob = :input_blob, input_size = :input_size
 WHERE key = :batch_key AND status = 'validating'
 RETURNING *
 
@@ -140,6 +140,7 @@ UPDATE batches
 SET succeeded = succeeded + :succeeded, errored = errored + :errored, repeated = repeated + :repeated,
     input_tokens = input_tokens + :input_tokens, cached_tokens = cached_tokens + :cached_tokens,
     output_tokens = output_tokens + :output_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
+    cost = cost + :cost,
     open_shards = open_shards - :shards_done
 WHERE key = :batch_key
 RETURNING open_shards
@@ -175,6 +176,7 @@ SET status = 'ended', succeeded = :succeeded, errored = :errored, canceled = :ca
     results_blob = :results_blob, results_size = :results_size, output_size = :output_size,
     output_file = :output_file, error_file = :error_file, ended_at = :now
 WHERE key = :batch_key AND ended_at IS NULL
+RETURNING workspace, cost
 
 -- name: add_loose_blob
 INSERT OR IGNORE INTO loose_blobs (name) VALUES (:name)

@@ -44,6 +44,7 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
         "fingerprint": new.fingerprint,
         "idempotency_key": new.idempotency_key,
         "input_blob": new.input_blob,
+        "input_size": new.input_size,
     }
 
 
@@ -109,6 +110,8 @@ def batch_of(row: sqlite3.Row) -> Batch:
         archived_at=row["archived_at"],
         fingerprint=row["fingerprint"],
         input_blob=row["input_blob"],
+        input_size=row["input_size"],
+        cost=row["cost"],
         results_blob=row["results_blob"],
         results_size=row["results_size"],
         output_size=row["output_size"],
