@@ -113,7 +113,7 @@ def build_app(
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
         UnifiedBatchesHandler(_unified_view(settings), blobs, provider_chooser(settings)),
-        GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics)),
+        GatewayHandler(lambda: _health(app), lambda workspace: _exposition(app, metrics, workspace)),
     )
     app[SETTINGS] = settings
     app[TENANTS] = Tenants(store.tenants, ring, clock, _configured(settings))
@@ -240,8 +240,8 @@ def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[Config
     ]
 
 
-async def _exposition(app: web.Application, metrics: Metrics) -> bytes:
-    return await metrics.expose(await app[ENGINE].state())
+async def _exposition(app: web.Application, metrics: Metrics, workspace: str | None) -> bytes:
+    return await metrics.expose(await app[ENGINE].state(), workspace)
 
 
 def _health(app: web.Application) -> gateway.Health:

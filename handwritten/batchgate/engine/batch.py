@@ -275,8 +275,8 @@ class Page(Struct, frozen=True, kw_only=True):
 class Backlog(Struct, frozen=True, kw_only=True):
     """What is undone."""
 
-    batches: Mapping[BatchStatus, int]
-    """Batches that have not ended, by status."""
+    batches: Mapping[tuple[str, BatchStatus], int]
+    """Batches that have not ended, by workspace and status."""
     waiting_shards: int
     """Shards that no worker holds."""
     waiting_since: int | None

@@ -216,7 +216,7 @@ UPDATE batches SET archived_at = :now, input_blob = NULL, results_blob = NULL, r
 WHERE key = :batch_key AND archived_at IS NULL AND deleted_at IS NULL
 
 -- name: open_batches
-SELECT status, count(*) AS number FROM batches WHERE ended_at IS NULL GROUP BY status
+SELECT workspace, status, count(*) AS number FROM batches WHERE ended_at IS NULL GROUP BY workspace, status
 
 -- name: waiting_shards
 SELECT number, created_at AS since

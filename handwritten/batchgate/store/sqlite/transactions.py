@@ -223,7 +223,7 @@ def backlog(connection: sqlite3.Connection) -> Backlog:
     open_batches = connection.execute(QUERIES["open_batches"]).fetchall()
     waiting = connection.execute(QUERIES["waiting_shards"]).fetchone()
     return Backlog(
-        batches={row["status"]: row["number"] for row in open_batches},
+        batches={(row["workspace"], row["status"]): row["number"] for row in open_batches},
         waiting_shards=waiting["number"],
         waiting_since=waiting["since"],
     )
