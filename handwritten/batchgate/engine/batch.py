@@ -202,6 +202,11 @@ class BegunBatch(Struct, frozen=True, kw_only=True):
     providers: tuple[str, ...]
 
     @property
+    def total(self) -> int:
+        """The number of requests."""
+        return sum(shard.requests for shard in self.shards)
+
+    @property
     def input_size(self) -> int:
         """The bytes of its input."""
         return sum(shard.length for shard in self.shards)

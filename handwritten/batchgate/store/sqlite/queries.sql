@@ -13,11 +13,14 @@ RETURNING *
 -- name: insert_provider
 INSERT OR IGNORE INTO batch_providers (workspace, provider, batch_key) VALUES (:workspace, :provider, :batch_key)
 
+-- name: find_validating
+SELECT workspace FROM batches WHERE key = :batch_key AND status = 'validating'
+
 -- name: begin_batch
 UPDATE batches
 SET status = 'in_progress', in_progress_at = :now, total = :total, open_shards = :open_shards,
     providers = :providers, input_blob = :input_blob, input_size = :input_size
-WHERE key = :batch_key AND status = 'validating'
+WHERE key = :batch_key
 RETURNING *
 
 -- name: fail_batch

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 
 from batchgate.engine.workspaces import Needs, Quotas, Use, check_quotas, month_of
+from batchgate.store import tenant_records
 from batchgate.store.queries import load_queries
+from batchgate.store.tenant_records import quotas_of
 
 QUERIES = load_queries("batchgate.store.sqlite", "tenants.sql")
 
@@ -35,17 +37,7 @@ def spend(connection: sqlite3.Connection, workspace: str, cost: int, now: int) -
 def use_of(connection: sqlite3.Connection, workspace: str, month: str) -> Use:
     """Read what a workspace uses: the batches that have not ended are counted, the rest is a row."""
     bound = {"workspace": workspace, "month": month}
-    current = connection.execute(QUERIES["open_use"], bound).fetchone()
-    stored = connection.execute(QUERIES["stored_bytes"], bound).fetchone()
-    spent = connection.execute(QUERIES["spent"], bound).fetchone()
-    return Use(
-        queued_requests=current["requests"],
-        concurrent_batches=current["batches"],
-        stored_bytes=stored["stored_bytes"] if stored else 0,
-        monthly_spend=current["cost"] + (spent["cost"] if spent else 0),
+    current, stored, spent = (
+        connection.execute(QUERIES[name], bound).fetchone() for name in ("open_use", "stored_bytes", "spent")
     )
-
-
-def quotas_of(row: sqlite3.Row) -> Quotas:
-    """Read the quotas of a workspace."""
-    return Quotas(**{name: row[name] for name in Quotas.__struct_fields__})
+    return tenant_records.use_of(current, stored, spent)

@@ -19,7 +19,6 @@ CREATE TABLE batches (
     cached_tokens INTEGER NOT NULL DEFAULT 0,
     output_tokens INTEGER NOT NULL DEFAULT 0,
     reasoning_tokens INTEGER NOT NULL DEFAULT 0,
-    cost INTEGER NOT NULL DEFAULT 0,
     open_shards INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
@@ -32,13 +31,14 @@ CREATE TABLE batches (
     fingerprint BLOB NOT NULL,
     idempotency_key TEXT,
     input_blob TEXT,
-    input_size INTEGER NOT NULL,
     results_blob TEXT,
     results_size INTEGER,
     output_size INTEGER,
     output_file TEXT,
     error_file TEXT,
-    first_faults BLOB
+    first_faults BLOB,
+    input_size INTEGER NOT NULL DEFAULT 0,
+    cost INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -113,7 +113,7 @@ CREATE INDEX files_by_workspace ON files (workspace, key) WHERE deleted_at IS NU
 CREATE INDEX files_to_expire ON files (expires_at) WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
 
 -- Blobs that belong to no batch and no file: being written for one, left by a writer that died, or of a batch that is gone.
-CREATE TABLE loose_blobs (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;;
+CREATE TABLE loose_blobs (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 
 -- A workspace that is archived keeps its row, so that its name is not given again. Quotas: NULL for no bound; money is in
 -- nano-dollars.

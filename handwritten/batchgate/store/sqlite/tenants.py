@@ -8,10 +8,23 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from batchgate.engine.api_keys import ApiKey, KeyPage
-from batchgate.engine.errors import RefusedError
 from batchgate.engine.workspaces import Use, Workspace, WorkspacePage
 from batchgate.store.sqlite.connection import SqliteFile
-from batchgate.store.sqlite.quotas import QUERIES, quotas_of, use_of
+from batchgate.store.sqlite.quotas import QUERIES, use_of
+from batchgate.store.tenant_records import (
+    MANAGING,
+    key_of,
+    key_row,
+    manages,
+    no_longer_first,
+    no_longer_good,
+    quotas_of,
+    refuse_unless_empty,
+    refuse_without,
+    without_workspace,
+    workspace_of,
+    workspace_row,
+)
 
 NO_UPPER_BOUND = 2**63 - 1
 
@@ -29,20 +42,18 @@ class SqliteTenants:
 
     async def create_workspace(self, new: Workspace) -> bool:
         """Store a workspace; False if there is, or was, one of this name."""
-        bound = {"name": new.name, "created_at": new.created_at, **msgspec.structs.asdict(new.quotas)}
-        inserted = await self._file.write(lambda connection: _run(connection, "insert_workspace", bound))
-        return inserted > 0
+        return await self._file.write(lambda c: _one(c, "insert_workspace", workspace_row(new))) is not None
 
     async def find_workspace(self, name: str) -> Workspace | None:
         """Read a workspace; archived ones are not found."""
         row = await self._file.read(lambda connection: _one(connection, "find_workspace", {"name": name}))
-        return None if row is None else _workspace_of(row)
+        return None if row is None else workspace_of(row)
 
     async def list_workspaces(self, *, after: str | None, limit: int) -> WorkspacePage:
         """Read a page by name, from right after ``after`` on."""
         bound = {"after": after or "", "limit": limit + 1}
         rows = await self._file.read(lambda c: c.execute(QUERIES["list_workspaces"], bound).fetchall())
-        return WorkspacePage(workspaces=tuple(map(_workspace_of, rows[:limit])), has_more=len(rows) > limit)
+        return WorkspacePage(workspaces=tuple(map(workspace_of, rows[:limit])), has_more=len(rows) > limit)
 
     async def update_quotas(self, name: str, changes: Mapping[str, int | None]) -> Workspace | None:
         """Set some quotas of a workspace."""
@@ -50,7 +61,7 @@ class SqliteTenants:
 
     async def archive_workspace(self, name: str, now: int) -> bool:
         """Take a workspace out of use; False if there is none. Refused while it has a batch, a file or a good key."""
-        return await self._file.write(lambda connection: _archive(connection, {"name": name, "now": now}))
+        return await self._file.write(lambda connection: _archive(connection, name, now))
 
     async def use_of(self, workspace: str, month: str) -> Use:
         """Read what a workspace uses."""
@@ -96,53 +107,43 @@ def _one(connection: sqlite3.Connection, query: str, bound: Mapping[str, object]
     return row
 
 
-def _run(connection: sqlite3.Connection, query: str, bound: Mapping[str, object]) -> int:
-    return connection.execute(QUERIES[query], bound).rowcount
-
-
 def _update_quotas(connection: sqlite3.Connection, name: str, changes: Mapping[str, int | None]) -> Workspace | None:
     found = _one(connection, "find_workspace", {"name": name})
     if found is None:
         return None
     quotas = msgspec.structs.asdict(quotas_of(found)) | dict(changes)
     updated = _one(connection, "update_quotas", {"name": name, **quotas})
-    return None if updated is None else _workspace_of(updated)
+    return None if updated is None else workspace_of(updated)
 
 
-def _archive(connection: sqlite3.Connection, bound: Mapping[str, object]) -> bool:
+def _archive(connection: sqlite3.Connection, name: str, now: int) -> bool:
+    bound = {"name": name, "now": now}
     if _one(connection, "find_workspace", bound) is None:
         return False
-    found = _one(connection, "what_is_in_workspace", bound)
-    inside = [what for what in ("batches", "files", "keys") if found is not None and found[what]]
-    if inside:
-        message = f"Workspace {bound['name']!r} still has {' and '.join(inside)}; delete or revoke them first."
-        raise RefusedError("invalid_request_error", message)
-    return _run(connection, "archive_workspace", bound) > 0
+    refuse_unless_empty(name, connection.execute(QUERIES["what_is_in_workspace"], bound).fetchone())
+    return _one(connection, "archive_workspace", bound) is not None
 
 
 def _create_key(connection: sqlite3.Connection, new: ApiKey, *, first: bool) -> None:
     if _one(connection, "find_workspace", {"name": new.workspace}) is None:
-        raise RefusedError("not_found_error", f"There is no workspace {new.workspace!r}.")
+        raise without_workspace(new.workspace)
     if first and _one(connection, "has_keys", {}) is not None:
-        raise RefusedError("authentication_error", "An API key is needed by now: another one has just been created.")
-    connection.execute(QUERIES["insert_key"], _key_row(new))
+        raise no_longer_first()
+    connection.execute(QUERIES["insert_key"], key_row(new))
 
 
 def _rotate(connection: sqlite3.Connection, new: ApiKey, bound: Mapping[str, object]) -> None:
-    if _run(connection, "end_good_key", bound) == 0:
-        message = f"Key {bound['id']!r} has expired or was revoked; create another one instead."
-        raise RefusedError("invalid_request_error", message)
-    connection.execute(QUERIES["insert_key"], _key_row(new))
+    if _one(connection, "end_good_key", bound) is None:
+        raise no_longer_good(str(bound["id"]))
+    connection.execute(QUERIES["insert_key"], key_row(new))
 
 
 def _revoke(connection: sqlite3.Connection, key_id: str, now: int, *, another_admin: bool) -> ApiKey | None:
     bound = {"id": key_id, "now": now, "revoked_at": now}
     key = _key(connection, "find_key", bound)
-    manages = key is not None and key.good_at(now) and "admin" in key.scopes
-    if manages and not another_admin and _one(connection, "good_keys_beside", {**bound, "scopes": "%admin%"}) is None:
-        message = f"Key {key_id!r} is the last one with the scope admin; create another one before it is revoked."
-        raise RefusedError("invalid_request_error", message)
-    _run(connection, "end_good_key", bound)
+    if key is not None and manages(key, now) and not another_admin:
+        refuse_without(_one(connection, "good_keys_beside", {**bound, "scopes": MANAGING}), key_id)
+    _one(connection, "end_good_key", bound)
     return _key(connection, "find_key", bound)
 
 
@@ -155,22 +156,9 @@ def _page(connection: sqlite3.Connection, workspace: str, after: str | None, lim
         older_than = cursor["key"]
     bound = {"workspace": workspace, "older_than": older_than, "limit": limit + 1}
     rows = connection.execute(QUERIES["list_keys"], bound).fetchall()
-    return KeyPage(keys=tuple(map(_key_of, rows[:limit])), has_more=len(rows) > limit)
+    return KeyPage(keys=tuple(map(key_of, rows[:limit])), has_more=len(rows) > limit)
 
 
 def _key(connection: sqlite3.Connection, query: str, bound: Mapping[str, object]) -> ApiKey | None:
     row = _one(connection, query, bound)
-    return None if row is None else _key_of(row)
-
-
-def _key_row(key: ApiKey) -> dict[str, object]:
-    return msgspec.structs.asdict(key) | {"scopes": ",".join(key.scopes)}
-
-
-def _key_of(row: sqlite3.Row) -> ApiKey:
-    fields = {name: row[name] for name in ApiKey.__struct_fields__}
-    return ApiKey(**(fields | {"scopes": tuple(row["scopes"].split(","))}))
-
-
-def _workspace_of(row: sqlite3.Row) -> Workspace:
-    return Workspace(name=row["name"], created_at=row["created_at"], quotas=quotas_of(row))
+    return None if row is None else key_of(row)

@@ -6,6 +6,7 @@ ON CONFLICT (name) DO UPDATE SET archived_at = NULL
 INSERT INTO workspaces (name, created_at, queued_requests, concurrent_batches, stored_bytes, monthly_spend)
 VALUES (:name, :created_at, :queued_requests, :concurrent_batches, :stored_bytes, :monthly_spend)
 ON CONFLICT (name) DO NOTHING
+RETURNING name
 
 -- name: find_workspace
 SELECT * FROM workspaces WHERE name = :name AND archived_at IS NULL
@@ -21,7 +22,7 @@ WHERE name = :name AND archived_at IS NULL
 RETURNING *
 
 -- name: archive_workspace
-UPDATE workspaces SET archived_at = :now WHERE name = :name
+UPDATE workspaces SET archived_at = :now WHERE name = :name RETURNING name
 
 -- name: what_is_in_workspace
 SELECT
@@ -64,6 +65,7 @@ VALUES (:id, :digest, :name, :workspace, :scopes, :hint, :created_at, :expires_a
 -- name: end_good_key
 UPDATE api_keys SET revoked_at = :revoked_at
 WHERE id = :id AND (expires_at IS NULL OR expires_at > :now) AND (revoked_at IS NULL OR revoked_at > :now)
+RETURNING id
 
 -- name: find_key
 SELECT * FROM api_keys WHERE id = :id
