@@ -107,12 +107,11 @@ class CreateKey(ClosedStruct, frozen=True, kw_only=True):
     name: Annotated[
         str,
         Meta(
-            description="What it is called; names are no secrets.",
-            max_length=64,
-            min_length=1,
+            description="What it is called, without control characters; names are no secrets.",
+            pattern="^[^\\x00-\\x1F\\x7F]{1,64}$",
         ),
     ]
-    """What it is called; names are no secrets."""
+    """What it is called, without control characters; names are no secrets."""
 
     scopes: (
         Annotated[

@@ -17,7 +17,7 @@ class CreateKey:
     """An API key to create.
 
     Attributes:
-        name (str): What it is called; names are no secrets.
+        name (str): What it is called, without control characters; names are no secrets.
         scopes (list[KeyScope] | Unset): What it is for; read and submit if nothing is said.
         expires_in_seconds (int | None | Unset): How long it is good; for ever if nothing is said.
     """
