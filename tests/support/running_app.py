@@ -109,8 +109,8 @@ async def running_app(
     given: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_grace": 5.0} | settings
     app = build_app(Settings(data_dir=str(data_dir), **given), clock=clock, environment=environment or {})
     runner = JsonErrorRunner(app)
-    await runner.setup()
     try:
+        await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
