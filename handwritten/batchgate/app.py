@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -38,9 +38,11 @@ from batchgate.engine.engine import Engine
 from batchgate.engine.errors import ConfigurationError
 from batchgate.engine.key_ring import KeyRing
 from batchgate.engine.partial_results import PartialResults
+from batchgate.engine.ports import Store
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
 from batchgate.engine.telemetry import Telemetry
+from batchgate.engine.tenant_store import TenantStore
 from batchgate.engine.tenants import Configured, Tenants
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.input_file import InputFileReader
@@ -71,9 +73,19 @@ READ_BUFFER: Final = 256 * 1024
 
 ROWS: Final[Mapping[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "openai": OpenAIRows()}
 
+
+class OpenableStore(Store, AbstractAsyncContextManager[Store, None], Protocol):
+    """A store, open while its context is entered, and what it knows of tenants."""
+
+    @property
+    def tenants(self) -> TenantStore:
+        """The workspaces and the keys."""
+        ...
+
+
 SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", NetworkTransport)
-STORE: Final = web.AppKey("store", SqliteStore)
+STORE: Final = web.AppKey("store", OpenableStore)
 ENGINE: Final = web.AppKey("engine", Engine)
 
 
@@ -82,7 +94,7 @@ def build_app(
 ) -> web.Application:
     """Build the gateway; raises `ConfigurationError` for settings that do not fit together."""
     clock = clock or SystemClock()
-    store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    store = store_of(settings)
     ring = KeyRing(store.tenants, clock)
     authenticator = Authenticator(_api_keys(settings, environment), ring)
     app = web.Application(
@@ -127,6 +139,17 @@ def build_app(
     engine = _engine(router, blobs, clock, telemetry)
     app.cleanup_ctx.extend((_data_dir, _transport, _store, _tenants(ring), engine))
     return app
+
+
+def store_of(settings: Settings) -> OpenableStore:
+    """Choose where state is kept; psycopg is imported only here."""
+    if settings.database_url is None:
+        return SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    try:
+        from batchgate.store.postgres import Address, PostgresStore  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError("database_url", "pip install 'batchgate[postgres]', which PostgreSQL needs") from error
+    return PostgresStore(Address(settings.database_url))
 
 
 def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str, str]) -> Telemetry:

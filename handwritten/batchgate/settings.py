@@ -88,6 +88,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The port to listen on; 0 takes a free one."""
     data_dir: Annotated[str, Meta(min_length=1)] = "batchgate-data"
     """The folder for the database and the bodies."""
+    database_url: str | None = None
+    """The PostgreSQL database for the state, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; else a file in data_dir."""
     default_provider: str | None = None
     """The account for requests that name none; else anthropic, or the only one that there is."""
     public_url: Annotated[str, Meta(pattern="^https?://[^/?#]+[^?#]*$")] | None = None
@@ -264,6 +266,7 @@ def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> Problem
 
 
 def _check(settings: Settings, environment: Mapping[str, str]) -> None:
+    _check_database_url(settings.database_url)
     for number, text in enumerate(settings.trusted_proxies):
         try:
             ipaddress.ip_network(text)
@@ -282,6 +285,13 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     if settings.default_provider is not None and settings.default_provider not in settings.accounts:
         known = ", ".join(settings.accounts) or "none is configured"
         raise ConfigurationError("default_provider", f"the name of an account: {known}")
+
+
+def _check_database_url(url: str | None) -> None:
+    """Refuse what is no address of PostgreSQL, without quoting it: it may hold a password."""
+    if url is not None and not url.startswith("postgresql://"):
+        expected = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir"
+        raise ConfigurationError("database_url", expected)
 
 
 def is_loopback(host: str) -> bool:

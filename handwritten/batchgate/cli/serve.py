@@ -7,6 +7,7 @@ import logging
 import os
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -64,8 +65,16 @@ def announce(settings: Settings, url: str) -> None:
         f'  SDKs      anthropic.Anthropic(base_url="{url}/anthropic")\n'
         f'            openai.OpenAI(base_url="{url}/openai/v1")\n'
         f"  Accounts  {accounts or NO_ACCOUNT}\n"
-        f"  Data      {Path(settings.data_dir).resolve()}"
+        f"  Data      {Path(settings.data_dir).resolve()}" + _database(settings)
     )
+
+
+def _database(settings: Settings) -> str:
+    """Name the database, without who it is that connects to it."""
+    if settings.database_url is None:
+        return ""
+    url = urlsplit(settings.database_url)
+    return f"\n  Database  PostgreSQL, {url.hostname or 'on this machine'}{url.path}"
 
 
 def _account(name: str, account: AccountSettings) -> str:

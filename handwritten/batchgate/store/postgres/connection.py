@@ -79,6 +79,7 @@ class PostgresPool:
             min_size=1,
             max_size=CONNECTIONS,
             timeout=PATIENCE,
+            reconnect_timeout=PATIENCE,  # pauses between tries double, so this bounds them; the next caller begins anew
             name="batchgate",
             open=False,
         )

@@ -17,10 +17,9 @@ from batchgate.store.postgres import transactions
 from batchgate.store.postgres.address import Address
 from batchgate.store.postgres.connection import Bound, PostgresPool, Row, storable
 from batchgate.store.postgres.migrate import migrate
-from batchgate.store.postgres.records import file_of
 from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.tenants import PostgresTenants
-from batchgate.store.records import batch_of, end_row, job_of, repeat_row, shard_of, unpack
+from batchgate.store.records import batch_of, end_row, file_of, job_of, repeat_row, shard_of, unpack
 
 NO_UPPER_BOUND: Final = 2**63 - 1
 

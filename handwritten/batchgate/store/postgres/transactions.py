@@ -1,6 +1,6 @@
 """What the calls of the store do within one transaction each.
 
-Rows are locked in one order, so that nobody waits in a circle: a batch, then its shards, then its files, then blobs. Who
+Rows are locked in one order, so that nobody waits in a circle: a batch, then its shards, its files, then blobs. Who
 changes whether a shard is done holds its batch, so that the shards can be counted; since each statement sees what was
 committed before it began, they are counted in a later statement than the one that waited for the batch.
 """
@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias, cast
 
+import msgspec
+
 from batchgate.engine.batch import Batch, BegunBatch, Chunk, Claim, NewBatch, Shard, ShardJob
 from batchgate.engine.errors import StaleEpoch, StoreError
 from batchgate.engine.failpoints import hit
@@ -18,11 +20,11 @@ from batchgate.engine.file import File, NewFile
 from batchgate.engine.workspaces import Needs
 from batchgate.store.postgres.connection import Bound, Row, Transaction
 from batchgate.store.postgres.quotas import charge, make_room, spend
-from batchgate.store.postgres.records import file_of, new_file_row
 from batchgate.store.records import (
     batch_of,
     begun_row,
     counts_of,
+    file_of,
     job_of,
     new_batch_row,
     pack,
@@ -69,7 +71,7 @@ async def find_repeated(transaction: Transaction, new: NewBatch) -> Batch | None
 
 
 def _create_lock(new: NewBatch) -> int:
-    """Number what two creates that may be the same have in common."""
+    """Make a number of what two creates have in common if they may be the same."""
     text = new.fingerprint if new.idempotency_key is None else new.idempotency_key.encode()
     return int.from_bytes(blake2b(text, person=new.workspace.encode()[:16], digest_size=8).digest(), signed=True)
 
@@ -112,7 +114,7 @@ async def fail(transaction: Transaction, bound: Bound) -> bool:
 
 async def cancel(transaction: Transaction, workspace: str, batch_id: str, now: int) -> Batch | None:
     """Begin to cancel a batch, and close its shards that nobody holds."""
-    bound = {"workspace": workspace, "id": batch_id}
+    bound: dict[str, object] = {"workspace": workspace, "id": batch_id}
     row = await transaction.one("lock_batch", bound)
     if row is None:
         return None
@@ -143,7 +145,7 @@ async def _close_unclaimed(transaction: Transaction, batch_key: int) -> None:
 
 async def delete(transaction: Transaction, workspace: str, batch_id: str, now: int) -> Batch | None:
     """Delete an ended batch, with the files that show it; its blobs are loose from then on."""
-    bound = {"workspace": workspace, "id": batch_id}
+    bound: dict[str, object] = {"workspace": workspace, "id": batch_id}
     row = await transaction.one("lock_batch", bound)
     if row is None:
         return None
@@ -241,7 +243,7 @@ async def end(transaction: Transaction, bound: Bound, results_blob: str, files: 
     if files:
         await transaction.send("lock_order", {"workspace": ended["workspace"]})
     for file in files:
-        await transaction.send("insert_file", new_file_row(file))
+        await transaction.send("insert_file", msgspec.structs.asdict(file))
     await spend(transaction, ended["workspace"], ended["cost"], cast("int", bound["now"]))
     await charge(transaction, ended["workspace"], cast("int", bound["results_size"]))
     return True
@@ -252,7 +254,7 @@ async def create_file(transaction: Transaction, new: NewFile) -> File:
     await _adopt(transaction, str(new.blob))
     await transaction.send("lock_order", {"workspace": new.workspace})
     await make_room(transaction, new.workspace, Needs(stored_bytes=new.size), new.created_at)
-    row = await transaction.one("insert_file", new_file_row(new))
+    row = await transaction.one("insert_file", msgspec.structs.asdict(new))
     assert row is not None
     return file_of(row)
 
