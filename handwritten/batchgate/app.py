@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import web
 
@@ -15,7 +15,6 @@ from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_chooser
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
-from batchgate.api.authentication import Authenticator, ConfiguredKey
 from batchgate.api.browsers import no_strangers
 from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER, TENANTS
 from batchgate.api.errors import add_request_id, errors_as_json
@@ -29,32 +28,26 @@ from batchgate.api.routes import check_routes, routes
 from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
-from batchgate.blobs import ObjectStoreBlobs
-from batchgate.data_lock import sole_use
-from batchgate.engine.api_keys import DEFAULT_WORKSPACE, Caller, digest_of
+from batchgate.blobs import open_blobs
 from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
-from batchgate.engine.errors import ConfigurationError
-from batchgate.engine.key_ring import KeyRing
 from batchgate.engine.partial_results import PartialResults
-from batchgate.engine.ports import Store
+from batchgate.engine.ports import Blobs, Store
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
 from batchgate.engine.telemetry import Telemetry
-from batchgate.engine.tenant_store import TenantStore
-from batchgate.engine.tenants import Configured, Tenants
+from batchgate.installation import Installation, Role, installation
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.input_file import InputFileReader
 from batchgate.providers.dialects.openai_rows import OpenAIRows
 from batchgate.providers.dialects.reading import DialectReading
 from batchgate.providers.network import NetworkTransport
 from batchgate.providers.transport import TransportSettings
-from batchgate.queue import MemoryQueue
-from batchgate.settings import Settings, is_loopback, secret
-from batchgate.store.sqlite import SqliteStore
+from batchgate.settings import Settings
 from batchgate.telemetry import EventLog, Metrics, Several
 from batchgate.telemetry.export import exported_spans
+from batchgate.tenancy import Tenancy
 from batchgate_api import gateway
 from batchgate_api.handlers import (
     APIKeysHandlers,
@@ -67,36 +60,32 @@ from batchgate_api.handlers import (
     UnifiedFilesHandlers,
     WorkspacesHandlers,
 )
+from batchgate_api.operations import OPERATIONS
 
 READ_BUFFER: Final = 256 * 1024
 """Bytes of a request body that a connection holds before it is told to wait."""
 
 ROWS: Final[Mapping[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "openai": OpenAIRows()}
 
-
-class OpenableStore(Store, AbstractAsyncContextManager[Store, None], Protocol):
-    """A store, open while its context is entered, and what it knows of tenants."""
-
-    @property
-    def tenants(self) -> TenantStore:
-        """The workspaces and the keys."""
-        ...
-
-
 SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", NetworkTransport)
-STORE: Final = web.AppKey("store", OpenableStore)
+STORE: Final = web.AppKey("store", Store)
 ENGINE: Final = web.AppKey("engine", Engine)
+ROLE: Final = web.AppKey("role", str)
 
 
 def build_app(
-    settings: Settings, *, clock: Clock | None = None, environment: Mapping[str, str] = os.environ
+    settings: Settings,
+    *,
+    role: Role = "both",
+    clock: Clock | None = None,
+    environment: Mapping[str, str] = os.environ,
 ) -> web.Application:
-    """Build the gateway; raises `ConfigurationError` for settings that do not fit together."""
+    """Build the gateway, or what a worker answers; raises `ConfigurationError` for settings that do not fit."""
     clock = clock or SystemClock()
-    store = store_of(settings)
-    ring = KeyRing(store.tenants, clock)
-    authenticator = Authenticator(_api_keys(settings, environment), ring)
+    installed = installation(settings, role)
+    tenancy = Tenancy(settings, environment, installed.tenants, clock)
+    authenticator = tenancy.authenticator
     app = web.Application(
         middlewares=[errors_as_json, no_strangers(settings.public_url, authenticator.is_open)],
         # Bodies are decoded by our own code, which bounds what comes out; the runner brings our own access log.
@@ -104,19 +93,41 @@ def build_app(
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
     router = Router(endpoints(settings, transport, environment))
-    blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
+    blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.blob_options, environment)
     metrics = Metrics(__version__)
-    handlers: tuple[
-        MessageBatchesHandlers,
-        BatchProgressHandlers,
-        WorkspacesHandlers,
-        APIKeysHandlers,
-        FilesHandlers,
-        BatchesHandlers,
-        UnifiedFilesHandlers,
-        UnifiedBatchesHandlers,
-        GatewayHandlers,
-    ] = (
+    own: GatewayHandlers = GatewayHandler(lambda: _health(app), partial(_exposition, app, metrics))
+    app[SETTINGS] = settings
+    app[TRANSPORT] = transport
+    app[STORE] = installed.store
+    app[TENANTS] = tenancy.tenants
+    app[ROLE] = role
+    app[HTTP_METER] = metrics.http_answered
+    handlers: tuple[object, ...] = (own,)
+    operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
+    if role != "worker":
+        handlers, operations = (*_handlers(settings, installed.store, blobs, router), own), OPERATIONS
+    app.add_routes(routes(operations, handlers, authenticator))
+    check_routes(app, operations)
+    app.on_response_prepare.append(add_request_id)
+    telemetry = _telemetry(app, metrics, environment)
+    app.cleanup_ctx.extend((_blobs(blobs.check), _transport, *map(_entered, installed.resources)))
+    app.cleanup_ctx.extend((tenancy.run, _engine(installed, router, blobs, clock, telemetry)))
+    return app
+
+
+def _handlers(
+    settings: Settings, store: Store, blobs: Blobs, router: Router
+) -> tuple[
+    MessageBatchesHandlers,
+    BatchProgressHandlers,
+    WorkspacesHandlers,
+    APIKeysHandlers,
+    FilesHandlers,
+    BatchesHandlers,
+    UnifiedFilesHandlers,
+    UnifiedBatchesHandlers,
+]:
+    return (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
         BatchProgressHandler(blobs, PartialResults(store, blobs), router.paused),
         WorkspacesHandler(),
@@ -125,31 +136,7 @@ def build_app(
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
         UnifiedBatchesHandler(_unified_view(settings), blobs, provider_chooser(settings)),
-        GatewayHandler(lambda: _health(app), lambda workspace: _exposition(app, metrics, workspace)),
     )
-    app[SETTINGS] = settings
-    app[TENANTS] = Tenants(store.tenants, ring, clock, _configured(settings))
-    app[TRANSPORT] = transport
-    app[STORE] = store
-    app[HTTP_METER] = metrics.http_answered
-    app.add_routes(routes(handlers, authenticator))
-    check_routes(app)
-    app.on_response_prepare.append(add_request_id)
-    telemetry = _telemetry(app, metrics, environment)
-    engine = _engine(router, blobs, clock, telemetry)
-    app.cleanup_ctx.extend((_data_dir, _transport, _store, _tenants(ring), engine))
-    return app
-
-
-def store_of(settings: Settings) -> OpenableStore:
-    """Choose where state is kept; psycopg is imported only here."""
-    if settings.database_url is None:
-        return SqliteStore(Path(settings.data_dir) / "batchgate.db")
-    try:
-        from batchgate.store.postgres import Address, PostgresStore  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigurationError("database_url", "pip install 'batchgate[postgres]', which PostgreSQL needs") from error
-    return PostgresStore(Address(settings.database_url))
 
 
 def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str, str]) -> Telemetry:
@@ -166,9 +153,12 @@ def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str,
     return Several(metrics, EventLog(), spans)
 
 
-async def _data_dir(app: web.Application) -> AsyncIterator[None]:
-    with sole_use(Path(app[SETTINGS].data_dir)):
+def _blobs(check: Callable[[], Awaitable[None]]) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def checked(_: web.Application) -> AsyncIterator[None]:
+        await check()
         yield
+
+    return checked
 
 
 async def _transport(app: web.Application) -> AsyncIterator[None]:
@@ -176,37 +166,26 @@ async def _transport(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-async def _store(app: web.Application) -> AsyncIterator[None]:
-    async with app[STORE]:
-        yield
+def _entered(resource: AbstractAsyncContextManager[object]) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def while_it_runs(_: web.Application) -> AsyncIterator[None]:
+        async with resource:
+            yield
 
-
-def _tenants(ring: KeyRing) -> Callable[[web.Application], AsyncIterator[None]]:
-    async def run(app: web.Application) -> AsyncIterator[None]:
-        await app[TENANTS].begin()
-        settings = app[SETTINGS]
-        if not (settings.api_keys or await ring.any() or is_loopback(settings.host)):
-            expected = f"a loopback address such as 127.0.0.1, since there are no API keys; {settings.host} needs some"
-            raise ConfigurationError("host", expected)
-        noting = asyncio.create_task(ring.run())
-        yield
-        noting.cancel()
-        with suppress(asyncio.CancelledError):
-            await noting
-        await ring.note_uses()
-
-    return run
+    return while_it_runs
 
 
 def _engine(
-    router: Router, blobs: ObjectStoreBlobs, clock: Clock, telemetry: Telemetry
+    installed: Installation, router: Router, blobs: Blobs, clock: Clock, telemetry: Telemetry
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(app: web.Application) -> AsyncIterator[None]:
         engine = Engine(
-            store=app[STORE],
-            tenants=app[STORE].tenants,
+            store=installed.store,
+            tenants=installed.tenants,
             blobs=blobs,
-            queue=MemoryQueue(),
+            queue=installed.queue,
+            appetite=installed.appetite,
+            peers=installed.peers,
+            works=installed.role != "gateway",
             router=router,
             rows=ROWS,
             reading=DialectReading(),
@@ -242,25 +221,6 @@ def _unified_view(settings: Settings) -> UnifiedBatchView:
     return UnifiedBatchView(
         PublicUrl(settings.public_url, settings.networks), relative_results_url=settings.relative_results_url
     )
-
-
-def _configured(settings: Settings) -> Configured:
-    keys = settings.api_keys.values()
-    return Configured(
-        workspaces=frozenset({DEFAULT_WORKSPACE, *(key.workspace for key in keys)}),
-        has_keys=bool(keys),
-        has_admin=any("admin" in key.scopes for key in keys),
-    )
-
-
-def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[ConfiguredKey]:
-    return [
-        ConfiguredKey(
-            digest=digest_of(secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment) or ""),
-            caller=Caller(name=name, workspace=key.workspace, scopes=key.scopes),
-        )
-        for name, key in settings.api_keys.items()
-    ]
 
 
 async def _exposition(app: web.Application, metrics: Metrics, workspace: str | None) -> bytes:

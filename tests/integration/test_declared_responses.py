@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batchgate.api import request_body
+from batchgate.engine.api_keys import SCOPES
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
@@ -17,7 +18,7 @@ from tests.support.running_app import RunningApp, create_body, running_app, simu
 from tests.support.uploads import MULTIPART, form, good_form, upload
 
 KEY = {"x-api-key": "sk-bf-known"}
-ALL_SCOPES = ("read", "submit", "admin")
+
 UNREACHABLE = {500: "a fault of the gateway itself: no door leads to one on purpose"}
 TOO_LONG_FOR_AN_ID = "x" * 129
 CREATE = "createMessageBatch"
@@ -44,7 +45,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    keys = {"caller": ApiKeySettings(key="sk-bf-known", scopes=ALL_SCOPES)}
+    keys = {"caller": ApiKeySettings(key="sk-bf-known", scopes=SCOPES)}
     async with running_app(tmp_path, accounts={"openai": simulator()}, api_keys=keys) as running:
         running.client.headers.update(KEY)
         yield running

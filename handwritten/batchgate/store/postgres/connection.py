@@ -28,7 +28,7 @@ Connection: TypeAlias = AsyncConnection[Row]
 
 QUERIES: Final = {
     name: text.encode()
-    for file in ("queries.sql", "tenants.sql")
+    for file in ("queries.sql", "peers.sql", "tenants.sql")
     for name, text in load_queries("batchgate.store.postgres", file).items()
 }
 CONNECTIONS: Final = 10
@@ -70,14 +70,14 @@ Work: TypeAlias = Callable[[Transaction], Awaitable[T]]
 class PostgresPool:
     """Runs statements on pooled connections. Raises `StoreError`; a server that comes back is found again."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, connections: int = CONNECTIONS) -> None:
         self._address = address
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             address.conninfo,
             kwargs={"autocommit": True, "row_factory": dict_row, "context": _adapters()},
             configure=_configure,
             min_size=1,
-            max_size=CONNECTIONS,
+            max_size=connections,
             timeout=PATIENCE,
             reconnect_timeout=PATIENCE,  # pauses between tries double, so this bounds them; the next caller begins anew
             name="batchgate",
