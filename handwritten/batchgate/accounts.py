@@ -11,13 +11,14 @@ from msgspec import structs
 
 from batchgate.engine.endpoint import Endpoint
 from batchgate.engine.errors import ConfigurationError, RefusedError
-from batchgate.engine.upstream import Account, Transport
+from batchgate.engine.upstream import Account, Price, Transport
+from batchgate.engine.workspaces import NANODOLLARS
 from batchgate.providers.keyless import KeylessHandler
 from batchgate.providers.metering import WireMeter
 from batchgate.providers.registry import PROVIDERS, Provider
 from batchgate.providers.simulator import SimulatorTransport
 from batchgate.providers.simulator_handler import SimulatorHandler
-from batchgate.settings import AccountSettings, Settings, secret
+from batchgate.settings import AccountSettings, PriceSettings, Settings, secret
 
 SIMULATOR = "simulator"
 DEFAULT = "anthropic"
@@ -97,6 +98,7 @@ def _endpoint(name: str, given: AccountSettings, transport: Transport, environme
         requests_per_minute=given.requests_per_minute,
         tokens_per_minute=given.tokens_per_minute,
         timeout=given.timeout,
+        prices={model: _price(price) for model, price in given.prices.items()},
     )
     if given.provider == SIMULATOR:
         simulator = SimulatorTransport(given.simulator)
@@ -112,6 +114,15 @@ def _endpoint(name: str, given: AccountSettings, transport: Transport, environme
         transport=transport,
         meter=WireMeter(),
         read_key=None if given.api_key_file is None else partial(_key_of_file, Path(given.api_key_file)),
+    )
+
+
+def _price(given: PriceSettings) -> Price:
+    cached = given.input if given.cached_input is None else given.cached_input
+    return Price(
+        input=round(given.input * NANODOLLARS),
+        cached_input=round(cached * NANODOLLARS),
+        output=round(given.output * NANODOLLARS),
     )
 
 

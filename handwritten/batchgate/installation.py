@@ -16,6 +16,7 @@ from batchgate.engine.appetite import Appetite, Greedy, Sharing
 from batchgate.engine.errors import ConfigurationError
 from batchgate.engine.peers import NoPeers, Peers
 from batchgate.engine.ports import Queue, Store
+from batchgate.engine.tenant_store import TenantStore
 from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings
 from batchgate.store.sqlite import SqliteStore
@@ -34,6 +35,7 @@ class Installation(Struct, frozen=True, kw_only=True):
 
     role: Role
     store: Store
+    tenants: TenantStore
     queue: Queue
     appetite: Appetite
     peers: Peers
@@ -56,6 +58,7 @@ def _embedded(settings: Settings) -> Installation:
     return Installation(
         role="both",
         store=store,
+        tenants=store.tenants,
         queue=MemoryQueue(store.open_jobs),
         appetite=Greedy(),
         peers=NoPeers(),
@@ -77,6 +80,7 @@ def _shared(settings: Settings, role: Role) -> Installation:
     return Installation(
         role=role,
         store=store,
+        tenants=store.tenants,
         queue=queue,
         appetite=Sharing(),
         peers=peers,

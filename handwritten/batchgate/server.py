@@ -40,8 +40,8 @@ async def serve(
     failpoints.arm(os.environ)
     app = build_app(settings, role=role)
     runner = JsonErrorRunner(app, shutdown_timeout=AT_ONCE)
-    await runner.setup()
     try:
+        await runner.setup()
         site = await _listen(runner, settings) if listens else None
         signals, url = _Signals(), _url(settings.host, runner) if listens else ""
         fields = {"action": "started", "url": url, "role": role, "member": app[ENGINE].peers.member}

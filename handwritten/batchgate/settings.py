@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from batchgate.engine.api_keys import DEFAULT_SCOPES, DEFAULT_WORKSPACE, Scope
 from batchgate.engine.errors import ConfigurationError
 from batchgate.engine.validation import Problem, describe
 from batchgate.providers.simulator import SimulatorSettings
@@ -25,6 +26,17 @@ DEFAULT_FILE: Final = "batchgate.toml"
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 LogFormat: TypeAlias = Literal["text", "json"]
+
+
+class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a million tokens of a model cost in US dollars, ``[accounts.NAME.prices."MODEL"]``."""
+
+    input: Annotated[float, Meta(ge=0, le=1_000_000)]
+    """Tokens of the request."""
+    cached_input: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+    """Those of them that come from the provider's cache; else the same."""
+    output: Annotated[float, Meta(ge=0, le=1_000_000)]
+    """Tokens of the answer."""
 
 
 class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +60,8 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The most tokens that these may take, input and output together."""
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds that one call may take."""
+    prices: dict[str, PriceSettings] = {}
+    """What its models cost, by their names; ``*`` is any other. Without a price nothing counts as spent."""
     simulator: SimulatorSettings = SimulatorSettings()
     """How it behaves, if the provider is simulator."""
 
@@ -59,8 +73,10 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The key itself; better kept out of the file, see key_env."""
     key_env: str | None = None
     """The environment variable that holds the key."""
-    workspace: Annotated[str, Meta(min_length=1, max_length=64)] = "default"
+    workspace: Annotated[str, Meta(min_length=1, max_length=64)] = DEFAULT_WORKSPACE
     """Whose batches it sees."""
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = DEFAULT_SCOPES
+    """What it may do: read, submit and admin; none implies another."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -274,11 +290,6 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     if settings.default_provider is not None and settings.default_provider not in settings.accounts:
         known = ", ".join(settings.accounts) or "none is configured"
         raise ConfigurationError("default_provider", f"the name of an account: {known}")
-    if not settings.api_keys and not _is_loopback(settings.host):
-        raise ConfigurationError(
-            "host",
-            f"a loopback address such as 127.0.0.1, since no api_keys are configured; {settings.host} needs some",
-        )
 
 
 def _check_database_url(url: str | None) -> None:
@@ -288,7 +299,8 @@ def _check_database_url(url: str | None) -> None:
         raise ConfigurationError("database_url", expected)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell if nobody beyond this machine reaches an address."""
     if host == "localhost":
         return True
     try:

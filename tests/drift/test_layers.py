@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "handwritten" / "batchgate"
 STREAMS = PACKAGE.parent / "batchgate-streams"
 OURS = {"batchgate", "batchgate_api", "batchgate_client", "batchgate_codegen", "batchgate_streams"}
 ENGINE_TYPES = {
+    "batchgate.engine.api_keys",
     "batchgate.engine.batch",
     "batchgate.engine.batch_endpoints",
     "batchgate.engine.clock",
@@ -21,9 +22,11 @@ ENGINE_TYPES = {
     "batchgate.engine.ports",
     "batchgate.engine.rows",
     "batchgate.engine.shares",
+    "batchgate.engine.tenant_store",
     "batchgate.engine.unbroken",
     "batchgate.engine.upstream",
     "batchgate.engine.validation",
+    "batchgate.engine.workspaces",
 }
 MAY_IMPORT = {
     "engine": {"batchgate.engine"},

@@ -18,6 +18,7 @@ from batchgate.store.sqlite import transactions
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.migrate import migrate
 from batchgate.store.sqlite.sent_marks import SentMarks
+from batchgate.store.sqlite.tenants import SqliteTenants
 from batchgate.store.sqlite.transactions import QUERIES, one
 
 NO_UPPER_BOUND = 2**63 - 1
@@ -29,6 +30,8 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = SqliteFile(path)
+        self.tenants = SqliteTenants(self._file)
+        """The workspaces and the keys, for as long as the store is entered."""
         self._marks = SentMarks(path.with_suffix(".sent"))
 
     async def __aenter__(self) -> Self:
