@@ -99,7 +99,6 @@ def build_app(
     app[TRANSPORT] = transport
     app[STORE] = installed.store
     app[TENANTS] = tenancy.tenants
-    app[ROLE] = role
     app[HTTP_METER] = metrics.http_answered
     handlers: tuple[object, ...] = (own,)
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
