@@ -40,12 +40,8 @@ OWNERS = {
     "opentelemetry": "telemetry",
     "procrastinate": "queue store",
     "prometheus_client": "telemetry",
-<<<<<<< HEAD
     "psycopg": "queue store",
     "psycopg_pool": "store",
-=======
-    "psycopg": "store",
->>>>>>> pg
     "sqlite3": "store",
     "yoyo": "store",
 }
