@@ -109,7 +109,7 @@ def build_app(
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
     engine = _engine(router, blobs, clock or SystemClock(), telemetry)
-    app.cleanup_ctx.extend((_data_dir, _blobs(blobs.check), _transport, _store, engine))
+    app.cleanup_ctx.extend((_blobs(blobs.check), _data_dir, _transport, _store, engine))
     return app
 
 

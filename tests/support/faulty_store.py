@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import TypeAlias
 
 import aiohttp
@@ -46,11 +47,13 @@ class FaultyStore:
         return await self.fault(request) or await self._pass_on(request)
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
+        body = BytesIO(await request.read())
         headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
         url = self._server.url + request.raw_path
         async with self._client.request(request.method, url, headers=headers, data=body) as answer:
             kept = {name: value for name, value in answer.headers.items() if name not in _OF_ONE_HOP}
+            if request.method == "HEAD":
+                return web.Response(status=answer.status, headers=kept | {"Content-Length": str(answer.content_length)})
             return web.Response(status=answer.status, headers=kept, body=await answer.read())
 
 

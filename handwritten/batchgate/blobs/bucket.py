@@ -53,13 +53,20 @@ class BucketBlobs(ObjectStoreBlobs):
         self._place = place
 
     async def check(self) -> None:
-        """Write a byte, read it and remove it: raises `BlobError` where the bucket is missing or refuses."""
+        """Write a byte, read it and remove it: raises `BlobError` where the bucket is missing or refuses.
+
+        In a thread, and not as the library's tasks: the process may be about to end, and those abort it then.
+        """
+        await asyncio.to_thread(self._check)
+
+    def _check(self) -> None:
         with translated(self._place):
-            await obstore.put_async(self._store, PROBE, b"x")
+            obstore.put(self._store, PROBE, b"x")
             # Another gateway that starts may have removed it by now.
             with suppress(FileNotFoundError):
-                await obstore.get_async(self._store, PROBE)
-        await self.delete(PROBE)
+                obstore.get(self._store, PROBE)
+            with suppress(FileNotFoundError):
+                obstore.delete(self._store, PROBE)
 
     def writer(self, name: str) -> BucketWriter:
         """Begin a blob; it does not exist before its commit."""
