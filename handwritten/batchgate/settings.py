@@ -72,6 +72,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The port to listen on; 0 takes a free one."""
     data_dir: Annotated[str, Meta(min_length=1)] = "batchgate-data"
     """The folder for the database and the bodies."""
+    database_url: str | None = None
+    """The PostgreSQL database for the state, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; else a file in data_dir."""
+    worker_timeout: Annotated[float, Meta(ge=1, le=3600)] = 30.0
+    """Seconds within which the work of a worker that died is somebody else's."""
     blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://.")] | None = None
     """Where bodies are kept instead: file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
     default_provider: str | None = None
@@ -251,6 +255,7 @@ def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> Problem
 
 
 def _check(settings: Settings, environment: Mapping[str, str]) -> None:
+    _check_database_url(settings.database_url)
     for number, text in enumerate(settings.trusted_proxies):
         try:
             ipaddress.ip_network(text)
@@ -274,6 +279,13 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
             "host",
             f"a loopback address such as 127.0.0.1, since no api_keys are configured; {settings.host} needs some",
         )
+
+
+def _check_database_url(url: str | None) -> None:
+    """Refuse what is no address of PostgreSQL, without quoting it: it may hold a password."""
+    if url is not None and not url.startswith("postgresql://"):
+        expected = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir"
+        raise ConfigurationError("database_url", expected)
 
 
 def _is_loopback(host: str) -> bool:

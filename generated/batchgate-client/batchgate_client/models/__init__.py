@@ -70,6 +70,7 @@ from .request_counts import RequestCounts
 from .retrieve_unified_batch_provider import RetrieveUnifiedBatchProvider
 from .retrieve_unified_batch_results_provider import RetrieveUnifiedBatchResultsProvider
 from .retrieve_unified_file_provider import RetrieveUnifiedFileProvider
+from .role import Role
 from .storage_backend import StorageBackend
 from .succeeded_result import SucceededResult
 from .unified_batch import UnifiedBatch
@@ -165,6 +166,7 @@ __all__ = (
     "RetrieveUnifiedBatchProvider",
     "RetrieveUnifiedBatchResultsProvider",
     "RetrieveUnifiedFileProvider",
+    "Role",
     "StorageBackend",
     "SucceededResult",
     "UnifiedBatch",
