@@ -11,6 +11,7 @@ STREAMS = PACKAGE.parent / "batchgate-streams"
 OURS = {"batchgate", "batchgate_api", "batchgate_client", "batchgate_codegen", "batchgate_streams"}
 ENGINE_TYPES = {
     "batchgate.engine.api_keys",
+    "batchgate.engine.ahead",
     "batchgate.engine.batch",
     "batchgate.engine.batch_endpoints",
     "batchgate.engine.clock",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.bodies import Bodies
-from tests.support.object_server import ObjectServer, object_server
 from tests.support.databases import DATABASES, Kind, a_database
+from tests.support.object_server import ObjectServer, object_server
 from tests.support.running_app import RunningApp, running_app
 
 ON_BOTH_DATABASES = {
