@@ -34,7 +34,9 @@ from batchgate.engine.engine import Engine
 from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
+from batchgate.engine.secrets import Secrets
 from batchgate.engine.telemetry import Telemetry
+from batchgate.master_key import cipher
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.input_file import InputFileReader
 from batchgate.providers.dialects.openai_rows import OpenAIRows
@@ -78,9 +80,11 @@ def build_app(
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
-    router = Router(endpoints(settings, transport, environment))
     blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
     store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    clock = clock or SystemClock()
+    secrets = Secrets(store, cipher(settings, environment), clock)
+    router = Router(endpoints(settings, transport, environment, secrets.value))
     metrics = Metrics(__version__)
     handlers: tuple[
         MessageBatchesHandlers,
@@ -107,7 +111,7 @@ def build_app(
     check_routes(app)
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
-    app.cleanup_ctx.extend((_data_dir, _transport, _store, _engine(router, blobs, clock or SystemClock(), telemetry)))
+    app.cleanup_ctx.extend((_data_dir, _transport, _store, _engine(router, blobs, clock, telemetry)))
     return app
 
 

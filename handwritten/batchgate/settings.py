@@ -17,6 +17,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.hidden_fields import repr_without
+from batchgate.engine.secret import NAME_PATTERN
 from batchgate.engine.validation import Problem, describe
 from batchgate.providers.simulator import SimulatorSettings
 
@@ -40,6 +42,8 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The environment variable that holds the key."""
     api_key_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file that holds the key; it is read again when the provider rejects the key."""
+    api_key_secret: Annotated[str, Meta(pattern=NAME_PATTERN)] | None = None
+    """The secret in the database that is the key, see `batchgate secrets`; it is read again as the file is."""
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
     """The most requests in flight at once to one of its models; fewer are, while the provider refuses some for load."""
     requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
@@ -51,6 +55,10 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     simulator: SimulatorSettings = SimulatorSettings()
     """How it behaves, if the provider is simulator."""
 
+    def __repr__(self) -> str:
+        """Show the account without its key."""
+        return repr_without(self, "api_key")
+
 
 class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key that callers of the gateway use, ``[api_keys.NAME]``."""
@@ -61,6 +69,10 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The environment variable that holds the key."""
     workspace: Annotated[str, Meta(min_length=1, max_length=64)] = "default"
     """Whose batches it sees."""
+
+    def __repr__(self) -> str:
+        """Show the entry without the key."""
+        return repr_without(self, "key")
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +96,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Count results in request_counts as they come, not only once the batch has ended."""
     shutdown_grace: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds that calls under way may take after SIGTERM."""
+    master_key_file: Annotated[str, Meta(min_length=1)] | None = None
+    """The file with the master keys that secrets in the database are encrypted with; else $BATCHGATE_MASTER_KEY."""
     trust_env: bool = False
     """Call providers through the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name."""
     log_level: LogLevel = "info"
@@ -107,7 +121,7 @@ SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in
 """The settings that the environment can give."""
 
 
-_OTHER_VARIABLES: Final = ("CONFIG", "URL", "API_KEY", "FAILPOINTS")
+_OTHER_VARIABLES: Final = ("CONFIG", "URL", "API_KEY", "MASTER_KEY", "FAILPOINTS")
 """What else is read from the environment, by the commands and the tests."""
 _SERVICE_LINK: Final = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 """What Kubernetes sets for a Service called batchgate, or batchgate-something."""

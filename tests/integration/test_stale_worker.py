@@ -22,6 +22,7 @@ from batchgate.providers.dialects.reading import DialectReading
 from batchgate.queue import MemoryQueue
 from batchgate.settings import AccountSettings, Settings
 from batchgate.store.sqlite import SqliteStore
+from tests.support.engine_parts import no_secret
 from tests.support.leftovers import check_nothing_is_left
 from tests.support.running_app import create_body
 
@@ -64,7 +65,7 @@ def engine_of(store: SqliteStore, blobs: ObjectStoreBlobs, provider: Provider) -
         store=store,
         blobs=blobs,
         queue=MemoryQueue(),
-        router=Router(endpoints(settings, provider, {})),
+        router=Router(endpoints(settings, provider, {}, no_secret)),
         rows=ROWS,
         reading=DialectReading(),
         file_reader=file_reader,

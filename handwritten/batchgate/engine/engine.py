@@ -17,6 +17,7 @@ from batchgate.engine.errors import StoreError
 from batchgate.engine.execution import Executor
 from batchgate.engine.files import Files
 from batchgate.engine.intake import FileReader
+from batchgate.engine.key_watch import KeyWatch
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Blobs, Queue, Store
 from batchgate.engine.problems import Problems
@@ -105,6 +106,7 @@ class Engine:
             validate=self._validator.add,
             report=report,
         )
+        self._key_watch = KeyWatch(router)
         self.batches = Batches(
             store=store,
             loose_blobs=loose_blobs,
@@ -140,10 +142,11 @@ class Engine:
         )
 
     async def __aenter__(self) -> Self:
-        """Line up what a stopped process left undone, and start."""
+        """Read the keys, line up what a stopped process left undone, and start; raises `ConfigurationError`."""
+        await self.router.read_keys()
         self._queue.put(await self._store.open_jobs())
         await self._sweeper.hand_over()
-        for part in (self._worker, self._sealer, self._validator, self._sweeper):
+        for part in (self._worker, self._sealer, self._validator, self._sweeper, self._key_watch):
             task = asyncio.create_task(part.run(), name=type(part).__name__.lower())
             task.add_done_callback(self._tell_of_a_crash)
             self._tasks.append(task)

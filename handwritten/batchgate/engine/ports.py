@@ -11,6 +11,7 @@ from typing import Protocol
 
 from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
 from batchgate.engine.file import File, FilePage, NewFile
+from batchgate.engine.secret import Secret
 
 
 class Store(Protocol):
@@ -229,6 +230,26 @@ class Store(Protocol):
         """Take some files away that have expired; their contents are loose from then on."""
         ...
 
+    async def put_secret(self, name: str, ciphertext: bytes, now: int) -> Secret:
+        """Store a secret or replace its ciphertext, and answer with how it is stored now."""
+        ...
+
+    async def find_secret(self, name: str) -> Secret | None:
+        """Read a secret."""
+        ...
+
+    async def list_secrets(self) -> Sequence[Secret]:
+        """Read all secrets in the order of their names."""
+        ...
+
+    async def delete_secret(self, name: str) -> bool:
+        """Delete a secret; False if there is none of this name."""
+        ...
+
+    async def reencrypt_secret(self, name: str, old: bytes, new: bytes) -> bool:
+        """Give a secret a new ciphertext of the same value; False if it no longer has the old one."""
+        ...
+
 
 class BlobWriter(Protocol):
     """Writes one blob from its beginning to its end."""
@@ -279,4 +300,16 @@ class Queue(Protocol):
 
     async def get(self) -> ShardJob:
         """Wait for the next job by priority, and take it."""
+        ...
+
+
+class Cipher(Protocol):
+    """Encrypts secrets with a master key."""
+
+    def encrypt(self, name: str, value: str) -> bytes:
+        """Encrypt the value of a secret."""
+        ...
+
+    def decrypt(self, name: str, ciphertext: bytes) -> str:
+        """Decrypt the value of a secret; raises `ConfigurationError` if no master key opens it."""
         ...
