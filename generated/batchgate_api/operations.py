@@ -18,6 +18,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/v1/v1/messages/batches",
         ),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.ListMessageBatchesParameters,
         locations={
             "limit": "query",
@@ -54,6 +55,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/v1/v1/messages/batches",
         ),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.CreateMessageBatchParameters,
         locations={
             "x-model-provider": "header",
@@ -93,6 +95,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/v1/v1/messages/batches/{message_batch_id}",
         ),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.RetrieveMessageBatchParameters,
         locations={
             "message_batch_id": "path",
@@ -125,6 +128,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/v1/v1/messages/batches/{message_batch_id}",
         ),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.DeleteMessageBatchParameters,
         locations={
             "message_batch_id": "path",
@@ -157,6 +161,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/v1/v1/messages/batches/{message_batch_id}/cancel",
         ),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.CancelMessageBatchParameters,
         locations={
             "message_batch_id": "path",
@@ -189,6 +194,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/v1/v1/messages/batches/{message_batch_id}/results",
         ),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.RetrieveMessageBatchResultsParameters,
         locations={
             "message_batch_id": "path",
@@ -217,6 +223,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/health",),
         authenticated=False,
+        scopes=(),
         parameters=parameters.GetHealthParameters,
         locations={},
         body=None,
@@ -237,6 +244,10 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/metrics",),
         authenticated=True,
+        scopes=(
+            "read",
+            "admin",
+        ),
         parameters=parameters.GetMetricsParameters,
         locations={},
         body=None,
@@ -258,6 +269,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/openapi.json",),
         authenticated=False,
+        scopes=(),
         parameters=parameters.GetOpenapiParameters,
         locations={},
         body=None,
@@ -278,6 +290,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/api/batches/{batch_id}/progress",),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.GetBatchProgressParameters,
         locations={
             "batch_id": "path",
@@ -304,6 +317,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/api/batches/{batch_id}/results",),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.GetBatchResultsParameters,
         locations={
             "batch_id": "path",
@@ -331,6 +345,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/v1/files",),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.ListUnifiedFilesParameters,
         locations={
             "provider": "query",
@@ -361,6 +376,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST",
         paths=("/v1/files",),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.UploadUnifiedFileParameters,
         locations={
             "provider": "query",
@@ -390,6 +406,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/v1/files/{file_id}",),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.RetrieveUnifiedFileParameters,
         locations={
             "file_id": "path",
@@ -417,6 +434,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="DELETE",
         paths=("/v1/files/{file_id}",),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.DeleteUnifiedFileParameters,
         locations={
             "file_id": "path",
@@ -444,6 +462,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/v1/files/{file_id}/content",),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.DownloadUnifiedFileParameters,
         locations={
             "file_id": "path",
@@ -472,6 +491,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/v1/batches",),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.ListUnifiedBatchesParameters,
         locations={
             "provider": "query",
@@ -500,6 +520,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST",
         paths=("/v1/batches",),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.CreateUnifiedBatchParameters,
         locations={
             "provider": "query",
@@ -532,6 +553,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/v1/batches/{batch_id}",),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.RetrieveUnifiedBatchParameters,
         locations={
             "batch_id": "path",
@@ -559,6 +581,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST",
         paths=("/v1/batches/{batch_id}/cancel",),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.CancelUnifiedBatchParameters,
         locations={
             "batch_id": "path",
@@ -586,6 +609,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="GET",
         paths=("/v1/batches/{batch_id}/results",),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.RetrieveUnifiedBatchResultsParameters,
         locations={
             "batch_id": "path",
@@ -617,6 +641,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/openai/files",
         ),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.ListFilesParameters,
         locations={
             "purpose": "query",
@@ -649,6 +674,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/openai/files",
         ),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.CreateFileParameters,
         locations={},
         body=openai.CreateFile,
@@ -678,6 +704,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/openai/files/{file_id}",
         ),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.RetrieveFileParameters,
         locations={
             "file_id": "path",
@@ -707,6 +734,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/openai/files/{file_id}",
         ),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.DeleteFileParameters,
         locations={
             "file_id": "path",
@@ -736,6 +764,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/openai/files/{file_id}/content",
         ),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.DownloadFileParameters,
         locations={
             "file_id": "path",
@@ -766,6 +795,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/openai/batches",
         ),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.ListBatchesParameters,
         locations={
             "limit": "query",
@@ -796,6 +826,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/openai/batches",
         ),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.CreateBatchParameters,
         locations={
             "x-model-provider": "header",
@@ -830,6 +861,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/openai/batches/{batch_id}",
         ),
         authenticated=True,
+        scopes=("read",),
         parameters=parameters.RetrieveBatchParameters,
         locations={
             "batch_id": "path",
@@ -859,6 +891,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "/openai/batches/{batch_id}/cancel",
         ),
         authenticated=True,
+        scopes=("submit",),
         parameters=parameters.CancelBatchParameters,
         locations={
             "batch_id": "path",

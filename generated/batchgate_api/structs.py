@@ -2,7 +2,7 @@
 """The bases of the wire models and the shape of an operation."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,10 @@ class OpenStruct(msgspec.Struct, frozen=True):
 
 class ClosedStruct(OpenStruct, frozen=True, forbid_unknown_fields=True):
     """A wire model that refuses fields it does not know."""
+
+
+Scope: TypeAlias = Literal["read", "submit", "admin"]
+"""What an API key may be for."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +31,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...]
     """Every path it answers at, the canonical one first."""
     authenticated: bool
+    scopes: tuple[Scope, ...]
+    """What the caller's key may be for: any one of them is enough; empty where no key is needed."""
     parameters: type[OpenStruct]
     locations: Mapping[str, Literal["path", "query", "header", "query or header"]]
     """Where each parameter comes from, by its wire name."""

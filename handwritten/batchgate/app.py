@@ -28,6 +28,7 @@ from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
 from batchgate.blobs import ObjectStoreBlobs
 from batchgate.data_lock import sole_use
+from batchgate.engine.api_keys import Caller
 from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
@@ -192,9 +193,8 @@ def _unified_view(settings: Settings) -> UnifiedBatchView:
 def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[ApiKey]:
     return [
         ApiKey(
-            name=name,
             digest=digest_of(secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment) or ""),
-            workspace=key.workspace,
+            caller=Caller(name=name, workspace=key.workspace, scopes=key.scopes),
         )
         for name, key in settings.api_keys.items()
     ]

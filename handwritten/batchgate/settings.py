@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from batchgate.engine.api_keys import DEFAULT_SCOPES, DEFAULT_WORKSPACE, Scope
 from batchgate.engine.errors import ConfigurationError
 from batchgate.engine.hidden_fields import repr_without
 from batchgate.engine.secret import NAME_PATTERN
@@ -67,8 +68,10 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The key itself; better kept out of the file, see key_env."""
     key_env: str | None = None
     """The environment variable that holds the key."""
-    workspace: Annotated[str, Meta(min_length=1, max_length=64)] = "default"
+    workspace: Annotated[str, Meta(min_length=1, max_length=64)] = DEFAULT_WORKSPACE
     """Whose batches it sees."""
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = DEFAULT_SCOPES
+    """What it may do: read, submit and admin; none implies another."""
 
     def __repr__(self) -> str:
         """Show the entry without the key."""

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 METHODS = ("get", "put", "post", "delete", "patch", "head")
+SCOPES = ("read", "submit", "admin")
 
 Json = dict[str, Any]
 """A JSON object of an OpenAPI document: a raw-JSON edge."""
@@ -33,6 +34,8 @@ class Operation:
     summary: str
     description: str
     authenticated: bool
+    scopes: tuple[str, ...]
+    """What the caller's key may be for: any one of them is enough."""
     parameters: tuple[Json, ...]
     body_schema: str | None
     """The name of the body's schema, if there is a body."""
@@ -168,12 +171,23 @@ def _operation(document: Document, path: str, method: str, raw: Json) -> Operati
         summary=raw["summary"],
         description=raw.get("description", ""),
         authenticated=bool(security),
+        scopes=_scopes(raw, bool(security), place),
         parameters=tuple(_followed(document.content, p) for p in raw.get("parameters", ())),
         body_schema=_schema_name(body, media_type, place) if media_type else None,
         media_type=media_type,
         body_streamed=body.get("x-streamed", False),
         responses={int(s): _response_schema(document, r, place) for s, r in raw["responses"].items()},
     )
+
+
+def _scopes(raw: Json, authenticated: bool, place: str) -> tuple[str, ...]:
+    given = raw.get("x-scope", [])
+    scopes = (given,) if isinstance(given, str) else tuple(given)
+    if bool(scopes) != authenticated or not set(scopes) <= set(SCOPES):
+        raise SpecError(
+            f"{place}: an operation that needs a key, and no other, has an x-scope of {', '.join(SCOPES)}, or a list"
+        )
+    return scopes
 
 
 def _response_schema(document: Document, raw: Json, place: str) -> str | None:

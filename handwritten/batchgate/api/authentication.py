@@ -1,4 +1,4 @@
-"""API keys: in which headers they come, and to which workspace each belongs."""
+"""API keys: in which headers they come, and who calls with which."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from aiohttp import web
 from msgspec import Struct
 
+from batchgate.engine.api_keys import NOBODY, Caller
 from batchgate.engine.errors import RefusedError
 
-DEFAULT_WORKSPACE = "default"
 KEY_HEADERS = ("x-api-key", "x-goog-api-key", "x-bf-vk")
 """Where a key may stand, besides ``Authorization: Bearer``."""
 
@@ -19,14 +19,9 @@ KEY_HEADERS = ("x-api-key", "x-goog-api-key", "x-bf-vk")
 class ApiKey(Struct, frozen=True, kw_only=True):
     """A key that may call the gateway, known by its hash."""
 
-    name: str
     digest: bytes
     """SHA-256 of the key."""
-    workspace: str = DEFAULT_WORKSPACE
-
-
-NOBODY = ApiKey(name="", digest=b"")
-"""Who calls a gateway that needs no keys."""
+    caller: Caller
 
 
 class Authenticator:
@@ -35,8 +30,8 @@ class Authenticator:
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         self._keys = tuple(keys)
 
-    def authenticate(self, request: web.Request) -> ApiKey:
-        """Find the key of the caller; raises `RefusedError` when none is good."""
+    def authenticate(self, request: web.Request) -> Caller:
+        """Tell who calls; raises `RefusedError` when none is good."""
         if not self._keys:
             return NOBODY
         given = _keys_in(request)
@@ -47,7 +42,7 @@ class Authenticator:
         for candidate in given:
             found = self._find(candidate)
             if found is not None:
-                return found
+                return found.caller
         raise RefusedError("authentication_error", "The API key is not known to this gateway.")
 
     def _find(self, candidate: str) -> ApiKey | None:

@@ -11,9 +11,10 @@ from aiohttp.typedefs import Handler
 from msgspec import UnsetType
 
 from batchgate.api.authentication import Authenticator
-from batchgate.api.context import CALLER, MOUNT, OPERATION, WORKSPACE
+from batchgate.api.context import CALLER, MOUNT, OPERATION, SCOPES, WORKSPACE
 from batchgate.api.json_body import read_json
 from batchgate.api.wrong_input import wrong_input
+from batchgate.engine.api_keys import Caller
 from batchgate.engine.errors import RefusedError
 from batchgate_api.structs import OpenStruct, Operation
 
@@ -33,8 +34,9 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
     async def handle(request: web.Request) -> web.StreamResponse:
         request[MOUNT], request[OPERATION] = mount, operation
         if operation.authenticated:
-            key = authenticator.authenticate(request)
-            request[WORKSPACE], request[CALLER] = key.workspace, key.name
+            caller = authenticator.authenticate(request)
+            request[WORKSPACE], request[CALLER], request[SCOPES] = caller.workspace, caller.name, caller.scopes
+            _require_scope(operation, caller)
         if operation.media_type is not None:
             _require_media_type(request, operation.media_type)
         parameters = read_parameters(operation, request)
@@ -86,6 +88,13 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _require_scope(operation: Operation, caller: Caller) -> None:
+    if set(operation.scopes).isdisjoint(caller.scopes):
+        wanted, held = " or ".join(operation.scopes), ", ".join(caller.scopes)
+        message = f"The API key may not do this: it needs the scope {wanted}, and has {held}."
+        raise RefusedError("permission_error", message, code="missing_scope")
 
 
 def _require_media_type(request: web.Request, media_type: str) -> None:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
+from batchgate.engine.api_keys import Scope
 from batchgate.engine.batches import Batches
 from batchgate.engine.contents import Contents
 from batchgate.engine.files import Files
@@ -24,6 +25,8 @@ REQUEST_ID = web.RequestKey("request_id", str)
 WORKSPACE = web.RequestKey("workspace", str)
 CALLER = web.RequestKey("caller", str)
 """The name of the API key; empty where none is needed."""
+SCOPES = web.RequestKey("scopes", tuple[Scope, ...])
+"""What the API key is for."""
 MOUNT = web.RequestKey("mount", str)
 """What stood before the operation's own path in the URL, such as ``/anthropic``; empty for none."""
 OPERATION = web.RequestKey("operation", Operation)

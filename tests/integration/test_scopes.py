@@ -1,0 +1,65 @@
+"""What API keys may do: each operation asks for the scope that its spec names, on every path of it."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from batchgate.engine.api_keys import SCOPES
+from batchgate.settings import ApiKeySettings
+from batchgate_api.operations import OPERATIONS
+from batchgate_api.structs import Operation, Scope
+from tests.support.refusals import error_message, openai_error, unified_error
+from tests.support.running_app import RunningApp, running_app
+
+FORBIDDEN = (403, "permission_error")
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    """Run a gateway with a key for each scope alone."""
+    keys = {scope: ApiKeySettings(key=f"sk-{scope}", scopes=(scope,)) for scope in SCOPES}
+    async with running_app(tmp_path / "data", api_keys=keys) as app:
+        yield app
+
+
+CALLS = [
+    pytest.param(operation, re.sub(r"\{\w+\}", "x", path), id=f"{operation.method} {path}")
+    for operation in OPERATIONS
+    if operation.authenticated
+    for path in operation.paths
+]
+
+
+@pytest.mark.parametrize(("operation", "path"), CALLS)
+async def test_an_operation_is_refused_to_every_key_without_its_scope(
+    gateway: RunningApp, operation: Operation, path: str
+) -> None:
+    assert operation.scopes
+    for scope in SCOPES:
+        async with gateway.client.request(
+            operation.method, gateway.url + path, headers={"x-api-key": f"sk-{scope}"}
+        ) as response:
+            answer = (response.status, response.headers, await response.read())
+        if scope in operation.scopes:
+            assert answer[0] not in {401, 403}
+            continue
+        message = f"The API key may not do this: it needs the scope {' or '.join(operation.scopes)}, and has {scope}."
+        if path.startswith("/openai"):
+            expected = (403, "invalid_request_error")
+            assert openai_error(*answer, expected=expected, param=None, code="missing_scope") == message
+        elif path.startswith(("/v1/files", "/v1/batches")):
+            assert unified_error(*answer, expected=FORBIDDEN, param=None, code="missing_scope") == message
+        else:
+            code = "missing_scope" if operation.dialect == "anthropic" else None
+            assert error_message(*answer, expected=FORBIDDEN, code=code) == message
+
+
+def test_the_scopes_of_the_spec_are_those_of_the_keys() -> None:
+    assert get_args(Scope) == SCOPES
+
+
+def test_a_key_looks_and_submits_unless_its_settings_say_otherwise() -> None:
+    assert ApiKeySettings(key="sk-known").scopes == ("read", "submit")
