@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
-from batchgate_api.structs import ClosedStruct, OpenStruct
+from batchgate_api.structs import ClosedStruct, HiddenStruct, OpenStruct
 
 
 class BatchErrors(OpenStruct, frozen=True, kw_only=True):
@@ -146,6 +146,14 @@ class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
     output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET
 
 
+class DeletedSecret(OpenStruct, frozen=True, kw_only=True):
+    """The answer to a delete."""
+
+    name: str
+    deleted: Annotated[bool, Meta(description="Always true.")]
+    """Always true."""
+
+
 class DeletedUnifiedFile(OpenStruct, frozen=True, kw_only=True):
     """The answer to a delete."""
 
@@ -236,6 +244,37 @@ class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
 
     seconds: Annotated[int, Meta(description="How long.", ge=3600, le=2592000)]
     """How long."""
+
+
+class PutSecret(HiddenStruct, frozen=True, kw_only=True):
+    """What a secret shall hold."""
+
+    value: Annotated[
+        str,
+        Meta(
+            description="The key, in visible ASCII characters. It is never shown again.",
+            max_length=8192,
+            min_length=1,
+        ),
+    ]
+    """The key, in visible ASCII characters. It is never shown again."""
+
+
+class Secret(OpenStruct, frozen=True, kw_only=True):
+    """A secret, without what it holds."""
+
+    name: str
+    created_at: Annotated[str, Meta(description="When it was stored first.")]
+    """When it was stored first."""
+
+    updated_at: Annotated[str, Meta(description="When its value was replaced last.")]
+    """When its value was replaced last."""
+
+
+class SecretList(OpenStruct, frozen=True, kw_only=True):
+    """All secrets."""
+
+    data: list[Secret]
 
 
 StorageBackend: TypeAlias = Annotated[

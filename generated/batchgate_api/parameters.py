@@ -335,6 +335,19 @@ class DeleteMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
 
 
+class DeleteSecretParameters(OpenStruct, frozen=True, kw_only=True):
+    """What deleteSecret takes from path, query and headers."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="The name of the secret.",
+            pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        ),
+    ]
+    """The name of the secret."""
+
+
 class DeleteUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
     """What deleteUnifiedFile takes from path, query and headers."""
 
@@ -666,6 +679,10 @@ class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
 
 
+class ListSecretsParameters(OpenStruct, frozen=True, kw_only=True):
+    """What listSecrets takes from path, query and headers."""
+
+
 class ListUnifiedBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     """What listUnifiedBatches takes from path, query and headers."""
 
@@ -862,6 +879,19 @@ class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """By the time of upload, newest (desc, the default) or oldest (asc) first."""
+
+
+class PutSecretParameters(OpenStruct, frozen=True, kw_only=True):
+    """What putSecret takes from path, query and headers."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="The name of the secret.",
+            pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        ),
+    ]
+    """The name of the secret."""
 
 
 class RetrieveBatchParameters(OpenStruct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
+from batchgate.api.gateway.secrets import SecretsHandler
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.public_url import PublicUrl
@@ -56,6 +57,7 @@ from batchgate_api.handlers import (
     FilesHandlers,
     GatewayHandlers,
     MessageBatchesHandlers,
+    SecretsHandlers,
     UnifiedBatchesHandlers,
     UnifiedFilesHandlers,
 )
@@ -94,6 +96,7 @@ def build_app(
         BatchesHandlers,
         UnifiedFilesHandlers,
         UnifiedBatchesHandlers,
+        SecretsHandlers,
         GatewayHandlers,
     ] = (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
@@ -102,6 +105,7 @@ def build_app(
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
         UnifiedBatchesHandler(_unified_view(settings), blobs, provider_chooser(settings)),
+        SecretsHandler(secrets, router.renew_keys),
         GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics)),
     )
     app[SETTINGS] = settings

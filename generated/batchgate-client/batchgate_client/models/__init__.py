@@ -30,6 +30,7 @@ from .create_unified_batch_x_model_provider import CreateUnifiedBatchXModelProvi
 from .delete_unified_file_provider import DeleteUnifiedFileProvider
 from .deleted_file import DeletedFile
 from .deleted_message_batch import DeletedMessageBatch
+from .deleted_secret import DeletedSecret
 from .deleted_unified_file import DeletedUnifiedFile
 from .download_unified_file_provider import DownloadUnifiedFileProvider
 from .error_body import ErrorBody
@@ -65,11 +66,14 @@ from .openapi_document import OpenapiDocument
 from .output_expires_after import OutputExpiresAfter
 from .output_expires_after_anchor import OutputExpiresAfterAnchor
 from .processing_status import ProcessingStatus
+from .put_secret import PutSecret
 from .raw_object import RawObject
 from .request_counts import RequestCounts
 from .retrieve_unified_batch_provider import RetrieveUnifiedBatchProvider
 from .retrieve_unified_batch_results_provider import RetrieveUnifiedBatchResultsProvider
 from .retrieve_unified_file_provider import RetrieveUnifiedFileProvider
+from .secret import Secret
+from .secret_list import SecretList
 from .storage_backend import StorageBackend
 from .succeeded_result import SucceededResult
 from .unified_batch import UnifiedBatch
@@ -124,6 +128,7 @@ __all__ = (
     "CreateUnifiedBatchXModelProvider",
     "DeletedFile",
     "DeletedMessageBatch",
+    "DeletedSecret",
     "DeletedUnifiedFile",
     "DeleteUnifiedFileProvider",
     "DownloadUnifiedFileProvider",
@@ -160,11 +165,14 @@ __all__ = (
     "OutputExpiresAfter",
     "OutputExpiresAfterAnchor",
     "ProcessingStatus",
+    "PutSecret",
     "RawObject",
     "RequestCounts",
     "RetrieveUnifiedBatchProvider",
     "RetrieveUnifiedBatchResultsProvider",
     "RetrieveUnifiedFileProvider",
+    "Secret",
+    "SecretList",
     "StorageBackend",
     "SucceededResult",
     "UnifiedBatch",
