@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,13 +27,14 @@ from batchgate.api.routes import check_routes, routes
 from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
-from batchgate.blobs import ObjectStoreBlobs
+from batchgate.blobs import open_blobs
 from batchgate.data_lock import sole_use
 from batchgate.engine.api_keys import Caller
 from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
 from batchgate.engine.partial_results import PartialResults
+from batchgate.engine.ports import Blobs
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
 from batchgate.engine.secrets import Secrets
@@ -83,7 +84,7 @@ def build_app(
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
-    blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
+    blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.blob_options, environment)
     store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
     clock = clock or SystemClock()
     secrets = Secrets(store, cipher(settings, environment), clock)
@@ -116,7 +117,8 @@ def build_app(
     check_routes(app)
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
-    app.cleanup_ctx.extend((_data_dir, _transport, _store, _engine(router, blobs, clock, telemetry)))
+    engine = _engine(router, blobs, clock, telemetry)
+    app.cleanup_ctx.extend((_data_dir, _blobs(blobs.check), _transport, _store, engine))
     return app
 
 
@@ -139,6 +141,14 @@ async def _data_dir(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+def _blobs(check: Callable[[], Awaitable[None]]) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def checked(_: web.Application) -> AsyncIterator[None]:
+        await check()
+        yield
+
+    return checked
+
+
 async def _transport(app: web.Application) -> AsyncIterator[None]:
     async with app[TRANSPORT]:
         yield
@@ -150,7 +160,7 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
 
 
 def _engine(
-    router: Router, blobs: ObjectStoreBlobs, clock: Clock, telemetry: Telemetry
+    router: Router, blobs: Blobs, clock: Clock, telemetry: Telemetry
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(app: web.Application) -> AsyncIterator[None]:
         engine = Engine(

@@ -16,6 +16,7 @@ from batchgate.app import build_app
 from batchgate.engine.clock import MICROSECONDS
 from batchgate.providers.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
+from tests.support.bodies import Bodies
 
 BATCHES = "/anthropic/v1/messages/batches"
 
@@ -106,7 +107,8 @@ async def running_app(
 ) -> AsyncIterator[RunningApp]:
     """Run a gateway until the context is left; without accounts in the settings it has a simulator."""
     clock = clock or MovableClock()
-    given: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_grace": 5.0} | settings
+    defaults: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_grace": 5.0}
+    given = defaults | Bodies.settings() | settings
     app = build_app(Settings(data_dir=str(data_dir), **given), clock=clock, environment=environment or {})
     runner = JsonErrorRunner(app)
     await runner.setup()

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from batchgate import __version__
+from batchgate.blobs import place_of
 from batchgate.cli.log_output import FORMATS, LEVELS, log_to_stderr
 from batchgate.server import serve
 from batchgate.settings import AccountSettings, Settings, load_settings, unknown_variables
@@ -64,7 +65,8 @@ def announce(settings: Settings, url: str) -> None:
         f'  SDKs      anthropic.Anthropic(base_url="{url}/anthropic")\n'
         f'            openai.OpenAI(base_url="{url}/openai/v1")\n'
         f"  Accounts  {accounts or NO_ACCOUNT}\n"
-        f"  Data      {Path(settings.data_dir).resolve()}"
+        f"  Data      {Path(settings.data_dir).resolve()}\n"
+        f"  Bodies    {place_of(settings.blob_url, Path(settings.data_dir))}"
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import Struct
+
 from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
 from batchgate.engine.file import File, FilePage, NewFile
 from batchgate.engine.secret import Secret
@@ -267,6 +269,14 @@ class BlobWriter(Protocol):
         ...
 
 
+class StoredBlob(Struct, frozen=True, kw_only=True):
+    """What a place for bodies knows of one."""
+
+    size: int
+    modified: float
+    """Seconds since the epoch."""
+
+
 class Blobs(Protocol):
     """Bodies by name, names with slashes. Raises `BlobError`."""
 
@@ -278,8 +288,12 @@ class Blobs(Protocol):
         """Read exactly these bytes."""
         ...
 
-    def stream(self, name: str) -> AsyncIterator[bytes]:
-        """Read a blob from its beginning, in pieces."""
+    async def find(self, name: str) -> StoredBlob:
+        """Tell what is known of a blob; raises `BlobError` also when there is none."""
+        ...
+
+    def stream(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Read a blob, or exactly ``length`` bytes of it, in pieces; what is slow to take them costs no memory."""
         ...
 
     async def delete(self, name: str) -> None:

@@ -18,7 +18,7 @@ from batchgate.engine.errands import Errands
 from batchgate.engine.failpoints import hit
 from batchgate.engine.file import File
 from batchgate.engine.ids import new_id
-from batchgate.engine.intake import PIECE, FileReader, take_in
+from batchgate.engine.intake import FileReader, take_in
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import Blobs, BlobWriter, Queue, Store
 from batchgate.engine.problems import Report
@@ -95,10 +95,10 @@ class Validator:
 
     async def _take_in(self, file: File, reader: FileReader, writer: BlobWriter) -> tuple[Shard, ...]:
         async def pieces() -> AsyncIterator[bytes]:
-            for start in range(0, file.size, PIECE):
+            async for piece in self._blobs.stream(file.blob or "", 0, file.size):
                 if reader.hopeless:
                     return
-                yield await self._blobs.read_range(file.blob or "", start, min(PIECE, file.size - start))
+                yield piece
 
         return await take_in(pieces(), reader, writer)
 
