@@ -232,6 +232,10 @@ class Store(Protocol):
         """Take some files away that have expired; their contents are loose from then on."""
         ...
 
+
+class SecretStore(Protocol):
+    """Secrets as ciphertexts; every write is durable when its call returns. Raises `StoreError`."""
+
     async def put_secret(self, name: str, ciphertext: bytes, now: int) -> Secret:
         """Store a secret or replace its ciphertext, and answer with how it is stored now."""
         ...

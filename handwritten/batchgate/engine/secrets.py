@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from batchgate.engine.clock import Clock
 from batchgate.engine.errors import ConfigurationError, RefusedError
-from batchgate.engine.ports import Cipher, Store
+from batchgate.engine.ports import Cipher, SecretStore
 from batchgate.engine.secret import LONGEST_VALUE, NAME_PATTERN, Secret
 
 NO_MASTER_KEY = "there is no master key to encrypt it with; set BATCHGATE_MASTER_KEY or master_key_file"
@@ -16,7 +16,7 @@ NO_MASTER_KEY = "there is no master key to encrypt it with; set BATCHGATE_MASTER
 class Secrets:
     """Stores, lists and deletes secrets, and reads their values for those who call a provider."""
 
-    def __init__(self, store: Store, cipher: Cipher | None, clock: Clock) -> None:
+    def __init__(self, store: SecretStore, cipher: Cipher | None, clock: Clock) -> None:
         self._store = store
         self._cipher = cipher
         self._clock = clock
