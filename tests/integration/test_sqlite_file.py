@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchgate.engine.errors import StoreError
+from batchgate.store.sqlite import SqliteStore
 from batchgate.store.sqlite.connection import SqliteFile
 
 
@@ -70,3 +71,15 @@ async def test_who_comes_after_the_end_is_refused_and_does_not_wait_for_ever(tmp
         await file.write(make)
     with pytest.raises(StoreError, match="closed"):
         await file.read(count)
+
+
+async def test_a_database_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    async with SqliteStore(path):
+        pass
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="schema 99"):
+        async with SqliteStore(path):
+            pass

@@ -1,15 +1,23 @@
 """What the contract suites are run on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from batchgate.engine.ports import Store
-from batchgate.store.sqlite import SqliteStore
+from tests.support.databases import DATABASES, Database, a_database
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database of each kind."""
+    with a_database(request.param, tmp_path) as database:
+        yield database
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with SqliteStore(tmp_path / "store.db") as store:
+async def store(database: Database) -> AsyncIterator[Store]:
+    """A store on it."""
+    async with database.store() as store:
         yield store

@@ -1,8 +1,6 @@
 """The contract of `Store`, kept by every implementation."""
 
 import asyncio
-import sqlite3
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +8,7 @@ from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, Counts, NewBatc
 from batchgate.engine.errors import StaleEpoch, StoreError
 from batchgate.engine.file import File, NewFile
 from batchgate.engine.ports import Store
-from batchgate.store.sqlite import SqliteStore
+from tests.support.databases import Database
 
 EMPTY = Chunk(seqs=(), lines=b"", succeeded=0, errored=0)
 
@@ -431,30 +429,18 @@ async def test_many_writers_at_once_lose_nothing_and_a_failing_one_hurts_no_othe
     assert {batch.id for batch in page.batches} == set(names)
 
 
-async def test_a_store_opened_again_holds_what_was_written_and_gives_back_what_was_claimed(tmp_path: Path) -> None:
-    async with SqliteStore(tmp_path / "again.db") as store:
+async def test_a_store_opened_again_holds_what_was_written_and_gives_back_what_was_claimed(database: Database) -> None:
+    async with database.store() as store:
         _, jobs = await create(store, "a", shards=2)
         held = await claimed(store, jobs[0])
         await store.append_chunk(held, chunk(1), shard_done=False)
-    async with SqliteStore(tmp_path / "again.db") as store:
+    async with database.store() as store:
         assert list(await store.open_jobs()) == jobs
         again = await claimed(store, jobs[0])
         assert again.finished == {1}
         with pytest.raises(StaleEpoch):
             await store.append_chunk(held, chunk(0), shard_done=False)
         assert (await store.cancel_batch("w", "a", 3)) is not None
-
-
-async def test_a_database_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "other.db"
-    async with SqliteStore(path):
-        pass
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    with pytest.raises(StoreError, match="schema 99"):
-        async with SqliteStore(path):
-            pass
 
 
 async def test_a_shard_that_was_let_go_is_closed_by_a_cancel_as_if_it_had_never_been_claimed(store: Store) -> None:

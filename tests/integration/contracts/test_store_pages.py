@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgate.engine.ports import Store
-from batchgate.store.sqlite import SqliteStore
 from tests.integration.contracts.test_store import create, end
+from tests.support.databases import DATABASES, Kind, a_database
 
 Change = Literal["create"] | int
 """A new batch, or the place of one, counted from the newest, that is deleted."""
@@ -58,9 +58,9 @@ class Shelf:
         return keys
 
 
-async def walk(direction: str, limit: int, start: int, between: Sequence[Sequence[Change]]) -> None:
-    with TemporaryDirectory() as folder:
-        async with SqliteStore(Path(folder) / "batchgate.db") as store:
+async def walk(kind: Kind, direction: str, limit: int, start: int, between: Sequence[Sequence[Change]]) -> None:
+    with TemporaryDirectory() as folder, a_database(kind, Path(folder)) as database:
+        async with database.store() as store:
             shelf = Shelf(store)
             await shelf.change(["create"] * start)
             first = list(shelf.keys)
@@ -78,10 +78,11 @@ async def walk(direction: str, limit: int, start: int, between: Sequence[Sequenc
                 assert set(shelf.keys) <= set(seen), "and so was what came meanwhile"
 
 
+@pytest.mark.parametrize("kind", DATABASES)
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @given(limit=st.integers(1, 4), start=st.integers(0, 7), between=CHANGES)
 @settings(max_examples=40, deadline=None)
 def test_a_walk_loses_nothing_and_repeats_nothing(
-    direction: str, limit: int, start: int, between: list[list[Change]]
+    kind: Kind, direction: str, limit: int, start: int, between: list[list[Change]]
 ) -> None:
-    asyncio.run(walk(direction, limit, start, between))
+    asyncio.run(walk(kind, direction, limit, start, between))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,9 +13,10 @@ import msgspec
 from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
 from batchgate.engine.errors import StoreError
 from batchgate.engine.file import File, FilePage, NewFile
+from batchgate.store.records import batch_of, end_row, file_of, job_of, shard_of, unpack
 from batchgate.store.sqlite import transactions
 from batchgate.store.sqlite.connection import SqliteFile
-from batchgate.store.sqlite.records import batch_of, file_of, shard_of, unpack
+from batchgate.store.sqlite.migrate import migrate
 from batchgate.store.sqlite.sent_marks import SentMarks
 from batchgate.store.sqlite.transactions import QUERIES, one
 
@@ -30,10 +32,11 @@ class SqliteStore:
         self._marks = SentMarks(path.with_suffix(".sent"))
 
     async def __aenter__(self) -> Self:
-        """Create or check the schema, and give back the shards that a stopped process held."""
+        """Bring the schema up to date, and give back the shards that a stopped process held."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file.start()
         try:
+            await asyncio.to_thread(migrate, self._file.connect)
             await self._file.write(transactions.prepare)
             self._marks.open([(job.batch_key, job.shard) for job in await self.open_jobs()])
         except (StoreError, OSError) as error:
@@ -147,7 +150,7 @@ class SqliteStore:
     async def open_jobs(self) -> Sequence[ShardJob]:
         """Read the jobs of all shards that are not done."""
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["open_jobs"]).fetchall())
-        return [transactions.job_of(row["batch_key"], row["shard"]) for row in rows]
+        return [job_of(row["batch_key"], row["shard"]) for row in rows]
 
     async def sealable_batches(self) -> Sequence[int]:
         """Read the keys of the batches that wait for their sealing."""
@@ -198,9 +201,8 @@ class SqliteStore:
         files: Sequence[NewFile] = (),
     ) -> bool:
         """Mark a batch ended with its sealed results; False if it has ended already."""
-        bound = {"batch_key": batch_key, "results_blob": results_blob, "results_size": results_size, "now": now}
-        bound |= msgspec.structs.asdict(counts) | {"output_size": output_size, "output_file": None, "error_file": None}
-        bound |= {f"{file.part}_file": file.id for file in files}
+        bound = end_row(batch_key, counts, files) | {"results_blob": results_blob, "results_size": results_size}
+        bound |= {"output_size": output_size, "now": now}
         return await self._file.write(lambda connection: transactions.end(connection, bound, files))
 
     async def drop_chunks(self, batch_key: int) -> None:

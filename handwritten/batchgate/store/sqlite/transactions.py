@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 
 import msgspec
 
@@ -13,28 +12,27 @@ from batchgate.engine.errors import StaleEpoch, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.file import File, NewFile
 from batchgate.store.queries import load_queries
-from batchgate.store.sqlite.records import batch_of, file_of, new_batch_row, pack, shard_of, shard_row, unpack
+from batchgate.store.records import (
+    batch_of,
+    begun_row,
+    counts_of,
+    file_of,
+    job_of,
+    new_batch_row,
+    pack,
+    repeat_row,
+    shard_of,
+    shard_row,
+    unpack,
+)
 
-SCHEMA_VERSION = 2
 QUERIES = load_queries("batchgate.store.sqlite", "queries.sql")
 DROPPED_AT_ONCE = 64
 """How many chunks of ended batches one transaction deletes, so that it holds up nobody."""
 
 
-def job_of(batch_key: int, shard: int) -> ShardJob:
-    """Put a shard in line: the first shards of every batch before the second ones of any."""
-    return ShardJob(priority=shard, batch_key=batch_key, shard=shard)
-
-
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make the schema in a new database or check it, and undo what a stopped process held or left."""
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found == 0:
-        for statement in files("batchgate.store.sqlite").joinpath("schema.sql").read_text().split(";\n"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif found != SCHEMA_VERSION:
-        raise StoreError(f"the database has schema {found}; this version of Batchgate reads schema {SCHEMA_VERSION}")
+    """Undo what a stopped process held or left."""
     connection.execute(QUERIES["release_claims"])
     for row in connection.execute(QUERIES["ended_with_chunks"]).fetchall():
         while drop_chunks(connection, row["batch_key"]):
@@ -54,15 +52,7 @@ def create(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Sequen
 
 def begin(connection: sqlite3.Connection, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
     """Give a batch that was validating its requests; None if it is no longer waiting for them."""
-    bound = {
-        "batch_key": batch_key,
-        "now": now,
-        "total": sum(shard.requests for shard in begun.shards),
-        "open_shards": len(begun.shards),
-        "providers": msgspec.json.encode(begun.providers).decode(),
-        "input_blob": begun.input_blob,
-    }
-    row = one(connection, "begin_batch", bound)
+    row = one(connection, "begin_batch", begun_row(batch_key, begun, now))
     if row is None:
         return None
     _adopt(connection, begun.input_blob)
@@ -90,10 +80,9 @@ def fail(connection: sqlite3.Connection, bound: Mapping[str, object]) -> bool:
 
 def find_repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None:
     """Find the batch of an earlier create that this one repeats."""
-    bound = {name: getattr(new, name) for name in ("workspace", "caller", "fingerprint", "repeats_since")}
-    row = None
+    bound, row = repeat_row(new), None
     if new.idempotency_key is not None:
-        row = one(connection, "find_by_idempotency_key", {**bound, "idempotency_key": new.idempotency_key})
+        row = one(connection, "find_by_idempotency_key", bound)
     elif new.repeats_since is not None:
         row = one(connection, "find_by_fingerprint", bound)
     return None if row is None else batch_of(row)
@@ -170,8 +159,7 @@ def append(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard_
     fenced = connection.execute(QUERIES["fence"], {**place, "epoch": claim.epoch, "done": int(shard_done)})
     if fenced.rowcount == 0:
         raise StaleEpoch(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
-    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated}
-    counts |= msgspec.structs.asdict(chunk.usage)
+    counts = counts_of(chunk)
     if chunk.seqs:
         packed = pack(chunk.seqs)
         connection.execute(QUERIES["insert_chunk"], {**place, **counts, "seqs": packed, "lines": chunk.lines})

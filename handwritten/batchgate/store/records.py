@@ -1,19 +1,26 @@
-"""Between SQLite's rows and the engine's values."""
+"""Between rows and the engine's values, the same for every database."""
 
 from __future__ import annotations
 
-import sqlite3
 from array import array
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from batchgate.engine.batch import Batch, Counts, NewBatch, Shard, Terms, Usage
-from batchgate.engine.file import File
+from batchgate.engine.batch import Batch, BegunBatch, Chunk, Counts, NewBatch, Shard, ShardJob, Terms, Usage
+from batchgate.engine.file import File, NewFile
 
 _TERMS: Final = msgspec.json.Decoder(Terms)
 _PROVIDERS: Final = msgspec.json.Decoder(tuple[str, ...])
+
+
+class Row(Protocol):
+    """A row of a database: its values by the names of their columns."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Read the value of a column."""
+        ...
 
 
 def pack(seqs: Iterable[int]) -> bytes:
@@ -47,6 +54,41 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
     }
 
 
+def repeat_row(new: NewBatch) -> dict[str, object]:
+    """Write what an earlier create is found by that this one repeats."""
+    names = ("workspace", "caller", "fingerprint", "repeats_since", "idempotency_key")
+    return {name: getattr(new, name) for name in names}
+
+
+def begun_row(batch_key: int, begun: BegunBatch, now: int) -> dict[str, object]:
+    """Write what a batch gets when its file has been validated."""
+    return {
+        "batch_key": batch_key,
+        "now": now,
+        "total": sum(shard.requests for shard in begun.shards),
+        "open_shards": len(begun.shards),
+        "providers": msgspec.json.encode(begun.providers).decode(),
+        "input_blob": begun.input_blob,
+    }
+
+
+def counts_of(chunk: Chunk) -> dict[str, int]:
+    """Write what a batch counts of a chunk."""
+    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated}
+    return counts | msgspec.structs.asdict(chunk.usage)
+
+
+def end_row(batch_key: int, counts: Counts, files: Iterable[NewFile]) -> dict[str, object]:
+    """Write how the requests of a batch have ended, and which files show their results."""
+    shown: dict[str, object] = {f"{file.part}_file": file.id for file in files}
+    return {"batch_key": batch_key, "output_file": None, "error_file": None} | msgspec.structs.asdict(counts) | shown
+
+
+def job_of(batch_key: int, shard: int) -> ShardJob:
+    """Put a shard in line: the first shards of every batch before the second ones of any."""
+    return ShardJob(priority=shard, batch_key=batch_key, shard=shard)
+
+
 def shard_row(batch_key: int, shard: Shard) -> dict[str, int]:
     """Write a shard of a batch."""
     return {
@@ -60,7 +102,7 @@ def shard_row(batch_key: int, shard: Shard) -> dict[str, int]:
     }
 
 
-def shard_of(row: sqlite3.Row) -> Shard:
+def shard_of(row: Row) -> Shard:
     """Read a shard."""
     return Shard(
         index=row["shard"],
@@ -72,7 +114,7 @@ def shard_of(row: sqlite3.Row) -> Shard:
     )
 
 
-def batch_of(row: sqlite3.Row) -> Batch:
+def batch_of(row: Row) -> Batch:
     """Read a batch."""
     counts = Counts(
         total=row["total"],
@@ -117,6 +159,6 @@ def batch_of(row: sqlite3.Row) -> Batch:
     )
 
 
-def file_of(row: sqlite3.Row) -> File:
+def file_of(row: Row) -> File:
     """Read a file."""
     return File(**{name: row[name] for name in File.__struct_fields__})

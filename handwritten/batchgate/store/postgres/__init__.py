@@ -1,0 +1,6 @@
+"""The store for many machines: one PostgreSQL database, statements in pipelines on pooled connections."""
+
+from batchgate.store.postgres.address import Address
+from batchgate.store.postgres.store import PostgresStore
+
+__all__ = ["Address", "PostgresStore"]

@@ -1,0 +1,371 @@
+-- name: lock_migrations
+SELECT pg_advisory_lock(hashtextextended('batchgate migrations', 0))
+
+-- name: find_tables
+SELECT to_regclass('batchgate_migrations') IS NOT NULL, to_regclass('batches') IS NOT NULL
+
+-- name: applied_migrations
+SELECT migration_id FROM batchgate_migrations
+
+-- name: configure
+SELECT
+    set_config('idle_in_transaction_session_timeout', '10s', false),
+    CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
+
+-- name: lock_create
+SELECT pg_advisory_xact_lock(%(lock)s)
+
+-- name: lock_order
+SELECT pg_advisory_xact_lock(hashtextextended(%(workspace)s, 0))
+
+-- name: insert_batch
+INSERT INTO batches (
+    id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob
+)
+VALUES (
+    %(id)s, %(workspace)s, %(dialect)s, %(terms)s, %(provider)s, %(providers)s, %(headers)s,
+    CASE WHEN %(input_blob)s::text IS NULL THEN 'validating' ELSE 'in_progress' END, %(total)s, %(open_shards)s,
+    %(created_at)s, %(expires_at)s, CASE WHEN %(input_blob)s::text IS NOT NULL THEN %(created_at)s::bigint END,
+    %(caller)s, %(fingerprint)s, %(idempotency_key)s, %(input_blob)s
+)
+RETURNING *
+
+-- name: insert_providers
+INSERT INTO batch_providers (workspace, provider, batch_key)
+SELECT %(workspace)s, provider, %(batch_key)s FROM unnest(%(providers)s::text[]) AS provider
+ON CONFLICT DO NOTHING
+
+-- name: begin_batch
+UPDATE batches
+SET status = 'in_progress', in_progress_at = %(now)s, total = %(total)s, open_shards = %(open_shards)s,
+    providers = %(providers)s, input_blob = %(input_blob)s
+WHERE key = %(batch_key)s AND status = 'validating'
+RETURNING *
+
+-- name: fail_batch
+UPDATE batches SET status = 'failed', ended_at = %(now)s, first_faults = %(first_faults)s
+WHERE key = %(batch_key)s AND status = 'validating'
+RETURNING key
+
+-- name: insert_faults
+INSERT INTO faults (batch_key, failed_at, faults) VALUES (%(batch_key)s, %(now)s, %(faults)s)
+
+-- name: find_faults
+SELECT faults FROM faults WHERE batch_key = %(batch_key)s
+
+-- name: drop_faults
+DELETE FROM faults WHERE batch_key = %(batch_key)s
+
+-- name: drop_old_faults
+DELETE FROM faults WHERE failed_at <= %(failed_before)s
+
+-- name: validating_batches
+SELECT key FROM batches WHERE ended_at IS NULL AND status = 'validating' ORDER BY key
+
+-- name: find_by_idempotency_key
+SELECT * FROM batches WHERE workspace = %(workspace)s AND idempotency_key = %(idempotency_key)s
+
+-- name: find_by_fingerprint
+SELECT * FROM batches
+WHERE fingerprint = %(fingerprint)s AND created_at >= %(repeats_since)s AND workspace = %(workspace)s
+    AND caller = %(caller)s AND deleted_at IS NULL
+ORDER BY key LIMIT 1
+
+-- name: insert_shards
+INSERT INTO shards (batch_key, shard, first_seq, requests, byte_offset, byte_length, checksum)
+SELECT %(batch_key)s, *
+FROM unnest(
+    %(shard)s::bigint[], %(first_seq)s::bigint[], %(requests)s::bigint[], %(byte_offset)s::bigint[],
+    %(byte_length)s::bigint[], %(checksum)s::bigint[]
+)
+
+-- name: defer_jobs
+SELECT procrastinate_defer_jobs_v1(ARRAY(
+    SELECT ROW(
+        'shards', 'run_shard', -shard, NULL, %(batch_key)s::bigint || '/' || shard,
+        jsonb_build_object('batch_key', %(batch_key)s::bigint, 'shard', shard), NULL
+    )::procrastinate_job_to_defer_v1
+    FROM unnest(%(shard)s::bigint[]) AS shard
+))
+
+-- name: tell
+SELECT pg_notify('batchgate', json_build_object('event', %(event)s::text, 'batch', %(batch_key)s::bigint)::text)
+
+-- name: find_batch
+SELECT * FROM batches WHERE id = %(id)s AND workspace = %(workspace)s AND deleted_at IS NULL
+
+-- name: lock_batch
+SELECT * FROM batches WHERE id = %(id)s AND workspace = %(workspace)s AND deleted_at IS NULL FOR NO KEY UPDATE
+
+-- name: lock_batch_by_key
+SELECT * FROM batches WHERE key = %(batch_key)s FOR NO KEY UPDATE
+
+-- name: find_cursor
+SELECT key FROM batches WHERE id = %(id)s AND workspace = %(workspace)s
+
+-- name: batch_by_key
+SELECT * FROM batches WHERE key = %(key)s
+
+-- name: list_older
+SELECT * FROM batches
+WHERE workspace = %(workspace)s AND deleted_at IS NULL AND key < %(older_than)s AND key > %(newer_than)s
+ORDER BY key DESC LIMIT %(limit)s
+
+-- name: list_newer
+SELECT * FROM batches
+WHERE workspace = %(workspace)s AND deleted_at IS NULL AND key > %(newer_than)s
+ORDER BY key ASC LIMIT %(limit)s
+
+-- name: list_older_of_provider
+SELECT batches.* FROM batch_providers AS named JOIN batches ON batches.key = named.batch_key
+WHERE named.workspace = %(workspace)s AND named.provider = %(provider)s AND batches.deleted_at IS NULL
+    AND named.batch_key < %(older_than)s AND named.batch_key > %(newer_than)s
+ORDER BY named.batch_key DESC LIMIT %(limit)s
+
+-- name: list_newer_of_provider
+SELECT batches.* FROM batch_providers AS named JOIN batches ON batches.key = named.batch_key
+WHERE named.workspace = %(workspace)s AND named.provider = %(provider)s AND batches.deleted_at IS NULL
+    AND named.batch_key > %(newer_than)s
+ORDER BY named.batch_key ASC LIMIT %(limit)s
+
+-- name: begin_cancel
+UPDATE batches SET status = 'canceling', cancel_initiated_at = %(now)s WHERE key = %(batch_key)s
+
+-- name: cancel_validation
+UPDATE batches SET status = 'ended', cancel_initiated_at = %(now)s, ended_at = %(now)s WHERE key = %(batch_key)s
+
+-- name: close_unclaimed_shards
+UPDATE shards SET done = true WHERE batch_key = %(batch_key)s AND NOT claimed AND NOT done
+
+-- name: count_open_shards
+UPDATE batches
+SET open_shards = (SELECT count(*) FROM shards WHERE batch_key = %(batch_key)s AND NOT done)
+WHERE key = %(batch_key)s
+RETURNING open_shards, ended_at
+
+-- name: delete_batch
+UPDATE batches SET deleted_at = %(now)s, idempotency_key = NULL, first_faults = NULL WHERE key = %(batch_key)s
+
+-- name: drop_providers
+DELETE FROM batch_providers WHERE workspace = %(workspace)s AND batch_key = %(batch_key)s
+
+-- name: delete_files_of_batch
+UPDATE files SET deleted_at = %(now)s WHERE batch_id = %(id)s AND deleted_at IS NULL
+
+-- name: has_files
+SELECT 1 FROM files WHERE batch_id = %(id)s AND deleted_at IS NULL LIMIT 1
+
+-- name: release_shard
+UPDATE shards SET claimed = false
+WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND NOT done
+
+-- name: claim_shard
+UPDATE shards SET epoch = epoch + 1, claimed = true
+WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND NOT done
+RETURNING *
+
+-- name: finished_seqs
+SELECT seqs FROM chunks WHERE batch_key = %(batch_key)s AND shard = %(shard)s
+
+-- name: sent_marks
+SELECT bits FROM sent_marks WHERE batch_key = %(batch_key)s AND shard = %(shard)s
+
+-- name: write_marks
+INSERT INTO sent_marks (batch_key, shard, bits)
+SELECT shards.batch_key, shards.shard, mark.bits
+FROM unnest(%(batch_keys)s::bigint[], %(shards)s::bigint[], %(epochs)s::bigint[], %(bits)s::bytea[])
+    AS mark (batch_key, shard, epoch, bits)
+JOIN shards USING (batch_key, shard, epoch)
+WHERE NOT shards.done
+ORDER BY shards.batch_key, shards.shard
+ON CONFLICT (batch_key, shard) DO UPDATE SET bits = excluded.bits
+
+-- name: drop_marks
+DELETE FROM sent_marks WHERE batch_key = %(batch_key)s AND shard = %(shard)s
+
+-- name: fence
+UPDATE shards SET done = %(done)s, chunks = chunks + 1
+WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND NOT done
+RETURNING chunks AS number
+
+-- name: store_chunk
+WITH stored AS (
+    INSERT INTO chunks (batch_key, shard, first_seq, number, seqs, lines, succeeded, errored)
+    VALUES (
+        %(batch_key)s, %(shard)s, %(first_seq)s, %(number)s, %(seqs)s, %(lines)s, %(succeeded)s, %(errored)s
+    )
+    ON CONFLICT (batch_key, shard, first_seq) DO NOTHING
+    RETURNING batch_key
+)
+UPDATE batches
+SET succeeded = batches.succeeded + %(succeeded)s, errored = batches.errored + %(errored)s,
+    repeated = repeated + %(repeated)s, input_tokens = input_tokens + %(input_tokens)s,
+    cached_tokens = cached_tokens + %(cached_tokens)s, output_tokens = output_tokens + %(output_tokens)s,
+    reasoning_tokens = reasoning_tokens + %(reasoning_tokens)s
+FROM stored
+WHERE key = stored.batch_key
+
+-- name: is_stored
+SELECT 1 FROM shards
+WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND done
+    AND (%(seqs)s = ''::bytea OR EXISTS (
+        SELECT 1 FROM chunks
+        WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND first_seq = %(first_seq)s AND seqs = %(seqs)s
+    ))
+
+-- name: close_shard
+UPDATE batches SET open_shards = open_shards - 1 WHERE key = %(batch_key)s
+
+-- name: open_jobs
+SELECT batch_key, shard FROM shards WHERE NOT done ORDER BY shard, batch_key
+
+-- name: sealable_batches
+SELECT key FROM batches WHERE ended_at IS NULL AND open_shards = 0 AND status <> 'validating' ORDER BY key
+
+-- name: overdue_batches
+SELECT key FROM batches WHERE ended_at IS NULL AND expires_at <= %(now)s AND status <> 'validating' ORDER BY key
+
+-- name: next_due
+SELECT min(due) AS due FROM (
+    SELECT min(expires_at) AS due FROM batches WHERE ended_at IS NULL AND expires_at > %(now)s
+    UNION ALL
+    SELECT min(created_at) + %(retention)s FROM batches
+    WHERE results_blob IS NOT NULL AND output_file IS NULL AND error_file IS NULL AND deleted_at IS NULL
+    UNION ALL
+    SELECT min(expires_at) FROM files WHERE deleted_at IS NULL AND expires_at > %(now)s
+) AS dues
+
+-- name: shards_of_batch
+SELECT * FROM shards WHERE batch_key = %(batch_key)s ORDER BY shard
+
+-- name: chunks_of_shard
+SELECT seqs, lines, succeeded, errored FROM chunks
+WHERE batch_key = %(batch_key)s AND shard = %(shard)s
+ORDER BY number
+
+-- name: end_batch
+UPDATE batches
+SET status = 'ended', succeeded = %(succeeded)s, errored = %(errored)s, canceled = %(canceled)s,
+    expired = %(expired)s, results_blob = %(results_blob)s, results_size = %(results_size)s,
+    output_size = %(output_size)s, output_file = %(output_file)s, error_file = %(error_file)s, ended_at = %(now)s
+WHERE key = %(batch_key)s AND ended_at IS NULL
+RETURNING workspace
+
+-- name: add_loose_blob
+INSERT INTO loose_blobs (name, writer) VALUES (%(name)s, %(writer)s)
+ON CONFLICT (name) DO UPDATE SET writer = excluded.writer
+
+-- name: loosen
+INSERT INTO loose_blobs (name) SELECT name FROM unnest(%(names)s::text[]) AS name ORDER BY name ON CONFLICT DO NOTHING
+
+-- name: loose_blobs
+SELECT name FROM loose_blobs
+WHERE writer IS NULL OR NOT EXISTS (SELECT 1 FROM members WHERE id = writer)
+ORDER BY name COLLATE "C"
+
+-- name: is_loose
+SELECT 1 FROM loose_blobs WHERE name = %(name)s
+
+-- name: has_blob
+SELECT 1 FROM batches WHERE id = %(owner)s AND deleted_at IS NULL AND %(name)s IN (input_blob, results_blob)
+UNION ALL
+SELECT 1 FROM files WHERE id = %(owner)s AND deleted_at IS NULL AND blob = %(name)s
+
+-- name: adopt_blob
+DELETE FROM loose_blobs WHERE name = %(name)s RETURNING name
+
+-- name: drop_loose_blobs
+WITH locked AS (SELECT name FROM loose_blobs WHERE name = ANY (%(names)s) ORDER BY name FOR UPDATE)
+DELETE FROM loose_blobs USING locked WHERE loose_blobs.name = locked.name
+
+-- name: drop_chunks
+DELETE FROM chunks WHERE batch_key = %(batch_key)s AND (shard, first_seq) IN (
+    SELECT shard, first_seq FROM chunks WHERE batch_key = %(batch_key)s ORDER BY shard, first_seq LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING 1
+
+-- name: drop_shards
+DELETE FROM shards WHERE batch_key = %(batch_key)s
+
+-- name: archivable_batches
+SELECT * FROM batches
+WHERE results_blob IS NOT NULL AND output_file IS NULL AND error_file IS NULL AND deleted_at IS NULL
+    AND created_at <= %(created_before)s
+ORDER BY created_at LIMIT 100
+
+-- name: archive_batch
+UPDATE batches
+SET archived_at = %(now)s, input_blob = NULL, results_blob = NULL, results_size = NULL, output_size = NULL
+WHERE key = %(batch_key)s
+
+-- name: open_batches
+SELECT status, count(*) AS number FROM batches WHERE ended_at IS NULL GROUP BY status
+
+-- name: waiting_shards
+SELECT number, created_at AS since
+FROM (SELECT count(*) AS number, min(batch_key) AS oldest FROM shards WHERE NOT done AND NOT claimed) AS waiting
+LEFT JOIN batches ON key = oldest
+
+-- name: insert_file
+INSERT INTO files (
+    id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, blob, batch_id, part
+)
+VALUES (
+    %(id)s, %(workspace)s, %(provider)s, %(purpose)s, %(filename)s, %(size)s, %(sha256)s, %(created_at)s,
+    %(expires_at)s, %(blob)s, %(batch_id)s, %(part)s
+)
+RETURNING *
+
+-- name: find_file
+SELECT * FROM files
+WHERE id = %(id)s AND workspace = %(workspace)s AND deleted_at IS NULL
+    AND (expires_at IS NULL OR expires_at > %(now)s)
+
+-- name: lock_batch_of_file
+SELECT key FROM batches
+WHERE id = (SELECT batch_id FROM files WHERE files.id = %(id)s AND files.workspace = %(workspace)s)
+FOR NO KEY UPDATE
+
+-- name: find_file_cursor
+SELECT key FROM files WHERE id = %(id)s AND workspace = %(workspace)s
+
+-- name: list_files_newest_first
+SELECT * FROM files
+WHERE workspace = %(workspace)s AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s)
+    AND key < %(after)s AND (%(purpose)s::text IS NULL OR purpose = %(purpose)s)
+    AND (%(provider)s::text IS NULL OR provider = %(provider)s OR EXISTS (
+        SELECT 1 FROM batches JOIN batch_providers AS named ON named.batch_key = batches.key
+        WHERE batches.id = files.batch_id AND named.workspace = %(workspace)s AND named.provider = %(provider)s
+    ))
+ORDER BY key DESC LIMIT %(limit)s
+
+-- name: list_files_oldest_first
+SELECT * FROM files
+WHERE workspace = %(workspace)s AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s)
+    AND key > %(after)s AND (%(purpose)s::text IS NULL OR purpose = %(purpose)s)
+    AND (%(provider)s::text IS NULL OR provider = %(provider)s OR EXISTS (
+        SELECT 1 FROM batches JOIN batch_providers AS named ON named.batch_key = batches.key
+        WHERE batches.id = files.batch_id AND named.workspace = %(workspace)s AND named.provider = %(provider)s
+    ))
+ORDER BY key ASC LIMIT %(limit)s
+
+-- name: delete_file
+UPDATE files SET deleted_at = %(now)s
+WHERE id = %(id)s AND workspace = %(workspace)s AND deleted_at IS NULL
+    AND (expires_at IS NULL OR expires_at > %(now)s)
+RETURNING *
+
+-- name: expired_files
+SELECT id, workspace FROM files WHERE deleted_at IS NULL AND expires_at <= %(now)s ORDER BY expires_at LIMIT 1000
+
+-- name: lock_batches_of_files
+SELECT key FROM batches
+WHERE id IN (SELECT batch_id FROM files WHERE files.id = ANY (%(ids)s))
+ORDER BY key FOR NO KEY UPDATE
+
+-- name: expire_files
+UPDATE files SET deleted_at = %(now)s
+WHERE id = ANY (%(ids)s) AND deleted_at IS NULL AND expires_at <= %(now)s
+RETURNING *

@@ -1,0 +1,48 @@
+"""Brings the schema of a SQLite file up to date; the data folder's lock keeps other gateways away from it meanwhile."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from batchgate.engine.errors import StoreError
+from batchgate.store import migrating
+from batchgate.store.queries import load_queries
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+QUERIES: Final = load_queries("batchgate.store.sqlite", "migrate.sql")
+
+_UNNUMBERED: Final = 2
+"""The ``user_version`` of databases made before migrations were numbered; they have the schema of the first."""
+_FIRST: Final = "0001.batches"
+
+
+def migrate(connect: Callable[[], sqlite3.Connection]) -> None:
+    """Apply the migrations that are missing; raises `StoreError`."""
+    try:
+        with closing(connect()) as connection:
+            applied, made_before = _found(connection)
+            if migrating.missing(MIGRATIONS, applied):
+                from batchgate.store.applying import apply_to_sqlite
+
+                apply_to_sqlite(connection, MIGRATIONS, made_before)
+    except sqlite3.Error as error:
+        raise StoreError(f"the database could not be brought up to date: {error}") from error
+
+
+def _found(connection: sqlite3.Connection) -> tuple[list[str], tuple[str, ...]]:
+    """Read which migrations are noted in the database, and which it has beside these."""
+    (version,) = connection.execute(QUERIES["version"]).fetchone()
+    (tables,) = connection.execute(QUERIES["count_tables"]).fetchone()
+    if version == _UNNUMBERED:
+        return [], (_FIRST,)
+    if version == migrating.NUMBERED:
+        return [name for (name,) in connection.execute(QUERIES["applied_migrations"])], ()
+    if version or tables:
+        raise StoreError(
+            f"the database has schema {version}, which is none of Batchgate's up to schema {migrating.NUMBERED}"
+        )
+    return [], ()

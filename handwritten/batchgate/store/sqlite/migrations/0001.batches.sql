@@ -1,0 +1,113 @@
+-- Times are microseconds since the epoch. A deleted batch keeps its row as a cursor for paging.
+CREATE TABLE batches (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    workspace TEXT NOT NULL,
+    dialect TEXT NOT NULL,
+    terms TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    providers TEXT NOT NULL,
+    headers TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('validating', 'failed', 'in_progress', 'canceling', 'ended')),
+    total INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL DEFAULT 0,
+    errored INTEGER NOT NULL DEFAULT 0,
+    canceled INTEGER NOT NULL DEFAULT 0,
+    expired INTEGER NOT NULL DEFAULT 0,
+    repeated INTEGER NOT NULL DEFAULT 0,
+    input_tokens INTEGER NOT NULL DEFAULT 0,
+    cached_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens INTEGER NOT NULL DEFAULT 0,
+    reasoning_tokens INTEGER NOT NULL DEFAULT 0,
+    open_shards INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    in_progress_at INTEGER,
+    cancel_initiated_at INTEGER,
+    ended_at INTEGER CHECK ((ended_at IS NULL) = (status IN ('validating', 'in_progress', 'canceling'))),
+    archived_at INTEGER,
+    deleted_at INTEGER,
+    caller TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    idempotency_key TEXT,
+    input_blob TEXT,
+    results_blob TEXT,
+    results_size INTEGER,
+    output_size INTEGER,
+    output_file TEXT,
+    error_file TEXT,
+    first_faults BLOB
+) STRICT;
+CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX batches_by_fingerprint ON batches (fingerprint, created_at);
+CREATE INDEX batches_open ON batches (expires_at) WHERE ended_at IS NULL;
+CREATE INDEX batches_with_results ON batches (created_at)
+    WHERE results_blob IS NOT NULL AND output_file IS NULL AND error_file IS NULL AND deleted_at IS NULL;
+
+-- By which names a list finds a batch; one that is deleted has none.
+CREATE TABLE batch_providers (
+    workspace TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    batch_key INTEGER NOT NULL REFERENCES batches (key),
+    PRIMARY KEY (workspace, provider, batch_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE shards (
+    batch_key INTEGER NOT NULL REFERENCES batches (key),
+    shard INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    byte_offset INTEGER NOT NULL,
+    byte_length INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    epoch INTEGER NOT NULL DEFAULT 0,
+    claimed INTEGER NOT NULL DEFAULT 0,
+    done INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (batch_key, shard)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX shards_open ON shards (shard, batch_key) WHERE done = 0;
+
+CREATE TABLE chunks (
+    batch_key INTEGER NOT NULL,
+    shard INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    seqs BLOB NOT NULL,
+    lines BLOB NOT NULL,
+    succeeded INTEGER NOT NULL,
+    errored INTEGER NOT NULL,
+    PRIMARY KEY (batch_key, shard, number)
+) STRICT;
+
+-- What was wrong with the files of batches that failed; it may be long, and is read for one batch only.
+CREATE TABLE faults (
+    batch_key INTEGER PRIMARY KEY REFERENCES batches (key),
+    failed_at INTEGER NOT NULL,
+    faults BLOB NOT NULL
+) STRICT;
+CREATE INDEX faults_by_time ON faults (failed_at);
+
+-- A file that is gone keeps its row as a cursor for paging. One that shows a part of a batch has no blob of its own.
+CREATE TABLE files (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    workspace TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    filename TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    deleted_at INTEGER,
+    blob TEXT,
+    batch_id TEXT,
+    part TEXT,
+    CHECK ((blob IS NULL) = (batch_id IS NOT NULL) AND (part IS NULL) = (batch_id IS NULL))
+) STRICT;
+CREATE INDEX files_of_batch ON files (batch_id) WHERE batch_id IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX files_by_workspace ON files (workspace, key) WHERE deleted_at IS NULL;
+CREATE INDEX files_to_expire ON files (expires_at) WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
+
+-- Blobs that belong to no batch and no file: being written for one, left by a writer that died, or of a batch that is gone.
+CREATE TABLE loose_blobs (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;

