@@ -87,7 +87,7 @@ def build_app(
     blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.blob_options, environment)
     store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
     clock = clock or SystemClock()
-    secrets = Secrets(store, cipher(settings, environment), clock)
+    secrets = Secrets(store.secrets, cipher(settings, environment), clock)
     router = Router(endpoints(settings, transport, environment, secrets.value))
     metrics = Metrics(__version__)
     handlers: tuple[

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from batchgate.engine.clock import SystemClock
@@ -12,9 +11,6 @@ from batchgate.engine.ports import SecretStore
 from batchgate.engine.secrets import Secrets
 from batchgate.master_key import cipher
 from batchgate.settings import Settings
-from batchgate.store.sqlite.connection import SqliteFile
-from batchgate.store.sqlite.migrate import migrate
-from batchgate.store.sqlite.secrets import SqliteSecrets
 
 
 @asynccontextmanager
@@ -25,19 +21,12 @@ async def opened_secrets(settings: Settings, environment: Mapping[str, str]) -> 
         yield Secrets(store, encryption, SystemClock())
 
 
-@asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[SecretStore]:
+def _store(settings: Settings) -> AbstractAsyncContextManager[SecretStore]:
+    """Choose the database, and import what it needs and nothing of the other."""
     if settings.database_url is not None:
-        from batchgate.store.postgres.secrets import opened_postgres_secrets
+        from batchgate.store.postgres import secrets as postgres  # noqa: PLC0415
 
-        async with opened_postgres_secrets(settings.database_url) as secrets:
-            yield secrets
-        return
-    Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-    file = SqliteFile(Path(settings.data_dir) / "batchgate.db")
-    file.start()
-    try:
-        await asyncio.to_thread(migrate, file.connect)
-        yield SqliteSecrets(file)
-    finally:
-        await file.close()
+        return postgres.opened_secrets(settings.database_url)
+    from batchgate.store.sqlite import secrets as sqlite  # noqa: PLC0415
+
+    return sqlite.opened_secrets(Path(settings.data_dir) / "batchgate.db")

@@ -37,8 +37,8 @@ async def serve(settings: Settings, started: Callable[[str], None]) -> None:
     failpoints.arm(os.environ)
     app = build_app(settings)
     runner = JsonErrorRunner(app, shutdown_timeout=AT_ONCE)
-    await runner.setup()
     try:
+        await runner.setup()
         site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
         try:
             await site.start()

@@ -87,6 +87,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The port to listen on; 0 takes a free one."""
     data_dir: Annotated[str, Meta(min_length=1)] = "batchgate-data"
     """The folder for the database and the bodies."""
+    database_url: Annotated[str, Meta(min_length=1)] | None = None
+    """The PostgreSQL database instead, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; better kept out of the file."""
+    database_url_file: Annotated[str, Meta(min_length=1)] | None = None
+    """The file that holds database_url."""
     blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://.")] | None = None
     """Where bodies are kept instead: file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
     default_provider: str | None = None
@@ -115,6 +119,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys of the gateway's callers by name; without any, everybody on this machine may call."""
     blob_options: dict[str, str | bool] = {}
     """What the store of blob_url needs beside what the environment says, by the names that obstore has for it."""
+
+    def __repr__(self) -> str:
+        """Show the settings without what may hold keys."""
+        return repr_without(self, "database_url", "blob_options")
 
     @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -148,10 +156,26 @@ def load_settings(path: Path | None, environment: Mapping[str, str], **overrides
     content.update({name: value for name, value in overrides.items() if value is not None})
     accounts = content.get("accounts", {})
     content["accounts"] = _well_known_accounts(environment) | accounts if isinstance(accounts, dict) else accounts
-    settings = _convert(content)
+    settings = _with_database_url(_convert(content))
     _check(settings, environment)
     _refuse_misspelt(unknown_variables(settings, environment))
     return settings
+
+
+def _with_database_url(settings: Settings) -> Settings:
+    """Read the URL, which may hold a password, from the file that the settings name instead of it."""
+    if settings.database_url_file is None:
+        return settings
+    if settings.database_url is not None:
+        raise ConfigurationError("database_url_file", "only one of database_url and database_url_file")
+    path = Path(settings.database_url_file)
+    try:
+        url = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError("database_url_file", f"a readable file with the URL in it: {error}") from error
+    if not url:
+        raise ConfigurationError("database_url_file", f"a readable file with the URL in it: {path} is empty")
+    return msgspec.structs.replace(settings, database_url=url)
 
 
 def unknown_variables(settings: Settings, environment: Mapping[str, str]) -> list[str]:

@@ -111,8 +111,8 @@ async def running_app(
     given = defaults | Bodies.settings() | settings
     app = build_app(Settings(data_dir=str(data_dir), **given), clock=clock, environment=environment or {})
     runner = JsonErrorRunner(app)
-    await runner.setup()
     try:
+        await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -147,3 +147,11 @@ CREATE TABLE loose_blobs (
     name text PRIMARY KEY,
     writer bigint
 );
+
+-- Keys of providers, encrypted with a master key that is not here.
+CREATE TABLE secrets (
+    name text PRIMARY KEY,
+    ciphertext bytea NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL
+);

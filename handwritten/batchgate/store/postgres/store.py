@@ -18,6 +18,7 @@ from batchgate.store.postgres.address import Address
 from batchgate.store.postgres.connection import Bound, PostgresPool, Row
 from batchgate.store.postgres.migrate import migrate
 from batchgate.store.postgres.records import file_of
+from batchgate.store.postgres.secrets import PostgresSecrets
 from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.records import batch_of, end_row, job_of, repeat_row, shard_of, unpack
 
@@ -39,6 +40,7 @@ class PostgresStore:
         self._address = address
         self._member = member
         self._pool = PostgresPool(address)
+        self.secrets: Final = PostgresSecrets(self._pool)
         self._marks = SentMarks(self._write_marks)
         self._marking: asyncio.Task[None] | None = None
 

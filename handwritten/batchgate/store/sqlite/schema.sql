@@ -111,3 +111,11 @@ CREATE INDEX files_to_expire ON files (expires_at) WHERE deleted_at IS NULL AND 
 
 -- Blobs that belong to no batch and no file: being written for one, left by a writer that died, or of a batch that is gone.
 CREATE TABLE loose_blobs (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+-- Keys of providers, encrypted with a master key that is not here.
+CREATE TABLE secrets (
+    name TEXT PRIMARY KEY,
+    ciphertext BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from batchgate.engine.secret import Secret
-from batchgate.store.queries import load_queries
 from batchgate.store.records import secret_of
 from batchgate.store.sqlite.connection import SqliteFile
-
-QUERIES: Final = load_queries("batchgate.store.sqlite", "secrets.sql")
+from batchgate.store.sqlite.migrate import migrate
+from batchgate.store.sqlite.transactions import QUERIES
 
 
 class SqliteSecrets:
@@ -47,3 +48,16 @@ class SqliteSecrets:
 
     async def _write(self, query: str, bound: Mapping[str, object]) -> list[sqlite3.Row]:
         return await self._file.write(lambda connection: connection.execute(QUERIES[query], bound).fetchall())
+
+
+@asynccontextmanager
+async def opened_secrets(path: Path) -> AsyncIterator[SqliteSecrets]:
+    """Open the secrets of a file, and touch nothing else in it: a gateway may be working on it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = SqliteFile(path)
+    file.start()
+    try:
+        await asyncio.to_thread(migrate, file.connect)
+        yield SqliteSecrets(file)
+    finally:
+        await file.close()
