@@ -7,8 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from batchgate.engine.clock import SystemClock
+from batchgate.engine.errors import ConfigurationError
 from batchgate.engine.ports import SecretStore
 from batchgate.engine.secrets import Secrets
+from batchgate.installation import MISSING
 from batchgate.master_key import cipher
 from batchgate.settings import Settings
 
@@ -24,9 +26,11 @@ async def opened_secrets(settings: Settings, environment: Mapping[str, str]) -> 
 def _store(settings: Settings) -> AbstractAsyncContextManager[SecretStore]:
     """Choose the database, and import what it needs and nothing of the other."""
     if settings.database_url is not None:
-        from batchgate.store.postgres import secrets as postgres  # noqa: PLC0415
-
+        try:
+            from batchgate.store.postgres import secrets as postgres  # noqa: PLC0415 - comes with an extra
+        except ImportError as error:
+            raise ConfigurationError("database_url", MISSING) from error
         return postgres.opened_secrets(settings.database_url)
-    from batchgate.store.sqlite import secrets as sqlite  # noqa: PLC0415
+    from batchgate.store.sqlite import secrets as sqlite  # noqa: PLC0415 - not needed for the other
 
     return sqlite.opened_secrets(Path(settings.data_dir) / "batchgate.db")

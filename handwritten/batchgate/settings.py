@@ -88,9 +88,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_dir: Annotated[str, Meta(min_length=1)] = "batchgate-data"
     """The folder for the database and the bodies."""
     database_url: Annotated[str, Meta(min_length=1)] | None = None
-    """The PostgreSQL database instead, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; better kept out of the file."""
+    """A PostgreSQL database instead, postgresql://USER:PASSWORD@HOST/DATABASE, for any number of processes."""
     database_url_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file that holds database_url."""
+    worker_timeout: Annotated[float, Meta(ge=1, le=3600)] = 30.0
+    """Seconds within which the work of a worker that died is somebody else's."""
     blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://.")] | None = None
     """Where bodies are kept instead: file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
     default_provider: str | None = None

@@ -37,5 +37,10 @@ async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the gateway look again, and wait for a lock, for a moment instead of seconds."""
     waits = ("engine.shard_run.STORAGE_RETRY", "engine.errands.SHORTEST_REST", "engine.worker.STORAGE_RETRY")
-    for name in (*waits, "engine.sweeper.INTERVAL", "store.sqlite.connection.BUSY_TIMEOUT"):
+    for name in (
+        *waits,
+        "engine.sweeper.INTERVAL",
+        "engine.storage_probe.INTERVAL",
+        "store.sqlite.connection.BUSY_TIMEOUT",
+    ):
         monkeypatch.setattr(f"batchgate.{name}", 0.05)

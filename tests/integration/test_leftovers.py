@@ -174,7 +174,7 @@ class Late(SqliteStore):
 
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> type[Late]:
-    monkeypatch.setattr("batchgate.app.SqliteStore", Late)
+    monkeypatch.setattr("batchgate.installation.SqliteStore", Late)
     Late.begun, Late.go, Late.writes = asyncio.Event(), asyncio.Event(), []
     return Late
 

@@ -12,10 +12,12 @@ from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.content_encoding import content_decoder
 from batchgate.app import ROWS, file_reader
 from batchgate.blobs import FolderBlobs
+from batchgate.engine.appetite import Greedy
 from batchgate.engine.batch import Batch
 from batchgate.engine.batches import Submission
 from batchgate.engine.clock import SystemClock
 from batchgate.engine.engine import Engine
+from batchgate.engine.peers import NoPeers
 from batchgate.engine.routing import Router
 from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
 from batchgate.providers.dialects.reading import DialectReading
@@ -64,7 +66,9 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
     return Engine(
         store=store,
         blobs=blobs,
-        queue=MemoryQueue(),
+        queue=MemoryQueue(store.open_jobs),
+        appetite=Greedy(),
+        peers=NoPeers(),
         router=Router(endpoints(settings, provider, {}, no_secret)),
         rows=ROWS,
         reading=DialectReading(),

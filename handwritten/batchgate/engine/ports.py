@@ -1,11 +1,11 @@
-"""What the engine needs from the outside: a store, a place for bodies, and a queue of shards.
+"""What the engine needs from the outside: a store, a place for bodies, a queue of shards, and word of its peers.
 
 Each Protocol has one shared contract suite in tests/; every implementation passes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -310,14 +310,41 @@ class Blobs(Protocol):
 
 
 class Queue(Protocol):
-    """The shards that wait for a worker."""
+    """The shards that wait for a worker, and those that are held here: taken, and neither done nor left since.
+
+    What is told to it is neither waited for nor lost: a queue that is out of reach is told when it is back.
+    """
+
+    async def restore(self) -> None:
+        """Line up every shard that is not done and has no job; raises `StoreError`."""
+        ...
 
     def put(self, jobs: Sequence[ShardJob]) -> None:
-        """Add jobs."""
+        """Line up the jobs of shards that the store has just made."""
         ...
 
     async def get(self) -> ShardJob:
         """Wait for the next job by priority, and take it."""
+        ...
+
+    async def take(self) -> ShardJob | None:
+        """Take the next job by priority, if there is one now."""
+        ...
+
+    def done(self, job: ShardJob) -> None:
+        """Forget a job: its shard is done, or somebody else's."""
+        ...
+
+    def leave(self, job: ShardJob, *, rest: float = 0.0) -> None:
+        """Give a job back to whoever comes, after some seconds."""
+        ...
+
+    async def hurry(self, batch_keys: Sequence[int]) -> None:
+        """Put the jobs of these batches before all others; raises `StoreError`."""
+        ...
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Say whom to tell that nothing is held here any more: this worker was taken for dead."""
         ...
 
 

@@ -20,6 +20,7 @@ from batchgate.engine.file import File
 from batchgate.engine.ids import new_id
 from batchgate.engine.intake import FileReader, take_in
 from batchgate.engine.loose_blobs import LooseBlobs
+from batchgate.engine.peers import Peers
 from batchgate.engine.ports import Blobs, BlobWriter, Queue, Store
 from batchgate.engine.problems import Report
 from batchgate.engine.telemetry import Telemetry
@@ -46,6 +47,7 @@ class Validator:
         reader: Callable[[Terms], FileReader],
         names_of: Callable[[Iterable[str]], tuple[str, ...]],
         clock: Clock,
+        peers: Peers,
         report: Report,
         telemetry: Telemetry,
     ) -> None:
@@ -57,7 +59,7 @@ class Validator:
         self._names_of = names_of
         self._clock = clock
         self._telemetry = telemetry
-        self._errands = Errands("validation", self._validate, report)
+        self._errands = Errands("validation", self._validate, peers, report)
 
     def add(self, batch_key: int) -> None:
         """Line up a batch whose file is to be validated; asked twice, it is validated once."""
