@@ -149,7 +149,9 @@ def _key_reader(name: str, given: AccountSettings, read_secret: ReadSecret) -> C
 def _base_url(name: str, given: AccountSettings, provider: Provider) -> str:
     base_url = (given.base_url or provider.base_url).rstrip("/")
     if urlsplit(base_url).scheme not in {"http", "https"} or not urlsplit(base_url).netloc:
-        raise ConfigurationError(f"accounts.{name}.base_url", f"a URL with http or https, not {given.base_url!r}")
+        # Not what stands before an @, which may be a password.
+        expected = f"a URL with http or https, not {base_url.rpartition('@')[2]!r}"
+        raise ConfigurationError(f"accounts.{name}.base_url", expected)
     return base_url
 
 

@@ -19,6 +19,10 @@ UNMATCHED: Final = "unmatched"
 """Stands for the operation and the path of requests that match none."""
 
 
+NAMED: Final = {"file_id": "file", "name": "secret"}
+"""Under which field what a path names is logged; other paths name a batch."""
+
+
 class AccessLog(AbstractAccessLogger):
     """Told by aiohttp of every answer, once it is sent."""
 
@@ -48,6 +52,6 @@ class AccessLog(AbstractAccessLogger):
         # Where there was no such thing, anything may stand in the place of its id.
         if response.status < 400 and request.match_info:
             name, value = next(iter(request.match_info.items()))
-            fields["file" if name == "file_id" else "batch"] = value
+            fields[NAMED.get(name, "batch")] = value
         message = "%s %s %d in %.1f ms"
         self.logger.info(message, request.method, path, response.status, 1000 * seconds, extra=fields)

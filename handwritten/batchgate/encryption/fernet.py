@@ -6,12 +6,16 @@ The name of a secret is encrypted with its value, so that a ciphertext that was 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from msgspec import Struct
 
 from batchgate.engine.errors import ConfigurationError
+
+LENGTH: Final = 44
+"""Characters of a master key: 32 bytes in base64."""
 
 
 class _Content(Struct, frozen=True):
@@ -51,10 +55,12 @@ class FernetCipher:
         return ConfigurationError(self._source, expected)
 
     def _fernet_of(self, number: int, key: str) -> Fernet:
+        expected = f"master keys as `batchgate secrets master-key` makes them; number {number} is none"
+        if len(key) != LENGTH:  # base64 passes over what stands behind its end
+            raise ConfigurationError(self._source, expected)
         try:
             return Fernet(key)
         except ValueError as error:
-            expected = f"master keys as `batchgate secrets master-key` makes them; number {number} is none"
             raise ConfigurationError(self._source, expected) from error
 
 
