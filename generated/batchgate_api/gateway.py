@@ -11,6 +11,13 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 from batchgate_api.structs import ClosedStruct, HiddenStruct, OpenStruct
 
 
+class ArchivedWorkspace(OpenStruct, frozen=True, kw_only=True):
+    """A workspace that is out of use."""
+
+    name: str
+    archived: bool
+
+
 class BatchErrors(OpenStruct, frozen=True, kw_only=True):
     """Why a batch has failed."""
 
@@ -94,6 +101,44 @@ BatchStatus: TypeAlias = Annotated[
 ]
 
 
+class CreateKey(ClosedStruct, frozen=True, kw_only=True):
+    """An API key to create."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="What it is called, without control characters; names are no secrets.",
+            pattern="^[^\\x00-\\x1F\\x7F]{1,64}$",
+        ),
+    ]
+    """What it is called, without control characters; names are no secrets."""
+
+    scopes: (
+        Annotated[
+            list[KeyScope],
+            Meta(
+                description="What it is for; read and submit if nothing is said.",
+                max_length=3,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """What it is for; read and submit if nothing is said."""
+
+    expires_in_seconds: (
+        Annotated[
+            int,
+            Meta(
+                description="How long it is good; for ever if nothing is said.", ge=1, le=315360000
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """How long it is good; for ever if nothing is said."""
+
+
 class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
     """The body of a create. It has either `input_file_id` or `requests`."""
 
@@ -144,6 +189,51 @@ class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
 
     metadata: BatchMetadata | None | UnsetType = UNSET
     output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET
+
+
+class CreateWorkspace(ClosedStruct, frozen=True, kw_only=True):
+    """A workspace to create."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="1 to 64 letters, digits, dots, dashes and underscores.",
+            pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        ),
+    ]
+    """1 to 64 letters, digits, dots, dashes and underscores."""
+
+    quotas: QuotaChanges | UnsetType = UNSET
+
+
+class CreatedKey(HiddenStruct, frozen=True, kw_only=True):
+    """A new API key, and the only time that it is shown."""
+
+    id: str
+    name: Annotated[str, Meta(description="What it is called.")]
+    """What it is called."""
+
+    workspace: Annotated[str, Meta(description="Whose batches and files it is for.")]
+    """Whose batches and files it is for."""
+
+    scopes: list[KeyScope]
+    hint: Annotated[str, Meta(description="The last four characters of the key.")]
+    """The last four characters of the key."""
+
+    created_at: Annotated[str, Meta(description="When it was created.")]
+    """When it was created."""
+
+    expires_at: Annotated[str, Meta(description="From when on it is not good any more.")] | None
+    """From when on it is not good any more."""
+
+    revoked_at: Annotated[str, Meta(description="Always null: it is new.")] | None
+    """Always null: it is new."""
+
+    last_used_at: Annotated[str, Meta(description="Always null: it is new.")] | None
+    """Always null: it is new."""
+
+    key: Annotated[str, Meta(description="The key itself; the gateway keeps only its hash.")]
+    """The key itself; the gateway keeps only its hash."""
 
 
 class DeletedSecret(OpenStruct, frozen=True, kw_only=True):
@@ -225,6 +315,64 @@ class Health(OpenStruct, frozen=True, kw_only=True):
 HealthStatus: TypeAlias = Annotated[Literal["ok", "degraded"], Meta(description="In one word.")]
 
 
+class Key(OpenStruct, frozen=True, kw_only=True):
+    """What is known of an API key."""
+
+    id: str
+    name: Annotated[str, Meta(description="What it is called.")]
+    """What it is called."""
+
+    workspace: Annotated[str, Meta(description="Whose batches and files it is for.")]
+    """Whose batches and files it is for."""
+
+    scopes: list[KeyScope]
+    hint: Annotated[str, Meta(description="The last four characters of the key.")]
+    """The last four characters of the key."""
+
+    created_at: Annotated[str, Meta(description="When it was created.")]
+    """When it was created."""
+
+    expires_at: Annotated[str, Meta(description="From when on it is not good any more.")] | None
+    """From when on it is not good any more."""
+
+    revoked_at: (
+        Annotated[
+            str,
+            Meta(
+                description="From when on it is refused; of a key that was replaced, this may be to come."
+            ),
+        ]
+        | None
+    )
+    """From when on it is refused; of a key that was replaced, this may be to come."""
+
+    last_used_at: (
+        Annotated[str, Meta(description="When it was used last, a minute behind at the most.")]
+        | None
+    )
+    """When it was used last, a minute behind at the most."""
+
+
+class KeyList(OpenStruct, frozen=True, kw_only=True):
+    """Some API keys."""
+
+    data: list[Key]
+    has_more: Annotated[bool, Meta(description="Whether there are more.")]
+    """Whether there are more."""
+
+    last_id: (
+        Annotated[str, Meta(description="The id of the last one, with which `after` goes on.")]
+        | None
+    )
+    """The id of the last one, with which `after` goes on."""
+
+
+KeyScope: TypeAlias = Annotated[
+    Literal["read", "submit", "admin"],
+    Meta(description="What a key may be for; none implies another."),
+]
+
+
 class OpenapiDocument(OpenStruct, frozen=True, kw_only=True):
     """An OpenAPI 3.1 document."""
 
@@ -258,6 +406,107 @@ class PutSecret(HiddenStruct, frozen=True, kw_only=True):
         ),
     ]
     """The key, in visible ASCII characters. It is never shown again."""
+
+
+class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
+    """Quotas to set; null lifts one, and what is not named stays as it is."""
+
+    queued_requests: (
+        Annotated[
+            int,
+            Meta(
+                description="Requests without a result, of all batches that have not ended.",
+                ge=0,
+                le=1000000000000,
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """Requests without a result, of all batches that have not ended."""
+
+    concurrent_batches: (
+        Annotated[
+            int,
+            Meta(description="Batches that have not ended.", ge=0, le=1000000000000),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """Batches that have not ended."""
+
+    stored_bytes: (
+        Annotated[
+            int,
+            Meta(
+                description="Bytes of inputs, results and uploaded files.",
+                ge=0,
+                le=1000000000000000,
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """Bytes of inputs, results and uploaded files."""
+
+    monthly_spend_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What answers cost in a calendar month (UTC), in US dollars.",
+                ge=0.0,
+                le=1000000000.0,
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """What answers cost in a calendar month (UTC), in US dollars."""
+
+
+class Quotas(OpenStruct, frozen=True, kw_only=True):
+    """The most that a workspace may use; null for no bound."""
+
+    queued_requests: (
+        Annotated[
+            int, Meta(description="Requests without a result, of all batches that have not ended.")
+        ]
+        | None
+    )
+    """Requests without a result, of all batches that have not ended."""
+
+    concurrent_batches: Annotated[int, Meta(description="Batches that have not ended.")] | None
+    """Batches that have not ended."""
+
+    stored_bytes: (
+        Annotated[int, Meta(description="Bytes of inputs, results and uploaded files.")] | None
+    )
+    """Bytes of inputs, results and uploaded files."""
+
+    monthly_spend_usd: (
+        Annotated[
+            float, Meta(description="What answers cost in a calendar month (UTC), in US dollars.")
+        ]
+        | None
+    )
+    """What answers cost in a calendar month (UTC), in US dollars."""
+
+
+class RotateKey(ClosedStruct, frozen=True, kw_only=True):
+    """How to replace a key."""
+
+    grace_seconds: (
+        Annotated[
+            int,
+            Meta(
+                description="For how long the old key still works; it does not at all if nothing is said.",
+                ge=0,
+                le=2592000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """For how long the old key still works; it does not at all if nothing is said."""
 
 
 class Secret(OpenStruct, frozen=True, kw_only=True):
@@ -655,6 +904,12 @@ class UnifiedResultError(OpenStruct, frozen=True, kw_only=True):
     """What happened."""
 
 
+class UpdateWorkspace(ClosedStruct, frozen=True, kw_only=True):
+    """What to change of a workspace."""
+
+    quotas: QuotaChanges
+
+
 class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):
     """The fields of an upload."""
 
@@ -731,3 +986,52 @@ class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="expires_after[seconds]", default=UNSET)
     """How long the file is kept (default 30 days for a `batch` file, without end for others)."""
+
+
+class Workspace(OpenStruct, frozen=True, kw_only=True):
+    """A tenant."""
+
+    name: str
+    created_at: Annotated[str, Meta(description="When it was created.")]
+    """When it was created."""
+
+    quotas: Quotas
+    use: WorkspaceUse | UnsetType = UNSET
+
+
+class WorkspaceList(OpenStruct, frozen=True, kw_only=True):
+    """Some workspaces."""
+
+    data: list[Workspace]
+    has_more: Annotated[bool, Meta(description="Whether there are more.")]
+    """Whether there are more."""
+
+    last_id: (
+        Annotated[str, Meta(description="The name of the last one, with which `after` goes on.")]
+        | None
+    )
+    """The name of the last one, with which `after` goes on."""
+
+
+class WorkspaceUse(OpenStruct, frozen=True, kw_only=True):
+    """What a workspace uses now."""
+
+    queued_requests: Annotated[
+        int,
+        Meta(description="Requests without a result, of all batches that have not ended."),
+    ]
+    """Requests without a result, of all batches that have not ended."""
+
+    concurrent_batches: Annotated[int, Meta(description="Batches that have not ended.")]
+    """Batches that have not ended."""
+
+    stored_bytes: Annotated[int, Meta(description="Bytes of inputs, results and uploaded files.")]
+    """Bytes of inputs, results and uploaded files."""
+
+    monthly_spend_usd: Annotated[
+        float,
+        Meta(
+            description="What answers cost by the prices of the settings: those of batches that ended in this calendar month (UTC), and of those that have not ended."
+        ),
+    ]
+    """What answers cost by the prices of the settings: those of batches that ended in this calendar month (UTC), and of those that have not ended."""

@@ -100,8 +100,8 @@ class GatewayHandlers(Protocol):
     ) -> web.StreamResponse:
         """Read the metrics of the gateway, for Prometheus.
 
-        Those of the whole gateway, whatever the workspace of the key. `docs/observability.md`
-        names each.
+        A key with the scope `admin` sees those of the whole gateway, any other those that are
+        labelled with its own workspace. `docs/observability.md` names each.
         """
         ...
 
@@ -139,6 +139,136 @@ class BatchProgressHandlers(Protocol):
         One JSON object a line, in the dialect of the batch, in the order of submission; while
         the batch runs, without the requests that have not ended. The header batchgate-results
         says how far they reach, as `ended/total`.
+        """
+        ...
+
+
+class WorkspacesHandlers(Protocol):
+    """Workspaces: handlers of 6 operations."""
+
+    async def get_usage(
+        self,
+        request: web.Request,
+        parameters: parameters.GetUsageParameters,
+    ) -> gateway.Workspace:
+        """Tell what the caller's own workspace may use, and uses."""
+        ...
+
+    async def list_workspaces(
+        self,
+        request: web.Request,
+        parameters: parameters.ListWorkspacesParameters,
+    ) -> gateway.WorkspaceList:
+        """List the workspaces by name.
+
+        Without what each uses, which `getWorkspace` tells.
+        """
+        ...
+
+    async def create_workspace(
+        self,
+        request: web.Request,
+        parameters: parameters.CreateWorkspaceParameters,
+        body: gateway.CreateWorkspace,
+    ) -> gateway.Workspace:
+        """Create a workspace, a tenant.
+
+        A name that was used before, even if its workspace is archived, is refused: what was
+        called so must stay apart.
+        """
+        ...
+
+    async def get_workspace(
+        self,
+        request: web.Request,
+        parameters: parameters.GetWorkspaceParameters,
+    ) -> gateway.Workspace:
+        """Tell what a workspace may use, and uses."""
+        ...
+
+    async def archive_workspace(
+        self,
+        request: web.Request,
+        parameters: parameters.ArchiveWorkspaceParameters,
+    ) -> gateway.ArchivedWorkspace:
+        """Take an empty workspace out of use.
+
+        It must have no batches, no files and no keys that are good. Its name is not given
+        again.
+        """
+        ...
+
+    async def update_workspace(
+        self,
+        request: web.Request,
+        parameters: parameters.UpdateWorkspaceParameters,
+        body: gateway.UpdateWorkspace,
+    ) -> gateway.Workspace:
+        """Change what a workspace may use.
+
+        Quotas that are not named stay as they are; null lifts one.
+        """
+        ...
+
+
+class APIKeysHandlers(Protocol):
+    """API Keys: handlers of 5 operations."""
+
+    async def list_keys(
+        self,
+        request: web.Request,
+        parameters: parameters.ListKeysParameters,
+    ) -> gateway.KeyList:
+        """List the API keys of a workspace, the newest first.
+
+        Those that have expired or were revoked are among them. Keys that stand in the settings
+        are not.
+        """
+        ...
+
+    async def create_key(
+        self,
+        request: web.Request,
+        parameters: parameters.CreateKeyParameters,
+        body: gateway.CreateKey,
+    ) -> gateway.CreatedKey:
+        """Create an API key of a workspace.
+
+        The key itself is in this answer and nowhere else. On a gateway that has no keys at all,
+        the first one must have the scope `admin`, since every call needs a key from then on.
+        """
+        ...
+
+    async def get_key(
+        self,
+        request: web.Request,
+        parameters: parameters.GetKeyParameters,
+    ) -> gateway.Key:
+        """Tell what is known of an API key."""
+        ...
+
+    async def revoke_key(
+        self,
+        request: web.Request,
+        parameters: parameters.RevokeKeyParameters,
+    ) -> gateway.Key:
+        """Revoke an API key.
+
+        Every gateway refuses it within two seconds. The last key with the scope `admin` is not
+        revoked.
+        """
+        ...
+
+    async def rotate_key(
+        self,
+        request: web.Request,
+        parameters: parameters.RotateKeyParameters,
+        body: gateway.RotateKey,
+    ) -> gateway.CreatedKey:
+        """Replace an API key by a new one.
+
+        The new one has the name, workspace and scopes of the old one, works at once, and lives
+        for as long as the old one was made for. The old one works until the grace is over.
         """
         ...
 
@@ -398,6 +528,8 @@ class Handlers(
     MessageBatchesHandlers,
     GatewayHandlers,
     BatchProgressHandlers,
+    WorkspacesHandlers,
+    APIKeysHandlers,
     UnifiedFilesHandlers,
     UnifiedBatchesHandlers,
     SecretsHandlers,

@@ -11,6 +11,15 @@ from msgspec import UNSET, Meta, UnsetType, field
 from batchgate_api.structs import OpenStruct
 
 
+class ArchiveWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
+    """What archiveWorkspace takes from path, query and headers."""
+
+    workspace: Annotated[
+        str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
+    ]
+    """The name of the workspace."""
+
+
 class CancelBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """What cancelBatch takes from path, query and headers."""
 
@@ -128,6 +137,15 @@ class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 class CreateFileParameters(OpenStruct, frozen=True, kw_only=True):
     """What createFile takes from path, query and headers."""
+
+
+class CreateKeyParameters(OpenStruct, frozen=True, kw_only=True):
+    """What createKey takes from path, query and headers."""
+
+    workspace: Annotated[
+        str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
+    ]
+    """The name of the workspace."""
 
 
 class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
@@ -306,6 +324,10 @@ class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch."""
 
 
+class CreateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
+    """What createWorkspace takes from path, query and headers."""
+
+
 class DeleteFileParameters(OpenStruct, frozen=True, kw_only=True):
     """What deleteFile takes from path, query and headers."""
 
@@ -447,12 +469,39 @@ class GetHealthParameters(OpenStruct, frozen=True, kw_only=True):
     """What getHealth takes from path, query and headers."""
 
 
+class GetKeyParameters(OpenStruct, frozen=True, kw_only=True):
+    """What getKey takes from path, query and headers."""
+
+    key_id: Annotated[
+        str,
+        Meta(
+            description="The id of the API key, which is not the key.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the API key, which is not the key."""
+
+
 class GetMetricsParameters(OpenStruct, frozen=True, kw_only=True):
     """What getMetrics takes from path, query and headers."""
 
 
 class GetOpenapiParameters(OpenStruct, frozen=True, kw_only=True):
     """What getOpenapi takes from path, query and headers."""
+
+
+class GetUsageParameters(OpenStruct, frozen=True, kw_only=True):
+    """What getUsage takes from path, query and headers."""
+
+
+class GetWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
+    """What getWorkspace takes from path, query and headers."""
+
+    workspace: Annotated[
+        str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
+    ]
+    """The name of the workspace."""
 
 
 class ListBatchesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -586,6 +635,37 @@ class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """Only files that were uploaded for this provider."""
+
+
+class ListKeysParameters(OpenStruct, frozen=True, kw_only=True):
+    """What listKeys takes from path, query and headers."""
+
+    workspace: Annotated[
+        str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
+    ]
+    """The name of the workspace."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(description="The most entries on the page (default 20).", ge=1, le=1000),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The most entries on the page (default 20)."""
+
+    after: (
+        Annotated[
+            str,
+            Meta(
+                description="The page starts right after this key (older ones).",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The page starts right after this key (older ones)."""
 
 
 class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -881,6 +961,32 @@ class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
     """By the time of upload, newest (desc, the default) or oldest (asc) first."""
 
 
+class ListWorkspacesParameters(OpenStruct, frozen=True, kw_only=True):
+    """What listWorkspaces takes from path, query and headers."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(description="The most entries on the page (default 20).", ge=1, le=1000),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The most entries on the page (default 20)."""
+
+    after: (
+        Annotated[
+            str,
+            Meta(
+                description="The page starts right after the workspace of this name.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The page starts right after the workspace of this name."""
+
+
 class PutSecretParameters(OpenStruct, frozen=True, kw_only=True):
     """What putSecret takes from path, query and headers."""
 
@@ -1068,6 +1174,43 @@ class RetrieveUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
         Meta(description="The provider that the file was uploaded for."),
     ]
     """The provider that the file was uploaded for."""
+
+
+class RevokeKeyParameters(OpenStruct, frozen=True, kw_only=True):
+    """What revokeKey takes from path, query and headers."""
+
+    key_id: Annotated[
+        str,
+        Meta(
+            description="The id of the API key, which is not the key.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the API key, which is not the key."""
+
+
+class RotateKeyParameters(OpenStruct, frozen=True, kw_only=True):
+    """What rotateKey takes from path, query and headers."""
+
+    key_id: Annotated[
+        str,
+        Meta(
+            description="The id of the API key, which is not the key.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the API key, which is not the key."""
+
+
+class UpdateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
+    """What updateWorkspace takes from path, query and headers."""
+
+    workspace: Annotated[
+        str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
+    ]
+    """The name of the workspace."""
 
 
 class UploadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):

@@ -13,13 +13,14 @@ from msgspec import structs
 
 from batchgate.engine.endpoint import Endpoint
 from batchgate.engine.errors import ConfigurationError, RefusedError
-from batchgate.engine.upstream import Account, Transport
+from batchgate.engine.upstream import Account, Price, Transport
+from batchgate.engine.workspaces import NANODOLLARS
 from batchgate.providers.keyless import KeylessHandler
 from batchgate.providers.metering import WireMeter
 from batchgate.providers.registry import PROVIDERS, Provider
 from batchgate.providers.simulator import SimulatorTransport
 from batchgate.providers.simulator_handler import SimulatorHandler
-from batchgate.settings import AccountSettings, Settings, secret
+from batchgate.settings import AccountSettings, PriceSettings, Settings, secret
 
 SIMULATOR = "simulator"
 DEFAULT = "anthropic"
@@ -111,6 +112,7 @@ def _endpoint(
         requests_per_minute=given.requests_per_minute,
         tokens_per_minute=given.tokens_per_minute,
         timeout=given.timeout,
+        prices={model: _price(price) for model, price in given.prices.items()},
     )
     if given.provider == SIMULATOR:
         simulator = SimulatorTransport(given.simulator)
@@ -144,6 +146,15 @@ def _key_reader(name: str, given: AccountSettings, read_secret: ReadSecret) -> C
     if given.api_key_secret is not None:
         return partial(read_secret, given.api_key_secret, f"accounts.{name}.api_key_secret")
     return None
+
+
+def _price(given: PriceSettings) -> Price:
+    cached = given.input if given.cached_input is None else given.cached_input
+    return Price(
+        input=round(given.input * NANODOLLARS),
+        cached_input=round(cached * NANODOLLARS),
+        output=round(given.output * NANODOLLARS),
+    )
 
 
 def _base_url(name: str, given: AccountSettings, provider: Provider) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +15,13 @@ from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_chooser
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
-from batchgate.api.authentication import ApiKey, Authenticator, digest_of
 from batchgate.api.browsers import no_strangers
-from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER
+from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER, TENANTS
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
 from batchgate.api.gateway.secrets import SecretsHandler
+from batchgate.api.gateway.tenants import APIKeysHandler, WorkspacesHandler
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.public_url import PublicUrl
@@ -29,7 +30,6 @@ from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
 from batchgate.blobs import open_blobs
-from batchgate.engine.api_keys import Caller
 from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
@@ -47,11 +47,13 @@ from batchgate.providers.dialects.openai_rows import OpenAIRows
 from batchgate.providers.dialects.reading import DialectReading
 from batchgate.providers.network import NetworkTransport
 from batchgate.providers.transport import TransportSettings
-from batchgate.settings import Settings, secret
+from batchgate.settings import Settings
 from batchgate.telemetry import EventLog, Metrics, Several
 from batchgate.telemetry.export import exported_spans
+from batchgate.tenancy import Tenancy
 from batchgate_api import gateway
 from batchgate_api.handlers import (
+    APIKeysHandlers,
     BatchesHandlers,
     BatchProgressHandlers,
     FilesHandlers,
@@ -60,6 +62,7 @@ from batchgate_api.handlers import (
     SecretsHandlers,
     UnifiedBatchesHandlers,
     UnifiedFilesHandlers,
+    WorkspacesHandlers,
 )
 from batchgate_api.operations import OPERATIONS
 
@@ -83,34 +86,37 @@ def build_app(
     environment: Mapping[str, str] = os.environ,
 ) -> web.Application:
     """Build the gateway, or what a worker answers; raises `ConfigurationError` for settings that do not fit."""
+    clock = clock or SystemClock()
+    installed = installation(settings, role)
+    tenancy = Tenancy(settings, environment, installed.tenants, clock)
+    authenticator = tenancy.authenticator
     app = web.Application(
-        middlewares=[errors_as_json] if settings.api_keys else [errors_as_json, no_strangers(settings.public_url)],
+        middlewares=[errors_as_json, no_strangers(settings.public_url, authenticator.is_open)],
         # Bodies are decoded by our own code, which bounds what comes out; the runner brings our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
     blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.blob_options, environment)
-    clock = clock or SystemClock()
-    installed = installation(settings, role)
     secrets = Secrets(installed.secrets, cipher(settings, environment), clock)
     router = Router(endpoints(settings, transport, environment, secrets.value))
     metrics = Metrics(__version__)
-    own: GatewayHandlers = GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics))
+    own: GatewayHandlers = GatewayHandler(lambda: _health(app), partial(_exposition, app, metrics))
     app[SETTINGS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store
+    app[TENANTS] = tenancy.tenants
     app[ROLE] = role
     app[HTTP_METER] = metrics.http_answered
     handlers: tuple[object, ...] = (own,)
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
     if role != "worker":
         handlers, operations = (*_handlers(settings, installed.store, blobs, router, secrets), own), OPERATIONS
-    app.add_routes(routes(operations, handlers, Authenticator(_api_keys(settings, environment))))
+    app.add_routes(routes(operations, handlers, authenticator))
     check_routes(app, operations)
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
     app.cleanup_ctx.extend((_blobs(blobs.check), _transport, *map(_entered, installed.resources)))
-    app.cleanup_ctx.append(_engine(installed, router, blobs, clock, telemetry))
+    app.cleanup_ctx.extend((tenancy.run, _engine(installed, router, blobs, clock, telemetry)))
     return app
 
 
@@ -119,6 +125,8 @@ def _handlers(
 ) -> tuple[
     MessageBatchesHandlers,
     BatchProgressHandlers,
+    WorkspacesHandlers,
+    APIKeysHandlers,
     FilesHandlers,
     BatchesHandlers,
     UnifiedFilesHandlers,
@@ -128,6 +136,8 @@ def _handlers(
     return (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
         BatchProgressHandler(blobs, PartialResults(store, blobs), router.paused),
+        WorkspacesHandler(),
+        APIKeysHandler(),
         FilesHandler(blobs),
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
@@ -177,6 +187,7 @@ def _engine(
     async def run(app: web.Application) -> AsyncIterator[None]:
         engine = Engine(
             store=installed.store,
+            tenants=installed.tenants,
             blobs=blobs,
             queue=installed.queue,
             appetite=installed.appetite,
@@ -219,18 +230,8 @@ def _unified_view(settings: Settings) -> UnifiedBatchView:
     )
 
 
-def _api_keys(settings: Settings, environment: Mapping[str, str]) -> list[ApiKey]:
-    return [
-        ApiKey(
-            digest=digest_of(secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment) or ""),
-            caller=Caller(name=name, workspace=key.workspace, scopes=key.scopes),
-        )
-        for name, key in settings.api_keys.items()
-    ]
-
-
-async def _exposition(app: web.Application, metrics: Metrics) -> bytes:
-    return await metrics.expose(await app[ENGINE].state())
+async def _exposition(app: web.Application, metrics: Metrics, workspace: str | None) -> bytes:
+    return await metrics.expose(await app[ENGINE].state(), workspace)
 
 
 def _health(app: web.Application) -> gateway.Health:

@@ -16,6 +16,7 @@ from batchgate.engine.appetite import Appetite, Greedy, Sharing
 from batchgate.engine.errors import ConfigurationError
 from batchgate.engine.peers import NoPeers, Peers
 from batchgate.engine.ports import Queue, SecretStore, Store
+from batchgate.engine.tenant_store import TenantStore
 from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings
 from batchgate.store.sqlite import SqliteStore
@@ -35,6 +36,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     role: Role
     store: Store
     secrets: SecretStore
+    tenants: TenantStore
     queue: Queue
     appetite: Appetite
     peers: Peers
@@ -58,6 +60,7 @@ def _embedded(settings: Settings) -> Installation:
         role="both",
         store=store,
         secrets=store.secrets,
+        tenants=store.tenants,
         queue=MemoryQueue(store.open_jobs),
         appetite=Greedy(),
         peers=NoPeers(),
@@ -80,6 +83,7 @@ def _shared(settings: Settings, role: Role) -> Installation:
         role=role,
         store=store,
         secrets=store.secrets,
+        tenants=store.tenants,
         queue=queue,
         appetite=Sharing(),
         peers=peers,

@@ -30,6 +30,17 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 LogFormat: TypeAlias = Literal["text", "json"]
 
 
+class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a million tokens of a model cost in US dollars, ``[accounts.NAME.prices."MODEL"]``."""
+
+    input: Annotated[float, Meta(ge=0, le=1_000_000)]
+    """Tokens of the request."""
+    cached_input: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+    """Those of them that come from the provider's cache; else the same."""
+    output: Annotated[float, Meta(ge=0, le=1_000_000)]
+    """Tokens of the answer."""
+
+
 class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One provider account, ``[accounts.NAME]``; ``NAME/model`` in a request chooses it."""
 
@@ -53,6 +64,8 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The most tokens that these may take, input and output together."""
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds that one call may take."""
+    prices: dict[str, PriceSettings] = {}
+    """What its models cost, by their names; ``*`` is any other. Without a price nothing counts as spent."""
     simulator: SimulatorSettings = SimulatorSettings()
     """How it behaves, if the provider is simulator."""
 
@@ -87,8 +100,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The port to listen on; 0 takes a free one."""
     data_dir: Annotated[str, Meta(min_length=1)] = "batchgate-data"
     """The folder for the database and the bodies."""
-    database_url: Annotated[str, Meta(min_length=1)] | None = None
-    """A PostgreSQL database instead, postgresql://USER:PASSWORD@HOST/DATABASE, for any number of processes."""
+    database_url: str | None = None
+    """The PostgreSQL database for the state, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; else a file in data_dir."""
     database_url_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file that holds database_url."""
     worker_timeout: Annotated[float, Meta(ge=1, le=3600)] = 30.0
@@ -294,6 +307,7 @@ def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> Problem
 
 
 def _check(settings: Settings, environment: Mapping[str, str]) -> None:
+    _check_database_url(settings.database_url)
     for number, text in enumerate(settings.trusted_proxies):
         try:
             ipaddress.ip_network(text)
@@ -312,14 +326,17 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     if settings.default_provider is not None and settings.default_provider not in settings.accounts:
         known = ", ".join(settings.accounts) or "none is configured"
         raise ConfigurationError("default_provider", f"the name of an account: {known}")
-    if not settings.api_keys and not _is_loopback(settings.host):
-        raise ConfigurationError(
-            "host",
-            f"a loopback address such as 127.0.0.1, since no api_keys are configured; {settings.host} needs some",
-        )
 
 
-def _is_loopback(host: str) -> bool:
+def _check_database_url(url: str | None) -> None:
+    """Refuse what is no address of PostgreSQL, without quoting it: it may hold a password."""
+    if url is not None and not url.startswith("postgresql://"):
+        expected = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir"
+        raise ConfigurationError("database_url", expected)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell if nobody beyond this machine reaches an address."""
     if host == "localhost":
         return True
     try:

@@ -10,21 +10,25 @@ PACKAGE = Path(__file__).parents[2] / "handwritten" / "batchgate"
 STREAMS = PACKAGE.parent / "batchgate-streams"
 OURS = {"batchgate", "batchgate_api", "batchgate_client", "batchgate_codegen", "batchgate_streams"}
 ENGINE_TYPES = {
+    "batchgate.engine.api_keys",
     "batchgate.engine.batch",
     "batchgate.engine.batch_endpoints",
     "batchgate.engine.clock",
     "batchgate.engine.errors",
     "batchgate.engine.failpoints",
     "batchgate.engine.file",
+    "batchgate.engine.heartbeats",
     "batchgate.engine.hidden_fields",
     "batchgate.engine.peers",
     "batchgate.engine.ports",
     "batchgate.engine.rows",
     "batchgate.engine.secret",
     "batchgate.engine.shares",
+    "batchgate.engine.tenant_store",
     "batchgate.engine.unbroken",
     "batchgate.engine.upstream",
     "batchgate.engine.validation",
+    "batchgate.engine.workspaces",
 }
 MAY_IMPORT = {
     "engine": {"batchgate.engine"},
@@ -41,10 +45,14 @@ OWNERS = {
     "httptools": "providers",
     "obstore": "blobs",
     "opentelemetry": "telemetry",
+    "procrastinate": "queue store",
     "prometheus_client": "telemetry",
+    "psycopg": "queue store",
+    "psycopg_pool": "store",
     "sqlite3": "store",
+    "yoyo": "store",
 }
-"""Packages that one layer alone knows of."""
+"""Packages that one layer alone knows of, or two."""
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -75,7 +83,7 @@ def test_a_package_is_known_to_its_layer_alone(package: str) -> None:
         for path in PACKAGE.rglob("*.py")
         if any(name.split(".")[0] == package for name in imports(path))
     }
-    assert users == {OWNERS[package]}
+    assert users == set(OWNERS[package].split())
 
 
 def test_the_streams_stand_on_the_generated_client_alone() -> None:

@@ -19,6 +19,7 @@ from tests.support.running_app import RunningApp, create_body, running_app, simu
 from tests.support.uploads import MULTIPART, form, good_form, upload
 
 KEY = {"x-api-key": "sk-bf-known"}
+
 UNREACHABLE = {500: "a fault of the gateway itself: no door leads to one on purpose"}
 TOO_LONG_FOR_AN_ID = "x" * 129
 CREATE = "createMessageBatch"
@@ -26,7 +27,22 @@ CREATE_OF_FILE = "createBatch"
 CREATE_UNIFIED = "createUnifiedBatch"
 PUT_SECRET = "putSecret"
 DELETE_SECRET = "deleteSecret"
-LISTS = ("listMessageBatches", "listFiles", "listBatches", "listUnifiedFiles", "listUnifiedBatches")
+LISTS = (
+    "listMessageBatches",
+    "listFiles",
+    "listBatches",
+    "listUnifiedFiles",
+    "listUnifiedBatches",
+    "listWorkspaces",
+    "listKeys",
+)
+MANAGED = {
+    "createWorkspace": {"name": "another"},
+    "updateWorkspace": {"quotas": {}},
+    "createKey": {"name": "key"},
+    "rotateKey": {},
+}
+"""Good bodies of the operations that manage tenants."""
 JSON = {"Content-Type": "application/json"}
 
 
@@ -42,7 +58,9 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
 
 
 def path_of(operation: Operation, wanted: str) -> str:
-    return operation.paths[0].format(message_batch_id=wanted, batch_id=wanted, file_id=wanted, name=wanted)
+    return operation.paths[0].format(
+        message_batch_id=wanted, batch_id=wanted, file_id=wanted, workspace=wanted, key_id=wanted, name=wanted
+    )
 
 
 def is_upload(operation: Operation) -> bool:
@@ -57,6 +75,8 @@ async def ask(app: RunningApp, operation: Operation, wanted: str = "msgbatch_01n
         options["json"] = openai_batches.create_body("file-nobody")
     if operation.id == PUT_SECRET and not options.keys() & {"data", "json"}:
         options["json"] = {"value": "sk-any"}
+    if operation.id in MANAGED and not options.keys() & {"data", "json"}:
+        options["json"] = MANAGED[operation.id]
     if is_upload(operation):
         options = {"data": good_form()} | options | {"headers": MULTIPART | options.get("headers", {})}
     if operation.tag in ("Unified Files", "Unified Batches"):
@@ -67,7 +87,19 @@ async def ask(app: RunningApp, operation: Operation, wanted: str = "msgbatch_01n
         return response.status
 
 
+async def managed(app: RunningApp, operation: Operation) -> str:
+    """Make what an operation that manages tenants is for, and name it."""
+    await app.call("POST", "/api/workspaces", json={"name": "tenant"})
+    if "key_id" not in operation.locations:
+        return "tenant"
+    _, key = await app.call("POST", "/api/workspaces/tenant/keys", json={"name": "key"})
+    assert isinstance(key["id"], str)
+    return key["id"]
+
+
 async def well(app: RunningApp, operation: Operation, **options: Any) -> int:
+    if operation.locations.keys() & {"workspace", "key_id"}:
+        return await ask(app, operation, await managed(app, operation), **options)
     if "file_id" in operation.locations:
         return await ask(app, operation, (await upload(app))["id"], **options)
     if operation.id == DELETE_SECRET:
@@ -82,6 +114,8 @@ async def well(app: RunningApp, operation: Operation, **options: Any) -> int:
 
 
 async def wrong(app: RunningApp, operation: Operation) -> int:
+    if operation.id in MANAGED:
+        return await ask(app, operation, json={"nothing": 1})
     if operation.id in (CREATE, CREATE_OF_FILE, CREATE_UNIFIED):
         return await ask(app, operation, json={})
     if is_upload(operation):
@@ -150,9 +184,18 @@ async def with_a_key_of_another_batch(app: RunningApp, operation: Operation) -> 
     return await ask(app, operation, headers=headers, json=create_body("another"))
 
 
+async def beyond_a_quota(app: RunningApp, operation: Operation) -> int:
+    quotas = {"stored_bytes": 0} if is_upload(operation) else {"concurrent_batches": 0}
+    file = await upload(app)
+    await app.call("PATCH", "/api/workspaces/default", json={"quotas": quotas})
+    if operation.id == CREATE_OF_FILE:
+        return await ask(app, operation, json=openai_batches.create_body(file["id"]))
+    return await ask(app, operation)
+
+
 async def with_a_broken_database(app: RunningApp, operation: Operation) -> int:
     connection = sqlite3.connect(app.data_dir / "batchgate.db")
-    for table in ("batches", "files", "secrets"):
+    for table in ("batches", "files", "workspaces", "api_keys", "secrets"):
         connection.execute(f"ALTER TABLE {table} RENAME TO no_{table}")
     connection.close()
     return await ask(app, operation)
@@ -169,6 +212,7 @@ WAYS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = {
     413: with_a_body_too_large,
     415: with_another_content_type,
     416: with_a_range_beyond_the_end,
+    429: beyond_a_quota,
     422: with_a_key_of_another_batch,
     503: with_a_broken_database,
     529: with_a_broken_database,

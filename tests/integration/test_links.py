@@ -6,9 +6,12 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 import pytest
 
+from batchgate.engine.api_keys import SCOPES
+from batchgate.settings import ApiKeySettings
 from tests.support.openai_batches import CHAT, chat_line, create, create_body, jsonl, settled, upload_lines
 from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
 from tests.support.surfaces import UNIFIED_BATCHES
@@ -18,6 +21,8 @@ from tests.support.uploads import file_part, part, upload
 
 PROJECT: Final = Path(__file__).parents[2]
 BUNDLE: Final = json.loads((PROJECT / "generated/batchgate_api/openapi.json").read_text())
+METHODS: Final = {"get", "post", "patch", "delete"}
+KEY: Final = {"x-api-key": "sk-bf-known"}
 PROVIDER: Final = {"provider": "openai"}
 REQUIRED: Final = {"endpoint": CHAT, "completion_window": "24h"}
 """What a create from a file needs beside the file."""
@@ -48,14 +53,14 @@ OPERATIONS: Final = {
     operation["operationId"]: Operation(method.upper(), path)
     for path, item in BUNDLE["paths"].items()
     for method, operation in item.items()
-    if method in {"get", "post", "delete"}
+    if method in METHODS
 }
 
 
 def links() -> Iterator[Link]:
     """Read the links of the document."""
     for item in BUNDLE["paths"].values():
-        for operation in (found for method, found in item.items() if method in {"get", "post", "delete"}):
+        for operation in (found for method, found in item.items() if method in METHODS):
             for name, place in operation["responses"]["200"].get("links", {}).items():
                 link = BUNDLE["components"]["links"][place["$ref"].rpartition("/")[2]]
                 yield Link(
@@ -127,6 +132,30 @@ def listed(make: Make, path: str, *, cursor: str, **query: Any) -> Make:
     return called
 
 
+async def workspace(app: RunningApp) -> dict[str, Any]:
+    return await answer(app, "POST", "/api/workspaces", json={"name": f"tenant-{uuid4()}"})
+
+
+async def key(app: RunningApp) -> dict[str, Any]:
+    path = f"/api/workspaces/{(await workspace(app))['name']}/keys"
+    await answer(app, "POST", path, json={"name": "first"})
+    return await answer(app, "POST", path, json={"name": "second"})
+
+
+async def changed_workspace(app: RunningApp) -> dict[str, Any]:
+    path = f"/api/workspaces/{(await workspace(app))['name']}"
+    return await answer(app, "PATCH", path, json={"quotas": {"stored_bytes": 10**9}})
+
+
+async def some_workspaces(app: RunningApp) -> dict[str, Any]:
+    await workspace(app)
+    return await answer(app, "GET", "/api/workspaces", params={"limit": 1})
+
+
+async def some_keys(app: RunningApp) -> dict[str, Any]:
+    return await answer(app, "GET", f"/api/workspaces/{(await key(app))['workspace']}/keys", params={"limit": 1})
+
+
 ANSWERS: Final[dict[str, Make]] = {
     "createMessageBatch": message_batch,
     "retrieveMessageBatch": again(message_batch, "GET", BATCHES + "/{}"),
@@ -140,6 +169,12 @@ ANSWERS: Final[dict[str, Make]] = {
     "retrieveUnifiedBatch": again(unified_batch, "GET", UNIFIED_BATCHES + "/{}", params=PROVIDER),
     "cancelUnifiedBatch": again(unified_batch, "POST", UNIFIED_BATCHES + "/{}/cancel", params=PROVIDER),
     "listUnifiedBatches": listed(unified_batch, UNIFIED_BATCHES, cursor="after", **PROVIDER),
+    "createWorkspace": workspace,
+    "updateWorkspace": changed_workspace,
+    "listWorkspaces": some_workspaces,
+    "createKey": key,
+    "rotateKey": again(key, "POST", "/api/keys/{}/rotate", json={}),
+    "listKeys": some_keys,
     "createFile": openai_file,
     "retrieveFile": again(openai_file, "GET", FILES + "/{}"),
     "listFiles": listed(openai_file, FILES, cursor="after"),
@@ -154,7 +189,9 @@ ANSWERS: Final[dict[str, Make]] = {
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    async with running_app(tmp_path, accounts={"openai": simulator()}) as running:
+    keys = {"caller": ApiKeySettings(key=KEY["x-api-key"], scopes=SCOPES)}
+    async with running_app(tmp_path, accounts={"openai": simulator()}, api_keys=keys) as running:
+        running.client.headers.update(KEY)
         yield running
 
 
@@ -174,6 +211,8 @@ async def test_a_link_leads_to_a_good_answer(app: RunningApp, link: Link) -> Non
     query = {name: given for name, given in parameters.items() if f"{{{name}}}" not in target.path}
     body = {name: value(expression, found) for name, expression in link.body.items()}
     options: dict[str, Any] = {"json": REQUIRED | body} if body else {}
+    if link.target == "rotateKey":
+        options = {"json": {}}
     async with app.client.request(target.method, app.url + path, params=query, **options) as response:
         assert response.status == 200, await response.text()
 

@@ -109,7 +109,7 @@ async def test_http_requests_are_counted_by_operation_and_status_and_never_by_wh
 
 
 async def test_metrics_need_a_key_where_there_are_keys(tmp_path: Path) -> None:
-    async with running_app(tmp_path, api_keys={"caller": ApiKeySettings(key="sk-bf-known")}) as app:
+    async with running_app(tmp_path, api_keys={"caller": ApiKeySettings(key="sk-bf-known", scopes=("admin",))}) as app:
         status, error = await app.call("GET", "/metrics")
         assert (status, error["error"]["type"]) == (401, "authentication_error")
         found = await scrape(app, headers={"Authorization": "Bearer sk-bf-known"})

@@ -76,7 +76,7 @@ def check(what: str, written: bytes) -> None:
 async def echo(request: web.Request) -> web.Response:
     """Answer as badly as a provider may: with the key that it was called with."""
     body = await request.read()
-    key = request.headers.get("x-api-key") or request.headers.get("authorization", "")
+    key = request.headers.get("x-api-key") or request.headers["authorization"]
     text = f"{key} may not do this; key={quote(key)}"
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": text, "code": key, "param": key}}
     answers = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from batchgate.encryption.fernet import FernetCipher, new_master_key
 from batchgate.engine.errors import ConfigurationError
@@ -25,7 +25,7 @@ SECRETS = "/api/secrets"
 
 
 @asynccontextmanager
-async def provider(**settings: Any) -> AsyncIterator[TestServer]:
+async def provider(**settings: Any) -> AsyncIterator[BaseTestServer]:
     async with TestServer(build_simulator_app(SimulatorSettings(latency=0.0, **settings))) as server:
         yield server
 
@@ -39,7 +39,7 @@ async def stored(folder: Path, value: str, master_key: str = MASTER, name: str =
 
 def account(port: int | None, **settings: Any) -> dict[str, AccountSettings]:
     url = f"http://127.0.0.1:{port}"
-    given = {"api_key_secret": "prod", "concurrency": 4} | settings
+    given: dict[str, Any] = {"api_key_secret": "prod", "concurrency": 4} | settings
     return {"mine": AccountSettings(provider="anthropic", base_url=url, **given)}
 
 

@@ -65,6 +65,7 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
     settings = Settings(accounts={"anthropic": AccountSettings(provider="anthropic", api_key="k")})
     return Engine(
         store=store,
+        tenants=store.tenants,
         blobs=blobs,
         queue=MemoryQueue(store.open_jobs),
         appetite=Greedy(),

@@ -36,6 +36,28 @@ from batchgate.store.postgres.migrate import migrate
 TEMPLATE = "batchgate_template"
 START = 60.0  # seconds that a server may take to start
 _NUMBERS = count(1)
+_FREE: list[str] = []
+"""Databases of this process that are migrated, empty and not in use."""
+_DISCONNECT_OTHERS = """
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+_EMPTY = """
+SET session_replication_role = replica;
+DO $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '%migration%' LOOP
+        EXECUTE format('DELETE FROM %I', found.tablename);
+    END LOOP;
+    FOR found IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL LOOP
+        EXECUTE format('ALTER SEQUENCE %I RESTART', found.sequencename);
+    END LOOP;
+END;
+$$
+"""
+"""References are no matter while the session plays a replica."""
 
 
 class PostgresServer:
@@ -44,12 +66,12 @@ class PostgresServer:
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self._options = options
-        self._account: dict[str, int] = {}
+        self._user: int | None = None
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:  # the server refuses to run as root
             nobody = pwd.getpwnam("nobody")
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-            self._account = {"user": nobody.pw_uid, "group": nobody.pw_gid}
+            self._user = nobody.pw_uid
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres") -> str:
@@ -60,7 +82,7 @@ class PostgresServer:
         """Make the data of a new server."""
         arguments = ("--auth=trust", "--encoding=UTF8", "--username=postgres", "--no-sync", "--no-instructions")
         command = [_program("initdb"), "-D", str(self.folder / "data"), *arguments]
-        subprocess.run(command, check=True, capture_output=True, env=_environment(), **self._account)
+        subprocess.run(command, check=True, capture_output=True, env=_environment(), user=self._user)
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
@@ -69,7 +91,7 @@ class PostgresServer:
             command = [_program("postgres"), "-D", str(self.folder / "data")]
             command += [part for setting in settings for part in ("-c", setting)]
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd="/", **self._account
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd="/", user=self._user
             )
         deadline = time.monotonic() + START
         while not self._answers():
@@ -188,17 +210,38 @@ def _make_template(server: str) -> None:
 
 
 @contextmanager
-def fresh_database(*, migrated: bool = True) -> Iterator[str]:
-    """Make a database for one test; its schema is there already unless told otherwise."""
-    server = shared_server()
-    name = f"test_{os.getpid()}_{next(_NUMBERS)}"
-    template = TEMPLATE if migrated else "template0"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
-        try:
-            yield _of_database(server, name)
-        finally:
+def fresh_database() -> Iterator[str]:
+    """Lend a database to one test: migrated, and empty. Emptying one is much faster than making one."""
+    name = _FREE.pop() if _FREE else _make_database(TEMPLATE)
+    try:
+        yield _of_database(shared_server(), name)
+    finally:
+        _empty(name)
+        _FREE.append(name)
+
+
+@contextmanager
+def bare_database() -> Iterator[str]:
+    """Lend a database without any tables to one test."""
+    name = _make_database("template0")
+    try:
+        yield _of_database(shared_server(), name)
+    finally:
+        with psycopg.connect(shared_server(), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _make_database(template: str) -> str:
+    name = f"test_{os.getpid()}_{next(_NUMBERS)}"
+    with psycopg.connect(shared_server(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    return name
+
+
+def _empty(name: str) -> None:
+    with psycopg.connect(_of_database(shared_server(), name), autocommit=True) as connection:
+        connection.execute(_DISCONNECT_OTHERS)
+        connection.execute(_EMPTY)
 
 
 def _of_database(server: str, database: str) -> str:

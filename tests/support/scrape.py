@@ -22,8 +22,16 @@ class Scrape:
         }
 
     def value(self, name: str, **labels: str) -> float:
-        """Read one sample; 0 where there is none, as with a counter that has counted nothing."""
-        return self.samples.get((name, frozenset(labels.items())), 0.0)
+        """Read one sample; 0 where there is none, as with a counter that has counted nothing.
+
+        Of what is counted by workspace, it is the sum of all workspaces unless one is named.
+        """
+        wanted = labels.items()
+        return sum(
+            value
+            for (found, of), value in self.samples.items()
+            if found == name and (of == wanted or {pair for pair in of if pair[0] != "workspace"} == wanted)
+        )
 
     def labels(self, name: str, label: str) -> set[str]:
         """Name all values of a label of a metric."""

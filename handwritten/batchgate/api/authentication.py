@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable
 
 from aiohttp import web
 from msgspec import Struct
 
-from batchgate.engine.api_keys import NOBODY, Caller
+from batchgate.engine.api_keys import NOBODY, ApiKey, Caller, digest_of
 from batchgate.engine.errors import RefusedError
+from batchgate.engine.key_ring import KeyRing
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key", "x-bf-vk")
 """Where a key may stand, besides ``Authorization: Bearer``."""
 
 
-class ApiKey(Struct, frozen=True, kw_only=True):
-    """A key that may call the gateway, known by its hash."""
+class ConfiguredKey(Struct, frozen=True, kw_only=True):
+    """A key of the settings, known by its hash."""
 
     digest: bytes
     """SHA-256 of the key."""
@@ -25,39 +25,45 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
 
 class Authenticator:
-    """Tells who calls. With no keys configured everybody is the default workspace."""
+    """Tells who calls, by the keys of the settings and those of the database; where there are none it is nobody."""
 
-    def __init__(self, keys: Iterable[ApiKey]) -> None:
-        self._keys = tuple(keys)
+    def __init__(self, configured: Iterable[ConfiguredKey], ring: KeyRing) -> None:
+        self._configured = tuple(configured)
+        self._ring = ring
 
-    def authenticate(self, request: web.Request) -> Caller:
-        """Tell who calls; raises `RefusedError` when none is good."""
-        if not self._keys:
+    async def is_open(self) -> bool:
+        """Tell if there are no keys at all, so that whoever reaches the gateway may call."""
+        return not self._configured and not await self._ring.any()
+
+    async def authenticate(self, request: web.Request) -> Caller:
+        """Tell who calls; raises `RefusedError` when no key is good, or good ones are of several workspaces."""
+        if await self.is_open():
             return NOBODY
         given = _keys_in(request)
         if not given:
             raise RefusedError(
                 "authentication_error", "An API key is needed: send it as x-api-key or as Authorization: Bearer."
             )
-        for candidate in given:
-            found = self._find(candidate)
-            if found is not None:
-                return found.caller
-        raise RefusedError("authentication_error", "The API key is not known to this gateway.")
+        found = [caller for key in given if (caller := await self._find(key)) is not None]
+        if not found:
+            raise RefusedError("authentication_error", "The API key is not known to this gateway.")
+        if any(caller.workspace != found[0].workspace for caller in found):
+            raise RefusedError("authentication_error", "API keys of several workspaces were sent; send one of them.")
+        return found[0]
 
-    def _find(self, candidate: str) -> ApiKey | None:
+    async def _find(self, candidate: str) -> Caller | None:
+        """Look a key up; all those of the settings are compared, whichever it is."""
         digest = digest_of(candidate)
-        matches = [key for key in self._keys if hmac.compare_digest(key.digest, digest)]
-        return matches[0] if matches else None
-
-
-def digest_of(key: str) -> bytes:
-    """Hash a key as it is stored."""
-    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
+        matches = [key.caller for key in self._configured if hmac.compare_digest(key.digest, digest)]
+        if matches:
+            return matches[0]
+        key: ApiKey | None = await self._ring.find(digest)
+        return None if key is None else key.caller
 
 
 def _keys_in(request: web.Request) -> list[str]:
+    """Read each key that was sent, once."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
     offered = [bearer, *(request.headers.get(name, "") for name in KEY_HEADERS)]
-    return [key for key in offered if key]
+    return list(dict.fromkeys(key for key in offered if key))

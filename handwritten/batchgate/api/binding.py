@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,7 +12,7 @@ from aiohttp.typedefs import Handler
 from msgspec import UnsetType
 
 from batchgate.api.authentication import Authenticator
-from batchgate.api.context import CALLER, MOUNT, OPERATION, SCOPES, WORKSPACE
+from batchgate.api.context import CALLER, MOUNT, OPERATION, RECHECK, SCOPES, WORKSPACE
 from batchgate.api.json_body import read_json
 from batchgate.api.wrong_input import wrong_input
 from batchgate.engine.api_keys import Caller
@@ -34,9 +35,11 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
     async def handle(request: web.Request) -> web.StreamResponse:
         request[MOUNT], request[OPERATION] = mount, operation
         if operation.authenticated:
-            caller = authenticator.authenticate(request)
+            caller = await authenticator.authenticate(request)
             request[WORKSPACE], request[CALLER], request[SCOPES] = caller.workspace, caller.name, caller.scopes
             _require_scope(operation, caller)
+            recheck: Callable[[], Awaitable[None]] = partial(_recheck, authenticator, request)
+            request[RECHECK] = recheck
         if operation.media_type is not None:
             _require_media_type(request, operation.media_type)
         parameters = read_parameters(operation, request)
@@ -88,6 +91,10 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+async def _recheck(authenticator: Authenticator, request: web.Request) -> None:
+    await authenticator.authenticate(request)
 
 
 def _require_scope(operation: Operation, caller: Caller) -> None:

@@ -8,6 +8,7 @@ Sec-Fetch-Site or Origin.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,12 +24,14 @@ READING: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 """Methods that change nothing; what they answer is kept from other pages by the browser."""
 
 
-def no_strangers(public_url: str | None) -> Middleware:
-    """Make the middleware that refuses names and pages which are not the gateway's own."""
+def no_strangers(public_url: str | None, is_open: Callable[[], Awaitable[bool]]) -> Middleware:
+    """Make the middleware that refuses names and pages which are not the gateway's own, while it is open to all."""
     known = _name_in(public_url or "")
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not await is_open():
+            return await handler(request)
         host = request.headers.get(hdrs.HOST)
         asked = _name_in(f"//{checked_host(host)}") if host is not None else ""
         if not (asked == known or _is_private(asked)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from batchgate.engine.api_keys import Scope
 from batchgate.engine.batches import Batches
 from batchgate.engine.contents import Contents
 from batchgate.engine.files import Files
+from batchgate.engine.tenants import Tenants
 from batchgate_api.structs import Operation
 
 HttpMeter: TypeAlias = Callable[[str, int, float], None]
@@ -19,10 +20,13 @@ HttpMeter: TypeAlias = Callable[[str, int, float], None]
 BATCHES = web.AppKey("batches", Batches)
 FILES = web.AppKey("files", Files)
 CONTENTS = web.AppKey("contents", Contents)
+TENANTS = web.AppKey("tenants", Tenants)
 HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
 
 REQUEST_ID = web.RequestKey("request_id", str)
 WORKSPACE = web.RequestKey("workspace", str)
+RECHECK: web.RequestKey[Callable[[], Awaitable[None]]] = web.RequestKey("recheck")
+"""Raises `RefusedError` when the caller's key is no longer good: bodies may take long to come."""
 CALLER = web.RequestKey("caller", str)
 """The name of the API key; empty where none is needed."""
 SCOPES = web.RequestKey("scopes", tuple[Scope, ...])

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from aiohttp import ClientConnectionError, web
 from aiohttp.http_exceptions import HttpProcessingError, PayloadEncodingError
 
+from batchgate.api.context import RECHECK
 from batchgate.engine.errors import RefusedError
 
 PIECE = 256 * 1024
@@ -23,7 +24,10 @@ BROKEN_OFF = (
 
 
 async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives; raises `RefusedError` when it is too large, too slow or breaks off."""
+    """Yield the body as it arrives; raises `RefusedError` when it is too large, too slow or breaks off.
+
+    So it does when the caller's key is revoked meanwhile: what it sends is not taken in any more.
+    """
     if request.content_length is not None and request.content_length > limit:
         raise _too_large(limit)
     received = 0
@@ -37,6 +41,7 @@ async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
         except BROKEN_OFF as error:
             message = f"the body broke off after {received} bytes: {error}"
             raise RefusedError("invalid_request_error", message) from error
+        await request[RECHECK]()
         if not data:
             return
         received += len(data)

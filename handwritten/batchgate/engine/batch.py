@@ -117,6 +117,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     first_faults: bytes | None = None
     """The beginning of what was wrong with its file, if it failed: some `InputFault`s, as a JSON array."""
+    cost: int = 0
+    """What its answers cost so far, in nano-dollars."""
     repeated: int
     """Requests with a result that had been sent before, by a run that did not live to store the answer."""
     created_at: int
@@ -130,6 +132,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     fingerprint: bytes
     input_blob: str | None
     """None while it is validating, and if it failed."""
+    input_size: int = 0
+    """Bytes of the input."""
     results_blob: str | None
     results_size: int | None
     """Bytes of the result file, once sealed."""
@@ -152,6 +156,11 @@ class Batch(Struct, frozen=True, kw_only=True):
     def blobs(self) -> tuple[str, ...]:
         """The names of the blobs that belong to the batch."""
         return tuple(blob for blob in (self.input_blob, self.results_blob) if blob is not None)
+
+    @property
+    def stored_bytes(self) -> int:
+        """How many bytes these have."""
+        return (self.input_size if self.input_blob is not None else 0) + (self.results_size or 0)
 
 
 class NewBatch(Struct, frozen=True, kw_only=True):
@@ -183,6 +192,11 @@ class NewBatch(Struct, frozen=True, kw_only=True):
         """The number of requests."""
         return sum(shard.requests for shard in self.shards)
 
+    @property
+    def input_size(self) -> int:
+        """The bytes of its input."""
+        return sum(shard.length for shard in self.shards)
+
 
 class BegunBatch(Struct, frozen=True, kw_only=True):
     """What a batch that was made from a file gets when the file has been validated."""
@@ -190,6 +204,16 @@ class BegunBatch(Struct, frozen=True, kw_only=True):
     input_blob: str
     shards: tuple[Shard, ...]
     providers: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """The number of requests."""
+        return sum(shard.requests for shard in self.shards)
+
+    @property
+    def input_size(self) -> int:
+        """The bytes of its input."""
+        return sum(shard.length for shard in self.shards)
 
 
 class Shard(Struct, frozen=True, kw_only=True):
@@ -232,6 +256,8 @@ class Chunk(Struct, frozen=True, kw_only=True):
     succeeded: int
     errored: int
     usage: Usage = Usage()
+    cost: int = 0
+    """What their answers cost, in nano-dollars."""
     repeated: int = 0
     """How many of them had been sent by an earlier run of the shard."""
 
@@ -244,6 +270,8 @@ class ResultLine(Struct, frozen=True, kw_only=True):
     line: bytes
     usage: Usage | None = None
     """What its answer took, if it says so."""
+    cost: int = 0
+    """What that cost, in nano-dollars, if the account has a price for it."""
 
 
 class Page(Struct, frozen=True, kw_only=True):
@@ -256,8 +284,8 @@ class Page(Struct, frozen=True, kw_only=True):
 class Backlog(Struct, frozen=True, kw_only=True):
     """What is undone."""
 
-    batches: Mapping[BatchStatus, int]
-    """Batches that have not ended, by status."""
+    batches: Mapping[tuple[str, BatchStatus], int]
+    """Batches that have not ended, by workspace and status."""
     waiting_shards: int
     """Shards that no worker holds."""
     waiting_since: int | None

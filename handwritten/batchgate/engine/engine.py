@@ -29,6 +29,7 @@ from batchgate.engine.routing import Router
 from batchgate.engine.rows import Reading, RowFormat
 from batchgate.engine.storage_probe import StorageProbe
 from batchgate.engine.telemetry import EngineState, NoTelemetry, Telemetry
+from batchgate.engine.tenant_store import TenantStore
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Engine:
         self,
         *,
         store: Store,
+        tenants: TenantStore,
         blobs: Blobs,
         queue: Queue,
         appetite: Appetite,
@@ -106,7 +108,7 @@ class Engine:
             telemetry=telemetry,
         )
         self.contents = Contents(blobs, rows, reading)
-        self.files = Files(store=store, contents=self.contents, loose_blobs=loose_blobs, clock=clock)
+        self.files = Files(store=store, tenants=tenants, contents=self.contents, loose_blobs=loose_blobs, clock=clock)
         self._working: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 

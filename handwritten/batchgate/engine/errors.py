@@ -5,6 +5,7 @@ The tree (each class says what it means, whether a retry is safe, and after how 
     BatchgateError
     ├── ConfigurationError        a setting is missing or wrong; the start stops
     ├── RefusedError              the caller's HTTP request cannot be served as it is
+    │   └── QuotaExceeded         it does not fit into what its workspace may use
     ├── RequestError              one request of a batch has an error as its result
     │   ├── Untranslatable        it says something that the provider's dialect cannot say
     │   └── UpstreamError         the provider answered with an error
@@ -96,6 +97,17 @@ class RefusedError(BatchgateError):
         self.code = code
         self.param = param
         self.headers = headers or {}
+
+
+class QuotaExceeded(RefusedError):
+    """What is asked for does not fit into what its workspace may use; ``told`` are the limit and the use.
+
+    The SDKs are told not to retry: nothing is mended by waiting for a moment.
+    """
+
+    def __init__(self, workspace: str, quota: str, told: str) -> None:
+        message = f"Workspace {workspace!r} is at its quota of {quota}: the limit is {told}."
+        super().__init__("rate_limit_error", message, code="quota_exceeded", headers={"x-should-retry": "false"})
 
 
 class RequestError(BatchgateError):

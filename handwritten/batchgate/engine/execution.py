@@ -13,6 +13,7 @@ from msgspec import Struct
 from batchgate.engine import limits
 from batchgate.engine.batch import LAST_HOURS, Batch, Dialect, ResultLine
 from batchgate.engine.clock import Clock
+from batchgate.engine.costs import cost_of
 from batchgate.engine.endpoint import Call
 from batchgate.engine.errors import RequestError, UpstreamError
 from batchgate.engine.limits import Limiter, Outcome, Ticket
@@ -94,7 +95,8 @@ class Executor:
             return self._errored(batch, seq, row.custom_id, error)
         line = self._rows[batch.dialect].succeeded(row.custom_id, answer)
         usage = self._reading.usage(batch.terms.kind, answer)
-        return ResultLine(seq=seq, ending="succeeded", line=line, usage=usage)
+        cost = cost_of(usage, request.route.endpoint.account, request.route.model)
+        return ResultLine(seq=seq, ending="succeeded", line=line, usage=usage, cost=cost)
 
     def _errored(self, batch: Batch, seq: int, custom_id: str, error: Exception) -> ResultLine:
         if not isinstance(error, RequestError):

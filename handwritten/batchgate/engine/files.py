@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import PurePath
 from typing import Final, Protocol
 
@@ -19,7 +19,9 @@ from batchgate.engine.file import File, FilePage, NewFile, Upload
 from batchgate.engine.ids import new_file_id
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.ports import BlobWriter, Store
+from batchgate.engine.tenant_store import TenantStore
 from batchgate.engine.unbroken import unbroken
+from batchgate.engine.workspaces import Needs, check_quotas, month_of
 from batchgate.engine.write_behind import WriteBehind, next_part
 
 MB: Final = 1024 * 1024
@@ -54,8 +56,11 @@ class UploadReader(Protocol):
 class Files:
     """Takes files in, finds, lists and deletes them; a file of another workspace, or an expired one, does not exist."""
 
-    def __init__(self, *, store: Store, contents: Contents, loose_blobs: LooseBlobs, clock: Clock) -> None:
+    def __init__(
+        self, *, store: Store, tenants: TenantStore, contents: Contents, loose_blobs: LooseBlobs, clock: Clock
+    ) -> None:
         self._store = store
+        self._tenants = tenants
         self._contents = contents
         self._loose_blobs = loose_blobs
         self._clock = clock
@@ -65,7 +70,8 @@ class Files:
         file_id = new_file_id()
         blob = f"files/{file_id}/content"
         async with self._loose_blobs.writing(file_id, blob) as writer:
-            upload, size, sha256 = await _take_in(body, reader, writer)
+            check_room = await self._check_of_room(workspace)
+            upload, size, sha256 = await _take_in(body, reader, writer, check_room)
             now = self._clock.now()
             new = NewFile(
                 id=file_id,
@@ -80,6 +86,14 @@ class Files:
                 blob=blob,
             )
             return await unbroken(self._store.create_file(new))
+
+    async def _check_of_room(self, workspace: str) -> Callable[[int], None]:
+        """Make what refuses a file as soon as it is too large for its workspace; storing it checks once more."""
+        found = await self._tenants.find_workspace(workspace)
+        if found is None or found.quotas.stored_bytes is None:
+            return lambda _: None
+        quotas, use = found.quotas, await self._tenants.use_of(workspace, month_of(self._clock.now()))
+        return lambda size: check_quotas(workspace, quotas, use, Needs(stored_bytes=size))
 
     async def find(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
         """Read what is known of a file, of a provider if one is named; raises `RefusedError` when there is none."""
@@ -162,7 +176,9 @@ class Files:
         return key
 
 
-async def _take_in(body: AsyncIterator[bytes], reader: UploadReader, writer: BlobWriter) -> tuple[Upload, int, bytes]:
+async def _take_in(
+    body: AsyncIterator[bytes], reader: UploadReader, writer: BlobWriter, check_room: Callable[[int], None]
+) -> tuple[Upload, int, bytes]:
     """Write the content, and return with it what its upload says, its size, and its SHA-256."""
     sha256, size = hashlib.sha256(), 0
     behind = WriteBehind(writer, sha256)
@@ -172,6 +188,7 @@ async def _take_in(body: AsyncIterator[bytes], reader: UploadReader, writer: Blo
             while (piece := await next_part(parts, in_thread=reader.expands)) is not None:
                 size += len(piece)
                 _check_size(reader.purpose, size)
+                check_room(size)
                 await behind.write(piece)
         upload = await asyncio.to_thread(reader.finish)
         _check(upload, size)

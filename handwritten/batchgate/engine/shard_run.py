@@ -315,5 +315,6 @@ class ShardRun:
             succeeded=succeeded,
             errored=len(results) - succeeded,
             usage=sum((result.usage for result in results if result.usage is not None), Usage()),
+            cost=sum(result.cost for result in results),
             repeated=sum(result.seq in self.claim.sent for result in results),
         )

@@ -16,6 +16,14 @@ RowKind: TypeAlias = Literal["messages", "chat_completions", "responses", "embed
 """What a request is a request of: its wire format, and so that of its answer."""
 
 
+class Price(Struct, frozen=True, kw_only=True):
+    """What a million tokens of a model cost, in nano-dollars."""
+
+    input: int
+    cached_input: int
+    output: int
+
+
 class Account(Struct, frozen=True, kw_only=True):
     """A configured provider endpoint: where to call, as whom, and within which limits."""
 
@@ -34,6 +42,8 @@ class Account(Struct, frozen=True, kw_only=True):
     """The most tokens that these may take, input and output together."""
     timeout: float = 600.0
     """Seconds for one call, from the first byte sent to the last received."""
+    prices: Mapping[str, Price] = {}
+    """By model; ``*`` is any other."""
 
     def __repr__(self) -> str:
         """Show the account without its key."""

@@ -15,6 +15,7 @@ import msgspec
 from batchgate.engine.batch import Batch, BegunBatch, InputFault, Shard, Terms
 from batchgate.engine.clock import Clock
 from batchgate.engine.errands import Errands
+from batchgate.engine.errors import QuotaExceeded
 from batchgate.engine.failpoints import hit
 from batchgate.engine.file import File
 from batchgate.engine.ids import new_id
@@ -90,10 +91,14 @@ class Validator:
         async with self._loose_blobs.writing(batch.id, name) as writer:
             shards = await self._take_in(file, reader, writer)
             hit("file_validated")
-            if not reader.faults:
-                await unbroken(self._begin(batch, name, shards, reader.prefixes, begun))
-        if reader.faults:
-            await self._fail(batch, reader.faults)
+            faults = list(reader.faults)
+            if not faults:
+                try:
+                    await unbroken(self._begin(batch, name, shards, reader.prefixes, begun))
+                except QuotaExceeded as error:
+                    faults.append(InputFault(code="quota_exceeded", message=error.message))
+        if faults:
+            await self._fail(batch, faults)
 
     async def _take_in(self, file: File, reader: FileReader, writer: BlobWriter) -> tuple[Shard, ...]:
         async def pieces() -> AsyncIterator[bytes]:

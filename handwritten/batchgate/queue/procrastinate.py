@@ -24,6 +24,7 @@ from procrastinate.sql import parse_query_file
 
 from batchgate.engine.batch import ShardJob
 from batchgate.engine.errors import StoreError
+from batchgate.engine.heartbeats import Heartbeats
 from batchgate.engine.unbroken import unbroken
 
 logger = logging.getLogger(__name__)
@@ -33,10 +34,6 @@ QUEUE: Final = "shards"
 TASK: Final = "run_shard"
 BEFORE_ALL: Final = 1_000_000_000
 """The priority of the first shard of a batch that must hurry; others have none above 0."""
-BEATS: Final = 6
-"""Heartbeats within the time after which a worker's jobs are somebody else's."""
-DECLARED_AFTER: Final = 0.75
-"""The part of that time after which a worker is taken for dead; in the rest the others look."""
 POLL: Final = 1.0  # seconds until a queue is looked at of which nothing has been heard
 RETRY: Final = 1.0  # seconds until the server is tried again
 CONNECTIONS: Final = 3
@@ -56,12 +53,15 @@ class ProcrastinateQueue:
     """
 
     def __init__(self, conninfo: str, *, timeout: float) -> None:
+        self._heartbeats = Heartbeats(timeout)
         self._connector = PsycopgConnector(
-            conninfo=conninfo, min_size=1, max_size=CONNECTIONS, timeout=timeout / BEATS, name="batchgate queue"
+            conninfo=conninfo,
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=self._heartbeats.interval,
+            name="batchgate queue",
         )
         self._manager = JobManager(self._connector)
-        self._beat_after = timeout / BEATS
-        self._dead_after = timeout * DECLARED_AFTER
         self._worker: int | None = None
         self._held: dict[ShardJob, int] = {}
         self._finished: list[int] = []
@@ -186,18 +186,24 @@ class ProcrastinateQueue:
     async def _live(self) -> None:
         """Be seen, and give back what the dead held, as long as this worker lives."""
         while True:
-            await asyncio.sleep(self._beat_after)
-            with suppress(StoreError):
+            await asyncio.sleep(self._heartbeats.interval)
+            try:
                 await self._beat()
+            except StoreError as error:
+                logger.warning("is not seen: %s", error, extra={"action": "not_seen"})
 
     async def _beat(self) -> None:
         worker = self._worker
         if worker is not None and not await self._run("beat", worker_id=worker):
             self._lose(worker)
-        if await self._run("give_back_of_the_dead", queue=QUEUE, dead_after=self._dead_after):
+        now, dead_after = asyncio.get_running_loop().time(), self._heartbeats.dead_after
+        self._heartbeats.seen(now)
+        if not self._heartbeats.may_judge(now):
+            return
+        if await self._run("give_back_of_the_dead", queue=QUEUE, dead_after=dead_after):
             logger.warning("the shards of a worker that died are lined up again", extra={"action": "requeued"})
         async with _translated():
-            await self._manager.prune_stalled_workers(self._dead_after)
+            await self._manager.prune_stalled_workers(dead_after)
 
     async def _settle(self) -> None:
         """Write what has become of jobs, however long the server is away."""

@@ -1,12 +1,13 @@
 """Numbered migrations, applied at start by yoyo: what the databases have in common.
 
-A migration is a file in the folder ``migrations`` of its database, ``0002.tenants.sql`` and so on, applied in the order of
-the names. It is plain SQL, statements ending with a semicolon, none that returns rows; or Python with a ``step``, where
-SQL alone does not do. One that has been released is never changed, renamed or taken out. ``schema.sql`` beside the folder
-says what all of them make together, for whoever reads it, and a test holds that.
+A migration is a file in the folder ``migrations`` of its database, ``0002.tenants.sql`` and so on, applied in the order
+of their names. It is plain SQL, statements that end with a semicolon and return no rows; or Python with a ``step``,
+where SQL alone does not do. One that has been released is never changed, renamed or taken out. ``schema.sql`` beside
+the folder says what all of them make together, for whoever reads it, and a test holds that.
 
 All that is missing is applied in one transaction, together with the note that it was: whatever dies in between, the
-database is as it was before. Yoyo's own lock is a row in a table, which outlives who took it; the callers bring better ones.
+database is as it was before. Yoyo's own lock is a row in a table, which outlives who took it; the callers bring better
+ones. Yoyo is imported (`applying`) only when there is something to apply.
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
         "fingerprint": new.fingerprint,
         "idempotency_key": new.idempotency_key,
         "input_blob": new.input_blob,
+        "input_size": new.input_size,
     }
 
 
@@ -66,16 +67,17 @@ def begun_row(batch_key: int, begun: BegunBatch, now: int) -> dict[str, object]:
     return {
         "batch_key": batch_key,
         "now": now,
-        "total": sum(shard.requests for shard in begun.shards),
+        "total": begun.total,
         "open_shards": len(begun.shards),
         "providers": msgspec.json.encode(begun.providers).decode(),
         "input_blob": begun.input_blob,
+        "input_size": begun.input_size,
     }
 
 
 def counts_of(chunk: Chunk) -> dict[str, int]:
     """Write what a batch counts of a chunk."""
-    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated}
+    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated, "cost": chunk.cost}
     return counts | msgspec.structs.asdict(chunk.usage)
 
 
@@ -152,6 +154,8 @@ def batch_of(row: Row) -> Batch:
         archived_at=row["archived_at"],
         fingerprint=row["fingerprint"],
         input_blob=row["input_blob"],
+        input_size=row["input_size"],
+        cost=row["cost"],
         results_blob=row["results_blob"],
         results_size=row["results_size"],
         output_size=row["output_size"],

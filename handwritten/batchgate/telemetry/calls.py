@@ -1,4 +1,4 @@
-"""Upstream calls, counted for each model of each account.
+"""Upstream calls, counted for each model of each account, and for each workspace.
 
 These counts stand in the way of every request, so they are plain integers of the event loop's thread: a counter and a
 histogram of prometheus_client cost 2.2 microseconds a call for their locks, these a quarter of that.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Final
 
@@ -21,6 +21,8 @@ BUCKET_NAMES: Final = (*map(str, BOUNDS), "+Inf")
 
 MOST_MODELS: Final = 200
 """How many models are told apart: their names come from callers, and each has its own time series."""
+MOST_TALLIES: Final = 1_000
+"""How many models are told apart, counting one again for each workspace that asks for it."""
 LONGEST_MODEL: Final = 128
 """How long a name may be to be told apart."""
 OTHER: Final = "other"
@@ -65,38 +67,40 @@ class CallTally:
 
 
 class CallMetrics(Collector):
-    """The tallies of all models; whatever callers send, there are at most `MOST_MODELS` and one more per account."""
+    """The tallies of all models of all workspaces; whatever callers send, their number is bounded."""
 
-    def __init__(self) -> None:
-        self._tallies: dict[tuple[str, str], CallTally] = {}
+    def __init__(self, workspaces: Callable[[str], str]) -> None:
+        self._workspaces = workspaces
+        self._tallies: dict[tuple[str, str, str], CallTally] = {}
+        self._models: set[tuple[str, str]] = set()
 
-    def tally(self, account: str, model: str) -> CallTally:
+    def tally(self, workspace: str, account: str, model: str) -> CallTally:
         """Find the tally of a model, or the one of all others."""
-        tally = self._tallies.get((account, model))
-        return tally if tally is not None else self._tallies.setdefault((account, self._name(model)), CallTally())
+        tally = self._tallies.get((workspace, account, model))
+        if tally is not None:
+            return tally
+        name = self.label(account, model) if len(self._tallies) < MOST_TALLIES else OTHER
+        return self._tallies.setdefault((self._workspaces(workspace), account, name), CallTally())
 
     def label(self, account: str, model: str) -> str:
-        """Tell under which name a model is counted."""
-        self.tally(account, model)
-        return model if (account, model) in self._tallies else OTHER
-
-    def _name(self, model: str) -> str:
-        return model if len(self._tallies) < MOST_MODELS and len(model) <= LONGEST_MODEL else OTHER
+        """Tell under which name a model is shown."""
+        if len(self._models) < MOST_MODELS and len(model) <= LONGEST_MODEL:
+            self._models.add((account, model))
+        return model if (account, model) in self._models else OTHER
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they stand."""
+        labels = ["workspace", "account", "model"]
         calls = CounterMetricFamily(
-            "batchgate_upstream_calls", "Calls to providers that have ended.", labels=["account", "model", "outcome"]
+            "batchgate_upstream_calls", "Calls to providers that have ended.", labels=[*labels, "outcome"]
         )
         latency = HistogramMetricFamily(
-            "batchgate_upstream_call_seconds", "How long calls to providers took.", labels=["account", "model"]
+            "batchgate_upstream_call_seconds", "How long calls to providers took.", labels=labels
         )
         retries = CounterMetricFamily(
-            "batchgate_retries",
-            "Calls that were made again, by the error before.",
-            labels=["account", "model", "reason"],
+            "batchgate_retries", "Calls that were made again, by the error before.", labels=[*labels, "reason"]
         )
         # A scrape is written in a thread of its own, while the event loop goes on counting.
-        for labels, tally in self._tallies.copy().items():
-            tally.read(list(labels), calls, latency, retries)
+        for names, tally in self._tallies.copy().items():
+            tally.read(list(names), calls, latency, retries)
         yield from (calls, latency, retries)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from batchgate.engine.batch import BatchStatus
+from batchgate.engine.batch import Backlog, BatchStatus
 from batchgate.engine.telemetry import EngineState
+from batchgate.telemetry.workspace_names import LABEL
 
 OPEN_STATUSES: Final[tuple[BatchStatus, ...]] = ("validating", "in_progress", "canceling")
 
 
 class StateGauges(Collector):
-    """Shows the state of the engine that it was given last; ``label`` bounds the names of models."""
+    """Shows the state of the engine that it was given last; the names of models and of workspaces are bounded."""
 
-    def __init__(self, label: Callable[[str, str], str]) -> None:
+    def __init__(self, label: Callable[[str, str], str], workspaces: Callable[[str], str]) -> None:
         self._label = label
+        self._workspaces = workspaces
+        self._batches: dict[str, Counter[BatchStatus]] = {}
+        """By workspace; one that had a batch is shown from then on."""
         self._state: EngineState | None = None
         self._gates: Mapping[tuple[str, str], tuple[float, int]] = {}
 
@@ -30,12 +36,19 @@ class StateGauges(Collector):
             limit, in_flight = gates.get(key, (0.0, 0))
             gates[key] = (limit + gate.limit, in_flight + gate.in_flight)
         self._state, self._gates = state, gates
+        self._count_batches(state.backlog)
+
+    def _count_batches(self, backlog: Backlog | None) -> None:
+        counted: dict[str, Counter[BatchStatus]] = {workspace: Counter() for workspace in self._batches}
+        for (workspace, status), number in backlog.batches.items() if backlog else ():
+            counted.setdefault(self._workspaces(workspace), Counter())[status] += number
+        self._batches = counted
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they stand; before there is a state they have no values."""
         state = self._state
         yield from _gates(self._gates)
-        yield from _backlog(state)
+        yield from _backlog(state, self._batches)
         problems = GaugeMetricFamily("batchgate_problems", "Parts of the gateway that are not well; see /health.")
         if state:
             problems.add_metric([], state.problems)
@@ -52,15 +65,16 @@ def _gates(gates: Mapping[tuple[str, str], tuple[float, int]]) -> Iterator[Metri
     yield from (limit, in_flight)
 
 
-def _backlog(state: EngineState | None) -> Iterator[Metric]:
-    batches = GaugeMetricFamily("batchgate_batches", "Batches that have not ended, by status.", labels=["status"])
+def _backlog(state: EngineState | None, counted: Mapping[str, Counter[BatchStatus]]) -> Iterator[Metric]:
+    labels = [LABEL, "status"]
+    batches = GaugeMetricFamily("batchgate_batches", "Batches that have not ended, by status.", labels=labels)
     waiting = GaugeMetricFamily("batchgate_shards_waiting", "Shards that no worker holds.")
     oldest = GaugeMetricFamily(
         "batchgate_oldest_shard_wait_seconds", "How long ago the oldest batch with a waiting shard was created."
     )
     if state and state.backlog:
-        for status in OPEN_STATUSES:
-            batches.add_metric([status], state.backlog.batches.get(status, 0))
+        for workspace, status in product(counted, OPEN_STATUSES):
+            batches.add_metric([workspace, status], counted[workspace][status])
         waiting.add_metric([], state.backlog.waiting_shards)
         oldest.add_metric([], state.waiting_seconds)
     yield from (batches, waiting, oldest)

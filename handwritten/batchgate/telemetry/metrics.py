@@ -15,6 +15,7 @@ from batchgate.engine.telemetry import EngineState, NoTelemetry
 from batchgate.engine.upstream import RequestRow
 from batchgate.telemetry.calls import CallMetrics
 from batchgate.telemetry.gauges import StateGauges
+from batchgate.telemetry.workspace_names import LABEL, OfOneWorkspace, WorkspaceNames
 
 FLUSH_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 SEALING_BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -27,19 +28,23 @@ class Metrics(NoTelemetry):
 
     def __init__(self, version: str) -> None:
         self._registry = CollectorRegistry()
-        self._calls = CallMetrics()
-        self._gauges = StateGauges(self._calls.label)
+        self._workspaces = WorkspaceNames().label
+        self._calls = CallMetrics(self._workspaces)
+        self._gauges = StateGauges(self._calls.label, self._workspaces)
         for collector in (self._calls, self._gauges):
             self._registry.register(collector)
         ProcessCollector(registry=self._registry)
         Gauge("batchgate_info", "Always 1.", ["version"], registry=self._registry).labels(version).set(1)
-        finished = self._counter("batchgate_requests_finished", "Requests of batches that have a result.", "outcome")
-        self._finished = {name: finished.labels(name) for name in ("succeeded", "errored", "canceled", "expired")}
-        self._repeated = self._counter("batchgate_requests_repeated", "Requests asked again after a worker was lost.")
-        self._created = self._counter("batchgate_batches_created", "Batches taken in.")
-        self._ended = self._counter("batchgate_batches_ended", "Batches sealed.")
-        self._intake_requests = self._counter("batchgate_intake_requests", "Requests taken in.")
-        self._intake_bytes = self._counter("batchgate_intake_bytes", "Bytes of input taken in.")
+        self._finished = self._counter(
+            "batchgate_requests_finished", "Requests of batches that have a result.", LABEL, "outcome"
+        )
+        self._repeated = self._counter(
+            "batchgate_requests_repeated", "Requests asked again after a worker was lost.", LABEL
+        )
+        self._created = self._counter("batchgate_batches_created", "Batches taken in.", LABEL)
+        self._ended = self._counter("batchgate_batches_ended", "Batches sealed.", LABEL)
+        self._intake_requests = self._counter("batchgate_intake_requests", "Requests taken in.", LABEL)
+        self._intake_bytes = self._counter("batchgate_intake_bytes", "Bytes of input taken in.", LABEL)
         self._flush = self._histogram("batchgate_flush_seconds", "Making some results durable.", FLUSH_BOUNDS)
         self._sealing = self._histogram("batchgate_sealing_seconds", "Writing a result file.", SEALING_BOUNDS)
         self._wait = self._histogram(
@@ -55,9 +60,10 @@ class Metrics(NoTelemetry):
 
     def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:  # noqa: ARG002
         """Count a batch."""
-        self._created.inc()
-        self._intake_requests.inc(batch.counts.total)
-        self._intake_bytes.inc(size)
+        workspace = self._workspaces(batch.workspace)
+        self._created.labels(workspace).inc()
+        self._intake_requests.labels(workspace).inc(batch.counts.total)
+        self._intake_bytes.labels(workspace).inc(size)
 
     def shard_claimed(self, claim: Claim, *, waited: float) -> None:  # noqa: ARG002
         """Measure how long shards wait."""
@@ -65,46 +71,50 @@ class Metrics(NoTelemetry):
 
     def call_ended(
         self,
-        batch: Batch,  # noqa: ARG002
+        batch: Batch,
         account: str,
         request: RequestRow,
         outcome: str,
         seconds: float,
     ) -> None:
         """Count and measure a call."""
-        self._calls.tally(account, request.model).ended(outcome, seconds)
+        self._calls.tally(batch.workspace, account, request.model).ended(outcome, seconds)
 
-    def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:  # noqa: ARG002
+    def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
         """Count a retry."""
-        self._calls.tally(account, request.model).retried(reason)
+        self._calls.tally(batch.workspace, account, request.model).retried(reason)
 
-    def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:  # noqa: ARG002
+    def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:
         """Count results, and measure the flush if there were any."""
         if chunk.seqs:
             self._flush.observe(seconds)
-            self._finished["succeeded"].inc(chunk.succeeded)
-            self._finished["errored"].inc(chunk.errored)
+            self._finish(claim.batch, succeeded=chunk.succeeded, errored=chunk.errored)
 
-    def requests_repeated(self, claim: Claim, number: int) -> None:  # noqa: ARG002
+    def requests_repeated(self, claim: Claim, number: int) -> None:
         """Count repeats."""
-        self._repeated.inc(number)
+        self._repeated.labels(self._workspaces(claim.batch.workspace)).inc(number)
 
-    def batch_sealed(self, batch: Batch, counts: Counts, *, seconds: float) -> None:  # noqa: ARG002
+    def batch_sealed(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
         """Measure a sealing, and count the requests that it gave a result."""
-        self._ended.inc()
+        self._ended.labels(self._workspaces(batch.workspace)).inc()
         self._sealing.observe(seconds)
-        self._finished["canceled"].inc(counts.canceled)
-        self._finished["expired"].inc(counts.expired)
+        self._finish(batch, canceled=counts.canceled, expired=counts.expired)
 
     def http_answered(self, operation: str, status: int, seconds: float) -> None:
         """Count and measure an HTTP request."""
         self._http_requests.labels(operation, status).inc()
         self._http_seconds.labels(operation).observe(seconds)
 
-    async def expose(self, state: EngineState) -> bytes:
-        """Write all metrics as text; in a thread, since many models make a long one."""
+    async def expose(self, state: EngineState, workspace: str | None = None) -> bytes:
+        """Write all metrics as text, or those of a workspace; in a thread, since many models make a long one."""
         self._gauges.show(state)
-        return await asyncio.to_thread(generate_latest, _WithoutCreationTimes(self._registry))
+        shown = self._registry if workspace is None else OfOneWorkspace(self._registry, workspace)
+        return await asyncio.to_thread(generate_latest, _WithoutCreationTimes(shown))
+
+    def _finish(self, batch: Batch, **outcomes: int) -> None:
+        """Count requests that have a result; those of which there are none are shown too, once there is a batch."""
+        for outcome, number in outcomes.items():
+            self._finished.labels(self._workspaces(batch.workspace), outcome).inc(number)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
@@ -116,7 +126,7 @@ class Metrics(NoTelemetry):
 class _WithoutCreationTimes(Collector):
     """Leaves out the ``_created`` series, which double the text and which Prometheus does not read from it."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: Collector) -> None:
         self._registry = registry
 
     def collect(self) -> Iterator[Metric]:

@@ -11,13 +11,13 @@ from tests.support.databases import DATABASES, Database, a_database
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty database of each kind."""
+    """Make an empty database of each kind."""
     with a_database(request.param, tmp_path) as database:
         yield database
 
 
 @pytest.fixture
 async def store(database: Database) -> AsyncIterator[Store]:
-    """A store on it."""
+    """Open a store on it."""
     async with database.store() as store:
         yield store

@@ -61,7 +61,7 @@ def shard(index: int) -> Shard:
 @pytest.fixture
 async def lines(database: Database) -> AsyncIterator[Lines]:
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(database.store())
+        store: Store = await stack.enter_async_context(database.store())
         queue: Queue = MemoryQueue(store.open_jobs)
         if database.url is not None:
             queue = await stack.enter_async_context(ProcrastinateQueue(database.url, timeout=30.0))

@@ -93,16 +93,16 @@ async def test_the_backlog_is_what_has_not_ended_and_no_worker_holds(store: Stor
     assert await store.backlog() == Backlog(batches={}, waiting_shards=0, waiting_since=None)
     _, first = await create(store, "a", shards=2, at=1000)
     second, more = await create(store, "b", shards=3, at=1001)
-    assert await store.backlog() == Backlog(batches={"in_progress": 2}, waiting_shards=5, waiting_since=1000)
+    assert await store.backlog() == Backlog(batches={("w", "in_progress"): 2}, waiting_shards=5, waiting_since=1000)
     for job in first:
         await claimed(store, job)
-    assert await store.backlog() == Backlog(batches={"in_progress": 2}, waiting_shards=3, waiting_since=1001)
+    assert await store.backlog() == Backlog(batches={("w", "in_progress"): 2}, waiting_shards=3, waiting_since=1001)
     await store.cancel_batch("w", "b", 1002)
     assert await store.backlog() == Backlog(
-        batches={"in_progress": 1, "canceling": 1}, waiting_shards=0, waiting_since=None
+        batches={("w", "in_progress"): 1, ("w", "canceling"): 1}, waiting_shards=0, waiting_since=None
     )
     await end(store, second, [])
-    assert (await store.backlog()).batches == {"in_progress": 1}
+    assert (await store.backlog()).batches == {("w", "in_progress"): 1}
     assert await store.claim_shard(more[0]) is None
 
 

@@ -73,10 +73,10 @@ async def test_a_flush_without_results_is_none() -> None:
 
 async def test_the_backlog_is_shown_if_it_is_known() -> None:
     metrics = Metrics("1")
-    backlog = Backlog(batches={"canceling": 3}, waiting_shards=7, waiting_since=5)
+    backlog = Backlog(batches={("w", "canceling"): 3}, waiting_shards=7, waiting_since=5)
     known = await exposed(metrics, EngineState(gates=(), backlog=backlog, waiting_seconds=2.5, problems=1))
     assert known.value("batchgate_batches", status="canceling") == 3
-    assert ("batchgate_batches", frozenset({("status", "in_progress")})) in known.samples
+    assert ("batchgate_batches", frozenset({("workspace", "w"), ("status", "in_progress")})) in known.samples
     assert known.value("batchgate_shards_waiting") == 7
     assert known.value("batchgate_oldest_shard_wait_seconds") == 2.5
     assert known.value("batchgate_problems") == 1

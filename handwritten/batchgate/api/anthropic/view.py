@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Final
-
 from aiohttp import web
 
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.statuses import anthropic_status
+from batchgate.api.times import rfc3339, rfc3339_or_none
 from batchgate.engine.batch import Batch, Page
 from batchgate_api import anthropic
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MessageBatchView:
@@ -30,11 +26,11 @@ class MessageBatchView:
             type="message_batch",
             processing_status=anthropic_status(batch),
             request_counts=self._counts(batch),
-            ended_at=_time(batch.ended_at),
+            ended_at=rfc3339_or_none(batch.ended_at),
             created_at=rfc3339(batch.created_at),
             expires_at=rfc3339(batch.expires_at),
-            archived_at=_time(batch.archived_at),
-            cancel_initiated_at=_time(batch.cancel_initiated_at),
+            archived_at=rfc3339_or_none(batch.archived_at),
+            cancel_initiated_at=rfc3339_or_none(batch.cancel_initiated_at),
             results_url=self._results_url(request, batch),
         )
 
@@ -66,13 +62,3 @@ class MessageBatchView:
             return None
         path = f"/v1/messages/batches/{batch.id}/results"
         return path if self._relative else self._public_url.absolute(request, path)
-
-
-def rfc3339(microseconds: int) -> str:
-    """Write a time in UTC with Z and all six digits of its microseconds, also when they are zero."""
-    moment = EPOCH + timedelta(microseconds=microseconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z"
-
-
-def _time(microseconds: int | None) -> str | None:
-    return None if microseconds is None else rfc3339(microseconds)

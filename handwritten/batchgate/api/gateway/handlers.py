@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from aiohttp import web
 
+from batchgate.api.context import SCOPES, WORKSPACE
 from batchgate_api import gateway, parameters
 
 OPENAPI = files("batchgate_api").joinpath("openapi.json").read_bytes()
@@ -16,7 +17,7 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class GatewayHandler:
     """`GatewayHandlers`."""
 
-    def __init__(self, health: Callable[[], gateway.Health], metrics: Callable[[], Awaitable[bytes]]) -> None:
+    def __init__(self, health: Callable[[], gateway.Health], metrics: Callable[[str | None], Awaitable[bytes]]) -> None:
         self._health = health
         self._metrics = metrics
 
@@ -30,11 +31,12 @@ class GatewayHandler:
 
     async def get_metrics(
         self,
-        request: web.Request,  # noqa: ARG002
+        request: web.Request,
         parameters: parameters.GetMetricsParameters,  # noqa: ARG002
     ) -> web.StreamResponse:
-        """Read the metrics of the gateway."""
-        return web.Response(body=await self._metrics(), headers={"Content-Type": METRICS_TYPE})
+        """Read the metrics of the gateway, or those of the caller's workspace."""
+        workspace = None if "admin" in request[SCOPES] else request[WORKSPACE]
+        return web.Response(body=await self._metrics(workspace), headers={"Content-Type": METRICS_TYPE})
 
     async def get_openapi(
         self,

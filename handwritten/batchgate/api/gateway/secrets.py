@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from batchgate.api.anthropic.view import rfc3339
+from batchgate.api.times import rfc3339
 from batchgate.engine.secret import Secret
 from batchgate.engine.secrets import Secrets
 from batchgate_api import gateway, parameters

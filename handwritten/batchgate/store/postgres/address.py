@@ -34,7 +34,7 @@ class Address:
         if "@" in (urlsplit(url).username or "") + (urlsplit(url).password or ""):
             raise ConfigurationError("database_url", EXPECTED)
         self._secrets = [value for value in (urlsplit(url).password, given.get("password")) if value]
-        self.conninfo = make_conninfo(**(_DEFAULTS | given))
+        self.conninfo = make_conninfo("", **(_DEFAULTS | given))
 
     def hidden(self, text: str) -> str:
         """Take the password out of a text."""

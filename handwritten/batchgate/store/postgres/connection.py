@@ -28,7 +28,7 @@ Connection: TypeAlias = AsyncConnection[Row]
 
 QUERIES: Final = {
     name: text.encode()
-    for file in ("queries.sql", "peers.sql")
+    for file in ("queries.sql", "peers.sql", "tenants.sql")
     for name, text in load_queries("batchgate.store.postgres", file).items()
 }
 CONNECTIONS: Final = 10
@@ -37,6 +37,11 @@ PATIENCE: Final = 5.0  # seconds to wait for a connection
 TRIES: Final = 8
 """How often a transaction is run that gets into the way of others."""
 PAUSE: Final = 0.02  # seconds between two of them, on average
+
+
+def storable(*texts: str) -> bool:
+    """Tell if texts can be stored: PostgreSQL's hold neither a NUL nor half of a surrogate pair."""
+    return not any("\0" in text or any("\ud800" <= character <= "\udfff" for character in text) for text in texts)
 
 
 class Transaction:
@@ -74,6 +79,7 @@ class PostgresPool:
             min_size=1,
             max_size=connections,
             timeout=PATIENCE,
+            reconnect_timeout=PATIENCE,  # pauses between tries double, so this bounds them; the next caller begins anew
             name="batchgate",
             open=False,
         )

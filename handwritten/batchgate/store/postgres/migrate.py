@@ -25,7 +25,7 @@ def migrate(address: Address) -> None:
         with psycopg.connect(address.conninfo, autocommit=True) as connection:
             connection.execute(QUERIES["lock_migrations"])
             if migrating.missing(MIGRATIONS, _applied(connection)):
-                from batchgate.store.applying import apply_to_postgres
+                from batchgate.store.applying import apply_to_postgres  # noqa: PLC0415
 
                 apply_to_postgres(connection, MIGRATIONS)
     except psycopg.Error as error:

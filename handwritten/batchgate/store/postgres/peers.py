@@ -19,6 +19,7 @@ from msgspec import Struct
 from psycopg import AsyncConnection
 
 from batchgate.engine.errors import StoreError
+from batchgate.engine.heartbeats import Heartbeats
 from batchgate.engine.peers import EVENTS, Event, Listener
 from batchgate.engine.shares import NOTHING, Share, fair_share, next_share
 from batchgate.engine.unbroken import unbroken
@@ -27,12 +28,6 @@ from batchgate.store.postgres.connection import QUERIES, PostgresPool, Row, Tran
 
 logger = logging.getLogger(__name__)
 
-BEATS: Final = 6
-"""Heartbeats within the time after which a process is declared dead, and its work is somebody else's."""
-DECLARED_AFTER: Final = 0.75
-"""The part of that time after which it is taken for dead; in the rest the others look, and take over."""
-SURE_FOR: Final = 0.65
-"""The part of it for which a process that reaches nobody may still think that it lives."""
 SETTLING: Final = 0.05  # seconds between two looks at calls that have to end before a share can be let go of
 RETRY: Final = 1.0  # seconds until the server is tried again
 CONNECTIONS: Final = 2
@@ -56,8 +51,7 @@ class PostgresPeers:
         self._pool = PostgresPool(address, connections=CONNECTIONS)
         self._name = name
         self._role = role
-        self._timeout = timeout
-        self._dead_after = timeout * DECLARED_AFTER
+        self._heartbeats = Heartbeats(timeout)
         self.member: int | None = None
         """The number of this process, while it has one."""
         self.workers = 1
@@ -92,7 +86,7 @@ class PostgresPeers:
 
     async def hold(self, name: str) -> bool:
         """Take or keep what only one process may have; False if another one that lives has it."""
-        bound = {"name": name, "member": self.member, "dead_after": self._dead_after}
+        bound = {"name": name, "member": self.member, "dead_after": self._heartbeats.dead_after}
         if self.member is None:
             return False
         holder = await self._pool.one("holder", bound)
@@ -114,10 +108,10 @@ class PostgresPeers:
                 settled = await self._look_around(listener)
             except StoreError as error:
                 listener.report(error)
-                await asyncio.sleep(min(RETRY, self._timeout / BEATS))
+                await asyncio.sleep(min(RETRY, self._heartbeats.interval))
             else:
                 listener.report(None)
-                await self._pause(self._timeout / BEATS if settled else SETTLING)
+                await self._pause(self._heartbeats.interval if settled else SETTLING)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -129,15 +123,16 @@ class PostgresPeers:
 
         The time until which others take this process for living is reckoned from before they are told that it does.
         """
-        until = asyncio.get_running_loop().time() + self._timeout * SURE_FOR
+        begun = asyncio.get_running_loop().time()
         workers = await self._pool.write(self._be_seen, repeatable=True)
         if workers is None:
             await self._come_back(listener)
             return False
+        self._heartbeats.seen(begun)
         self.workers = len(workers)
         if self._role == "gateway":
             return True
-        return await self._take_share(listener, workers, until)
+        return await self._take_share(listener, workers, begun + self._heartbeats.sure_for)
 
     async def _take_share(self, listener: Listener, workers: list[Row], until: float) -> bool:
         held, wanted = self._shares(workers)
@@ -174,9 +169,14 @@ class PostgresPeers:
         await transaction.send("lock_members", {})
         if await transaction.one("seen", {"member": self.member}) is None:
             return None
-        if await transaction.rows("take_the_dead_away", {"dead_after": self._dead_after}):
-            await transaction.send("tell_members", {})
+        if self._heartbeats.may_judge(asyncio.get_running_loop().time()):
+            await self._bury(transaction)
         return await transaction.rows("living_workers", {})
+
+    async def _bury(self, transaction: Transaction) -> None:
+        dead_after = self._heartbeats.dead_after
+        if await transaction.rows("take_the_dead_away", {"dead_after": dead_after}):
+            await transaction.send("tell_members", {})
 
     async def _come_back(self, listener: Listener) -> None:
         """Join anew, without a share: what this process had is somebody else's by now."""

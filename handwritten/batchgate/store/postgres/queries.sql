@@ -21,13 +21,13 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(workspace)s, 0))
 -- name: insert_batch
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
-    in_progress_at, caller, fingerprint, idempotency_key, input_blob
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size
 )
 VALUES (
     %(id)s, %(workspace)s, %(dialect)s, %(terms)s, %(provider)s, %(providers)s, %(headers)s,
     CASE WHEN %(input_blob)s::text IS NULL THEN 'validating' ELSE 'in_progress' END, %(total)s, %(open_shards)s,
     %(created_at)s, %(expires_at)s, CASE WHEN %(input_blob)s::text IS NOT NULL THEN %(created_at)s::bigint END,
-    %(caller)s, %(fingerprint)s, %(idempotency_key)s, %(input_blob)s
+    %(caller)s, %(fingerprint)s, %(idempotency_key)s, %(input_blob)s, %(input_size)s
 )
 RETURNING *
 
@@ -36,11 +36,14 @@ INSERT INTO batch_providers (workspace, provider, batch_key)
 SELECT %(workspace)s, provider, %(batch_key)s FROM unnest(%(providers)s::text[]) AS provider
 ON CONFLICT DO NOTHING
 
+-- name: lock_validating
+SELECT workspace FROM batches WHERE key = %(batch_key)s AND status = 'validating' FOR NO KEY UPDATE
+
 -- name: begin_batch
 UPDATE batches
 SET status = 'in_progress', in_progress_at = %(now)s, total = %(total)s, open_shards = %(open_shards)s,
-    providers = %(providers)s, input_blob = %(input_blob)s
-WHERE key = %(batch_key)s AND status = 'validating'
+    providers = %(providers)s, input_blob = %(input_blob)s, input_size = %(input_size)s
+WHERE key = %(batch_key)s
 RETURNING *
 
 -- name: fail_batch
@@ -202,7 +205,7 @@ UPDATE batches
 SET succeeded = batches.succeeded + %(succeeded)s, errored = batches.errored + %(errored)s,
     repeated = repeated + %(repeated)s, input_tokens = input_tokens + %(input_tokens)s,
     cached_tokens = cached_tokens + %(cached_tokens)s, output_tokens = output_tokens + %(output_tokens)s,
-    reasoning_tokens = reasoning_tokens + %(reasoning_tokens)s
+    reasoning_tokens = reasoning_tokens + %(reasoning_tokens)s, cost = cost + %(cost)s
 FROM stored
 WHERE key = stored.batch_key
 
@@ -250,7 +253,7 @@ SET status = 'ended', succeeded = %(succeeded)s, errored = %(errored)s, canceled
     expired = %(expired)s, results_blob = %(results_blob)s, results_size = %(results_size)s,
     output_size = %(output_size)s, output_file = %(output_file)s, error_file = %(error_file)s, ended_at = %(now)s
 WHERE key = %(batch_key)s AND ended_at IS NULL
-RETURNING workspace
+RETURNING workspace, cost
 
 -- name: add_loose_blob
 INSERT INTO loose_blobs (name, writer) VALUES (%(name)s, %(writer)s)
@@ -301,7 +304,7 @@ SET archived_at = %(now)s, input_blob = NULL, results_blob = NULL, results_size 
 WHERE key = %(batch_key)s
 
 -- name: open_batches
-SELECT status, count(*) AS number FROM batches WHERE ended_at IS NULL GROUP BY status
+SELECT workspace, status, count(*) AS number FROM batches WHERE ended_at IS NULL GROUP BY workspace, status
 
 -- name: waiting_shards
 SELECT number, created_at AS since

@@ -1,9 +1,9 @@
 """Which requests of claimed shards were sent: a bit each, written behind the back of whoever sends.
 
 A mark has to be set before each call, so it must cost next to nothing: it is set in memory, and all that changed is
-written at most every 100 ms, in one statement that no disk is waited for. A crash of this process loses the marks of its
-last 100 ms, one of the server those of its last second or so. They serve to count what is asked again, and nothing is
-decided by them.
+written at most every 100 ms, in one statement that no disk is waited for. A crash of this process loses the marks of
+its last 100 ms, one of the server those of its last second or so. They serve to count what is asked again, and nothing
+is decided by them.
 """
 
 from __future__ import annotations

@@ -15,12 +15,12 @@ from batchgate.engine.errors import StaleEpoch, StoreError
 from batchgate.engine.file import File, FilePage, NewFile
 from batchgate.store.postgres import transactions
 from batchgate.store.postgres.address import Address
-from batchgate.store.postgres.connection import Bound, PostgresPool, Row
+from batchgate.store.postgres.connection import Bound, PostgresPool, Row, storable
 from batchgate.store.postgres.migrate import migrate
-from batchgate.store.postgres.records import file_of
 from batchgate.store.postgres.secrets import PostgresSecrets
 from batchgate.store.postgres.sent_marks import SentMarks
-from batchgate.store.records import batch_of, end_row, job_of, repeat_row, shard_of, unpack
+from batchgate.store.postgres.tenants import PostgresTenants
+from batchgate.store.records import batch_of, end_row, file_of, job_of, repeat_row, shard_of, unpack
 
 NO_UPPER_BOUND: Final = 2**63 - 1
 
@@ -41,6 +41,8 @@ class PostgresStore:
         self._member = member
         self._pool = PostgresPool(address)
         self.secrets: Final = PostgresSecrets(self._pool)
+        self.tenants = PostgresTenants(self._pool)
+        """The workspaces and the keys, for as long as the store is entered."""
         self._marks = SentMarks(self._write_marks)
         self._marking: asyncio.Task[None] | None = None
 
@@ -278,7 +280,7 @@ class PostgresStore:
         waiting = await self._pool.one("waiting_shards", {})
         assert waiting is not None
         return Backlog(
-            batches={row["status"]: row["number"] for row in open_batches},
+            batches={(row["workspace"], row["status"]): row["number"] for row in open_batches},
             waiting_shards=waiting["number"],
             waiting_since=waiting["since"],
         )
@@ -330,11 +332,6 @@ class PostgresStore:
     async def _one(self, query: str, bound: Bound) -> Row | None:
         rows = await self._rows(query, bound)
         return rows[0] if rows else None
-
-
-def storable(*texts: str) -> bool:
-    """Tell if texts can be stored: PostgreSQL's hold neither a NUL nor half of a surrogate pair."""
-    return not any("\0" in text or any("\ud800" <= character <= "\udfff" for character in text) for text in texts)
 
 
 def _batch(row: Row | None) -> Batch | None:

@@ -1,6 +1,6 @@
 """What the calls of the store do within one transaction each.
 
-Rows are locked in one order, so that nobody waits in a circle: a batch, then its shards, then its files, then blobs. Who
+Rows are locked in one order, so that nobody waits in a circle: a batch, then its shards, its files, then blobs. Who
 changes whether a shard is done holds its batch, so that the shards can be counted; since each statement sees what was
 committed before it began, they are counted in a later statement than the one that waited for the batch.
 """
@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
+
+import msgspec
 
 from batchgate.engine.batch import Batch, BegunBatch, Chunk, Claim, NewBatch, Shard, ShardJob
 from batchgate.engine.errors import StaleEpoch, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.file import File, NewFile
+from batchgate.engine.workspaces import Needs
 from batchgate.store.postgres.connection import Bound, Row, Transaction
-from batchgate.store.postgres.records import file_of, new_file_row
+from batchgate.store.postgres.quotas import charge, make_room, spend
 from batchgate.store.records import (
     batch_of,
     begun_row,
     counts_of,
+    file_of,
     job_of,
     new_batch_row,
     pack,
@@ -48,6 +52,9 @@ async def create(transaction: Transaction, new: NewBatch) -> tuple[Batch, Sequen
         await _adopt(transaction, new.input_blob)
     # Keys are visible in their order, or a page that ends at the newest would hide an older one that comes late.
     await transaction.send("lock_order", {"workspace": new.workspace})
+    # A file has one request at the least; how many they are is known when it has been read.
+    needs = Needs(requests=max(1, new.total), batches=1, stored_bytes=new.input_size)
+    await make_room(transaction, new.workspace, needs, new.created_at)
     row = await transaction.one("insert_batch", new_batch_row(new))
     assert row is not None
     batch = batch_of(row)
@@ -64,17 +71,22 @@ async def find_repeated(transaction: Transaction, new: NewBatch) -> Batch | None
 
 
 def _create_lock(new: NewBatch) -> int:
-    """Number what two creates that may be the same have in common."""
+    """Make a number of what two creates have in common if they may be the same."""
     text = new.fingerprint if new.idempotency_key is None else new.idempotency_key.encode()
     return int.from_bytes(blake2b(text, person=new.workspace.encode()[:16], digest_size=8).digest(), signed=True)
 
 
 async def begin(transaction: Transaction, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
     """Give a batch that was validating its requests; None if it is no longer waiting for them."""
-    row = await transaction.one("begin_batch", begun_row(batch_key, begun, now))
-    if row is None:
+    validating = await transaction.one("lock_validating", {"batch_key": batch_key})
+    if validating is None:
         return None
     await _adopt(transaction, begun.input_blob)
+    await transaction.send("lock_order", {"workspace": validating["workspace"]})
+    needs = Needs(requests=begun.total, stored_bytes=begun.input_size)
+    await make_room(transaction, validating["workspace"], needs, now)
+    row = await transaction.one("begin_batch", begun_row(batch_key, begun, now))
+    assert row is not None
     return await _line_up(transaction, batch_of(row), begun.shards)
 
 
@@ -102,7 +114,7 @@ async def fail(transaction: Transaction, bound: Bound) -> bool:
 
 async def cancel(transaction: Transaction, workspace: str, batch_id: str, now: int) -> Batch | None:
     """Begin to cancel a batch, and close its shards that nobody holds."""
-    bound = {"workspace": workspace, "id": batch_id}
+    bound: dict[str, object] = {"workspace": workspace, "id": batch_id}
     row = await transaction.one("lock_batch", bound)
     if row is None:
         return None
@@ -133,7 +145,7 @@ async def _close_unclaimed(transaction: Transaction, batch_key: int) -> None:
 
 async def delete(transaction: Transaction, workspace: str, batch_id: str, now: int) -> Batch | None:
     """Delete an ended batch, with the files that show it; its blobs are loose from then on."""
-    bound = {"workspace": workspace, "id": batch_id}
+    bound: dict[str, object] = {"workspace": workspace, "id": batch_id}
     row = await transaction.one("lock_batch", bound)
     if row is None:
         return None
@@ -142,7 +154,7 @@ async def delete(transaction: Transaction, workspace: str, batch_id: str, now: i
         bound |= {"batch_key": found.key, "now": now}
         for query in ("delete_batch", "drop_providers", "delete_files_of_batch", "drop_faults"):
             await transaction.send(query, bound)
-        await _loosen(transaction, found.blobs)
+        await _give_up(transaction, found)
     return found
 
 
@@ -151,7 +163,13 @@ async def archive(transaction: Transaction, batch_key: int, now: int) -> None:
     row = await transaction.one("lock_batch_by_key", {"batch_key": batch_key})
     if row is not None and row["archived_at"] is None and row["deleted_at"] is None:
         await transaction.send("archive_batch", {"batch_key": batch_key, "now": now})
-        await _loosen(transaction, batch_of(row).blobs)
+        await _give_up(transaction, batch_of(row))
+
+
+async def _give_up(transaction: Transaction, batch: Batch) -> None:
+    """Let the blobs of a batch go."""
+    await _loosen(transaction, batch.blobs)
+    await charge(transaction, batch.workspace, -batch.stored_bytes)
 
 
 async def _loosen(transaction: Transaction, names: Sequence[str]) -> None:
@@ -225,7 +243,9 @@ async def end(transaction: Transaction, bound: Bound, results_blob: str, files: 
     if files:
         await transaction.send("lock_order", {"workspace": ended["workspace"]})
     for file in files:
-        await transaction.send("insert_file", new_file_row(file))
+        await transaction.send("insert_file", msgspec.structs.asdict(file))
+    await spend(transaction, ended["workspace"], ended["cost"], cast("int", bound["now"]))
+    await charge(transaction, ended["workspace"], cast("int", bound["results_size"]))
     return True
 
 
@@ -233,7 +253,8 @@ async def create_file(transaction: Transaction, new: NewFile) -> File:
     """Store a file that was uploaded."""
     await _adopt(transaction, str(new.blob))
     await transaction.send("lock_order", {"workspace": new.workspace})
-    row = await transaction.one("insert_file", new_file_row(new))
+    await make_room(transaction, new.workspace, Needs(stored_bytes=new.size), new.created_at)
+    row = await transaction.one("insert_file", msgspec.structs.asdict(new))
     assert row is not None
     return file_of(row)
 
@@ -262,6 +283,7 @@ async def _let_go(transaction: Transaction, file: Row) -> None:
     bound = {"id": file["batch_id"], "workspace": file["workspace"]}
     if file["batch_id"] is None:
         await _loosen(transaction, (file["blob"],))
+        await charge(transaction, file["workspace"], -file["size"])
     elif await transaction.one("has_files", bound) is None:
         batch = await transaction.one("find_batch", bound)
         if batch is not None:

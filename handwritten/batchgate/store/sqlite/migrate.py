@@ -26,7 +26,7 @@ def migrate(connect: Callable[[], sqlite3.Connection]) -> None:
         with closing(connect()) as connection:
             applied, made_before = _found(connection)
             if migrating.missing(MIGRATIONS, applied):
-                from batchgate.store.applying import apply_to_sqlite
+                from batchgate.store.applying import apply_to_sqlite  # noqa: PLC0415
 
                 apply_to_sqlite(connection, MIGRATIONS, made_before)
     except sqlite3.Error as error:

@@ -1,23 +1,26 @@
 -- name: insert_batch
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
-    in_progress_at, caller, fingerprint, idempotency_key, input_blob
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size
 )
 VALUES (
     :id, :workspace, :dialect, :terms, :provider, :providers, :headers,
     iif(:input_blob IS NULL, 'validating', 'in_progress'), :total, :open_shards, :created_at, :expires_at,
-    iif(:input_blob IS NULL, NULL, :created_at), :caller, :fingerprint, :idempotency_key, :input_blob
+    iif(:input_blob IS NULL, NULL, :created_at), :caller, :fingerprint, :idempotency_key, :input_blob, :input_size
 )
 RETURNING *
 
 -- name: insert_provider
 INSERT OR IGNORE INTO batch_providers (workspace, provider, batch_key) VALUES (:workspace, :provider, :batch_key)
 
+-- name: find_validating
+SELECT workspace FROM batches WHERE key = :batch_key AND status = 'validating'
+
 -- name: begin_batch
 UPDATE batches
 SET status = 'in_progress', in_progress_at = :now, total = :total, open_shards = :open_shards,
-    providers = :providers, input_blob = :input_blob
-WHERE key = :batch_key AND status = 'validating'
+    providers = :providers, input_blob = :input_blob, input_size = :input_size
+WHERE key = :batch_key
 RETURNING *
 
 -- name: fail_batch
@@ -140,6 +143,7 @@ UPDATE batches
 SET succeeded = succeeded + :succeeded, errored = errored + :errored, repeated = repeated + :repeated,
     input_tokens = input_tokens + :input_tokens, cached_tokens = cached_tokens + :cached_tokens,
     output_tokens = output_tokens + :output_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
+    cost = cost + :cost,
     open_shards = open_shards - :shards_done
 WHERE key = :batch_key
 RETURNING open_shards
@@ -175,6 +179,7 @@ SET status = 'ended', succeeded = :succeeded, errored = :errored, canceled = :ca
     results_blob = :results_blob, results_size = :results_size, output_size = :output_size,
     output_file = :output_file, error_file = :error_file, ended_at = :now
 WHERE key = :batch_key AND ended_at IS NULL
+RETURNING workspace, cost
 
 -- name: add_loose_blob
 INSERT OR IGNORE INTO loose_blobs (name) VALUES (:name)
@@ -214,7 +219,7 @@ UPDATE batches SET archived_at = :now, input_blob = NULL, results_blob = NULL, r
 WHERE key = :batch_key AND archived_at IS NULL AND deleted_at IS NULL
 
 -- name: open_batches
-SELECT status, count(*) AS number FROM batches WHERE ended_at IS NULL GROUP BY status
+SELECT workspace, status, count(*) AS number FROM batches WHERE ended_at IS NULL GROUP BY workspace, status
 
 -- name: waiting_shards
 SELECT number, created_at AS since

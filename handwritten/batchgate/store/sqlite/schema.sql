@@ -36,12 +36,15 @@ CREATE TABLE batches (
     output_size INTEGER,
     output_file TEXT,
     error_file TEXT,
-    first_faults BLOB
+    first_faults BLOB,
+    input_size INTEGER NOT NULL DEFAULT 0,
+    cost INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX batches_by_fingerprint ON batches (fingerprint, created_at);
 CREATE INDEX batches_open ON batches (expires_at) WHERE ended_at IS NULL;
+CREATE INDEX batches_open_of_workspace ON batches (workspace) WHERE ended_at IS NULL;
 CREATE INDEX batches_with_results ON batches (created_at)
     WHERE results_blob IS NOT NULL AND output_file IS NULL AND error_file IS NULL AND deleted_at IS NULL;
 
@@ -111,6 +114,47 @@ CREATE INDEX files_to_expire ON files (expires_at) WHERE deleted_at IS NULL AND 
 
 -- Blobs that belong to no batch and no file: being written for one, left by a writer that died, or of a batch that is gone.
 CREATE TABLE loose_blobs (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+-- A workspace that is archived keeps its row, so that its name is not given again. Quotas: NULL for no bound; money is in
+-- nano-dollars.
+CREATE TABLE workspaces (
+    name TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    archived_at INTEGER,
+    queued_requests INTEGER,
+    concurrent_batches INTEGER,
+    stored_bytes INTEGER,
+    monthly_spend INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Bytes of all blobs that batches and files of a workspace have, changed in the transactions that give and take them.
+CREATE TABLE workspace_bytes (
+    workspace TEXT PRIMARY KEY,
+    stored_bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the batches have cost that ended in a month; those that have not ended have their cost in their own rows.
+CREATE TABLE workspace_spend (
+    workspace TEXT NOT NULL,
+    month TEXT NOT NULL,
+    cost INTEGER NOT NULL,
+    PRIMARY KEY (workspace, month)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE api_keys (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    digest BLOB NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    workspace TEXT NOT NULL REFERENCES workspaces (name),
+    scopes TEXT NOT NULL,
+    hint TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER,
+    last_used_at INTEGER
+) STRICT;
+CREATE INDEX api_keys_by_workspace ON api_keys (workspace, key);
 
 -- Keys of providers, encrypted with a master key that is not here.
 CREATE TABLE secrets (

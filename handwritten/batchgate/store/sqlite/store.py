@@ -19,6 +19,7 @@ from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.migrate import migrate
 from batchgate.store.sqlite.secrets import SqliteSecrets
 from batchgate.store.sqlite.sent_marks import SentMarks
+from batchgate.store.sqlite.tenants import SqliteTenants
 from batchgate.store.sqlite.transactions import QUERIES, one
 
 NO_UPPER_BOUND = 2**63 - 1
@@ -31,6 +32,8 @@ class SqliteStore:
         self._path = path
         self._file = SqliteFile(path)
         self.secrets: Final = SqliteSecrets(self._file)
+        self.tenants = SqliteTenants(self._file)
+        """The workspaces and the keys, for as long as the store is entered."""
         self._marks = SentMarks(path.with_suffix(".sent"))
 
     async def __aenter__(self) -> Self:

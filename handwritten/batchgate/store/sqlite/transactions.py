@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import msgspec
 
@@ -11,6 +12,7 @@ from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, New
 from batchgate.engine.errors import StaleEpoch, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.file import File, NewFile
+from batchgate.engine.workspaces import Needs
 from batchgate.store.queries import load_queries
 from batchgate.store.records import (
     batch_of,
@@ -25,6 +27,7 @@ from batchgate.store.records import (
     shard_row,
     unpack,
 )
+from batchgate.store.sqlite.quotas import charge, make_room, spend
 
 QUERIES = load_queries("batchgate.store.sqlite", "queries.sql")
 DROPPED_AT_ONCE = 64
@@ -46,16 +49,22 @@ def create(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Sequen
         return repeated, ()
     if new.input_blob is not None:
         _adopt(connection, new.input_blob)
+    # A file has one request at the least; how many they are is known when it has been read.
+    needs = Needs(requests=max(1, new.total), batches=1, stored_bytes=new.input_size)
+    make_room(connection, new.workspace, needs, new.created_at)
     batch = batch_of(connection.execute(QUERIES["insert_batch"], new_batch_row(new)).fetchone())
     return batch, _line_up(connection, batch, new.shards)
 
 
 def begin(connection: sqlite3.Connection, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
     """Give a batch that was validating its requests; None if it is no longer waiting for them."""
-    row = one(connection, "begin_batch", begun_row(batch_key, begun, now))
-    if row is None:
+    validating = one(connection, "find_validating", {"batch_key": batch_key})
+    if validating is None:
         return None
+    needs = Needs(requests=begun.total, stored_bytes=begun.input_size)
+    make_room(connection, validating["workspace"], needs, now)
     _adopt(connection, begun.input_blob)
+    row = connection.execute(QUERIES["begin_batch"], begun_row(batch_key, begun, now)).fetchone()
     return _line_up(connection, batch_of(row), begun.shards)
 
 
@@ -118,7 +127,7 @@ def delete(connection: sqlite3.Connection, workspace: str, batch_id: str, now: i
         connection.executemany(QUERIES["drop_providers"], _providers(found))
         connection.execute(QUERIES["delete_files_of_batch"], bound)
         connection.execute(QUERIES["drop_faults"], {"batch_key": found.key})
-        loosen(connection, found.blobs)
+        _give_up(connection, found)
     return found
 
 
@@ -127,7 +136,13 @@ def archive(connection: sqlite3.Connection, batch_key: int, now: int) -> None:
     row = one(connection, "batch_by_key", {"key": batch_key})
     archived = connection.execute(QUERIES["archive_batch"], {"batch_key": batch_key, "now": now})
     if row is not None and archived.rowcount:
-        loosen(connection, batch_of(row).blobs)
+        _give_up(connection, batch_of(row))
+
+
+def _give_up(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Let the blobs of a batch go."""
+    loosen(connection, batch.blobs)
+    charge(connection, batch.workspace, -batch.stored_bytes)
 
 
 def loosen(connection: sqlite3.Connection, names: Sequence[str]) -> None:
@@ -171,8 +186,12 @@ def append(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard_
 
 def end(connection: sqlite3.Connection, bound: Mapping[str, object], files: Sequence[NewFile]) -> bool:
     """Mark a batch ended with its results, and store the files that show them; False if it has ended already."""
-    if connection.execute(QUERIES["end_batch"], bound).rowcount == 0:
+    size, now = cast("int", bound["results_size"]), cast("int", bound["now"])
+    row = one(connection, "end_batch", bound)
+    if row is None:
         return False
+    charge(connection, row["workspace"], size)
+    spend(connection, row["workspace"], row["cost"], now)
     _adopt(connection, str(bound["results_blob"]))
     connection.execute(QUERIES["drop_shards"], bound)
     for file in files:
@@ -191,7 +210,7 @@ def backlog(connection: sqlite3.Connection) -> Backlog:
     open_batches = connection.execute(QUERIES["open_batches"]).fetchall()
     waiting = connection.execute(QUERIES["waiting_shards"]).fetchone()
     return Backlog(
-        batches={row["status"]: row["number"] for row in open_batches},
+        batches={(row["workspace"], row["status"]): row["number"] for row in open_batches},
         waiting_shards=waiting["number"],
         waiting_since=waiting["since"],
     )
@@ -200,6 +219,7 @@ def backlog(connection: sqlite3.Connection) -> Backlog:
 def create_file(connection: sqlite3.Connection, new: NewFile) -> File:
     """Store a file that was uploaded."""
     _adopt(connection, str(new.blob))
+    make_room(connection, new.workspace, Needs(stored_bytes=new.size), new.created_at)
     return file_of(connection.execute(QUERIES["insert_file"], msgspec.structs.asdict(new)).fetchone())
 
 
@@ -222,6 +242,7 @@ def _let_go(connection: sqlite3.Connection, file: sqlite3.Row) -> None:
     """Loosen what a deleted file held: its blob, or the bodies of the batch of which it was the last to show a part."""
     if file["batch_id"] is None:
         loosen(connection, (file["blob"],))
+        charge(connection, file["workspace"], -file["size"])
     elif one(connection, "has_files", {"id": file["batch_id"]}) is None:
         batch = find(connection, file["workspace"], file["batch_id"])
         if batch is not None:

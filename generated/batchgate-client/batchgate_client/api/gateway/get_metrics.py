@@ -70,7 +70,8 @@ def sync_detailed(
 ) -> Response[GatewayError | str]:
     """Read the metrics of the gateway, for Prometheus.
 
-     Those of the whole gateway, whatever the workspace of the key. `docs/observability.md` names each.
+     A key with the scope `admin` sees those of the whole gateway, any other those that are labelled with
+    its own workspace. `docs/observability.md` names each.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -95,7 +96,8 @@ def sync(
 ) -> GatewayError | str | None:
     """Read the metrics of the gateway, for Prometheus.
 
-     Those of the whole gateway, whatever the workspace of the key. `docs/observability.md` names each.
+     A key with the scope `admin` sees those of the whole gateway, any other those that are labelled with
+    its own workspace. `docs/observability.md` names each.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -116,7 +118,8 @@ async def asyncio_detailed(
 ) -> Response[GatewayError | str]:
     """Read the metrics of the gateway, for Prometheus.
 
-     Those of the whole gateway, whatever the workspace of the key. `docs/observability.md` names each.
+     A key with the scope `admin` sees those of the whole gateway, any other those that are labelled with
+    its own workspace. `docs/observability.md` names each.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -139,7 +142,8 @@ async def asyncio(
 ) -> GatewayError | str | None:
     """Read the metrics of the gateway, for Prometheus.
 
-     Those of the whole gateway, whatever the workspace of the key. `docs/observability.md` names each.
+     A key with the scope `admin` sees those of the whole gateway, any other those that are labelled with
+    its own workspace. `docs/observability.md` names each.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -1,0 +1,155 @@
+"""Workspaces and API keys, for those who manage a gateway."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from batchgate.api.binding import given
+from batchgate.api.context import TENANTS, WORKSPACE
+from batchgate.api.times import rfc3339, rfc3339_or_none
+from batchgate.engine.api_keys import DEFAULT_SCOPES, ApiKey
+from batchgate.engine.tenants import KeyTerms
+from batchgate.engine.workspaces import NANODOLLARS, Quotas, Use, Workspace
+from batchgate_api import gateway, parameters
+
+DEFAULT_LIMIT = 20
+
+
+class WorkspacesHandler:
+    """`WorkspacesHandlers` on the engine."""
+
+    async def get_usage(
+        self,
+        request: web.Request,
+        parameters: parameters.GetUsageParameters,  # noqa: ARG002
+    ) -> gateway.Workspace:
+        """Tell what the caller's own workspace may use, and uses."""
+        return _workspace(*await request.app[TENANTS].workspace(request[WORKSPACE]))
+
+    async def create_workspace(
+        self,
+        request: web.Request,
+        parameters: parameters.CreateWorkspaceParameters,  # noqa: ARG002
+        body: gateway.CreateWorkspace,
+    ) -> gateway.Workspace:
+        """Create a workspace."""
+        quotas = Quotas(**_changes(given(body.quotas)))
+        return _workspace(await request.app[TENANTS].create_workspace(body.name, quotas), Use())
+
+    async def list_workspaces(
+        self, request: web.Request, parameters: parameters.ListWorkspacesParameters
+    ) -> gateway.WorkspaceList:
+        """List the workspaces by name."""
+        limit = given(parameters.limit) or DEFAULT_LIMIT
+        page = await request.app[TENANTS].list_workspaces(after=given(parameters.after), limit=limit)
+        data = [_workspace(workspace) for workspace in page.workspaces]
+        return gateway.WorkspaceList(data=data, has_more=page.has_more, last_id=data[-1].name if data else None)
+
+    async def get_workspace(
+        self, request: web.Request, parameters: parameters.GetWorkspaceParameters
+    ) -> gateway.Workspace:
+        """Tell what a workspace may use, and uses."""
+        return _workspace(*await request.app[TENANTS].workspace(parameters.workspace))
+
+    async def update_workspace(
+        self, request: web.Request, parameters: parameters.UpdateWorkspaceParameters, body: gateway.UpdateWorkspace
+    ) -> gateway.Workspace:
+        """Change what a workspace may use."""
+        changed = await request.app[TENANTS].update_quotas(parameters.workspace, _changes(body.quotas))
+        return _workspace(*changed)
+
+    async def archive_workspace(
+        self, request: web.Request, parameters: parameters.ArchiveWorkspaceParameters
+    ) -> gateway.ArchivedWorkspace:
+        """Take an empty workspace out of use."""
+        await request.app[TENANTS].archive_workspace(parameters.workspace)
+        return gateway.ArchivedWorkspace(name=parameters.workspace, archived=True)
+
+
+class APIKeysHandler:
+    """`APIKeysHandlers` on the engine."""
+
+    async def create_key(
+        self, request: web.Request, parameters: parameters.CreateKeyParameters, body: gateway.CreateKey
+    ) -> gateway.CreatedKey:
+        """Create an API key of a workspace, and show it."""
+        scopes = tuple(dict.fromkeys(given(body.scopes) or DEFAULT_SCOPES))
+        terms = KeyTerms(name=body.name, scopes=scopes, lifetime=given(body.expires_in_seconds))
+        return _created(*await request.app[TENANTS].create_key(parameters.workspace, terms))
+
+    async def list_keys(self, request: web.Request, parameters: parameters.ListKeysParameters) -> gateway.KeyList:
+        """List the API keys of a workspace, the newest first."""
+        page = await request.app[TENANTS].list_keys(
+            parameters.workspace, after=given(parameters.after), limit=given(parameters.limit) or DEFAULT_LIMIT
+        )
+        data = [_key(key) for key in page.keys]
+        return gateway.KeyList(data=data, has_more=page.has_more, last_id=data[-1].id if data else None)
+
+    async def get_key(self, request: web.Request, parameters: parameters.GetKeyParameters) -> gateway.Key:
+        """Tell what is known of an API key."""
+        return _key(await request.app[TENANTS].key(parameters.key_id))
+
+    async def revoke_key(self, request: web.Request, parameters: parameters.RevokeKeyParameters) -> gateway.Key:
+        """Revoke an API key."""
+        return _key(await request.app[TENANTS].revoke_key(parameters.key_id))
+
+    async def rotate_key(
+        self, request: web.Request, parameters: parameters.RotateKeyParameters, body: gateway.RotateKey
+    ) -> gateway.CreatedKey:
+        """Replace an API key by a new one, and show that."""
+        return _created(*await request.app[TENANTS].rotate_key(parameters.key_id, given(body.grace_seconds) or 0))
+
+
+def _changes(changes: gateway.QuotaChanges | None) -> dict[str, int | None]:
+    """Read the quotas that are named, money in nano-dollars."""
+    if changes is None:
+        return {}
+    named = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not msgspec.UNSET}
+    if "monthly_spend_usd" in named:
+        dollars = named.pop("monthly_spend_usd")
+        named["monthly_spend"] = None if dollars is None else round(dollars * NANODOLLARS)
+    return named
+
+
+def _workspace(workspace: Workspace, use: Use | None = None) -> gateway.Workspace:
+    quotas = workspace.quotas
+    spend = quotas.monthly_spend
+    return gateway.Workspace(
+        name=workspace.name,
+        created_at=rfc3339(workspace.created_at),
+        quotas=gateway.Quotas(
+            queued_requests=quotas.queued_requests,
+            concurrent_batches=quotas.concurrent_batches,
+            stored_bytes=quotas.stored_bytes,
+            monthly_spend_usd=None if spend is None else spend / NANODOLLARS,
+        ),
+        use=msgspec.UNSET if use is None else _use(use),
+    )
+
+
+def _use(use: Use) -> gateway.WorkspaceUse:
+    return gateway.WorkspaceUse(
+        queued_requests=use.queued_requests,
+        concurrent_batches=use.concurrent_batches,
+        stored_bytes=use.stored_bytes,
+        monthly_spend_usd=use.monthly_spend / NANODOLLARS,
+    )
+
+
+def _key(key: ApiKey) -> gateway.Key:
+    return gateway.Key(
+        id=key.id,
+        name=key.name,
+        workspace=key.workspace,
+        scopes=list(key.scopes),
+        hint=key.hint,
+        created_at=rfc3339(key.created_at),
+        expires_at=rfc3339_or_none(key.expires_at),
+        revoked_at=rfc3339_or_none(key.revoked_at),
+        last_used_at=rfc3339_or_none(key.last_used_at),
+    )
+
+
+def _created(key: ApiKey, secret: str) -> gateway.CreatedKey:
+    return gateway.CreatedKey(**msgspec.structs.asdict(_key(key)), key=secret)

@@ -1,0 +1,19 @@
+"""Times as the Messages API and the gateway's own operations write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(microseconds: int) -> str:
+    """Write a time in UTC with Z and all six digits of its microseconds, also when they are zero."""
+    moment = EPOCH + timedelta(microseconds=microseconds)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z"
+
+
+def rfc3339_or_none(microseconds: int | None) -> str | None:
+    """Write a time, if there is one."""
+    return None if microseconds is None else rfc3339(microseconds)

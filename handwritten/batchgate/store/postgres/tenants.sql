@@ -1,0 +1,94 @@
+-- name: lock_keys
+SELECT pg_advisory_xact_lock(hashtextextended('batchgate keys', 0))
+
+-- name: ensure_workspace
+INSERT INTO workspaces (name, created_at) VALUES (%(name)s, %(now)s)
+ON CONFLICT (name) DO UPDATE SET archived_at = NULL
+
+-- name: insert_workspace
+INSERT INTO workspaces (name, created_at, queued_requests, concurrent_batches, stored_bytes, monthly_spend)
+VALUES (%(name)s, %(created_at)s, %(queued_requests)s, %(concurrent_batches)s, %(stored_bytes)s, %(monthly_spend)s)
+ON CONFLICT (name) DO NOTHING
+RETURNING name
+
+-- name: find_workspace
+SELECT * FROM workspaces WHERE name = %(name)s AND archived_at IS NULL
+
+-- name: lock_workspace
+SELECT * FROM workspaces WHERE name = %(name)s AND archived_at IS NULL FOR UPDATE
+
+-- name: list_workspaces
+SELECT * FROM workspaces WHERE archived_at IS NULL AND name > %(after)s ORDER BY name LIMIT %(limit)s
+
+-- name: update_quotas
+UPDATE workspaces
+SET queued_requests = %(queued_requests)s, concurrent_batches = %(concurrent_batches)s, stored_bytes = %(stored_bytes)s,
+    monthly_spend = %(monthly_spend)s
+WHERE name = %(name)s AND archived_at IS NULL
+RETURNING *
+
+-- name: archive_workspace
+UPDATE workspaces SET archived_at = %(now)s WHERE name = %(name)s RETURNING name
+
+-- name: what_is_in_workspace
+SELECT
+    EXISTS (SELECT 1 FROM batches WHERE workspace = %(name)s AND deleted_at IS NULL) AS batches,
+    EXISTS (
+        SELECT 1 FROM files
+        WHERE workspace = %(name)s AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s)
+    ) AS files,
+    EXISTS (
+        SELECT 1 FROM api_keys
+        WHERE workspace = %(name)s AND (expires_at IS NULL OR expires_at > %(now)s)
+            AND (revoked_at IS NULL OR revoked_at > %(now)s)
+    ) AS keys
+
+-- name: open_use
+SELECT count(*) AS batches, coalesce(sum(total - succeeded - errored), 0)::bigint AS requests, coalesce(sum(cost), 0)::bigint AS cost
+FROM batches WHERE workspace = %(workspace)s AND ended_at IS NULL
+
+-- name: stored_bytes
+SELECT stored_bytes FROM workspace_bytes WHERE workspace = %(workspace)s
+
+-- name: spent
+SELECT cost FROM workspace_spend WHERE workspace = %(workspace)s AND month = %(month)s
+
+-- name: charge_bytes
+INSERT INTO workspace_bytes (workspace, stored_bytes) VALUES (%(workspace)s, %(stored_bytes)s)
+ON CONFLICT (workspace) DO UPDATE SET stored_bytes = workspace_bytes.stored_bytes + excluded.stored_bytes
+
+-- name: charge_spend
+INSERT INTO workspace_spend (workspace, month, cost) VALUES (%(workspace)s, %(month)s, %(cost)s)
+ON CONFLICT (workspace, month) DO UPDATE SET cost = workspace_spend.cost + excluded.cost
+
+-- name: has_keys
+SELECT 1 FROM api_keys LIMIT 1
+
+-- name: insert_key
+INSERT INTO api_keys (id, digest, name, workspace, scopes, hint, created_at, expires_at)
+VALUES (%(id)s, %(digest)s, %(name)s, %(workspace)s, %(scopes)s, %(hint)s, %(created_at)s, %(expires_at)s)
+
+-- name: end_good_key
+UPDATE api_keys SET revoked_at = %(revoked_at)s
+WHERE id = %(id)s AND (expires_at IS NULL OR expires_at > %(now)s) AND (revoked_at IS NULL OR revoked_at > %(now)s)
+RETURNING id
+
+-- name: find_key
+SELECT * FROM api_keys WHERE id = %(id)s
+
+-- name: good_keys_beside
+SELECT 1 FROM api_keys
+WHERE id <> %(id)s AND scopes LIKE %(scopes)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s)
+LIMIT 1
+
+-- name: key_by_digest
+SELECT * FROM api_keys WHERE digest = %(digest)s
+
+-- name: key_cursor
+SELECT key FROM api_keys WHERE id = %(id)s AND workspace = %(workspace)s
+
+-- name: list_keys
+SELECT * FROM api_keys WHERE workspace = %(workspace)s AND key < %(older_than)s ORDER BY key DESC LIMIT %(limit)s
+
+-- name: note_use
+UPDATE api_keys SET last_used_at = %(at)s WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < %(at)s)

@@ -1,0 +1,88 @@
+-- name: ensure_workspace
+INSERT INTO workspaces (name, created_at) VALUES (:name, :now)
+ON CONFLICT (name) DO UPDATE SET archived_at = NULL
+
+-- name: insert_workspace
+INSERT INTO workspaces (name, created_at, queued_requests, concurrent_batches, stored_bytes, monthly_spend)
+VALUES (:name, :created_at, :queued_requests, :concurrent_batches, :stored_bytes, :monthly_spend)
+ON CONFLICT (name) DO NOTHING
+RETURNING name
+
+-- name: find_workspace
+SELECT * FROM workspaces WHERE name = :name AND archived_at IS NULL
+
+-- name: list_workspaces
+SELECT * FROM workspaces WHERE archived_at IS NULL AND name > :after ORDER BY name LIMIT :limit
+
+-- name: update_quotas
+UPDATE workspaces
+SET queued_requests = :queued_requests, concurrent_batches = :concurrent_batches, stored_bytes = :stored_bytes,
+    monthly_spend = :monthly_spend
+WHERE name = :name AND archived_at IS NULL
+RETURNING *
+
+-- name: archive_workspace
+UPDATE workspaces SET archived_at = :now WHERE name = :name RETURNING name
+
+-- name: what_is_in_workspace
+SELECT
+    EXISTS (SELECT 1 FROM batches WHERE workspace = :name AND deleted_at IS NULL) AS batches,
+    EXISTS (
+        SELECT 1 FROM files
+        WHERE workspace = :name AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+    ) AS files,
+    EXISTS (
+        SELECT 1 FROM api_keys
+        WHERE workspace = :name AND (expires_at IS NULL OR expires_at > :now)
+            AND (revoked_at IS NULL OR revoked_at > :now)
+    ) AS keys
+
+-- name: open_use
+SELECT count(*) AS batches, coalesce(sum(total - succeeded - errored), 0) AS requests, coalesce(sum(cost), 0) AS cost
+FROM batches WHERE workspace = :workspace AND ended_at IS NULL
+
+-- name: stored_bytes
+SELECT stored_bytes FROM workspace_bytes WHERE workspace = :workspace
+
+-- name: spent
+SELECT cost FROM workspace_spend WHERE workspace = :workspace AND month = :month
+
+-- name: charge_bytes
+INSERT INTO workspace_bytes (workspace, stored_bytes) VALUES (:workspace, :stored_bytes)
+ON CONFLICT (workspace) DO UPDATE SET stored_bytes = workspace_bytes.stored_bytes + excluded.stored_bytes
+
+-- name: charge_spend
+INSERT INTO workspace_spend (workspace, month, cost) VALUES (:workspace, :month, :cost)
+ON CONFLICT (workspace, month) DO UPDATE SET cost = workspace_spend.cost + excluded.cost
+
+-- name: has_keys
+SELECT 1 FROM api_keys LIMIT 1
+
+-- name: insert_key
+INSERT INTO api_keys (id, digest, name, workspace, scopes, hint, created_at, expires_at)
+VALUES (:id, :digest, :name, :workspace, :scopes, :hint, :created_at, :expires_at)
+
+-- name: end_good_key
+UPDATE api_keys SET revoked_at = :revoked_at
+WHERE id = :id AND (expires_at IS NULL OR expires_at > :now) AND (revoked_at IS NULL OR revoked_at > :now)
+RETURNING id
+
+-- name: find_key
+SELECT * FROM api_keys WHERE id = :id
+
+-- name: good_keys_beside
+SELECT 1 FROM api_keys
+WHERE id <> :id AND scopes LIKE :scopes AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+LIMIT 1
+
+-- name: key_by_digest
+SELECT * FROM api_keys WHERE digest = :digest
+
+-- name: key_cursor
+SELECT key FROM api_keys WHERE id = :id AND workspace = :workspace
+
+-- name: list_keys
+SELECT * FROM api_keys WHERE workspace = :workspace AND key < :older_than ORDER BY key DESC LIMIT :limit
+
+-- name: note_use
+UPDATE api_keys SET last_used_at = :at WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :at)

@@ -1,0 +1,64 @@
+"""Who may call a process: the keys of the settings and those of the database, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+
+from aiohttp import web
+
+from batchgate.api.authentication import Authenticator, ConfiguredKey
+from batchgate.engine.api_keys import DEFAULT_WORKSPACE, Caller, digest_of
+from batchgate.engine.clock import Clock
+from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.key_ring import KeyRing
+from batchgate.engine.tenant_store import TenantStore
+from batchgate.engine.tenants import Configured, Tenants
+from batchgate.settings import Settings, is_loopback, secret
+
+
+class Tenancy:
+    """What tells callers apart, and what manages them; ``run`` has to be entered for as long as the store is."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str], store: TenantStore, clock: Clock) -> None:
+        self._settings = settings
+        self._ring = KeyRing(store, clock)
+        self.authenticator = Authenticator(_configured_keys(settings, environment), self._ring)
+        self.tenants = Tenants(store, self._ring, clock, _configured(settings))
+
+    async def run(self, _: web.Application) -> AsyncIterator[None]:
+        """Begin with what the settings say, and note the uses of keys meanwhile; raises `ConfigurationError`."""
+        await self.tenants.begin()
+        await self._check_host()
+        noting = asyncio.create_task(self._ring.run(), name="key uses")
+        yield
+        noting.cancel()
+        with suppress(asyncio.CancelledError):
+            await noting
+        await self._ring.note_uses()
+
+    async def _check_host(self) -> None:
+        host = self._settings.host
+        if not (is_loopback(host) or self._settings.api_keys or await self._ring.any()):
+            expected = f"a loopback address such as 127.0.0.1, since there are no API keys; {host} needs some"
+            raise ConfigurationError("host", expected)
+
+
+def _configured(settings: Settings) -> Configured:
+    keys = settings.api_keys.values()
+    return Configured(
+        workspaces=frozenset({DEFAULT_WORKSPACE, *(key.workspace for key in keys)}),
+        has_keys=bool(keys),
+        has_admin=any("admin" in key.scopes for key in keys),
+    )
+
+
+def _configured_keys(settings: Settings, environment: Mapping[str, str]) -> list[ConfiguredKey]:
+    return [
+        ConfiguredKey(
+            digest=digest_of(secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment) or ""),
+            caller=Caller(name=name, workspace=key.workspace, scopes=key.scopes),
+        )
+        for name, key in settings.api_keys.items()
+    ]

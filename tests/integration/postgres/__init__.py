@@ -1,0 +1,1 @@
+"""What holds on PostgreSQL beside the contract of `Store`."""

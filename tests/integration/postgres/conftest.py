@@ -1,0 +1,32 @@
+"""Two stores on one PostgreSQL database, and a connection that looks on."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from batchgate.store.postgres import Address, PostgresStore
+from tests.support.postgres_server import fresh_database
+from tests.support.watching import Watch
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Lend a migrated, empty database."""
+    with fresh_database() as url:
+        yield url
+
+
+@pytest.fixture
+async def stores(url: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
+    """Open two stores, as two gateways would."""
+    async with PostgresStore(Address(url)) as first, PostgresStore(Address(url)) as second:
+        yield first, second
+
+
+@pytest.fixture
+def watch(url: str) -> Iterator[Watch]:
+    """Look at the database from outside of the stores."""
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        yield Watch(connection)

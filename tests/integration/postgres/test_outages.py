@@ -1,0 +1,182 @@
+"""The server dies and comes back: what was acknowledged is there, what was not is there whole or not at all."""
+
+import asyncio
+import random
+import time
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+
+import psycopg
+import pytest
+
+from batchgate.engine.batch import Chunk, Claim, Counts
+from batchgate.engine.errors import ConfigurationError, StoreError
+from batchgate.store.postgres import Address, PostgresStore
+from tests.integration.contracts.test_store import chunk, claimed, create, end
+from tests.support.postgres_server import PostgresServer, own_server
+
+SHARDS = 3
+COMPLETE = f"""
+SELECT id FROM batches
+WHERE open_shards = {SHARDS}
+    AND (SELECT count(*) FROM shards WHERE batch_key = key) = {SHARDS}
+    AND (SELECT count(*) FROM procrastinate_jobs WHERE args ->> 'batch_key' = key::text) = {SHARDS}
+    AND NOT EXISTS (SELECT 1 FROM loose_blobs WHERE name = input_blob)
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """Run a server that may be killed."""
+    with own_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def store(server: PostgresServer) -> AsyncIterator[PostgresStore]:
+    """Open a store on a database of its own."""
+    name = f"outage_{time.monotonic_ns()}"
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    async with PostgresStore(Address(server.url(name))) as store:
+        yield store
+
+
+async def restart(server: PostgresServer) -> None:
+    await asyncio.to_thread(server.kill)
+    await asyncio.sleep(random.uniform(0, 0.3))  # an outage of some length
+    await asyncio.to_thread(server.start)
+
+
+@pytest.mark.parametrize("seed", random.sample(range(10**6), 2))
+async def test_batches_are_there_whole_if_they_were_acknowledged_and_whole_or_not_at_all_if_not(
+    server: PostgresServer, store: PostgresStore, seed: int
+) -> None:
+    random.seed(seed)
+    acknowledged: list[str] = []
+    tried: list[str] = []
+    enough, over = asyncio.Event(), asyncio.Event()
+
+    async def create_on(worker: int) -> None:
+        number, more = 0, 1
+        while more:
+            name, number = f"b{worker}-{number}", number + 1
+            tried.append(name)
+            with suppress(StoreError):
+                await create(store, name, shards=SHARDS)
+                acknowledged.append(name)
+                more -= over.is_set()
+                if len(acknowledged) > 40:
+                    enough.set()
+
+    async with asyncio.timeout(90), asyncio.TaskGroup() as group:
+        for worker in range(8):
+            group.create_task(create_on(worker))
+        await enough.wait()
+        await restart(server)
+        over.set()
+    with psycopg.connect(store._address.conninfo) as connection:
+        stored = {name for (name,) in connection.execute("SELECT id FROM batches")}
+        assert stored == {name for (name,) in connection.execute(COMPLETE.encode())}
+        jobs = connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone()
+    assert set(acknowledged) <= stored <= set(tried)
+    assert jobs == (SHARDS * len(stored),)
+
+
+@pytest.mark.parametrize("seed", random.sample(range(10**6), 2))
+async def test_results_count_once_although_the_answers_to_some_flushes_are_lost(
+    server: PostgresServer, store: PostgresStore, seed: int
+) -> None:
+    # Who flushes cannot know if the server went down before or after the commit, and flushes again.
+    random.seed(seed)
+    batch, jobs = await create(store, "a", shards=4)
+    claims = [await claimed(store, job) for job in jobs]
+    flushed, enough, restarted = 0, asyncio.Event(), asyncio.Event()
+
+    async def flush(claim: Claim, one: Chunk, *, last: bool) -> bool:
+        while True:
+            with suppress(StoreError):
+                return await store.append_chunk(claim, one, shard_done=last)
+
+    async def run(claim: Claim) -> bool:
+        nonlocal flushed
+        seq, last = 1000 * claim.shard.index, False
+        while not last:
+            last = restarted.is_set()
+            sealable = await flush(claim, chunk(seq), last=last)
+            seq, flushed = seq + 1, flushed + 1
+            if flushed > 100:
+                enough.set()
+        return sealable
+
+    async def watch_over() -> None:
+        await enough.wait()
+        await restart(server)
+        restarted.set()
+
+    async with asyncio.timeout(90):
+        *sealable, _ = await asyncio.gather(*map(run, claims), watch_over())
+    assert sorted(map(bool, sealable)) == [False, False, False, True]
+    found = await store.batch_by_key(batch.key)
+    assert found is not None
+    assert found.counts == Counts(total=8, succeeded=flushed)
+    chunks = [one for claim in claims for one in await store.read_chunks(batch.key, claim.shard.index)]
+    assert sum(len(one.seqs) for one in chunks) == flushed
+    await end(store, batch, [])
+
+
+async def test_marks_neither_block_nor_raise_without_a_server_and_are_written_when_it_is_back(
+    server: PostgresServer, store: PostgresStore
+) -> None:
+    _, (job,) = await create(store, "a")
+    claim = await claimed(store, job)
+    await asyncio.to_thread(server.kill)
+    try:
+        store.mark_sent(claim, 1, sent=True)
+        with pytest.raises(StoreError):
+            await store.append_chunk(claim, chunk(0), shard_done=False)
+    finally:
+        await asyncio.to_thread(server.start)
+    async with PostgresStore(store._address) as other, asyncio.timeout(30):
+        while not (await claimed(other, job)).sent:  # a claim does not keep marks of before from being written once
+            claim = await claimed(store, job)
+            store.mark_sent(claim, 1, sent=True)
+            await asyncio.sleep(0.2)
+
+
+async def test_a_connection_that_was_cut_while_it_was_idle_is_noticed_by_nobody(
+    server: PostgresServer, store: PostgresStore
+) -> None:
+    await create(store, "a")
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        cut = connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'batchgate'"
+        )
+        assert all(done for (done,) in cut.fetchall())
+    await store.add_loose_blob("b")
+    await create(store, "c")
+    assert await store.find_batch("w", "a") is not None
+
+
+SECRET = "s3cret-word"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://u:{SECRET}@127.0.0.1:1/db",
+        f"postgresql://u:{SECRET}@no-such-host.invalid/db",
+        f"postgresql://u@127.0.0.1:1/db?password={SECRET}",
+        f"postgresql://u:{SECRET}@127.0.0.1:port/db",
+        f"postgresql://u:%zz{SECRET}@127.0.0.1/db",
+        f"postgresql://u:x@{SECRET}@127.0.0.1/db",
+        f"postgresql://u:x/{SECRET}@127.0.0.1/db",
+        f"postgresql://u@127.0.0.1/db?{SECRET}=x",
+    ],
+)
+async def test_no_error_quotes_the_password(url: str) -> None:
+    with pytest.raises((ConfigurationError, StoreError)) as caught:
+        async with PostgresStore(Address(url)):
+            pass
+    assert SECRET not in "".join(traceback.format_exception(caught.value))

@@ -1,0 +1,236 @@
+"""Two stores on one database do at once what takes turns on SQLite; each race here was thought of, or found, once."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from batchgate.engine.batch import Batch, Chunk, Claim, Counts, ShardJob
+from batchgate.engine.errors import StaleEpoch
+from batchgate.engine.ports import Store
+from batchgate.store.postgres import PostgresStore
+from tests.integration.contracts.test_store import EMPTY, chunk, claimed, create, create_file, end, input_of, new_batch
+from tests.integration.contracts.test_store_validation import begin, finish, submit
+from tests.support.watching import Watch
+
+Stores = tuple[PostgresStore, PostgresStore]
+
+LOCK_BATCH = "SELECT 1 FROM batches WHERE key = %(key)s FOR UPDATE"
+WRONG_COUNTS = """
+SELECT count(*) FROM batches WHERE ended_at IS NULL AND status <> 'validating'
+    AND open_shards <> (SELECT count(*) FROM shards WHERE batch_key = key AND NOT done)
+"""
+
+
+@pytest.mark.parametrize("closing", ["cancel", "expire"])
+@pytest.mark.parametrize("first", ["append", "close"])
+async def test_a_batch_ends_although_its_last_flush_and_its_cancel_come_at_once(
+    stores: Stores, watch: Watch, closing: str, first: str
+) -> None:
+    # Both change how many shards are open. A count that began before the other's commit would be stale, and with one
+    # shard too many the batch would wait for ever.
+    batch, jobs = await create(stores[0], "a", shards=3)
+    held = await claimed(stores[0], jobs[0])
+
+    async def close() -> object:
+        if closing == "cancel":
+            return await stores[1].cancel_batch("w", "a", 5)
+        return await stores[1].expire_batch(batch.key)
+
+    with watch.holding(LOCK_BATCH, key=batch.key):
+        calls = {"append": lambda: stores[0].append_chunk(held, chunk(0), shard_done=True), "close": close}
+        tasks = [asyncio.create_task(calls.pop(first)())]  # type: ignore[arg-type]
+        await watch.until_waiting(1)
+        tasks += [asyncio.create_task(call()) for call in calls.values()]  # type: ignore[arg-type]
+        await watch.until_waiting(2)
+    await asyncio.gather(*tasks)
+    assert watch.value(WRONG_COUNTS) == 0
+    assert await stores[0].sealable_batches() == [batch.key]
+
+
+async def test_two_creates_with_one_idempotency_key_at_once_make_one_batch(stores: Stores, watch: Watch) -> None:
+    async def submit_once(number: int) -> str:
+        new = msgspec.structs.replace(new_batch(f"b{number}", shards=2), idempotency_key="k")
+        store = stores[number % 2]
+        await store.add_loose_blob(input_of(new))
+        batch, jobs = await store.create_batch(new)
+        assert bool(jobs) == (batch.id == new.id)
+        return batch.id
+
+    assert len(set(await asyncio.gather(*(submit_once(number) for number in range(16))))) == 1
+    assert watch.value("SELECT count(*) FROM batches") == 1
+    assert watch.value("SELECT count(*) FROM procrastinate_jobs") == 2
+
+
+async def test_two_creates_that_an_sdk_has_sent_twice_make_one_batch_although_they_come_at_once(
+    stores: Stores, watch: Watch
+) -> None:
+    async def submit_once(number: int) -> str:
+        new = msgspec.structs.replace(new_batch(f"b{number}"), fingerprint=b"\0same", repeats_since=0)
+        store = stores[number % 2]
+        await store.add_loose_blob(input_of(new))
+        return (await store.create_batch(new))[0].id
+
+    assert len(set(await asyncio.gather(*(submit_once(number) for number in range(16))))) == 1
+    assert watch.value("SELECT count(*) FROM batches") == 1
+
+
+async def test_of_two_claims_at_once_the_later_epoch_wins_and_the_other_writes_nothing(stores: Stores) -> None:
+    batch, (job,) = await create(stores[0], "a")
+    claims = await asyncio.gather(*(claimed(store, job) for store in stores * 4))
+    assert sorted(claim.epoch for claim in claims) == list(range(1, 9))
+    *stale, last = sorted(claims, key=lambda claim: claim.epoch)
+    flushes = [
+        store.append_chunk(claim, chunk(0, 1), shard_done=True) for store, claim in zip(stores * 4, stale, strict=False)
+    ]
+    assert all(isinstance(outcome, StaleEpoch) for outcome in await asyncio.gather(*flushes, return_exceptions=True))
+    assert await stores[0].read_chunks(batch.key, 0) == []
+    assert await stores[1].append_chunk(last, chunk(0, 1), shard_done=True) is True
+
+
+async def test_a_claim_waits_for_a_flush_under_way_and_knows_what_it_stored(stores: Stores, watch: Watch) -> None:
+    # The claim reads the chunks after it has the shard, in a statement of its own; read in the same one, they would be
+    # those of before the wait, and what they hold would be asked, and counted, again.
+    batch, (job,) = await create(stores[0], "a")
+    held = await claimed(stores[0], job)
+    with watch.holding("SELECT 1 FROM shards WHERE batch_key = %(key)s FOR UPDATE", key=batch.key):
+        flush = asyncio.create_task(stores[0].append_chunk(held, chunk(0), shard_done=False))
+        await watch.until_waiting(1)
+        claim = asyncio.create_task(claimed(stores[1], job))
+        await watch.until_waiting(2)
+    await flush
+    assert (await claim).finished == {0}
+
+
+async def test_two_flushes_of_a_shard_at_once_are_two_chunks(stores: Stores, watch: Watch) -> None:
+    batch, (job,) = await create(stores[0], "a")
+    held = await claimed(stores[0], job)
+    chunks = [chunk(seq) for seq in range(12)]
+    flushes = [store.append_chunk(held, one, shard_done=False) for store, one in zip(stores * 6, chunks, strict=True)]
+    await asyncio.gather(*flushes)
+    stored = await stores[0].read_chunks(batch.key, 0)
+    assert sorted(stored, key=lambda one: one.seqs) == chunks
+    assert watch.value("SELECT count(DISTINCT number) FROM chunks") == 12
+    assert await counts(stores[0], batch) == Counts(total=2, succeeded=12)
+
+
+async def test_a_flush_that_is_made_again_because_its_answer_was_lost_counts_once(stores: Stores, watch: Watch) -> None:
+    batch, jobs = await create(stores[0], "a", shards=2)
+    first, second = [await claimed(stores[0], job) for job in jobs]
+    for _ in range(2):
+        assert await stores[0].append_chunk(first, chunk(1), shard_done=False) is False
+    for _ in range(2):
+        assert await stores[1].append_chunk(first, chunk(0), shard_done=True) is False
+    for _ in range(2):
+        assert await stores[1].append_chunk(second, EMPTY, shard_done=True) is True
+    assert await counts(stores[0], batch) == Counts(total=4, succeeded=2)
+    assert watch.value("SELECT open_shards FROM batches") == 0
+    with pytest.raises(StaleEpoch):
+        await stores[0].append_chunk(
+            first, Chunk(seqs=(0, 1), lines=b"{}\n{}\n", succeeded=2, errored=0), shard_done=True
+        )
+
+
+async def counts(store: Store, batch: Batch) -> Counts:
+    found = await store.batch_by_key(batch.key)
+    assert found is not None
+    return found.counts
+
+
+async def test_the_last_two_files_of_a_batch_deleted_at_once_take_its_bodies_along(
+    stores: Stores, watch: Watch
+) -> None:
+    # Each would see the file of the other, which is not gone before its commit, and leave the bodies to it.
+    batch = await submit(stores[0], "a")
+    await finish(stores[0], batch, await begin(stores[0], batch), "output", "error")
+    with watch.holding(LOCK_BATCH, key=batch.key):
+        deletes = [
+            asyncio.create_task(store.delete_file("w", f"file-a-{part}", 3000))
+            for store, part in zip(stores, ("output", "error"), strict=True)
+        ]
+        await watch.until_waiting(2)
+    assert all(await asyncio.gather(*deletes))
+    assert list(await stores[0].loose_blobs()) == ["a/input", "a/results"]
+
+
+async def test_who_follows_the_newest_misses_none_although_they_are_created_at_once(stores: Stores) -> None:
+    # A key is given before it can be seen: one that is seen late would lie behind the cursor of who pages by it.
+    seen: list[str] = []
+
+    async def follow() -> None:
+        cursor = 0
+        while len(seen) < 60:
+            page = await stores[0].list_batches("w", older_than=None, newer_than=cursor, provider=None, limit=100)
+            seen.extend(batch.id for batch in reversed(page.batches))
+            cursor = page.batches[0].key if page.batches else cursor
+
+    async with asyncio.timeout(30):
+        creates = (create(stores[number % 2], f"b{number}", shards=number % 5) for number in range(60))
+        await asyncio.gather(follow(), *creates)
+    assert sorted(seen) == sorted(f"b{number}" for number in range(60))
+
+
+@pytest.mark.parametrize("seed", random.sample(range(10**6), 3))
+async def test_nobody_waits_in_a_circle_whatever_comes_at_once(stores: Stores, watch: Watch, seed: int) -> None:
+    choose = random.Random(seed)
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    before = watch.value(deadlocks)
+    batches = [await create(stores[0], f"b{number}", shards=4) for number in range(6)]
+    with_files = [await submit(stores[0], f"f{number}") for number in range(4)]
+    for batch in with_files:
+        await finish(stores[0], batch, await begin(stores[0], batch), "output", "error")
+    files = [await create_file(stores[0], f"x{number}", expires_at=4000) for number in range(3)]
+    work = [run(choose.choice(stores), choose, jobs) for _, jobs in batches for _ in range(2)]
+    work += [choose.choice(stores).cancel_batch("w", batch.id, 5) for batch, _ in batches]
+    work += [choose.choice(stores).expire_batch(batch.key) for batch, _ in batches]
+    work += [choose.choice(stores).delete_batch("w", batch.id, 9) for batch in with_files]
+    work += [
+        choose.choice(stores).delete_file("w", f"file-{batch.id}-{part}", 3000)
+        for batch in with_files
+        for part in ("output", "error")
+    ]
+    work += [choose.choice(stores).archive_batch(batch.key, 10) for batch in with_files]
+    work += [store.expire_files(6000) for store in stores for _ in range(3)]
+    work += [choose.choice(stores).delete_file("w", file.id, 3000) for file in files]
+    choose.shuffle(work)
+    await asyncio.gather(*work)
+    assert watch.value(WRONG_COUNTS) == 0
+    for batch, jobs in batches:
+        await stores[0].cancel_batch("w", batch.id, 6)
+        for job in jobs:
+            await finish_shard(stores[0], job)
+    assert set(await stores[0].sealable_batches()) == {batch.key for batch, _ in batches}
+    for batch, _ in batches:
+        await end(stores[1], batch, [])
+    assert watch.value("SELECT count(*) FROM sent_marks") == 0
+    assert watch.value(deadlocks) == before
+
+
+async def run(store: PostgresStore, choose: random.Random, jobs: Sequence[ShardJob]) -> None:
+    """Claim the shards of a batch, let some go again, and finish others, as a worker does among others."""
+    for job in choose.sample(list(jobs), len(jobs)):
+        claim = await store.claim_shard(job)
+        if claim is None:
+            continue
+        store.mark_sent(claim, claim.shard.first_seq, sent=True)
+        try:
+            await store.append_chunk(claim, result(claim, 0), shard_done=False)
+            if choose.random() < 0.5:
+                await store.release_shard(claim)
+            else:
+                await store.append_chunk(claim, result(claim, 1), shard_done=True)
+        except StaleEpoch:
+            continue
+
+
+async def finish_shard(store: PostgresStore, job: ShardJob) -> None:
+    claim = await store.claim_shard(job)
+    if claim is not None:
+        await store.append_chunk(claim, EMPTY, shard_done=True)
+
+
+def result(claim: Claim, number: int) -> Chunk:
+    """Make the result of one request of a shard."""
+    return chunk(claim.shard.first_seq + number)

@@ -1,0 +1,213 @@
+"""What the store on PostgreSQL keeps and tells beyond the contract: texts, numbers, jobs, notes, marks and writers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from batchgate.engine.errors import StoreError
+from batchgate.engine.file import NewFile
+from batchgate.store.postgres import Address, PostgresStore
+from batchgate.store.postgres.store import NO_UPPER_BOUND
+from tests.integration.contracts.test_store import (
+    EMPTY,
+    chunk,
+    claimed,
+    create,
+    create_file,
+    end,
+    file_page,
+    input_of,
+    new_batch,
+)
+from tests.integration.contracts.test_store_validation import begin, submit
+from tests.support.watching import Watch
+
+Stores = tuple[PostgresStore, PostgresStore]
+
+LARGEST = 2**63 - 1
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "\ud800", "a\udfffb"])
+async def test_what_cannot_be_stored_is_not_there(stores: Stores, text: str) -> None:
+    store = stores[0]
+    await create(store, "a", provider="p")
+    await create_file(store, "f")
+    assert await store.find_batch("w", text) is None
+    assert await store.find_batch(text, "a") is None
+    assert await store.find_cursor("w", text) is None
+    assert await store.cancel_batch("w", text, 1) is None
+    assert await store.delete_batch("w", text, 1) is None
+    assert await store.find_file("w", text, 0) is None
+    assert await store.find_file_cursor("w", text) is None
+    assert await store.delete_file("w", text, 0) is None
+    assert not await store.has_blob(text, "a/input")
+    page = await store.list_batches("w", older_than=None, newer_than=None, provider=text, limit=9)
+    assert page.batches == ()
+    assert await file_page(store, purpose=text) == ""
+    assert await file_page(store, provider=text) == ""
+    repeated = msgspec.structs.replace(new_batch("b"), idempotency_key=text)
+    assert await store.find_repeated(repeated) is None
+
+
+async def test_odd_texts_and_bytes_are_read_back_as_they_were(stores: Stores) -> None:
+    new = new_batch("a")
+    odd = "it's \"odd\" \\ %s %(id)s $1 :id \x01\u2028 \U0001f600 ' ; --"
+    terms = msgspec.structs.replace(new.terms, model=odd + "\0", metadata={odd: "\0"})
+    new = msgspec.structs.replace(new, terms=terms, headers={"a": odd}, fingerprint=bytes(range(256)), provider=odd)
+    await stores[0].add_loose_blob(input_of(new))
+    created, _ = await stores[0].create_batch(new)
+    found = await stores[1].find_batch("w", "a")
+    assert found == created
+    assert (found.terms, found.headers, found.fingerprint, found.provider) == (
+        new.terms,
+        new.headers,
+        new.fingerprint,
+        odd,
+    )
+
+
+async def test_numbers_of_64_bits_are_kept_and_larger_ones_refused(stores: Stores) -> None:
+    new = NewFile(
+        id="f",
+        workspace="w",
+        provider="openai",
+        purpose="batch",
+        filename="f",
+        size=LARGEST,
+        sha256=b"",
+        created_at=-LARGEST - 1,
+        expires_at=LARGEST,
+        blob="f/blob",
+    )
+    await stores[0].add_loose_blob("f/blob")
+    with pytest.raises((StoreError, OverflowError)):
+        await stores[0].create_file(msgspec.structs.replace(new, size=LARGEST + 1))
+    file = await stores[0].create_file(new)
+    assert await stores[1].find_file("w", "f", LARGEST - 1) == file
+    assert (file.size, file.created_at, file.expires_at) == (LARGEST, -LARGEST - 1, LARGEST)
+
+
+async def test_pages_begin_at_the_newest_even_at_the_end_of_all_keys(stores: Stores, watch: Watch) -> None:
+    assert NO_UPPER_BOUND == LARGEST
+    watch.connection.execute(f"ALTER SEQUENCE batches_key_seq RESTART {LARGEST - 2}".encode())
+    for name in "ab":
+        await create(stores[0], name)
+    page = await stores[0].list_batches("w", older_than=None, newer_than=None, provider=None, limit=9)
+    assert [batch.id for batch in page.batches] == ["b", "a"]
+
+
+async def test_a_batch_and_the_jobs_of_its_shards_come_into_being_together(stores: Stores, watch: Watch) -> None:
+    jobs = "SELECT queue_name, task_name, priority, queueing_lock, args, lock FROM procrastinate_jobs ORDER BY id"
+    with pytest.raises(StoreError):
+        await stores[0].create_batch(new_batch("unannounced", shards=2))
+    assert watch.rows(jobs) == []
+    batch, _ = await create(stores[0], "a", shards=2)
+    waiting = await submit(stores[0], "b")
+    await begin(stores[0], waiting)
+    assert watch.rows(jobs) == [
+        {
+            "queue_name": "shards",
+            "task_name": "run_shard",
+            "priority": -shard,
+            "queueing_lock": f"{key}/{shard}",
+            "args": {"batch_key": key, "shard": shard},
+            "lock": None,
+        }
+        for key, shard in ((batch.key, 0), (batch.key, 1), (waiting.key, 0))
+    ]
+
+
+async def test_other_processes_hear_what_they_have_to_do(stores: Stores, watch: Watch) -> None:
+    watch.listen()
+    file = await submit(stores[0], "file")
+    assert watch.heard() == [("validate", file.key)]
+    batch, jobs = await create(stores[0], "a", shards=2)
+    held = await claimed(stores[0], jobs[0])
+    assert watch.heard() == []
+    await stores[0].cancel_batch("w", "a", 5)
+    assert watch.heard() == [("halt", batch.key)]
+    await stores[0].append_chunk(held, chunk(0), shard_done=True)
+    assert watch.heard() == [("seal", batch.key)]
+    overdue, _ = await create(stores[0], "b")
+    await stores[0].expire_batch(overdue.key)
+    assert sorted(watch.heard()) == [("halt", overdue.key), ("seal", overdue.key)]
+    done, (job,) = await create(stores[0], "c")
+    await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
+    assert watch.heard() == [("seal", done.key)]
+
+
+async def test_marks_of_one_process_are_counted_by_the_next_to_claim_the_shard(stores: Stores, watch: Watch) -> None:
+    first, second = stores
+    batch, (job,) = await create(first, "a")
+    claim = await claimed(first, job)
+    for seq in (0, 1):
+        first.mark_sent(claim, seq, sent=True)
+    first.mark_sent(claim, 0, sent=False)
+    await watch.until("SELECT coalesce(max(bits), '') FROM sent_marks", b"\2")
+    taken = await claimed(second, job)
+    assert taken.sent == {1}
+    first.mark_sent(claim, 0, sent=True)  # by one that does not know yet that it has lost the shard
+    second.mark_sent(taken, 1, sent=False)
+    await watch.until("SELECT bits FROM sent_marks", b"\0")
+    second.mark_sent(taken, 1, sent=True)
+    await second.append_chunk(taken, chunk(0, 1), shard_done=True)
+    assert watch.value("SELECT count(*) FROM sent_marks") == 0
+    second.mark_sent(taken, 1, sent=True)
+    await end(second, batch, [])
+
+
+async def test_a_store_writes_its_last_marks_when_it_is_closed_and_those_of_a_shard_that_it_let_go(
+    url: str, watch: Watch
+) -> None:
+    async with PostgresStore(Address(url)) as store:
+        _, jobs = await create(store, "a", shards=2)
+        claims = [await claimed(store, job) for job in jobs]
+        store.mark_sent(claims[0], 0, sent=True)
+        store.mark_sent(claims[1], 3, sent=True)
+        await store.release_shard(claims[1])
+    assert [bytes(row["bits"]) for row in watch.rows("SELECT bits FROM sent_marks ORDER BY shard")] == [b"\1", b"\2"]
+
+
+@asynccontextmanager
+async def opened_by_member(url: str, watch: Watch) -> AsyncIterator[tuple[PostgresStore, int]]:
+    member = watch.value("INSERT INTO members (name, role) VALUES ('m', 'gateway') RETURNING id")
+    async with PostgresStore(Address(url), member=lambda: member) as store:
+        yield store, member
+
+
+async def test_what_a_member_writes_is_not_left_over_before_it_is_gone(url: str, watch: Watch) -> None:
+    async with opened_by_member(url, watch) as (store, member), PostgresStore(Address(url)) as other:
+        await store.add_loose_blob("being/written")
+        await other.add_loose_blob("nobody")
+        assert list(await other.loose_blobs()) == ["nobody"]
+        assert await other.is_loose("being/written")
+        watch.connection.execute("DELETE FROM members WHERE id = %s", (member,))
+        assert list(await other.loose_blobs()) == ["being/written", "nobody"]
+
+
+async def test_blobs_whose_owner_is_gone_are_written_by_nobody(url: str, watch: Watch) -> None:
+    async with opened_by_member(url, watch) as (store, _), PostgresStore(Address(url)) as other:
+        batch, jobs = await create(store, "a")
+        await end(store, batch, jobs)
+        await store.delete_batch("w", "a", 3000)
+        file = await create_file(store, "f")
+        await store.delete_file("w", file.id, 3000)
+        assert list(await other.loose_blobs()) == ["a/input", "a/results", "f/blob"]
+
+
+async def test_a_process_that_stands_still_in_a_transaction_does_not_hold_its_rows_for_long(stores: Stores) -> None:
+    async def show(store: PostgresStore, name: str) -> str:
+        async with store._pool._pool.connection() as connection:
+            row = await (await connection.execute("SELECT current_setting(%s) AS found", (name,))).fetchone()
+        assert row is not None
+        return str(row["found"])
+
+    assert await show(stores[0], "idle_in_transaction_session_timeout") == "10s"
+    assert await show(stores[0], "synchronous_commit") == "on"
+
+
+async def test_an_empty_last_flush_ends_a_shard(stores: Stores) -> None:
+    _, (job,) = await create(stores[0], "a")
+    assert await stores[1].append_chunk(await claimed(stores[0], job), EMPTY, shard_done=True) is True
