@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
-from batchgate_api.structs import ClosedStruct, OpenStruct
+from batchgate_api.structs import ClosedStruct, HiddenStruct, OpenStruct
 
 
 class ArchivedWorkspace(OpenStruct, frozen=True, kw_only=True):
@@ -206,7 +206,7 @@ class CreateWorkspace(ClosedStruct, frozen=True, kw_only=True):
     quotas: QuotaChanges | UnsetType = UNSET
 
 
-class CreatedKey(OpenStruct, frozen=True, kw_only=True):
+class CreatedKey(HiddenStruct, frozen=True, kw_only=True):
     """A new API key, and the only time that it is shown."""
 
     id: str
@@ -234,6 +234,14 @@ class CreatedKey(OpenStruct, frozen=True, kw_only=True):
 
     key: Annotated[str, Meta(description="The key itself; the gateway keeps only its hash.")]
     """The key itself; the gateway keeps only its hash."""
+
+
+class DeletedSecret(OpenStruct, frozen=True, kw_only=True):
+    """The answer to a delete."""
+
+    name: str
+    deleted: Annotated[bool, Meta(description="Always true.")]
+    """Always true."""
 
 
 class DeletedUnifiedFile(OpenStruct, frozen=True, kw_only=True):
@@ -404,6 +412,20 @@ class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
     """How long."""
 
 
+class PutSecret(HiddenStruct, frozen=True, kw_only=True):
+    """What a secret shall hold."""
+
+    value: Annotated[
+        str,
+        Meta(
+            description="The key, in visible ASCII characters. It is never shown again.",
+            max_length=8192,
+            min_length=1,
+        ),
+    ]
+    """The key, in visible ASCII characters. It is never shown again."""
+
+
 class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
     """Quotas to set; null lifts one, and what is not named stays as it is."""
 
@@ -511,6 +533,23 @@ class RotateKey(ClosedStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """For how long the old key still works; it does not at all if nothing is said."""
+
+
+class Secret(OpenStruct, frozen=True, kw_only=True):
+    """A secret, without what it holds."""
+
+    name: str
+    created_at: Annotated[str, Meta(description="When it was stored first.")]
+    """When it was stored first."""
+
+    updated_at: Annotated[str, Meta(description="When its value was replaced last.")]
+    """When its value was replaced last."""
+
+
+class SecretList(OpenStruct, frozen=True, kw_only=True):
+    """All secrets."""
+
+    data: list[Secret]
 
 
 StorageBackend: TypeAlias = Annotated[

@@ -388,6 +388,46 @@ class UnifiedBatchesHandlers(Protocol):
         ...
 
 
+class SecretsHandlers(Protocol):
+    """Secrets: handlers of 3 operations."""
+
+    async def list_secrets(
+        self,
+        request: web.Request,
+        parameters: parameters.ListSecretsParameters,
+    ) -> gateway.SecretList:
+        """List the names of the secrets in the database.
+
+        In the order of their names. What they hold is never shown.
+        """
+        ...
+
+    async def put_secret(
+        self,
+        request: web.Request,
+        parameters: parameters.PutSecretParameters,
+        body: gateway.PutSecret,
+    ) -> gateway.Secret:
+        """Store a secret, or replace what it holds.
+
+        It is encrypted with the master key. Accounts whose `api_key_secret` names it go on with
+        the new value without a restart: those of this process at once, those of others within
+        half a minute, or when the provider rejects the old one.
+        """
+        ...
+
+    async def delete_secret(
+        self,
+        request: web.Request,
+        parameters: parameters.DeleteSecretParameters,
+    ) -> gateway.DeletedSecret:
+        """Delete a secret.
+
+        Accounts that use it go on with what they have read, and do not start again without it.
+        """
+        ...
+
+
 class FilesHandlers(Protocol):
     """Files: handlers of 5 operations."""
 
@@ -492,6 +532,7 @@ class Handlers(
     APIKeysHandlers,
     UnifiedFilesHandlers,
     UnifiedBatchesHandlers,
+    SecretsHandlers,
     FilesHandlers,
     BatchesHandlers,
     Protocol,

@@ -357,6 +357,19 @@ class DeleteMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
 
 
+class DeleteSecretParameters(OpenStruct, frozen=True, kw_only=True):
+    """What deleteSecret takes from path, query and headers."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="The name of the secret.",
+            pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        ),
+    ]
+    """The name of the secret."""
+
+
 class DeleteUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
     """What deleteUnifiedFile takes from path, query and headers."""
 
@@ -746,6 +759,10 @@ class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
 
 
+class ListSecretsParameters(OpenStruct, frozen=True, kw_only=True):
+    """What listSecrets takes from path, query and headers."""
+
+
 class ListUnifiedBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     """What listUnifiedBatches takes from path, query and headers."""
 
@@ -968,6 +985,19 @@ class ListWorkspacesParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """The page starts right after the workspace of this name."""
+
+
+class PutSecretParameters(OpenStruct, frozen=True, kw_only=True):
+    """What putSecret takes from path, query and headers."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="The name of the secret.",
+            pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        ),
+    ]
+    """The name of the secret."""
 
 
 class RetrieveBatchParameters(OpenStruct, frozen=True, kw_only=True):

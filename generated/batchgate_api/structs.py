@@ -15,6 +15,13 @@ class ClosedStruct(OpenStruct, frozen=True, forbid_unknown_fields=True):
     """A wire model that refuses fields it does not know."""
 
 
+class HiddenStruct(ClosedStruct, frozen=True):
+    """A wire model that holds a key, which is never printed."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+
 Scope: TypeAlias = Literal["read", "submit", "admin"]
 """What an API key may be for."""
 

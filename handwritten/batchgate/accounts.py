@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from msgspec import structs
@@ -22,11 +24,21 @@ from batchgate.settings import AccountSettings, PriceSettings, Settings, secret
 
 SIMULATOR = "simulator"
 DEFAULT = "anthropic"
+ReadSecret: TypeAlias = Callable[[str, str], Awaitable[str]]
+"""Reads a secret by its name for a setting; raises `ConfigurationError` that names the setting."""
+
+KEY_PLACES = ("api_key", "api_key_env", "api_key_file", "api_key_secret")
 
 
-def endpoints(settings: Settings, transport: Transport, environment: Mapping[str, str]) -> list[Endpoint]:
-    """Make the endpoints of all accounts; raises `ConfigurationError`."""
-    return [_endpoint(name, account, transport, environment) for name, account in settings.accounts.items()]
+def endpoints(
+    settings: Settings, transport: Transport, environment: Mapping[str, str], read_secret: ReadSecret
+) -> list[Endpoint]:
+    """Make the endpoints of all accounts; raises `ConfigurationError`.
+
+    Keys that are kept in files and in the database are read when the engine starts.
+    """
+    accounts = settings.accounts.items()
+    return [_endpoint(name, account, transport, environment, read_secret) for name, account in accounts]
 
 
 def default_account(settings: Settings) -> str:
@@ -89,7 +101,9 @@ def _account_called(asked: str, accounts: Mapping[str, AccountSettings], paramet
     raise RefusedError("invalid_request_error", message, param=parameter)
 
 
-def _endpoint(name: str, given: AccountSettings, transport: Transport, environment: Mapping[str, str]) -> Endpoint:
+def _endpoint(
+    name: str, given: AccountSettings, transport: Transport, environment: Mapping[str, str], read_secret: ReadSecret
+) -> Endpoint:
     account = Account(
         name=name,
         provider=given.provider,
@@ -107,14 +121,31 @@ def _endpoint(name: str, given: AccountSettings, transport: Transport, environme
     if provider is None:
         known = ", ".join((*PROVIDERS, SIMULATOR))
         raise ConfigurationError(f"accounts.{name}.provider", f"one of {known}, not {given.provider!r}")
-    key = _api_key(name, given, environment)
+    _refuse_several_keys(name, given)
+    key = secret(given.api_key, given.api_key_env, f"accounts.{name}.api_key_env", environment)
     return Endpoint(
         account=structs.replace(account, base_url=_base_url(name, given, provider), api_key=key),
         handler=KeylessHandler(provider.handler()),
         transport=transport,
         meter=WireMeter(),
-        read_key=None if given.api_key_file is None else partial(_key_of_file, Path(given.api_key_file)),
+        read_key=_key_reader(name, given, read_secret),
     )
+
+
+def _refuse_several_keys(name: str, given: AccountSettings) -> None:
+    named = [place for place in KEY_PLACES if getattr(given, place) is not None]
+    # A variable beside the key itself has always gone before it.
+    if len(named) > 1 and named != ["api_key", "api_key_env"]:
+        raise ConfigurationError(f"accounts.{name}.{named[-1]}", f"only one of {', '.join(KEY_PLACES)}")
+
+
+def _key_reader(name: str, given: AccountSettings, read_secret: ReadSecret) -> Callable[[], Awaitable[str]] | None:
+    """Make what reads a key that is kept outside of the settings, and may be replaced there."""
+    if given.api_key_file is not None:
+        return partial(asyncio.to_thread, _key_of_file, f"accounts.{name}.api_key_file", Path(given.api_key_file))
+    if given.api_key_secret is not None:
+        return partial(read_secret, given.api_key_secret, f"accounts.{name}.api_key_secret")
+    return None
 
 
 def _price(given: PriceSettings) -> Price:
@@ -129,24 +160,17 @@ def _price(given: PriceSettings) -> Price:
 def _base_url(name: str, given: AccountSettings, provider: Provider) -> str:
     base_url = (given.base_url or provider.base_url).rstrip("/")
     if urlsplit(base_url).scheme not in {"http", "https"} or not urlsplit(base_url).netloc:
-        raise ConfigurationError(f"accounts.{name}.base_url", f"a URL with http or https, not {given.base_url!r}")
+        # Not what stands before an @, which may be a password.
+        expected = f"a URL with http or https, not {base_url.rpartition('@')[2]!r}"
+        raise ConfigurationError(f"accounts.{name}.base_url", expected)
     return base_url
 
 
-def _api_key(name: str, given: AccountSettings, environment: Mapping[str, str]) -> str | None:
-    if given.api_key_file is None:
-        return secret(given.api_key, given.api_key_env, f"accounts.{name}.api_key_env", environment)
-    setting = f"accounts.{name}.api_key_file"
-    if given.api_key is not None or given.api_key_env is not None:
-        raise ConfigurationError(setting, "only one of api_key, api_key_env and api_key_file")
+def _key_of_file(setting: str, path: Path) -> str:
     try:
-        return _key_of_file(Path(given.api_key_file))
+        key = path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise ConfigurationError(setting, f"a readable file with the key in it: {error}") from error
-
-
-def _key_of_file(path: Path) -> str:
-    key = path.read_text(encoding="utf-8").strip()
     if not key:
-        raise ValueError(f"{path} is empty")
+        raise ConfigurationError(setting, f"a readable file with the key in it: {path} is empty")
     return key

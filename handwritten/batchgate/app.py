@@ -20,6 +20,7 @@ from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER, TENANTS
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
+from batchgate.api.gateway.secrets import SecretsHandler
 from batchgate.api.gateway.tenants import APIKeysHandler, WorkspacesHandler
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
@@ -36,8 +37,10 @@ from batchgate.engine.partial_results import PartialResults
 from batchgate.engine.ports import Blobs, Store
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
+from batchgate.engine.secrets import Secrets
 from batchgate.engine.telemetry import Telemetry
 from batchgate.installation import Installation, Role, installation
+from batchgate.master_key import cipher
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.input_file import InputFileReader
 from batchgate.providers.dialects.openai_rows import OpenAIRows
@@ -56,6 +59,7 @@ from batchgate_api.handlers import (
     FilesHandlers,
     GatewayHandlers,
     MessageBatchesHandlers,
+    SecretsHandlers,
     UnifiedBatchesHandlers,
     UnifiedFilesHandlers,
     WorkspacesHandlers,
@@ -91,10 +95,11 @@ def build_app(
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
-    router = Router(endpoints(settings, transport, environment))
     blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.blob_options, environment)
     metrics = Metrics(__version__, role)
     own: GatewayHandlers = GatewayHandler(lambda: _health(app, role), partial(_exposition, app, metrics))
+    secrets = Secrets(installed.secrets, cipher(settings, environment), clock)
+    router = Router(endpoints(settings, transport, environment, secrets.value))
     app[SETTINGS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store
@@ -103,7 +108,7 @@ def build_app(
     handlers: tuple[object, ...] = (own,)
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
     if role != "worker":
-        handlers, operations = (*_handlers(settings, installed.store, blobs, router), own), OPERATIONS
+        handlers, operations = (*_handlers(settings, installed.store, blobs, router, secrets), own), OPERATIONS
     app.add_routes(routes(operations, handlers, authenticator))
     check_routes(app, operations)
     app.on_response_prepare.append(add_request_id)
@@ -114,7 +119,7 @@ def build_app(
 
 
 def _handlers(
-    settings: Settings, store: Store, blobs: Blobs, router: Router
+    settings: Settings, store: Store, blobs: Blobs, router: Router, secrets: Secrets
 ) -> tuple[
     MessageBatchesHandlers,
     BatchProgressHandlers,
@@ -124,6 +129,7 @@ def _handlers(
     BatchesHandlers,
     UnifiedFilesHandlers,
     UnifiedBatchesHandlers,
+    SecretsHandlers,
 ]:
     return (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
@@ -134,6 +140,7 @@ def _handlers(
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
         UnifiedBatchesHandler(_unified_view(settings), blobs, provider_chooser(settings)),
+        SecretsHandler(secrets, router.renew_keys),
     )
 
 

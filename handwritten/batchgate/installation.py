@@ -15,7 +15,7 @@ from batchgate.data_lock import sole_use
 from batchgate.engine.appetite import Appetite, Greedy, Sharing
 from batchgate.engine.errors import ConfigurationError
 from batchgate.engine.peers import NoPeers, Peers
-from batchgate.engine.ports import Queue, Store
+from batchgate.engine.ports import Queue, SecretStore, Store
 from batchgate.engine.tenant_store import TenantStore
 from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings
@@ -35,6 +35,7 @@ class Installation(Struct, frozen=True, kw_only=True):
 
     role: Role
     store: Store
+    secrets: SecretStore
     tenants: TenantStore
     queue: Queue
     appetite: Appetite
@@ -58,6 +59,7 @@ def _embedded(settings: Settings) -> Installation:
     return Installation(
         role="both",
         store=store,
+        secrets=store.secrets,
         tenants=store.tenants,
         queue=MemoryQueue(store.open_jobs),
         appetite=Greedy(),
@@ -80,6 +82,7 @@ def _shared(settings: Settings, role: Role) -> Installation:
     return Installation(
         role=role,
         store=store,
+        secrets=store.secrets,
         tenants=store.tenants,
         queue=queue,
         appetite=Sharing(),

@@ -18,6 +18,8 @@ from msgspec import Meta, Struct
 
 from batchgate.engine.api_keys import DEFAULT_SCOPES, DEFAULT_WORKSPACE, Scope
 from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.hidden_fields import repr_without
+from batchgate.engine.secret import NAME_PATTERN
 from batchgate.engine.validation import Problem, describe
 from batchgate.providers.simulator import SimulatorSettings
 
@@ -52,6 +54,8 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The environment variable that holds the key."""
     api_key_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file that holds the key; it is read again when the provider rejects the key."""
+    api_key_secret: Annotated[str, Meta(pattern=NAME_PATTERN)] | None = None
+    """The secret in the database that is the key, see `batchgate secrets`; it is read again as the file is."""
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
     """The most requests in flight at once to one of its models; fewer are, while the provider refuses some for load."""
     requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
@@ -64,6 +68,10 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What its models cost, by their names; ``*`` is any other. Without a price nothing counts as spent."""
     simulator: SimulatorSettings = SimulatorSettings()
     """How it behaves, if the provider is simulator."""
+
+    def __repr__(self) -> str:
+        """Show the account without its key."""
+        return repr_without(self, "api_key")
 
 
 class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,6 +86,10 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = DEFAULT_SCOPES
     """What it may do: read, submit and admin; none implies another."""
 
+    def __repr__(self) -> str:
+        """Show the entry without the key."""
+        return repr_without(self, "key")
+
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a gateway; those of a plain type are also read from BATCHGATE_ and their name in capitals."""
@@ -90,6 +102,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The folder for the database and the bodies."""
     database_url: str | None = None
     """The PostgreSQL database for the state, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; else a file in data_dir."""
+    database_url_file: Annotated[str, Meta(min_length=1)] | None = None
+    """The file that holds database_url."""
     worker_timeout: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     """Seconds within which the work of a worker that died is somebody else's."""
     blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://.")] | None = None
@@ -106,6 +120,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Count results in request_counts as they come, not only once the batch has ended."""
     shutdown_grace: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds that calls under way may take after SIGTERM."""
+    master_key_file: Annotated[str, Meta(min_length=1)] | None = None
+    """The file with the master keys that secrets in the database are encrypted with; else $BATCHGATE_MASTER_KEY."""
     trust_env: bool = False
     """Call providers through the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name."""
     log_level: LogLevel = "info"
@@ -119,6 +135,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     blob_options: dict[str, str | bool] = {}
     """What the store of blob_url needs beside what the environment says, by the names that obstore has for it."""
 
+    def __repr__(self) -> str:
+        """Show the settings without what may hold keys."""
+        return repr_without(self, "database_url", "blob_options")
+
     @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """The trusted proxies as networks."""
@@ -131,7 +151,7 @@ SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in
 """The settings that the environment can give."""
 
 
-_OTHER_VARIABLES: Final = ("CONFIG", "URL", "API_KEY", "FAILPOINTS")
+_OTHER_VARIABLES: Final = ("CONFIG", "URL", "API_KEY", "MASTER_KEY", "FAILPOINTS")
 """What else is read from the environment, by the commands and the tests."""
 _SERVICE_LINK: Final = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 """What Kubernetes sets for a Service called batchgate, or batchgate-something."""
@@ -151,10 +171,26 @@ def load_settings(path: Path | None, environment: Mapping[str, str], **overrides
     content.update({name: value for name, value in overrides.items() if value is not None})
     accounts = content.get("accounts", {})
     content["accounts"] = _well_known_accounts(environment) | accounts if isinstance(accounts, dict) else accounts
-    settings = _convert(content)
+    settings = _with_database_url(_convert(content))
     _check(settings, environment)
     _refuse_misspelt(unknown_variables(settings, environment))
     return settings
+
+
+def _with_database_url(settings: Settings) -> Settings:
+    """Read the URL, which may hold a password, from the file that the settings name instead of it."""
+    if settings.database_url_file is None:
+        return settings
+    if settings.database_url is not None:
+        raise ConfigurationError("database_url_file", "only one of database_url and database_url_file")
+    path = Path(settings.database_url_file)
+    try:
+        url = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError("database_url_file", f"a readable file with the URL in it: {error}") from error
+    if not url:
+        raise ConfigurationError("database_url_file", f"a readable file with the URL in it: {path} is empty")
+    return msgspec.structs.replace(settings, database_url=url)
 
 
 def unknown_variables(settings: Settings, environment: Mapping[str, str]) -> list[str]:

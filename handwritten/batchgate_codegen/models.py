@@ -42,7 +42,9 @@ RAW = dict.fromkeys(("RawObject", "RawValue", "BatchFaults"), "msgspec.Raw")
 
 def write_models(document: Document, target: Path, scratch: Path) -> None:
     """Write the module of all schemas of ``document``."""
-    _generate(document.content, document.closed_schemas, target, scratch / f"{document.name}.yaml")
+    bases = dict.fromkeys(document.closed_schemas, "ClosedStruct")
+    bases |= dict.fromkeys(document.hidden_schemas, "HiddenStruct")
+    _generate(document.content, bases, target, scratch / f"{document.name}.yaml")
 
 
 def write_parameters(operations: tuple[Operation, ...], target: Path, scratch: Path) -> None:
@@ -50,14 +52,14 @@ def write_parameters(operations: tuple[Operation, ...], target: Path, scratch: P
     schemas = {operation.parameters_name: _parameters_schema(operation) for operation in operations}
     content: Json = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {}}
     content["components"] = {"schemas": schemas}
-    _generate(content, (), target, scratch / "parameters.yaml", "--snake-case-field")
+    _generate(content, {}, target, scratch / "parameters.yaml", "--snake-case-field")
 
 
-def _generate(content: Json, closed: tuple[str, ...], target: Path, source: Path, *more: str) -> None:
+def _generate(content: Json, bases: dict[str, str], target: Path, source: Path, *more: str) -> None:
     source.write_text(yaml.safe_dump(content, sort_keys=False))
     template_data = source.with_suffix(".template.json")
     template_data.write_text(json.dumps(FROZEN))
-    base_classes = dict.fromkeys(closed, "batchgate_api.structs.ClosedStruct")
+    base_classes = {name: f"batchgate_api.structs.{base}" for name, base in bases.items()}
     run_tool(
         "datamodel_code_generator",
         f"--input={source}",

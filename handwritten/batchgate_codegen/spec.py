@@ -82,6 +82,11 @@ class Document:
         """The names of the schemas that refuse unknown fields."""
         return tuple(n for n, s in self.schemas.items() if s.get("additionalProperties") is False)
 
+    @property
+    def hidden_schemas(self) -> tuple[str, ...]:
+        """The names of the schemas whose values are never printed; they refuse unknown fields too."""
+        return tuple(n for n, s in self.schemas.items() if s.get("x-hidden"))
+
 
 def load(folder: Path) -> tuple[Document, ...]:
     """Read every document of spec/, in the order of their names."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batchgate.api import request_body
+from batchgate.encryption.fernet import new_master_key
 from batchgate.engine.api_keys import SCOPES
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
@@ -24,6 +25,8 @@ TOO_LONG_FOR_AN_ID = "x" * 129
 CREATE = "createMessageBatch"
 CREATE_OF_FILE = "createBatch"
 CREATE_UNIFIED = "createUnifiedBatch"
+PUT_SECRET = "putSecret"
+DELETE_SECRET = "deleteSecret"
 LISTS = (
     "listMessageBatches",
     "listFiles",
@@ -46,14 +49,17 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     keys = {"caller": ApiKeySettings(key="sk-bf-known", scopes=SCOPES)}
-    async with running_app(tmp_path, accounts={"openai": simulator()}, api_keys=keys) as running:
+    environment = {"BATCHGATE_MASTER_KEY": new_master_key()}
+    async with running_app(
+        tmp_path, environment=environment, accounts={"openai": simulator()}, api_keys=keys
+    ) as running:
         running.client.headers.update(KEY)
         yield running
 
 
 def path_of(operation: Operation, wanted: str) -> str:
     return operation.paths[0].format(
-        message_batch_id=wanted, batch_id=wanted, file_id=wanted, workspace=wanted, key_id=wanted
+        message_batch_id=wanted, batch_id=wanted, file_id=wanted, workspace=wanted, key_id=wanted, name=wanted
     )
 
 
@@ -67,6 +73,8 @@ async def ask(app: RunningApp, operation: Operation, wanted: str = "msgbatch_01n
         options["json"] = create_body("a")
     if operation.id == CREATE_OF_FILE and not options.keys() & {"data", "json"}:
         options["json"] = openai_batches.create_body("file-nobody")
+    if operation.id == PUT_SECRET and not options.keys() & {"data", "json"}:
+        options["json"] = {"value": "sk-any"}
     if operation.id in MANAGED and not options.keys() & {"data", "json"}:
         options["json"] = MANAGED[operation.id]
     if is_upload(operation):
@@ -94,6 +102,10 @@ async def well(app: RunningApp, operation: Operation, **options: Any) -> int:
         return await ask(app, operation, await managed(app, operation), **options)
     if "file_id" in operation.locations:
         return await ask(app, operation, (await upload(app))["id"], **options)
+    if operation.id == DELETE_SECRET:
+        await app.call("PUT", "/api/secrets/prod", json={"value": "sk-any"})
+    if operation.tag == "Secrets":
+        return await ask(app, operation, "prod", **options)
     if operation.id == CREATE_OF_FILE:
         body = openai_batches.create_body((await upload(app))["id"])
         return await ask(app, operation, json=body, **options)
@@ -127,7 +139,7 @@ async def of_an_unknown_batch(app: RunningApp, operation: Operation) -> int:
 
 
 async def by_another_method(app: RunningApp, operation: Operation) -> int:
-    async with app.client.put(app.url + path_of(operation, "x")) as response:
+    async with app.client.patch(app.url + path_of(operation, "x")) as response:
         return response.status
 
 
@@ -147,7 +159,7 @@ async def with_a_body_that_stalls(app: RunningApp, operation: Operation) -> int:
 async def with_a_body_too_large(app: RunningApp, operation: Operation) -> int:
     address = app.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(address[0], int(address[1]))
-    head = f"{operation.method} {path_of(operation, 'x')} HTTP/1.1\r\nHost: x\r\nx-api-key: sk-bf-known\r\n"
+    head = f"{operation.method} {path_of(operation, 'prod')} HTTP/1.1\r\nHost: x\r\nx-api-key: sk-bf-known\r\n"
     content_type = (MULTIPART if is_upload(operation) else JSON)["Content-Type"]
     writer.write(f"{head}Content-Type: {content_type}\r\nContent-Length: {10**9}\r\n\r\n".encode())
     status = int((await reader.readline()).split()[1])
@@ -183,7 +195,7 @@ async def beyond_a_quota(app: RunningApp, operation: Operation) -> int:
 
 async def with_a_broken_database(app: RunningApp, operation: Operation) -> int:
     connection = sqlite3.connect(app.data_dir / "batchgate.db")
-    for table in ("batches", "files", "workspaces", "api_keys"):
+    for table in ("batches", "files", "workspaces", "api_keys", "secrets"):
         connection.execute(f"ALTER TABLE {table} RENAME TO no_{table}")
     connection.close()
     return await ask(app, operation)

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
 
-from batchgate.app import build_app
 from batchgate.engine.errors import ConfigurationError
 from batchgate.providers.simulator import SimulatorSettings
 from batchgate.providers.simulator_server import build_simulator_app
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import AccountSettings
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
 DAY = 24 * 3600
@@ -121,7 +120,7 @@ async def test_a_provider_that_admits_four_at_once_serves_a_whole_batch_without_
     [
         ({"api_key_file": "missing"}, "a readable file with the key in it"),
         ({"api_key_file": "empty"}, "a readable file with the key in it"),
-        ({"api_key_file": "empty", "api_key": "k"}, "only one of api_key, api_key_env and api_key_file"),
+        ({"api_key_file": "empty", "api_key": "k"}, "only one of api_key, api_key_env, api_key_file, api_key_secret"),
     ],
 )
 async def test_a_key_file_that_gives_no_key_stops_the_start(
@@ -130,5 +129,6 @@ async def test_a_key_file_that_gives_no_key_stops_the_start(
     (tmp_path / "empty").touch()
     settings = settings | {"api_key_file": str(tmp_path / settings["api_key_file"])}
     with pytest.raises(ConfigurationError, match=message) as caught:
-        build_app(Settings(data_dir=str(tmp_path), accounts=account(1, **settings)), environment={})
+        async with running_app(tmp_path / "data", accounts=account(1, **settings)):
+            pass
     assert caught.value.setting == "accounts.mine.api_key_file"

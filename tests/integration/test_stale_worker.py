@@ -24,6 +24,7 @@ from batchgate.providers.dialects.reading import DialectReading
 from batchgate.queue import MemoryQueue
 from batchgate.settings import AccountSettings, Settings
 from batchgate.store.sqlite import SqliteStore
+from tests.support.engine_parts import no_secret
 from tests.support.leftovers import check_nothing_is_left
 from tests.support.running_app import create_body
 
@@ -69,7 +70,7 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
         queue=MemoryQueue(store.open_jobs),
         appetite=Greedy(),
         peers=NoPeers(),
-        router=Router(endpoints(settings, provider, {})),
+        router=Router(endpoints(settings, provider, {}, no_secret)),
         rows=ROWS,
         reading=DialectReading(),
         file_reader=file_reader,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +78,13 @@ class EngineParts:
         return await asyncio.gather(*(self.run(number, model=model, key=key) for number in range(requests)))
 
 
+async def no_secret(name: str, _setting: str) -> str:
+    """Stand for a database without secrets."""
+    raise AssertionError(name)
+
+
 def parts(
-    transport: Transport, *, read_key: Callable[[], str] | None = None, seed: int = 1, **fields: Any
+    transport: Transport, *, read_key: Callable[[], Awaitable[str]] | None = None, seed: int = 1, **fields: Any
 ) -> EngineParts:
     """Put the parts together in front of a transport; ``fields`` are the account's."""
     endpoint = Endpoint(

@@ -19,7 +19,7 @@ UNMATCHED: Final = "unmatched"
 """Stands for the operation and the path of requests that match none."""
 
 
-NAMED: Final = {"file_id": "file", "key_id": "key", "workspace": "managed"}
+NAMED: Final = {"file_id": "file", "key_id": "key", "workspace": "managed", "name": "secret"}
 """Under which field what a path names is logged; other paths name a batch."""
 
 

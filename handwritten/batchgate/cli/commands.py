@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "list": ("batchgate.cli.batches", "List batches, the newest first."),
     "show": ("batchgate.cli.batches", "Show one batch."),
     "cancel": ("batchgate.cli.batches", "Stop a batch; what has finished keeps its results."),
+    "secrets": ("batchgate.cli.secrets", "Keep keys of providers in the database, encrypted."),
     "results": ("batchgate.cli.batches", "Download the results of a batch that has ended."),
 }
 """The module of each command, where it stands under its own name with ``_command``, and what it does."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from math import inf
 
 import msgspec
 
+from batchgate.engine.errors import ConfigurationError, StoreError
 from batchgate.engine.upstream import (
     Account,
     Meter,
@@ -22,7 +25,7 @@ logger = logging.getLogger(__name__)
 class Endpoint:
     """An account, how its dialect is spoken, and the way to it."""
 
-    __slots__ = ("_read_key", "account", "handler", "meter", "transport")
+    __slots__ = ("_read_at", "_read_key", "_reading", "account", "handler", "meter", "transport")
 
     def __init__(
         self,
@@ -31,7 +34,7 @@ class Endpoint:
         handler: ProviderHandler,
         transport: Transport,
         meter: Meter,
-        read_key: Callable[[], str] | None = None,
+        read_key: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self.account = account
         """With the key as it was read last."""
@@ -39,22 +42,37 @@ class Endpoint:
         self.transport = transport
         self.meter = meter
         self._read_key = read_key
+        self._read_at = -inf
+        self._reading = asyncio.Lock()
 
-    def renew_key(self) -> bool:
+    async def read_key(self) -> None:
+        """Read the key where it is kept outside, if it is; raises what the reading raises."""
+        if self._read_key is not None:
+            self.account = msgspec.structs.replace(self.account, api_key=await self._read_key())
+
+    async def renew_key(self) -> bool:
         """Read the key again where it is kept outside, and tell if it is another one."""
         if self._read_key is None:
             return False
+        loop = asyncio.get_running_loop()
+        before, asked_at = self.account, loop.time()
+        async with self._reading:
+            if self._read_at <= asked_at:  # else a reading that began since serves all who waited for this one
+                self._read_at = loop.time()
+                await self._renew(self._read_key)
+        return self.account is not before
+
+    async def _renew(self, read_key: Callable[[], Awaitable[str]]) -> None:
         try:
-            key = self._read_key()
-        except (OSError, ValueError) as error:
+            key = await read_key()
+        except (ConfigurationError, StoreError) as error:
             fields = {"action": "key_unreadable", "account": self.account.name}
             logger.warning("the key of account %r cannot be read: %s", self.account.name, error, extra=fields)
-            return False
-        if key == self.account.api_key:
-            return False
-        self.account = msgspec.structs.replace(self.account, api_key=key)
-        logger.info("account %r has a new key", self.account.name, extra={"action": "key_replaced"})
-        return True
+            return
+        if key != self.account.api_key:
+            self.account = msgspec.structs.replace(self.account, api_key=key)
+            fields = {"action": "key_replaced", "account": self.account.name}
+            logger.info("account %r has a new key", self.account.name, extra=fields)
 
 
 class Call:
@@ -76,6 +94,6 @@ class Call:
             self._upstream = self.endpoint.handler.encode(self._account, self.row)
         return self._upstream
 
-    def key_is_outdated(self) -> bool:
+    async def key_is_outdated(self) -> bool:
         """Tell if the account has another key by now than the one that was sent last."""
-        return self.endpoint.renew_key() or self._account is not self.endpoint.account
+        return await self.endpoint.renew_key() or self._account is not self.endpoint.account

@@ -19,6 +19,7 @@ from batchgate.engine.execution import Executor
 from batchgate.engine.files import Files
 from batchgate.engine.hands import NoHands, OwnHands
 from batchgate.engine.intake import FileReader
+from batchgate.engine.key_watch import KeyWatch
 from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.engine.membership import Membership
 from batchgate.engine.peers import Peers
@@ -95,6 +96,7 @@ class Engine:
             worker=None if self._own is None else self._own.worker,
             report=report,
         )
+        self._key_watch = KeyWatch(router)
         self.batches = Batches(
             store=store,
             loose_blobs=loose_blobs,
@@ -131,12 +133,14 @@ class Engine:
         )
 
     async def __aenter__(self) -> Self:
-        """Line up what stopped processes left undone, and start."""
+        """Read the keys, line up what stopped processes left undone, and start; raises `ConfigurationError`."""
+        await self.router.read_keys()
         if self._own is not None:
             await self._own.take_up()
         # The peers first: they say how much the worker may do.
         self._start("peers", self.peers.run(self._membership))
         self._start("storage probe", self._probe.run())
+        self._start("key watch", self._key_watch.run())
         if self._own is not None:
             self._working = self._start("worker", self._own.worker.run())
             for name, run in self._own.tasks.items():

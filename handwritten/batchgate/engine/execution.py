@@ -135,7 +135,8 @@ class Executor:
             message = await self._send(course, ticket)
             told, outcome = SUCCEEDED, limits.SERVED
         except UpstreamError as error:
-            told, outcome = error.kind, self._failed(course, error)
+            told = error.kind
+            outcome = await self._failed(course, error)
             raise
         else:
             return message
@@ -145,21 +146,18 @@ class Executor:
             seconds = time.perf_counter() - begun
             self._telemetry.call_ended(course.batch, course.account, course.call.row, told, seconds)
 
-    def _failed(self, course: _Course, error: UpstreamError) -> Outcome:
+    async def _failed(self, course: _Course, error: UpstreamError) -> Outcome:
         """Let the retries know, and tell what the limits shall learn: nothing from a key that is replaced by now."""
         outcome = limits.outcome_of(error)
         now = asyncio.get_running_loop().time()
         course.retries.failed(error, outcome, now=now, served_since=course.limiter.served_since(outcome.kind))
-        return limits.ABANDONED if outcome.turned_away and course.call.key_is_outdated() else outcome
+        return limits.ABANDONED if outcome.turned_away and await course.call.key_is_outdated() else outcome
 
     async def _enter(self, course: _Course) -> Ticket:
         limiter, retries = course.limiter, course.retries
         order = (retries.rejections, self._place(course), course.batch.key)
         tokens = course.call.endpoint.meter.estimate(course.call.upstream) if limiter.counts_tokens else 0
-        ticket = await limiter.enter(order, tokens=tokens, rest=retries.rest, refused=retries.refused)
-        if ticket.probe:
-            course.call.endpoint.renew_key()
-        return ticket
+        return await limiter.enter(order, tokens=tokens, rest=retries.rest, refused=retries.refused)
 
     def _place(self, course: _Course) -> int:
         """Tell where a request stands in line: by its place in its batch, before all others in the last hours."""
@@ -167,6 +165,8 @@ class Executor:
 
     async def _send(self, course: _Course, ticket: Ticket) -> bytes:
         endpoint = course.call.endpoint
+        if ticket.probe:
+            await endpoint.renew_key()
         response = await endpoint.transport.send(course.call.upstream)
         await self._turns.take()
         self._read_meter(course, ticket, response)

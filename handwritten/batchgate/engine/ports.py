@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
 from batchgate.engine.file import File, FilePage, NewFile
+from batchgate.engine.secret import Secret
 
 
 class Store(Protocol):
@@ -232,6 +233,30 @@ class Store(Protocol):
         ...
 
 
+class SecretStore(Protocol):
+    """Secrets as ciphertexts; every write is durable when its call returns. Raises `StoreError`."""
+
+    async def put_secret(self, name: str, ciphertext: bytes, now: int) -> Secret:
+        """Store a secret or replace its ciphertext, and answer with how it is stored now."""
+        ...
+
+    async def find_secret(self, name: str) -> Secret | None:
+        """Read a secret."""
+        ...
+
+    async def list_secrets(self) -> Sequence[Secret]:
+        """Read all secrets in the order of their names."""
+        ...
+
+    async def delete_secret(self, name: str) -> bool:
+        """Delete a secret; False if there is none of this name."""
+        ...
+
+    async def reencrypt_secret(self, name: str, old: bytes, new: bytes) -> bool:
+        """Give a secret a new ciphertext of the same value; False if it no longer has the old one."""
+        ...
+
+
 class BlobWriter(Protocol):
     """Writes one blob from its beginning to its end."""
 
@@ -320,4 +345,16 @@ class Queue(Protocol):
 
     def when_lost(self, tell: Callable[[], None]) -> None:
         """Say whom to tell that nothing is held here any more: this worker was taken for dead."""
+        ...
+
+
+class Cipher(Protocol):
+    """Encrypts secrets with a master key."""
+
+    def encrypt(self, name: str, value: str) -> bytes:
+        """Encrypt the value of a secret."""
+        ...
+
+    def decrypt(self, name: str, ciphertext: bytes) -> str:
+        """Decrypt the value of a secret; raises `ConfigurationError` if no master key opens it."""
         ...

@@ -118,6 +118,16 @@ class Router:
             raise RequestError("not_found_error", f"no account is called {name!r}; configured: {known}")
         return Route(endpoint=endpoint, model=asked, limiter=self._limiter(endpoint, asked))
 
+    async def read_keys(self) -> None:
+        """Read the keys that are kept outside; raises `ConfigurationError` for one that is not there."""
+        for endpoint in self._endpoints.values():
+            await endpoint.read_key()
+
+    async def renew_keys(self) -> None:
+        """Read them again, and keep the old one where that fails."""
+        for endpoint in self._endpoints.values():
+            await endpoint.renew_key()
+
     def _limiter(self, endpoint: Endpoint, model: str) -> Limiter:
         key = (endpoint.account.name, model)
         limiter = self._limiters.get(key)

@@ -10,6 +10,8 @@ from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from batchgate.engine.hidden_fields import repr_without
+
 RowKind: TypeAlias = Literal["messages", "chat_completions", "responses", "embeddings", "completions"]
 """What a request is a request of: its wire format, and so that of its answer."""
 
@@ -70,6 +72,10 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
     body: bytes
     timeout: float
 
+    def __repr__(self) -> str:
+        """Show the call without its headers, of which one is the key, and without what it asks."""
+        return repr_without(self, "headers", "body")
+
 
 class UpstreamResponse(Struct, frozen=True, kw_only=True):
     """What the provider sent back, whole; header names in lower case."""
@@ -77,6 +83,10 @@ class UpstreamResponse(Struct, frozen=True, kw_only=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def __repr__(self) -> str:
+        """Show the answer without what it says, which may be the key that the call came with."""
+        return repr_without(self, "headers", "body")
 
 
 class Transport(Protocol):

@@ -5,6 +5,7 @@ None of them quotes an exception, whose text may hold the URL or a header, and s
 
 from __future__ import annotations
 
+import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,11 +13,13 @@ from batchgate.engine.errors import UpstreamDown, UpstreamUnreachable
 from batchgate.engine.upstream import UpstreamRequest
 
 NO_SUCH_NAME: Final = "its name does not resolve"
-NOT_TRUSTED: Final = "its certificate is not trusted"
 TLS_FAILED: Final = "TLS failed"
 CLOSED_EARLY: Final = "it closed the connection before it answered"
 ENDED_EARLY: Final = "the answer ended early or cannot be decoded"
 NOT_HTTP: Final = "the answer is not HTTP"
+
+UNKNOWN_AUTHORITY: Final = frozenset({18, 19, 20, 21})
+"""OpenSSL's codes for a certificate that nobody known has signed."""
 
 
 class BrokenCallError(Exception):
@@ -25,6 +28,12 @@ class BrokenCallError(Exception):
 
 class TooLargeError(Exception):
     """An answer of more bytes than are read."""
+
+
+def not_trusted(error: ssl.SSLCertVerificationError) -> str:
+    """Say what is wrong with a certificate, in OpenSSL's words, and how to trust an authority of one's own."""
+    hint = "; SSL_CERT_FILE may name the authority to trust" if error.verify_code in UNKNOWN_AUTHORITY else ""
+    return f"its certificate is not trusted ({error.verify_message}){hint}"
 
 
 def invalid_url() -> UpstreamUnreachable:

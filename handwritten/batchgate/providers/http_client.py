@@ -153,7 +153,7 @@ def _reason(error: OSError | UnicodeError) -> str:
         case socket.gaierror() | UnicodeError():
             return call_errors.NO_SUCH_NAME
         case ssl.SSLCertVerificationError():
-            return call_errors.NOT_TRUSTED
+            return call_errors.not_trusted(error)
         case ssl.SSLError():
             return call_errors.TLS_FAILED
         case _:

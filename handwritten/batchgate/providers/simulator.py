@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct
 
 from batchgate.engine.errors import RefusedError, UpstreamUnreachable
+from batchgate.engine.hidden_fields import repr_without
 from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
 from batchgate.providers.simulator_dialects import (
     CHARACTERS_PER_TOKEN,
@@ -71,8 +72,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def __repr__(self) -> str:
         """Show the settings without the key."""
-        shown = (f"{n}={getattr(self, n)!r}" for n in self.__struct_fields__ if n != "accepted_key")
-        return f"SimulatorSettings({', '.join(shown)})"
+        return repr_without(self, "accepted_key")
 
 
 class SimulatedCall(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ would be handed the caller's key again at another address), no cookies.
 from __future__ import annotations
 
 import os
+import ssl
 from functools import lru_cache
 from io import BytesIO
 from typing import Final, Self
@@ -23,7 +24,6 @@ _LARGE_BODY: Final = 1024 * 1024
 
 _REASONS: Final[dict[type[Exception], str]] = {
     aiohttp.ClientConnectorDNSError: call_errors.NO_SUCH_NAME,
-    aiohttp.ClientConnectorCertificateError: call_errors.NOT_TRUSTED,
     aiohttp.ClientSSLError: call_errors.TLS_FAILED,
     aiohttp.ServerDisconnectedError: call_errors.CLOSED_EARLY,
     aiohttp.ClientPayloadError: call_errors.ENDED_EARLY,
@@ -56,7 +56,12 @@ class AiohttpTransport:
     async def __aenter__(self) -> Self:
         """Open the session in the running event loop."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=self._settings.idle_timeout),
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                limit_per_host=0,
+                keepalive_timeout=self._settings.idle_timeout,
+                ssl=ssl.create_default_context(),
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": self._settings.user_agent},
             trust_env=self._settings.trust_env,
@@ -132,6 +137,9 @@ def _translated(error: Exception, request: UpstreamRequest) -> UpstreamUnreachab
 
 
 def _reason(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as refused):
+            return call_errors.not_trusted(refused)
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):
             return reason

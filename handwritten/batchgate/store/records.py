@@ -10,6 +10,7 @@ import msgspec
 
 from batchgate.engine.batch import Batch, BegunBatch, Chunk, Counts, NewBatch, Shard, ShardJob, Terms, Usage
 from batchgate.engine.file import File, NewFile
+from batchgate.engine.secret import Secret
 
 _TERMS: Final = msgspec.json.Decoder(Terms)
 _PROVIDERS: Final = msgspec.json.Decoder(tuple[str, ...])
@@ -166,3 +167,8 @@ def batch_of(row: Row) -> Batch:
 def file_of(row: Row) -> File:
     """Read a file."""
     return File(**{name: row[name] for name in File.__struct_fields__})
+
+
+def secret_of(row: Row) -> Secret:
+    """Read a secret."""
+    return Secret(**{name: row[name] for name in Secret.__struct_fields__})

@@ -27,6 +27,7 @@ FIELDS: Final = (
     "workspace",
     "batch",
     "file",
+    "secret",
     "shard",
     "epoch",
     "seq",

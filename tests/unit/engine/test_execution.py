@@ -55,6 +55,10 @@ class Counted:
         return response
 
 
+async def read(key: str) -> str:
+    return key
+
+
 def endings(results: list[ResultLine]) -> Counter[str]:
     return Counter(result.ending for result in results)
 
@@ -198,7 +202,7 @@ async def test_an_endpoint_that_is_down_is_probed_by_one_call_at_a_time_and_reco
 async def test_a_rejected_key_pauses_its_account_and_a_new_one_resumes_it_without_a_failure() -> None:
     keys = ["revoked"]
     transport = Scripted(lambda request: 200 if request.headers["x-api-key"] == "good" else 401)
-    engine = parts(transport, api_key="revoked", read_key=lambda: keys[-1], concurrency=8)
+    engine = parts(transport, api_key="revoked", read_key=lambda: read(keys[-1]), concurrency=8)
     work = asyncio.create_task(engine.run_all(100))
     await asyncio.sleep(5)
     assert problems(engine) == ("account 'a' is paused: the provider rejects its key (401)",)
@@ -212,7 +216,7 @@ async def test_a_rejected_key_pauses_its_account_and_a_new_one_resumes_it_withou
 @in_virtual_time
 async def test_a_key_that_was_replaced_before_the_old_one_was_revoked_pauses_nothing() -> None:
     transport = Scripted(lambda request: 200 if request.headers["x-api-key"] == "new" else 401)
-    engine = parts(transport, api_key="old", read_key=lambda: "new")
+    engine = parts(transport, api_key="old", read_key=lambda: read("new"))
     assert endings(await engine.run_all(20)) == {"succeeded": 20}
     assert now() < 2
 

@@ -15,6 +15,7 @@ from batchgate.providers.dialects.openai_rows import OpenAIRows
 from batchgate.providers.dialects.reading import DialectReading
 from batchgate.providers.simulator import SimulatorSettings, SimulatorTransport
 from batchgate.settings import AccountSettings, Settings
+from tests.support.engine_parts import no_secret
 from tests.unit.providers.calls import row
 
 Json = dict[str, Any]
@@ -38,7 +39,7 @@ OBJECTS: dict[RowKind, tuple[str, str]] = {
 
 def simulator(**behaviour: Any) -> Endpoint:
     account = AccountSettings(provider="simulator", simulator=SimulatorSettings(**({"latency": 0} | behaviour)))
-    (endpoint,) = endpoints(Settings(accounts={"sim": account}), SimulatorTransport(), {})
+    (endpoint,) = endpoints(Settings(accounts={"sim": account}), SimulatorTransport(), {}, no_secret)
     return endpoint
 
 

@@ -34,6 +34,7 @@ from .created_key import CreatedKey
 from .delete_unified_file_provider import DeleteUnifiedFileProvider
 from .deleted_file import DeletedFile
 from .deleted_message_batch import DeletedMessageBatch
+from .deleted_secret import DeletedSecret
 from .deleted_unified_file import DeletedUnifiedFile
 from .download_unified_file_provider import DownloadUnifiedFileProvider
 from .error_body import ErrorBody
@@ -72,6 +73,7 @@ from .openapi_document import OpenapiDocument
 from .output_expires_after import OutputExpiresAfter
 from .output_expires_after_anchor import OutputExpiresAfterAnchor
 from .processing_status import ProcessingStatus
+from .put_secret import PutSecret
 from .quota_changes import QuotaChanges
 from .quotas import Quotas
 from .raw_object import RawObject
@@ -81,6 +83,8 @@ from .retrieve_unified_batch_results_provider import RetrieveUnifiedBatchResults
 from .retrieve_unified_file_provider import RetrieveUnifiedFileProvider
 from .role import Role
 from .rotate_key import RotateKey
+from .secret import Secret
+from .secret_list import SecretList
 from .storage_backend import StorageBackend
 from .succeeded_result import SucceededResult
 from .unified_batch import UnifiedBatch
@@ -143,6 +147,7 @@ __all__ = (
     "CreateWorkspace",
     "DeletedFile",
     "DeletedMessageBatch",
+    "DeletedSecret",
     "DeletedUnifiedFile",
     "DeleteUnifiedFileProvider",
     "DownloadUnifiedFileProvider",
@@ -182,6 +187,7 @@ __all__ = (
     "OutputExpiresAfter",
     "OutputExpiresAfterAnchor",
     "ProcessingStatus",
+    "PutSecret",
     "QuotaChanges",
     "Quotas",
     "RawObject",
@@ -191,6 +197,8 @@ __all__ = (
     "RetrieveUnifiedFileProvider",
     "Role",
     "RotateKey",
+    "Secret",
+    "SecretList",
     "StorageBackend",
     "SucceededResult",
     "UnifiedBatch",

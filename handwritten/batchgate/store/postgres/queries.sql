@@ -372,3 +372,20 @@ ORDER BY key FOR NO KEY UPDATE
 UPDATE files SET deleted_at = %(now)s
 WHERE id = ANY (%(ids)s) AND deleted_at IS NULL AND expires_at <= %(now)s
 RETURNING *
+
+-- name: put_secret
+INSERT INTO secrets (name, ciphertext, created_at, updated_at) VALUES (%(name)s, %(ciphertext)s, %(now)s, %(now)s)
+ON CONFLICT (name) DO UPDATE SET ciphertext = excluded.ciphertext, updated_at = excluded.updated_at
+RETURNING *
+
+-- name: find_secret
+SELECT * FROM secrets WHERE name = %(name)s
+
+-- name: list_secrets
+SELECT * FROM secrets ORDER BY name
+
+-- name: delete_secret
+DELETE FROM secrets WHERE name = %(name)s RETURNING name
+
+-- name: reencrypt_secret
+UPDATE secrets SET ciphertext = %(new)s WHERE name = %(name)s AND ciphertext = %(old)s RETURNING name

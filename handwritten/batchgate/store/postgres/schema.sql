@@ -192,3 +192,11 @@ CREATE TABLE api_keys (
     last_used_at bigint
 );
 CREATE INDEX api_keys_by_workspace ON api_keys (workspace, key);
+
+-- Keys of providers, encrypted with a master key that is not here.
+CREATE TABLE secrets (
+    name text PRIMARY KEY,
+    ciphertext bytea NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL
+);

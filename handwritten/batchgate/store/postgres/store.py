@@ -17,6 +17,7 @@ from batchgate.store.postgres import transactions
 from batchgate.store.postgres.address import Address
 from batchgate.store.postgres.connection import Bound, PostgresPool, Row, storable
 from batchgate.store.postgres.migrate import migrate
+from batchgate.store.postgres.secrets import PostgresSecrets
 from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.tenants import PostgresTenants
 from batchgate.store.records import batch_of, end_row, file_of, job_of, repeat_row, shard_of, unpack
@@ -39,6 +40,7 @@ class PostgresStore:
         self._address = address
         self._member = member
         self._pool = PostgresPool(address)
+        self.secrets: Final = PostgresSecrets(self._pool)
         self.tenants = PostgresTenants(self._pool)
         """The workspaces and the keys, for as long as the store is entered."""
         self._marks = SentMarks(self._write_marks)

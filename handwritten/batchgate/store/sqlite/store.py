@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 
@@ -17,6 +17,7 @@ from batchgate.store.records import batch_of, end_row, file_of, job_of, shard_of
 from batchgate.store.sqlite import transactions
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.migrate import migrate
+from batchgate.store.sqlite.secrets import SqliteSecrets
 from batchgate.store.sqlite.sent_marks import SentMarks
 from batchgate.store.sqlite.tenants import SqliteTenants
 from batchgate.store.sqlite.transactions import QUERIES, one
@@ -30,6 +31,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = SqliteFile(path)
+        self.secrets: Final = SqliteSecrets(self._file)
         self.tenants = SqliteTenants(self._file)
         """The workspaces and the keys, for as long as the store is entered."""
         self._marks = SentMarks(path.with_suffix(".sent"))

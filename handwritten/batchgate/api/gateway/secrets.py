@@ -1,0 +1,54 @@
+"""Secrets over HTTP: they can be stored, listed by name and deleted, and never be read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from batchgate.api.times import rfc3339
+from batchgate.engine.secret import Secret
+from batchgate.engine.secrets import Secrets
+from batchgate_api import gateway, parameters
+
+
+class SecretsHandler:
+    """`SecretsHandlers` on the engine; ``renew_keys`` lets this process go on with what was stored."""
+
+    def __init__(self, secrets: Secrets, renew_keys: Callable[[], Awaitable[None]]) -> None:
+        self._secrets = secrets
+        self._renew_keys = renew_keys
+
+    async def list_secrets(
+        self,
+        request: web.Request,  # noqa: ARG002
+        parameters: parameters.ListSecretsParameters,  # noqa: ARG002
+    ) -> gateway.SecretList:
+        """List the names of the secrets."""
+        return gateway.SecretList(data=[_view(secret) for secret in await self._secrets.listed()])
+
+    async def put_secret(
+        self,
+        request: web.Request,  # noqa: ARG002
+        parameters: parameters.PutSecretParameters,
+        body: gateway.PutSecret,
+    ) -> gateway.Secret:
+        """Store a secret, or replace what it holds."""
+        secret = await self._secrets.put(parameters.name, body.value)
+        await self._renew_keys()
+        return _view(secret)
+
+    async def delete_secret(
+        self,
+        request: web.Request,  # noqa: ARG002
+        parameters: parameters.DeleteSecretParameters,
+    ) -> gateway.DeletedSecret:
+        """Delete a secret."""
+        await self._secrets.delete(parameters.name)
+        return gateway.DeletedSecret(name=parameters.name, deleted=True)
+
+
+def _view(secret: Secret) -> gateway.Secret:
+    return gateway.Secret(
+        name=secret.name, created_at=rfc3339(secret.created_at), updated_at=rfc3339(secret.updated_at)
+    )

@@ -1,0 +1,127 @@
+"""``batchgate secrets``: keys of providers in the database, encrypted with a master key.
+
+These commands work on the database of the settings themselves, whether a gateway runs on it or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+import click
+
+from batchgate.cli.failures import CommandFailed
+from batchgate.engine.clock import MICROSECONDS
+from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.secret import LONGEST_VALUE, Secret
+from batchgate.engine.secrets import Secrets
+from batchgate.master_key import NEEDS_EXTRA
+from batchgate.secret_access import opened_secrets
+from batchgate.settings import Settings, load_settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+COLUMNS: Final = "{:<32}  {:<20}  {}"
+
+
+def _with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callable[P, None]:
+    """Give a command the options that say where the database is; it takes them as settings."""
+
+    @click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Read the settings from this TOML file; else from $BATCHGATE_CONFIG, else from batchgate.toml if there.",
+    )
+    @click.option("--data-dir", metavar="FOLDER", help="Find the database in this folder (batchgate-data).")
+    @wraps(command)
+    def with_settings(*args: P.args, **options: P.kwargs) -> None:
+        config, data_dir = options.pop("config"), options.pop("data_dir")
+        assert config is None or isinstance(config, Path)
+        command(load_settings(config, os.environ, data_dir=data_dir), *args, **options)
+
+    return with_settings
+
+
+@click.group("secrets")
+def secrets_command() -> None:
+    """Keep keys of providers in the database, encrypted with the master key of the settings.
+
+    An account takes one with `api_key_secret = "NAME"`. The master key is $BATCHGATE_MASTER_KEY, or stands in the file
+    that the setting master_key_file names.
+    """
+
+
+@secrets_command.command("set")
+@click.argument("name", metavar="NAME")
+@_with_settings
+def set_command(settings: Settings, name: str) -> None:
+    """Store the secret NAME, or replace it, from stdin or a prompt. Running gateways take it up by themselves."""
+    value = _value()
+    _run(settings, lambda secrets: secrets.put(name, value))
+    click.echo(f"{name} is stored.")
+
+
+@secrets_command.command("list")
+@_with_settings
+def list_command(settings: Settings) -> None:
+    """List the names of the secrets, and when each was stored and replaced."""
+    click.echo(COLUMNS.format("NAME", "STORED", "REPLACED"))
+    for secret in _run(settings, lambda secrets: secrets.listed()):
+        click.echo(_row(secret))
+
+
+@secrets_command.command("delete")
+@click.argument("name", metavar="NAME")
+@_with_settings
+def delete_command(settings: Settings, name: str) -> None:
+    """Delete the secret NAME. A gateway with an account that needs it does not start again."""
+    _run(settings, lambda secrets: secrets.delete(name))
+    click.echo(f"{name} is deleted.")
+
+
+@secrets_command.command("reencrypt")
+@_with_settings
+def reencrypt_command(settings: Settings) -> None:
+    """Encrypt every secret with the first of the master keys, after which the others may go."""
+    click.echo(f"{_run(settings, lambda secrets: secrets.reencrypt())} secrets are encrypted with the first key.")
+
+
+@secrets_command.command("master-key")
+def master_key_command() -> None:
+    """Print a new master key. To replace one, put it first and the old one after it, and run `reencrypt`."""
+    try:
+        from batchgate.encryption.fernet import new_master_key  # noqa: PLC0415 - the extra may be missing
+    except ImportError as error:
+        raise ConfigurationError("batchgate secrets", NEEDS_EXTRA) from error
+    click.echo(new_master_key())
+
+
+def _run(settings: Settings, work: Callable[[Secrets], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with opened_secrets(settings, os.environ) as secrets:
+            return await work(secrets)
+
+    return asyncio.run(run())
+
+
+def _value() -> str:
+    """Read the value, which is never an argument: those are seen by everybody on the machine, and kept by shells."""
+    if sys.stdin.isatty():
+        value: str = click.prompt("Value", hide_input=True, err=True)
+        return value
+    value = sys.stdin.read(LONGEST_VALUE + 2).strip()
+    if not value:
+        raise CommandFailed("There is no value: write it to stdin, or run the command in a terminal to be asked.")
+    return value
+
+
+def _row(secret: Secret) -> str:
+    times = (datetime.fromtimestamp(at // MICROSECONDS, UTC) for at in (secret.created_at, secret.updated_at))
+    return COLUMNS.format(secret.name, *(f"{time:%Y-%m-%d %H:%M:%SZ}" for time in times))

@@ -1,0 +1,36 @@
+"""The secrets of a database for a command, whether a gateway works on it or not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from batchgate.engine.clock import SystemClock
+from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.ports import SecretStore
+from batchgate.engine.secrets import Secrets
+from batchgate.installation import MISSING
+from batchgate.master_key import cipher
+from batchgate.settings import Settings
+
+
+@asynccontextmanager
+async def opened_secrets(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Secrets]:
+    """Open the secrets of the database that the settings name; nothing else in it is touched."""
+    encryption = cipher(settings, environment)
+    async with _store(settings) as store:
+        yield Secrets(store, encryption, SystemClock())
+
+
+def _store(settings: Settings) -> AbstractAsyncContextManager[SecretStore]:
+    """Choose the database, and import what it needs and nothing of the other."""
+    if settings.database_url is not None:
+        try:
+            from batchgate.store.postgres import secrets as postgres  # noqa: PLC0415 - comes with an extra
+        except ImportError as error:
+            raise ConfigurationError("database_url", MISSING) from error
+        return postgres.opened_secrets(settings.database_url)
+    from batchgate.store.sqlite import secrets as sqlite  # noqa: PLC0415 - not needed for the other
+
+    return sqlite.opened_secrets(Path(settings.data_dir) / "batchgate.db")

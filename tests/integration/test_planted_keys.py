@@ -1,0 +1,359 @@
+"""Keys are planted wherever they may stand, all goes wrong that can, and all that is written is searched.
+
+That is: both outputs of the processes, in both forms of log lines, every HTTP answer, the metrics, the results, every
+file of the data folder, and every row of the database. Keys are searched for as they are, and in the encodings that
+anybody undoes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sqlite3
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import aiohttp
+import msgspec
+import psycopg
+import pytest
+from aiohttp import web
+from cryptography.fernet import Fernet
+
+from batchgate.store.postgres import Address, PostgresStore
+from tests.support.command import PROGRAM
+from tests.support.databases import Database, a_database
+from tests.support.gateway_process import GatewayProcess, clean_environment
+from tests.support.object_server import object_server
+from tests.support.running_app import BATCHES, create_body
+
+PLACES: Final = ("setting", "variable", "file", "database", "replaced", "odd", "compatible")
+"""Accounts whose keys come from different places, all on a provider that answers with what it was sent."""
+KEYS: Final = {place: f"sk-{place}-planted-1f3a" for place in PLACES} | {
+    "odd": "7f/3Q+9=planted==",
+    "rejected": "planted.9",
+}
+MASTER: Final = "planted" * 6 + "A="
+OLD_MASTER: Final = "Planted" * 6 + "A="
+OPERATOR, USER, UNKNOWN = "sk-bf-operator-planted", "sk-bf-user-planted", "sk-bf-unknown-planted"
+PASSWORD, IN_URL, REFUSED = "db-planted-password", "url-planted-password", "sk-refused-planted"
+BLOB_KEY: Final = "blob-planted-secret"
+ALL: Final = (*KEYS.values(), MASTER, OLD_MASTER, OPERATOR, USER, UNKNOWN, PASSWORD, IN_URL, REFUSED, BLOB_KEY)
+UNREACHABLE_BUCKET: Final = f"""
+blob_url = "s3://bucket"
+[blob_options]
+secret_access_key = "{BLOB_KEY}"
+access_key_id = "k"
+endpoint = "http://127.0.0.1:9"
+region = "r"
+"""
+KINDS: Final = ("refused", "failing", "garbage", "moved", "odd-error")
+
+
+def encodings(key: str) -> Iterator[bytes]:
+    """Write a key in the ways in which it might be met."""
+    plain = key.encode()
+    yield plain
+    yield plain[::-1]
+    yield plain.hex().encode()
+    yield quote(key, safe="").encode()
+    yield msgspec.json.encode(key)[1:-1].replace(b"/", b"\\/")
+    for shift in range(3):  # in the middle of something else, whatever stands before it
+        yield base64.b64encode(b"\0" * shift + plain)[4:-4]
+
+
+def check(what: str, written: bytes) -> None:
+    """Search for every key; what is found names the place and not the key."""
+    for number, key in enumerate(ALL):
+        for way, text in enumerate(encodings(key)):
+            assert text not in written, f"key {number} of the test, encoding {way}, stands in {what}"
+
+
+async def echo(request: web.Request) -> web.Response:
+    """Answer as badly as a provider may: with the key that it was called with."""
+    body = await request.read()
+    key = request.headers.get("x-api-key") or request.headers["authorization"]
+    text = f"{key} may not do this; key={quote(key)}"
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": text, "code": key, "param": key}}
+    answers = {
+        "refused": web.json_response(error, status=400, headers={"x-echo": key, "request-id": key}),
+        "failing": web.json_response(error, status=500, headers={"x-should-retry": "false"}),
+        "garbage": web.Response(text=text),
+        "moved": web.Response(status=307, headers={"Location": f"https://elsewhere.example/?key={key}"}),
+        "odd-error": web.Response(text=f"<html>{key}</html>" * 200, status=404, content_type="text/html"),
+        "rejected": web.json_response(error, status=401),
+    }
+    model = msgspec.json.decode(body)["model"]
+    if model not in answers:
+        assert request.transport is not None
+        request.transport.abort()
+    return answers.get(model, web.Response())
+
+
+@asynccontextmanager
+async def echoing_provider() -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/{path:.*}", echo)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def settings_of(folder: Path, upstream: str, blobs: str) -> str:
+    """Write the settings, with keys wherever they may stand."""
+    (folder / "key").write_text(f"{KEYS['file']}\n")
+    places = {
+        "setting": f'api_key = "{KEYS["setting"]}"',
+        "odd": f'api_key = "{KEYS["odd"]}"',
+        "compatible": f'api_key = "{KEYS["compatible"]}"',
+        "rejected": f'api_key = "{KEYS["rejected"]}"',
+        "variable": 'api_key_env = "PLANTED_VARIABLE"',
+        "file": f'api_key_file = "{folder / "key"}"',
+        "database": 'api_key_secret = "kept"',
+        "replaced": 'api_key_secret = "replaced"',
+    }
+    accounts = "".join(
+        f'[accounts.{name}]\nprovider = "{"vllm" if name == "compatible" else "anthropic"}"\n'
+        f'base_url = "{upstream}"\n{key}\n'
+        for name, key in places.items()
+    )
+    return f"""
+shutdown_grace = 0
+{blobs}
+[accounts.away]
+provider = "anthropic"
+base_url = "http://somebody:{IN_URL}@127.0.0.1:9"
+api_key = "{KEYS["setting"]}"
+{accounts}
+[api_keys.operator]
+key = "{OPERATOR}"
+scopes = ["read", "submit", "admin"]
+[api_keys.user]
+key_env = "PLANTED_USER"
+"""
+
+
+class Installation:
+    """A database and what the processes on it are told; everything that they say is searched."""
+
+    def __init__(self, folder: Path, database: Database, settings: str) -> None:
+        self.folder = folder
+        self.database = database
+        self.settings = settings
+        self.environment = {
+            "PLANTED_VARIABLE": KEYS["variable"],
+            "PLANTED_USER": USER,
+            "BATCHGATE_MASTER_KEY": f"{MASTER} {OLD_MASTER}",
+            "BATCHGATE_DATA_DIR": str(database.path.parent),
+        }
+        if database.url is not None:
+            parts = urlsplit(database.url)  # the server of the tests believes whatever password
+            user = parts.netloc.partition("@")[0]
+            file = folder / "url"
+            file.write_text(urlunsplit(parts._replace(netloc=f"{user}:{PASSWORD}@{parts.netloc.partition('@')[2]}")))
+            self.environment["BATCHGATE_DATABASE_URL_FILE"] = str(file)
+        self.config = folder / "settings.toml"
+        self.config.write_text(settings)
+
+    def command(self, *words: str, given: str = "", **changed: str) -> None:
+        """Run a command; it may fail."""
+        done = subprocess.run(
+            [*PROGRAM, *words, "--config", str(self.config)],
+            input=given.encode(),
+            env=clean_environment(self.environment | changed),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        check(f"the output of {words[:2]}", done.stdout + done.stderr)
+
+    @contextmanager
+    def gateway(self, form: str) -> Iterator[GatewayProcess]:
+        """Run a gateway, and search what it has said when it has stopped."""
+        options = ("--log-level", "debug", "--log-format", form)
+        with GatewayProcess(
+            data_dir=self.database.path.parent, settings=self.settings, environment=self.environment, options=options
+        ) as gateway:
+            yield gateway
+            gateway.terminate()
+            assert gateway._process.stdout is not None
+            check("stdout", gateway._process.stdout.read())
+            check("stderr", gateway.log.encode())
+            assert "call_failed" in gateway.log or form == "text"
+
+    async def damage(self, name: str) -> None:
+        """Let what a secret holds be no ciphertext any more."""
+        if self.database.url is None:
+            with closing(sqlite3.connect(self.database.path, isolation_level=None)) as connection:
+                connection.execute("UPDATE secrets SET ciphertext = x'00' WHERE name = ?", (name,))
+            return
+        async with PostgresStore(Address(self.database.url)) as store:
+            await store.secrets.put_secret(name, b"\0", 1)
+
+    def dump(self) -> Iterator[tuple[str, bytes]]:
+        """Read every row of the database, and every file of the data folder."""
+        if self.database.url is not None:
+            with psycopg.connect(self.database.url) as connection:
+                tables = connection.execute("SELECT relname FROM pg_stat_user_tables").fetchall()
+                for (table,) in tables:
+                    with connection.cursor().copy(f"COPY {table} TO STDOUT (FORMAT binary)".encode()) as copy:
+                        yield f"the table {table}", b"".join(map(bytes, copy))
+        for path in self.database.path.parent.rglob("*"):
+            if path.is_file():
+                yield f"the file {path.name}", path.read_bytes()
+
+
+class Caller:
+    """Calls the gateway, and searches each answer with its headers."""
+
+    def __init__(self, client: aiohttp.ClientSession) -> None:
+        self._client = client
+
+    async def call(self, method: str, path: str, *, key: str = OPERATOR, **options: Any) -> tuple[int, bytes]:
+        """Make a call and search its answer."""
+        async with self._client.request(method, path, headers={"x-api-key": key}, **options) as response:
+            body = await response.read()
+            check(f"the answer of {method} {path.partition('?')[0]}", body + str(response.headers).encode())
+            return response.status, body
+
+    async def json(self, method: str, path: str, **options: Any) -> Any:
+        """Make a call that succeeds."""
+        status, body = await self.call(method, path, **options)
+        assert status == 200, body
+        return msgspec.json.decode(body)
+
+
+async def bad_calls(caller: Caller) -> None:
+    """Send keys where they do not belong."""
+    for key in (UNKNOWN, MASTER, KEYS["setting"], ""):
+        assert (await caller.call("GET", BATCHES, key=key))[0] == 401
+    for path in (f"{BATCHES}?api_key={UNKNOWN}&limit={UNKNOWN}", "/api/secrets/kept"):
+        await caller.call("POST", path, json={"requests": [REFUSED]})
+    for body in ({"value": [REFUSED]}, {"value": f"{REFUSED}\0"}, {"value": f"{REFUSED}ü"}, REFUSED, {"more": REFUSED}):
+        assert (await caller.call("PUT", "/api/secrets/kept", json=body))[0] == 400
+    broken = f'{{"value": "{REFUSED}'.encode()
+    for data in (broken, broken + b"\xff", b"\x1f\x8b" + broken):
+        status, _ = await caller.call("PUT", "/api/secrets/kept", data=data)
+        assert status in {400, 415}
+    for method in ("PUT", "DELETE"):
+        assert (await caller.call(method, "/api/secrets/kept", key=USER, json={"value": REFUSED}))[0] == 403
+
+
+async def bad_batch(caller: Caller) -> None:
+    """Let every account meet every fault, and read the results."""
+    models = [f"{place}/{kind}" for place in PLACES for kind in KINDS]
+    endless = [*(f"{place}/broken" for place in PLACES), "rejected/rejected", "away/any"]
+    body = create_body(*(f"r{number}" for number in range(len(models) + len(endless))))
+    for request, model in zip(body["requests"], (*models, *endless), strict=True):
+        request["params"]["model"] = model
+    batch = await caller.json("POST", BATCHES, json=body)
+    place = f"{BATCHES}/{batch['id']}"
+    while (await caller.json("GET", f"/api/batches/{batch['id']}/progress"))["errored"] < len(models):
+        await caller.call("GET", "/health")
+        await caller.call("GET", "/metrics")
+        await caller.call("GET", f"/api/batches/{batch['id']}/results")
+    await caller.json("POST", f"{place}/cancel")
+    while batch["processing_status"] != "ended":
+        batch = await caller.json("GET", place)
+    assert batch["request_counts"]["errored"] >= len(models)
+    _, results = await caller.call("GET", f"{place}/results")
+    assert results.count(b"[key]") >= len(PLACES) * 2
+    await caller.json("GET", f"{BATCHES}?limit=100")
+
+
+def test_the_keys_of_this_test_are_found_where_they_stand() -> None:
+    for key in ALL:
+        for written in (key, f"x{base64.b64encode(key.encode()).decode()}", f"key%3D{quote(key, safe='')}"):
+            with pytest.raises(AssertionError, match="of the test"):
+                check("here", b"some" + written.encode() + b"thing")
+
+
+@pytest.mark.parametrize(("kind", "form"), [("sqlite", "json"), ("sqlite", "text"), ("postgres", "json")])
+async def test_no_key_is_written_anywhere_whatever_goes_wrong(tmp_path: Path, kind: Any, form: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with a_database(kind, data) as database, object_server() as bucket:
+        options = bucket.options | {"secret_access_key": BLOB_KEY}
+        table = ", ".join(f'{name} = "{value}"' for name, value in options.items())
+        blobs = f'blob_url = "{bucket.blob_url}"\nblob_options = {{ {table} }}\n' if kind == "postgres" else ""
+        async with echoing_provider() as upstream:
+            installed = Installation(tmp_path, database, settings_of(tmp_path, upstream, blobs))
+            for name, key in (("kept", KEYS["database"]), ("replaced", UNKNOWN)):
+                await asyncio.to_thread(
+                    installed.command, "secrets", "set", name, given=key, BATCHGATE_MASTER_KEY=OLD_MASTER
+                )
+            await asyncio.to_thread(installed.command, "secrets", "reencrypt")
+            with installed.gateway(form) as gateway:
+                async with aiohttp.ClientSession(gateway.url) as client:
+                    caller = Caller(client)
+                    await caller.json("PUT", "/api/secrets/replaced", json={"value": KEYS["replaced"]})
+                    await bad_calls(caller)
+                    await bad_batch(caller)
+                    await installed.damage("kept")
+                    await caller.json("PUT", "/api/secrets/other", json={"value": REFUSED})
+                    await caller.json("GET", "/api/secrets")
+                assert "key_unreadable" in gateway.log or form == "text"
+        for name, written in installed.dump():
+            check(name, written)
+        for name in bucket.names():
+            check(f"the blob {name}", bucket.read(name))
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        (f'[accounts.a]\nprovider = "anthropic"\napi_key = ["{REFUSED}"]', {}),
+        (f'[accounts.a]\nprovider = "anthropic"\napi_key = "{REFUSED}"\napi_key_file = "key"', {}),
+        (f'[accounts.a]\nprovider = "anthropic"\napi_key = "{REFUSED}', {}),
+        (f'[accounts.a]\nprovider = "none"\napi_key = "{REFUSED}"', {}),
+        (f'[accounts.a]\nprovider = "anthropic"\nbase_url = "ftp://user:{IN_URL}@host"', {}),
+        (f'[accounts.a]\nprovider = "anthropic"\nbase_url = "user:{IN_URL}@host"', {}),
+        (f'[api_keys.a]\nkey = ["{REFUSED}"]', {}),
+        (f'[api_keys]\na.key = "{REFUSED}"\nb.key = "{REFUSED}"', {}),
+        (f'master_key = "{MASTER}"', {}),
+        ("", {"BATCHGATE_MASTER_KEY": f"{MASTER}{OLD_MASTER}"}),
+        ("", {"BATCHGATE_MASTER_KEYS": MASTER}),
+        (f'database_url = "postgresql://user:{PASSWORD}@@host/db"', {}),
+        (f'database_url = "postgres:/{PASSWORD}"', {}),
+        (f'database_url = "postgresql://user:{PASSWORD}@127.0.0.1:9/db"', {}),
+        (f'database_url = "host=127.0.0.1 port=9 password={PASSWORD} user=u"', {}),
+        (f'database_url = ["{PASSWORD}"]', {}),
+        (f'blob_url = "s3://user:{BLOB_KEY}@bucket"', {}),
+        (f'blob_url = "{BLOB_KEY}"', {}),
+        (f'blob_url = "s3://bucket"\nblob_options = {{ secret = "{BLOB_KEY}" }}', {}),
+        (f'blob_url = "s3://bucket"\nblob_options = {{ secret_access_key = ["{BLOB_KEY}"] }}', {}),
+        (UNREACHABLE_BUCKET, {}),
+    ],
+)
+def test_a_start_that_fails_says_why_without_a_key(tmp_path: Path, settings: str, changed: dict[str, str]) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text(settings)
+    words = ["serve", "--config", str(config), "--port", "0", "--data-dir", str(tmp_path / "data")]
+    done = subprocess.run(
+        [*PROGRAM, *words], env=clean_environment(changed), cwd=tmp_path, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert b"Error: " in done.stderr
+    check("the output", done.stdout + done.stderr)
+
+
+def test_a_master_key_file_that_holds_something_else_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "master").write_text(REFUSED)
+    environment = clean_environment({"BATCHGATE_MASTER_KEY_FILE": str(tmp_path / "master")})
+    done = subprocess.run(
+        [*PROGRAM, "serve", "--port", "0"], env=environment, cwd=tmp_path, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, b"number 1 is none" in done.stderr) == (2, True)
+    check("the output", done.stdout + done.stderr)
+
+
+def test_the_master_keys_of_this_test_are_such() -> None:
+    assert [Fernet(key) for key in (MASTER, OLD_MASTER)]

@@ -1,0 +1,221 @@
+"""Keys of providers in the database: encrypted, never shown, and taken up by accounts while they run."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import BaseTestServer, TestServer
+
+from batchgate.encryption.fernet import FernetCipher, new_master_key
+from batchgate.engine.errors import ConfigurationError
+from batchgate.providers.simulator import SimulatorSettings
+from batchgate.providers.simulator_server import build_simulator_app
+from batchgate.secret_access import opened_secrets
+from batchgate.settings import AccountSettings, ApiKeySettings, Settings
+from tests.support.running_app import RunningApp, running_app
+
+RIGHT, WRONG = "sk-right-key-of-the-provider", "sk-wrong-key-of-the-provider"
+MASTER = new_master_key()
+SECRETS = "/api/secrets"
+
+
+@asynccontextmanager
+async def provider(**settings: Any) -> AsyncIterator[BaseTestServer]:
+    async with TestServer(build_simulator_app(SimulatorSettings(latency=0.0, **settings))) as server:
+        yield server
+
+
+async def stored(folder: Path, value: str, master_key: str = MASTER, name: str = "prod") -> None:
+    """Store a secret as the command does, which is another process than the gateway's."""
+    settings, environment = Settings(data_dir=str(folder)), {"BATCHGATE_MASTER_KEY": master_key}
+    async with opened_secrets(settings, environment) as secrets:
+        await secrets.put(name, value)
+
+
+def account(port: int | None, **settings: Any) -> dict[str, AccountSettings]:
+    url = f"http://127.0.0.1:{port}"
+    given: dict[str, Any] = {"api_key_secret": "prod", "concurrency": 4} | settings
+    return {"mine": AccountSettings(provider="anthropic", base_url=url, **given)}
+
+
+def gateway(folder: Path, **settings: Any) -> Any:
+    return running_app(folder, environment={"BATCHGATE_MASTER_KEY": MASTER}, shutdown_grace=0.0, **settings)
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with gateway(tmp_path) as app:
+        yield app
+
+
+async def test_a_secret_is_listed_by_its_name_and_never_shown(app: RunningApp) -> None:
+    status, secret = await app.call("PUT", f"{SECRETS}/openai-prod", json={"value": RIGHT})
+    assert (status, secret.keys()) == (200, {"name", "created_at", "updated_at"})
+    app.clock.move(60)
+    _, replaced = await app.call("PUT", f"{SECRETS}/openai-prod", json={"value": WRONG})
+    assert replaced["created_at"] == secret["created_at"] < replaced["updated_at"]
+    assert await app.call("GET", SECRETS) == (200, {"data": [replaced]})
+
+
+async def test_a_secret_is_encrypted_in_the_database(app: RunningApp) -> None:
+    await app.call("PUT", f"{SECRETS}/prod", json={"value": RIGHT})
+    connection = sqlite3.connect(app.data_dir / "batchgate.db")
+    ((name, ciphertext),) = connection.execute("SELECT name, ciphertext FROM secrets").fetchall()
+    connection.close()
+    assert FernetCipher([MASTER], "here").decrypt(name, ciphertext) == RIGHT
+    assert RIGHT.encode() not in b"".join(path.read_bytes() for path in app.data_dir.glob("batchgate.db*"))
+
+
+async def test_a_deleted_secret_is_gone(app: RunningApp) -> None:
+    await app.call("PUT", f"{SECRETS}/prod", json={"value": RIGHT})
+    assert await app.call("DELETE", f"{SECRETS}/prod") == (200, {"name": "prod", "deleted": True})
+    status, refusal = await app.call("DELETE", f"{SECRETS}/prod")
+    assert (status, refusal["error"]["message"]) == (404, "no secret is called 'prod'")
+    assert await app.call("GET", SECRETS) == (200, {"data": []})
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("prod", {"value": "planted\x00"}),
+        ("prod", {"value": "planted ü"}),
+        ("prod", {"value": " \t"}),
+        ("prod", {"value": ""}),
+        ("prod", {"value": "planted" * 2_000}),
+        ("prod", {"value": ["planted"]}),
+        ("prod", {"value": "planted", "more": "planted"}),
+        ("prod", "planted"),
+        (".planted", {"value": RIGHT}),
+        ("x" * 65, {"value": RIGHT}),
+    ],
+)
+async def test_a_value_that_is_no_key_is_refused_without_being_quoted(app: RunningApp, name: str, body: object) -> None:
+    status, refusal = await app.call("PUT", f"{SECRETS}/{name}", json=body)
+    assert status == 400
+    assert "planted" not in refusal["error"]["message"]
+    assert await app.call("GET", SECRETS) == (200, {"data": []})
+
+
+async def test_without_a_master_key_nothing_is_stored_and_the_reason_told(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        status, refusal = await app.call("PUT", f"{SECRETS}/prod", json={"value": RIGHT})
+        assert status == 400
+        assert refusal["error"]["message"].endswith("set BATCHGATE_MASTER_KEY or master_key_file")
+        assert await app.call("GET", SECRETS) == (200, {"data": []})
+
+
+async def test_secrets_are_for_keys_of_the_scope_admin_alone(tmp_path: Path) -> None:
+    keys = {
+        "user": ApiKeySettings(key="sk-bf-user"),
+        "operator": ApiKeySettings(key="sk-bf-operator", scopes=("admin",)),
+    }
+    async with gateway(tmp_path, api_keys=keys) as app:
+        for method, path, body in (
+            ("GET", SECRETS, None),
+            ("PUT", f"{SECRETS}/prod", {"value": RIGHT}),
+            ("DELETE", f"{SECRETS}/prod", None),
+        ):
+            status, _ = await app.call(method, path, json=body, headers={"x-api-key": "sk-bf-user"})
+            assert status == 403
+        operator = {"x-api-key": "sk-bf-operator"}
+        status, _ = await app.call("PUT", f"{SECRETS}/prod", json={"value": RIGHT}, headers=operator)
+        assert status == 200
+
+
+async def test_an_account_calls_with_the_key_that_its_secret_holds(tmp_path: Path) -> None:
+    await stored(tmp_path, RIGHT)
+    async with provider(accepted_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
+        batch = await app.ended((await app.create("a", "b"))["id"])
+    assert batch["request_counts"]["succeeded"] == 2
+
+
+async def test_a_secret_that_is_replaced_here_is_taken_up_at_once(tmp_path: Path) -> None:
+    await stored(tmp_path, WRONG)
+    async with provider(accepted_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
+        await app.call("PUT", f"{SECRETS}/prod", json={"value": RIGHT})
+        batch = await app.ended((await app.create("a", "b"))["id"])
+    assert batch["request_counts"]["succeeded"] == 2
+
+
+async def test_a_secret_that_another_process_replaces_is_taken_up_when_the_provider_rejects_the_old_one(
+    tmp_path: Path,
+) -> None:
+    await stored(tmp_path, WRONG)
+    async with provider(accepted_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
+        await stored(tmp_path, RIGHT)
+        batch = await app.ended((await app.create(*(f"r{number}" for number in range(50))))["id"])
+    assert batch["request_counts"]["succeeded"] == 50
+
+
+async def test_a_secret_that_cannot_be_read_any_more_leaves_the_account_with_the_key_that_it_has(
+    tmp_path: Path,
+) -> None:
+    await stored(tmp_path, RIGHT)
+    async with provider(accepted_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
+        await stored(tmp_path, "another", master_key=new_master_key())
+        await app.call("PUT", f"{SECRETS}/unrelated", json={"value": "any"})  # has the keys read again
+        batch = await app.ended((await app.create("a"))["id"])
+    assert batch["request_counts"]["succeeded"] == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "setting", "expected"),
+    [
+        ({}, "accounts.mine.api_key_secret", "a master key beside it: set BATCHGATE_MASTER_KEY or master_key_file"),
+        ({"BATCHGATE_MASTER_KEY": new_master_key()}, "BATCHGATE_MASTER_KEY", "the master key that the secret 'prod'"),
+        ({"BATCHGATE_MASTER_KEY": "no key"}, "BATCHGATE_MASTER_KEY", "number 1 is none"),
+        ({"BATCHGATE_MASTER_KEY": f"{MASTER},damaged"}, "BATCHGATE_MASTER_KEY", "number 2 is none"),
+        ({"BATCHGATE_MASTER_KEY": " "}, "BATCHGATE_MASTER_KEY", "a master key; it is empty"),
+    ],
+)
+async def test_a_master_key_that_does_not_open_the_secret_stops_the_start(
+    tmp_path: Path, environment: dict[str, str], setting: str, expected: str
+) -> None:
+    await stored(tmp_path, RIGHT)
+    with pytest.raises(ConfigurationError, match=expected) as caught:
+        async with running_app(tmp_path, environment=environment, accounts=account(1)):
+            pass
+    assert caught.value.setting == setting
+    assert MASTER not in str(caught.value)
+
+
+async def test_a_secret_that_is_not_there_stops_the_start_with_the_command_that_stores_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="batchgate secrets set prod") as caught:
+        async with gateway(tmp_path, accounts=account(1)):
+            pass
+    assert caught.value.setting == "accounts.mine.api_key_secret"
+
+
+async def test_a_ciphertext_that_is_damaged_or_of_another_secret_is_not_taken_for_a_key(tmp_path: Path) -> None:
+    await stored(tmp_path, RIGHT)
+    await stored(tmp_path, "another", name="other")
+    for ciphertext in (
+        "(SELECT ciphertext FROM secrets WHERE name = 'other')",
+        "CAST(substr(ciphertext, 1, 90) || 'AAAA' || substr(ciphertext, 95) AS BLOB)",
+    ):
+        connection = sqlite3.connect(tmp_path / "batchgate.db", isolation_level=None)
+        connection.execute(f"UPDATE secrets SET ciphertext = {ciphertext} WHERE name = 'prod'")
+        connection.close()
+        with pytest.raises(ConfigurationError, match="the secret 'prod' was encrypted with"):
+            async with gateway(tmp_path, accounts=account(1)):
+                pass
+
+
+async def test_a_master_key_may_stand_in_a_file_and_not_in_two_places(tmp_path: Path) -> None:
+    await stored(tmp_path / "data", RIGHT)
+    file = tmp_path / "master"
+    file.write_text(f"{new_master_key()}\n{MASTER}\n")
+    accounts = account(1)
+    async with running_app(tmp_path / "data", accounts=accounts, master_key_file=str(file)):
+        pass
+    with pytest.raises(ConfigurationError, match="only one of it and BATCHGATE_MASTER_KEY"):
+        async with gateway(tmp_path / "data", accounts=accounts, master_key_file=str(file)):
+            pass
+    with pytest.raises(ConfigurationError, match=r"a readable file with the master key in it: .*No such file"):
+        async with running_app(tmp_path / "data", accounts=accounts, master_key_file=str(tmp_path / "missing")):
+            pass

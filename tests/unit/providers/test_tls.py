@@ -1,0 +1,95 @@
+"""Providers are believed by their certificates, whichever transport carries the call, and nothing turns that off."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+import batchgate
+from batchgate.engine.errors import UpstreamDown
+from tests.support.certificates import Authority, self_signed
+from tests.unit.providers.transports import KEY, Kind, Opened, call, failure
+
+
+@asynccontextmanager
+async def secure_provider(context: ssl.SSLContext) -> AsyncIterator[tuple[str, list[str]]]:
+    """Serve over TLS; gives the host and the keys that came."""
+    keys: list[str] = []
+
+    async def serve(request: web.BaseRequest) -> web.Response:
+        keys.append(request.headers["x-api-key"])
+        return web.Response(text="trusted")
+
+    runner = web.ServerRunner(web.Server(serve))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        yield f"127.0.0.1:{runner.addresses[0][1]}", keys
+    finally:
+        await runner.cleanup()
+
+
+def unknown(folder: Path) -> ssl.SSLContext:
+    return Authority(folder).server()
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        pytest.param(self_signed, "self-signed certificate", id="self-signed"),
+        pytest.param(unknown, "unable to get local issuer certificate", id="unknown authority"),
+    ],
+)
+async def test_a_server_that_nobody_vouches_for_is_refused_before_the_key_is_sent(
+    tmp_path: Path, transport: Opened, made: Callable[[Path], ssl.SSLContext], words: str
+) -> None:
+    async with secure_provider(made(tmp_path)) as (host, keys):
+        error = await failure(transport, call(f"https://{host}/v1"))
+    assert isinstance(error, UpstreamDown)
+    trusts = "SSL_CERT_FILE may name the authority to trust"
+    assert error.message == f"cannot connect to {host}: its certificate is not trusted ({words}); {trusts}"
+    assert not keys
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    """Make an authority that is trusted, as a company's own may be."""
+    made = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
+    return made
+
+
+async def test_an_authority_of_ones_own_is_trusted_by_the_environment(authority: Authority, kind: Kind) -> None:
+    async with secure_provider(authority.server()) as (host, keys), kind() as transport:
+        answer = await transport.send(call(f"https://{host}/v1"))
+    assert (answer.body, keys) == (b"trusted", [KEY])
+
+
+async def test_a_certificate_that_has_expired_is_refused_though_its_authority_is_trusted(
+    authority: Authority, kind: Kind
+) -> None:
+    async with secure_provider(authority.server(expired=True)) as (host, keys), kind() as transport:
+        error = await failure(transport, call(f"https://{host}/v1"))
+    assert error.message.endswith("its certificate is not trusted (certificate has expired)")
+    assert not keys
+
+
+async def test_a_certificate_for_another_address_is_refused_though_its_authority_is_trusted(
+    authority: Authority, kind: Kind
+) -> None:
+    async with secure_provider(authority.server("192.0.2.1")) as (host, keys), kind() as transport:
+        error = await failure(transport, call(f"https://{host}/v1"))
+    assert "its certificate is not trusted (IP address mismatch" in error.message
+    assert not keys
+
+
+def test_nothing_in_the_code_turns_the_verification_off() -> None:
+    ways = re.compile(r"CERT_NONE|CERT_OPTIONAL|check_hostname|_unverified|ssl=False|verify_ssl|fingerprint=ssl")
+    package = Path(batchgate.__file__).parent
+    assert not [str(path) for path in package.rglob("*.py") if ways.search(path.read_text())]
