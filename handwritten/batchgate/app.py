@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
@@ -26,24 +27,23 @@ from batchgate.api.routes import check_routes, routes
 from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
-from batchgate.blobs import ObjectStoreBlobs
-from batchgate.data_lock import sole_use
+from batchgate.blobs import open_blobs
 from batchgate.engine.batch import Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
 from batchgate.engine.partial_results import PartialResults
+from batchgate.engine.ports import Blobs, Store
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import RowFormat
 from batchgate.engine.telemetry import Telemetry
+from batchgate.installation import Installation, Role, installation
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.input_file import InputFileReader
 from batchgate.providers.dialects.openai_rows import OpenAIRows
 from batchgate.providers.dialects.reading import DialectReading
 from batchgate.providers.network import NetworkTransport
 from batchgate.providers.transport import TransportSettings
-from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings, secret
-from batchgate.store.sqlite import SqliteStore
 from batchgate.telemetry import EventLog, Metrics, Several
 from batchgate.telemetry.export import exported_spans
 from batchgate_api import gateway
@@ -56,6 +56,7 @@ from batchgate_api.handlers import (
     UnifiedBatchesHandlers,
     UnifiedFilesHandlers,
 )
+from batchgate_api.operations import OPERATIONS
 
 READ_BUFFER: Final = 256 * 1024
 """Bytes of a request body that a connection holds before it is told to wait."""
@@ -64,14 +65,19 @@ ROWS: Final[Mapping[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "opena
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", NetworkTransport)
-STORE: Final = web.AppKey("store", SqliteStore)
+STORE: Final = web.AppKey("store", Store)
 ENGINE: Final = web.AppKey("engine", Engine)
+ROLE: Final = web.AppKey("role", str)
 
 
 def build_app(
-    settings: Settings, *, clock: Clock | None = None, environment: Mapping[str, str] = os.environ
+    settings: Settings,
+    *,
+    role: Role = "both",
+    clock: Clock | None = None,
+    environment: Mapping[str, str] = os.environ,
 ) -> web.Application:
-    """Build the gateway; raises `ConfigurationError` for settings that do not fit together."""
+    """Build the gateway, or what a worker answers; raises `ConfigurationError` for settings that do not fit."""
     app = web.Application(
         middlewares=[errors_as_json] if settings.api_keys else [errors_as_json, no_strangers(settings.public_url)],
         # Bodies are decoded by our own code, which bounds what comes out; the runner brings our own access log.
@@ -79,36 +85,46 @@ def build_app(
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
     router = Router(endpoints(settings, transport, environment))
-    blobs = ObjectStoreBlobs(Path(settings.data_dir) / "blobs")
-    store = SqliteStore(Path(settings.data_dir) / "batchgate.db")
+    blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.blob_options, environment)
+    installed = installation(settings, role)
     metrics = Metrics(__version__)
-    handlers: tuple[
-        MessageBatchesHandlers,
-        BatchProgressHandlers,
-        FilesHandlers,
-        BatchesHandlers,
-        UnifiedFilesHandlers,
-        UnifiedBatchesHandlers,
-        GatewayHandlers,
-    ] = (
+    own: GatewayHandlers = GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics))
+    app[SETTINGS] = settings
+    app[TRANSPORT] = transport
+    app[STORE] = installed.store
+    app[ROLE] = role
+    app[HTTP_METER] = metrics.http_answered
+    handlers: tuple[object, ...] = (own,)
+    operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
+    if role != "worker":
+        handlers, operations = (*_handlers(settings, installed.store, blobs, router), own), OPERATIONS
+    app.add_routes(routes(operations, handlers, Authenticator(_api_keys(settings, environment))))
+    check_routes(app, operations)
+    app.on_response_prepare.append(add_request_id)
+    telemetry = _telemetry(app, metrics, environment)
+    app.cleanup_ctx.extend((_blobs(blobs.check), _transport, *map(_entered, installed.resources)))
+    app.cleanup_ctx.append(_engine(installed, router, blobs, clock or SystemClock(), telemetry))
+    return app
+
+
+def _handlers(
+    settings: Settings, store: Store, blobs: Blobs, router: Router
+) -> tuple[
+    MessageBatchesHandlers,
+    BatchProgressHandlers,
+    FilesHandlers,
+    BatchesHandlers,
+    UnifiedFilesHandlers,
+    UnifiedBatchesHandlers,
+]:
+    return (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
         BatchProgressHandler(blobs, PartialResults(store, blobs), router.paused),
         FilesHandler(blobs),
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
         UnifiedBatchesHandler(_unified_view(settings), blobs, provider_chooser(settings)),
-        GatewayHandler(lambda: _health(app), lambda: _exposition(app, metrics)),
     )
-    app[SETTINGS] = settings
-    app[TRANSPORT] = transport
-    app[STORE] = store
-    app[HTTP_METER] = metrics.http_answered
-    app.add_routes(routes(handlers, Authenticator(_api_keys(settings, environment))))
-    check_routes(app)
-    app.on_response_prepare.append(add_request_id)
-    telemetry = _telemetry(app, metrics, environment)
-    app.cleanup_ctx.extend((_data_dir, _transport, _store, _engine(router, blobs, clock or SystemClock(), telemetry)))
-    return app
 
 
 def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str, str]) -> Telemetry:
@@ -125,9 +141,12 @@ def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str,
     return Several(metrics, EventLog(), spans)
 
 
-async def _data_dir(app: web.Application) -> AsyncIterator[None]:
-    with sole_use(Path(app[SETTINGS].data_dir)):
+def _blobs(check: Callable[[], Awaitable[None]]) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def checked(_: web.Application) -> AsyncIterator[None]:
+        await check()
         yield
+
+    return checked
 
 
 async def _transport(app: web.Application) -> AsyncIterator[None]:
@@ -135,19 +154,25 @@ async def _transport(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-async def _store(app: web.Application) -> AsyncIterator[None]:
-    async with app[STORE]:
-        yield
+def _entered(resource: AbstractAsyncContextManager[object]) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def while_it_runs(_: web.Application) -> AsyncIterator[None]:
+        async with resource:
+            yield
+
+    return while_it_runs
 
 
 def _engine(
-    router: Router, blobs: ObjectStoreBlobs, clock: Clock, telemetry: Telemetry
+    installed: Installation, router: Router, blobs: Blobs, clock: Clock, telemetry: Telemetry
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(app: web.Application) -> AsyncIterator[None]:
         engine = Engine(
-            store=app[STORE],
+            store=installed.store,
             blobs=blobs,
-            queue=MemoryQueue(),
+            queue=installed.queue,
+            appetite=installed.appetite,
+            peers=installed.peers,
+            works=installed.role != "gateway",
             router=router,
             rows=ROWS,
             reading=DialectReading(),

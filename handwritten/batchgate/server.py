@@ -1,4 +1,4 @@
-"""Runs the gateway until a signal stops it."""
+"""Runs a gateway or a worker until a signal stops it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from batchgate.app import ENGINE, build_app
 from batchgate.engine import failpoints
 from batchgate.engine.engine import Engine
 from batchgate.engine.errors import ConfigurationError
+from batchgate.installation import Role
 from batchgate.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -29,23 +30,22 @@ AT_ONCE = 0.1
 """Seconds that an HTTP request has to notice that it is cancelled."""
 
 
-async def serve(settings: Settings, started: Callable[[str], None]) -> None:
+async def serve(
+    settings: Settings, started: Callable[[str], None], *, role: Role = "both", listens: bool = True
+) -> None:
     """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal stops at once.
 
-    ``started`` is told the URL once the gateway listens.
+    ``started`` is told the URL once the process works; a worker that listens nowhere has an empty one.
     """
     failpoints.arm(os.environ)
-    app = build_app(settings)
+    app = build_app(settings, role=role)
     runner = JsonErrorRunner(app, shutdown_timeout=AT_ONCE)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ConfigurationError("host, port", f"an address to listen on: {_reason(error)}") from error
-        signals, url = _Signals(), _url(settings.host, runner)
-        logger.info("listens on %s", url, extra={"action": "started", "url": url})
+        site = await _listen(runner, settings) if listens else None
+        signals, url = _Signals(), _url(settings.host, runner) if listens else ""
+        fields = {"action": "started", "url": url, "role": role, "member": app[ENGINE].peers.member}
+        logger.info("listens on %s", url or "no port", extra=fields)
         _look_seldom_for_garbage()
         started(url)
         await signals.first.wait()
@@ -58,6 +58,15 @@ async def serve(settings: Settings, started: Callable[[str], None]) -> None:
             await stopping
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> web.TCPSite:
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigurationError("host, port", f"an address to listen on: {_reason(error)}") from error
+    return site
 
 
 def _look_seldom_for_garbage() -> None:
@@ -87,12 +96,13 @@ class _Signals:
         second.cancel()
 
 
-async def _stop(engine: Engine, site: web.TCPSite, runner: web.AppRunner, grace: float) -> None:
+async def _stop(engine: Engine, site: web.TCPSite | None, runner: web.AppRunner, grace: float) -> None:
     """Let what is under way come to its end within the grace: first upstream, while callers still see the gateway."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + grace
     await engine.drain()
-    await site.stop()
+    if site is not None:
+        await site.stop()
     server = runner.server
     assert server is not None
     server.pre_shutdown()

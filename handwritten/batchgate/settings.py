@@ -72,6 +72,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The port to listen on; 0 takes a free one."""
     data_dir: Annotated[str, Meta(min_length=1)] = "batchgate-data"
     """The folder for the database and the bodies."""
+    database_url: Annotated[str, Meta(min_length=1)] | None = None
+    """A PostgreSQL database instead, postgresql://USER:PASSWORD@HOST/DATABASE, for any number of processes."""
+    worker_timeout: Annotated[float, Meta(ge=1, le=3600)] = 30.0
+    """Seconds within which the work of a worker that died is somebody else's."""
+    blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://.")] | None = None
+    """Where bodies are kept instead: file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
     default_provider: str | None = None
     """The account for requests that name none; else anthropic, or the only one that there is."""
     public_url: Annotated[str, Meta(pattern="^https?://[^/?#]+[^?#]*$")] | None = None
@@ -94,6 +100,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The provider accounts by name."""
     api_keys: dict[str, ApiKeySettings] = {}
     """The keys of the gateway's callers by name; without any, everybody on this machine may call."""
+    blob_options: dict[str, str | bool] = {}
+    """What the store of blob_url needs beside what the environment says, by the names that obstore has for it."""
 
     @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -103,7 +111,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 TABLES: Final = {"accounts": AccountSettings, "api_keys": ApiKeySettings}
 """The settings that are tables of named entries."""
-SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in TABLES)
+SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in {*TABLES, "blob_options"})
 """The settings that the environment can give."""
 
 
@@ -150,10 +158,9 @@ def unknown_variables(settings: Settings, environment: Mapping[str, str]) -> lis
 def _refuse_misspelt(unknown: list[str]) -> None:
     for variable in unknown:
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        if name in TABLES:
-            raise ConfigurationError(
-                variable, f"[{name}.NAME] in the settings file; the environment cannot hold a table"
-            )
+        if name not in SIMPLE and name in Settings.__struct_fields__:
+            table = f"{name}.NAME" if name in TABLES else name
+            raise ConfigurationError(variable, f"[{table}] in the settings file; the environment cannot hold a table")
         if near := get_close_matches(name, SIMPLE, n=1, cutoff=0.75):
             raise ConfigurationError(
                 variable, f"there is no such setting; perhaps {ENVIRONMENT_PREFIX}{near[0].upper()}"

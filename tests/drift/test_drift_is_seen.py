@@ -62,7 +62,7 @@ def test_a_handler_without_an_operation_is_seen(copy: ProjectCopy) -> None:
 
 
 def test_a_route_that_the_spec_lacks_is_seen(copy: ProjectCopy) -> None:
-    mounted = "    check_routes(app)\n"
+    mounted = "    check_routes(app, operations)\n"
     copy.replace(
         "handwritten/batchgate/app.py", mounted, '    app.router.add_get("/secret", errors_as_json)\n' + mounted
     )

@@ -1,11 +1,29 @@
 """Fixtures of the integration tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.bodies import Bodies
+from tests.support.object_server import ObjectServer, object_server
 from tests.support.running_app import RunningApp, running_app
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator[ObjectServer]:
+    """Run a server that speaks the protocol of S3."""
+    with object_server() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def bodies(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let gateways keep bodies in their data folders, or, where a module asks for both, in a bucket."""
+    if getattr(request, "param", "folder") == "bucket":
+        server: ObjectServer = request.getfixturevalue("bucket_server")
+        monkeypatch.setattr(server, "prefix", f"gate/{tmp_path.name}")
+        monkeypatch.setattr(Bodies, "server", server)
 
 
 @pytest.fixture
@@ -19,5 +37,10 @@ async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the gateway look again, and wait for a lock, for a moment instead of seconds."""
     waits = ("engine.shard_run.STORAGE_RETRY", "engine.errands.SHORTEST_REST", "engine.worker.STORAGE_RETRY")
-    for name in (*waits, "engine.sweeper.INTERVAL", "store.sqlite.connection.BUSY_TIMEOUT"):
+    for name in (
+        *waits,
+        "engine.sweeper.INTERVAL",
+        "engine.storage_probe.INTERVAL",
+        "store.sqlite.connection.BUSY_TIMEOUT",
+    ):
         monkeypatch.setattr(f"batchgate.{name}", 0.05)

@@ -8,12 +8,15 @@ import aiohttp
 import pytest
 
 from batchgate.settings import ApiKeySettings
+from tests.support.bodies import ON_BOTH, Bodies
 from tests.support.openai_batches import BATCHES, chat_line, create, lines_of, settled
 from tests.support.running_app import BATCHES as MESSAGE_BATCHES
 from tests.support.running_app import RunningApp, create_body, running_app, simulator
 from tests.support.surfaces import UNIFIED_BATCHES
 from tests.support.uploads import OPENAI as FILES
 from tests.support.uploads import UNIFIED as UNIFIED_FILES
+
+pytestmark = ON_BOTH
 
 OPENAI = {"provider": "openai"}
 
@@ -125,9 +128,9 @@ async def test_a_damaged_result_file_breaks_a_download_off_in_every_dialect(
 ) -> None:
     # What was left of it ended like a whole answer, or had the JSON of an error in its middle.
     batch = await mixed_batch(app)
-    (results,) = (tmp_path / "blobs" / "batches" / batch["id"]).glob("results*")
-    whole = results.read_bytes()
-    results.write_bytes(whole[:-20] if damage == "cut" else whole.replace(b'{"id"', b'["id"', 1))
+    (results,) = [name for name in Bodies.names(tmp_path) if name.startswith(f"batches/{batch['id']}/results")]
+    whole = Bodies.read(tmp_path, results)
+    Bodies.write(tmp_path, results, whole[:-20] if damage == "cut" else whole.replace(b'{"id"', b'["id"', 1))
     for path in (f"{MESSAGE_BATCHES}/{batch['id']}/results", f"{FILES}/{batch[file]}/content"):
         with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
             await download(app, path)

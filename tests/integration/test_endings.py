@@ -9,7 +9,10 @@ import pytest
 
 from batchgate.engine import failpoints, sweeper
 from batchgate.settings import AccountSettings
+from tests.support.bodies import ON_BOTH, Bodies
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
+
+pytestmark = ON_BOTH
 
 DAY = 24 * 3600
 MICROSECOND = 1e-6
@@ -186,18 +189,14 @@ async def test_results_and_input_are_kept_for_29_days_and_not_a_moment_longer(tm
     async with running_app(tmp_path, clock=clock) as app:
         clock.move(29 * DAY - MICROSECOND)
         assert len(await app.results(batch_id)) == 1
-        assert len(bodies(tmp_path)) == 2
+        assert len(Bodies.names(tmp_path)) == 2
         clock.move(MICROSECOND)
-        while bodies(tmp_path):
+        while Bodies.names(tmp_path):
             await app.call("GET", "/health")
         status, batch = await app.call("GET", f"{BATCHES}/{batch_id}")
         assert (status, batch["archived_at"]) == (200, "2026-12-17T11:06:40.000000Z")
         assert [shown["id"] for shown in (await app.call("GET", BATCHES))[1]["data"]] == [batch_id]
         assert (await app.call("DELETE", f"{BATCHES}/{batch_id}"))[0] == 200
-
-
-def bodies(data_dir: Path) -> list[Path]:
-    return [path for path in (data_dir / "blobs").rglob("*") if path.is_file()]
 
 
 async def test_an_answer_that_comes_while_the_gateway_stops_is_kept(tmp_path: Path) -> None:

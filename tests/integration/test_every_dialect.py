@@ -10,9 +10,12 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from batchgate.settings import AccountSettings
+from tests.support.bodies import ON_BOTH
 from tests.support.openai_batches import chat_line, create, create_body, jsonl, upload_lines
 from tests.support.running_app import RunningApp, running_app, simulator
 from tests.support.surfaces import ANTHROPIC, OPENAI, SURFACES, UNIFIED, Surface
+
+pytestmark = ON_BOTH
 
 DAY: Final = 24 * 3600
 HEADERS: Final = {"x-model-provider": "openai"}

@@ -14,7 +14,7 @@ import pytest
 from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.content_encoding import content_decoder
 from batchgate.app import ENGINE
-from batchgate.blobs import ObjectStoreBlobs
+from batchgate.blobs import FolderBlobs
 from batchgate.engine import failpoints
 from batchgate.engine.batch import Batch, NewBatch, ShardJob
 from batchgate.engine.batches import Submission
@@ -130,7 +130,7 @@ async def test_a_delete_that_is_cut_in_two_is_finished_by_the_next_look(gateway:
 async def test_what_the_writer_of_a_killed_process_had_staged_is_removed_at_the_next_start(tmp_path: Path) -> None:
     clock = MovableClock()
     async with SqliteStore(tmp_path / "batchgate.db") as store:
-        blobs = ObjectStoreBlobs(tmp_path / "blobs")
+        blobs = FolderBlobs(tmp_path / "blobs")
         await store.add_loose_blob("batches/killed/input.jsonl")
         writer = blobs.writer("batches/killed/input.jsonl")
         await writer.write(bytes(3_000_000))
@@ -174,7 +174,7 @@ class Late(SqliteStore):
 
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> type[Late]:
-    monkeypatch.setattr("batchgate.app.SqliteStore", Late)
+    monkeypatch.setattr("batchgate.installation.SqliteStore", Late)
     Late.begun, Late.go, Late.writes = asyncio.Event(), asyncio.Event(), []
     return Late
 
@@ -238,7 +238,7 @@ async def test_a_sweep_removes_no_blob_that_a_batch_has_got_since_it_was_named(t
     # the sweeper, finding that nobody was writing it any more, removed the input of an acknowledged batch.
     async with Interrupted(tmp_path / "batchgate.db") as store:
         store.meanwhile, store.named = asyncio.Event(), asyncio.Event()
-        blobs = ObjectStoreBlobs(tmp_path / "blobs")
+        blobs = FolderBlobs(tmp_path / "blobs")
         loose = LooseBlobs(store, blobs)
         new = new_batch("batch")
         async with loose.writing("batch", input_of(new)) as writer:
@@ -255,7 +255,7 @@ async def test_a_sweep_removes_no_blob_that_a_batch_has_got_since_it_was_named(t
 async def test_a_create_whose_blob_was_taken_for_left_over_is_refused(tmp_path: Path) -> None:
     # By a gateway that was started on the same folder: its start cannot know that the create still goes on elsewhere.
     async with SqliteStore(tmp_path / "batchgate.db") as store:
-        blobs = ObjectStoreBlobs(tmp_path / "blobs")
+        blobs = FolderBlobs(tmp_path / "blobs")
         new = new_batch("batch")
         async with LooseBlobs(store, blobs).writing("batch", input_of(new)) as writer:
             await writer.write(b"input\n")

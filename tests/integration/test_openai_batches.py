@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from batchgate.settings import ApiKeySettings
+from tests.support.bodies import ON_BOTH
 from tests.support.openai_batches import (
     BATCHES,
     CHAT,
@@ -24,6 +25,8 @@ from tests.support.openai_batches import (
 from tests.support.running_app import BATCHES as MESSAGE_BATCHES
 from tests.support.running_app import RunningApp, running_app, simulator
 from tests.support.uploads import OPENAI as FILES
+
+pytestmark = ON_BOTH
 
 NOW = 1_795_000_000
 DAY = 24 * 3600

@@ -6,7 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.support.bodies import ON_BOTH
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
+
+pytestmark = ON_BOTH
 
 IDS = [f"request-{number}" for number in range(600)]
 PLAIN = {"Accept-Encoding": "identity"}

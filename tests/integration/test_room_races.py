@@ -67,7 +67,7 @@ class Provider:
 @asynccontextmanager
 async def small_room(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[RunningApp, Provider]]:
     """Run a gateway with little room, which calls a provider that waits to be let."""
-    monkeypatch.setattr("batchgate.engine.worker.REQUESTS", ROOM)
+    monkeypatch.setattr("batchgate.engine.appetite.REQUESTS", ROOM)
     provider = Provider()
     runner = web.ServerRunner(web.Server(provider.answer), shutdown_timeout=0.1)
     await runner.setup()
@@ -123,7 +123,7 @@ class HeldStore(SqliteStore):
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> type[HeldStore]:
     """Let the gateways of a test have a store that can be held."""
-    monkeypatch.setattr("batchgate.app.SqliteStore", HeldStore)
+    monkeypatch.setattr("batchgate.installation.SqliteStore", HeldStore)
     monkeypatch.setattr(HeldStore, "step", "")
     HeldStore.reached, HeldStore.go_on = asyncio.Event(), asyncio.Event()
     return HeldStore

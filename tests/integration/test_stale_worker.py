@@ -11,11 +11,13 @@ from batchgate.accounts import endpoints
 from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.content_encoding import content_decoder
 from batchgate.app import ROWS, file_reader
-from batchgate.blobs import ObjectStoreBlobs
+from batchgate.blobs import FolderBlobs
+from batchgate.engine.appetite import Greedy
 from batchgate.engine.batch import Batch
 from batchgate.engine.batches import Submission
 from batchgate.engine.clock import SystemClock
 from batchgate.engine.engine import Engine
+from batchgate.engine.peers import NoPeers
 from batchgate.engine.routing import Router
 from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
 from batchgate.providers.dialects.reading import DialectReading
@@ -58,12 +60,14 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
         yield store
 
 
-def engine_of(store: SqliteStore, blobs: ObjectStoreBlobs, provider: Provider) -> Engine:
+def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Engine:
     settings = Settings(accounts={"anthropic": AccountSettings(provider="anthropic", api_key="k")})
     return Engine(
         store=store,
         blobs=blobs,
-        queue=MemoryQueue(),
+        queue=MemoryQueue(store.open_jobs),
+        appetite=Greedy(),
+        peers=NoPeers(),
         router=Router(endpoints(settings, provider, {})),
         rows=ROWS,
         reading=DialectReading(),
@@ -87,7 +91,7 @@ async def ended(engine: Engine, batch: Batch) -> Batch:
     return found
 
 
-async def answers(blobs: ObjectStoreBlobs, batch: Batch) -> list[tuple[str, str]]:
+async def answers(blobs: FolderBlobs, batch: Batch) -> list[tuple[str, str]]:
     """Read who answered each request."""
     assert batch.results_blob is not None
     text = b"".join([piece async for piece in blobs.stream(batch.results_blob)])
@@ -98,7 +102,7 @@ async def answers(blobs: ObjectStoreBlobs, batch: Batch) -> list[tuple[str, str]
 async def test_what_a_stale_worker_flushes_is_refused_and_the_batch_keeps_the_answers_of_the_other(
     store: SqliteStore, tmp_path: Path
 ) -> None:
-    blobs = ObjectStoreBlobs(tmp_path / "blobs")
+    blobs = FolderBlobs(tmp_path / "blobs")
     paused, fresh = Provider("paused"), Provider("fresh")
     async with engine_of(store, blobs, paused) as stale:
         batch = await submit(stale, *"abc")
@@ -117,7 +121,7 @@ async def test_what_a_stale_worker_flushes_is_refused_and_the_batch_keeps_the_an
 
 
 async def test_a_stale_worker_that_wakes_after_the_end_changes_nothing(store: SqliteStore, tmp_path: Path) -> None:
-    blobs = ObjectStoreBlobs(tmp_path / "blobs")
+    blobs = FolderBlobs(tmp_path / "blobs")
     paused, fresh = Provider("paused"), Provider("fresh")
     fresh.let.set()
     async with engine_of(store, blobs, paused) as stale:

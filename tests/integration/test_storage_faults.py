@@ -223,7 +223,7 @@ async def test_a_batch_that_cannot_be_archived_holds_up_no_other_and_is_tried_ag
         for batch_id in (stuck, other):
             await app.ended(batch_id)
     clock.move(29 * DAY)
-    monkeypatch.setattr("batchgate.app.SqliteStore", Counted)
+    monkeypatch.setattr("batchgate.installation.SqliteStore", Counted)
     async with row_refused(tmp_path, stuck):
         with monkeypatch.context() as patient:
             patient.setattr(sweeper, "INTERVAL", 3600.0)

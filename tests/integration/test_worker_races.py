@@ -50,7 +50,7 @@ async def test_a_cancel_between_a_claim_and_its_telling_stops_the_shard(
 ) -> None:
     # The claim had read the batch as in progress, the cancel found no run to stop, and then the run began and sent
     # every request of a batch that was canceled.
-    monkeypatch.setattr("batchgate.app.SqliteStore", LateClaims)
+    monkeypatch.setattr("batchgate.installation.SqliteStore", LateClaims)
     LateClaims.claimed, LateClaims.told = asyncio.Event(), asyncio.Event()
     async with running_app(tmp_path, shutdown_grace=0.0) as app:
         batch = await app.create("a", "b")

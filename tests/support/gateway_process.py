@@ -12,18 +12,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 SIMULATOR: Final = '[accounts.simulator]\nprovider = "simulator"\n'
 """Settings with a simulated model; append ``simulator.latency = 1`` and the like to change how it behaves."""
 
 _KEPT: Final = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
-_FIRST_LINE: Final = re.compile(r"Batchgate \S+ listens on (http://\S+)")
+_FIRST_LINE: Final = re.compile(r"Batchgate \S+ (?:works(?:, )?)?(?:listens on (http://\S+))?")
 _LOG_LINES: Final = 40
 
 
 class GatewayFailed(Exception):
-    """The gateway did not start or did not stop."""
+    """The process did not start or did not stop."""
 
 
 class GatewayProcess:
@@ -39,13 +39,15 @@ class GatewayProcess:
     ``data_dir``, one after the other, for a restart. An exception that passes through carries the end of its log.
     """
 
+    command: tuple[str, ...] = ("serve",)
+
     def __init__(
         self,
         *,
         data_dir: Path,
         settings: str = SIMULATOR,
         environment: Mapping[str, str] | None = None,
-        port: int = 0,
+        port: int | None = 0,
         options: tuple[str, ...] = (),
         ready_within: float = 30.0,
         stops_within: float = 45.0,
@@ -70,8 +72,9 @@ class GatewayProcess:
         config = folder / "batchgate.toml"
         config.write_text(self._settings)
         self._log = folder / "stderr.log"
-        command = [sys.executable, "-m", "batchgate", "serve", "--config", str(config)]
-        command += ["--port", str(self._port), "--data-dir", str(self._data_dir), *self._options]
+        command = [sys.executable, "-m", "batchgate", *self.command, "--config", str(config)]
+        command += [] if self._port is None else ["--port", str(self._port)]
+        command += ["--data-dir", str(self._data_dir), *self._options]
         with self._log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 command,
@@ -159,7 +162,19 @@ class GatewayProcess:
         found = _FIRST_LINE.match(line)
         if found is None:
             raise GatewayFailed(line or f"exited with status {self._process.wait()} before it was ready")
-        return found[1]
+        return found[1] or ""
+
+
+class WorkerProcess(GatewayProcess):
+    """A worker that works while the context is entered, otherwise like `GatewayProcess`.
+
+    Its settings name the database that it shares; it listens nowhere unless it is given a ``port``.
+    """
+
+    command = ("worker",)
+
+    def __init__(self, *, port: int | None = None, **given: Any) -> None:
+        super().__init__(port=port, **given)
 
 
 def clean_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:

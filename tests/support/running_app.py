@@ -14,8 +14,10 @@ from aiohttp import web
 from batchgate.api.protocol import JsonErrorRunner
 from batchgate.app import build_app
 from batchgate.engine.clock import MICROSECONDS
+from batchgate.installation import Role
 from batchgate.providers.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
+from tests.support.bodies import Bodies
 
 BATCHES = "/anthropic/v1/messages/batches"
 
@@ -102,12 +104,18 @@ def simulator(**behaviour: Any) -> AccountSettings:
 
 @asynccontextmanager
 async def running_app(
-    data_dir: Path, *, clock: MovableClock | None = None, environment: dict[str, str] | None = None, **settings: Any
+    data_dir: Path,
+    *,
+    role: Role = "both",
+    clock: MovableClock | None = None,
+    environment: dict[str, str] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[RunningApp]:
-    """Run a gateway until the context is left; without accounts in the settings it has a simulator."""
+    """Run a gateway, or a worker, until the context is left; without accounts in the settings it has a simulator."""
     clock = clock or MovableClock()
-    given: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_grace": 5.0} | settings
-    app = build_app(Settings(data_dir=str(data_dir), **given), clock=clock, environment=environment or {})
+    defaults: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_grace": 5.0}
+    given = defaults | Bodies.settings() | settings
+    app = build_app(Settings(data_dir=str(data_dir), **given), role=role, clock=clock, environment=environment or {})
     runner = JsonErrorRunner(app)
     await runner.setup()
     try:

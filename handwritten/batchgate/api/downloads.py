@@ -15,10 +15,11 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
+from batchgate.api.stored_answer import StoredAnswer, out_of_range
 from batchgate.engine.contents import Content
-from batchgate.engine.errors import BlobError, RefusedError, StoreError
+from batchgate.engine.errors import BlobError, StoreError
 from batchgate.engine.file import File
-from batchgate.engine.ports import Blobs
+from batchgate.engine.ports import Blobs, StoredBlob
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +65,11 @@ async def _send(
     request: web.Request, blobs: Blobs, content: Content, headers: dict[str, str], *, compress: bool = True
 ) -> web.StreamResponse:
     path = None if content.blob is None else blobs.local_path(content.blob)
+    stored = None if content.blob is None or path is not None else await blobs.find(content.blob)
     if path is not None:
         _check(path, str(content.blob), content.size)
+    if stored is not None:
+        _check_size(str(content.blob), stored.size, content.size)
     if compress:
         headers.setdefault(hdrs.VARY, hdrs.ACCEPT_ENCODING)
     if compress and (content.size is None or content.size >= GZIP_FROM) and _wants_gzip(request):
@@ -77,7 +81,25 @@ async def _send(
     if path is not None:
         _check_range(request, path.stat())
         return web.FileResponse(path, headers=headers)
+    if stored is not None:
+        return await _send_stored(request, blobs, str(content.blob), stored, headers)
     return await _stream(request, content.pieces(), headers, content.size)
+
+
+async def _send_stored(
+    request: web.Request, blobs: Blobs, name: str, stored: StoredBlob, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Send a blob that is kept elsewhere, or the part of it that is asked for."""
+    answer = StoredAnswer(request, name, stored)
+    headers |= answer.headers
+    if status := answer.status_without_content():
+        return web.Response(status=status, headers=headers)
+    span = answer.span()
+    if span is None:
+        return await _stream(request, blobs.stream(name, 0, stored.size), headers, stored.size)
+    headers[hdrs.CONTENT_RANGE] = f"bytes {span.start}-{span.start + span.length - 1}/{stored.size}"
+    pieces = blobs.stream(name, span.start, span.length)
+    return await _stream(request, pieces, headers, span.length, status=206)
 
 
 class _WholeFile(web.FileResponse):
@@ -109,9 +131,7 @@ def _check_range(request: web.Request, file: os.stat_result) -> None:
     except ValueError:
         satisfiable = False
     if not satisfiable:
-        message = f"Range: {request.headers[hdrs.RANGE]!r} is no part of the file, which has {file.st_size} bytes"
-        headers = {"Content-Range": f"bytes */{file.st_size}"}
-        raise RefusedError("invalid_request_error", message, status=416, headers=headers)
+        raise out_of_range(request, file.st_size)
 
 
 def _check(path: Path, blob: str, size: int | None) -> None:
@@ -121,6 +141,10 @@ def _check(path: Path, blob: str, size: int | None) -> None:
             found = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise BlobError(f"{blob}: {error.strerror}") from error
+    _check_size(blob, found, size)
+
+
+def _check_size(blob: str, found: int, size: int | None) -> None:
     if size is not None and found != size:
         raise BlobError(f"{blob}: damaged: {found} bytes, not {size}")
 
@@ -134,9 +158,14 @@ def _wants_gzip(request: web.Request) -> bool:
 
 
 async def _stream(
-    request: web.Request, pieces: AsyncIterator[bytes], headers: Mapping[str, str], size: int | None = None
+    request: web.Request,
+    pieces: AsyncIterator[bytes],
+    headers: Mapping[str, str],
+    size: int | None = None,
+    *,
+    status: int = 200,
 ) -> web.StreamResponse:
-    response = web.StreamResponse(headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
     response.content_length = size
     return await send_pieces(request, response, pieces)
 
@@ -148,10 +177,11 @@ async def send_pieces(
     await response.prepare(request)
     left = response.content_length
     try:
-        async for piece in pieces:
-            await response.write(piece)
-            left = None if left is None else left - len(piece)
-        _check_all_came(left)
+        if request.method != hdrs.METH_HEAD:
+            async for piece in pieces:
+                await response.write(piece)
+                left = None if left is None else left - len(piece)
+            _check_all_came(left)
     except (BlobError, StoreError) as error:
         logger.error("a download broke off: %s", error, extra={"action": "download_failed"})  # noqa: TRY400
         return _broken_off(request, response)

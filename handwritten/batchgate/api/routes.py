@@ -9,7 +9,6 @@ from aiohttp import web
 
 from batchgate.api.authentication import Authenticator
 from batchgate.api.binding import Method, bind
-from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 
 
@@ -17,19 +16,21 @@ class UnmatchedError(Exception):
     """Operations, handlers and routes do not match; the message says which and what to do."""
 
 
-def routes(handlers: Sequence[object], authenticator: Authenticator) -> list[web.RouteDef]:
-    """Make the routes of all operations, answered by the public methods of ``handlers``."""
-    methods = _match(handlers)
+def routes(
+    operations: Sequence[Operation], handlers: Sequence[object], authenticator: Authenticator
+) -> list[web.RouteDef]:
+    """Make the routes of some operations, answered by the public methods of ``handlers``."""
+    methods = _match(operations, handlers)
     return [
         web.route(operation.method, path, bind(operation, methods[operation.handler], authenticator, mount))
-        for operation in OPERATIONS
+        for operation in operations
         for path, mount in zip(operation.paths, _mounts(operation), strict=True)
     ]
 
 
-def check_routes(app: web.Application) -> None:
+def check_routes(app: web.Application, operations: Sequence[Operation]) -> None:
     """Raise `UnmatchedError` unless the application answers exactly where the spec says it does; GET implies HEAD."""
-    declared = {(operation.method, path) for operation in OPERATIONS for path in operation.paths}
+    declared = {(operation.method, path) for operation in operations for path in operation.paths}
     declared |= {("HEAD", path) for method, path in declared if method == "GET"}
     mounted = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
     complaints = [f"{method} {path} is mounted, declare it in spec/" for method, path in sorted(mounted - declared)]
@@ -38,14 +39,14 @@ def check_routes(app: web.Application) -> None:
         raise UnmatchedError("routes and operations do not match: " + "; ".join(complaints))
 
 
-def _match(handlers: Sequence[object]) -> dict[str, Method]:
+def _match(operations: Sequence[Operation], handlers: Sequence[object]) -> dict[str, Method]:
     methods: dict[str, Method] = {
         name: method
         for handler in handlers
         for name, method in inspect.getmembers(handler, inspect.iscoroutinefunction)
         if not name.startswith("_")
     }
-    declared = {operation.handler for operation in OPERATIONS}
+    declared = {operation.handler for operation in operations}
     missing, unknown = sorted(declared - methods.keys()), sorted(methods.keys() - declared)
     if missing or unknown:
         raise UnmatchedError(

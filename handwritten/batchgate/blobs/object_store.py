@@ -1,133 +1,86 @@
-"""`Blobs` on obstore: a local folder."""
+"""What the implementations of `Blobs` on obstore have in common."""
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import glob
-import os
-import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore
 
+from batchgate.blobs.faults import translated
 from batchgate.engine.errors import BlobError
+from batchgate.engine.ports import StoredBlob
 from batchgate.engine.unbroken import unbroken
 
-WRITE_BUFFER = 1024 * 1024
-READ_PIECE = 1024 * 1024
-_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+if TYPE_CHECKING:  # a name that obstore has for type checkers alone
+    from obstore.store import ObjectStore
+
+WRITE_STEP: Final = 1024 * 1024
+"""Bytes that are handed over at once: a writer that is handed more holds a second copy of all of it."""
 
 
 class ObjectStoreBlobs:
-    """Bodies in a folder of this machine."""
+    """Bodies in an object store."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
-        with _translated(str(folder)):
-            self._store = LocalStore(self._folder, mkdir=True)
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
 
-    def writer(self, name: str) -> ObjectStoreWriter:
-        """Begin a blob; it does not exist before its commit."""
-        return ObjectStoreWriter(self._store, name, self._folder)
+    async def find(self, name: str) -> StoredBlob:
+        """Tell what is known of a blob."""
+        with translated(name):
+            found = await obstore.head_async(self._store, name)
+        return StoredBlob(size=found["size"], modified=found["last_modified"].timestamp())
 
     async def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Read exactly these bytes."""
-        with _translated(name):
+        with translated(name):
             data = bytes(await obstore.get_range_async(self._store, name, start=offset, length=length))
         if len(data) != length:
             raise BlobError(f"{name}: {len(data)} bytes at {offset}, not {length}")
         return data
 
-    async def stream(self, name: str) -> AsyncIterator[bytes]:
-        """Read a blob from its beginning, in pieces."""
-        with _translated(name):
-            found = await obstore.get_async(self._store, name)
-            async for piece in found.stream(min_chunk_size=READ_PIECE):
-                yield bytes(piece)
-
-    async def delete(self, name: str) -> None:
-        """Remove a blob, and what a writer that died has left of it; one that does not exist is no error."""
-        with _translated(name):
-            with suppress(FileNotFoundError):
-                await obstore.delete_async(self._store, name)
-            await asyncio.to_thread(_remove_staged, self.local_path(name))
-
-    def local_path(self, name: str) -> Path:
-        """Tell the file that holds the blob."""
-        return self._folder / name
-
 
 class ObjectStoreWriter:
     """Writes one blob; what is not committed leaves nothing behind."""
 
-    def __init__(self, store: LocalStore, name: str, folder: Path) -> None:
+    def __init__(self, store: ObjectStore, name: str, *, part: int, parts_at_once: int) -> None:
         self._name = name
-        self._path = folder / name
-        self._folder = folder
-        with _translated(name):
+        self._failed = False
+        with translated(name):
             self._file: obstore.AsyncWritableFile | None = obstore.open_writer_async(
-                store, name, buffer_size=WRITE_BUFFER
+                store, name, buffer_size=part, max_concurrency=parts_at_once
             )
 
     async def write(self, data: bytes) -> None:
         """Append bytes."""
-        if self._file is None:
+        if self._file is None or self._failed:
             raise BlobError(f"{self._name}: written after its end")
-        with _translated(self._name):
-            await self._file.write(data)
+        view = memoryview(data)
+        try:
+            with translated(self._name):
+                for start in range(0, len(data), WRITE_STEP):
+                    await self._file.write(view[start : start + WRITE_STEP])
+        except BaseException:
+            # The library's writer forgets its place with its first fault: what came after would go somewhere else.
+            self._failed = True
+            raise
 
     async def commit(self) -> None:
         """Make the blob whole, durable and visible; once begun, it is not cut short by a cancellation."""
-        if self._file is None:
+        if self._file is None or self._failed:
             raise BlobError(f"{self._name}: committed after its end")
         await unbroken(self._commit(self._file))
 
     async def _commit(self, file: obstore.AsyncWritableFile) -> None:
-        with _translated(self._name):
-            await file.close()
+        with translated(self._name):
             self._file = None
-            await asyncio.to_thread(_sync, self._path, self._folder)
+            await file.close()
 
     async def abort(self) -> None:
         """Leave nothing behind; after a commit it does nothing."""
-        # Dropping the writer makes the object store remove what it had staged.
-        self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            await self._give_up(file)
 
-
-def _remove_staged(path: Path) -> None:
-    """Remove what the object store had staged for a file as ``name#1``, and the folder if nothing else is in it."""
-    for staged in path.parent.glob(f"{glob.escape(path.name)}#*"):
-        staged.unlink(missing_ok=True)
-    with suppress(OSError):
-        path.parent.rmdir()
-
-
-def _sync(path: Path, folder: Path) -> None:
-    """Put a file and the names that lead to it from the store's folder on the disk."""
-    for place in (path, *path.parents[: len(path.relative_to(folder).parts)]):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (BaseError, OSError) as error:
-        raise BlobError(f"{name}: {_reason(error)}") from error
-
-
-def _reason(error: BaseError | OSError) -> str:
-    """Say what is wrong as the operating system does, if it says so, and without the folders of this machine."""
-    if isinstance(error, FileNotFoundError):
-        return os.strerror(errno.ENOENT)
-    number = getattr(error, "errno", None) or next(iter(_OS_ERROR.findall(str(error))), None)
-    return os.strerror(int(number)) if number else str(error).partition("\n")[0]
+    async def _give_up(self, file: obstore.AsyncWritableFile) -> None:
+        """Remove what has been written of a blob that is not to be."""
+        raise NotImplementedError

@@ -11,7 +11,9 @@ from pathlib import Path
 import click
 
 from batchgate import __version__
+from batchgate.blobs import place_of
 from batchgate.cli.log_output import FORMATS, LEVELS, log_to_stderr
+from batchgate.installation import Role
 from batchgate.server import serve
 from batchgate.settings import AccountSettings, Settings, load_settings, unknown_variables
 
@@ -43,28 +45,53 @@ none yet. Set ANTHROPIC_API_KEY, OPENAI_API_KEY, OLLAMA_HOST or VLLM_BASE_URL,
     type=click.Choice(FORMATS, case_sensitive=False),
     help="Write log records as text for people, or as one JSON object a line (text).",
 )
-def serve_command(config: Path | None, **given: object) -> None:
+@click.option(
+    "--no-worker",
+    is_flag=True,
+    help="Take batches in and show them, and leave their work to `batchgate worker`; needs a database_url.",
+)
+def serve_command(config: Path | None, *, no_worker: bool, **given: object) -> None:
     """Start the gateway and serve until SIGTERM or Ctrl-C.
 
     Then it takes no new work and lets the calls under way finish; a second signal gives them up. What is not finished
-    goes on when the gateway starts again.
+    goes on when the gateway starts again, or elsewhere.
     """
+    settings = settings_of(config, **given)
+    role: Role = "gateway" if no_worker else "both"
+    asyncio.run(serve(settings, partial(announce, settings), role=role))
+
+
+def settings_of(config: Path | None, **given: object) -> Settings:
+    """Read the settings of a process that is about to start, and log as they say."""
     settings = load_settings(config, os.environ, **given)
     log_to_stderr(settings.log_level, settings.log_format)
     for variable in unknown_variables(settings, os.environ):
         logger.warning("%s is not a setting and has no effect", variable, extra={"action": "unknown_variable"})
-    asyncio.run(serve(settings, partial(announce, settings)))
+    if settings.database_url is not None and (settings.blob_url or "file:").startswith("file:"):
+        message = "bodies lie in %s: all gateways and workers have to see this folder, or blob_url name a bucket"
+        place = place_of(settings.blob_url, Path(settings.data_dir))
+        logger.warning(message, place, extra={"action": "local_bodies"})
+    return settings
 
 
 def announce(settings: Settings, url: str) -> None:
     """Print where the gateway is and what it works with; the URL ends the first line, for programs that wait for it."""
-    accounts = ", ".join(_account(name, account) for name, account in settings.accounts.items())
     click.echo(
         f"Batchgate {__version__} listens on {url}\n"
         f'  SDKs      anthropic.Anthropic(base_url="{url}/anthropic")\n'
         f'            openai.OpenAI(base_url="{url}/openai/v1")\n'
+        f"{grounds(settings)}"
+    )
+
+
+def grounds(settings: Settings) -> str:
+    """Say what a process works with."""
+    accounts = ", ".join(_account(name, account) for name, account in settings.accounts.items())
+    data = Path(settings.data_dir).resolve() if settings.database_url is None else "in the PostgreSQL of database_url"
+    return (
         f"  Accounts  {accounts or NO_ACCOUNT}\n"
-        f"  Data      {Path(settings.data_dir).resolve()}"
+        f"  Data      {data}\n"
+        f"  Bodies    {place_of(settings.blob_url, Path(settings.data_dir))}"
     )
 
 

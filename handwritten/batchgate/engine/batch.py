@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from batchgate.engine.clock import HOUR
 from batchgate.engine.upstream import RowKind
 
 Dialect: TypeAlias = Literal["anthropic", "openai"]
@@ -20,6 +21,9 @@ Part: TypeAlias = Literal["input", "output", "error"]
 
 Ending: TypeAlias = Literal["succeeded", "errored", "canceled", "expired"]
 """How one request ended."""
+
+LAST_HOURS = 2 * HOUR
+"""So long before it expires a batch goes before all those that have more time."""
 
 SHARD_REQUESTS = 500
 SHARD_BYTES = 8 * 1024 * 1024

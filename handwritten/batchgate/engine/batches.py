@@ -14,6 +14,7 @@ from batchgate.engine.batch import Batch, Dialect, NewBatch, Page, Terms
 from batchgate.engine.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.errors import RefusedError, StoreError
 from batchgate.engine.failpoints import hit
+from batchgate.engine.hands import Hands
 from batchgate.engine.ids import new_id
 from batchgate.engine.intake import BodyReader, InputSummary, take_in
 from batchgate.engine.loose_blobs import LooseBlobs
@@ -63,9 +64,7 @@ class Batches:
         probe: StorageProbe,
         queue: Queue,
         clock: Clock,
-        halt: Callable[[int], None],
-        sealable: Callable[[int], None],
-        validate: Callable[[int], None],
+        hands: Hands,
         names_of: Callable[[Iterable[str]], tuple[str, ...]],
         telemetry: Telemetry,
     ) -> None:
@@ -74,9 +73,7 @@ class Batches:
         self._probe = probe
         self._queue = queue
         self._clock = clock
-        self._halt = halt
-        self._sealable = sealable
-        self._validate = validate
+        self._hands = hands
         self._names_of = names_of
         self._telemetry = telemetry
         self._closed = False
@@ -168,7 +165,7 @@ class Batches:
             _check_same(batch, new)
             return batch
         hit("file_submitted")
-        self._validate(batch.key)
+        self._hands.validate(batch.key)
         return batch
 
     async def _check_file(self, submission: Submission) -> None:
@@ -225,7 +222,7 @@ class Batches:
             canceled = await self._store.cancel_batch(workspace, batch_id, self._clock.now())
         batch = _found(canceled, batch_id)
         if batch.status == "canceling":
-            self._halt(batch.key)
+            self._hands.halt(batch.key)
             with suppress(StoreError):  # canceled it is all the same, and the sweeper hands it over too
                 await self.seal_if_done()
         return batch
@@ -256,7 +253,7 @@ class Batches:
     async def seal_if_done(self) -> None:
         """Hand the batches over whose shards are all done."""
         for key in await self._store.sealable_batches():
-            self._sealable(key)
+            self._hands.seal(key)
 
     async def _cursor(self, workspace: str, name: str, batch_id: str | None) -> int | None:
         if batch_id is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Self
 
+from batchgate.engine.appetite import Appetite
 from batchgate.engine.batch import Backlog, Dialect, Terms
 from batchgate.engine.batches import Batches
 from batchgate.engine.clock import MICROSECONDS, Clock
@@ -16,22 +17,22 @@ from batchgate.engine.contents import Contents
 from batchgate.engine.errors import StoreError
 from batchgate.engine.execution import Executor
 from batchgate.engine.files import Files
+from batchgate.engine.hands import NoHands, OwnHands
 from batchgate.engine.intake import FileReader
 from batchgate.engine.loose_blobs import LooseBlobs
+from batchgate.engine.membership import Membership
+from batchgate.engine.peers import Peers
 from batchgate.engine.ports import Blobs, Queue, Store
 from batchgate.engine.problems import Problems
 from batchgate.engine.routing import Router
 from batchgate.engine.rows import Reading, RowFormat
-from batchgate.engine.sealing import Sealer
 from batchgate.engine.storage_probe import StorageProbe
-from batchgate.engine.sweeper import Sweeper
 from batchgate.engine.telemetry import EngineState, NoTelemetry, Telemetry
-from batchgate.engine.validating import Validator
-from batchgate.engine.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 STOPPING = "it is stopping; calls under way may finish, new batches are refused"
+NO_WORKER = "none is running; batches are taken in, and wait until one is"
 
 
 class Engine:
@@ -43,18 +44,21 @@ class Engine:
         store: Store,
         blobs: Blobs,
         queue: Queue,
+        appetite: Appetite,
+        peers: Peers,
         router: Router,
         rows: Mapping[Dialect, RowFormat],
         reading: Reading,
         file_reader: Callable[[Terms], FileReader],
         clock: Clock,
         grace: float,
+        works: bool = True,
         seed: int | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
         self.router = router
+        self.peers = peers
         self._store = store
-        self._queue = queue
         self._clock = clock
         self._grace = grace
         self._problems = Problems()
@@ -62,70 +66,54 @@ class Engine:
         telemetry = telemetry or NoTelemetry()
         report = self._problems.report
         loose_blobs = LooseBlobs(store, blobs)
-        probe = StorageProbe(loose_blobs, report)
-        executor = Executor(router, rows, reading, random.Random(seed), telemetry)
-        self._sealer = Sealer(
+        self._probe = StorageProbe(loose_blobs, report)
+        self._own = None
+        if works:
+            self._own = OwnHands(
+                store=store,
+                blobs=blobs,
+                loose_blobs=loose_blobs,
+                queue=queue,
+                appetite=appetite,
+                peers=peers,
+                router=router,
+                executor=Executor(router, rows, reading, random.Random(seed), telemetry, clock=clock),
+                rows=rows,
+                file_reader=file_reader,
+                clock=clock,
+                report=report,
+                telemetry=telemetry,
+            )
+        hands = self._own or NoHands()
+        self._membership = Membership(
             store=store,
-            blobs=blobs,
-            loose_blobs=loose_blobs,
-            rows=rows,
             clock=clock,
-            report=report,
-            telemetry=telemetry,
-        )
-        self._worker = Worker(
-            store=store,
-            blobs=blobs,
-            queue=queue,
-            executor=executor,
-            clock=clock,
-            sealable=self._sealer.add,
-            report=report,
-            telemetry=telemetry,
-            concurrency=router.concurrency,
-        )
-        self._validator = Validator(
-            store=store,
-            blobs=blobs,
-            loose_blobs=loose_blobs,
-            queue=queue,
-            reader=file_reader,
-            names_of=router.names_of,
-            clock=clock,
-            report=report,
-            telemetry=telemetry,
-        )
-        self._sweeper = Sweeper(
-            store=store,
-            loose_blobs=loose_blobs,
-            probe=probe,
-            clock=clock,
-            halt=self._worker.halt_batch,
-            sealable=self._sealer.add,
-            validate=self._validator.add,
+            router=router,
+            hands=hands,
+            worker=None if self._own is None else self._own.worker,
             report=report,
         )
         self.batches = Batches(
             store=store,
             loose_blobs=loose_blobs,
-            probe=probe,
+            probe=self._probe,
             queue=queue,
             clock=clock,
-            halt=self._worker.halt_batch,
-            sealable=self._sealer.add,
-            validate=self._validator.add,
+            hands=hands,
             names_of=router.names_of,
             telemetry=telemetry,
         )
         self.contents = Contents(blobs, rows, reading)
         self.files = Files(store=store, contents=self.contents, loose_blobs=loose_blobs, clock=clock)
+        self._working: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What is not well now, a sentence each."""
         stopping = (f"gateway: {STOPPING}",) if self._stopping else ()
-        return (*stopping, *self._problems.sentences(), *self.router.problems)
+        alone = () if self.peers.workers else (f"workers: {NO_WORKER}",)
+        return (*stopping, *alone, *self._problems.sentences(), *self.router.problems)
 
     async def state(self) -> EngineState:
         """Read how the engine stands now, as far as the store answers."""
@@ -140,13 +128,16 @@ class Engine:
         )
 
     async def __aenter__(self) -> Self:
-        """Line up what a stopped process left undone, and start."""
-        self._queue.put(await self._store.open_jobs())
-        await self._sweeper.hand_over()
-        for part in (self._worker, self._sealer, self._validator, self._sweeper):
-            task = asyncio.create_task(part.run(), name=type(part).__name__.lower())
-            task.add_done_callback(self._tell_of_a_crash)
-            self._tasks.append(task)
+        """Line up what stopped processes left undone, and start."""
+        if self._own is not None:
+            await self._own.take_up()
+        # The peers first: they say how much the worker may do.
+        self._start("peers", self.peers.run(self._membership))
+        self._start("storage probe", self._probe.run())
+        if self._own is not None:
+            self._working = self._start("worker", self._own.worker.run())
+            for name, run in self._own.tasks.items():
+                self._start(name, run())
         return self
 
     async def __aexit__(
@@ -160,13 +151,21 @@ class Engine:
         """Refuse creates and claim nothing more; let the calls under way finish within the grace, and flush."""
         self._stopping = True
         self.batches.close()
-        await _cancel(self._tasks[:1])
-        await self._worker.drain(self._grace)
+        if self._own is not None and self._working is not None:
+            await _cancel([self._working])
+            await self._own.worker.drain(self._grace)
 
     async def abort(self) -> None:
         """End a drain at once: calls under way are given up, what was answered is flushed."""
         self._grace = 0.0
-        await self._worker.abort()
+        if self._own is not None:
+            await self._own.worker.abort()
+
+    def _start(self, name: str, run: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(run, name=name)
+        task.add_done_callback(self._tell_of_a_crash)
+        self._tasks.append(task)
+        return task
 
     async def _backlog(self) -> Backlog | None:
         try:

@@ -1,4 +1,7 @@
-"""Work on one batch after another, each of which is done until it succeeds, however long storage takes."""
+"""Work on one batch after another, each of which is done until it succeeds, however long storage takes.
+
+Among several processes one works on a batch. The others pass over it, and it is handed over again if it is left undone.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from batchgate.engine.errors import BlobError, StoreError
+from batchgate.engine.peers import Peers
 from batchgate.engine.problems import Report
 
 logger = logging.getLogger(__name__)
@@ -18,9 +22,10 @@ LONGEST_REST = 30.0
 class Errands:
     """Does one thing for one batch after another, as they are handed over."""
 
-    def __init__(self, part: str, work: Callable[[int], Awaitable[None]], report: Report) -> None:
+    def __init__(self, part: str, work: Callable[[int], Awaitable[None]], peers: Peers, report: Report) -> None:
         self._part = part
         self._work = work
+        self._peers = peers
         self._report = report
         self._waiting: asyncio.Queue[int] = asyncio.Queue()
         self._known: set[int] = set()
@@ -37,7 +42,7 @@ class Errands:
         while True:
             key = await self._waiting.get()
             try:
-                await self._work(key)
+                await self._work_alone(key)
             except (StoreError, BlobError) as error:
                 self._try_again(key, error)
             except Exception as error:
@@ -48,6 +53,14 @@ class Errands:
                 self._report(self._part, None, of=str(key))
                 self._known.discard(key)
                 self._rests.pop(key, None)
+
+    async def _work_alone(self, key: int) -> None:
+        lease = f"{self._part}/{key}"
+        if await self._peers.hold(lease):
+            try:
+                await self._work(key)
+            finally:
+                await self._peers.release(lease)
 
     def _try_again(self, key: int, error: Exception) -> None:
         self._report(self._part, error, of=str(key))

@@ -1,13 +1,15 @@
-"""What the engine needs from the outside: a store, a place for bodies, and a queue of shards.
+"""What the engine needs from the outside: a store, a place for bodies, a queue of shards, and word of its peers.
 
 Each Protocol has one shared contract suite in tests/; every implementation passes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
 from batchgate.engine.file import File, FilePage, NewFile
@@ -246,6 +248,14 @@ class BlobWriter(Protocol):
         ...
 
 
+class StoredBlob(Struct, frozen=True, kw_only=True):
+    """What a place for bodies knows of one."""
+
+    size: int
+    modified: float
+    """Seconds since the epoch."""
+
+
 class Blobs(Protocol):
     """Bodies by name, names with slashes. Raises `BlobError`."""
 
@@ -257,8 +267,12 @@ class Blobs(Protocol):
         """Read exactly these bytes."""
         ...
 
-    def stream(self, name: str) -> AsyncIterator[bytes]:
-        """Read a blob from its beginning, in pieces."""
+    async def find(self, name: str) -> StoredBlob:
+        """Tell what is known of a blob; raises `BlobError` also when there is none."""
+        ...
+
+    def stream(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Read a blob, or exactly ``length`` bytes of it, in pieces; what is slow to take them costs no memory."""
         ...
 
     async def delete(self, name: str) -> None:
@@ -271,12 +285,39 @@ class Blobs(Protocol):
 
 
 class Queue(Protocol):
-    """The shards that wait for a worker."""
+    """The shards that wait for a worker, and those that are held here: taken, and neither done nor left since.
+
+    What is told to it is neither waited for nor lost: a queue that is out of reach is told when it is back.
+    """
+
+    async def restore(self) -> None:
+        """Line up every shard that is not done and has no job; raises `StoreError`."""
+        ...
 
     def put(self, jobs: Sequence[ShardJob]) -> None:
-        """Add jobs."""
+        """Line up the jobs of shards that the store has just made."""
         ...
 
     async def get(self) -> ShardJob:
         """Wait for the next job by priority, and take it."""
+        ...
+
+    async def take(self) -> ShardJob | None:
+        """Take the next job by priority, if there is one now."""
+        ...
+
+    def done(self, job: ShardJob) -> None:
+        """Forget a job: its shard is done, or somebody else's."""
+        ...
+
+    def leave(self, job: ShardJob, *, rest: float = 0.0) -> None:
+        """Give a job back to whoever comes, after some seconds."""
+        ...
+
+    async def hurry(self, batch_keys: Sequence[int]) -> None:
+        """Put the jobs of these batches before all others; raises `StoreError`."""
+        ...
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Say whom to tell that nothing is held here any more: this worker was taken for dead."""
         ...

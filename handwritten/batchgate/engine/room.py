@@ -8,9 +8,11 @@ Choudhury and Hahne, IEEE/ACM Transactions on Networking 6, 1998).
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from heapq import heappop, heappush
+from collections.abc import Set as AbstractSet
+from heapq import heapify, heappop, heappush
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -50,16 +52,20 @@ class _Line:
     __slots__ = ("heap", "members")
 
     def __init__(self) -> None:
-        self.heap: list[ShardJob] = []
+        self.heap: list[tuple[bool, ShardJob]] = []
         self.members: set[ShardJob] = set()
 
-    def add(self, job: ShardJob) -> None:
+    def add(self, job: ShardJob, urgent: AbstractSet[int]) -> None:
         if job not in self.members:
             self.members.add(job)
-            heappush(self.heap, job)
+            heappush(self.heap, (job.batch_key not in urgent, job))
 
     def pop(self) -> None:
-        self.members.remove(heappop(self.heap))
+        self.members.remove(heappop(self.heap)[1])
+
+    def sort(self, urgent: AbstractSet[int]) -> None:
+        self.heap = [(job.batch_key not in urgent, job) for _, job in self.heap]
+        heapify(self.heap)
 
 
 class Room:
@@ -74,6 +80,22 @@ class Room:
         self._turn: deque[Gate] = deque()
         """The gates with a line; the first was looked at last."""
         self._kept: dict[ShardJob, tuple[Gate, Amount]] = {}
+        self._arriving: set[ShardJob] = set()
+        """Those that have been claimed and not looked into yet."""
+        self._urgent: frozenset[int] = frozenset()
+        self.nobody_waits = asyncio.Event()
+        """Set while no shard waits for room, as far as is known."""
+        self.nobody_waits.set()
+
+    @property
+    def outside(self) -> tuple[ShardJob, ...]:
+        """The shards that wait outside."""
+        return tuple(self._outside)
+
+    def arrive(self, job: ShardJob) -> None:
+        """Learn of a shard that will take its room, or wait for it, when it has been read."""
+        self._arriving.add(job)
+        self._note()
 
     def take(self, gate: Gate, size: int) -> bool:
         """Hold a request of so many bytes, if its gate has room for it; there always is for one."""
@@ -92,9 +114,11 @@ class Room:
 
     def expect(self, job: ShardJob) -> None:
         """Give the room that was kept for a shard to its requests, which take it at once; else `forget` it."""
+        self._arriving.discard(job)
         if (kept := self._kept.pop(job, None)) is not None:
             gate, amount = kept
             self._count(gate, -amount.requests, -amount.size)
+        self._note()
 
     def park(self, job: ShardJob, needs: Needs) -> None:
         """Let what is left of a shard wait outside until one of the gates that it needs has room."""
@@ -103,9 +127,10 @@ class Room:
             if gate not in self._lines:
                 self._lines[gate] = _Line()
                 self._turn.append(gate)
-            self._lines[gate].add(job)
+            self._lines[gate].add(job, self._urgent)
         for gate in needs:
             self._look(gate)
+        self._note()
 
     def forget(self, job: ShardJob) -> None:
         """Let a shard wait no more, which is done, or somebody else's; what was kept for it is for others."""
@@ -120,7 +145,16 @@ class Room:
         woken = [job for job in self._outside if job.batch_key == batch_key]
         for job in woken:
             del self._outside[job]
+        self._note()
         self._resume(woken)
+
+    def hurry(self, batch_keys: Sequence[int]) -> None:
+        """Let the shards of these batches in before all others."""
+        urgent = frozenset(batch_keys)
+        if urgent != self._urgent:
+            self._urgent = urgent
+            for line in self._lines.values():
+                line.sort(urgent)
 
     def _look(self, gate: Gate) -> None:
         """Resume the first shard of a gate if what it needs there fits, or if nothing of the gate is held."""
@@ -132,16 +166,17 @@ class Room:
             del self._outside[job]
             self._kept[job] = gate, need
             self._count(gate, need.requests, need.size)
+            self._note()
             self._resume((job,))
 
     def _first(self, gate: Gate) -> ShardJob | None:
         line = self._lines.get(gate)
         if line is None:
             return None
-        while line.heap and gate not in self._outside.get(line.heap[0], ()):
+        while line.heap and gate not in self._outside.get(line.heap[0][1], ()):
             line.pop()
         if line.heap:
-            return line.heap[0]
+            return line.heap[0][1]
         del self._lines[gate]
         self._turn.remove(gate)
         return None
@@ -161,3 +196,9 @@ class Room:
         self._free.add(-requests, -size)
         if not held.requests:
             del self._held[gate]
+
+    def _note(self) -> None:
+        if self._outside or self._arriving:
+            self.nobody_waits.clear()
+        else:
+            self.nobody_waits.set()

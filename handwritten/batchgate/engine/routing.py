@@ -15,6 +15,7 @@ from batchgate.engine.batch import Batch
 from batchgate.engine.endpoint import Endpoint
 from batchgate.engine.errors import RequestError
 from batchgate.engine.limits import AccountLimits, Limiter
+from batchgate.engine.shares import Share
 from batchgate.engine.telemetry import GateState
 
 IDLE: Final = 600.0
@@ -60,6 +61,21 @@ class Router:
     def in_flight(self) -> int:
         """Calls under way to all of them."""
         return sum(limiter.in_flight for limiter in self._limiters.values())
+
+    @property
+    def fits(self) -> bool:
+        """Whether no more calls are under way than are of the share that is kept to."""
+        return all(limiter.fits for limiter in self._limiters.values())
+
+    @property
+    def barred(self) -> tuple[str, ...]:
+        """The accounts of whose limits nothing belongs to this process."""
+        return tuple(name for name, account in self._accounts.items() if account.barred)
+
+    def keep_to(self, share: Share, until: float) -> None:
+        """Keep to a share of all limits from now on, and let no call go after a time of the loop."""
+        for account in self._accounts.values():
+            account.keep_to(share, until)
 
     @property
     def gates(self) -> tuple[GateState, ...]:

@@ -20,6 +20,7 @@ from batchgate.engine.failpoints import hit
 from batchgate.engine.ids import new_id
 from batchgate.engine.input_lines import input_lines
 from batchgate.engine.loose_blobs import LooseBlobs
+from batchgate.engine.peers import Peers
 from batchgate.engine.ports import Blobs, BlobWriter, Store
 from batchgate.engine.problems import Report
 from batchgate.engine.rows import RowFormat
@@ -55,6 +56,7 @@ class Sealer:
         loose_blobs: LooseBlobs,
         rows: Mapping[Dialect, RowFormat],
         clock: Clock,
+        peers: Peers,
         report: Report,
         telemetry: Telemetry,
     ) -> None:
@@ -64,7 +66,7 @@ class Sealer:
         self._rows = rows
         self._clock = clock
         self._telemetry = telemetry
-        self._errands = Errands("sealing", self._seal, report)
+        self._errands = Errands("sealing", self._seal, peers, report)
 
     def add(self, batch_key: int) -> None:
         """Line up a batch whose shards are all done; asked twice, it is sealed once."""

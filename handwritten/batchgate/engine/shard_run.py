@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from enum import Enum, auto
 from functools import partial
 
 from batchgate.engine.batch import Chunk, Claim, ResultLine, ShardJob, Usage
@@ -23,6 +24,23 @@ logger = logging.getLogger(__name__)
 FLUSH_DELAY = 0.1  # seconds that a result waits for company at the most
 FLUSH_RESULTS = 256
 STORAGE_RETRY = 1.0  # seconds between tries when storage fails
+
+
+class RunEnd(Enum):
+    """What becomes of a shard when a run of it is over."""
+
+    DONE = auto()
+    """It is done, or somebody else has claimed it."""
+    SEALABLE = auto()
+    """It is done, and was the last of its batch."""
+    PARKED = auto()
+    """What is left of it waits for room here."""
+    REFUSED = auto()
+    """Nothing of it could be taken, as there is no room for any of it."""
+    BARRED = auto()
+    """What is left of it may not be sent from here."""
+    STOPPED = auto()
+    """It was put back as it is."""
 
 
 class ShardRun:
@@ -64,7 +82,16 @@ class ShardRun:
         self._none_open = asyncio.Event()
         self._ending = False
         self._put_back = False
+        self._given_up = False
+        self._took = False
+        self._parked = False
+        self._accounts: set[str] = set()
+        """Those that requests of it were to be sent to."""
         self._aborted = asyncio.Event()
+
+    def uses(self, account: str) -> bool:
+        """Tell if requests of it have been taken for an account."""
+        return account in self._accounts
 
     def halt(self, *, put_back: bool) -> None:
         """Send nothing more. ``put_back`` leaves the shard open for a later run; otherwise it is done as it is."""
@@ -80,11 +107,8 @@ class ShardRun:
         for task in self._sending:
             task.cancel()
 
-    async def run(self) -> bool:
-        """Run the requests that there is room for; True when the whole batch now waits for its sealing.
-
-        A shard that another worker has claimed since is left to it.
-        """
+    async def run(self) -> RunEnd:
+        """Run the requests that there is room for; a shard that another worker has claimed since is left to it."""
         try:
             async with self._group:
                 self._group.create_task(self._flush_as_they_come())
@@ -99,7 +123,7 @@ class ShardRun:
         except* StaleEpoch:
             self._room.forget(self.job)
             self.called_late = False
-        return False
+        return RunEnd.DONE
 
     def take_up(self) -> None:
         """Run on what is left: all at first, later that for which there is room now."""
@@ -160,27 +184,43 @@ class ShardRun:
             if isinstance(request, ResultLine):
                 self._left.remove(seq)
                 self._add(request)
+            elif request.route.limiter.barred:
+                continue
             elif self._room.take(request.route.gate, len(line)):
                 self._left.remove(seq)
                 taken.append((request, len(line)))
             else:
                 needs.setdefault(request.route.gate, Amount()).add(1, len(line))
+        self._accounts.update(request.route.gate[0] for request, _ in taken)
+        self._took = self._took or len(lines) > len(self._left)
+        self._parked = bool(needs)
         if needs:
             self._room.park(self.job, needs)
         return taken
 
-    async def _end(self) -> bool:
+    async def _end(self) -> RunEnd:
         """Flush what is left, and mark the shard done, or let it go until there is room for the rest."""
+        if not self._halted and not self._left and self._unanswered:
+            raise RuntimeError(f"{self._unanswered} requests ended without a result")
+        last = not (self._put_back and self._unanswered) if self._halted else not self._left
         if self._halted:
             self._room.forget(self.job)
-            return await self._flush(last=not self._put_back or not self._unanswered)
-        if not self._left and self._unanswered:
-            raise RuntimeError(f"{self._unanswered} requests ended without a result")
-        if not self._left:
-            return await self._flush(last=True)
-        await self._flush(last=False)
+        sealable = await self._flush(last=last)
+        if last and not self._given_up:
+            return RunEnd.SEALABLE if sealable else RunEnd.DONE
+        if self._halted:
+            return await self._put_it_back()
         await self._store.release_shard(self.claim)
-        return False
+        if not self._parked:
+            return RunEnd.BARRED
+        return RunEnd.PARKED if self._took else RunEnd.REFUSED
+
+    async def _put_it_back(self) -> RunEnd:
+        """Let the shard go; a store that fails is not waited for, as the next claim is good all the same."""
+        self._room.forget(self.job)
+        with suppress(StoreError):
+            await self._store.release_shard(self.claim)
+        return RunEnd.STOPPED
 
     async def _request(self, request: Prepared) -> None:
         task = asyncio.current_task()
@@ -262,6 +302,7 @@ class ShardRun:
     def _give_up(self, chunk: Chunk) -> bool:
         """Stop although storage fails: a gateway that is told to stop must not wait for a disk that may stay full."""
         self._unanswered += len(chunk.seqs)
+        self._given_up = True
         fields = {"action": "results_lost", "batch": self.claim.batch.id}
         logger.error("%d results could not be stored and will be asked for again", len(chunk.seqs), extra=fields)
         return False

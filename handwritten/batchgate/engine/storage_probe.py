@@ -6,6 +6,7 @@ storage is well again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -16,6 +17,7 @@ from batchgate.engine.problems import Report
 
 PART = "storage"
 PROBE = bytes(1024 * 1024)
+INTERVAL = 1.0  # seconds between two looks
 
 
 class StorageProbe:
@@ -35,6 +37,12 @@ class StorageProbe:
             self._failing = True
             self._report(PART, error)
             raise
+
+    async def run(self) -> None:
+        """Look once a second until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(INTERVAL)
 
     async def look(self) -> None:
         """Try what a create does, if storage was failing the last time."""

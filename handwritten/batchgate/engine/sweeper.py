@@ -1,28 +1,32 @@
 """What time does to batches and files: batches expire after a day, their results are archived after 29; files expire.
 
-Whatever was left over, or not handed over, is found here as well, and whether storage is well again.
+Whatever was left over, or not handed over, is found here as well. Among several processes one sweeps for all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 
+from batchgate.engine.batch import LAST_HOURS
 from batchgate.engine.clock import DAY, Clock
 from batchgate.engine.errors import BlobError, StoreError
 from batchgate.engine.failpoints import hit
 from batchgate.engine.loose_blobs import LooseBlobs
+from batchgate.engine.peers import Peers
 from batchgate.engine.ports import Store
 from batchgate.engine.problems import Report
-from batchgate.engine.storage_probe import StorageProbe
 
 logger = logging.getLogger(__name__)
 
 RETENTION = 29 * DAY
 """From the creation of a batch to the end of its results and of its input."""
 INTERVAL = 1.0  # seconds between two looks when nothing falls due
+RESTORES_EVERY = 60.0
+"""Seconds between two looks for shards that nobody would run; there are none unless a job was lost."""
+LEASE = "sweeping"
 
 
 class Sweeper:
@@ -33,35 +37,53 @@ class Sweeper:
         *,
         store: Store,
         loose_blobs: LooseBlobs,
-        probe: StorageProbe,
         clock: Clock,
+        peers: Peers,
         halt: Callable[[int], None],
         sealable: Callable[[int], None],
         validate: Callable[[int], None],
+        hurry: Callable[[Sequence[int]], Awaitable[None]],
+        restore: Callable[[], Awaitable[None]],
         report: Report,
     ) -> None:
         self._store = store
         self._loose_blobs = loose_blobs
-        self._probe = probe
         self._clock = clock
+        self._peers = peers
         self._halt = halt
         self._sealable = sealable
         self._validate = validate
+        self._hurry_batches = hurry
+        self._restore_jobs = restore
         self._report = report
         self._due: int | None = None
+        self._restored_at = asyncio.get_running_loop().time()
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
-            # By one time for all: what falls due meanwhile is due at once, and not passed over.
-            now = self._clock.now()
-            done = [await self._do(step, now) for step in self._steps()]
-            # What is due and could not be done is not tried again at once.
-            await self._wait_for(self._due if all(done) else None)
+            await self._wait_for(self._due if await self._sweep() else None)
+
+    async def _sweep(self) -> bool:
+        """Sweep if nobody else does; True if all was done. What is due and could not be done is not tried at once."""
+        if not await self._is_the_one():
+            return False
+        # By one time for all: what falls due meanwhile is due at once, and not passed over.
+        now = self._clock.now()
+        return all([await self._do(step, now) for step in self._steps()])
+
+    async def _is_the_one(self) -> bool:
+        try:
+            is_the_one = await self._peers.hold(LEASE)
+        except StoreError as error:
+            self._report("sweeping", error, of=LEASE)
+            return False
+        self._report("sweeping", None, of=LEASE)
+        return is_the_one
 
     def _steps(self) -> tuple[Callable[[int], Awaitable[None]], ...]:
-        batches = (self._expire, self._hand_over, self._archive)
-        return (*batches, self._expire_files, self._clean, self._look, self._look_ahead)
+        batches = (self._expire, self._hurry, self._hand_over, self._archive)
+        return (*batches, self._expire_files, self._clean, self._restore, self._look_ahead)
 
     async def _do(self, step: Callable[[int], Awaitable[None]], now: int) -> bool:
         """Take one step; if it fails, the others are taken all the same, and it is tried again with the next look."""
@@ -83,6 +105,15 @@ class Sweeper:
     async def _expire_one(self, key: int) -> None:
         self._halt(key)
         await self._store.expire_batch(key)
+
+    async def _hurry(self, now: int) -> None:
+        await self._hurry_batches(await self._store.overdue_batches(now + LAST_HOURS))
+
+    async def _restore(self, _now: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._restored_at + RESTORES_EVERY:
+            await self._restore_jobs()
+            self._restored_at = now
 
     async def hand_over(self) -> None:
         """Hand the batches over that wait for their validation or their sealing."""
@@ -108,9 +139,6 @@ class Sweeper:
 
     async def _clean(self, _now: int) -> None:
         await self._loose_blobs.sweep()
-
-    async def _look(self, _now: int) -> None:
-        await self._probe.look()
 
     async def _look_ahead(self, now: int) -> None:
         self._due = await self._store.next_due(now, RETENTION)

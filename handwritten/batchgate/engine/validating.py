@@ -18,8 +18,9 @@ from batchgate.engine.errands import Errands
 from batchgate.engine.failpoints import hit
 from batchgate.engine.file import File
 from batchgate.engine.ids import new_id
-from batchgate.engine.intake import PIECE, FileReader, take_in
+from batchgate.engine.intake import FileReader, take_in
 from batchgate.engine.loose_blobs import LooseBlobs
+from batchgate.engine.peers import Peers
 from batchgate.engine.ports import Blobs, BlobWriter, Queue, Store
 from batchgate.engine.problems import Report
 from batchgate.engine.telemetry import Telemetry
@@ -46,6 +47,7 @@ class Validator:
         reader: Callable[[Terms], FileReader],
         names_of: Callable[[Iterable[str]], tuple[str, ...]],
         clock: Clock,
+        peers: Peers,
         report: Report,
         telemetry: Telemetry,
     ) -> None:
@@ -57,7 +59,7 @@ class Validator:
         self._names_of = names_of
         self._clock = clock
         self._telemetry = telemetry
-        self._errands = Errands("validation", self._validate, report)
+        self._errands = Errands("validation", self._validate, peers, report)
 
     def add(self, batch_key: int) -> None:
         """Line up a batch whose file is to be validated; asked twice, it is validated once."""
@@ -95,10 +97,10 @@ class Validator:
 
     async def _take_in(self, file: File, reader: FileReader, writer: BlobWriter) -> tuple[Shard, ...]:
         async def pieces() -> AsyncIterator[bytes]:
-            for start in range(0, file.size, PIECE):
+            async for piece in self._blobs.stream(file.blob or "", 0, file.size):
                 if reader.hopeless:
                     return
-                yield await self._blobs.read_range(file.blob or "", start, min(PIECE, file.size - start))
+                yield piece
 
         return await take_in(pieces(), reader, writer)
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from batchgate.engine.appetite import Appetite
 from batchgate.engine.batch import Claim, ShardJob
 from batchgate.engine.clock import MICROSECONDS, Clock
 from batchgate.engine.errors import StoreError
@@ -14,14 +15,11 @@ from batchgate.engine.execution import Executor
 from batchgate.engine.failpoints import hit
 from batchgate.engine.ports import Blobs, Queue, Store
 from batchgate.engine.problems import Report
-from batchgate.engine.room import REQUESTS, Room
-from batchgate.engine.shard_run import STORAGE_RETRY, ShardRun
+from batchgate.engine.room import Room
+from batchgate.engine.shard_run import STORAGE_RETRY, RunEnd, ShardRun
 from batchgate.engine.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
-
-ROOM_PER_CALL = 4
-"""The room of a worker is this many times the calls that may be under way to one model, if that is more than usual."""
 
 
 class Worker:
@@ -33,6 +31,7 @@ class Worker:
         store: Store,
         blobs: Blobs,
         queue: Queue,
+        appetite: Appetite,
         executor: Executor,
         clock: Clock,
         sealable: Callable[[int], None],
@@ -43,29 +42,33 @@ class Worker:
         self._store = store
         self._blobs = blobs
         self._queue = queue
+        self._appetite = appetite
         self._executor = executor
         self._clock = clock
         self._sealable = sealable
         self._report = report
         self._telemetry = telemetry
         self._runs: dict[ShardJob, ShardRun] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[ShardJob, asyncio.Task[None]] = {}
+        self._held: set[ShardJob] = set()
+        """The jobs that are to be done or given back."""
+        self._own: asyncio.PriorityQueue[ShardJob] = asyncio.PriorityQueue()
+        """Those of them that are to be claimed again."""
+        self._claiming = 0
         self._halted_meanwhile: set[int] = set()
-        self._room = Room(self._resume, requests=max(REQUESTS, ROOM_PER_CALL * concurrency))
+        self._room = Room(self._resume, requests=appetite.room(concurrency))
+        queue.when_lost(self._drop_all)
+
+    @property
+    def batches(self) -> frozenset[int]:
+        """The keys of the batches of which something runs here, or waits for room."""
+        return frozenset(job.batch_key for job in (*self._runs, *self._room.outside))
 
     async def run(self) -> None:
         """Claim and run shards until cancelled; runs that have begun go on until `drain` or `abort`."""
-        while True:
-            job = await self._queue.get()
-            try:
-                claim = await self._claim(job)
-                if claim is None:
-                    self._room.forget(job)
-                else:
-                    hit("shard_claimed")
-                    self._start(job, claim)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the shard must not be let go
-                self._line_up_again(job, error)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._take_new_ones())
+            group.create_task(self._take_own_ones())
 
     def halt_batch(self, batch_key: int) -> None:
         """Send nothing more of a batch that was canceled or has expired."""
@@ -75,12 +78,25 @@ class Worker:
             if run.claim.batch.key == batch_key:
                 run.halt(put_back=False)
 
+    def put_back(self, accounts: Sequence[str]) -> None:
+        """Give the shards back that have requests for accounts which are not to be called from here any more."""
+        for run in self._runs.values():
+            if any(run.uses(account) for account in accounts):
+                run.halt(put_back=True)
+
+    async def hurry(self, batch_keys: Sequence[int]) -> None:
+        """Put the shards of these batches before all others."""
+        self._room.hurry(batch_keys)
+        await self._queue.hurry(batch_keys)
+
     async def drain(self, grace: float) -> None:
         """Send nothing more, give the calls under way ``grace`` seconds, and flush what has been answered."""
         for run in self._runs.values():
             run.halt(put_back=True)
+        for job in self._held.difference(self._runs):
+            self._give_back(job)
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
+            await asyncio.wait(self._tasks.values(), timeout=grace)
         await self.abort()
 
     async def abort(self) -> None:
@@ -88,11 +104,50 @@ class Worker:
         for run in self._runs.values():
             run.abort()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks.values())
+
+    async def _take_new_ones(self) -> None:
+        while True:
+            job = await self._next_job()
+            if (task := self._tasks.get(job)) is not None:
+                await asyncio.wait([task])  # it was lost, and has come back before its run has ended
+            self._held.add(job)
+            await self._begin(job)
+
+    async def _take_own_ones(self) -> None:
+        while True:
+            job = await self._own.get()
+            if job in self._held:
+                await self._begin(job)
+
+    async def _next_job(self) -> ShardJob:
+        """Wait for a shard that may be taken, however long the queue is out of reach."""
+        while True:
+            try:
+                job = await self._appetite.next_job(self._queue, self._room)
+            except StoreError as error:
+                self._report("queue", error)
+                await asyncio.sleep(STORAGE_RETRY)
+            else:
+                self._report("queue", None)
+                return job
+
+    async def _begin(self, job: ShardJob) -> None:
+        try:
+            claim = await self._claim(job)
+            if claim is None:
+                self._let_go(job)
+            else:
+                hit("shard_claimed")
+                self._start(job, claim)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the shard must not be let go
+            self._line_up_again(job, error)
 
     async def _claim(self, job: ShardJob) -> Claim | None:
         while True:
-            self._halted_meanwhile.clear()
+            if not self._claiming:
+                self._halted_meanwhile.clear()
+            self._claiming += 1
             try:
                 claim = await self._store.claim_shard(job)
             except StoreError as error:
@@ -101,6 +156,8 @@ class Worker:
             else:
                 self._report("claims", None)
                 return claim
+            finally:
+                self._claiming -= 1
 
     def _start(self, job: ShardJob, claim: Claim) -> None:
         run = ShardRun(
@@ -115,10 +172,11 @@ class Worker:
         )
         if self._is_over(claim):
             run.halt(put_back=False)
+        self._room.arrive(job)
         self._runs[job] = run
         task = asyncio.create_task(self._run(run), name=f"shard {claim.batch.id}/{claim.shard.index}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[job] = task
+        task.add_done_callback(lambda _: self._tasks.pop(job))
 
     def _is_over(self, claim: Claim) -> bool:
         """Tell if nothing is to be sent: a cancel may also have come between the claim's commit and this moment."""
@@ -131,13 +189,9 @@ class Worker:
         waited = (self._clock.now() - run.claim.batch.created_at) / MICROSECONDS
         self._telemetry.shard_claimed(run.claim, waited=waited)
         try:
-            sealable = await run.run()
+            end = await run.run()
             self._report("shards", None)
-            if sealable:
-                hit("last_shard_done")
-                self._sealable(run.claim.batch.key)
-            elif run.called_late:
-                self._queue.put((run.job,))
+            self._settle(run, end)
         except Exception as error:  # noqa: BLE001 - whatever it is, the shard must not be let go
             self._room.forget(run.job)
             self._line_up_again(run.job, error)
@@ -145,12 +199,52 @@ class Worker:
             del self._runs[run.job]
             self._telemetry.shard_left(run.claim, seconds=time.perf_counter() - begun)
 
+    def _settle(self, run: ShardRun, end: RunEnd) -> None:
+        """Tell the queue what has become of a shard, unless it was lost meanwhile."""
+        job = run.job
+        if end is RunEnd.SEALABLE:
+            hit("last_shard_done")
+            self._sealable(run.claim.batch.key)
+        if job not in self._held:
+            return
+        match end:
+            case RunEnd.SEALABLE | RunEnd.DONE:
+                self._let_go(job)
+            case RunEnd.STOPPED | RunEnd.BARRED:
+                self._appetite.passed_on()
+                self._give_back(job)
+            case RunEnd.REFUSED if (rest := self._appetite.rest_of(job)) is not None:
+                self._give_back(job, rest=rest)
+            case _:
+                self._appetite.taken(job)
+                if run.called_late:
+                    self._own.put_nowait(job)
+
+    def _let_go(self, job: ShardJob) -> None:
+        self._room.forget(job)
+        self._appetite.taken(job)
+        self._held.discard(job)
+        self._queue.done(job)
+
+    def _give_back(self, job: ShardJob, *, rest: float = 0.0) -> None:
+        self._room.forget(job)
+        self._held.discard(job)
+        self._queue.leave(job, rest=rest)
+
+    def _drop_all(self) -> None:
+        """Give up what somebody else may hold by now, who asks again for whatever is not stored."""
+        for job in self._held:
+            self._room.forget(job)
+        self._held.clear()
+        for run in self._runs.values():
+            run.abort()
+
     def _resume(self, jobs: Sequence[ShardJob]) -> None:
         """Run shards on that waited for room."""
         for job in jobs:
             run = self._runs.get(job)
             if run is None:
-                self._queue.put((job,))
+                self._own.put_nowait(job)
             else:
                 run.take_up()
 
@@ -159,4 +253,4 @@ class Worker:
         fields = {"action": "shard_failed", "batch_key": job.batch_key, "shard": job.shard}
         logger.error("a shard failed in the gateway itself", exc_info=error, extra=fields)
         self._report("shards", error)
-        asyncio.get_running_loop().call_later(STORAGE_RETRY, self._queue.put, (job,))
+        asyncio.get_running_loop().call_later(STORAGE_RETRY, self._own.put_nowait, job)

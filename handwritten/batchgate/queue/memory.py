@@ -3,22 +3,70 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from heapq import heapify, heappop, heappush
 
 from batchgate.engine.batch import ShardJob
 
 
 class MemoryQueue:
-    """A priority queue of shards."""
+    """A priority queue of shards; ``open_jobs`` reads those that are not done from the store."""
 
-    def __init__(self) -> None:
-        self._jobs: asyncio.PriorityQueue[ShardJob] = asyncio.PriorityQueue()
+    def __init__(self, open_jobs: Callable[[], Awaitable[Sequence[ShardJob]]]) -> None:
+        self._open_jobs = open_jobs
+        self._known: set[ShardJob] = set()
+        """Those that wait here, rest or are held."""
+        self._waiting: list[tuple[bool, ShardJob]] = []
+        self._urgent: frozenset[int] = frozenset()
+        self._some = asyncio.Event()
+
+    async def restore(self) -> None:
+        """Line up every shard that is not done and not known here."""
+        self.put(await self._open_jobs())
 
     def put(self, jobs: Sequence[ShardJob]) -> None:
-        """Add jobs."""
+        """Line up jobs that are new."""
         for job in jobs:
-            self._jobs.put_nowait(job)
+            if job not in self._known:
+                self._known.add(job)
+                self._line_up(job)
 
     async def get(self) -> ShardJob:
         """Wait for the next job by priority, and take it."""
-        return await self._jobs.get()
+        while (job := await self.take()) is None:
+            self._some.clear()
+            await self._some.wait()
+        return job
+
+    async def take(self) -> ShardJob | None:
+        """Take the next job by priority, if there is one."""
+        return heappop(self._waiting)[1] if self._waiting else None
+
+    def done(self, job: ShardJob) -> None:
+        """Forget a job."""
+        self._known.discard(job)
+
+    def leave(self, job: ShardJob, *, rest: float = 0.0) -> None:
+        """Give a job back, which comes again here: there is nobody else."""
+        if rest:
+            asyncio.get_running_loop().call_later(rest, self._line_up, job)
+        else:
+            self._line_up(job)
+
+    async def hurry(self, batch_keys: Sequence[int]) -> None:
+        """Put the jobs of these batches before all others."""
+        urgent = frozenset(batch_keys)
+        if urgent != self._urgent:
+            self._urgent = urgent
+            self._waiting = [(self._can_wait(job), job) for _, job in self._waiting]
+            heapify(self._waiting)
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Pass over it: nobody takes this worker for dead."""
+
+    def _line_up(self, job: ShardJob) -> None:
+        heappush(self._waiting, (self._can_wait(job), job))
+        self._some.set()
+
+    def _can_wait(self, job: ShardJob) -> bool:
+        return job.batch_key not in self._urgent

@@ -1,21 +1,45 @@
-"""The contract of `Blobs`, kept by every implementation."""
+"""The contract of `Blobs`, kept by every implementation: the local folder, and a server that speaks S3's protocol."""
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from batchgate.blobs import ObjectStoreBlobs
+from batchgate.blobs import FolderBlobs, open_blobs
 from batchgate.engine.errors import BlobError
 from batchgate.engine.ports import Blobs
+from tests.support.object_server import ObjectServer
 
 NAME = "batches/b/input.jsonl"
-LARGE = bytes(range(256)) * 12_000
+LARGE = bytes(range(256)) * 50_000
+"""More than a part of an upload, and than a piece of a download."""
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> Blobs:
-    return ObjectStoreBlobs(tmp_path / "blobs")
+def blobs(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Blobs:
+    if kind == "folder":
+        return FolderBlobs(tmp_path / "blobs")
+    server: ObjectServer = request.getfixturevalue("bucket_server")
+    server.prefix = f"gate/{tmp_path.name}"
+    return open_blobs(server.blob_url, tmp_path, server.options)
+
+
+@pytest.fixture
+def there(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
+    """Name what is there, what nobody sees included."""
+    if kind == "folder":
+        folder = tmp_path / "blobs"
+        return lambda: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    server: ObjectServer = request.getfixturevalue("bucket_server")
+    return lambda: server.names() + server.uploads()
 
 
 async def write(blobs: Blobs, name: str, *pieces: bytes) -> None:
@@ -25,8 +49,8 @@ async def write(blobs: Blobs, name: str, *pieces: bytes) -> None:
     await writer.commit()
 
 
-async def read(blobs: Blobs, name: str) -> bytes:
-    return b"".join([piece async for piece in blobs.stream(name)])
+async def read(blobs: Blobs, name: str, *span: int) -> bytes:
+    return b"".join([piece async for piece in blobs.stream(name, *span)])
 
 
 @pytest.mark.parametrize("pieces", [(b"",), (b"one", b"two"), (LARGE, b"", LARGE)], ids=["empty", "small", "large"])
@@ -42,14 +66,51 @@ async def test_a_range_is_exactly_the_bytes_asked_for(blobs: Blobs) -> None:
         await blobs.read_range(NAME, 8, 4)
 
 
+@pytest.mark.parametrize("span", [(0, 10), (3, 4), (1, 9_000_000), (4_194_303, 2), (len(LARGE) - 1, 1), (5, 0)])
+async def test_a_part_is_streamed_as_exactly_the_bytes_asked_for(blobs: Blobs, span: tuple[int, int]) -> None:
+    await write(blobs, NAME, LARGE)
+    assert await read(blobs, NAME, *span) == LARGE[span[0] : span[0] + span[1]]
+    assert await read(blobs, NAME, span[0]) == LARGE[span[0] :]
+
+
+@pytest.mark.parametrize("span", [(0, len(LARGE) + 1), (len(LARGE) - 1, 2), (len(LARGE) + 5, 1)])
+async def test_a_part_that_is_not_there_whole_is_an_error(blobs: Blobs, span: tuple[int, int]) -> None:
+    await write(blobs, NAME, LARGE)
+    with pytest.raises(BlobError, match=NAME):
+        await read(blobs, NAME, *span)
+
+
+async def test_what_is_known_of_a_blob_is_its_size_and_when_it_was_written(blobs: Blobs) -> None:
+    begun = time.time()
+    await write(blobs, NAME, b"0123456789")
+    found = await blobs.find(NAME)
+    assert found.size == 10
+    assert begun - 1 <= found.modified <= time.time() + 1  # some stores know whole seconds
+    with pytest.raises(BlobError, match=r"other: No such file or directory$"):
+        await blobs.find("other")
+
+
+async def test_a_stream_that_is_not_read_to_its_end_is_let_go(blobs: Blobs) -> None:
+    await write(blobs, NAME, LARGE, LARGE)
+    pieces: Any = blobs.stream(NAME)
+    assert LARGE.startswith(await anext(pieces))
+    await pieces.aclose()
+
+
 @pytest.mark.parametrize("size", [10, len(LARGE)], ids=["small", "large"])
-async def test_an_aborted_blob_never_exists_and_leaves_nothing(blobs: Blobs, tmp_path: Path, size: int) -> None:
+async def test_an_aborted_blob_never_exists_and_leaves_nothing(
+    blobs: Blobs, there: Callable[[], list[str]], size: int
+) -> None:
     writer = blobs.writer(NAME)
     await writer.write(LARGE[:size])
     await writer.abort()
     with pytest.raises(BlobError):
         await read(blobs, NAME)
-    assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    assert there() == []
+    with pytest.raises(BlobError, match="after its end"):
+        await writer.write(b"more")
+    with pytest.raises(BlobError, match="after its end"):
+        await writer.commit()
 
 
 async def test_a_blob_does_not_exist_before_its_commit(blobs: Blobs) -> None:
@@ -93,7 +154,8 @@ async def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_error(blobs: B
         await blobs.read_range(NAME, 0, 1)
 
 
-async def test_a_delete_takes_what_a_writer_that_died_has_left(blobs: Blobs, tmp_path: Path) -> None:
+async def test_a_delete_takes_what_a_writer_that_died_has_left(tmp_path: Path) -> None:
+    blobs = FolderBlobs(tmp_path / "blobs")
     other = blobs.writer("batches/c/input.jsonl")
     await other.write(LARGE)
     left = blobs.writer(NAME)  # never ended, as by a process that was killed

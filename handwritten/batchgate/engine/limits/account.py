@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from math import inf
 from typing import Protocol
 from weakref import WeakSet
@@ -11,6 +12,7 @@ from batchgate.engine.limits.budget import Budget
 from batchgate.engine.limits.outcome import Outcome, OutcomeKind
 from batchgate.engine.limits.pause import Pause
 from batchgate.engine.limits.ticket import Ticket
+from batchgate.engine.shares import WHOLE, Share
 from batchgate.engine.upstream import Account
 
 NOT_LET_IN = frozenset({OutcomeKind.REJECTED, OutcomeKind.DOWN})
@@ -23,11 +25,16 @@ class Gate(Protocol):
         """Let enter whoever may, as something has changed."""
         ...
 
+    def keep_to(self, share: Share) -> None:
+        """Let no more be under way than are of a share."""
+        ...
+
 
 class AccountLimits:
     """The limits of an account as a whole, whatever the model."""
 
     __slots__ = (
+        "_account",
         "_gates",
         "_requests",
         "_tokens",
@@ -35,12 +42,15 @@ class AccountLimits:
         "counts_tokens",
         "has_budgets",
         "name",
+        "open_until",
         "pause",
         "ready_at",
         "served_since",
+        "share",
     )
 
     def __init__(self, account: Account, chance: random.Random) -> None:
+        self._account = account
         self.name = account.name
         self.chance = chance
         self.pause = Pause(f"account {account.name!r}", NOT_LET_IN, 1, chance)
@@ -53,11 +63,36 @@ class AccountLimits:
         self.has_budgets = self._requests is not None or self._tokens is not None
         self.counts_tokens = self._tokens is not None
         """Whether it matters how many tokens a call costs."""
+        self.share = WHOLE
+        """What of the account's limits is kept to here, if there are other workers."""
+        self.open_until = inf
+        """Until when calls may go as far as other workers know of this one; always passed if it has no share."""
         self._gates: WeakSet[Gate] = WeakSet()
 
     def join(self, gate: Gate) -> None:
         """Tell a gate from now on when something changed for it."""
         self._gates.add(gate)
+
+    @property
+    def barred(self) -> bool:
+        """Whether no call may go from here, as all of them are the share of other workers."""
+        return not self.share.of(self._account.concurrency)
+
+    def keep_to(self, share: Share, until: float) -> None:
+        """Keep to a share of the limits, and to none after a time."""
+        if share.width and share != self.share:
+            for budget, limit in self._budgets():
+                budget.change(limit * share.width)
+        self.share = share
+        self.open_until = -inf if self.barred else until
+        for gate in tuple(self._gates):
+            gate.keep_to(share)
+
+    def _budgets(self) -> Iterator[tuple[Budget, int]]:
+        if self._requests is not None:
+            yield self._requests, self._account.requests_per_minute or 0
+        if self._tokens is not None:
+            yield self._tokens, self._account.tokens_per_minute or 0
 
     def spend(self, now: float, tokens: int) -> None:
         """Pay for a call that goes."""

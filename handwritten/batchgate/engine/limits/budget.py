@@ -15,9 +15,13 @@ class Budget:
     __slots__ = ("_seconds_each", "ready_at")
 
     def __init__(self, per_minute: float) -> None:
-        self._seconds_each = 60.0 / per_minute
+        self.change(per_minute)
         self.ready_at = -inf
         """When all that was spent is paid for, and the next call may go."""
+
+    def change(self, per_minute: float) -> None:
+        """Spend at another rate from now on."""
+        self._seconds_each = 60.0 / per_minute
 
     def spend(self, now: float, amount: float) -> None:
         """Take some of it."""

@@ -32,9 +32,9 @@ MEMORY: Final = 60.0  # seconds
 
 
 class AdaptiveLimit:
-    """The most calls at once, between one and a cap."""
+    """The most calls at once, between one and a cap, which may change; under a cap of nothing there are none."""
 
-    __slots__ = ("_cap", "_cut_at", "_patience", "_trusted", "_wall", "value")
+    __slots__ = ("_cap", "_cut_at", "_learnt", "_patience", "_trusted", "_wall", "value")
 
     def __init__(self, cap: int) -> None:
         self.value: float = float(cap)
@@ -46,6 +46,13 @@ class AdaptiveLimit:
         """Rounds of success that one place more costs; none while growth is quick."""
         self._trusted = 0.0
         self._cut_at = -inf
+        self._learnt = inf
+        """What would be borne beyond the cap, as far as is known: anything until it has been cut."""
+
+    def bound(self, cap: int) -> None:
+        """Keep to another cap from now on; what was learnt beyond a lower one holds again under a higher one."""
+        self._cap = float(cap)
+        self.value = min(self._cap, self._learnt)
 
     def served(self, load: int, in_service: int, now: float) -> None:
         """Learn that a call was served; so many were under way when it began, and when it ended, itself included."""
@@ -61,6 +68,7 @@ class AdaptiveLimit:
         if load >= min(self._wall, int(self.value)):
             quick = not self._patience or self.value < self._trusted / MOST_TRUST
             self.value = min(self._cap, self.value + (1.0 if quick else 1 / (self.value * self._patience)))
+            self._learnt = max(self._learnt, self.value)
 
     def refused(self, entered: float, in_service: int, now: float) -> None:
         """Learn that a call, which began at a time, was refused for load while so many others are under way."""
@@ -71,7 +79,7 @@ class AdaptiveLimit:
                 self._cut_at = now
                 self._patience = min(LONGEST_PATIENCE, max(1, 2 * self._patience))
         self._trusted = max(0.0, self._trusted - 1)
-        self.value = max(FLOOR, min(self.value, in_service))
+        self._cut(min(self.value, in_service))
 
     def lost(self, entered: float, now: float) -> None:
         """Learn that a call, which began at a time, had no answer."""
@@ -80,13 +88,18 @@ class AdaptiveLimit:
             self._patience = max(1, self._patience)
             self._wall = inf
             self._trusted = 0.0
-            self.value = max(FLOOR, self.value * LOSS)
+            self._cut(self.value * LOSS)
 
     def shut(self) -> None:
         """Forget how many it bears, as it takes none now: growth will be quick."""
-        self.value = FLOOR
+        self._cut(FLOOR)
         self._wall, self._patience, self._trusted = inf, 0, self._trusted / 2
 
     def one_more(self, in_flight: int) -> None:
         """Let one call more than are under way be tried, whatever was learnt."""
         self.value = min(self._cap, max(self.value, in_flight + 1.0))
+        self._learnt = max(self._learnt, self.value)
+
+    def _cut(self, value: float) -> None:
+        self._learnt = max(FLOOR, value)
+        self.value = min(self._cap, self._learnt)

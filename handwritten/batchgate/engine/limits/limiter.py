@@ -15,6 +15,7 @@ from batchgate.engine.limits.pace import Pace
 from batchgate.engine.limits.pause import Pause
 from batchgate.engine.limits.streak import Streak
 from batchgate.engine.limits.ticket import Ticket
+from batchgate.engine.shares import Share
 from batchgate.engine.upstream import Allowance
 
 FIRST_CLOSING: Final = 0.5  # seconds, where the provider does not say how long
@@ -40,6 +41,7 @@ class Limiter:
     __slots__ = (
         "__weakref__",
         "_account",
+        "_cap",
         "_closed_until",
         "_in_flight",
         "_limit",
@@ -63,7 +65,9 @@ class Limiter:
         self._outage = Pause(name, FAULTED, FAULTS, account.chance)
         self._pauses = (account.pause, self.pause, self._outage)
         self._account = account
+        self._cap = cap
         self._limit = AdaptiveLimit(cap)
+        self._limit.bound(account.share.of(cap))
         self._pace = Pace()
         self._line = Line()
         self._loop = asyncio.get_running_loop()
@@ -88,6 +92,16 @@ class Limiter:
     def limit(self) -> float:
         """The most calls that may be under way now."""
         return self._limit.value
+
+    @property
+    def fits(self) -> bool:
+        """Whether no more are under way than are of its share."""
+        return self._in_flight <= self._account.share.of(self._cap)
+
+    @property
+    def barred(self) -> bool:
+        """Whether no call may go from here, as all of them are the share of other workers."""
+        return self._account.barred
 
     @property
     def waiting(self) -> int:
@@ -177,6 +191,11 @@ class Limiter:
         self._pace.cost(tokens)
         self._account.correct(tokens - ticket.tokens)
 
+    def keep_to(self, share: Share) -> None:
+        """Let no more be under way than are of a share; what was learnt is kept."""
+        self._limit.bound(share.of(self._cap))
+        self.look()
+
     def look(self) -> None:
         """Let enter whoever may, and come back when the next one may."""
         now = self._now()
@@ -192,6 +211,8 @@ class Limiter:
     def _opens_at(self, now: float) -> float:
         """Tell when the next call may go; infinity if something has to happen first."""
         account = self._account
+        if now >= account.open_until:
+            return inf
         if not self._calm:
             probes_at = [pause.probe_at for pause in self._pauses if pause.reason is not None]
             if probes_at:

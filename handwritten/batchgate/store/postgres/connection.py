@@ -26,7 +26,11 @@ Row: TypeAlias = dict[str, Any]
 Bound: TypeAlias = Mapping[str, object]
 Connection: TypeAlias = AsyncConnection[Row]
 
-QUERIES: Final = {name: text.encode() for name, text in load_queries("batchgate.store.postgres", "queries.sql").items()}
+QUERIES: Final = {
+    name: text.encode()
+    for file in ("queries.sql", "peers.sql")
+    for name, text in load_queries("batchgate.store.postgres", file).items()
+}
 CONNECTIONS: Final = 10
 """The most connections of one process to its database that the store takes."""
 PATIENCE: Final = 5.0  # seconds to wait for a connection
@@ -61,14 +65,14 @@ Work: TypeAlias = Callable[[Transaction], Awaitable[T]]
 class PostgresPool:
     """Runs statements on pooled connections. Raises `StoreError`; a server that comes back is found again."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, connections: int = CONNECTIONS) -> None:
         self._address = address
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             address.conninfo,
             kwargs={"autocommit": True, "row_factory": dict_row, "context": _adapters()},
             configure=_configure,
             min_size=1,
-            max_size=CONNECTIONS,
+            max_size=connections,
             timeout=PATIENCE,
             name="batchgate",
             open=False,

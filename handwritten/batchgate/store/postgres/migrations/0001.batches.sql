@@ -124,14 +124,16 @@ CREATE INDEX files_of_batch ON files (batch_id) WHERE batch_id IS NOT NULL AND d
 CREATE INDEX files_by_workspace ON files (workspace, key) WHERE deleted_at IS NULL;
 CREATE INDEX files_to_expire ON files (expires_at) WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
 
--- The processes that work on this database; one that has not been seen for a while is taken away.
+-- The processes that work on this database; one that has not been seen for a while is taken away. The share is what it
+-- may use of the accounts' limits, from one point to another between 0 and 1; no two overlap.
 CREATE TABLE members (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
     role text NOT NULL,
     started_at timestamptz NOT NULL DEFAULT now(),
     seen_at timestamptz NOT NULL DEFAULT now(),
-    divided_by integer
+    share_begin double precision NOT NULL DEFAULT 0,
+    share_end double precision NOT NULL DEFAULT 0
 );
 
 -- What one process does for all.

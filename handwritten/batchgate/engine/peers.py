@@ -1,0 +1,89 @@
+"""What a process needs to know of the others on its database: which of them live, and who does what only one may do.
+
+An embedded gateway has none, and is its own only worker.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final, Literal, Protocol, TypeAlias, get_args
+
+from batchgate.engine.shares import WHOLE, Share
+
+Event: TypeAlias = Literal["halt", "seal", "validate"]
+"""What processes tell each other of a batch: stop it, seal it, validate its file."""
+
+EVENTS: Final[tuple[Event, ...]] = get_args(Event)
+
+
+class Listener(Protocol):
+    """Told what the others do, as it happens."""
+
+    def heard(self, event: Event, batch_key: int) -> None:
+        """Learn of something that happened to a batch."""
+        ...
+
+    async def catch_up(self) -> None:
+        """Look up what may have happened unheard; raises `StoreError`."""
+        ...
+
+    def keep_to(self, share: Share, until: float) -> None:
+        """Keep to a share of the accounts' limits, and to none after a time of the loop."""
+        ...
+
+    @property
+    def fits(self) -> bool:
+        """Whether what is under way does not exceed the share."""
+        ...
+
+    def report(self, error: Exception | None) -> None:
+        """Learn that the others are out of reach, or with None that they are not."""
+        ...
+
+
+class Peers(Protocol):
+    """The processes on one database, this one among them.
+
+    Each is known by its heartbeat. One that has been still for too long is taken for dead, and loses whatever it held;
+    if it was only paused, it is another member from then on.
+    """
+
+    @property
+    def member(self) -> int | None:
+        """The number of this process among the others, if there can be others."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many processes with a worker live, as far as is known."""
+        ...
+
+    async def run(self, listener: Listener) -> None:
+        """Keep this process among the living, and pass on what is heard of the others, until cancelled."""
+        ...
+
+    async def hold(self, name: str) -> bool:
+        """Take or keep what only one process may have; False if another one that lives has it. Raises `StoreError`."""
+        ...
+
+    async def release(self, name: str) -> None:
+        """Let go of it, if it is held here. Raises `StoreError`."""
+        ...
+
+
+class NoPeers:
+    """The `Peers` of a process that is alone."""
+
+    member: int | None = None
+    workers = 1
+
+    async def run(self, listener: Listener) -> None:
+        """Leave all that the accounts allow to this process."""
+        listener.keep_to(WHOLE, inf)
+
+    async def hold(self, name: str) -> bool:  # noqa: ARG002 - there is nobody else
+        """Have it."""
+        return True
+
+    async def release(self, name: str) -> None:
+        """Pass over it."""

@@ -1,0 +1,90 @@
+"""What a process stands on: a store, a queue and its peers, embedded or on a PostgreSQL database that many share."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from batchgate.data_lock import sole_use
+from batchgate.engine.appetite import Appetite, Greedy, Sharing
+from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.peers import NoPeers, Peers
+from batchgate.engine.ports import Queue, Store
+from batchgate.queue import MemoryQueue
+from batchgate.settings import Settings
+from batchgate.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+Role: TypeAlias = Literal["both", "gateway", "worker"]
+"""What a process is: a gateway takes batches in and shows them, a worker runs them."""
+
+MISSING: Final = "for PostgreSQL there is more to be installed: pip install 'batchgate[postgres]'"
+
+
+class Installation(Struct, frozen=True, kw_only=True):
+    """The implementations of the ports, and what has to be entered around them, in this order."""
+
+    role: Role
+    store: Store
+    queue: Queue
+    appetite: Appetite
+    peers: Peers
+    resources: Sequence[AbstractAsyncContextManager[object]]
+
+
+def installation(settings: Settings, role: Role) -> Installation:
+    """Choose them by the settings; raises `ConfigurationError` where the role does not fit."""
+    if settings.database_url is not None:
+        return _shared(settings, role)
+    if role == "both":
+        return _embedded(settings)
+    wanted = "batchgate worker" if role == "worker" else "batchgate serve --no-worker"
+    raise ConfigurationError("database_url", f"a PostgreSQL database, since {wanted} shares it with other processes")
+
+
+def _embedded(settings: Settings) -> Installation:
+    folder = Path(settings.data_dir)
+    store = SqliteStore(folder / "batchgate.db")
+    return Installation(
+        role="both",
+        store=store,
+        queue=MemoryQueue(store.open_jobs),
+        appetite=Greedy(),
+        peers=NoPeers(),
+        resources=(_alone(folder), store),
+    )
+
+
+def _shared(settings: Settings, role: Role) -> Installation:
+    try:
+        from batchgate.queue.procrastinate import ProcrastinateQueue  # noqa: PLC0415 - comes with an extra
+        from batchgate.store.postgres import Address, PostgresPeers, PostgresStore  # noqa: PLC0415 - likewise
+    except ImportError as error:
+        raise ConfigurationError("database_url", MISSING) from error
+    address = Address(settings.database_url or "")
+    name = f"{platform.node()}:{os.getpid()}"
+    peers = PostgresPeers(address, name=name, role=role, timeout=settings.worker_timeout)
+    store = PostgresStore(address, member=lambda: peers.member)
+    queue = ProcrastinateQueue(address.conninfo, timeout=settings.worker_timeout)
+    return Installation(
+        role=role,
+        store=store,
+        queue=queue,
+        appetite=Sharing(),
+        peers=peers,
+        resources=(store, peers) if role == "gateway" else (store, peers, queue),
+    )
+
+
+@asynccontextmanager
+async def _alone(folder: Path) -> AsyncIterator[None]:
+    with sole_use(folder):
+        yield

@@ -1,0 +1,271 @@
+"""`Queue` on Procrastinate, in the database of the store: jobs are deferred by the transactions that make the shards.
+
+Procrastinate's own worker runs a fixed number of jobs at once; ours takes a shard when it has room for it. So what is
+used of Procrastinate is the layer under its worker: `JobManager` and the functions in its schema.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from importlib.resources import files
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+import psycopg
+from procrastinate import PsycopgConnector
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job, Notification
+from procrastinate.manager import JobManager
+from procrastinate.sql import parse_query_file
+
+from batchgate.engine.batch import ShardJob
+from batchgate.engine.errors import StoreError
+from batchgate.engine.unbroken import unbroken
+
+logger = logging.getLogger(__name__)
+
+STATEMENTS: Final = parse_query_file(files("batchgate.queue").joinpath("procrastinate.sql").read_text())
+QUEUE: Final = "shards"
+TASK: Final = "run_shard"
+BEFORE_ALL: Final = 1_000_000_000
+"""The priority of the first shard of a batch that must hurry; others have none above 0."""
+BEATS: Final = 6
+"""Heartbeats within the time after which a worker's jobs are somebody else's."""
+DECLARED_AFTER: Final = 0.75
+"""The part of that time after which a worker is taken for dead; in the rest the others look."""
+POLL: Final = 1.0  # seconds until a queue is looked at of which nothing has been heard
+RETRY: Final = 1.0  # seconds until the server is tried again
+CONNECTIONS: Final = 3
+
+
+class _Arguments(msgspec.Struct):
+    """What the job of a shard says."""
+
+    batch_key: int
+    shard: int
+
+
+class ProcrastinateQueue:
+    """The shards that wait in a database, for any number of workers. An async context manager.
+
+    ``timeout`` is how many seconds it may take until somebody else has the jobs of a worker that died.
+    """
+
+    def __init__(self, conninfo: str, *, timeout: float) -> None:
+        self._connector = PsycopgConnector(
+            conninfo=conninfo, min_size=1, max_size=CONNECTIONS, timeout=timeout / BEATS, name="batchgate queue"
+        )
+        self._manager = JobManager(self._connector)
+        self._beat_after = timeout / BEATS
+        self._dead_after = timeout * DECLARED_AFTER
+        self._worker: int | None = None
+        self._held: dict[ShardJob, int] = {}
+        self._finished: list[int] = []
+        self._left: list[tuple[int, float]] = []
+        self._some = asyncio.Event()
+        self._to_tell = asyncio.Event()
+        self._tell_of_loss: Callable[[], None] = _nobody
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        """Connect, and be known as a worker."""
+        try:
+            async with _translated():
+                await self._connector.open_async()
+            await self._register()
+        except BaseException:
+            await self._connector.close_async()
+            raise
+        for name, run in (("beats", self._live), ("settling", self._settle), ("listening", self._listen)):
+            self._tasks.append(asyncio.create_task(run(), name=f"queue {name}"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give back whatever is held; without a server that is done when this worker is taken for dead."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(StoreError):
+            await unbroken(self._leave_all())
+        await self._connector.close_async()
+
+    async def restore(self) -> None:
+        """Line up every shard that is not done and has no job, and what no worker holds."""
+        await self._run("give_back_of_nobody", queue=QUEUE)
+        try:
+            await self._run("restore", queue=QUEUE, task=TASK)
+        except StoreError as error:
+            if not isinstance(_origin(error), psycopg.errors.UniqueViolation):  # somebody else was faster
+                raise
+
+    def put(self, jobs: Sequence[ShardJob]) -> None:
+        """Pass over them: the transaction that made the shards has deferred their jobs."""
+
+    async def get(self) -> ShardJob:
+        """Wait for the next job by priority, and take it."""
+        while True:
+            self._some.clear()
+            if (job := await self.take()) is not None:
+                return job
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL):
+                    await self._some.wait()
+
+    async def take(self) -> ShardJob | None:
+        """Take the next job by priority, if there is one now."""
+        fetching = asyncio.ensure_future(self._fetch())
+        try:
+            return await asyncio.shield(fetching)
+        except asyncio.CancelledError:
+            await unbroken(_end_of(fetching))
+            if not fetching.exception() and (job := fetching.result()) is not None:
+                self.leave(job)
+            raise
+
+    def done(self, job: ShardJob) -> None:
+        """Forget a job."""
+        if (number := self._held.pop(job, None)) is not None:
+            self._finished.append(number)
+            self._to_tell.set()
+
+    def leave(self, job: ShardJob, *, rest: float = 0.0) -> None:
+        """Give a job back to whoever comes, after some seconds."""
+        if (number := self._held.pop(job, None)) is not None:
+            self._left.append((number, rest))
+            self._to_tell.set()
+
+    async def hurry(self, batch_keys: Sequence[int]) -> None:
+        """Put the jobs of these batches before all others."""
+        if batch_keys:
+            await self._run("hurry", batch_keys=list(batch_keys), before_all=BEFORE_ALL)
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Say whom to tell that nothing is held here any more."""
+        self._tell_of_loss = tell
+
+    async def _fetch(self) -> ShardJob | None:
+        worker = self._worker if self._worker is not None else await self._register()
+        try:
+            async with _translated():
+                found = await self._manager.fetch_job([QUEUE], worker)
+        except StoreError as error:
+            if isinstance(_origin(error), psycopg.errors.ForeignKeyViolation):
+                self._lose(worker)
+            raise
+        return None if found is None else self._take_hold(found)
+
+    def _take_hold(self, found: Job) -> ShardJob:
+        told = msgspec.convert(found.task_kwargs, _Arguments)
+        job = ShardJob(priority=told.shard, batch_key=told.batch_key, shard=told.shard)
+        assert found.id is not None
+        self._held[job] = found.id
+        return job
+
+    async def _register(self) -> int:
+        async with _translated():
+            self._worker = await self._manager.register_worker()
+        return self._worker
+
+    def _lose(self, worker: int) -> None:
+        """Take note that this worker was taken for dead: what it held is for others, and it is a new one after that."""
+        if self._worker != worker:
+            return
+        logger.warning("was taken for dead, and gives up what it ran", extra={"action": "lost"})
+        self._worker = None
+        self._held.clear()
+        self._finished.clear()
+        self._left.clear()
+        self._tell_of_loss()
+
+    async def _live(self) -> None:
+        """Be seen, and give back what the dead held, as long as this worker lives."""
+        while True:
+            await asyncio.sleep(self._beat_after)
+            with suppress(StoreError):
+                await self._beat()
+
+    async def _beat(self) -> None:
+        worker = self._worker
+        if worker is not None and not await self._run("beat", worker_id=worker):
+            self._lose(worker)
+        if await self._run("give_back_of_the_dead", queue=QUEUE, dead_after=self._dead_after):
+            logger.warning("the shards of a worker that died are lined up again", extra={"action": "requeued"})
+        async with _translated():
+            await self._manager.prune_stalled_workers(self._dead_after)
+
+    async def _settle(self) -> None:
+        """Write what has become of jobs, however long the server is away."""
+        while True:
+            await self._to_tell.wait()
+            self._to_tell.clear()
+            try:
+                await unbroken(self._tell())
+            except StoreError:
+                self._to_tell.set()
+                await asyncio.sleep(RETRY)
+
+    async def _tell(self) -> None:
+        """Write it; said twice, it is no more than said once."""
+        worker, finished, left = self._worker, tuple(self._finished), tuple(self._left)
+        if finished:
+            await self._run("finish", ids=list(finished), worker_id=worker)
+        if left:
+            ids, rests = zip(*left, strict=True)
+            await self._run("give_back", ids=list(ids), rests=list(rests), worker_id=worker, queue=QUEUE)
+        if worker == self._worker:
+            del self._finished[: len(finished)]
+            del self._left[: len(left)]
+
+    async def _leave_all(self) -> None:
+        await self._tell()
+        if self._worker is not None:
+            await self._run("give_back_all", worker_id=self._worker, queue=QUEUE)
+            async with _translated():
+                await self._manager.unregister_worker(self._worker)
+
+    async def _listen(self) -> None:
+        """Hear of new jobs; without a connection they are looked for."""
+
+        async def heard(*, channel: str, notification: Notification) -> None:  # noqa: ARG001 - the signature is theirs
+            self._some.set()
+
+        while True:
+            with suppress(ConnectorException, psycopg.Error):
+                await self._manager.listen_for_jobs(on_notification=heard, queues=[QUEUE])
+            await asyncio.sleep(RETRY)
+
+    async def _run(self, name: str, **bound: object) -> list[dict[str, Any]]:
+        async with _translated():
+            rows: list[dict[str, Any]] = await self._connector.execute_query_all_async(STATEMENTS[name], **bound)
+        return rows
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Raise what goes wrong between here and the server as a `StoreError`, without what it quotes."""
+    try:
+        yield
+    except (ConnectorException, psycopg.Error) as error:
+        cause = error if isinstance(error, psycopg.Error) else error.__cause__
+        said = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
+        raise StoreError(f"the queue does not answer as it should: {said or type(cause or error).__name__}") from error
+
+
+def _origin(error: StoreError) -> BaseException | None:
+    """Tell what the driver raised."""
+    cause = error.__cause__
+    return cause.__cause__ if isinstance(cause, ConnectorException) else cause
+
+
+async def _end_of(task: asyncio.Future[Any]) -> None:
+    await asyncio.wait([task])
+
+
+def _nobody() -> None:
+    """Tell nobody."""

@@ -1,0 +1,219 @@
+"""`Peers` on PostgreSQL: a row with a heartbeat for each process, leases in a table, and NOTIFY between them.
+
+All that depends on who lives is decided in one transaction at a time, under a lock. A row that is gone is the only sign
+of a death: whoever comes back from a long pause finds that its own is gone, and joins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from math import inf
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+from batchgate.engine.errors import StoreError
+from batchgate.engine.peers import EVENTS, Event, Listener
+from batchgate.engine.shares import NOTHING, Share, fair_share, next_share
+from batchgate.engine.unbroken import unbroken
+from batchgate.store.postgres.address import Address
+from batchgate.store.postgres.connection import QUERIES, PostgresPool, Row, Transaction
+
+logger = logging.getLogger(__name__)
+
+BEATS: Final = 6
+"""Heartbeats within the time after which a process is declared dead, and its work is somebody else's."""
+DECLARED_AFTER: Final = 0.75
+"""The part of that time after which it is taken for dead; in the rest the others look, and take over."""
+SURE_FOR: Final = 0.65
+"""The part of it for which a process that reaches nobody may still think that it lives."""
+SETTLING: Final = 0.05  # seconds between two looks at calls that have to end before a share can be let go of
+RETRY: Final = 1.0  # seconds until the server is tried again
+CONNECTIONS: Final = 2
+
+
+class _Told(Struct):
+    """What is said on the channel."""
+
+    event: str
+    batch: int = 0
+
+
+class PostgresPeers:
+    """The processes on one database. An async context manager, entered when the schema is there.
+
+    ``timeout`` is how many seconds it may take until somebody else has the work of a process that died.
+    """
+
+    def __init__(self, address: Address, *, name: str, role: str, timeout: float) -> None:
+        self._address = address
+        self._pool = PostgresPool(address, connections=CONNECTIONS)
+        self._name = name
+        self._role = role
+        self._timeout = timeout
+        self._dead_after = timeout * DECLARED_AFTER
+        self.member: int | None = None
+        """The number of this process, while it has one."""
+        self.workers = 1
+        """How many processes with a worker live, as far as is known."""
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Join the others."""
+        try:
+            await self._pool.open()
+            self.member = await self._pool.write(self._join)
+        except BaseException:
+            await self._pool.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the others, who need not wait until this process is taken for dead."""
+        with suppress(StoreError):
+            await unbroken(self._pool.write(self._leave))
+        self.member = None
+        await self._pool.close()
+
+    async def run(self, listener: Listener) -> None:
+        """Keep this process among the living, and pass on what is heard of the others, until cancelled."""
+        listener.keep_to(NOTHING, -inf)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen(listener))
+            group.create_task(self._live(listener))
+
+    async def hold(self, name: str) -> bool:
+        """Take or keep what only one process may have; False if another one that lives has it."""
+        bound = {"name": name, "member": self.member, "dead_after": self._dead_after}
+        if self.member is None:
+            return False
+        holder = await self._pool.one("holder", bound)
+        if holder is not None:
+            return bool(holder["member"] == self.member)
+        taken = await self._pool.write(lambda transaction: transaction.one("take_lease", bound), repeatable=True)
+        return taken is not None
+
+    async def release(self, name: str) -> None:
+        """Let go of it, if it is held here."""
+        bound = {"name": name, "member": self.member}
+        await self._pool.write(lambda transaction: transaction.send("release_lease", bound), repeatable=True)
+
+    async def _live(self, listener: Listener) -> None:
+        """Be seen, look who else lives, and keep to a share of what all may do."""
+        while True:
+            self._changed.clear()
+            try:
+                settled = await self._look_around(listener)
+            except StoreError as error:
+                listener.report(error)
+                await asyncio.sleep(min(RETRY, self._timeout / BEATS))
+            else:
+                listener.report(None)
+                await self._pause(self._timeout / BEATS if settled else SETTLING)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+    async def _look_around(self, listener: Listener) -> bool:
+        """Take one look; False if a share has to be let go of, and calls under way have to end before.
+
+        The time until which others take this process for living is reckoned from before they are told that it does.
+        """
+        until = asyncio.get_running_loop().time() + self._timeout * SURE_FOR
+        workers = await self._pool.write(self._be_seen, repeatable=True)
+        if workers is None:
+            await self._come_back(listener)
+            return False
+        self.workers = len(workers)
+        if self._role == "gateway":
+            return True
+        return await self._take_share(listener, workers, until)
+
+    async def _take_share(self, listener: Listener, workers: list[Row], until: float) -> bool:
+        held, wanted = self._shares(workers)
+        if wanted.common(held) == wanted:
+            # Not more than before: what is less is let go of when nothing is under way any more that belongs to it.
+            listener.keep_to(wanted, until)
+            if not listener.fits:
+                return False
+        if wanted != held:
+            if not await self._pool.write(lambda transaction: self._publish(transaction, wanted), repeatable=True):
+                return False
+            listener.keep_to(wanted, until)
+        return True
+
+    def _shares(self, workers: list[Row]) -> tuple[Share, Share]:
+        """Tell what this process has in the sight of all, and what it shall have next."""
+        shares = {row["id"]: Share(row["share_begin"], row["share_end"]) for row in workers}
+        ids = [row["id"] for row in workers]
+        held = shares.pop(self.member)
+        return held, next_share(held, fair_share(ids.index(self.member), len(ids)), tuple(shares.values()))
+
+    async def _publish(self, transaction: Transaction, wanted: Share) -> bool:
+        """Take a share, or let go of the rest, in the sight of all; False if something has changed meanwhile."""
+        await transaction.send("lock_members", {})
+        workers = await transaction.rows("living_workers", {})
+        if self.member not in {row["id"] for row in workers} or wanted not in self._shares(workers):
+            return False
+        await transaction.send("share", {"member": self.member, "begin": wanted.begin, "end": wanted.end})
+        await transaction.send("tell_members", {})
+        return True
+
+    async def _be_seen(self, transaction: Transaction) -> list[Row] | None:
+        """Take the dead away, and tell which workers live; None if this process was taken for dead itself."""
+        await transaction.send("lock_members", {})
+        if await transaction.one("seen", {"member": self.member}) is None:
+            return None
+        if await transaction.rows("take_the_dead_away", {"dead_after": self._dead_after}):
+            await transaction.send("tell_members", {})
+        return await transaction.rows("living_workers", {})
+
+    async def _come_back(self, listener: Listener) -> None:
+        """Join anew, without a share: what this process had is somebody else's by now."""
+        logger.warning("member %s was taken for dead", self.member, extra={"action": "taken_for_dead"})
+        listener.keep_to(NOTHING, -inf)
+        self.member = await self._pool.write(self._join)
+        logger.info("is member %s now", self.member, extra={"action": "joined", "member": self.member})
+
+    async def _join(self, transaction: Transaction) -> int:
+        row = await transaction.one("join_members", {"name": self._name, "role": self._role})
+        assert row is not None
+        await transaction.send("tell_members", {})
+        return int(row["id"])
+
+    async def _leave(self, transaction: Transaction) -> None:
+        await transaction.send("leave_members", {"member": self.member})
+        await transaction.send("tell_members", {})
+
+    async def _listen(self, listener: Listener) -> None:
+        """Hear what the others say; after a connection was lost, what was said meanwhile is looked up."""
+        while True:
+            try:
+                async with await AsyncConnection.connect(self._address.conninfo, autocommit=True) as connection:
+                    await connection.execute(QUERIES["listen"])
+                    await listener.catch_up()
+                    self._changed.set()
+                    async for notification in connection.notifies():
+                        self._hear(listener, notification.payload)
+            except (psycopg.Error, StoreError) as error:
+                said = self._address.hidden(str(error))
+                logger.warning("does not hear the others: %s", said, extra={"action": "deaf"})
+            await asyncio.sleep(RETRY)
+
+    def _hear(self, listener: Listener, payload: str) -> None:
+        told = msgspec.json.decode(payload, type=_Told)
+        if told.event == "members":
+            self._changed.set()
+        elif told.event in EVENTS:
+            event: Event = msgspec.convert(told.event, Event)
+            listener.heard(event, told.batch)

@@ -1,0 +1,127 @@
+"""Gateways and workers on one PostgreSQL database, each an application of its own in the process of the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchgate.app import ENGINE
+from batchgate.installation import Role
+from batchgate.providers.simulator import SimulatorSettings
+from batchgate.settings import AccountSettings
+from tests.support import openai_batches
+from tests.support.postgres_server import fresh_database
+from tests.support.running_app import BATCHES, MovableClock, RunningApp, running_app
+
+PATIENCE = 30.0  # seconds
+
+
+@dataclass
+class Installation:
+    """One database and one folder of bodies, on which applications run."""
+
+    folder: Path
+    url: str
+    clock: MovableClock = field(default_factory=MovableClock)
+
+    @asynccontextmanager
+    async def running(self, role: Role, **settings: Any) -> AsyncIterator[RunningApp]:
+        """Run one."""
+        async with running_app(
+            self.folder, role=role, clock=self.clock, database_url=self.url, worker_timeout=3.0, **settings
+        ) as app:
+            yield app
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    with fresh_database() as url:
+        yield Installation(tmp_path, url)
+
+
+def slow(latency: float, concurrency: int = 64) -> dict[str, AccountSettings]:
+    """Make an account that takes its time."""
+    simulated = SimulatorSettings(latency=latency)
+    return {"simulator": AccountSettings(provider="simulator", concurrency=concurrency, simulator=simulated)}
+
+
+async def problems(app: RunningApp) -> list[str]:
+    return list((await app.call("GET", "/health"))[1]["problems"])
+
+
+async def test_a_gateway_takes_batches_in_and_a_worker_runs_them(installation: Installation) -> None:
+    async with installation.running("gateway") as gateway:
+        batch = await gateway.create("a", "b", "c")
+        assert any("workers" in problem for problem in await problems(gateway))
+        async with installation.running("worker"), asyncio.timeout(PATIENCE):
+            await gateway.ended(batch["id"])
+            assert [result["custom_id"] for result in await gateway.results(batch["id"])] == ["a", "b", "c"]
+            while await problems(gateway):
+                await asyncio.sleep(0.01)
+
+
+async def test_several_workers_share_a_batch(installation: Installation) -> None:
+    accounts = slow(0.02, concurrency=30)
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(installation.running("gateway"))
+        workers = [
+            await stack.enter_async_context(installation.running("worker", accounts=accounts)) for _ in range(3)
+        ]
+        batch = await gateway.create(*(f"r{number}" for number in range(6_000)))
+        async with asyncio.timeout(PATIENCE):
+            ended = await gateway.ended(batch["id"])
+        assert ended["request_counts"]["succeeded"] == 6_000
+        results = await gateway.results(batch["id"])
+        assert [result["custom_id"] for result in results] == [f"r{number}" for number in range(6_000)]
+        assert all(worker.app[ENGINE].peers.workers == 3 for worker in workers)
+
+
+async def test_a_cancel_reaches_what_runs_elsewhere_within_a_second(installation: Installation) -> None:
+    async with (
+        installation.running("gateway") as gateway,
+        installation.running("worker", accounts=slow(0.2, concurrency=4)) as worker,
+    ):
+        batch = await gateway.create(*(f"r{number}" for number in range(1_000)))
+        while worker.app[ENGINE].router.in_flight < 4:
+            await asyncio.sleep(0.01)
+        begun = asyncio.get_running_loop().time()
+        await gateway.call("POST", f"{BATCHES}/{batch['id']}/cancel")
+        counts = (await gateway.ended(batch["id"]))["request_counts"]
+        assert asyncio.get_running_loop().time() - begun < 1.0
+        assert counts["canceled"] == 1_000 - counts["succeeded"]
+
+
+async def test_what_expires_is_halted_wherever_it_runs(installation: Installation) -> None:
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(installation.running("gateway"))
+        for _ in range(2):
+            await stack.enter_async_context(installation.running("worker", accounts=slow(0.2, concurrency=4)))
+        batch = await gateway.create(*(f"r{number}" for number in range(1_000)))
+        installation.clock.move(24 * 3600)
+        async with asyncio.timeout(PATIENCE):
+            counts = (await gateway.ended(batch["id"]))["request_counts"]
+        assert counts["expired"] == 1_000 - counts["succeeded"]
+
+
+async def test_a_file_is_validated_by_some_worker(installation: Installation) -> None:
+    async with installation.running("gateway") as gateway, installation.running("worker"):
+        batch = await openai_batches.create(gateway, *(openai_batches.chat_line(f"r{number}") for number in range(10)))
+        async with asyncio.timeout(PATIENCE):
+            assert (await openai_batches.settled(gateway, batch["id"]))["request_counts"]["completed"] == 10
+
+
+async def test_a_worker_that_stops_gives_its_shards_back_at_once(installation: Installation) -> None:
+    async with installation.running("gateway") as gateway:
+        async with installation.running("worker", accounts=slow(0.1, concurrency=2), shutdown_grace=0.0) as worker:
+            batch = await gateway.create(*(f"r{number}" for number in range(600)))
+            while worker.app[ENGINE].router.in_flight < 2:
+                await asyncio.sleep(0.01)
+        async with installation.running("worker"), asyncio.timeout(2.0):
+            await gateway.ended(batch["id"])
+

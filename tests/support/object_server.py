@@ -1,0 +1,92 @@
+"""A server that speaks the protocol of S3, in the test's own process, and what a gateway needs to use it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+KEY, SECRET = "AKIAPLANTEDKEY", "planted-secret-key"
+
+
+@dataclass
+class ObjectServer:
+    """A server with one bucket."""
+
+    url: str
+    client: Any
+    bucket: str = field(default_factory=lambda: f"bodies-{uuid4().hex[:8]}")
+    prefix: str = "gate"
+
+    @property
+    def blob_url(self) -> str:
+        """The setting that leads to the bucket."""
+        return f"s3://{self.bucket}/{self.prefix}"
+
+    @property
+    def options(self) -> dict[str, str | bool]:
+        """The options that go with it."""
+        return {"endpoint": self.url, "region": "us-east-1", "access_key_id": KEY, "secret_access_key": SECRET}
+
+    @property
+    def settings(self) -> str:
+        """Both, as lines of a settings file; tables must not follow without a name."""
+        options = ", ".join(f'{name} = "{value}"' for name, value in self.options.items())
+        return f'blob_url = "{self.blob_url}"\nblob_options = {{ {options} }}\n'
+
+    def names(self) -> list[str]:
+        """Name the blobs that are there."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
+        return sorted(o["Key"].removeprefix(f"{self.prefix}/") for page in pages for o in page.get("Contents", ()))
+
+    def uploads(self) -> list[str]:
+        """Name the blobs of which parts lie there that nobody sees."""
+        found = self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ())
+        return sorted(upload["Key"].removeprefix(f"{self.prefix}/") for upload in found)
+
+    def read(self, name: str) -> bytes:
+        """Read a blob past the gateway."""
+        body: bytes = self.client.get_object(Bucket=self.bucket, Key=f"{self.prefix}/{name}")["Body"].read()
+        return body
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a blob past the gateway."""
+        self.client.put_object(Bucket=self.bucket, Key=f"{self.prefix}/{name}", Body=data)
+
+    def remove(self, name: str) -> None:
+        """Remove a blob past the gateway."""
+        self.client.delete_object(Bucket=self.bucket, Key=f"{self.prefix}/{name}")
+
+
+@contextmanager
+def serving(port: int = 0) -> Iterator[str]:
+    """Run a server and give its URL; what it keeps, it keeps in this process, and for the next one too."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    server.start()
+    try:
+        yield "http://{}:{}".format(*server.get_host_and_port())
+    finally:
+        server.stop()
+
+
+def client_of(url: str) -> Any:
+    """Make a client that looks at the server past the gateway."""
+    return boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=KEY, aws_secret_access_key=SECRET
+    )
+
+
+@contextmanager
+def object_server() -> Iterator[ObjectServer]:
+    """Run a server with an empty bucket."""
+    with serving() as url:
+        server = ObjectServer(url, client_of(url))
+        server.client.create_bucket(Bucket=server.bucket)
+        yield server
