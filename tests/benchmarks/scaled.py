@@ -39,7 +39,9 @@ def _postgres_over_embedded(what: str, latency: str, requests: int) -> Row:
             embedded.append(_embedded(upstream, requests))
             postgres.append(_workers(upstream, requests, workers=0, concurrency=256))
     ratio = statistics.median(embedded) / statistics.median(postgres)
-    note = f"{requests / statistics.median(postgres):,.0f} over {requests / statistics.median(embedded):,.0f} requests/s"
+    note = (
+        f"{requests / statistics.median(postgres):,.0f} over {requests / statistics.median(embedded):,.0f} requests/s"
+    )
     return Row(f"PostgreSQL over embedded, {what}", ratio, "", "at least", EMBEDDED_OVER_POSTGRES, note)
 
 

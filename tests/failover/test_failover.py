@@ -7,6 +7,7 @@ A failure names its seed; ``FAILOVER_SEEDS=50`` runs more of them.
 
 import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import msgspec
 import pytest
 
 from tests.support.fleet import Fleet
+from tests.support.gateway_process import WorkerProcess
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
 
 REQUESTS = 20_000
@@ -105,6 +107,13 @@ def until(fleet: Fleet, batch_id: str, part: float) -> None:
         time.sleep(0.05)
 
 
+def wait_for_log(worker: WorkerProcess, words: str) -> None:
+    deadline = time.monotonic() + ENDS_WITHIN
+    while words not in worker.log:
+        assert time.monotonic() < deadline, worker.log
+        time.sleep(0.05)
+
+
 def check_repeats(fleet: Fleet, upstream: SimulatedUpstream, batch_id: str, killed: int) -> None:
     stats = upstream.stats()
     assert stats.distinct_bodies == REQUESTS
@@ -140,11 +149,12 @@ def test_a_worker_that_was_paused_until_others_had_its_shards_changes_nothing_wh
         batch = fleet.create(requests(), "paused")
         until(fleet, batch.id, 0.1)
         asleep = fleet.workers[0]
-        asleep.pause()
+        asleep.signal(signal.SIGSTOP)
         check_results(fleet, batch.id)
         before = fleet.results(batch.id)
-        asleep.resume()
-        asleep.wait_for_log("is no longer held at epoch")
+        asleep.signal(signal.SIGCONT)
+        wait_for_log(asleep, "taken for dead")
+        wait_for_log(asleep, "another worker has it")
         assert asleep.running
         again = fleet.create(requests()[:2000], "after")
         fleet.ended(again.id, ENDS_WITHIN)
