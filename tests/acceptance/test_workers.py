@@ -117,7 +117,9 @@ def test_workers_share_a_batch_and_tell_how_they_are(installation: Installation)
     assert installation.upstream.stats().max_in_flight <= CONCURRENCY
 
 
-def test_the_shards_of_a_worker_that_is_killed_are_run_by_another_within_the_timeout(installation: Installation) -> None:
+def test_the_shards_of_a_worker_that_is_killed_are_run_by_another_within_the_timeout(
+    installation: Installation,
+) -> None:
     first = installation.worker()
     batch = installation.create(400)  # one shard
     installation.wait(lambda: installation.progress(batch).succeeded > 10)

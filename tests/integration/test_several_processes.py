@@ -70,9 +70,7 @@ async def test_several_workers_share_a_batch(installation: Installation) -> None
     accounts = slow(0.02, concurrency=30)
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(installation.running("gateway"))
-        workers = [
-            await stack.enter_async_context(installation.running("worker", accounts=accounts)) for _ in range(3)
-        ]
+        workers = [await stack.enter_async_context(installation.running("worker", accounts=accounts)) for _ in range(3)]
         batch = await gateway.create(*(f"r{number}" for number in range(6_000)))
         async with asyncio.timeout(PATIENCE):
             ended = await gateway.ended(batch["id"])
@@ -124,4 +122,3 @@ async def test_a_worker_that_stops_gives_its_shards_back_at_once(installation: I
                 await asyncio.sleep(0.01)
         async with installation.running("worker"), asyncio.timeout(2.0):
             await gateway.ended(batch["id"])
-

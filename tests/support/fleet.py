@@ -1,4 +1,4 @@
-"""Gateways and workers as processes of their own on one PostgreSQL server: an installation that some of it may die in."""
+"""Gateways and workers as processes on one PostgreSQL server: an installation of which some may die."""
 
 from __future__ import annotations
 
