@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["drift", "lint", "types", "tests", "fuzz", "sdk", "wheels"]
+nox.options.sessions = ["drift", "lint", "types", "tests", "failover", "fuzz", "sdk", "wheels"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -62,6 +62,13 @@ def tests(session: nox.Session) -> None:
     # The model's threads wait for each other actively: it needs the cores for itself.
     found = [0, 5] if session.posargs else [0]  # a choice of tests may leave none here
     session.run("pytest", "-m", "model", "tests/acceptance/test_real_model.py", *session.posargs, success_codes=found)
+
+
+@nox.session
+def failover(session: nox.Session) -> None:
+    """Kill gateways, workers and their database in the middle of batches."""
+    session.install("-e", ".[postgres]", *group("test"))
+    session.run("pytest", "--capture=no", "tests/failover", *session.posargs)
 
 
 @nox.session

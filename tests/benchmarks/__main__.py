@@ -14,6 +14,7 @@ from tests.benchmarks.listing import listing
 from tests.benchmarks.rate_limited import rate_limited
 from tests.benchmarks.restart import restart
 from tests.benchmarks.results import results
+from tests.benchmarks.scaled import scaled
 from tests.benchmarks.stall import stall
 from tests.benchmarks.table import Row, print_table
 from tests.benchmarks.telemetry import telemetry
@@ -30,6 +31,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "stall": stall,
     "restart": restart,
     "telemetry": telemetry,
+    "scaled": scaled,
 }
 
 

@@ -123,6 +123,11 @@ class ShardRun:
         except* StaleEpoch:
             self._room.forget(self.job)
             self.called_late = False
+            batch, shard = self.claim.batch.id, self.claim.shard.index
+            fields = {"action": "shard_lost", "batch": batch, "shard": shard}
+            logger.warning(
+                "what is left of shard %d of %s is not stored: another worker has it", shard, batch, extra=fields
+            )
         return RunEnd.DONE
 
     def take_up(self) -> None:
