@@ -32,8 +32,8 @@ SQLITE = f"""
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
 INSERT INTO batches ({COLUMNS})
 SELECT
-    printf('msgbatch_01%022d', n), 'default', 'anthropic', '{{}}', 'simulator', '["simulator"]', '{{}}', 'ended', 10, 10,
-    0, n, n, n, n, n, '', randomblob(16)
+    printf('msgbatch_01%022d', n), 'default', 'anthropic', '{{}}', 'simulator', '["simulator"]', '{{}}', 'ended', 10,
+    10, 0, n, n, n, n, n, '', randomblob(16)
 FROM numbers
 """
 NAME = "INSERT INTO batch_providers SELECT workspace, provider, key FROM batches"
