@@ -55,6 +55,21 @@ async def test_a_batch_ends_although_its_last_flush_and_its_cancel_come_at_once(
     assert await stores[0].sealable_batches() == [batch.key]
 
 
+async def test_a_cancel_that_comes_while_a_batch_ends_finds_it_ended(stores: Stores, watch: Watch) -> None:
+    batch, (job,) = await create(stores[0], "a")
+    await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
+    with watch.holding(LOCK_BATCH, key=batch.key):
+        ending = asyncio.create_task(end(stores[0], batch, []))
+        await watch.until_waiting(1)
+        cancel = asyncio.create_task(stores[1].cancel_batch("w", "a", 5))
+        await watch.until_waiting(2)
+    await ending
+    canceled = await cancel
+    assert canceled == await stores[0].find_batch("w", "a")
+    assert canceled is not None
+    assert (canceled.status, canceled.cancel_initiated_at) == ("ended", None)
+
+
 async def test_two_creates_with_one_idempotency_key_at_once_make_one_batch(stores: Stores, watch: Watch) -> None:
     async def submit_once(number: int) -> str:
         new = msgspec.structs.replace(new_batch(f"b{number}", shards=2), idempotency_key="k")
