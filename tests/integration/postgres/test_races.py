@@ -192,6 +192,19 @@ async def test_who_follows_the_newest_misses_none_although_they_are_created_at_o
     assert sorted(seen) == sorted(f"b{number}" for number in range(60))
 
 
+async def test_who_gives_way_in_a_deadlock_tries_again(stores: Stores, watch: Watch) -> None:
+    # None is known to happen between stores; an administrator's statement may lock in any order.
+    batch = await submit(stores[0], "a")
+    await finish(stores[0], batch, await begin(stores[0], batch), "output")
+    with watch.holding("SELECT 1 FROM files FOR UPDATE"):
+        delete = asyncio.create_task(stores[0].delete_batch("w", "a", 3000))
+        await watch.until_waiting(1)
+        watch.connection.execute("SET LOCAL deadlock_timeout = '60s'")
+        assert watch.rows(LOCK_BATCH, key=batch.key), "the other one gave way"
+    assert await delete
+    assert await stores[1].find_batch("w", "a") is None
+
+
 @pytest.mark.parametrize("seed", random.sample(range(10**6), 3))
 async def test_nobody_waits_in_a_circle_whatever_comes_at_once(stores: Stores, watch: Watch, seed: int) -> None:
     choose = random.Random(seed)
