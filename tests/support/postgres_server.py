@@ -4,8 +4,8 @@ Only the programs of that package are used. Its Python part would share a lock f
 seconds, and warn about the platform's folders.
 
 One server serves all processes of a test run. A keeper process starts it, and stops it when nobody holds the lock on
-``users`` any more: a lock goes with its holder, so that nothing is left running however the run ends. With
-``DATABASE_URL`` another server is used.
+``users`` any more: a lock goes with its holder. And each server ends when the process is gone that started it, so that
+nothing is left running however the run ends. With ``DATABASE_URL`` another server is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import fcntl
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,8 @@ import psycopg
 from batchgate.store.postgres import Address
 from batchgate.store.postgres.migrate import migrate
 
+_UNTIL_STDIN_ENDS = '"$@" & read _; kill -QUIT $! 2>/dev/null; wait'
+"""Runs a command for as long as whoever started it lives."""
 TEMPLATE = "batchgate_template"
 START = 60.0  # seconds that a server may take to start
 _NUMBERS = count(1)
@@ -91,11 +92,17 @@ class PostgresServer:
             command = [_program("postgres"), "-D", str(self.folder / "data")]
             command += [part for setting in settings for part in ("-c", setting)]
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd="/", user=self._user
+                ["sh", "-c", _UNTIL_STDIN_ENDS, "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                cwd="/",
+                user=self._user,
             )
         deadline = time.monotonic() + START
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(0.02)
 
@@ -108,19 +115,18 @@ class PostgresServer:
 
     def kill(self) -> None:
         """End the server as a power failure would, but for what the operating system holds."""
-        assert self._process is not None
-        server = psutil.Process(self._process.pid)
+        server = psutil.Process(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]))
         server.suspend()  # or it would start others for those that are gone
         for process in (*server.children(), server):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self._process.wait()
+        self.stop()
 
     def stop(self) -> None:
         """End the server at once."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGQUIT)
-            self._process.wait()
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
 
 
 def _program(name: str) -> str:
