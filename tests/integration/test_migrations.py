@@ -27,6 +27,7 @@ from batchgate.store.sqlite import SqliteStore
 from tests.integration.contracts.test_store import create
 from tests.support.databases import DATABASES, Database, Kind, a_bare_database
 from tests.support.full_disk import full_disk
+from tests.support.gateway_process import GatewayProcess
 from tests.support.postgres_server import bare_database, dumped
 from tests.support.running_app import MovableClock, RunningApp, running_app, simulator
 
@@ -200,6 +201,15 @@ def test_a_start_with_nothing_to_apply_does_not_import_yoyo(tmp_path: Path) -> N
     script = SCRIPTS["sqlite"] + "assert 'yoyo' not in sys.modules"
     folder = str(folder_of("sqlite"))
     subprocess.run([sys.executable, "-c", script, str(database.path), folder], check=True)
+
+
+def test_each_migration_is_one_line_of_the_log_and_only_when_it_is_applied(tmp_path: Path) -> None:
+    applied_lines = [f"the database has migration {name} now" for name in migrating.names(folder_of("sqlite"))]
+    for expected in (applied_lines, []):
+        with GatewayProcess(data_dir=tmp_path) as gateway:
+            before, listens, _ = gateway.log.partition("listens on")
+        assert listens
+        assert [line.rpartition(": ")[2] for line in before.splitlines()[:-1]] == expected
 
 
 async def test_an_installation_of_before_the_migrations_goes_on_with_its_data(tmp_path: Path) -> None:
