@@ -19,5 +19,6 @@ def log_to_stderr(level: LogLevel, form: LogFormat = "text") -> None:
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    # Its debug records say which selector is used, to nobody's gain.
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # Their records say which selector is used, and each step of each migration, to nobody's gain.
+    for name in ("asyncio", "yoyo.migrations"):
+        logging.getLogger(name).setLevel(logging.WARNING)
