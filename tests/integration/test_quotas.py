@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec import structs
 
 from batchgate.engine.api_keys import SCOPES
 from batchgate.settings import ApiKeySettings, PriceSettings
@@ -29,12 +30,8 @@ REFUSED: Final = (429, "rate_limit_error")
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway whose models cost 10 dollars for a million tokens in, and 20 for a million out."""
     price = PriceSettings(input=10.0, output=20.0)
-    account = simulator(latency_by_model={"slow": 30.0})
-    accounts = {
-        "openai": type(account)(
-            **{n: getattr(account, n) for n in account.__struct_fields__} | {"prices": {"*": price}}
-        )
-    }
+    account = structs.replace(simulator(latency_by_model={"slow": 30.0}), prices={"*": price})
+    accounts = {"openai": account}
     keys = {"root": ApiKeySettings(key="sk-root", scopes=SCOPES)}
     async with running_app(tmp_path, accounts=accounts, api_keys=keys, shutdown_grace=0.0) as running:
         running.client.headers.update(ROOT)
@@ -145,7 +142,7 @@ async def test_what_answers_cost_is_summed_up_and_bounds_new_batches(app: Runnin
     while (await used(app))["monthly_spend_usd"] < 0.0005:
         await app.ended((await app.create("a"))["id"])
     message = await refused(app, BATCHES, json=messages_body("a"))
-    assert "is at its quota of spend in a calendar month: the limit is $0.00, and $0.00 are spent." in message
+    assert "is at its quota of spend in a calendar month: the limit is $0.0005, and $0.000" in message
     app.clock.move(40 * 24 * 3600)
     assert (await used(app))["monthly_spend_usd"] == 0
     await app.create("a")
