@@ -27,6 +27,7 @@ FIELDS: Final = (
     "workspace",
     "batch",
     "file",
+    "key",
     "shard",
     "epoch",
     "seq",
