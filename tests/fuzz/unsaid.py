@@ -163,6 +163,7 @@ REFUSALS: Final = (
     b'"code":"invalid_file_purpose"',
     # JSON Schema counts 3600.0 among the integers; the models of bodies take only what is written as one.
     b"Input should be an integer, not a number",
+    b"Input should be an integer or null, not a number",
 )
 """What answers say that refuse a good call, and rightly: each with its reason, exempt from positive_data_acceptance."""
 RULES: Final = (
