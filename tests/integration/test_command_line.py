@@ -74,7 +74,7 @@ def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
     config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\n')
     with running(tmp_path, "serve", "--config", str(config), "--port", "0", "--data-dir", "kept") as process:
         assert process.stdout is not None
-        said = "".join(process.stdout.readline() for _ in range(5))
+        said = "".join(process.stdout.readline() for _ in range(6))
         process.terminate()
         assert process.wait(30) == 0
     url = said.split()[4]
@@ -84,6 +84,7 @@ def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
         f'            openai.OpenAI(base_url="{url}/openai/v1")',
         "  Accounts  simulator, local (vllm)",
         f"  Data      {tmp_path / 'kept'}",
+        f"  Bodies    {tmp_path / 'kept' / 'blobs'}",
     ]
 
 

@@ -140,4 +140,4 @@ async def test_the_text_is_of_the_declared_type_and_has_no_creation_times(gatewa
     assert text.endswith("\n")
     assert "_created{" not in text
     assert "_created " not in text
-    assert 'batchgate_info{version="' in text
+    assert 'batchgate_info{role="both",version="' in text

@@ -127,6 +127,7 @@ class Engine:
             backlog=backlog,
             waiting_seconds=waiting / MICROSECONDS,
             problems=len(self._problems) + len(self.router.problems),
+            workers=self.peers.workers,
         )
 
     async def __aenter__(self) -> Self:

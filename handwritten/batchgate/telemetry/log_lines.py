@@ -42,6 +42,8 @@ FIELDS: Final = (
     "counts",
     "seconds",
     "url",
+    "role",
+    "member",
 )
 """What a line may say besides its time, level, logger, action and message; anything else on a record is left out."""
 

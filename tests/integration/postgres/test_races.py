@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -37,13 +38,17 @@ async def test_a_batch_ends_although_its_last_flush_and_its_cancel_come_at_once(
     async def close() -> object:
         if closing == "cancel":
             return await stores[1].cancel_batch("w", "a", 5)
-        return await stores[1].expire_batch(batch.key)
+        await stores[1].expire_batch(batch.key)
+        return None
+
+    async def append() -> object:
+        return await stores[0].append_chunk(held, chunk(0), shard_done=True)
 
     with watch.holding(LOCK_BATCH, key=batch.key):
-        calls = {"append": lambda: stores[0].append_chunk(held, chunk(0), shard_done=True), "close": close}
-        tasks = [asyncio.create_task(calls.pop(first)())]  # type: ignore[arg-type]
+        calls = {"append": append, "close": close}
+        tasks = [asyncio.create_task(calls.pop(first)())]
         await watch.until_waiting(1)
-        tasks += [asyncio.create_task(call()) for call in calls.values()]  # type: ignore[arg-type]
+        tasks += [asyncio.create_task(call()) for call in calls.values()]
         await watch.until_waiting(2)
     await asyncio.gather(*tasks)
     assert watch.value(WRONG_COUNTS) == 0
@@ -182,7 +187,9 @@ async def test_nobody_waits_in_a_circle_whatever_comes_at_once(stores: Stores, w
     for batch in with_files:
         await finish(stores[0], batch, await begin(stores[0], batch), "output", "error")
     files = [await create_file(stores[0], f"x{number}", expires_at=4000) for number in range(3)]
-    work = [run(choose.choice(stores), choose, jobs) for _, jobs in batches for _ in range(2)]
+    work: list[Coroutine[Any, Any, object]] = [
+        run(choose.choice(stores), choose, jobs) for _, jobs in batches for _ in range(2)
+    ]
     work += [choose.choice(stores).cancel_batch("w", batch.id, 5) for batch, _ in batches]
     work += [choose.choice(stores).expire_batch(batch.key) for batch, _ in batches]
     work += [choose.choice(stores).delete_batch("w", batch.id, 9) for batch in with_files]

@@ -79,6 +79,7 @@ from .request_counts import RequestCounts
 from .retrieve_unified_batch_provider import RetrieveUnifiedBatchProvider
 from .retrieve_unified_batch_results_provider import RetrieveUnifiedBatchResultsProvider
 from .retrieve_unified_file_provider import RetrieveUnifiedFileProvider
+from .role import Role
 from .rotate_key import RotateKey
 from .storage_backend import StorageBackend
 from .succeeded_result import SucceededResult
@@ -188,6 +189,7 @@ __all__ = (
     "RetrieveUnifiedBatchProvider",
     "RetrieveUnifiedBatchResultsProvider",
     "RetrieveUnifiedFileProvider",
+    "Role",
     "RotateKey",
     "StorageBackend",
     "SucceededResult",
