@@ -95,7 +95,7 @@ def test_the_migrations_of_sqlite_make_the_schema(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path)) as connection:
             rows = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master").fetchall()
         return {
-            (kind, name, table, " ".join(re.sub(r"--.*", "", sql).split()))
+            (kind, name, table, re.sub(r"\s*([(),]|\s)\s*", r"\1", re.sub(r"--.*", "", sql)))
             for kind, name, table, sql in rows
             if not table.startswith("batchgate_migration")
         }
