@@ -27,6 +27,7 @@ from batchgate.store.sqlite import SqliteStore
 from tests.integration.contracts.test_store import create
 from tests.support.databases import DATABASES, Database, Kind, a_bare_database
 from tests.support.full_disk import full_disk
+from tests.support.gateway_process import GatewayProcess
 from tests.support.postgres_server import bare_database, dumped
 from tests.support.running_app import MovableClock, RunningApp, running_app, simulator
 
@@ -202,6 +203,15 @@ def test_a_start_with_nothing_to_apply_does_not_import_yoyo(tmp_path: Path) -> N
     subprocess.run([sys.executable, "-c", script, str(database.path), folder], check=True)
 
 
+def test_each_migration_is_one_line_of_the_log_and_only_when_it_is_applied(tmp_path: Path) -> None:
+    applied_lines = [f"the database has migration {name} now" for name in migrating.names(folder_of("sqlite"))]
+    for expected in (applied_lines, []):
+        with GatewayProcess(data_dir=tmp_path) as gateway:
+            before, listens, _ = gateway.log.partition("listens on")
+        assert listens
+        assert [line.rpartition(": ")[2] for line in before.splitlines()[:-1]] == expected
+
+
 async def test_an_installation_of_before_the_migrations_goes_on_with_its_data(tmp_path: Path) -> None:
     told = msgspec.json.decode((BEFORE / "answers.json").read_bytes())
     shutil.copytree(BEFORE / "data", tmp_path / "data")
@@ -223,6 +233,21 @@ async def test_an_installation_of_before_the_migrations_goes_on_with_its_data(tm
                     continue
     database = Database("sqlite", tmp_path / "data" / "batchgate.db", None)
     assert applied(database) == migrating.names(folder_of("sqlite"))
+
+
+async def test_what_was_there_before_tenants_is_in_their_workspaces_and_counted(tmp_path: Path) -> None:
+    shutil.copytree(BEFORE / "data", tmp_path / "data")
+    async with SqliteStore(tmp_path / "data" / "batchgate.db") as store:
+        found = await store.tenants.list_workspaces(after=None, limit=9)
+        assert [workspace.name for workspace in found.workspaces] == ["default"]
+        counted = await store.tenants.use_of("default", "2026-11")
+    with closing(sqlite3.connect(tmp_path / "data" / "batchgate.db")) as connection:
+        (inputs,) = connection.execute("SELECT sum(byte_length) FROM shards JOIN batches ON key = batch_key").fetchone()
+        (results,) = connection.execute("SELECT sum(results_size) FROM batches WHERE deleted_at IS NULL").fetchone()
+        query = "SELECT sum(size) FROM files WHERE blob IS NOT NULL AND deleted_at IS NULL"
+        (files,) = connection.execute(query).fetchone()
+    assert counted.stored_bytes == inputs + results + files
+    assert counted.concurrent_batches == 2
 
 
 async def text(app: RunningApp, path: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from msgspec import structs
 from batchgate.engine.api_keys import SCOPES
 from batchgate.settings import ApiKeySettings, PriceSettings
 from tests.support import openai_batches
+from tests.support.databases import DATABASES, Database, a_database
 from tests.support.openai_batches import chat_line, create_body, jsonl, upload_lines
 from tests.support.refusals import error_message, openai_error, unified_error
 from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
@@ -26,14 +27,21 @@ USAGE: Final = "/api/usage"
 REFUSED: Final = (429, "rate_limit_error")
 
 
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with a_database(request.param, tmp_path) as database:
+        yield database
+
+
 @pytest.fixture
-async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
+async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway whose models cost 10 dollars for a million tokens in, and 20 for a million out."""
     price = PriceSettings(input=10.0, output=20.0)
     account = structs.replace(simulator(latency_by_model={"slow": 30.0}), prices={"*": price})
     accounts = {"openai": account}
     keys = {"root": ApiKeySettings(key="sk-root", scopes=SCOPES)}
-    async with running_app(tmp_path, accounts=accounts, api_keys=keys, shutdown_grace=0.0) as running:
+    options = {"accounts": accounts, "api_keys": keys, "shutdown_grace": 0.0, "database_url": database.url}
+    async with running_app(tmp_path, **options) as running:
         running.client.headers.update(ROOT)
         yield running
 

@@ -19,6 +19,7 @@ def log_to_stderr(level: LogLevel, form: LogFormat = "text") -> None:
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    # Their records say which selector is used, and each step of each migration, to nobody's gain.
-    for name in ("asyncio", "yoyo.migrations"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # Its debug records say which selector is used, to nobody's gain.
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # It counts the statements of migrations; which were applied is said by ourselves.
+    logging.getLogger("yoyo").setLevel(logging.WARNING)

@@ -55,6 +55,21 @@ async def test_a_batch_ends_although_its_last_flush_and_its_cancel_come_at_once(
     assert await stores[0].sealable_batches() == [batch.key]
 
 
+async def test_a_cancel_that_comes_while_a_batch_ends_finds_it_ended(stores: Stores, watch: Watch) -> None:
+    batch, (job,) = await create(stores[0], "a")
+    await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
+    with watch.holding(LOCK_BATCH, key=batch.key):
+        ending = asyncio.create_task(end(stores[0], batch, []))
+        await watch.until_waiting(1)
+        cancel = asyncio.create_task(stores[1].cancel_batch("w", "a", 5))
+        await watch.until_waiting(2)
+    await ending
+    canceled = await cancel
+    assert canceled == await stores[0].find_batch("w", "a")
+    assert canceled is not None
+    assert (canceled.status, canceled.cancel_initiated_at) == ("ended", None)
+
+
 async def test_two_creates_with_one_idempotency_key_at_once_make_one_batch(stores: Stores, watch: Watch) -> None:
     async def submit_once(number: int) -> str:
         new = msgspec.structs.replace(new_batch(f"b{number}", shards=2), idempotency_key="k")
@@ -175,6 +190,19 @@ async def test_who_follows_the_newest_misses_none_although_they_are_created_at_o
         creates = (create(stores[number % 2], f"b{number}", shards=number % 5) for number in range(60))
         await asyncio.gather(follow(), *creates)
     assert sorted(seen) == sorted(f"b{number}" for number in range(60))
+
+
+async def test_who_gives_way_in_a_deadlock_tries_again(stores: Stores, watch: Watch) -> None:
+    # None is known to happen between stores; an administrator's statement may lock in any order.
+    batch = await submit(stores[0], "a")
+    await finish(stores[0], batch, await begin(stores[0], batch), "output")
+    with watch.holding("SELECT 1 FROM files FOR UPDATE"):
+        delete = asyncio.create_task(stores[0].delete_batch("w", "a", 3000))
+        await watch.until_waiting(1)
+        watch.connection.execute("SET LOCAL deadlock_timeout = '60s'")
+        assert watch.rows(LOCK_BATCH, key=batch.key), "the other one gave way"
+    assert await delete
+    assert await stores[1].find_batch("w", "a") is None
 
 
 @pytest.mark.parametrize("seed", random.sample(range(10**6), 3))
