@@ -96,7 +96,7 @@ def test_the_migrations_of_sqlite_make_the_schema(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path)) as connection:
             rows = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master").fetchall()
         return {
-            (kind, name, table, " ".join(re.sub(r"--.*", "", sql).split()))
+            (kind, name, table, re.sub(r"\s*([(),]|\s)\s*", r"\1", re.sub(r"--.*", "", sql)))
             for kind, name, table, sql in rows
             if not table.startswith("batchgate_migration")
         }
@@ -233,6 +233,21 @@ async def test_an_installation_of_before_the_migrations_goes_on_with_its_data(tm
                     continue
     database = Database("sqlite", tmp_path / "data" / "batchgate.db", None)
     assert applied(database) == migrating.names(folder_of("sqlite"))
+
+
+async def test_what_was_there_before_tenants_is_in_their_workspaces_and_counted(tmp_path: Path) -> None:
+    shutil.copytree(BEFORE / "data", tmp_path / "data")
+    async with SqliteStore(tmp_path / "data" / "batchgate.db") as store:
+        found = await store.tenants.list_workspaces(after=None, limit=9)
+        assert [workspace.name for workspace in found.workspaces] == ["default"]
+        counted = await store.tenants.use_of("default", "2026-11")
+    with closing(sqlite3.connect(tmp_path / "data" / "batchgate.db")) as connection:
+        (inputs,) = connection.execute("SELECT sum(byte_length) FROM shards JOIN batches ON key = batch_key").fetchone()
+        (results,) = connection.execute("SELECT sum(results_size) FROM batches WHERE deleted_at IS NULL").fetchone()
+        query = "SELECT sum(size) FROM files WHERE blob IS NOT NULL AND deleted_at IS NULL"
+        (files,) = connection.execute(query).fetchone()
+    assert counted.stored_bytes == inputs + results + files
+    assert counted.concurrent_batches == 2
 
 
 async def text(app: RunningApp, path: str) -> str:

@@ -28,6 +28,7 @@ FIELDS: Final = (
     "batch",
     "file",
     "secret",
+    "key",
     "shard",
     "epoch",
     "seq",
