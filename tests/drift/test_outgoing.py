@@ -1,8 +1,8 @@
 """Where the gateway goes by itself is chosen by its operator: nothing in a request makes it fetch a URL.
 
-So there is no list of addresses that a caller's URL may not have. Who adds something that follows one (a webhook, the
-download of an image) meets this test, and has to refuse private, loopback, link-local and metadata addresses at the time
-of the connection, and redirects.
+So there is no list of addresses that a URL of a caller may not have. Who adds something that follows one, such as a
+webhook, meets this test, and has to refuse redirects, and private, loopback, link-local and metadata addresses as the
+connection is made.
 """
 
 import re
