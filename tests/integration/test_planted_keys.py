@@ -42,7 +42,18 @@ OLD_MASTER: Final = "Planted" * 6 + "A="
 OPERATOR, USER, UNKNOWN = "sk-bf-operator-planted", "sk-bf-user-planted", "sk-bf-unknown-planted"
 PASSWORD, IN_URL, REFUSED = "db-planted-password", "url-planted-password", "sk-refused-planted"
 BLOB_KEY: Final = "blob-planted-secret"
-ALL: Final = (*KEYS.values(), MASTER, OLD_MASTER, OPERATOR, USER, UNKNOWN, PASSWORD, IN_URL, REFUSED, BLOB_KEY)
+ALL: tuple[str, ...] = (
+    *KEYS.values(),
+    MASTER,
+    OLD_MASTER,
+    OPERATOR,
+    USER,
+    UNKNOWN,
+    PASSWORD,
+    IN_URL,
+    REFUSED,
+    BLOB_KEY,
+)
 UNREACHABLE_BUCKET: Final = f"""
 blob_url = "s3://bucket"
 [blob_options]
@@ -231,6 +242,13 @@ class Caller:
         return msgspec.json.decode(body)
 
 
+async def made_key(client: aiohttp.ClientSession) -> str:
+    """Have a key made, which is shown this once and never again."""
+    path, headers = "/api/workspaces/default/keys", {"x-api-key": OPERATOR}
+    async with client.post(path, json={"name": "made"}, headers=headers) as response:
+        return str((await response.json())["key"])
+
+
 async def bad_calls(caller: Caller) -> None:
     """Send keys where they do not belong."""
     for key in (UNKNOWN, MASTER, KEYS["setting"], ""):
@@ -277,7 +295,9 @@ def test_the_keys_of_this_test_are_found_where_they_stand() -> None:
 
 
 @pytest.mark.parametrize(("kind", "form"), [("sqlite", "json"), ("sqlite", "text"), ("postgres", "json")])
-async def test_no_key_is_written_anywhere_whatever_goes_wrong(tmp_path: Path, kind: Any, form: str) -> None:
+async def test_no_key_is_written_anywhere_whatever_goes_wrong(
+    tmp_path: Path, kind: Any, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = tmp_path / "data"
     data.mkdir()
     with a_database(kind, data) as database, object_server() as bucket:
@@ -294,6 +314,10 @@ async def test_no_key_is_written_anywhere_whatever_goes_wrong(tmp_path: Path, ki
             with installed.gateway(form) as gateway:
                 async with aiohttp.ClientSession(gateway.url) as client:
                     caller = Caller(client)
+                    monkeypatch.setattr(__name__ + ".ALL", (*ALL, made := await made_key(client)))
+                    await caller.call("GET", "/api/workspaces/default/keys")
+                    assert (await caller.call("GET", BATCHES, key=made))[0] == 200
+                    await caller.call("GET", "/api/secrets", key=made)
                     await caller.json("PUT", "/api/secrets/replaced", json={"value": KEYS["replaced"]})
                     await bad_calls(caller)
                     await bad_batch(caller)

@@ -29,7 +29,6 @@ _ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_EN
 _CLIENT_OPTIONS: Final = frozenset(
     {
         "allow_http",
-        "allow_invalid_certificates",
         "connect_timeout",
         "default_content_type",
         "http1_only",
@@ -50,6 +49,8 @@ _CLIENT_OPTIONS: Final = frozenset(
     }
 )
 """The options that are of the HTTP client; the others are of the store."""
+_UNVERIFIED: Final = frozenset({"allow_invalid_certificates", "allow_invalid_hostnames"})
+"""The options that would send keys to whoever answers."""
 
 
 def open_blobs(
@@ -84,6 +85,9 @@ def _folder(url: str) -> Path:
 
 def _store(url: str, options: Mapping[str, Option], environment: Mapping[str, str]) -> obstore.store.ObjectStore:
     plain = {name: _bare(name) for name in options}
+    if unverified := next((name for name, bare in plain.items() if bare in _UNVERIFIED), None):
+        expected = "not to be there: a store is believed by its certificate; root_certificate may name its authority"
+        raise ConfigurationError(f"blob_options.{unverified}", expected)
     client = {bare: options[name] for name, bare in plain.items() if bare in _CLIENT_OPTIONS}
     config = {name: options[name] for name, bare in plain.items() if bare not in _CLIENT_OPTIONS}
     if _is_plain_http(config, environment):

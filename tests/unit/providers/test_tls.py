@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 import batchgate
-from batchgate.engine.errors import UpstreamDown
+from batchgate.blobs import open_blobs
+from batchgate.engine.errors import ConfigurationError, UpstreamDown
 from tests.support.certificates import Authority, self_signed
 from tests.unit.providers.transports import KEY, Kind, Opened, call, failure
 
@@ -87,6 +88,13 @@ async def test_a_certificate_for_another_address_is_refused_though_its_authority
         error = await failure(transport, call(f"https://{host}/v1"))
     assert "its certificate is not trusted (IP address mismatch" in error.message
     assert not keys
+
+
+@pytest.mark.parametrize("name", ["allow_invalid_certificates", "aws_allow_invalid_certificates"])
+def test_the_store_of_bodies_is_believed_by_its_certificate_too(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="believed by its certificate") as caught:
+        open_blobs("s3://bucket", tmp_path, {name: True}, {})
+    assert caught.value.setting == f"blob_options.{name}"
 
 
 def test_nothing_in_the_code_turns_the_verification_off() -> None:
