@@ -14,6 +14,7 @@ from aiohttp import web
 
 from batchgate.api.protocol import JsonErrorRunner
 from batchgate.app import ENGINE, build_app
+from batchgate.blobs import SETTLES
 from batchgate.engine import failpoints
 from batchgate.engine.engine import Engine
 from batchgate.engine.errors import ConfigurationError
@@ -58,6 +59,7 @@ async def serve(
             await stopping
     finally:
         await runner.cleanup()
+        await asyncio.sleep(SETTLES)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> web.TCPSite:

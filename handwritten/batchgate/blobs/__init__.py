@@ -2,6 +2,7 @@
 
 from batchgate.blobs.bucket import BucketBlobs
 from batchgate.blobs.folder import FolderBlobs
+from batchgate.blobs.object_store import SETTLES
 from batchgate.blobs.place import open_blobs, place_of
 
-__all__ = ["BucketBlobs", "FolderBlobs", "open_blobs", "place_of"]
+__all__ = ["SETTLES", "BucketBlobs", "FolderBlobs", "open_blobs", "place_of"]

@@ -14,6 +14,8 @@ from batchgate.engine.unbroken import unbroken
 if TYPE_CHECKING:  # a name that obstore has for type checkers alone
     from obstore.store import ObjectStore
 
+SETTLES: Final = 0.05
+"""Seconds in which the library's threads let go of what they have answered: a process that ends before is aborted."""
 WRITE_STEP: Final = 1024 * 1024
 """Bytes that are handed over at once: a writer that is handed more holds a second copy of all of it."""
 

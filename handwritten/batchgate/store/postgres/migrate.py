@@ -24,7 +24,7 @@ def migrate(address: Address) -> None:
     try:
         with psycopg.connect(address.conninfo, autocommit=True) as connection:
             connection.execute(QUERIES["lock_migrations"])
-            if migrating.missing(MIGRATIONS, _applied(connection)):
+            if migrating.missing(MIGRATIONS, applied(connection)):
                 from batchgate.store.applying import apply_to_postgres  # noqa: PLC0415
 
                 apply_to_postgres(connection, MIGRATIONS)
@@ -32,8 +32,8 @@ def migrate(address: Address) -> None:
         raise StoreError(f"the database is not ready: {address.hidden(str(error))}") from error
 
 
-def _applied(connection: Connection[Any]) -> list[str]:
-    """Read which migrations the database has; one that has none must not have tables called like ours."""
+def applied(connection: Connection[Any]) -> list[str]:
+    """Read which migrations the database has; raises `StoreError` where there are none, but tables called like ours."""
     noted, ours = connection.execute(QUERIES["find_tables"]).fetchone() or (False, False)
     if noted:
         return [name for (name,) in connection.execute(QUERIES["applied_migrations"])]

@@ -24,13 +24,19 @@ def migrate(connect: Callable[[], sqlite3.Connection]) -> None:
     """Apply the migrations that are missing; raises `StoreError`."""
     try:
         with closing(connect()) as connection:
-            applied, made_before = _found(connection)
-            if migrating.missing(MIGRATIONS, applied):
+            noted, made_before = _found(connection)
+            if migrating.missing(MIGRATIONS, noted):
                 from batchgate.store.applying import apply_to_sqlite  # noqa: PLC0415
 
                 apply_to_sqlite(connection, MIGRATIONS, made_before)
     except sqlite3.Error as error:
         raise StoreError(f"the database could not be brought up to date: {error}") from error
+
+
+def applied(connection: sqlite3.Connection) -> list[str]:
+    """Read which migrations the database has, noted or made before they were numbered; raises `StoreError`."""
+    noted, made_before = _found(connection)
+    return [*noted, *made_before]
 
 
 def _found(connection: sqlite3.Connection) -> tuple[list[str], tuple[str, ...]]:

@@ -8,7 +8,7 @@ machine may take the marks of the last seconds. They serve to count what is aske
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct
@@ -82,3 +82,29 @@ class SentMarks:
         with suppress(OSError):
             if self._file is not None:
                 os.pwrite(self._file, data, start)
+
+
+def read_bits(path: Path) -> Iterator[tuple[Place, bytes]]:
+    """Read the marks of all shards from the file of a gateway that stands still, a bit for each request."""
+    content = path.read_bytes() if path.exists() else b""
+    for start in range(0, len(content) - _SLOT + 1, _SLOT):
+        marks = content[start + _HEAD.size : start + _SLOT]
+        if any(marks):
+            batch_key, shard = _HEAD.unpack_from(content, start)
+            yield (batch_key, shard), _packed(marks)
+
+
+def write_bits(path: Path, marks: Iterable[tuple[object, ...]]) -> None:
+    """Write the marks of shards to a new file, each with the key of its batch, its index and its bits."""
+    with path.open("wb") as file:
+        for batch_key, shard, bits in marks:
+            assert isinstance(bits, bytes)
+            sent = bytes(bits[number >> 3] >> (number & 7) & 1 for number in range(min(8 * len(bits), _WIDTH)))
+            file.write(_HEAD.pack(batch_key, shard) + sent.ljust(_WIDTH, b"\0"))
+
+
+def _packed(marks: bytes) -> bytes:
+    bits = bytearray(_WIDTH // 8)
+    for number, mark in enumerate(marks):
+        bits[number >> 3] |= bool(mark) << (number & 7)
+    return bytes(bits)
