@@ -10,6 +10,7 @@ nothing is left running however the run ends. With ``DATABASE_URL`` another serv
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import pwd
@@ -34,7 +35,6 @@ from batchgate.store.postgres.migrate import migrate
 
 _UNTIL_STDIN_ENDS = '"$@" & read _; kill -QUIT $! 2>/dev/null; wait'
 """Runs a command for as long as whoever started it lives."""
-TEMPLATE = "batchgate_template"
 START = 60.0  # seconds that a server may take to start
 _NUMBERS = count(1)
 _FREE: list[str] = []
@@ -156,13 +156,9 @@ def own_server(*options: str) -> Iterator[PostgresServer]:
 
 @cache
 def shared_server() -> str:
-    """Name the server of this test run, which is started by the first who asks; with a migrated template in it."""
+    """Name the server of this test run, which is started by the first who asks."""
     if os.environ.get("DATABASE_URL"):
-        server = os.environ["DATABASE_URL"]
-        with (Path(tempfile.gettempdir()) / "batchgate-postgres.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _make_template(server)
-        return server
+        return os.environ["DATABASE_URL"]
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
     folder = Path(tempfile.gettempdir()) / f"bg-pg-{run[:16]}"
     folder.mkdir(mode=0o755, exist_ok=True)
@@ -172,7 +168,6 @@ def shared_server() -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "ready").exists():
             _start_keeper(folder)
-            _make_template(PostgresServer(folder).url())
     return PostgresServer(folder).url()
 
 
@@ -208,17 +203,24 @@ def keep(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _make_template(server: str) -> None:
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}".encode())
-        connection.execute(f"CREATE DATABASE {TEMPLATE}".encode())
-    migrate(Address(_of_database(server, TEMPLATE)))
+@cache
+def _template() -> str:
+    """Make the database that others are copied from: one for each process, since a server may outlive it."""
+    name = _make_database("template0")
+    migrate(Address(_of_database(shared_server(), name)))
+    atexit.register(_drop, name)
+    return name
+
+
+def _drop(name: str) -> None:
+    with psycopg.connect(shared_server(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @contextmanager
 def fresh_database() -> Iterator[str]:
     """Lend a database to one test: migrated, and empty. Emptying one is much faster than making one."""
-    name = _FREE.pop() if _FREE else _make_database(TEMPLATE)
+    name = _FREE.pop() if _FREE else _make_lendable()
     try:
         yield _of_database(shared_server(), name)
     finally:
@@ -233,8 +235,13 @@ def bare_database() -> Iterator[str]:
     try:
         yield _of_database(shared_server(), name)
     finally:
-        with psycopg.connect(shared_server(), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        _drop(name)
+
+
+def _make_lendable() -> str:
+    name = _make_database(_template())
+    atexit.register(_drop, name)
+    return name
 
 
 def dumped(url: str, *, without: str = "") -> str:
