@@ -81,7 +81,12 @@ async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
         "admin": ApiKeySettings(key="sk-admin", workspace="office", scopes=SCOPES),
     }
     accounts = {"openai": simulator(latency_by_model={"slow": 30.0})}
-    options = {"accounts": accounts, "api_keys": keys, "shutdown_grace": 0.0, "database_url": database.url}
+    options: dict[str, Any] = {
+        "accounts": accounts,
+        "api_keys": keys,
+        "shutdown_grace": 0.0,
+        "database_url": database.url,
+    }
     async with running_app(tmp_path, **options) as running:
         running.client.headers.update(OWNER)
         yield running

@@ -40,7 +40,12 @@ async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
     account = structs.replace(simulator(latency_by_model={"slow": 30.0}), prices={"*": price})
     accounts = {"openai": account}
     keys = {"root": ApiKeySettings(key="sk-root", scopes=SCOPES)}
-    options = {"accounts": accounts, "api_keys": keys, "shutdown_grace": 0.0, "database_url": database.url}
+    options: dict[str, Any] = {
+        "accounts": accounts,
+        "api_keys": keys,
+        "shutdown_grace": 0.0,
+        "database_url": database.url,
+    }
     async with running_app(tmp_path, **options) as running:
         running.client.headers.update(ROOT)
         yield running

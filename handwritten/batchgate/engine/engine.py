@@ -79,7 +79,7 @@ class Engine:
                 appetite=appetite,
                 peers=peers,
                 router=router,
-                executor=Executor(router, rows, reading, random.Random(seed), telemetry, clock=clock),
+                executor=Executor(router, rows, reading, random.Random(seed), telemetry),
                 rows=rows,
                 file_reader=file_reader,
                 clock=clock,
