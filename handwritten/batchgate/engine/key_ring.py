@@ -66,11 +66,13 @@ class KeyRing:
         if self._any or (self._looked_at is not None and _believed(self._looked_at, now)):
             return self._any
         try:
-            self._any |= await self._store.has_keys()
+            found = await self._store.has_keys()
         except StoreError as error:
             if self._looked_at is None:
                 raise
             logger.warning("whether there are API keys is unknown: %s", error, extra={"action": "keys_unknown"})
+            found = False
+        self._any = self._any or found
         self._looked_at = now
         return self._any
 
