@@ -3,7 +3,8 @@
 from batchgate.engine.batch import Backlog, Chunk
 from batchgate.engine.telemetry import EngineState, GateState
 from batchgate.telemetry import Metrics
-from batchgate.telemetry.calls import BOUNDS, MOST_MODELS
+from batchgate.telemetry.calls import BOUNDS, MOST_MODELS, MOST_TALLIES
+from batchgate.telemetry.workspace_names import MOST_WORKSPACES
 from tests.support.scrape import Scrape
 from tests.unit.telemetry.told import batch, claim, request
 
@@ -84,3 +85,29 @@ async def test_the_backlog_is_shown_if_it_is_known() -> None:
     assert known.value("batchgate_problems") == 1
     unknown = await exposed(metrics)
     assert not {name for name, _ in unknown.samples} & {"batchgate_batches", "batchgate_shards_waiting"}
+
+
+async def test_workspaces_are_told_apart_up_to_a_bound_and_nobody_sees_those_that_share_a_name() -> None:
+    metrics = Metrics("1", "both")
+    for number in range(MOST_WORKSPACES + 3):
+        metrics.batch_created(batch(workspace=f"w{number}"), size=1, seconds=0.1)
+    created = "batchgate_batches_created_total"
+    found = await exposed(metrics)
+    assert len(found.labels(created, "workspace")) == MOST_WORKSPACES + 1
+    assert found.value(created, workspace="other") == 3
+    for hidden in ("other", f"w{MOST_WORKSPACES}"):
+        assert Scrape((await metrics.expose(NOTHING, hidden)).decode()).samples == {}
+    own = Scrape((await metrics.expose(NOTHING, "w0")).decode())
+    assert {name for name, _ in own.samples} >= {created, "batchgate_intake_bytes_total"}
+
+
+async def test_the_combinations_of_workspace_and_model_are_bounded() -> None:
+    metrics = Metrics("1", "both")
+    for workspace in range(20):
+        for model in range(100):
+            told = batch(workspace=f"w{workspace}")
+            metrics.call_ended(told, "acc", request(model=f"m{model}"), "succeeded", 0.1)
+    found = await exposed(metrics)
+    calls = "batchgate_upstream_calls_total"
+    assert len([1 for name, _ in found.samples if name == calls]) <= MOST_TALLIES + 20
+    assert sum(value for (name, _), value in found.samples.items() if name == calls) == 2000
