@@ -302,6 +302,24 @@ class Health(OpenStruct, frozen=True, kw_only=True):
     version: Annotated[str, Meta(description="The version of Batchgate.")]
     """The version of Batchgate."""
 
+    role: Role
+    member: (
+        Annotated[
+            int,
+            Meta(
+                description="Its number among the processes on its database, which logs name too; null where it is alone."
+            ),
+        ]
+        | None
+    )
+    """Its number among the processes on its database, which logs name too; null where it is alone."""
+
+    workers: Annotated[
+        int,
+        Meta(description="How many processes with a worker live, as far as is known."),
+    ]
+    """How many processes with a worker live, as far as is known."""
+
     accounts: Annotated[list[str], Meta(description="The names of the configured accounts.")]
     """The names of the configured accounts."""
 
@@ -490,6 +508,14 @@ class Quotas(OpenStruct, frozen=True, kw_only=True):
         | None
     )
     """What answers cost in a calendar month (UTC), in US dollars."""
+
+
+Role: TypeAlias = Annotated[
+    Literal["both", "gateway", "worker"],
+    Meta(
+        description="What a process does. A gateway takes batches in and shows them, a worker runs them."
+    ),
+]
 
 
 class RotateKey(ClosedStruct, frozen=True, kw_only=True):

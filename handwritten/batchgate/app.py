@@ -75,7 +75,6 @@ SETTINGS: Final = web.AppKey("settings", Settings)
 TRANSPORT: Final = web.AppKey("transport", NetworkTransport)
 STORE: Final = web.AppKey("store", Store)
 ENGINE: Final = web.AppKey("engine", Engine)
-ROLE: Final = web.AppKey("role", str)
 
 
 def build_app(
@@ -99,13 +98,12 @@ def build_app(
     blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.blob_options, environment)
     secrets = Secrets(installed.secrets, cipher(settings, environment), clock)
     router = Router(endpoints(settings, transport, environment, secrets.value))
-    metrics = Metrics(__version__)
-    own: GatewayHandlers = GatewayHandler(lambda: _health(app), partial(_exposition, app, metrics))
+    metrics = Metrics(__version__, role)
+    own: GatewayHandlers = GatewayHandler(lambda: _health(app, role), partial(_exposition, app, metrics))
     app[SETTINGS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store
     app[TENANTS] = tenancy.tenants
-    app[ROLE] = role
     app[HTTP_METER] = metrics.http_answered
     handlers: tuple[object, ...] = (own,)
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
@@ -234,11 +232,14 @@ async def _exposition(app: web.Application, metrics: Metrics, workspace: str | N
     return await metrics.expose(await app[ENGINE].state(), workspace)
 
 
-def _health(app: web.Application) -> gateway.Health:
+def _health(app: web.Application, role: Role) -> gateway.Health:
     engine = app[ENGINE]
     return gateway.Health(
         status="degraded" if engine.problems else "ok",
         version=__version__,
+        role=role,
+        member=engine.peers.member,
+        workers=engine.peers.workers,
         accounts=list(engine.router.names),
         requests_in_flight=engine.router.in_flight,
         problems=list(engine.problems),

@@ -298,7 +298,7 @@ def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> Problem
     """Say what is wrong, and in which entry of a table, where the error itself only says ``*``."""
     problem = describe(error)
     table, inside, _ = problem.path.partition(".*")
-    for name, entry in content[table].items() if inside else ():
+    for name, entry in content[table].items() if inside and table in TABLES else ():
         try:
             msgspec.convert(entry, TABLES[table])
         except msgspec.ValidationError as closer:

@@ -8,6 +8,7 @@ import pytest
 from tests.support.gateway_process import GatewayProcess
 
 API_KEY = "sk-bf-acceptance"
+ADMIN_KEY = "sk-bf-administrator"
 SETTINGS = f"""
 [accounts.anthropic]
 provider = "simulator"
@@ -16,6 +17,10 @@ simulator.latency_by_model = {{ slow = 2.0 }}
 
 [api_keys.acceptance]
 key = "{API_KEY}"
+
+[api_keys.administrator]
+key = "{ADMIN_KEY}"
+scopes = ["admin", "read"]
 """
 
 

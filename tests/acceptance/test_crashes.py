@@ -57,8 +57,9 @@ def upstream(provider: SimulatedUpstream) -> SimulatedUpstream:
     return provider
 
 
-def gateway_on(upstream: SimulatedUpstream, data_dir: Path, failpoints: str = "") -> GatewayProcess:
+def gateway_on(upstream: SimulatedUpstream, data_dir: Path, failpoints: str = "", *, more: str = "") -> GatewayProcess:
     settings = f"""
+    {more}
     [accounts.anthropic]
     provider = "anthropic"
     base_url = "{upstream.url}"

@@ -1,4 +1,4 @@
-"""Every operation of the unified surface with the generated client, sync and async, against a live gateway."""
+"""Every operation of the unified surface, and those for tenants, with the generated client, sync and async."""
 
 from __future__ import annotations
 
@@ -11,22 +11,29 @@ import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from batchgate_client import AuthenticatedClient, api
 from batchgate_client.models import (
     BatchMetadata,
+    CreateKey,
     CreateUnifiedBatch,
+    CreateWorkspace,
+    GatewayError,
+    QuotaChanges,
     RawObject,
+    RotateKey,
     UnifiedBatch,
     UnifiedBatchRequest,
     UnifiedError,
     UnifiedFile,
+    UpdateWorkspace,
     UploadUnifiedFile,
 )
 from batchgate_client.types import File
-from tests.acceptance.conftest import API_KEY
+from tests.acceptance.conftest import ADMIN_KEY, API_KEY
 from tests.support.gateway_process import GatewayProcess
 
 LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
@@ -35,19 +42,22 @@ LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "bo
 class Operations:
     """The operations of one tag, called by name; ``called`` holds those that were."""
 
-    def __init__(self, url: str, tag: str, *, wait: bool) -> None:
+    def __init__(self, url: str, tag: str, *, wait: bool, token: str = API_KEY) -> None:
+        self._token = token
         self._url = url
         self._package: ModuleType = importlib.import_module(f"{api.__name__}.{tag}")
         self._wait = wait
         self.names = {module.name for module in pkgutil.iter_modules(self._package.__path__)}
         self.called: set[str] = set()
 
-    def __call__(self, name: str, *given: Any, status: int = 200, token: str = API_KEY, **options: Any) -> Any:
+    def __call__(self, name: str, *given: Any, status: int = 200, token: str | None = None, **options: Any) -> Any:
         """Call an operation, check the status of its answer and return its body."""
         self.called.add(name)
         operation = importlib.import_module(f"{self._package.__name__}.{name}")
         answer = self._blocking if self._wait else self._awaited
-        response = answer(operation, AuthenticatedClient(base_url=self._url, token=token), *given, **options)
+        response = answer(
+            operation, AuthenticatedClient(base_url=self._url, token=token or self._token), *given, **options
+        )
         assert response.status_code == status, response.content
         assert response.parsed is not None
         return response.parsed
@@ -166,3 +176,35 @@ def test_errors_on_batches_are_parsed(batches: Operations) -> None:
     assert "batch_nobody" in error.error.message
     error = batches("create_unified_batch", body=CreateUnifiedBatch(), provider="anthropic", status=400)
     assert isinstance(error, UnifiedError)
+
+
+@pytest.fixture(params=[True, False], ids=["sync", "async"])
+def tenants(request: pytest.FixtureRequest, gateway: GatewayProcess) -> tuple[Operations, Operations]:
+    workspaces = Operations(gateway.url, "workspaces", wait=request.param, token=ADMIN_KEY)
+    return workspaces, Operations(gateway.url, "api_keys", wait=request.param, token=ADMIN_KEY)
+
+
+def test_every_operation_on_workspaces_and_keys_works(tenants: tuple[Operations, Operations]) -> None:
+    workspaces, keys = tenants
+    name = f"team-{uuid4()}"
+    quotas = QuotaChanges(concurrent_batches=5, monthly_spend_usd=1.5)
+    made = workspaces("create_workspace", body=CreateWorkspace(name, quotas=quotas))
+    assert (made.name, made.quotas.concurrent_batches, made.quotas.stored_bytes) == (name, 5, None)
+    changed = workspaces("update_workspace", name, body=UpdateWorkspace(QuotaChanges(concurrent_batches=None)))
+    assert (changed.quotas.concurrent_batches, changed.quotas.monthly_spend_usd) == (None, 1.5)
+    assert name in [workspace.name for workspace in workspaces("list_workspaces", limit=1000).data]
+    key = keys("create_key", name, body=CreateKey("ci", expires_in_seconds=3600))
+    usage = workspaces("get_usage", token=key.key)
+    assert (usage.name, usage.use.concurrent_batches) == (name, 0)
+    new = keys("rotate_key", key.id, body=RotateKey(grace_seconds=60))
+    assert keys("get_key", new.id).hint == new.key[-4:]
+    page = keys("list_keys", name, limit=1)
+    assert ([entry.id for entry in page.data], page.has_more) == ([new.id], True)
+    assert [entry.id for entry in keys("list_keys", name, after=page.last_id).data] == [key.id]
+    for ended_key in (key, new):
+        assert keys("revoke_key", ended_key.id).revoked_at is not None
+    error = workspaces("get_usage", token=new.key, status=401)
+    assert isinstance(error, GatewayError)
+    assert workspaces("archive_workspace", name).archived
+    assert workspaces("get_workspace", name, status=404).error.type_ == "not_found_error"
+    assert (workspaces.called, keys.called) == (workspaces.names, keys.names)

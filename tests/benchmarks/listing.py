@@ -12,51 +12,83 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+import psycopg
+
+from batchgate.store.postgres import Address
+from batchgate.store.postgres.migrate import migrate
 from tests.benchmarks.gateway_calls import BATCHES
 from tests.benchmarks.table import Row
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import SIMULATOR, GatewayProcess
+from tests.support.postgres_server import PostgresServer, own_server
 
 FEW, MANY = 1_000, 1_000_000
 SECONDS = 2.0
 ROUNDS = 3
-COPY = """
-WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
-INSERT INTO batches (
+COLUMNS = """
     id, workspace, dialect, terms, provider, providers, headers, status, total, succeeded, open_shards, created_at,
     expires_at, in_progress_at, ended_at, archived_at, caller, fingerprint
-)
+"""
+SQLITE = f"""
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count)
+INSERT INTO batches ({COLUMNS})
 SELECT
-    printf('msgbatch_01%022d', n), 'default', 'anthropic', '{}', 'simulator', '["simulator"]', '{}', 'ended', 10, 10, 0,
-    n, n, n, n, n, '', randomblob(16)
+    printf('msgbatch_01%022d', n), 'default', 'anthropic', '{{}}', 'simulator', '["simulator"]', '{{}}', 'ended', 10,
+    10, 0, n, n, n, n, n, '', randomblob(16)
 FROM numbers
 """
 NAME = "INSERT INTO batch_providers SELECT workspace, provider, key FROM batches"
 
 
 def listing() -> Iterator[Row]:
-    """Measure both sizes in turn, and compare their best rounds."""
+    """Measure both sizes in turn on each database, and compare their best rounds."""
     with TemporaryDirectory() as folder:
-        rates = {count: _rates(Path(folder) / str(count), count) for count in (FEW, MANY)}
+        rates = {count: _on_sqlite(Path(folder) / str(count), count) for count in (FEW, MANY)}
+        yield from _rows("SQLite", rates)
+    with TemporaryDirectory() as folder, own_server() as server:
+        rates = {count: _on_postgres(Path(folder) / str(count), server, count) for count in (FEW, MANY)}
+        yield from _rows("PostgreSQL", rates)
+
+
+def _rows(database: str, rates: dict[int, tuple[float, float]]) -> Iterator[Row]:
     for number, what in enumerate(("retrieve", "list of 20")):
         few, many = rates[FEW][number], rates[MANY][number]
         note = f"{many:,.0f} over {few:,.0f} a second"
-        yield Row(f"{what}, 1,000,000 batches over 1,000", many / few, "", "at least", 0.85, note)
+        yield Row(f"{what}, 1,000,000 batches over 1,000, {database}", many / few, "", "at least", 0.85, note)
 
 
-def _rates(data_dir: Path, count: int) -> tuple[float, float]:
+def _on_sqlite(data_dir: Path, count: int) -> tuple[float, float]:
     with GatewayProcess(data_dir=data_dir):
         pass  # makes the schema
     with closing(sqlite3.connect(data_dir / "batchgate.db")) as connection:
-        connection.execute(COPY, {"count": count})
+        connection.execute(SQLITE, {"count": count})
         connection.execute(NAME)
         connection.commit()
+    return _rates(data_dir, SIMULATOR, count)
+
+
+def _on_postgres(data_dir: Path, server: PostgresServer, count: int) -> tuple[float, float]:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE of_{count}".encode())
+    url = server.url(f"of_{count}")
+    migrate(Address(url))
+    with psycopg.connect(url, autocommit=True) as connection:
+        with connection.cursor().copy(f"COPY batches ({COLUMNS}) FROM STDIN".encode()) as copy:
+            for n in range(1, count + 1):
+                names = (_id(n), "default", "anthropic", "{}", "simulator", '["simulator"]', "{}", "ended")
+                copy.write_row((*names, 10, 10, 0, n, n, n, n, n, "", n.to_bytes(16)))
+        connection.execute(NAME.encode())
+        connection.execute(b"VACUUM ANALYZE")
+    return _rates(data_dir, f'database_url = "{url}"\n{SIMULATOR}', count)
+
+
+def _rates(data_dir: Path, settings: str, count: int) -> tuple[float, float]:
     chance = random.Random(count)
-    with GatewayProcess(data_dir=data_dir) as gateway:
+    with GatewayProcess(data_dir=data_dir, settings=settings) as gateway:
         host = urlsplit(gateway.url)
-        with closing(HTTPConnection(str(host.hostname), host.port)) as connection_:
+        with closing(HTTPConnection(str(host.hostname), host.port)) as connection:
             return (
-                _rate(connection_, lambda: f"{BATCHES}/{_id(chance.randint(1, count))}"),
-                _rate(connection_, lambda: f"{BATCHES}?limit=20&after_id={_id(chance.randint(100, count))}"),
+                _rate(connection, lambda: f"{BATCHES}/{_id(chance.randint(1, count))}"),
+                _rate(connection, lambda: f"{BATCHES}?limit=20&after_id={_id(chance.randint(100, count))}"),
             )
 
 

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "handwritten" / "batchgate"
 STREAMS = PACKAGE.parent / "batchgate-streams"
 OURS = {"batchgate", "batchgate_api", "batchgate_client", "batchgate_codegen", "batchgate_streams"}
 ENGINE_TYPES = {
+    "batchgate.engine.ahead",
     "batchgate.engine.api_keys",
     "batchgate.engine.batch",
     "batchgate.engine.batch_endpoints",

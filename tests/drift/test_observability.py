@@ -21,8 +21,8 @@ def rows(heading: str) -> list[str]:
 
 
 def served_metrics() -> set[str]:
-    nothing = EngineState(gates=(), backlog=None, waiting_seconds=0.0, problems=0)
-    text = asyncio.run(Metrics("1").expose(nothing)).decode()
+    nothing = EngineState(gates=(), backlog=None, waiting_seconds=0.0, problems=0, workers=1)
+    text = asyncio.run(Metrics("1", "both").expose(nothing)).decode()
     return set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
 
 

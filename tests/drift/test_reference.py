@@ -6,12 +6,13 @@ from typing import get_args
 import pytest
 
 from batchgate.engine.errors import ErrorKind
-from batchgate.settings import AccountSettings, ApiKeySettings, Settings
+from batchgate.settings import AccountSettings, ApiKeySettings, PriceSettings, Settings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 
 REFERENCE = (Path(__file__).parents[2] / "handwritten" / "docs" / "reference.md").read_text()
-SETTINGS = sorted({field for kind in (Settings, AccountSettings, ApiKeySettings) for field in kind.__struct_fields__})
+KINDS = (Settings, AccountSettings, PriceSettings, ApiKeySettings)
+SETTINGS = sorted({field for kind in KINDS for field in kind.__struct_fields__})
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)

@@ -12,10 +12,10 @@ from tests.fuzz.runs import PROJECT, Runs
 from tests.fuzz.unsaid import ACCOUNTS, KEY
 from tests.support.gateway_process import GatewayProcess
 
-METHODS: Final = {"get", "post", "delete"}
+METHODS: Final = {"get", "post", "patch", "delete"}
 SETTINGS: Final = (
     "".join(f'[accounts.{name}]\nprovider = "simulator"\nsimulator.latency = 0.0\n' for name in ACCOUNTS)
-    + f'[api_keys.fuzz]\nkey = "{KEY}"\n'
+    + f'[api_keys.fuzz]\nkey = "{KEY}"\nscopes = ["read", "submit", "admin"]\n'
 )
 """With an API key, so that calls without one, or with another, are to be refused."""
 WALKED: Final = 5

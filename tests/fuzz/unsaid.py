@@ -33,7 +33,7 @@ LIMIT_STYLE: Final = ("limit", "after_id", "before_id")
 PAGE_STYLE: Final = ("page_size", "page_token")
 CURSORS: Final = ("after_id", "before_id", "page_token", "after", "before")
 PROVIDERS: Final = ("provider", "x-model-provider")
-_ID: Final = re.compile(rb"(?:msgbatch_|batch_|file-)[0-9A-Za-z]{20,}")
+_ID: Final = re.compile(rb"(?:msgbatch_|batch_|file-|key_)[0-9A-Za-z]{20,}")
 _given: Final[set[object]] = set()
 """Every id that the gateway gave so far."""
 _batch_files: Final[list[str]] = []
@@ -50,7 +50,9 @@ def one_paging_style(case: AnyCase) -> None:
 
 def known_cursor(case: AnyCase) -> None:
     """Page from an id that the gateway gave: no schema knows which there are."""
-    kind = "file-" if "/files" in case.path else "batch_"
+    if case.path == "/api/workspaces":
+        return
+    kind = next((kind for part, kind in (("/files", "file-"), ("/keys", "key_")) if part in case.path), "batch_")
     for name in CURSORS:
         value = case.query.get(name)
         if value not in _given or kind not in str(value):
@@ -134,7 +136,24 @@ def unused_key(case: AnyCase) -> None:
         case.headers["Idempotency-Key"] = f"{case.id}-{case.headers['Idempotency-Key']}"[:255]
 
 
+def new_workspace(case: AnyCase) -> None:
+    """Create a workspace by a name that was not used before: no schema looks back at earlier calls."""
+    if case.operation.definition.raw.get("operationId") == "createWorkspace" and isinstance(case.body, dict):
+        case.body = case.body | {"name": f"tenant-{case.id}"}
+
+
+def spared_workspace(case: AnyCase) -> None:
+    """Leave the quotas of the workspace alone that the other calls are made in."""
+    is_update = case.operation.definition.raw.get("operationId") == "updateWorkspace"
+    if is_update and case.path_parameters.get("workspace") == "default":
+        case.body = {"quotas": {}}
+
+
 REFUSALS: Final = (
+    # What a workspace holds, and whether a key is still good, depends on earlier calls.
+    b"is the default one, or that of a key in the settings",
+    b"; delete or revoke them first",
+    b"has expired or was revoked; create another one instead",
     # Whether a batch can be deleted depends on how far it is, which no schema of the call can say. Anthropic refuses it
     # with 400 too; the check would understand 409.
     b"it can be deleted once it has ended",
@@ -144,6 +163,7 @@ REFUSALS: Final = (
     b'"code":"invalid_file_purpose"',
     # JSON Schema counts 3600.0 among the integers; the models of bodies take only what is written as one.
     b"Input should be an integer, not a number",
+    b"Input should be an integer or null, not a number",
 )
 """What answers say that refuse a good call, and rightly: each with its reason, exempt from positive_data_acceptance."""
 RULES: Final = (
@@ -155,6 +175,8 @@ RULES: Final = (
     ended_batch,
     unlike_requests,
     unused_key,
+    new_workspace,
+    spared_workspace,
 )
 
 

@@ -6,8 +6,30 @@ from pathlib import Path
 import pytest
 
 from tests.support.bodies import Bodies
+from tests.support.databases import DATABASES, Kind, a_database
 from tests.support.object_server import ObjectServer, object_server
 from tests.support.running_app import RunningApp, running_app
+
+ON_BOTH_DATABASES = {
+    "test_batch_files",
+    "test_endings",
+    "test_every_dialect",
+    "test_files",
+    "test_idempotent_create",
+    "test_lifecycle",
+    "test_odd_texts",
+    "test_openai_batches",
+    "test_paging",
+    "test_unified_batches",
+}
+"""Modules whose tests of `gateway` run on PostgreSQL as well."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of some modules on each database."""
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if "gateway" in metafunc.fixturenames and module in ON_BOTH_DATABASES:
+        metafunc.parametrize("gateway", DATABASES, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +49,12 @@ def bodies(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
+async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway with a simulator account that answers at once."""
-    async with running_app(tmp_path / "data") as app:
-        yield app
+    kind: Kind = getattr(request, "param", "sqlite")
+    with a_database(kind, tmp_path / "data") as database:
+        async with running_app(tmp_path / "data", database_url=database.url) as app:
+            yield app
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Keys of the database: how a gateway comes to its first one, how they are replaced and end, what nobody finds out."""
 
 import asyncio
+import hmac
 import logging
 import sqlite3
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from batchgate.api import authentication
 from batchgate.engine import key_ring
 from batchgate.engine.api_keys import SCOPES, digest_of
 from batchgate.engine.errors import ConfigurationError
@@ -313,6 +315,23 @@ async def test_the_hash_of_a_key_is_no_key(managed: RunningApp) -> None:
     key = await created(managed)
     for wrong in (digest_of(key["key"]).hex(), key["id"], key["hint"], key["key"][:-1], key["key"] + "A", "sk-bf-"):
         assert await status_for(managed, by(wrong)) == 401
+
+
+async def test_how_soon_a_key_is_found_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every key of the settings is compared, whichever it is, and as a hash in constant time."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(authentication, "compare_digest", compare)
+    keys = {name: ApiKeySettings(key=f"sk-{name}") for name in ("first", "second", "third")}
+    async with running_app(tmp_path, api_keys=keys) as app:
+        for sent in ("sk-first", "sk-third", "sk-none"):
+            compared.clear()
+            await status_for(app, by(sent))
+            assert [other for _, other in compared] == [digest_of(sent)] * 3
 
 
 async def test_keys_of_two_workspaces_in_one_call_are_refused(managed: RunningApp) -> None:

@@ -24,6 +24,7 @@ from tests.support.command import (
     running,
 )
 from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
+from tests.support.postgres_server import fresh_database
 
 SECRET = "key-that-nobody-may-see"
 OPENAI = "OpenAI's API"
@@ -74,7 +75,7 @@ def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
     config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\n')
     with running(tmp_path, "serve", "--config", str(config), "--port", "0", "--data-dir", "kept") as process:
         assert process.stdout is not None
-        said = "".join(process.stdout.readline() for _ in range(5))
+        said = "".join(process.stdout.readline() for _ in range(6))
         process.terminate()
         assert process.wait(30) == 0
     url = said.split()[4]
@@ -84,7 +85,48 @@ def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
         f'            openai.OpenAI(base_url="{url}/openai/v1")',
         "  Accounts  simulator, local (vllm)",
         f"  Data      {tmp_path / 'kept'}",
+        f"  Bodies    {tmp_path / 'kept' / 'blobs'}",
     ]
+
+
+def test_serve_with_postgresql_names_the_database_and_not_who_connects(tmp_path: Path) -> None:
+    with fresh_database() as url:
+        config = tmp_path / "settings.toml"
+        server = url.replace("postgresql://postgres@", "postgresql://postgres:hidden@")
+        config.write_text(f'database_url = "{server}"\n{SIMULATOR}')
+        with running(tmp_path, "serve", "--config", str(config), "--port", "0") as process:
+            assert process.stdout is not None
+            said = [process.stdout.readline() for _ in range(6)]
+            process.terminate()
+            assert process.wait(30) == 0
+    assert said[-1] == f"  Database  PostgreSQL, on this machine{urlsplit(url).path}\n"
+    assert "hidden" not in "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("mysql://u:hidden@h/db", "database_url: postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
+        ("postgresql://u:hidden@h:x@y/db", "database_url: postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
+        ("postgresql://u:hidden@127.0.0.1:1/db", "Connection refused"),
+    ],
+)
+def test_a_database_that_is_not_there_stops_the_start_without_showing_its_password(
+    tmp_path: Path, url: str, complaint: str
+) -> None:
+    (tmp_path / "batchgate.toml").write_text(f'database_url = "{url}"\n{SIMULATOR}')
+    done = batchgate(tmp_path, "serve", "--port", "0")
+    assert done.returncode != 0
+    assert complaint in done.stderr
+    assert "hidden" not in done.stderr + done.stdout
+
+
+def test_without_the_packages_for_postgresql_the_start_says_how_to_get_them(tmp_path: Path) -> None:
+    (tmp_path / "psycopg.py").write_text("raise ModuleNotFoundError")
+    (tmp_path / "batchgate.toml").write_text(f'database_url = "postgresql://h/db"\n{SIMULATOR}')
+    done = batchgate(tmp_path, "serve", "--port", "0")
+    assert done.returncode == 2
+    assert "database_url: pip install 'batchgate[postgres]'" in done.stderr
 
 
 def test_serve_without_an_account_says_what_switches_one_on(tmp_path: Path) -> None:
@@ -112,7 +154,7 @@ def test_a_wrong_setting_stops_the_start_with_its_name_and_what_it_expects(
     done = batchgate(tmp_path, "serve", "--config", str(config))
     assert done.returncode == 2
     assert complaint in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert len([line for line in done.stderr.splitlines() if " INFO " not in line]) == 1
     assert not done.stdout
 
 
@@ -120,7 +162,7 @@ def test_a_port_that_is_taken_stops_the_start_in_one_line(tmp_path: Path, gatewa
     done = batchgate(tmp_path, "serve", "--port", str(urlsplit(gateway.url).port))
     assert done.returncode == 2
     assert "Address already in use" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert len([line for line in done.stderr.splitlines() if " INFO " not in line]) == 1
 
 
 # The demo

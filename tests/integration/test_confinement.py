@@ -7,7 +7,7 @@ operation can be forgotten.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 from tests.support import openai_batches, unified_batches
+from tests.support.databases import DATABASES, Database, a_database
 from tests.support.openai_batches import chat_line, jsonl, upload_lines
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 from tests.support.uploads import MULTIPART, good_form, upload
@@ -65,8 +66,14 @@ VOLATILE: Final = {"date", "request-id", "x-request-id"}
 Answer = tuple[int, dict[str, str], bytes]
 
 
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with a_database(request.param, tmp_path) as database:
+        yield database
+
+
 @pytest.fixture
-async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
+async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway that its client calls as the owner, unless told otherwise."""
     keys = {
         "owner": ApiKeySettings(key="sk-owner", workspace="owners"),
@@ -74,7 +81,13 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
         "admin": ApiKeySettings(key="sk-admin", workspace="office", scopes=SCOPES),
     }
     accounts = {"openai": simulator(latency_by_model={"slow": 30.0})}
-    async with running_app(tmp_path, accounts=accounts, api_keys=keys, shutdown_grace=0.0) as running:
+    options: dict[str, Any] = {
+        "accounts": accounts,
+        "api_keys": keys,
+        "shutdown_grace": 0.0,
+        "database_url": database.url,
+    }
+    async with running_app(tmp_path, **options) as running:
         running.client.headers.update(OWNER)
         yield running
 

@@ -93,3 +93,15 @@ async def test_a_batch_larger_than_the_memory_runs_to_its_end_and_asks_nothing_t
         assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == MORE_THAN_FITS
         progress = (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]
         assert progress["repeated"] == 0
+
+
+async def test_in_its_last_hours_a_batch_goes_before_all_others_however_many_wait_before_it(tmp_path: Path) -> None:
+    # By its place in line the rest of the old one is behind the first shards of all others.
+    async with running_app(tmp_path, accounts={"slow": account(0.05, concurrency=8)}, shutdown_grace=0.0) as app:
+        old = await create(app, *["slow/m"] * 2_000)
+        await succeeded(app, old["id"], 8)
+        app.clock.move(23 * 3600)
+        others = [await create(app, *["slow/m"] * 500) for _ in range(6)]
+        await succeeded(app, old["id"], 1_000)
+        progress = [(await app.call("GET", f"/api/batches/{other['id']}/progress"))[1] for other in others]
+        assert sum(each["succeeded"] for each in progress) < 300

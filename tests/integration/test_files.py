@@ -107,7 +107,7 @@ async def test_the_name_of_a_file_is_kept_and_never_used(gateway: RunningApp, di
     assert (status, content) == (200, b"text")
     assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
     assert headers["x-content-type-options"] == "nosniff"
-    assert leftovers(gateway.data_dir) == []
+    assert leftovers(gateway.data_dir, gateway.database_url) == []
 
 
 async def test_a_download_answers_to_ranges_tags_and_says_its_hash(gateway: RunningApp) -> None:
@@ -199,7 +199,7 @@ async def test_a_file_is_gone_exactly_when_it_expires_and_so_is_its_content(gate
     assert (await gateway.call("DELETE", f"{OPENAI}/{file['id']}"))[0] == 404
     while (gateway.data_dir / "blobs" / "files" / file["id"]).exists():
         await gateway.call("GET", "/health")
-    await asyncio.to_thread(check_nothing_is_left, gateway.data_dir)
+    await asyncio.to_thread(check_nothing_is_left, gateway.data_dir, gateway.database_url)
     gateway.clock.move(1000 * DAY)
     assert (await gateway.call("GET", f"{OPENAI}/{kept['id']}"))[0] == 200
 

@@ -140,4 +140,24 @@ async def test_the_text_is_of_the_declared_type_and_has_no_creation_times(gatewa
     assert text.endswith("\n")
     assert "_created{" not in text
     assert "_created " not in text
-    assert 'batchgate_info{version="' in text
+    assert 'batchgate_info{role="both",version="' in text
+
+
+async def test_a_key_sees_the_series_of_its_own_workspace_and_an_administrator_all(tmp_path: Path) -> None:
+    keys = {
+        "one": ApiKeySettings(key="sk-one", workspace="one"),
+        "two": ApiKeySettings(key="sk-two", workspace="two"),
+        "root": ApiKeySettings(key="sk-root", workspace="office", scopes=("admin",)),
+    }
+    async with running_app(tmp_path, api_keys=keys) as app:
+        for name, number in (("one", 1), ("two", 2)):
+            for _ in range(number):
+                await app.create("a", headers={"x-api-key": f"sk-{name}"})
+        created = "batchgate_batches_created_total"
+        for name, number in (("one", 1), ("two", 2)):
+            found = await scrape(app, headers={"x-api-key": f"sk-{name}"})
+            assert found.value(created, workspace=name) == number
+            assert {dict(labels)["workspace"] for _, labels in found.samples} == {name}
+        found = await scrape(app, headers={"x-api-key": "sk-root"})
+        assert (found.value(created, workspace="one"), found.value(created, workspace="two")) == (1, 2)
+        assert found.value("process_resident_memory_bytes") > 0

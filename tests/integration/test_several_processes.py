@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from batchgate.app import ENGINE
+from batchgate.app import ENGINE, build_app
+from batchgate.engine.errors import ConfigurationError
 from batchgate.installation import Role
 from batchgate.providers.simulator import SimulatorSettings
-from batchgate.settings import AccountSettings
+from batchgate.settings import AccountSettings, Settings
 from tests.support import openai_batches
 from tests.support.postgres_server import fresh_database
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, running_app
@@ -126,3 +127,9 @@ async def test_a_worker_that_stops_gives_its_shards_back_at_once(installation: I
             await calls_under_way(worker, 2)
         async with installation.running("worker"), asyncio.timeout(2.0):
             await gateway.ended(batch["id"])
+
+
+@pytest.mark.parametrize("role", ["gateway", "worker"])
+def test_a_process_that_needs_others_needs_a_database_to_share_with_them(tmp_path: Path, role: Role) -> None:
+    with pytest.raises(ConfigurationError, match="database_url: a PostgreSQL database, since batchgate "):
+        build_app(Settings(data_dir=str(tmp_path)), role=role, environment={})

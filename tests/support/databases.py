@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 
 from batchgate.store.postgres import Address, PostgresStore
 from batchgate.store.sqlite import SqliteStore
-from tests.support.postgres_server import fresh_database
+from tests.support.postgres_server import bare_database, fresh_database
 
 Kind: TypeAlias = Literal["sqlite", "postgres"]
 DATABASES: tuple[Kind, ...] = get_args(Kind)
@@ -38,4 +38,15 @@ def a_database(kind: Kind, folder: Path) -> Iterator[Database]:
         yield Database(kind, path, None)
     else:
         with fresh_database() as url:
+            yield Database(kind, path, url)
+
+
+@contextmanager
+def a_bare_database(kind: Kind, folder: Path) -> Iterator[Database]:
+    """Make a database without any tables."""
+    path = folder / "batchgate.db"
+    if kind == "sqlite":
+        yield Database(kind, path, None)
+    else:
+        with bare_database() as url:
             yield Database(kind, path, url)

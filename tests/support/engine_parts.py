@@ -12,7 +12,6 @@ import msgspec
 
 from batchgate.app import ROWS
 from batchgate.engine.batch import Batch, Counts, ResultLine
-from batchgate.engine.clock import SystemClock
 from batchgate.engine.endpoint import Endpoint
 from batchgate.engine.execution import Executor
 from batchgate.engine.routing import Router
@@ -95,5 +94,5 @@ def parts(
         read_key=read_key,
     )
     router = Router([endpoint], random.Random(seed))
-    executor = Executor(router, ROWS, DialectReading(), random.Random(seed), NoTelemetry(), clock=SystemClock())
+    executor = Executor(router, ROWS, DialectReading(), random.Random(seed), NoTelemetry())
     return EngineParts(endpoint, router, executor)

@@ -7,6 +7,9 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from tests.support.bodies import Bodies
 
@@ -25,11 +28,11 @@ _LEFT_ROWS = {
 }
 
 
-def leftovers(data_dir: Path) -> list[str]:
+def leftovers(data_dir: Path, database_url: str | None = None) -> list[str]:
     """Name the files and count the rows that belong to nothing, and name the files that are missing."""
-    with closing(sqlite3.connect(f"file:{data_dir / 'batchgate.db'}?mode=ro", uri=True)) as connection:
+    with closing(_connect(data_dir, database_url)) as connection:
         owned = {name for (name,) in connection.execute(_OWNED)}
-        rows = [f"{connection.execute(query).fetchone()[0]} {what}" for what, query in _LEFT_ROWS.items()]
+        rows = [f"{count} {what}" for what, query in _LEFT_ROWS.items() for (count,) in connection.execute(query)]
     blobs = data_dir / "blobs"
     walk = list(os.walk(blobs))
     there = {os.path.relpath(Path(folder, name), blobs) for folder, _, names in walk for name in names}
@@ -48,9 +51,15 @@ def leftovers(data_dir: Path) -> list[str]:
     ]
 
 
-def check_nothing_is_left(data_dir: Path) -> None:
+def _connect(data_dir: Path, database_url: str | None) -> Any:
+    if database_url is not None:
+        return psycopg.connect(database_url)
+    return sqlite3.connect(f"file:{data_dir / 'batchgate.db'}?mode=ro", uri=True)
+
+
+def check_nothing_is_left(data_dir: Path, database_url: str | None = None) -> None:
     """Fail unless a gateway that runs has soon removed all that nothing needs."""
     deadline = time.monotonic() + WITHIN
-    while left := leftovers(data_dir):
+    while left := leftovers(data_dir, database_url):
         assert time.monotonic() < deadline, left
         time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -90,3 +91,10 @@ def object_server() -> Iterator[ObjectServer]:
         server = ObjectServer(url, client_of(url))
         server.client.create_bucket(Bucket=server.bucket)
         yield server
+
+
+def closed_port() -> int:
+    """Find a port of this machine at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

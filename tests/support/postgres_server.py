@@ -231,6 +231,14 @@ def bare_database() -> Iterator[str]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
+def dumped(url: str, *, without: str = "") -> str:
+    """Write the schema of a database, without the tables that match a pattern."""
+    command = [_program("pg_dump"), "--schema-only", "--no-owner", f"--exclude-table={without}", url]
+    made = subprocess.run(command, check=True, capture_output=True, text=True, env=_environment())
+    # Two lines hold a number that differs each time.
+    return "".join(line for line in made.stdout.splitlines(keepends=True) if not line.startswith("\\"))
+
+
 def _make_database(template: str) -> str:
     name = f"test_{os.getpid()}_{next(_NUMBERS)}"
     with psycopg.connect(shared_server(), autocommit=True) as connection:

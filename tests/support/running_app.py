@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from batchgate.api.protocol import JsonErrorRunner
-from batchgate.app import build_app
+from batchgate.app import SETTINGS, build_app
 from batchgate.engine.clock import MICROSECONDS
 from batchgate.installation import Role
 from batchgate.providers.simulator import SimulatorSettings
@@ -58,6 +58,11 @@ class RunningApp:
     client: aiohttp.ClientSession
     clock: MovableClock
     data_dir: Path
+
+    @property
+    def database_url(self) -> str | None:
+        """The PostgreSQL database of the gateway, if it has one."""
+        return self.app[SETTINGS].database_url
 
     async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         """Make a request and return its status and decoded JSON body."""

@@ -84,5 +84,5 @@ async def refused(
 
 async def nothing_is_left(app: RunningApp) -> None:
     """Check that soon no body is stored, and no trace of one."""
-    await asyncio.to_thread(check_nothing_is_left, app.data_dir)
+    await asyncio.to_thread(check_nothing_is_left, app.data_dir, app.database_url)
     assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []

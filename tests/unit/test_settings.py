@@ -309,3 +309,14 @@ def test_variables_that_hold_keys_or_belong_to_the_commands_are_known() -> None:
         "BATCHGATE_ZOO": "1",
     }
     assert unknown_variables(load(toml, environment), environment) == ["BATCHGATE_ZOO"]
+
+
+@pytest.mark.parametrize("given", ["mysql://u:hidden@h/db", "h/db?password=hidden", "sqlite:///hidden", ""])
+def test_a_database_that_is_not_postgresql_is_refused_without_being_quoted(given: str) -> None:
+    expected = (
+        "database_url",
+        "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir",
+    )
+    assert refused(f'database_url = "{given}"') == expected
+    assert refused(environment={"BATCHGATE_DATABASE_URL": given}) == expected
+    assert load(environment={"BATCHGATE_DATABASE_URL": "postgresql://h/db"}).database_url == "postgresql://h/db"

@@ -19,8 +19,14 @@ UNMATCHED: Final = "unmatched"
 """Stands for the operation and the path of requests that match none."""
 
 
-NAMED: Final = {"file_id": "file", "key_id": "key", "workspace": "managed", "name": "secret"}
-"""Under which field what a path names is logged; other paths name a batch."""
+NAMED: Final = {
+    "message_batch_id": "batch",
+    "batch_id": "batch",
+    "file_id": "file",
+    "key_id": "key",
+    "name": "secret",
+}
+"""Under which field the id in a path is logged."""
 
 
 class AccessLog(AbstractAccessLogger):
@@ -52,6 +58,7 @@ class AccessLog(AbstractAccessLogger):
         # Where there was no such thing, anything may stand in the place of its id.
         if response.status < 400 and request.match_info:
             name, value = next(iter(request.match_info.items()))
-            fields[NAMED.get(name, "batch")] = value
+            if name in NAMED:
+                fields[NAMED[name]] = value
         message = "%s %s %d in %.1f ms"
         self.logger.info(message, request.method, path, response.status, 1000 * seconds, extra=fields)

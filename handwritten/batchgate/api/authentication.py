@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable
+from hmac import compare_digest
 
 from aiohttp import web
 from msgspec import Struct
@@ -54,7 +54,7 @@ class Authenticator:
     async def _find(self, candidate: str) -> Caller | None:
         """Look a key up; all those of the settings are compared, whichever it is."""
         digest = digest_of(candidate)
-        matches = [key.caller for key in self._configured if hmac.compare_digest(key.digest, digest)]
+        matches = [key.caller for key in self._configured if compare_digest(key.digest, digest)]
         if matches:
             return matches[0]
         key: ApiKey | None = await self._ring.find(digest)

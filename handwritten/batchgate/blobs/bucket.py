@@ -20,6 +20,7 @@ from obstore.exceptions import BaseError
 
 from batchgate.blobs.faults import reason, translated
 from batchgate.blobs.object_store import ObjectStoreBlobs, ObjectStoreWriter
+from batchgate.engine.ahead import in_order
 from batchgate.engine.errors import BlobError
 
 if TYPE_CHECKING:  # names that obstore has for type checkers alone
@@ -52,13 +53,20 @@ class BucketBlobs(ObjectStoreBlobs):
         self._place = place
 
     async def check(self) -> None:
-        """Write a byte, read it and remove it: raises `BlobError` where the bucket is missing or refuses."""
+        """Write a byte, read it and remove it: raises `BlobError` where the bucket is missing or refuses.
+
+        In a thread, and not as the library's tasks: the process may be about to end, and those abort it then.
+        """
+        await asyncio.to_thread(self._check)
+
+    def _check(self) -> None:
         with translated(self._place):
-            await obstore.put_async(self._store, PROBE, b"x")
+            obstore.put(self._store, PROBE, b"x")
             # Another gateway that starts may have removed it by now.
             with suppress(FileNotFoundError):
-                await obstore.get_async(self._store, PROBE)
-        await self.delete(PROBE)
+                obstore.get(self._store, PROBE)
+            with suppress(FileNotFoundError):
+                obstore.delete(self._store, PROBE)
 
     def writer(self, name: str) -> BucketWriter:
         """Begin a blob; it does not exist before its commit."""
@@ -67,18 +75,9 @@ class BucketBlobs(ObjectStoreBlobs):
     async def stream(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Read a blob, or a part of it, in pieces."""
         end = (await self.find(name)).size if length is None else offset + length
-        ahead: asyncio.Task[bytes] | None = None
-        try:
-            for start in range(offset, end, READ_PIECE):
-                ready, ahead = ahead, asyncio.create_task(self.read_range(name, start, min(READ_PIECE, end - start)))
-                if ready is not None:
-                    yield await ready
-            if ahead is not None:
-                yield await ahead
-        finally:
-            if ahead is not None:
-                ahead.cancel()
-                await asyncio.gather(ahead, return_exceptions=True)
+        reads = (self.read_range(name, start, min(READ_PIECE, end - start)) for start in range(offset, end, READ_PIECE))
+        async for piece in in_order(reads, ahead=1):
+            yield piece
 
     async def delete(self, name: str) -> None:
         """Remove a blob; one that does not exist is no error.

@@ -18,7 +18,7 @@ _STATUS: Final = re.compile(r"non-2xx status code: (\d{3}(?: [A-Za-z-]+)*)")
 _CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>")
 _URL: Final = re.compile(r"\w+://\S+")
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
-_METADATA_SERVERS: Final = ("169.254.169.254", "169.254.170.2", "metadata.google.internal", "token request")
+_METADATA_SERVERS: Final = ("/latest/api/token", "/latest/meta-data/", "169.254.", "/computeMetadata/", "token request")
 """What is asked for credentials when the environment has none."""
 
 
@@ -55,6 +55,8 @@ def _of_a_store(text: str) -> str:
         return f"{refused}the store answered {said}"
     if "kind: Timeout" in text or "TimedOut" in text:
         return "the store did not answer in time"
-    if "HTTP error" in text or "error sending request" in text:
+    if "kind: Connect" in text:
         return "the store cannot be reached"
+    if "HTTP error" in text:  # of a writer, no more is told
+        return "the store cannot be reached, or did not answer in time"
     return _URL.sub("the store", text.partition("\n")[0])

@@ -24,6 +24,8 @@ COMMANDS: Final = {
     "cancel": ("batchgate.cli.batches", "Stop a batch; what has finished keeps its results."),
     "secrets": ("batchgate.cli.secrets", "Keep keys of providers in the database, encrypted."),
     "results": ("batchgate.cli.batches", "Download the results of a batch that has ended."),
+    "workspaces": ("batchgate.cli.workspaces", "Manage workspaces, the tenants of a gateway."),
+    "keys": ("batchgate.cli.keys", "Manage the API keys of a gateway's callers."),
 }
 """The module of each command, where it stands under its own name with ``_command``, and what it does."""
 

@@ -52,32 +52,32 @@ class GatewayClient:
         Raises `SubmissionRefused` when that is what the body raises: then nothing is stored.
         """
         headers = {"content-type": "application/json"} | ({} if provider is None else {"x-model-provider": provider})
-        return await self._ask("POST", BATCHES, MessageBatch, headers=headers, body=body)
+        return await self.ask("POST", BATCHES, MessageBatch, headers=headers, body=body)
 
     async def find(self, batch_id: str) -> MessageBatch:
         """Read a batch."""
-        return await self._ask("GET", f"{BATCHES}/{_encoded(batch_id)}", MessageBatch)
+        return await self.ask("GET", f"{BATCHES}/{encoded(batch_id)}", MessageBatch)
 
     async def page(self, *, limit: int, after: str | None = None) -> MessageBatchPage:
         """Read a page of batches, the newest first, from the one after ``after`` on."""
         query = {"limit": str(limit)} | ({} if after is None else {"after_id": after})
-        return await self._ask("GET", BATCHES, MessageBatchPage, query=query)
+        return await self.ask("GET", BATCHES, MessageBatchPage, query=query)
 
     async def cancel(self, batch_id: str) -> MessageBatch:
         """Stop a batch."""
-        return await self._ask("POST", f"{BATCHES}/{_encoded(batch_id)}/cancel", MessageBatch)
+        return await self.ask("POST", f"{BATCHES}/{encoded(batch_id)}/cancel", MessageBatch)
 
     async def progress(self, batch_id: str) -> BatchProgress:
         """Count the requests of a batch by how they ended so far."""
-        return await self._ask("GET", f"/api/batches/{_encoded(batch_id)}/progress", BatchProgress)
+        return await self.ask("GET", f"/api/batches/{encoded(batch_id)}/progress", BatchProgress)
 
     async def results(self, batch_id: str) -> AsyncGenerator[bytes, None]:
         """Download the results of a batch that has ended, piece by piece; a piece may end inside a line."""
-        async with self._call("GET", f"{BATCHES}/{_encoded(batch_id)}/results") as response:
+        async with self._call("GET", f"{BATCHES}/{encoded(batch_id)}/results") as response:
             async for piece in response.content.iter_chunked(PIECE):
                 yield piece
 
-    async def _ask(
+    async def ask(
         self,
         method: str,
         path: str,
@@ -85,8 +85,9 @@ class GatewayClient:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: AsyncIterator[bytes] | None = None,
+        body: AsyncIterator[bytes] | bytes | None = None,
     ) -> T:
+        """Call an operation that answers in JSON."""
         async with self._call(method, path, query=query, headers=headers, body=body) as response:
             try:
                 return msgspec.json.decode(await response.read(), type=answer)
@@ -101,7 +102,7 @@ class GatewayClient:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: AsyncIterator[bytes] | None = None,
+        body: AsyncIterator[bytes] | bytes | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         url = URL(self._url + path, encoded=True).with_query(query)
         try:
@@ -123,8 +124,9 @@ class GatewayClient:
             raise ConnectionBroken(f"The connection to {self._url} broke ({_reason(error)}).") from error
 
 
-def _encoded(batch_id: str) -> str:
-    return quote(batch_id, safe="", errors="surrogateescape")
+def encoded(name: str) -> str:
+    """Write a name or an id as a part of a path."""
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def _reason(error: aiohttp.ClientError | TimeoutError) -> str:

@@ -21,3 +21,5 @@ def log_to_stderr(level: LogLevel, form: LogFormat = "text") -> None:
     logging.captureWarnings(capture=True)
     # Its debug records say which selector is used, to nobody's gain.
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # It counts the statements of migrations; which were applied is said by ourselves.
+    logging.getLogger("yoyo").setLevel(logging.WARNING)

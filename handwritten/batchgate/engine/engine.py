@@ -80,7 +80,7 @@ class Engine:
                 appetite=appetite,
                 peers=peers,
                 router=router,
-                executor=Executor(router, rows, reading, random.Random(seed), telemetry, clock=clock),
+                executor=Executor(router, rows, reading, random.Random(seed), telemetry),
                 rows=rows,
                 file_reader=file_reader,
                 clock=clock,
@@ -129,6 +129,7 @@ class Engine:
             backlog=backlog,
             waiting_seconds=waiting / MICROSECONDS,
             problems=len(self._problems) + len(self.router.problems),
+            workers=self.peers.workers,
         )
 
     async def __aenter__(self) -> Self:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from batchgate.engine import limits
-from batchgate.engine.batch import LAST_HOURS, Batch, Dialect, ResultLine
-from batchgate.engine.clock import Clock
+from batchgate.engine.batch import Batch, Dialect, ResultLine
 from batchgate.engine.costs import cost_of
 from batchgate.engine.endpoint import Call
 from batchgate.engine.errors import RequestError, UpstreamError
@@ -25,9 +24,6 @@ from batchgate.engine.turns import Turns
 from batchgate.engine.upstream import RequestRow, UpstreamResponse
 
 logger = logging.getLogger(__name__)
-
-ALL = 1 << 40
-"""More than there are requests in any batch."""
 
 Sending = Callable[[bool], None]
 """Told when a call begins and when it is over: a call under way is not interrupted by a cancel."""
@@ -66,15 +62,12 @@ class Executor:
         reading: Reading,
         chance: random.Random,
         telemetry: Telemetry,
-        *,
-        clock: Clock,
     ) -> None:
         self._router = router
         self._rows = rows
         self._reading = reading
         self._chance = chance
         self._telemetry = telemetry
-        self._clock = clock
         self._turns = Turns()
 
     def prepare(self, batch: Batch, seq: int, line: bytes) -> Prepared | ResultLine:
@@ -155,13 +148,9 @@ class Executor:
 
     async def _enter(self, course: _Course) -> Ticket:
         limiter, retries = course.limiter, course.retries
-        order = (retries.rejections, self._place(course), course.batch.key)
+        order = (retries.rejections, course.seq, course.batch.key)
         tokens = course.call.endpoint.meter.estimate(course.call.upstream) if limiter.counts_tokens else 0
         return await limiter.enter(order, tokens=tokens, rest=retries.rest, refused=retries.refused)
-
-    def _place(self, course: _Course) -> int:
-        """Tell where a request stands in line: by its place in its batch, before all others in the last hours."""
-        return course.seq - (ALL if self._clock.now() >= course.batch.expires_at - LAST_HOURS else 0)
 
     async def _send(self, course: _Course, ticket: Ticket) -> bytes:
         endpoint = course.call.endpoint

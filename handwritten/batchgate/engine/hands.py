@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Protocol
 
 from batchgate.engine.appetite import Appetite
@@ -114,10 +114,11 @@ class OwnHands:
             halt=self.halt,
             sealable=self.seal,
             validate=self.validate,
-            hurry=self.worker.hurry,
+            hurry=self.hurry,
             restore=queue.restore,
             report=report,
         )
+        self._router = router
         self._restore = queue.restore
 
     @property
@@ -129,6 +130,11 @@ class OwnHands:
         """Line up what stopped processes left undone."""
         await self._restore()
         await self.sweeper.hand_over()
+
+    async def hurry(self, batch_keys: Sequence[int]) -> None:
+        """Put these batches before all others, wherever they wait."""
+        self._router.hurry(batch_keys)
+        await self.worker.hurry(batch_keys)
 
     def halt(self, batch_key: int) -> None:
         """Send nothing more of a batch."""

@@ -1,7 +1,7 @@
 """When a process that is not seen any more is taken for dead, and who may say so.
 
 All of it follows from one number, the time within which somebody else has the work of a process that died: it is seen
-six times in that time, is declared dead after three quarters of it, and the others look for the dead in what is left.
+six times in that time, is declared dead after seven tenths of it, and the others look for the dead in what is left.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from math import inf
 from typing import Final
 
 BEATS: Final = 6
-DECLARED_AFTER: Final = 0.75
-SURE_FOR: Final = 0.65
+DECLARED_AFTER: Final = 0.7
+SURE_FOR: Final = 0.6
 """The part of the time for which a process that reaches nobody may still think that it lives."""
 STEADY: Final = 2
 """Beats for which a process has to be in touch before it declares others dead: after an outage of the database nobody

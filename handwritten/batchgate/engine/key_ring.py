@@ -39,14 +39,18 @@ class KeyRing:
         self._used: dict[str, int] = {}
         self._any = False
         self._looked_at: int | None = None
+        self._changes = 0
+        """How often keys were changed here: what was read before the last time is not remembered after it."""
 
     async def find(self, digest: bytes) -> ApiKey | None:
         """Find the key with this hash that is good now; raises `StoreError`."""
         now = self._clock.now()
         seen = self._seen.get(digest)
         if seen is None or not _believed(seen.at, now):
+            changes = self._changes
             seen = _Seen(await self._store.key_by_digest(digest), now)
-            self._remember(digest, seen)
+            if changes == self._changes:
+                self._remember(digest, seen)
         key = seen.key
         if key is None or not hmac.compare_digest(key.digest, digest) or not key.good_at(now):
             return None
@@ -59,20 +63,24 @@ class KeyRing:
         While the database does not answer, that is as it was.
         """
         now = self._clock.now()
-        if not self._any and (self._looked_at is None or not _believed(self._looked_at, now)):
-            try:
-                self._any = await self._store.has_keys()
-            except StoreError as error:
-                if self._looked_at is None:
-                    raise
-                logger.warning("whether there are API keys is unknown: %s", error, extra={"action": "keys_unknown"})
-            self._looked_at = now
+        if self._any or (self._looked_at is not None and _believed(self._looked_at, now)):
+            return self._any
+        try:
+            found = await self._store.has_keys()
+        except StoreError as error:
+            if self._looked_at is None:
+                raise
+            logger.warning("whether there are API keys is unknown: %s", error, extra={"action": "keys_unknown"})
+            found = False
+        self._any = self._any or found
+        self._looked_at = now
         return self._any
 
     def forget(self) -> None:
-        """Believe nothing that was read before, since keys have been changed here."""
+        """Believe nothing that was read before, since keys have been changed here; so there are some."""
+        self._changes += 1
         self._seen.clear()
-        self._looked_at = None
+        self._any = True
 
     async def run(self) -> None:
         """Note the uses of keys, some at a time, until cancelled."""

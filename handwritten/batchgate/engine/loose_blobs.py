@@ -7,6 +7,7 @@ steps, the store knows what is to be removed, and nothing has to be searched for
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +16,10 @@ from batchgate.engine.errors import BlobError, StoreError
 from batchgate.engine.ports import Blobs, BlobWriter, Store
 
 logger = logging.getLogger(__name__)
+
+REMOVED_AT_ONCE = 16
+REMOVAL_PATIENCE = 5.0
+"""Seconds after which a caller is answered although what was written for him in vain is not removed yet."""
 
 
 class LooseBlobs:
@@ -47,23 +52,38 @@ class LooseBlobs:
                 await self._remove(name)
 
     async def sweep(self) -> None:
-        """Remove what is loose and not being written here; raises `BlobError` for what could not be, at last."""
-        failed: BlobError | None = None
-        for name in await self._store.loose_blobs():
-            # Asked once more: what was loose, and being written, when the names were read may have an owner by now.
-            if name not in self._being_written and await self._store.is_loose(name):
-                try:
-                    await self._remove(name)
-                except BlobError as error:
-                    failed = error
-        if failed is not None:
-            raise failed
+        """Remove what is loose and not being written here; raises `BlobError` for what could not be, at last.
+
+        When none of a group could be, the others wait for the next time: the place as a whole may be out of reach.
+        """
+        failed: list[BlobError] = []
+        names = await self._store.loose_blobs()
+        for start in range(0, len(names), REMOVED_AT_ONCE):
+            group = names[start : start + REMOVED_AT_ONCE]
+            faults = await asyncio.gather(*map(self._remove_if_loose, group))
+            failed += filter(None, faults)
+            if all(faults):
+                break
+        if failed:
+            raise failed[-1]
+
+    async def _remove_if_loose(self, name: str) -> BlobError | None:
+        """Remove a blob unless it has found an owner, or is being written; returns what stood in the way."""
+        # Asked once more: what was loose, and being written, when the names were read may have an owner by now.
+        if name in self._being_written or not await self._store.is_loose(name):
+            return None
+        try:
+            await self._remove(name)
+        except BlobError as error:
+            return error
+        return None
 
     async def _remove_unless_owned(self, owner: str, name: str) -> None:
         """Ask the store: after a write that was interrupted, or refused to one taken for dead, only it knows."""
         with _left_to_the_sweeper((name,)):
-            if not await self._store.has_blob(owner, name):
-                await self._remove(name)
+            async with asyncio.timeout(REMOVAL_PATIENCE):
+                if not await self._store.has_blob(owner, name):
+                    await self._remove(name)
 
     async def _remove(self, name: str) -> None:
         await self._blobs.delete(name)
@@ -74,6 +94,6 @@ class LooseBlobs:
 def _left_to_the_sweeper(names: Iterable[str]) -> Iterator[None]:
     try:
         yield
-    except (BlobError, StoreError) as error:
+    except (BlobError, StoreError, TimeoutError) as error:
         fields = {"action": "blob_left", "blobs": list(names)}
-        logger.warning("what nothing needs is not removed yet: %s", error, extra=fields)
+        logger.warning("what nothing needs is not removed yet: %s", str(error) or "it takes too long", extra=fields)

@@ -46,6 +46,7 @@ class Router:
         self._accounts = {name: AccountLimits(endpoint.account, chance) for name, endpoint in self._endpoints.items()}
         self._limiters: OrderedDict[tuple[str, str], Limiter] = OrderedDict()
         """The one that was asked for last is the last."""
+        self._urgent: frozenset[int] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,6 +77,14 @@ class Router:
         """Keep to a share of all limits from now on, and let no call go after a time of the loop."""
         for account in self._accounts.values():
             account.keep_to(share, until)
+
+    def hurry(self, batch_keys: Iterable[int]) -> None:
+        """Let the requests of these batches, and no others, go before all others."""
+        urgent = frozenset(batch_keys)
+        if urgent != self._urgent:
+            self._urgent = urgent
+            for limiter in self._limiters.values():
+                limiter.hurry(urgent)
 
     @property
     def gates(self) -> tuple[GateState, ...]:
@@ -134,6 +143,7 @@ class Router:
         if limiter is None:
             self._forget_idle()
             limiter = Limiter(self._accounts[key[0]], model, endpoint.account.concurrency)
+            limiter.hurry(self._urgent)
             self._limiters[key] = limiter
         else:
             self._limiters.move_to_end(key)

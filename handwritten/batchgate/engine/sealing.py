@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from batchgate.engine.ahead import in_order
 from batchgate.engine.batch import Batch, Chunk, Claim, Counts, Dialect
 from batchgate.engine.batch_files import result_files
 from batchgate.engine.clock import DAY, Clock
@@ -36,12 +37,25 @@ It is only needed for the custom_ids of requests without a result. After that th
 one that never ended could not be deleted either.
 """
 
+SHARDS_AHEAD = 2
+"""How many shards are read while one is written."""
+
 
 class _Sealed(Struct, frozen=True):
     """What a result file holds."""
 
     counts: Counts
     size: int
+    output_size: int
+
+
+class _SealedShard(Struct, frozen=True, kw_only=True):
+    """What a result file holds of one shard."""
+
+    lines: bytes
+    succeeded: int
+    errored: int
+    unfinished: int
     output_size: int
 
 
@@ -111,19 +125,29 @@ class Sealer:
     async def _write(self, batch: Batch, writer: BlobWriter) -> _Sealed:
         succeeded = errored = unfinished = size = output_size = 0
         ending, _ = batch.cut_off
-        for claim in await self._store.shard_claims(batch):
-            chunks = await self._store.read_chunks(batch.key, claim.shard.index)
-            merged, answers = await asyncio.to_thread(self._merge, batch, chunks)
-            succeeded += sum(chunk.succeeded for chunk in chunks)
-            errored += sum(chunk.errored for chunk in chunks)
-            output_size += answers
-            unfinished += await self._fill(claim, merged, ending)
-            data = b"".join(merged[seq] for seq in sorted(merged))
-            await writer.write(data)
+        shards = (self._shard(batch, claim, ending) for claim in await self._store.shard_claims(batch))
+        async for shard in in_order(shards, ahead=SHARDS_AHEAD):
+            succeeded += shard.succeeded
+            errored += shard.errored
+            unfinished += shard.unfinished
+            output_size += shard.output_size
+            await writer.write(shard.lines)
             hit("sealing_begun")
-            size += len(data)
+            size += len(shard.lines)
         counts = Counts(total=batch.counts.total, succeeded=succeeded, errored=errored)
         return _Sealed(msgspec.structs.replace(counts, **{ending: unfinished}), size, output_size)
+
+    async def _shard(self, batch: Batch, claim: Claim, ending: Literal["canceled", "expired"]) -> _SealedShard:
+        chunks = await self._store.read_chunks(batch.key, claim.shard.index)
+        merged, answers = await asyncio.to_thread(self._merge, batch, chunks)
+        unfinished = await self._fill(claim, merged, ending)
+        return _SealedShard(
+            lines=b"".join(merged[seq] for seq in sorted(merged)),
+            succeeded=sum(chunk.succeeded for chunk in chunks),
+            errored=sum(chunk.errored for chunk in chunks),
+            unfinished=unfinished,
+            output_size=answers,
+        )
 
     def _merge(self, batch: Batch, chunks: Sequence[Chunk]) -> tuple[dict[int, bytes], int]:
         """Bring the lines of a shard under their seqs, and count the bytes of the answers among them."""

@@ -27,6 +27,8 @@ class StorageProbe:
         self._loose_blobs = loose_blobs
         self._report = report
         self._failing = False
+        # One name for all looks: a place that also refuses to remove what was written would gather them.
+        self._name = f"probes/{new_id('probe')}"
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -49,7 +51,7 @@ class StorageProbe:
         if not self._failing:
             return
         with suppress(StoreError, BlobError), self.noted():
-            async with self._loose_blobs.writing("", f"probes/{new_id('probe')}") as writer:
+            async with self._loose_blobs.writing("", self._name) as writer:
                 await writer.write(PROBE)
                 await writer.commit()
             self._failing = False

@@ -66,11 +66,11 @@ class Sweeper:
 
     async def _sweep(self) -> bool:
         """Sweep if nobody else does; True if all was done. What is due and could not be done is not tried at once."""
-        if not await self._is_the_one():
-            return False
         # By one time for all: what falls due meanwhile is due at once, and not passed over.
         now = self._clock.now()
-        return all([await self._do(step, now) for step in self._steps()])
+        # Each process has its own lines, in which batches wait.
+        await self._do(self._hurry, now)
+        return await self._is_the_one() and all([await self._do(step, now) for step in self._steps()])
 
     async def _is_the_one(self) -> bool:
         try:
@@ -82,7 +82,7 @@ class Sweeper:
         return is_the_one
 
     def _steps(self) -> tuple[Callable[[int], Awaitable[None]], ...]:
-        batches = (self._expire, self._hurry, self._hand_over, self._archive)
+        batches = (self._expire, self._hand_over, self._archive)
         return (*batches, self._expire_files, self._clean, self._restore, self._look_ahead)
 
     async def _do(self, step: Callable[[int], Awaitable[None]], now: int) -> bool:

@@ -105,3 +105,5 @@ class EngineState(Struct, frozen=True, kw_only=True):
     """How long ago the oldest batch with a waiting shard was created; 0 when none waits."""
     problems: int
     """How many parts are not well."""
+    workers: int
+    """How many processes with a worker live, as far as is known."""

@@ -97,7 +97,7 @@ class Tenants:
         key, secret = self._drawn(workspace, terms)
         await self._store.create_key(key, first=first)
         self._ring.forget()
-        logger.info("key %r created", key.id, extra={"action": "key_created", "workspace": workspace})
+        logger.info("key %r created", key.id, extra={"action": "key_created", "key": key.id, "workspace": workspace})
         return key, secret
 
     async def key(self, key_id: str) -> ApiKey:
@@ -122,7 +122,9 @@ class Tenants:
         ends = (key.created_at + grace * MICROSECONDS, old.revoked_at)
         await self._store.rotate_key(key_id, key, min(end for end in ends if end is not None))
         self._ring.forget()
-        logger.info("key %r replaced", key_id, extra={"action": "key_rotated", "workspace": old.workspace})
+        logger.info(
+            "key %r replaced", key_id, extra={"action": "key_rotated", "key": key_id, "workspace": old.workspace}
+        )
         return key, secret
 
     async def revoke_key(self, key_id: str) -> ApiKey:
@@ -131,7 +133,9 @@ class Tenants:
         revoked = await self._store.revoke_key(key_id, self._clock.now(), another_admin=another_admin)
         self._ring.forget()
         key = _found_key(revoked, key_id)
-        logger.info("key %r revoked", key_id, extra={"action": "key_revoked", "workspace": key.workspace})
+        logger.info(
+            "key %r revoked", key_id, extra={"action": "key_revoked", "key": key_id, "workspace": key.workspace}
+        )
         return key
 
     def _drawn(self, workspace: str, terms: KeyTerms) -> tuple[ApiKey, str]:

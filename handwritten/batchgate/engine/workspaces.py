@@ -83,5 +83,6 @@ def check_quotas(workspace: str, quotas: Quotas, use: Use, needs: Needs) -> None
 
 
 def dollars(nanodollars: int) -> str:
-    """Write an amount for people, to the cent."""
-    return f"${nanodollars / NANODOLLARS:,.2f}"
+    """Write an amount for people, to the cent and as far beyond as there is anything."""
+    cents, rest = divmod(nanodollars, NANODOLLARS // 100)
+    return f"${cents / 100:,.2f}" + f"{rest:07d}".rstrip("0")

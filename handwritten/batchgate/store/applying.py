@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,8 @@ from batchgate.store.migrating import APPLIED, NUMBERED
 
 if TYPE_CHECKING:
     import psycopg
+
+logger = logging.getLogger(__name__)
 
 _NOWHERE: Final = DatabaseURI(scheme="", username=None, password=None, hostname=None, port=None, database="", args={})
 """Yoyo connects to nothing itself."""
@@ -44,6 +47,7 @@ class _GivenConnection(DatabaseBackend):
                 if migration.id not in made_before:
                     migration.process_steps(self, "apply")
                 self.mark_one(migration, log=False)
+                logger.info("the database has migration %s now", migration.id, extra={"action": "migrated"})
             self.number()
 
     def number(self) -> None:

@@ -52,7 +52,10 @@ class StateGauges(Collector):
         problems = GaugeMetricFamily("batchgate_problems", "Parts of the gateway that are not well; see /health.")
         if state:
             problems.add_metric([], state.problems)
-        yield problems
+        workers = GaugeMetricFamily("batchgate_workers", "Processes with a worker that live, as far as is known.")
+        if state:
+            workers.add_metric([], state.workers)
+        yield from (problems, workers)
 
 
 def _gates(gates: Mapping[tuple[str, str], tuple[float, int]]) -> Iterator[Metric]:

@@ -27,6 +27,7 @@ FIELDS: Final = (
     "workspace",
     "batch",
     "file",
+    "key",
     "secret",
     "shard",
     "epoch",
@@ -42,6 +43,8 @@ FIELDS: Final = (
     "counts",
     "seconds",
     "url",
+    "role",
+    "member",
 )
 """What a line may say besides its time, level, logger, action and message; anything else on a record is left out."""
 

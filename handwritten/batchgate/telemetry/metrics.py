@@ -26,7 +26,7 @@ HTTP_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 1
 class Metrics(NoTelemetry):
     """All metrics of one gateway, in a registry of its own: two gateways in a process do not know of each other."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, role: str) -> None:
         self._registry = CollectorRegistry()
         self._workspaces = WorkspaceNames().label
         self._calls = CallMetrics(self._workspaces)
@@ -34,7 +34,8 @@ class Metrics(NoTelemetry):
         for collector in (self._calls, self._gauges):
             self._registry.register(collector)
         ProcessCollector(registry=self._registry)
-        Gauge("batchgate_info", "Always 1.", ["version"], registry=self._registry).labels(version).set(1)
+        info = Gauge("batchgate_info", "Always 1.", ["version", "role"], registry=self._registry)
+        info.labels(version, role).set(1)
         self._finished = self._counter(
             "batchgate_requests_finished", "Requests of batches that have a result.", LABEL, "outcome"
         )

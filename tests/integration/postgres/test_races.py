@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -37,17 +38,36 @@ async def test_a_batch_ends_although_its_last_flush_and_its_cancel_come_at_once(
     async def close() -> object:
         if closing == "cancel":
             return await stores[1].cancel_batch("w", "a", 5)
-        return await stores[1].expire_batch(batch.key)
+        await stores[1].expire_batch(batch.key)
+        return None
+
+    async def append() -> object:
+        return await stores[0].append_chunk(held, chunk(0), shard_done=True)
 
     with watch.holding(LOCK_BATCH, key=batch.key):
-        calls = {"append": lambda: stores[0].append_chunk(held, chunk(0), shard_done=True), "close": close}
-        tasks = [asyncio.create_task(calls.pop(first)())]  # type: ignore[arg-type]
+        calls = {"append": append, "close": close}
+        tasks = [asyncio.create_task(calls.pop(first)())]
         await watch.until_waiting(1)
-        tasks += [asyncio.create_task(call()) for call in calls.values()]  # type: ignore[arg-type]
+        tasks += [asyncio.create_task(call()) for call in calls.values()]
         await watch.until_waiting(2)
     await asyncio.gather(*tasks)
     assert watch.value(WRONG_COUNTS) == 0
     assert await stores[0].sealable_batches() == [batch.key]
+
+
+async def test_a_cancel_that_comes_while_a_batch_ends_finds_it_ended(stores: Stores, watch: Watch) -> None:
+    batch, (job,) = await create(stores[0], "a")
+    await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
+    with watch.holding(LOCK_BATCH, key=batch.key):
+        ending = asyncio.create_task(end(stores[0], batch, []))
+        await watch.until_waiting(1)
+        cancel = asyncio.create_task(stores[1].cancel_batch("w", "a", 5))
+        await watch.until_waiting(2)
+    await ending
+    canceled = await cancel
+    assert canceled == await stores[0].find_batch("w", "a")
+    assert canceled is not None
+    assert (canceled.status, canceled.cancel_initiated_at) == ("ended", None)
 
 
 async def test_two_creates_with_one_idempotency_key_at_once_make_one_batch(stores: Stores, watch: Watch) -> None:
@@ -172,6 +192,19 @@ async def test_who_follows_the_newest_misses_none_although_they_are_created_at_o
     assert sorted(seen) == sorted(f"b{number}" for number in range(60))
 
 
+async def test_who_gives_way_in_a_deadlock_tries_again(stores: Stores, watch: Watch) -> None:
+    # None is known to happen between stores; an administrator's statement may lock in any order.
+    batch = await submit(stores[0], "a")
+    await finish(stores[0], batch, await begin(stores[0], batch), "output")
+    with watch.holding("SELECT 1 FROM files FOR UPDATE"):
+        delete = asyncio.create_task(stores[0].delete_batch("w", "a", 3000))
+        await watch.until_waiting(1)
+        watch.connection.execute("SET LOCAL deadlock_timeout = '60s'")
+        assert watch.rows(LOCK_BATCH, key=batch.key), "the other one gave way"
+    assert await delete
+    assert await stores[1].find_batch("w", "a") is None
+
+
 @pytest.mark.parametrize("seed", random.sample(range(10**6), 3))
 async def test_nobody_waits_in_a_circle_whatever_comes_at_once(stores: Stores, watch: Watch, seed: int) -> None:
     choose = random.Random(seed)
@@ -182,7 +215,9 @@ async def test_nobody_waits_in_a_circle_whatever_comes_at_once(stores: Stores, w
     for batch in with_files:
         await finish(stores[0], batch, await begin(stores[0], batch), "output", "error")
     files = [await create_file(stores[0], f"x{number}", expires_at=4000) for number in range(3)]
-    work = [run(choose.choice(stores), choose, jobs) for _, jobs in batches for _ in range(2)]
+    work: list[Coroutine[Any, Any, object]] = [
+        run(choose.choice(stores), choose, jobs) for _, jobs in batches for _ in range(2)
+    ]
     work += [choose.choice(stores).cancel_batch("w", batch.id, 5) for batch, _ in batches]
     work += [choose.choice(stores).expire_batch(batch.key) for batch, _ in batches]
     work += [choose.choice(stores).delete_batch("w", batch.id, 9) for batch in with_files]

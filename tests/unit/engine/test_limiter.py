@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from batchgate.engine.limits import ABANDONED, SERVED, AccountLimits, Limiter, Order, Outcome, OutcomeKind, Ticket
+from batchgate.engine.shares import WHOLE, Share
 from batchgate.engine.upstream import Allowance
 from tests.support.engine_parts import account
 from tests.support.virtual_time import in_virtual_time
@@ -245,3 +247,71 @@ async def test_abandoned_calls_teach_nothing() -> None:
     for ticket in await entered(gate, 4):
         gate.leave(ticket, ABANDONED)
     assert (gate.limit, gate.in_flight) == (4, 0)
+
+
+@in_virtual_time
+async def test_a_smaller_share_lets_nobody_in_until_enough_have_left() -> None:
+    shared = AccountLimits(account(concurrency=4), random.Random(1))
+    gate = Limiter(shared, "m", 4)
+    tickets = await entered(gate, 4)
+    waiting = asyncio.create_task(gate.enter((0, 9, 1)))
+    shared.keep_to(Share(0.0, 0.5), inf)
+    fitted = [gate.fits]
+    for ticket in tickets[:2]:
+        gate.leave(ticket, SERVED)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        fitted.append(gate.fits)
+    assert fitted == [False, False, True]
+    gate.leave(tickets[2], SERVED)
+    await waiting
+
+
+@in_virtual_time
+async def test_a_larger_share_lets_those_in_who_wait() -> None:
+    shared = AccountLimits(account(concurrency=4), random.Random(1))
+    shared.keep_to(Share(0.0, 0.25), inf)
+    gate = Limiter(shared, "m", 4)
+    waiting = [asyncio.create_task(gate.enter((0, number, 1))) for number in range(4)]
+    await asyncio.sleep(0)
+    assert gate.in_flight == 1
+    shared.keep_to(WHOLE, inf)
+    await asyncio.gather(*waiting)
+
+
+@in_virtual_time
+async def test_without_a_share_nobody_is_let_in_not_even_a_probe() -> None:
+    shared = AccountLimits(account(concurrency=1), random.Random(1))
+    gate = Limiter(shared, "m", 1)
+    (ticket,) = await entered(gate, 1)
+    gate.leave(ticket, Outcome(OutcomeKind.DOWN))
+    shared.keep_to(Share(0.0, 0.5), inf)
+    assert gate.barred
+    waiting = asyncio.create_task(gate.enter((0, 1, 1)))
+    await asyncio.sleep(1000.0)
+    assert not waiting.done()
+    shared.keep_to(WHOLE, inf)
+    await waiting
+
+
+@in_virtual_time
+async def test_a_share_that_is_not_renewed_ends_with_its_time() -> None:
+    # A worker that reaches nobody may be taken for dead, and its share be somebody else's.
+    shared = AccountLimits(account(concurrency=4), random.Random(1))
+    gate = Limiter(shared, "m", 4)
+    shared.keep_to(WHOLE, 10.0)
+    await entered(gate, 1)
+    await asyncio.sleep(11.0)
+    waiting = asyncio.create_task(gate.enter((0, 1, 1)))
+    await asyncio.sleep(100.0)
+    assert not waiting.done()
+    shared.keep_to(WHOLE, now() + 10.0)
+    await waiting
+
+
+@in_virtual_time
+async def test_the_requests_of_a_minute_are_divided_like_the_calls_at_once() -> None:
+    shared = AccountLimits(account(concurrency=64, requests_per_minute=60), random.Random(1))
+    shared.keep_to(Share(0.0, 0.25), inf)
+    times = await times_of_entry(Limiter(shared, "m", 64), 5)
+    assert [round(later - earlier) for earlier, later in pairwise(times)] == [4, 4, 4, 4]

@@ -118,3 +118,35 @@ def test_whatever_happens_the_limit_stays_between_one_and_the_cap(cap: int, even
             case _:
                 limit.one_more(calls)
         assert 1 <= limit.value <= cap
+
+
+def test_under_a_lower_cap_there_is_less_and_under_the_old_one_again_as_much_as_before() -> None:
+    limit = AdaptiveLimit(64)
+    limit.bound(10)
+    assert limit.value == 10
+    limit.bound(64)
+    assert limit.value == 64
+
+
+def test_what_was_learnt_under_one_cap_holds_under_another() -> None:
+    limit = after_a_burst(cap=64, taken=20)
+    limit.bound(10)
+    assert limit.value == 10
+    limit.bound(64)
+    assert limit.value == 20
+    limit.bound(32)
+    limit.lost(entered=5.0, now=6.0)
+    limit.bound(64)
+    assert limit.value == 20 * LOSS
+
+
+def test_under_a_cap_of_nothing_there_are_none_whatever_is_learnt() -> None:
+    limit = AdaptiveLimit(4)
+    limit.bound(0)
+    limit.refused(entered=0.0, in_service=2, now=0.1)
+    limit.one_more(0)
+    limit.served(1, 1, 1.0)
+    limit.shut()
+    assert limit.value == 0
+    limit.bound(4)
+    assert limit.value >= 1

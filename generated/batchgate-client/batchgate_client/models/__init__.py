@@ -81,6 +81,7 @@ from .request_counts import RequestCounts
 from .retrieve_unified_batch_provider import RetrieveUnifiedBatchProvider
 from .retrieve_unified_batch_results_provider import RetrieveUnifiedBatchResultsProvider
 from .retrieve_unified_file_provider import RetrieveUnifiedFileProvider
+from .role import Role
 from .rotate_key import RotateKey
 from .secret import Secret
 from .secret_list import SecretList
@@ -194,6 +195,7 @@ __all__ = (
     "RetrieveUnifiedBatchProvider",
     "RetrieveUnifiedBatchResultsProvider",
     "RetrieveUnifiedFileProvider",
+    "Role",
     "RotateKey",
     "Secret",
     "SecretList",

@@ -8,6 +8,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.health_status import HealthStatus, check_health_status
+from ..models.role import Role, check_role
 
 T = TypeVar("T", bound="Health")
 
@@ -19,6 +20,10 @@ class Health:
     Attributes:
         status (HealthStatus): In one word.
         version (str): The version of Batchgate.
+        role (Role): What a process does. A gateway takes batches in and shows them, a worker runs them.
+        member (int | None): Its number among the processes on its database, which logs name too; null where it is
+            alone.
+        workers (int): How many processes with a worker live, as far as is known.
         accounts (list[str]): The names of the configured accounts.
         requests_in_flight (int): Upstream calls under way.
         problems (list[str]): What is not well, a sentence each.
@@ -26,6 +31,9 @@ class Health:
 
     status: HealthStatus
     version: str
+    role: Role
+    member: int | None
+    workers: int
     accounts: list[str]
     requests_in_flight: int
     problems: list[str]
@@ -35,6 +43,13 @@ class Health:
         status: str = self.status
 
         version = self.version
+
+        role: str = self.role
+
+        member: int | None
+        member = self.member
+
+        workers = self.workers
 
         accounts = self.accounts
 
@@ -48,6 +63,9 @@ class Health:
             {
                 "status": status,
                 "version": version,
+                "role": role,
+                "member": member,
+                "workers": workers,
                 "accounts": accounts,
                 "requests_in_flight": requests_in_flight,
                 "problems": problems,
@@ -63,6 +81,17 @@ class Health:
 
         version = d.pop("version")
 
+        role = check_role(d.pop("role"))
+
+        def _parse_member(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        member = _parse_member(d.pop("member"))
+
+        workers = d.pop("workers")
+
         accounts = cast(list[str], d.pop("accounts"))
 
         requests_in_flight = d.pop("requests_in_flight")
@@ -72,6 +101,9 @@ class Health:
         health = cls(
             status=status,
             version=version,
+            role=role,
+            member=member,
+            workers=workers,
             accounts=accounts,
             requests_in_flight=requests_in_flight,
             problems=problems,

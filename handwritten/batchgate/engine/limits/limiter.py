@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from math import inf
 from typing import Final
 
@@ -195,6 +196,10 @@ class Limiter:
         """Let no more be under way than are of a share; what was learnt is kept."""
         self._limit.bound(share.of(self._cap))
         self.look()
+
+    def hurry(self, batch_keys: AbstractSet[int]) -> None:
+        """Let the requests of these batches go before all others."""
+        self._line.hurry(batch_keys)
 
     def look(self) -> None:
         """Let enter whoever may, and come back when the next one may."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
@@ -17,6 +18,8 @@ Order: TypeAlias = tuple[int, int, int]
 By its place, as shards go by theirs: so the first requests of a new batch go before the later ones of an old batch.
 """
 
+ALL: Final = 1 << 40
+"""More than there are requests in any batch."""
 KEPT: Final = 64
 """Places that may stand empty before the line closes up."""
 
@@ -49,10 +52,11 @@ class Place:
 class Line:
     """A heap of those who may go, and one of those who rest; who gave up is passed over."""
 
-    __slots__ = ("_numbers", "_ready", "_resting", "waiting")
+    __slots__ = ("_numbers", "_ready", "_resting", "_urgent", "waiting")
 
     def __init__(self) -> None:
         self._ready: list[tuple[Order, int, Place]] = []
+        self._urgent: AbstractSet[int] = frozenset()
         self._resting: list[tuple[float, int, Place]] = []
         self._numbers = count()
         self.waiting = 0
@@ -73,7 +77,20 @@ class Line:
         if place.rest_until > now:
             heappush(self._resting, (place.rest_until, next(self._numbers), place))
         else:
-            heappush(self._ready, (place.order, next(self._numbers), place))
+            self._line_up(place)
+
+    def hurry(self, batch_keys: AbstractSet[int]) -> None:
+        """Let the requests of these batches go before all others, those that wait already among them."""
+        self._urgent = batch_keys
+        self._ready = [(self._rank(place.order), number, place) for _, number, place in self._ready]
+        heapify(self._ready)
+
+    def _line_up(self, place: Place) -> None:
+        heappush(self._ready, (self._rank(place.order), next(self._numbers), place))
+
+    def _rank(self, order: Order) -> Order:
+        stood_back, seq, batch_key = order
+        return (stood_back, seq - ALL, batch_key) if batch_key in self._urgent else order
 
     def first(self, now: float, served_since: float) -> Place | None:
         """Tell who is next.
@@ -82,8 +99,7 @@ class Line:
         the rest that it was told to take is then for nothing.
         """
         while self._resting and (self._resting[0][0] <= now or self._resting[0][2].admitted.done()):
-            place = heappop(self._resting)[2]
-            heappush(self._ready, (place.order, next(self._numbers), place))
+            self._line_up(heappop(self._resting)[2])
         while self._ready and self._ready[0][2].admitted.done():
             heappop(self._ready)
         if self._ready:

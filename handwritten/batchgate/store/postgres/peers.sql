@@ -1,5 +1,8 @@
 -- name: lock_members
-SELECT pg_advisory_xact_lock(hashtextextended('batchgate members', 0))
+-- Who is paused while it holds the lock must not keep the others from being seen.
+SELECT
+    set_config('idle_in_transaction_session_timeout', '2s', true),
+    pg_advisory_xact_lock(hashtextextended('batchgate members', 0))
 
 -- name: join_members
 INSERT INTO members (name, role, seen_at) VALUES (%(name)s, %(role)s, clock_timestamp()) RETURNING id

@@ -1,0 +1,135 @@
+"""``batchgate keys``: API keys of callers. A new one stands alone on stdout, so that it can be piped on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import click
+from msgspec import UNSET
+
+from batchgate.cli.batches import as_json_option
+from batchgate.cli.connection import Connection, connected
+from batchgate.cli.rendering import moment, print_json
+from batchgate.cli.tenant_client import TenantClient
+from batchgate.engine.api_keys import DEFAULT_SCOPES, DEFAULT_WORKSPACE, SCOPES, Scope
+from batchgate_api.gateway import CreatedKey, CreateKey, Key
+
+DAY: Final = 24 * 60 * 60
+LAYOUT: Final = "{:<30}  {:<20}  {:<18}  {:<5}  {}"
+
+workspace_option = click.option(
+    "--workspace", metavar="NAME", default=DEFAULT_WORKSPACE, show_default=True, help="The workspace of the key."
+)
+
+
+@click.group("keys")
+def keys_command() -> None:
+    """Manage the API keys of a gateway's callers. The key that is used needs the scope admin.
+
+    A gateway without any keys serves whoever is on its machine; its first key must have the scope admin.
+    """
+
+
+@keys_command.command("create")
+@click.argument("name", metavar="NAME")
+@workspace_option
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    default=DEFAULT_SCOPES,
+    show_default=True,
+    help="What it is for; may be given more than once, as none implies another.",
+)
+@click.option("--days", type=click.IntRange(1, 3650), help="Let it expire after so many days; else it does not.")
+@as_json_option
+@connected
+def create_command(
+    connection: Connection, name: str, workspace: str, scopes: tuple[Scope, ...], days: int | None, *, as_json: bool
+) -> None:
+    """Create a key called NAME, and print it: that is the only time that it is shown."""
+    lifetime = UNSET if days is None else days * DAY
+    terms = CreateKey(name=name, scopes=list(scopes), expires_in_seconds=lifetime)
+
+    async def run() -> CreatedKey:
+        async with connection.client() as client:
+            return await TenantClient(client).create_key(workspace, terms)
+
+    _give(asyncio.run(run()), as_json=as_json)
+
+
+@keys_command.command("list")
+@workspace_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one key a line.")
+@connected
+def list_command(connection: Connection, workspace: str, *, as_json: bool) -> None:
+    """List the keys of a workspace, the newest first."""
+
+    async def run() -> None:
+        async with connection.client() as client:
+            if not as_json:
+                click.echo(LAYOUT.format("ID", "NAME", "SCOPES", "HINT", "STATE"))
+            async for key in TenantClient(client).keys(workspace):
+                if as_json:
+                    print_json(key)
+                else:
+                    click.echo(LAYOUT.format(key.id, key.name, ",".join(key.scopes), key.hint, _state(key)))
+
+    asyncio.run(run())
+
+
+@keys_command.command("rotate")
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--grace",
+    metavar="SECONDS",
+    type=click.IntRange(0, 30 * DAY),
+    default=0,
+    show_default=True,
+    help="Let the old key work for so long.",
+)
+@as_json_option
+@connected
+def rotate_command(connection: Connection, key_id: str, grace: int, *, as_json: bool) -> None:
+    """Replace the key ID by a new one like it, and print that: it is the only time that it is shown."""
+
+    async def run() -> CreatedKey:
+        async with connection.client() as client:
+            return await TenantClient(client).rotate_key(key_id, grace)
+
+    _give(asyncio.run(run()), as_json=as_json)
+
+
+@keys_command.command("revoke")
+@click.argument("key_id", metavar="ID")
+@as_json_option
+@connected
+def revoke_command(connection: Connection, key_id: str, *, as_json: bool) -> None:
+    """Have the key ID refused, by every gateway within two seconds."""
+
+    async def run() -> Key:
+        async with connection.client() as client:
+            return await TenantClient(client).revoke_key(key_id)
+
+    key = asyncio.run(run())
+    if as_json:
+        print_json(key)
+    else:
+        click.echo(f"{key.id} ({key.name}) is revoked.")
+
+
+def _give(key: CreatedKey, *, as_json: bool) -> None:
+    if as_json:
+        print_json(key)
+        return
+    scopes = ", ".join(key.scopes)
+    click.echo(f"{key.id} ({key.name}), workspace {key.workspace}, scopes {scopes}. Not shown again:", err=True)
+    click.echo(key.key)
+
+
+def _state(key: Key) -> str:
+    if key.revoked_at is not None:
+        return f"revoked {moment(key.revoked_at)}"
+    return "good" if key.expires_at is None else f"expires {moment(key.expires_at)}"

@@ -1,0 +1,96 @@
+"""The operations on workspaces and keys, for the commands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+
+from batchgate.cli.gateway_client import GatewayClient, encoded
+from batchgate_api.gateway import (
+    ArchivedWorkspace,
+    CreatedKey,
+    CreateKey,
+    CreateWorkspace,
+    Key,
+    KeyList,
+    QuotaChanges,
+    RotateKey,
+    UpdateWorkspace,
+    Workspace,
+    WorkspaceList,
+)
+
+T = TypeVar("T")
+
+WORKSPACES: Final = "/api/workspaces"
+KEYS: Final = "/api/keys"
+PAGE: Final = "1000"
+_JSON: Final = {"content-type": "application/json"}
+
+
+class TenantClient:
+    """Manages the tenants of the gateway that a client reaches."""
+
+    def __init__(self, client: GatewayClient) -> None:
+        self._client = client
+
+    async def create_workspace(self, name: str, quotas: QuotaChanges) -> Workspace:
+        """Create a workspace."""
+        return await self._send("POST", WORKSPACES, CreateWorkspace(name=name, quotas=quotas), Workspace)
+
+    async def workspace(self, name: str) -> Workspace:
+        """Read a workspace and what it uses."""
+        return await self._client.ask("GET", f"{WORKSPACES}/{encoded(name)}", Workspace)
+
+    async def update_workspace(self, name: str, quotas: QuotaChanges) -> Workspace:
+        """Change the quotas of a workspace."""
+        return await self._send("PATCH", f"{WORKSPACES}/{encoded(name)}", UpdateWorkspace(quotas=quotas), Workspace)
+
+    async def archive_workspace(self, name: str) -> ArchivedWorkspace:
+        """Take a workspace out of use."""
+        return await self._client.ask("DELETE", f"{WORKSPACES}/{encoded(name)}", ArchivedWorkspace)
+
+    async def workspaces(self) -> AsyncIterator[Workspace]:
+        """Read all workspaces by name."""
+        more, query = True, {"limit": PAGE}
+        while more:
+            page = await self._client.ask("GET", WORKSPACES, WorkspaceList, query=query)
+            for workspace in page.data:
+                yield workspace
+            more, query = page.has_more, _after(page.last_id)
+
+    async def create_key(self, workspace: str, terms: CreateKey) -> CreatedKey:
+        """Create a key."""
+        return await self._send("POST", f"{WORKSPACES}/{encoded(workspace)}/keys", terms, CreatedKey)
+
+    async def keys(self, workspace: str) -> AsyncIterator[Key]:
+        """Read all keys of a workspace, the newest first."""
+        more, query = True, {"limit": PAGE}
+        while more:
+            page = await self._client.ask("GET", f"{WORKSPACES}/{encoded(workspace)}/keys", KeyList, query=query)
+            for key in page.data:
+                yield key
+            more, query = page.has_more, _after(page.last_id)
+
+    async def rotate_key(self, key_id: str, grace: int) -> CreatedKey:
+        """Replace a key."""
+        return await self._send("POST", f"{KEYS}/{encoded(key_id)}/rotate", RotateKey(grace_seconds=grace), CreatedKey)
+
+    async def revoke_key(self, key_id: str) -> Key:
+        """Revoke a key."""
+        return await self._client.ask("DELETE", f"{KEYS}/{encoded(key_id)}", Key)
+
+    async def _send(self, method: str, path: str, body: msgspec.Struct, answer: type[T]) -> T:
+        return await self._client.ask(method, path, answer, headers=_JSON, body=msgspec.json.encode(body))
+
+
+def _after(last: str | None) -> dict[str, str]:
+    return {"limit": PAGE} | ({} if last is None else {"after": last})
+
+
+def named(quotas: Mapping[str, object]) -> QuotaChanges:
+    """Make the change of the quotas that are given; ``none`` lifts one."""
+    given = {name: None if value == "none" else value for name, value in quotas.items() if value is not None}
+    return msgspec.convert(given, QuotaChanges)

@@ -1,0 +1,136 @@
+"""The installed gateway on a bucket: SDKs, kills in the middle of uploads and sealing, and a server that is away."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from anthropic import Anthropic
+from openai import APIConnectionError, OpenAI
+
+from tests.acceptance.test_bad_disk import SLOW, call, check_start_fails, ended, serve, submitted
+from tests.acceptance.test_crashes import check_results, found_again, gateway_on, repeated, sdk, submit
+from tests.support.bodies import Bodies
+from tests.support.gateway_process import SIMULATOR, GatewayProcess
+from tests.support.leftovers import check_nothing_is_left
+from tests.support.object_server import KEY, SECRET, ObjectServer, client_of, closed_port, object_server, serving
+from tests.support.running_app import BATCHES, create_body
+from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
+
+MB = 1024 * 1024
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    with object_server() as server:
+        monkeypatch.setattr(Bodies, "server", server)
+        yield server
+
+
+@pytest.fixture
+def upstream() -> Iterator[SimulatedUpstream]:
+    with simulated_upstream("--latency", "0.02", "--output-tokens", "500") as simulated:
+        yield simulated
+
+
+def test_the_sdks_work_as_usual_and_no_key_is_written(server: ObjectServer, tmp_path: Path) -> None:
+    with GatewayProcess(data_dir=tmp_path, settings=server.settings + SIMULATOR) as gateway:
+        with OpenAI(base_url=f"{gateway.url}/openai/v1", api_key="any") as openai:
+            content = os.urandom(12 * MB)
+            file = openai.files.create(file=("a.bin", content), purpose="user_data")
+            assert openai.files.content(file.id).read() == content
+            openai.files.delete(file.id)
+        with Anthropic(base_url=f"{gateway.url}/anthropic", api_key="any") as anthropic:
+            message = {"max_tokens": 9, "model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+            requests = [{"custom_id": name, "params": message} for name in "abc"]
+            batch = anthropic.messages.batches.create(requests=requests)  # type: ignore[arg-type]
+            while anthropic.messages.batches.retrieve(batch.id).processing_status != "ended":
+                pass
+            assert [line.custom_id for line in anthropic.messages.batches.results(batch.id)] == ["a", "b", "c"]
+            anthropic.messages.batches.delete(batch.id)
+        check_nothing_is_left(tmp_path)
+        assert gateway.terminate() == 0
+    assert KEY not in gateway.log
+    assert SECRET not in gateway.log
+
+
+@pytest.mark.parametrize("step", ["intake_spooled", "rows_written", "sealing_begun", "result_file_written"])
+def test_a_gateway_killed_at_a_step_ends_the_batch_as_if_it_had_not_been(
+    server: ObjectServer, upstream: SimulatedUpstream, tmp_path: Path, step: str
+) -> None:
+    with gateway_on(upstream, tmp_path, f"{step}=kill", more=server.settings) as gateway, sdk(gateway) as client:
+        acknowledged = submit(client)
+        assert gateway.wait() == -signal.SIGKILL
+    with gateway_on(upstream, tmp_path, more=server.settings) as gateway, sdk(gateway) as client:
+        batch_id = found_again(client, acknowledged)
+        check_results(client, batch_id)
+        assert repeated(client, batch_id) >= upstream.stats().calls - 600
+        check_nothing_is_left(tmp_path)
+
+
+def test_a_kill_in_the_middle_of_an_upload_leaves_no_blob_and_only_parts_that_the_rule_of_the_bucket_removes(
+    server: ObjectServer, tmp_path: Path
+) -> None:
+    with GatewayProcess(data_dir=tmp_path, settings=server.settings + SIMULATOR) as gateway:
+        pieces = iter([b"x" * MB] * 20)
+
+        class Body:
+            """Kills the gateway when most of it has been read."""
+
+            def read(self, _size: int = -1) -> bytes:
+                piece = next(pieces, b"")
+                if not piece:
+                    while not server.uploads():
+                        time.sleep(0.01)
+                    gateway.kill()
+                return piece
+
+        openai = OpenAI(base_url=f"{gateway.url}/openai/v1", api_key="any", max_retries=0)
+        with openai, pytest.raises(APIConnectionError):
+            openai.files.create(file=("a.bin", Body()), purpose="user_data")  # type: ignore[arg-type]
+    (left,) = server.uploads()
+    assert left.startswith("files/")
+    with GatewayProcess(data_dir=tmp_path, settings=server.settings + SIMULATOR):
+        for upload in server.client.list_multipart_uploads(Bucket=server.bucket)["Uploads"]:
+            server.client.abort_multipart_upload(Bucket=server.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        check_nothing_is_left(tmp_path)
+
+
+def test_a_server_that_is_away_for_a_while_is_waited_for_said_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = closed_port()
+    with ExitStack() as up:
+        url = up.enter_context(serving(port))
+        server = ObjectServer(url, client_of(url))
+        monkeypatch.setattr(Bodies, "server", server)
+        server.client.create_bucket(Bucket=server.bucket)
+        with GatewayProcess(data_dir=tmp_path, settings=server.settings + SLOW) as gateway:
+            batch_id = submitted(gateway)
+            up.close()
+            while "sealing: " not in str((health := call(gateway, "/health")[1])["problems"]):
+                pass
+            assert health["status"] == "degraded"
+            assert "the store cannot be reached" in str(health["problems"])
+            status, error = call(gateway, BATCHES, create_body("late"))
+            assert (status, "the store cannot be reached" in error["error"]["message"]) == (529, True)
+            up.enter_context(serving(port))
+            progress = ended(gateway, batch_id)
+            assert (progress["succeeded"], progress["repeated"]) == (2, 0)
+            while call(gateway, "/health")[1]["status"] != "ok":
+                pass
+            check_nothing_is_left(tmp_path)
+            assert SECRET not in gateway.log
+
+
+def test_a_start_without_the_bucket_ends_with_one_line_that_names_it(server: ObjectServer, tmp_path: Path) -> None:
+    for url, endpoint, reason in (
+        ("s3://nowhere/x", server.url, "there is no such bucket or container"),
+        (server.blob_url, f"http://127.0.0.1:{closed_port()}", "the store cannot be reached"),
+    ):
+        options = "".join(f'{name} = "{value}"\n' for name, value in (server.options | {"endpoint": endpoint}).items())
+        (tmp_path / "batchgate.toml").write_text(f'blob_url = "{url}"\n[blob_options]\n{options}')
+        check_start_fails(serve(tmp_path / "data"), url, reason)

@@ -1,0 +1,196 @@
+"""The contract of `Peers`, and what only several of them can show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import psycopg
+import pytest
+
+from batchgate.engine.peers import Event, Listener, NoPeers, Peers
+from batchgate.engine.shares import NOTHING, WHOLE, Share
+from batchgate.store.postgres import Address, PostgresPeers
+from tests.support.databases import Database
+from tests.support.postgres_server import fresh_database
+
+PATIENCE = 10.0  # seconds
+TIMEOUT = 1.5
+"""Seconds within which a member that is still is taken for dead."""
+
+
+@dataclass
+class Ears:
+    """A `Listener` that remembers."""
+
+    share: Share = NOTHING
+    heard_of: list[tuple[Event, int]] = field(default_factory=list)
+    caught_up: int = 0
+    fits: bool = True
+    errors: list[Exception | None] = field(default_factory=list)
+
+    def heard(self, event: Event, batch_key: int) -> None:
+        """Remember an event."""
+        self.heard_of.append((event, batch_key))
+
+    async def catch_up(self) -> None:
+        """Count."""
+        self.caught_up += 1
+
+    def keep_to(self, share: Share, until: float) -> None:  # noqa: ARG002
+        """Remember the share."""
+        self.share = share
+
+    def report(self, error: Exception | None) -> None:
+        """Remember an error."""
+        self.errors.append(error)
+
+
+@asynccontextmanager
+async def listening(peers: Peers, ears: Listener) -> AsyncIterator[None]:
+    running = asyncio.create_task(peers.run(ears))
+    try:
+        yield
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def peers(database: Database) -> AsyncIterator[Peers]:
+    if database.url is None:
+        yield NoPeers()
+        return
+    async with PostgresPeers(Address(database.url), name="one", role="both", timeout=TIMEOUT) as peers:
+        yield peers
+
+
+async def test_who_is_alone_has_the_whole_of_the_limits(peers: Peers) -> None:
+    ears = Ears()
+    async with listening(peers, ears):
+        await until(lambda: ears.share == WHOLE)
+        assert peers.workers == 1
+
+
+async def test_a_lease_is_kept_and_can_be_taken_again_when_it_was_released(peers: Peers) -> None:
+    assert await peers.hold("sealing/1")
+    assert await peers.hold("sealing/1")
+    await peers.release("sealing/1")
+    await peers.release("sealing/1")
+    assert await peers.hold("sealing/1")
+
+
+class Members:
+    """Processes on one database, as far as they are peers."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def member(self, name: str, role: str = "worker") -> PostgresPeers:
+        """Make one, to be entered."""
+        return PostgresPeers(Address(self.url), name=name, role=role, timeout=TIMEOUT)
+
+    async def run(self, statement: str) -> None:
+        """Do something to the database from outside."""
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            await connection.execute(statement.encode())
+
+
+@pytest.fixture
+def members() -> Iterator[Members]:
+    with fresh_database() as url:
+        yield Members(url)
+
+
+async def test_one_of_two_has_a_lease_and_the_other_gets_it_when_it_leaves(members: Members) -> None:
+    async with members.member("a") as a:
+        async with members.member("b") as b:
+            assert await b.hold("sweeping")
+            assert not await a.hold("sweeping")
+            await a.release("sweeping")
+            assert not await a.hold("sweeping"), "who does not have it releases nothing"
+        assert await a.hold("sweeping")
+
+
+async def test_the_lease_of_one_that_is_still_for_too_long_goes_to_another(members: Members) -> None:
+    async with members.member("still") as still, members.member("other") as other:
+        assert await still.hold("sweeping")
+        ears = Ears()
+        async with listening(other, ears), asyncio.timeout(PATIENCE):
+            while not await other.hold("sweeping"):
+                pass
+        assert not await still.hold("sweeping"), "it was taken for dead, and may do nothing as that member"
+
+
+async def test_one_that_was_taken_for_dead_is_another_member_when_it_comes_back(members: Members) -> None:
+    ears = Ears()
+    async with members.member("one") as one, listening(one, ears):
+        await until(lambda: ears.share == WHOLE)
+        before = one.member
+        await members.run("DELETE FROM members")
+        await until(lambda: one.member != before)
+        await until(lambda: ears.share == WHOLE)
+
+
+async def test_what_the_store_says_is_heard_by_all(members: Members) -> None:
+    ears = [Ears(), Ears()]
+    async with (
+        members.member("a") as a,
+        members.member("b", "gateway") as b,
+        listening(a, ears[0]),
+        listening(b, ears[1]),
+    ):
+        await until(lambda: all(each.caught_up for each in ears))
+        await members.run("""SELECT pg_notify('batchgate', '{"event": "halt", "batch": 7}')""")
+        await until(lambda: all(each.heard_of == [("halt", 7)] for each in ears))
+
+
+async def test_who_loses_its_connection_hears_again_and_looks_up_what_it_missed(members: Members) -> None:
+    ears = Ears()
+    async with members.member("a") as a, listening(a, ears):
+        await until(lambda: ears.caught_up == 1)
+        await members.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        await until(lambda: ears.caught_up == 2)
+        await members.run("""SELECT pg_notify('batchgate', '{"event": "seal", "batch": 8}')""")
+        await until(lambda: ears.heard_of == [("seal", 8)])
+
+
+async def test_a_newcomer_has_nothing_until_the_others_have_let_go_of_it(members: Members) -> None:
+    first, second = Ears(), Ears()
+    async with members.member("a") as a, listening(a, first):
+        await until(lambda: first.share == WHOLE)
+        first.fits = False  # more calls are under way than a half allows
+        async with members.member("b") as b, listening(b, second):
+            await until(lambda: first.share == Share(0.0, 0.5))
+            await until(lambda: b.workers == 2)
+            assert second.share == NOTHING
+            first.fits = True  # they have ended
+            await until(lambda: second.share == Share(0.5, 1.0))
+        await until(lambda: first.share == WHOLE)
+
+
+async def test_shares_are_even_whoever_comes_and_goes_and_gateways_have_none(members: Members) -> None:
+    ears = {name: Ears() for name in "abc"}
+    async with members.member("gateway", "gateway") as gateway, listening(gateway, Ears()):
+        async with (
+            members.member("a") as a,
+            members.member("b") as b,
+            members.member("c") as c,
+            listening(a, ears["a"]),
+            listening(b, ears["b"]),
+            listening(c, ears["c"]),
+        ):
+            await until(lambda: sorted(each.share.of(10) for each in ears.values()) == [3, 3, 4])
+            await until(lambda: gateway.workers == 3)
+        await until(lambda: gateway.workers == 0)

@@ -1,0 +1,205 @@
+"""Quotas: what does not fit is refused with 429 in the words of each dialect, and nothing of it stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from msgspec import structs
+
+from batchgate.engine.api_keys import SCOPES
+from batchgate.settings import ApiKeySettings, PriceSettings
+from tests.support import openai_batches
+from tests.support.databases import DATABASES, Database, a_database
+from tests.support.openai_batches import chat_line, create_body, jsonl, upload_lines
+from tests.support.refusals import error_message, openai_error, unified_error
+from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
+from tests.support.running_app import create_body as messages_body
+from tests.support.surfaces import UNIFIED_BATCHES
+from tests.support.uploads import MULTIPART, file_part, form, good_form, part
+
+ROOT: Final = {"x-api-key": "sk-root"}
+USAGE: Final = "/api/usage"
+REFUSED: Final = (429, "rate_limit_error")
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with a_database(request.param, tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
+    """Run a gateway whose models cost 10 dollars for a million tokens in, and 20 for a million out."""
+    price = PriceSettings(input=10.0, output=20.0)
+    account = structs.replace(simulator(latency_by_model={"slow": 30.0}), prices={"*": price})
+    accounts = {"openai": account}
+    keys = {"root": ApiKeySettings(key="sk-root", scopes=SCOPES)}
+    options: dict[str, Any] = {
+        "accounts": accounts,
+        "api_keys": keys,
+        "shutdown_grace": 0.0,
+        "database_url": database.url,
+    }
+    async with running_app(tmp_path, **options) as running:
+        running.client.headers.update(ROOT)
+        yield running
+
+
+async def quotas(app: RunningApp, **changes: Any) -> None:
+    status, answer = await app.call("PATCH", "/api/workspaces/default", json={"quotas": changes})
+    assert status == 200, answer
+
+
+async def used(app: RunningApp) -> dict[str, Any]:
+    status, workspace = await app.call("GET", USAGE)
+    assert status == 200
+    assert isinstance(workspace["use"], dict)
+    return workspace["use"]
+
+
+async def refused(app: RunningApp, path: str, **options: Any) -> str:
+    """Make a call that must be refused for a quota, and return its message."""
+    async with app.client.post(app.url + path, **options) as response:
+        answer = (response.status, response.headers, await response.read())
+    assert answer[1]["x-should-retry"] == "false"
+    assert "Retry-After" not in answer[1]
+    if path.startswith("/openai"):
+        return openai_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
+    if path.startswith(("/v1/batches", "/v1/files")):
+        return unified_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
+    return error_message(*answer, expected=REFUSED, code="quota_exceeded")
+
+
+CREATES: Final = [BATCHES, "/v1/messages/batches", "/v1/v1/messages/batches", f"{UNIFIED_BATCHES}?provider=openai"]
+
+
+@pytest.mark.parametrize("path", CREATES)
+async def test_a_create_is_refused_in_the_words_of_its_dialect(app: RunningApp, path: str) -> None:
+    await quotas(app, queued_requests=1)
+    message = await refused(app, path, json=messages_body("a", "b"))
+    assert message == (
+        "Workspace 'default' is at its quota of queued requests: the limit is 1, 0 are in use, and this needs 2 more."
+    )
+    _, page = await app.call("GET", BATCHES)
+    assert page["data"] == []
+    assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []
+    await quotas(app, queued_requests=None)
+    await app.create("a", "b")
+
+
+@pytest.mark.parametrize("path", ["/openai/v1/batches", "/openai/batches"])
+async def test_a_create_from_a_file_is_refused_too(app: RunningApp, path: str) -> None:
+    file_id = await upload_lines(app, jsonl(chat_line("a")))
+    await quotas(app, concurrent_batches=0)
+    message = await refused(app, path, json=create_body(file_id))
+    assert "quota of concurrent batches: the limit is 0, 0 are in use, and this needs 1 more." in message
+
+
+async def test_a_file_with_too_many_requests_fails_its_batch(app: RunningApp) -> None:
+    await quotas(app, queued_requests=2)
+    batch = await openai_batches.create(app, *(chat_line(name) for name in "abc"))
+    failed = await openai_batches.settled(app, batch["id"])
+    assert failed["status"] == "failed"
+    [fault] = failed["errors"]["data"]
+    assert (fault["code"], fault["line"]) == ("quota_exceeded", None)
+    assert "the limit is 2, 0 are in use, and this needs 3 more" in fault["message"]
+
+
+@pytest.mark.parametrize("path", ["/openai/v1/files", "/openai/files", "/v1/files?provider=openai"])
+async def test_an_upload_that_does_not_fit_is_refused_and_leaves_nothing(app: RunningApp, path: str) -> None:
+    await quotas(app, stored_bytes=10)
+    message = await refused(app, path, data=BytesIO(good_form()), headers=MULTIPART)
+    assert "is at its quota of stored bytes: the limit is 10, 0 are in use, and this needs " in message
+    assert (await used(app))["stored_bytes"] == 0
+    assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []
+
+
+async def test_an_upload_is_refused_while_it_comes(app: RunningApp) -> None:
+    await quotas(app, stored_bytes=1_000_000)
+    never = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield form(part("purpose", "user_data"), file_part(b"x" * 2_000_000))[:1_900_000]
+        await never.wait()
+
+    message = await refused(app, "/openai/v1/files", data=body(), headers=MULTIPART)
+    assert "is at its quota of stored bytes: the limit is 1000000" in message
+
+
+async def test_of_many_creates_at_once_as_many_are_taken_as_fit(app: RunningApp) -> None:
+    await quotas(app, concurrent_batches=3)
+
+    async def attempt() -> int:
+        status, _ = await app.call("POST", BATCHES, json=messages_body("a", model="slow"))
+        return status
+
+    statuses = await asyncio.gather(*(attempt() for _ in range(10)))
+    assert sorted(statuses) == [200] * 3 + [429] * 7
+
+
+async def test_what_answers_cost_is_summed_up_and_bounds_new_batches(app: RunningApp) -> None:
+    await quotas(app, monthly_spend_usd=0.0005)
+    batch = await app.create("a", "b")
+    await app.ended(batch["id"])
+    results = await app.results(batch["id"])
+    usages = [result["result"]["message"]["usage"] for result in results]
+    cost = sum(usage["input_tokens"] * 10 + usage["output_tokens"] * 20 for usage in usages) / 1_000_000
+    assert cost > 0
+    assert (await used(app))["monthly_spend_usd"] == pytest.approx(cost)
+    while (await used(app))["monthly_spend_usd"] < 0.0005:
+        await app.ended((await app.create("a"))["id"])
+    message = await refused(app, BATCHES, json=messages_body("a"))
+    assert "is at its quota of spend in a calendar month: the limit is $0.0005, and $0.000" in message
+    app.clock.move(40 * 24 * 3600)
+    assert (await used(app))["monthly_spend_usd"] == 0
+    await app.create("a")
+
+
+async def test_use_is_what_is_there(app: RunningApp) -> None:
+    assert await used(app) == {
+        "queued_requests": 0,
+        "concurrent_batches": 0,
+        "stored_bytes": 0,
+        "monthly_spend_usd": 0.0,
+    }
+    status, running = await app.call("POST", BATCHES, json=messages_body("a", "b", model="slow"))
+    assert status == 200
+    file_id = await upload_lines(app, b"notes", purpose="user_data")
+    use = await used(app)
+    on_disk = sum(path.stat().st_size for path in (app.data_dir / "blobs").rglob("*") if path.is_file())
+    assert (use["queued_requests"], use["concurrent_batches"], use["stored_bytes"]) == (2, 1, on_disk)
+    await app.call("POST", f"{BATCHES}/{running['id']}/cancel")
+    await app.call("DELETE", f"/openai/v1/files/{file_id}")
+    await app.ended(running["id"])
+    await app.call("DELETE", f"{BATCHES}/{running['id']}")
+    assert (await used(app))["stored_bytes"] == 0
+
+
+async def test_quotas_bind_their_own_workspace_alone(app: RunningApp) -> None:
+    await quotas(app, concurrent_batches=0)
+    await app.call("POST", "/api/workspaces", json={"name": "other"})
+    _, key = await app.call("POST", "/api/workspaces/other/keys", json={"name": "theirs"})
+    await app.create("a", headers={"x-api-key": key["key"]})
+    status, usage = await app.call("GET", USAGE, headers={"x-api-key": key["key"]})
+    assert (status, usage["name"]) == (200, "other")
+    status, _ = await app.call("GET", "/api/workspaces/default", headers={"x-api-key": key["key"]})
+    assert status == 403
+
+
+async def test_a_retried_create_is_answered_though_the_quota_is_full(app: RunningApp) -> None:
+    headers = {"Idempotency-Key": "once"}
+    first = await app.create("a", headers=headers)
+    await quotas(app, concurrent_batches=0, queued_requests=0, stored_bytes=0, monthly_spend_usd=0)
+    assert (await app.create("a", headers=headers))["id"] == first["id"]
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, "many", 10**16])
+async def test_a_quota_that_is_no_quota_is_refused(app: RunningApp, wrong: Any) -> None:
+    status, answer = await app.call("PATCH", "/api/workspaces/default", json={"quotas": {"stored_bytes": wrong}})
+    assert (status, answer["error"]["type"]) == (400, "invalid_request_error")

@@ -1,0 +1,95 @@
+"""The commands for workspaces and keys: real processes against a real gateway, from its first key on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import batchgate, jsonl
+from tests.support.gateway_process import SIMULATOR, GatewayProcess
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
+    with GatewayProcess(data_dir=tmp_path / "data", settings=f"{SIMULATOR}simulator.latency = 0.0\n") as process:
+        yield process
+
+
+@pytest.fixture
+def root(tmp_path: Path, gateway: GatewayProcess) -> str:
+    """Create the first key, and return it."""
+    done = batchgate(tmp_path, "keys", "create", "root", "--scope", "admin", gateway=gateway)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_first_key_must_manage_others_and_then_every_command_needs_one(
+    tmp_path: Path, gateway: GatewayProcess
+) -> None:
+    refused = batchgate(tmp_path, "keys", "create", "reader", gateway=gateway)
+    assert refused.returncode == 1
+    assert "Error: scopes: the first key of a gateway must have the scope admin" in refused.stderr
+    made = batchgate(tmp_path, "keys", "create", "root", "--scope", "admin", gateway=gateway)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("sk-bf-")
+    assert made.stdout.count("\n") == 1
+    assert made.stdout.strip() not in made.stderr
+    assert "(root), workspace default, scopes admin. Not shown again:" in made.stderr
+    assert "An API key is needed" in batchgate(tmp_path, "list", gateway=gateway).stderr
+
+
+def test_a_key_is_created_used_listed_rotated_and_revoked(tmp_path: Path, gateway: GatewayProcess, root: str) -> None:
+    def run(*words: str, key: str = root, status: int = 0) -> str:
+        done = batchgate(tmp_path, *words, gateway=gateway, key=key)
+        assert done.returncode == status, done.stderr
+        return done.stdout
+
+    run("workspaces", "create", "research", "--concurrent-batches", "5")
+    words = ("keys", "create", "ci", "--workspace", "research", "--days", "90", "--json")
+    created = json.loads(run(*words, "--scope", "read", "--scope", "submit"))
+    (tmp_path / "in.jsonl").write_text(jsonl("a"))
+    batch = run("submit", "in.jsonl", key=created["key"]).strip()
+    assert batch in run("list", key=created["key"])
+    run("show", batch, key=root, status=1)
+    listed = run("keys", "list", "--workspace", "research")
+    assert created["id"] in listed
+    assert "read,submit" in listed
+    assert "expires" in listed
+    assert created["key"] not in listed
+    new = run("keys", "rotate", created["id"]).strip()
+    run("list", key=created["key"], status=1)
+    assert batch in run("list", key=new)
+    [current, old] = map(json.loads, run("keys", "list", "--workspace", "research", "--json").splitlines())
+    assert (old["id"], old["revoked_at"] is None, current["revoked_at"]) == (created["id"], False, None)
+    assert run("keys", "revoke", current["id"]) == f"{current['id']} (ci) is revoked.\n"
+    run("list", key=new, status=1)
+
+
+def test_a_workspace_is_created_changed_shown_and_archived(tmp_path: Path, gateway: GatewayProcess, root: str) -> None:
+    def run(*words: str, status: int = 0) -> str:
+        done = batchgate(tmp_path, "workspaces", *words, gateway=gateway, key=root)
+        assert done.returncode == status, done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    quotas = ("--queued-requests", "1000", "--stored-bytes", "5000000", "--monthly-spend-usd", "12.5")
+    shown = run("create", "research", *quotas)
+    assert "Workspace           research\n" in shown
+    assert "Queued requests     0 (of 1,000)\n" in shown
+    assert "Concurrent batches  0 (no limit)\n" in shown
+    run("update", "research", "--queued-requests", "none", "--concurrent-batches", "7")
+    changed = json.loads(run("show", "research", "--json"))["quotas"]
+    assert changed == {
+        "queued_requests": None,
+        "concurrent_batches": 7,
+        "stored_bytes": 5_000_000,
+        "monthly_spend_usd": 12.5,
+    }
+    assert [line.split()[0] for line in run("list").splitlines()] == ["NAME", "default", "research"]
+    assert run("archive", "research") == "Workspace research is archived.\n"
+    assert "There is no workspace 'research'" in run("show", "research", status=1)
+    assert "there is, or was, a workspace" in run("create", "research", status=1)
+    assert "it must be a whole number, or none" in run("update", "default", "--queued-requests", "many", status=2)
+    assert "is the default one" in run("archive", "default", status=1)

@@ -1,0 +1,103 @@
+"""A store for bodies that does not do what it is asked, when a test wants it to: it stands before a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from io import BytesIO
+from typing import TypeAlias
+
+import aiohttp
+from aiohttp import web
+
+from tests.support.object_server import ObjectServer
+
+Fault: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+"""Answers a call wrongly; one that it answers with None is passed on."""
+
+
+class FaultyStore:
+    """Passes calls on to a server, but for those that ``fault`` answers."""
+
+    def __init__(self, server: ObjectServer) -> None:
+        self.fault: Fault = passed_on
+        self.calls: list[str] = []
+        """The method and the path of each call, in their order."""
+        self._server = server
+        self._client: aiohttp.ClientSession
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[ObjectServer]:
+        """Listen until the context is left; gives a server that is reached through this one."""
+        app = web.Application(client_max_size=0)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        async with aiohttp.ClientSession(auto_decompress=False) as self._client:
+            server = self._server
+            url = "http://{}:{}".format(*runner.addresses[0])
+            yield ObjectServer(url, server.client, bucket=server.bucket, prefix=server.prefix)
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.calls.append(f"{request.method} {request.path}")
+        return await self.fault(request) or await self._pass_on(request)
+
+    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+        body = BytesIO(await request.read())
+        headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
+        url = self._server.url + request.raw_path
+        async with self._client.request(request.method, url, headers=headers, data=body) as answer:
+            kept = {name: value for name, value in answer.headers.items() if name not in _OF_ONE_HOP}
+            if request.method == "HEAD":
+                return web.Response(status=answer.status, headers=kept | {"Content-Length": str(answer.content_length)})
+            return web.Response(status=answer.status, headers=kept, body=await answer.read())
+
+
+_OF_ONE_HOP = ("Content-Length", "Transfer-Encoding", "Connection", "Date", "Server")
+
+
+async def passed_on(_request: web.Request) -> None:
+    """Leave the call as it is."""
+
+
+async def denied(_request: web.Request) -> web.Response:
+    """Refuse, and quote what should not be told on."""
+    return web.Response(
+        status=403,
+        body=b"<Error><Code>AccessDenied</Code><Message>AKIAPLANTEDKEY may not</Message></Error>",
+        content_type="application/xml",
+    )
+
+
+async def overloaded(_request: web.Request) -> web.Response:
+    """Ask to come later."""
+    return web.Response(status=503, body=b"<Error><Code>SlowDown</Code></Error>", content_type="application/xml")
+
+
+async def hanging(_request: web.Request) -> None:
+    """Never answer."""
+    await asyncio.Event().wait()
+
+
+async def cut(request: web.Request) -> web.StreamResponse:
+    """Break the answer off in its middle."""
+    response = web.StreamResponse(headers={"Content-Length": "1000000", "ETag": '"x"'})
+    await response.prepare(request)
+    await response.write(b"x" * 1000)
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+def only(fault: Fault, *, method: str | None = None, query: str | None = None) -> Fault:
+    """Make a fault of the calls with a method, or with a parameter, alone."""
+
+    async def chosen(request: web.Request) -> web.StreamResponse | None:
+        meant = method in {None, request.method} and (query is None or query in request.query_string)
+        return await fault(request) if meant else None
+
+    return chosen

@@ -1,0 +1,105 @@
+"""When a worker that is not alone takes another shard; in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from batchgate.engine.appetite import CURIOSITY, FIRST_REST, LONGEST_REST, Greedy, Sharing
+from batchgate.engine.batch import SHARD_REQUESTS, ShardJob
+from batchgate.engine.room import Amount, Gate, Room
+from batchgate.queue import MemoryQueue
+from tests.support.virtual_time import in_virtual_time
+
+GATE: Gate = ("a", "m")
+
+
+def job(shard: int) -> ShardJob:
+    return ShardJob(priority=shard, batch_key=1, shard=shard)
+
+
+async def nothing() -> list[ShardJob]:
+    return []
+
+
+def queue_of(shards: int) -> MemoryQueue:
+    queue = MemoryQueue(nothing)
+    queue.put([job(shard) for shard in range(shards)])
+    return queue
+
+
+def room_with_one_outside() -> Room:
+    room = Room(list[ShardJob]().extend, requests=3)
+    assert room.take(GATE, 1)
+    room.park(job(99), {GATE: Amount(10, 10)})
+    return room
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@in_virtual_time
+async def test_while_nothing_waits_for_room_shards_are_taken_as_they_come() -> None:
+    appetite, queue, room = Sharing(), queue_of(3), Room(list[ShardJob]().extend)
+    assert [await appetite.next_job(queue, room) for _ in range(3)] == [job(0), job(1), job(2)]
+    assert now() == 0
+
+
+@in_virtual_time
+async def test_while_something_waits_for_room_one_is_taken_a_second() -> None:
+    appetite, queue, room = Sharing(), queue_of(3), room_with_one_outside()
+    for number in range(3):
+        assert await appetite.next_job(queue, room) == job(number)
+        assert now() == (number + 1) * CURIOSITY
+
+
+@in_virtual_time
+async def test_a_shard_that_has_not_been_looked_into_yet_may_need_room() -> None:
+    appetite, queue, room = Sharing(), queue_of(2), Room(list[ShardJob]().extend)
+    room.arrive(await appetite.next_job(queue, room))
+    waiting = asyncio.create_task(appetite.next_job(queue, room))
+    await asyncio.sleep(CURIOSITY / 2)
+    assert not waiting.done()
+    room.expect(job(0))
+    await asyncio.sleep(0)
+    assert await waiting == job(1)
+    assert now() == CURIOSITY / 2
+
+
+@in_virtual_time
+async def test_a_shard_that_is_refused_rests_longer_from_time_to_time_until_something_of_it_is_taken() -> None:
+    appetite = Sharing()
+    rests = [appetite.rest_of(job(1)) for _ in range(8)]
+    assert rests[:3] == [FIRST_REST, 2 * FIRST_REST, 4 * FIRST_REST]
+    assert rests[-1] == LONGEST_REST
+    appetite.taken(job(1))
+    assert appetite.rest_of(job(1)) == FIRST_REST
+
+
+@in_virtual_time
+async def test_who_passed_a_shard_on_stands_back_so_that_another_takes_it() -> None:
+    appetite, queue, room = Sharing(), queue_of(1), Room(list[ShardJob]().extend)
+    appetite.passed_on()
+    assert await appetite.next_job(queue, room) == job(0)
+    assert now() == CURIOSITY
+
+
+@in_virtual_time
+async def test_one_that_is_alone_takes_whatever_comes_and_gives_nothing_back() -> None:
+    appetite, queue, room = Greedy(), queue_of(2), room_with_one_outside()
+    assert [await appetite.next_job(queue, room) for _ in range(2)] == [job(0), job(1)]
+    assert appetite.rest_of(job(1)) is None
+    assert now() == 0
+
+
+@in_virtual_time
+async def test_a_model_alone_has_room_for_a_whole_shard_beside_the_calls_that_keep_it_going() -> None:
+    # With less a shard was taken in parts, each when all calls of the one before had ended.
+    for concurrency in (1, 64, 1_000):
+        room = Room(list[ShardJob]().extend, requests=Sharing().room(concurrency))
+        for _ in range(concurrency):
+            assert room.take(GATE, 1)
+        taken = 0
+        while room.take(GATE, 1):
+            taken += 1
+        assert taken >= SHARD_REQUESTS
