@@ -9,6 +9,7 @@ from batchgate.engine.upstream import Account, Price
 from batchgate.engine.workspaces import dollars
 from batchgate.providers.simulator import SimulatorTransport
 from batchgate.settings import AccountSettings, PriceSettings, Settings
+from tests.support.engine_parts import no_secret
 from tests.support.running_app import simulator
 
 USAGE = Usage(input_tokens=1_000, cached_tokens=400, output_tokens=50)
@@ -45,7 +46,7 @@ def test_without_prices_nothing_counts() -> None:
 def test_prices_are_settings_in_dollars_for_a_million_tokens() -> None:
     prices = {"m": PriceSettings(input=0.0375, output=1.25), "n": PriceSettings(input=1, cached_input=0.5, output=2)}
     given = AccountSettings(provider="simulator", prices=prices, simulator=simulator().simulator)
-    [endpoint] = endpoints(Settings(accounts={"a": given}), SimulatorTransport(given.simulator), {})
+    [endpoint] = endpoints(Settings(accounts={"a": given}), SimulatorTransport(given.simulator), {}, no_secret)
     assert endpoint.account.prices == {
         "m": Price(input=37_500_000, cached_input=37_500_000, output=1_250_000_000),
         "n": Price(input=1_000_000_000, cached_input=500_000_000, output=2_000_000_000),
