@@ -96,10 +96,10 @@ def build_app(
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
     blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.blob_options, environment)
-    metrics = Metrics(__version__, role)
-    own: GatewayHandlers = GatewayHandler(lambda: _health(app, role), partial(_exposition, app, metrics))
     secrets = Secrets(installed.secrets, cipher(settings, environment), clock)
     router = Router(endpoints(settings, transport, environment, secrets.value))
+    metrics = Metrics(__version__, role)
+    own: GatewayHandlers = GatewayHandler(lambda: _health(app, role), partial(_exposition, app, metrics))
     app[SETTINGS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store

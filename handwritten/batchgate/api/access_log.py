@@ -19,7 +19,13 @@ UNMATCHED: Final = "unmatched"
 """Stands for the operation and the path of requests that match none."""
 
 
-NAMED: Final = {"message_batch_id": "batch", "batch_id": "batch", "file_id": "file", "key_id": "key", "name": "secret"}
+NAMED: Final = {
+    "message_batch_id": "batch",
+    "batch_id": "batch",
+    "file_id": "file",
+    "key_id": "key",
+    "name": "secret",
+}
 """Under which field the id in a path is logged."""
 
 
