@@ -211,3 +211,32 @@ async def test_a_process_that_stands_still_in_a_transaction_does_not_hold_its_ro
 async def test_an_empty_last_flush_ends_a_shard(stores: Stores) -> None:
     _, (job,) = await create(stores[0], "a")
     assert await stores[1].append_chunk(await claimed(stores[0], job), EMPTY, shard_done=True) is True
+
+
+async def test_a_process_goes_on_when_a_newer_one_has_changed_the_schema(stores: Stores, watch: Watch) -> None:
+    # The server refuses to run what was prepared for a table that has got a column since.
+    _, (job,) = await create(stores[0], "a")
+    for _ in range(10):
+        assert await stores[0].find_batch("w", "a") is not None
+        await claimed(stores[0], job)
+    watch.connection.execute("ALTER TABLE batches ADD COLUMN later bigint")
+    try:
+        assert await stores[0].find_batch("w", "a") is not None
+        await claimed(stores[0], job)
+    finally:
+        watch.connection.execute("ALTER TABLE batches DROP COLUMN later")
+
+
+async def test_who_starts_deletes_the_chunks_of_batches_whose_sealer_died_when_it_had_ended_them(
+    stores: Stores, url: str, watch: Watch
+) -> None:
+    for name in "abc":
+        batch, (job,) = await create(stores[0], name)
+        await stores[0].append_chunk(await claimed(stores[0], job), chunk(0), shard_done=False)
+        if name != "b":
+            await end(stores[0], batch, [job])
+    left = watch.rows("SELECT id FROM batches JOIN chunks ON batch_key = key ORDER BY id")
+    assert [row["id"] for row in left] == ["a", "b", "c"]
+    async with PostgresStore(Address(url)):
+        left = watch.rows("SELECT id FROM batches JOIN chunks ON batch_key = key")
+    assert [row["id"] for row in left] == ["b"]

@@ -289,6 +289,16 @@ DELETE FROM chunks WHERE batch_key = %(batch_key)s AND (shard, first_seq) IN (
 )
 RETURNING 1
 
+-- name: ended_with_chunks
+-- One step for each batch that has chunks, however many they are.
+WITH RECURSIVE holding AS (
+    SELECT min(batch_key) AS batch_key FROM chunks
+    UNION ALL
+    SELECT (SELECT min(chunks.batch_key) FROM chunks WHERE chunks.batch_key > holding.batch_key)
+    FROM holding WHERE holding.batch_key IS NOT NULL
+)
+SELECT batches.key FROM holding JOIN batches ON batches.key = holding.batch_key WHERE ended_at IS NOT NULL
+
 -- name: drop_shards
 DELETE FROM shards WHERE batch_key = %(batch_key)s
 

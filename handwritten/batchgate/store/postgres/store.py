@@ -51,11 +51,17 @@ class PostgresStore:
         await asyncio.to_thread(migrate, self._address)
         try:
             await self._pool.open()
+            await self._drop_what_was_left()
         except BaseException:
             await self._pool.close()
             raise
         self._marking = asyncio.create_task(self._marks.run(), name="sent marks")
         return self
+
+    async def _drop_what_was_left(self) -> None:
+        """Delete the chunks of batches whose sealer died when it had ended them."""
+        for row in await self._pool.rows("ended_with_chunks", {}):
+            await self.drop_chunks(row["key"])
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
