@@ -59,6 +59,8 @@ class ProcrastinateQueue:
             min_size=1,
             max_size=CONNECTIONS,
             timeout=self._heartbeats.interval,
+            reconnect_timeout=self._heartbeats.interval,  # pauses between tries double, so this bounds them
+            configure=_configure,
             name="batchgate queue",
         )
         self._manager = JobManager(self._connector)
@@ -158,7 +160,9 @@ class ProcrastinateQueue:
             if isinstance(_origin(error), psycopg.errors.ForeignKeyViolation):
                 self._lose(worker)
             raise
-        return None if found is None else self._take_hold(found)
+        if found is None or self._worker != worker:  # what was taken by who is dead by now is for others
+            return None
+        return self._take_hold(found)
 
     def _take_hold(self, found: Job) -> ShardJob:
         told = msgspec.convert(found.task_kwargs, _Arguments)
@@ -200,10 +204,11 @@ class ProcrastinateQueue:
         self._heartbeats.seen(now)
         if not self._heartbeats.may_judge(now):
             return
-        if await self._run("give_back_of_the_dead", queue=QUEUE, dead_after=dead_after):
-            logger.warning("the shards of a worker that died are lined up again", extra={"action": "requeued"})
+        # In this order: who dies between two statements leaves jobs that nobody holds, which the next beat finds.
         async with _translated():
             await self._manager.prune_stalled_workers(dead_after)
+        if await self._run("give_back_of_nobody", queue=QUEUE):
+            logger.warning("the shards of a worker that died are lined up again", extra={"action": "requeued"})
 
     async def _settle(self) -> None:
         """Write what has become of jobs, however long the server is away."""
@@ -267,6 +272,15 @@ def _origin(error: StoreError) -> BaseException | None:
     """Tell what the driver raised."""
     cause = error.__cause__
     return cause.__cause__ if isinstance(cause, ConnectorException) else cause
+
+
+async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Have each statement commit by itself.
+
+    A process that stands still between a statement and its commit would keep its row among the workers locked, and all
+    others would wait for it when they take the dead away.
+    """
+    await connection.set_autocommit(True)
 
 
 async def _end_of(task: asyncio.Future[Any]) -> None:

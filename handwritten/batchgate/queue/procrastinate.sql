@@ -6,22 +6,6 @@
 SELECT procrastinate_update_heartbeat_v1(worker.id)
 FROM (SELECT id FROM procrastinate_workers WHERE id = %(worker_id)s FOR UPDATE) AS worker
 
--- give_back_of_the_dead --
--- Put the jobs of workers back that have not been seen for a while
-WITH dead AS (
-    SELECT id FROM procrastinate_workers
-    WHERE last_heartbeat < clock_timestamp() - make_interval(secs => %(dead_after)s)
-    FOR UPDATE SKIP LOCKED
-)
-SELECT
-    job.id, procrastinate_retry_job_v2(job.id, NULL, NULL, NULL, NULL),
-    pg_notify('procrastinate_queue_v1#' || %(queue)s, '{"type": "job_inserted", "job_id": 0}')
-FROM (
-    SELECT jobs.id FROM procrastinate_jobs AS jobs JOIN dead ON dead.id = jobs.worker_id
-    WHERE jobs.status = 'doing' AND jobs.queue_name = %(queue)s
-    FOR UPDATE OF jobs SKIP LOCKED
-) AS job
-
 -- give_back_of_nobody --
 -- Put the jobs back that are held by no worker
 SELECT

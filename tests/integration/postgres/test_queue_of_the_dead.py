@@ -10,7 +10,7 @@ import pytest
 
 from batchgate.engine.batch import NewBatch, Shard, ShardJob
 from batchgate.engine.errors import StoreError
-from batchgate.queue.procrastinate import ProcrastinateQueue
+from batchgate.queue.procrastinate import STATEMENTS, ProcrastinateQueue
 from batchgate.store.postgres import Address, PostgresStore
 from tests.support.postgres_server import fresh_database
 
@@ -158,3 +158,41 @@ async def test_after_an_outage_nobody_is_taken_for_dead_before_all_could_be_seen
         await asyncio.sleep(TIMEOUT)  # time in which nothing is to happen
         assert await second.take() is None
         assert await statuses(url) == ["doing"]
+
+
+async def test_a_worker_that_stands_still_right_after_a_statement_keeps_no_row_locked(url: str) -> None:
+    # Who is paused between a heartbeat and its commit could not be taken away, and all others would wait for it.
+    async with queue_on(url, 60.0) as paused, paused._connector.pool.connection() as connection:
+        await connection.execute(STATEMENTS["beat"].encode(), {"worker_id": paused._worker})
+        await bury(url, paused)
+
+
+async def test_the_jobs_of_a_worker_that_is_not_there_any_more_are_found_by_the_next_beat(
+    url: str, store: PostgresStore
+) -> None:
+    # Such as those of one that died right after the others had looked for what the dead held.
+    jobs = await line_up(store, 1)
+    async with queue_on(url) as gone, queue_on(url, LONGER) as living:
+        assert await taken(gone) == jobs[0]
+        for task in gone._tasks:
+            task.cancel()
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute("DELETE FROM procrastinate_workers WHERE id = %s", (gone._worker,))
+        assert await taken(living) == jobs[0]
+
+
+async def test_what_was_taken_by_a_worker_that_is_dead_by_the_time_it_hears_of_it_is_not_held(
+    url: str, store: PostgresStore
+) -> None:
+    jobs = await line_up(store, 1)
+    async with queue_on(url, 60.0) as queue:
+        taking = asyncio.create_task(queue.take())
+        for _ in range(3):  # it has asked by then, and no answer can be there
+            await asyncio.sleep(0)
+        assert queue._worker is not None
+        queue._lose(queue._worker)
+        assert await taking is None
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute("DELETE FROM procrastinate_workers")
+        await queue.restore()
+        assert await taken(queue) == jobs[0]

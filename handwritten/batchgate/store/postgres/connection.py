@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.adapt import AdaptersMap
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, FeatureNotSupported, SerializationFailure
 from psycopg.rows import dict_row
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from psycopg_pool import AsyncConnectionPool
@@ -136,6 +136,10 @@ class PostgresPool:
         async with self._pool.connection() as connection:
             try:
                 return await use(connection)
+            except FeatureNotSupported:
+                # A newer process has changed the schema: what was prepared before gives no rows any more.
+                await connection.close()
+                raise
             except psycopg.Error as error:
                 if connection.broken or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}:
                     raise _LostError from error
@@ -152,7 +156,7 @@ class PostgresPool:
                     raise self._translated(error.__cause__) from error.__cause__
                 lost = True
                 await self._pool.check()
-            except (DeadlockDetected, SerializationFailure) as error:
+            except (DeadlockDetected, SerializationFailure, FeatureNotSupported) as error:
                 if not left:
                     raise self._translated(error) from error
                 await asyncio.sleep(random.uniform(0, 2 * PAUSE))

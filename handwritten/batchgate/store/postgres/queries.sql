@@ -267,8 +267,9 @@ SELECT name FROM loose_blobs
 WHERE writer IS NULL OR NOT EXISTS (SELECT 1 FROM members WHERE id = writer)
 ORDER BY name COLLATE "C"
 
--- name: is_loose
-SELECT 1 FROM loose_blobs WHERE name = %(name)s
+-- name: condemn_blob
+-- No member has the number 0. Who is about to adopt the blob holds its row: then it is there no more after the wait.
+UPDATE loose_blobs SET writer = 0 WHERE name = %(name)s RETURNING name
 
 -- name: has_blob
 SELECT 1 FROM batches WHERE id = %(owner)s AND deleted_at IS NULL AND %(name)s IN (input_blob, results_blob)
@@ -276,7 +277,7 @@ UNION ALL
 SELECT 1 FROM files WHERE id = %(owner)s AND deleted_at IS NULL AND blob = %(name)s
 
 -- name: adopt_blob
-DELETE FROM loose_blobs WHERE name = %(name)s RETURNING name
+DELETE FROM loose_blobs WHERE name = %(name)s AND writer IS DISTINCT FROM 0 RETURNING name
 
 -- name: drop_loose_blobs
 WITH locked AS (SELECT name FROM loose_blobs WHERE name = ANY (%(names)s) ORDER BY name FOR UPDATE)
@@ -288,6 +289,16 @@ DELETE FROM chunks WHERE batch_key = %(batch_key)s AND (shard, first_seq) IN (
     FOR UPDATE SKIP LOCKED
 )
 RETURNING 1
+
+-- name: ended_with_chunks
+-- One step for each batch that has chunks, however many they are.
+WITH RECURSIVE holding AS (
+    SELECT min(batch_key) AS batch_key FROM chunks
+    UNION ALL
+    SELECT (SELECT min(chunks.batch_key) FROM chunks WHERE chunks.batch_key > holding.batch_key)
+    FROM holding WHERE holding.batch_key IS NOT NULL
+)
+SELECT batches.key FROM holding JOIN batches ON batches.key = holding.batch_key WHERE ended_at IS NOT NULL
 
 -- name: drop_shards
 DELETE FROM shards WHERE batch_key = %(batch_key)s

@@ -51,11 +51,17 @@ class PostgresStore:
         await asyncio.to_thread(migrate, self._address)
         try:
             await self._pool.open()
+            await self._drop_what_was_left()
         except BaseException:
             await self._pool.close()
             raise
         self._marking = asyncio.create_task(self._marks.run(), name="sent marks")
         return self
+
+    async def _drop_what_was_left(self) -> None:
+        """Delete the chunks of batches whose sealer died when it had ended them."""
+        for row in await self._pool.rows("ended_with_chunks", {}):
+            await self.drop_chunks(row["key"])
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -262,9 +268,12 @@ class PostgresStore:
         """Read the names of the blobs that have no owner and that no member writes."""
         return [row["name"] for row in await self._pool.rows("loose_blobs", {})]
 
-    async def is_loose(self, name: str) -> bool:
-        """Tell if a blob has no owner and has not been forgotten."""
-        return await self._pool.one("is_loose", {"name": name}) is not None
+    async def condemn_blob(self, name: str) -> bool:
+        """Give a blob to nobody from now on, as it is to be removed; False if it has an owner, or is forgotten."""
+        condemned = await self._pool.write(
+            lambda transaction: transaction.one("condemn_blob", {"name": name}), repeatable=True
+        )
+        return condemned is not None
 
     async def has_blob(self, owner: str, name: str) -> bool:
         """Tell if a blob belongs to the batch or file of that id, and it has not been deleted."""
