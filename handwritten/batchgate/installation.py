@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Role: TypeAlias = Literal["both", "gateway", "worker"]
 """What a process is: a gateway takes batches in and shows them, a worker runs them."""
 
-MISSING: Final = "for PostgreSQL there is more to be installed: pip install 'batchgate[postgres]'"
+MISSING: Final = "pip install 'batchgate[postgres]', which PostgreSQL needs"
 
 
 class Installation(Struct, frozen=True, kw_only=True):

@@ -4,17 +4,17 @@ Only the programs of that package are used. Its Python part would share a lock f
 seconds, and warn about the platform's folders.
 
 One server serves all processes of a test run. A keeper process starts it, and stops it when nobody holds the lock on
-``users`` any more: a lock goes with its holder, so that nothing is left running however the run ends. With
-``DATABASE_URL`` another server is used.
+``users`` any more: a lock goes with its holder. And each server ends when the process is gone that started it, so that
+nothing is left running however the run ends. With ``DATABASE_URL`` another server is used.
 """
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -33,7 +33,8 @@ import psycopg
 from batchgate.store.postgres import Address
 from batchgate.store.postgres.migrate import migrate
 
-TEMPLATE = "batchgate_template"
+_UNTIL_STDIN_ENDS = '"$@" & read _; kill -QUIT $! 2>/dev/null; wait'
+"""Runs a command for as long as whoever started it lives."""
 START = 60.0  # seconds that a server may take to start
 _NUMBERS = count(1)
 _FREE: list[str] = []
@@ -91,11 +92,17 @@ class PostgresServer:
             command = [_program("postgres"), "-D", str(self.folder / "data")]
             command += [part for setting in settings for part in ("-c", setting)]
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment(), cwd="/", user=self._user
+                ["sh", "-c", _UNTIL_STDIN_ENDS, "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                cwd="/",
+                user=self._user,
             )
         deadline = time.monotonic() + START
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(0.02)
 
@@ -108,19 +115,18 @@ class PostgresServer:
 
     def kill(self) -> None:
         """End the server as a power failure would, but for what the operating system holds."""
-        assert self._process is not None
-        server = psutil.Process(self._process.pid)
+        server = psutil.Process(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]))
         server.suspend()  # or it would start others for those that are gone
         for process in (*server.children(), server):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self._process.wait()
+        self.stop()
 
     def stop(self) -> None:
         """End the server at once."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGQUIT)
-            self._process.wait()
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
 
 
 def _program(name: str) -> str:
@@ -150,13 +156,9 @@ def own_server(*options: str) -> Iterator[PostgresServer]:
 
 @cache
 def shared_server() -> str:
-    """Name the server of this test run, which is started by the first who asks; with a migrated template in it."""
+    """Name the server of this test run, which is started by the first who asks."""
     if os.environ.get("DATABASE_URL"):
-        server = os.environ["DATABASE_URL"]
-        with (Path(tempfile.gettempdir()) / "batchgate-postgres.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _make_template(server)
-        return server
+        return os.environ["DATABASE_URL"]
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
     folder = Path(tempfile.gettempdir()) / f"bg-pg-{run[:16]}"
     folder.mkdir(mode=0o755, exist_ok=True)
@@ -166,7 +168,6 @@ def shared_server() -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "ready").exists():
             _start_keeper(folder)
-            _make_template(PostgresServer(folder).url())
     return PostgresServer(folder).url()
 
 
@@ -202,17 +203,24 @@ def keep(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _make_template(server: str) -> None:
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}".encode())
-        connection.execute(f"CREATE DATABASE {TEMPLATE}".encode())
-    migrate(Address(_of_database(server, TEMPLATE)))
+@cache
+def _template() -> str:
+    """Make the database that others are copied from: one for each process, since a server may outlive it."""
+    name = _make_database("template0")
+    migrate(Address(_of_database(shared_server(), name)))
+    atexit.register(_drop, name)
+    return name
+
+
+def _drop(name: str) -> None:
+    with psycopg.connect(shared_server(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @contextmanager
 def fresh_database() -> Iterator[str]:
     """Lend a database to one test: migrated, and empty. Emptying one is much faster than making one."""
-    name = _FREE.pop() if _FREE else _make_database(TEMPLATE)
+    name = _FREE.pop() if _FREE else _make_lendable()
     try:
         yield _of_database(shared_server(), name)
     finally:
@@ -227,8 +235,13 @@ def bare_database() -> Iterator[str]:
     try:
         yield _of_database(shared_server(), name)
     finally:
-        with psycopg.connect(shared_server(), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        _drop(name)
+
+
+def _make_lendable() -> str:
+    name = _make_database(_template())
+    atexit.register(_drop, name)
+    return name
 
 
 def dumped(url: str, *, without: str = "") -> str:

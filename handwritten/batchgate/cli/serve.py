@@ -86,21 +86,16 @@ def announce(settings: Settings, url: str) -> None:
 
 
 def grounds(settings: Settings) -> str:
-    """Say what a process works with."""
+    """Say what a process works with; the database without who it is that connects to it."""
     accounts = ", ".join(_account(name, account) for name, account in settings.accounts.items())
-    return (
-        f"  Accounts  {accounts or NO_ACCOUNT}\n"
-        f"  Data      {_data(settings)}\n"
-        f"  Bodies    {place_of(settings.blob_url, Path(settings.data_dir))}"
-    )
-
-
-def _data(settings: Settings) -> str:
-    """Name the folder or the database, without who it is that connects to it."""
+    lines = [f"  Accounts  {accounts or NO_ACCOUNT}"]
     if settings.database_url is None:
-        return str(Path(settings.data_dir).resolve())
-    url = urlsplit(settings.database_url)
-    return f"PostgreSQL, {url.hostname or 'on this machine'}{url.path}"
+        lines.append(f"  Data      {Path(settings.data_dir).resolve()}")
+    lines.append(f"  Bodies    {place_of(settings.blob_url, Path(settings.data_dir))}")
+    if settings.database_url is not None:
+        url = urlsplit(settings.database_url)
+        lines.append(f"  Database  PostgreSQL, {url.hostname or 'on this machine'}{url.path}")
+    return "\n".join(lines)
 
 
 def _account(name: str, account: AccountSettings) -> str:

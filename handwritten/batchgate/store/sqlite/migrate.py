@@ -30,7 +30,7 @@ def migrate(connect: Callable[[], sqlite3.Connection]) -> None:
 
                 apply_to_sqlite(connection, MIGRATIONS, made_before)
     except sqlite3.Error as error:
-        raise StoreError(f"the database could not be brought up to date: {error}") from error
+        raise StoreError(f"the database could not be written: {error}") from error
 
 
 def applied(connection: sqlite3.Connection) -> list[str]:
