@@ -27,8 +27,8 @@ MB = 1024 * 1024
 PLAIN = {"Accept-Encoding": "identity"}
 
 
-@pytest.fixture(autouse=True)
-def _given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a store be given up after a moment, as it is after most of a minute."""
     monkeypatch.setattr("batchgate.blobs.place.CLIENT", bucket.CLIENT | {"timeout": "2s"})
     monkeypatch.setattr(
@@ -80,6 +80,7 @@ BEGIN = only(denied, method="POST", query="uploads")
         pytest.param(only(hanging, query="partNumber=2"), "did not answer in time", id="hanging"),
     ],
 )
+@pytest.mark.usefixtures("given_up_soon")
 async def test_an_upload_that_fails_at_any_step_says_why_and_leaves_no_parts(
     faulty: FaultyStore, fault: Fault, reason: str
 ) -> None:
@@ -121,6 +122,7 @@ async def test_a_writer_that_has_failed_writes_nothing_more_anywhere(faulty: Fau
         (cut, None),
     ],
 )
+@pytest.mark.usefixtures("given_up_soon")
 async def test_every_call_says_what_is_wrong_and_none_waits_for_ever(
     faulty: FaultyStore, fault: Fault, reason: str | None
 ) -> None:
@@ -148,6 +150,7 @@ def test_a_store_that_hangs_is_given_up_within_a_minute() -> None:
     assert bucket.RETRIES["retry_timeout"].total_seconds() + one_try + bucket.ABORT_PATIENCE <= 60
 
 
+@pytest.mark.usefixtures("given_up_soon")
 async def test_a_gateway_does_not_start_without_its_bucket_and_says_so_in_one_line(
     faulty: FaultyStore, tmp_path: Path
 ) -> None:
@@ -196,6 +199,7 @@ async def test_a_bucket_that_refuses_for_a_while_is_said_refused_to_callers_and_
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("given_up_soon")
 async def test_a_bucket_that_hangs_while_shards_are_read_is_waited_for(faulty: FaultyStore, tmp_path: Path) -> None:
     busy = {"simulator": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
     async with running_app(tmp_path, accounts=busy, default_provider="busy", shutdown_grace=0.0) as app:

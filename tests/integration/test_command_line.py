@@ -99,7 +99,7 @@ def test_serve_with_postgresql_names_the_database_and_not_who_connects(tmp_path:
             said = [process.stdout.readline() for _ in range(6)]
             process.terminate()
             assert process.wait(30) == 0
-    assert said[-2] == f"  Data      PostgreSQL, on this machine{urlsplit(url).path}\n"
+    assert said[-1] == f"  Database  PostgreSQL, on this machine{urlsplit(url).path}\n"
     assert "hidden" not in "".join(said)
 
 
@@ -126,7 +126,7 @@ def test_without_the_packages_for_postgresql_the_start_says_how_to_get_them(tmp_
     (tmp_path / "batchgate.toml").write_text(f'database_url = "postgresql://h/db"\n{SIMULATOR}')
     done = batchgate(tmp_path, "serve", "--port", "0")
     assert done.returncode == 2
-    assert "pip install 'batchgate[postgres]'" in done.stderr
+    assert "database_url: pip install 'batchgate[postgres]'" in done.stderr
 
 
 def test_serve_without_an_account_says_what_switches_one_on(tmp_path: Path) -> None:

@@ -12,8 +12,6 @@ from batchgate.settings import AccountSettings
 from tests.support.bodies import ON_BOTH, Bodies
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 
-pytestmark = ON_BOTH
-
 DAY = 24 * 3600
 MICROSECOND = 1e-6
 
@@ -67,6 +65,7 @@ async def endings(app: RunningApp, batch_id: str) -> dict[str, str]:
     return found
 
 
+@ON_BOTH
 async def test_a_batch_of_which_nothing_was_sent_yet_ends_canceled(app: RunningApp) -> None:
     batch_id = await create(app, a="busy/m", b="busy/m")
     assert await cancel(app, batch_id) == "canceling"
@@ -181,6 +180,7 @@ async def test_a_batch_expires_at_the_exact_moment_with_what_it_has(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("only_the_clock_wakes_the_sweeper")
+@ON_BOTH
 async def test_results_and_input_are_kept_for_29_days_and_not_a_moment_longer(tmp_path: Path) -> None:
     clock = MovableClock()
     async with running_app(tmp_path, clock=clock) as app:

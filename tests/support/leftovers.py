@@ -41,7 +41,7 @@ def leftovers(data_dir: Path, database_url: str | None = None) -> list[str]:
         there = {*Bodies.server.names(), *Bodies.server.uploads()}
     owners = {"batches", "files"}
     empty = [folder for folder, inside, names in walk if Path(folder).parent.name in owners and not inside + names]
-    other = {path.name for path in data_dir.iterdir()} - {"blobs", "lock"}
+    other = {path.name for path in data_dir.glob("*")} - {"blobs", "lock"}
     return [
         *(f"file {name}" for name in sorted(there - owned)),
         *(f"missing {name}" for name in sorted(owned - there)),
