@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from batchgate.engine.errors import BlobError, StoreError
 from batchgate.engine.ports import Blobs, BlobWriter, Store
@@ -29,6 +29,8 @@ class LooseBlobs:
         self._store = store
         self._blobs = blobs
         self._being_written: set[str] = set()
+        self._left: dict[str, str] = {}
+        """Those that this process wrote and could not remove, with who was to own them."""
 
     @asynccontextmanager
     async def writing(self, owner: str, name: str) -> AsyncIterator[BlobWriter]:
@@ -51,6 +53,14 @@ class LooseBlobs:
             for name in names:
                 await self._remove(name)
 
+    async def remove_what_was_left(self) -> None:
+        """Try again to remove what was written here in vain: for others it is being written as long as this lives."""
+        for name, owner in tuple(self._left.items()):
+            with suppress(BlobError, StoreError, TimeoutError):
+                await self._settle(owner, name)
+            if name in self._left:  # the others can wait: the place as a whole may be out of reach
+                return
+
     async def sweep(self) -> None:
         """Remove what is loose and not being written here; raises `BlobError` for what could not be, at last.
 
@@ -69,8 +79,7 @@ class LooseBlobs:
 
     async def _remove_if_loose(self, name: str) -> BlobError | None:
         """Remove a blob unless it has found an owner, or is being written; returns what stood in the way."""
-        # Asked once more: what was loose, and being written, when the names were read may have an owner by now.
-        if name in self._being_written or not await self._store.is_loose(name):
+        if name in self._being_written:
             return None
         try:
             await self._remove(name)
@@ -80,12 +89,23 @@ class LooseBlobs:
 
     async def _remove_unless_owned(self, owner: str, name: str) -> None:
         """Ask the store: after a write that was interrupted, or refused to one taken for dead, only it knows."""
+        self._left[name] = owner
         with _left_to_the_sweeper((name,)):
-            async with asyncio.timeout(REMOVAL_PATIENCE):
-                if not await self._store.has_blob(owner, name):
-                    await self._remove(name)
+            await self._settle(owner, name)
+
+    async def _settle(self, owner: str, name: str) -> None:
+        async with asyncio.timeout(REMOVAL_PATIENCE):
+            # One that is loose no longer has an owner, or was swept away before its last bytes came.
+            if await self._store.condemn_blob(name) or not await self._store.has_blob(owner, name):
+                await self._delete(name)
+        self._left.pop(name, None)
 
     async def _remove(self, name: str) -> None:
+        # What was loose a moment ago may have an owner by now, or get one while the blob is being deleted.
+        if await self._store.condemn_blob(name):
+            await self._delete(name)
+
+    async def _delete(self, name: str) -> None:
         await self._blobs.delete(name)
         await self._store.drop_loose_blobs((name,))
 

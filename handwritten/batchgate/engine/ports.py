@@ -179,8 +179,8 @@ class Store(Protocol):
         """Read the names of the blobs that have no owner."""
         ...
 
-    async def is_loose(self, name: str) -> bool:
-        """Tell if a blob has no owner and has not been forgotten."""
+    async def condemn_blob(self, name: str) -> bool:
+        """Give a blob to nobody from now on, as it is to be removed; False if it has an owner, or is forgotten."""
         ...
 
     async def has_blob(self, owner: str, name: str) -> bool:

@@ -44,6 +44,7 @@ class StorageProbe:
         """Look once a second until cancelled."""
         while True:
             await self.look()
+            await self._loose_blobs.remove_what_was_left()
             await asyncio.sleep(INTERVAL)
 
     async def look(self) -> None:

@@ -275,8 +275,11 @@ def _origin(error: StoreError) -> BaseException | None:
 
 
 async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Have each statement commit by itself: a process that stands still between it and its commit would keep its rows
-    locked, its own among the workers, and nobody could take it for dead."""
+    """Have each statement commit by itself.
+
+    A process that stands still between a statement and its commit would keep its row among the workers locked, and all
+    others would wait for it when they take the dead away.
+    """
     await connection.set_autocommit(True)
 
 

@@ -258,10 +258,10 @@ async def test_a_batch_is_ended_once_and_its_results_are_those_of_the_first_to_e
 async def test_a_blob_is_loose_until_a_batch_has_it_and_again_when_the_batch_is_gone(store: Store) -> None:
     await store.add_loose_blob("a/input")
     await store.add_loose_blob("a/input")
-    assert await store.is_loose("a/input")
+    assert await store.condemn_blob("a/input")
     assert not await store.has_blob("a", "a/input")
     batch, jobs = await create(store, "a")
-    assert not await store.is_loose("a/input")
+    assert not await store.condemn_blob("a/input")
     assert await store.has_blob("a", "a/input")
     assert not await store.has_blob("a", "a/results")
     await end(store, batch, jobs)

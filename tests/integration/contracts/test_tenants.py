@@ -329,7 +329,7 @@ async def test_a_create_that_is_refused_leaves_nothing(store: AnyStore) -> None:
     assert await store.find_batch("w", "a") is None
     assert await use(store) == Use()
     assert list(await store.open_jobs()) == []
-    assert await store.is_loose("a/input")
+    assert await store.condemn_blob("a/input")
 
 
 async def test_of_two_creates_at_once_only_one_takes_the_last_place(store: AnyStore) -> None:

@@ -160,14 +160,11 @@ async def test_after_an_outage_nobody_is_taken_for_dead_before_all_could_be_seen
         assert await statuses(url) == ["doing"]
 
 
-async def test_a_worker_that_stands_still_right_after_a_statement_keeps_no_row_locked(
-    url: str, store: PostgresStore
-) -> None:
+async def test_a_worker_that_stands_still_right_after_a_statement_keeps_no_row_locked(url: str) -> None:
     # Who is paused between a heartbeat and its commit could not be taken away, and all others would wait for it.
-    async with queue_on(url, 60.0) as paused:
-        async with paused._connector.pool.connection() as connection:
-            await connection.execute(STATEMENTS["beat"].encode(), {"worker_id": paused._worker})
-            await bury(url, paused)
+    async with queue_on(url, 60.0) as paused, paused._connector.pool.connection() as connection:
+        await connection.execute(STATEMENTS["beat"].encode(), {"worker_id": paused._worker})
+        await bury(url, paused)
 
 
 async def test_the_jobs_of_a_worker_that_is_not_there_any_more_are_found_by_the_next_beat(

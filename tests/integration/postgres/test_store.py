@@ -1,13 +1,17 @@
 """What the store on PostgreSQL keeps and tells beyond the contract: texts, numbers, jobs, notes, marks and writers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from batchgate.engine.errors import StoreError
+from batchgate.blobs import FolderBlobs
+from batchgate.engine.errors import BlobError, StoreError
 from batchgate.engine.file import NewFile
+from batchgate.engine.loose_blobs import LooseBlobs
 from batchgate.store.postgres import Address, PostgresStore
 from batchgate.store.postgres.store import NO_UPPER_BOUND
 from tests.integration.contracts.test_store import (
@@ -182,7 +186,6 @@ async def test_what_a_member_writes_is_not_left_over_before_it_is_gone(url: str,
         await store.add_loose_blob("being/written")
         await other.add_loose_blob("nobody")
         assert list(await other.loose_blobs()) == ["nobody"]
-        assert await other.is_loose("being/written")
         watch.connection.execute("DELETE FROM members WHERE id = %s", (member,))
         assert list(await other.loose_blobs()) == ["being/written", "nobody"]
 
@@ -240,3 +243,61 @@ async def test_who_starts_deletes_the_chunks_of_batches_whose_sealer_died_when_i
     async with PostgresStore(Address(url)):
         left = watch.rows("SELECT id FROM batches JOIN chunks ON batch_key = key")
     assert [row["id"] for row in left] == ["b"]
+
+
+class Slow(FolderBlobs):
+    """A place that takes its time to remove something."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.removing, self.let = asyncio.Event(), asyncio.Event()
+
+    async def delete(self, name: str) -> None:
+        """Wait until it is let."""
+        self.removing.set()
+        await self.let.wait()
+        await super().delete(name)
+
+
+async def test_a_batch_gets_no_blob_that_is_about_to_be_removed(
+    url: str, watch: Watch, stores: Stores, tmp_path: Path
+) -> None:
+    # The writer was paused and taken for dead, and comes back when somebody else has just begun to remove its blob.
+    async with opened_by_member(url, watch) as (store, member):
+        blobs, new = Slow(tmp_path), new_batch("a")
+        async with LooseBlobs(store, blobs).writing("a", input_of(new)) as writer:
+            await writer.write(b"input")
+            await writer.commit()
+            watch.connection.execute("DELETE FROM members WHERE id = %s", (member,))
+            sweeping = asyncio.create_task(LooseBlobs(stores[0], blobs).sweep())
+            await blobs.removing.wait()
+            with pytest.raises(StoreError, match="taken for left over"):
+                await store.create_batch(new)
+            blobs.let.set()
+            await sweeping
+        assert await store.find_batch("w", "a") is None
+        assert await store.loose_blobs() == []
+
+
+async def test_what_a_member_could_not_remove_it_removes_later_as_no_other_one_may(
+    url: str, watch: Watch, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The database was away when an upload had come to nothing. To the others the blob is being written, for as long as
+    # the process lives that announced it.
+    async def away(_name: str) -> bool:
+        raise StoreError("the database is away")
+
+    async with opened_by_member(url, watch) as (store, _):
+        blobs = FolderBlobs(tmp_path)
+        loose = LooseBlobs(store, blobs)
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "condemn_blob", away)
+            async with loose.writing("batch", "batch/input") as writer:
+                await writer.write(b"input")
+                await writer.commit()
+        await LooseBlobs(stores[0], blobs).sweep()
+        assert await blobs.read_range("batch/input", 0, 5) == b"input"
+        await loose.remove_what_was_left()
+        assert watch.rows("SELECT * FROM loose_blobs") == []
+        with pytest.raises(BlobError):
+            await blobs.read_range("batch/input", 0, 5)

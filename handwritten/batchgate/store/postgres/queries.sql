@@ -267,8 +267,9 @@ SELECT name FROM loose_blobs
 WHERE writer IS NULL OR NOT EXISTS (SELECT 1 FROM members WHERE id = writer)
 ORDER BY name COLLATE "C"
 
--- name: is_loose
-SELECT 1 FROM loose_blobs WHERE name = %(name)s
+-- name: condemn_blob
+-- No member has the number 0. Who is about to adopt the blob holds its row: then it is there no more after the wait.
+UPDATE loose_blobs SET writer = 0 WHERE name = %(name)s RETURNING name
 
 -- name: has_blob
 SELECT 1 FROM batches WHERE id = %(owner)s AND deleted_at IS NULL AND %(name)s IN (input_blob, results_blob)
@@ -276,7 +277,7 @@ UNION ALL
 SELECT 1 FROM files WHERE id = %(owner)s AND deleted_at IS NULL AND blob = %(name)s
 
 -- name: adopt_blob
-DELETE FROM loose_blobs WHERE name = %(name)s RETURNING name
+DELETE FROM loose_blobs WHERE name = %(name)s AND writer IS DISTINCT FROM 0 RETURNING name
 
 -- name: drop_loose_blobs
 WITH locked AS (SELECT name FROM loose_blobs WHERE name = ANY (%(names)s) ORDER BY name FOR UPDATE)

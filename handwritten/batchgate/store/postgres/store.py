@@ -268,9 +268,12 @@ class PostgresStore:
         """Read the names of the blobs that have no owner and that no member writes."""
         return [row["name"] for row in await self._pool.rows("loose_blobs", {})]
 
-    async def is_loose(self, name: str) -> bool:
-        """Tell if a blob has no owner and has not been forgotten."""
-        return await self._pool.one("is_loose", {"name": name}) is not None
+    async def condemn_blob(self, name: str) -> bool:
+        """Give a blob to nobody from now on, as it is to be removed; False if it has an owner, or is forgotten."""
+        condemned = await self._pool.write(
+            lambda transaction: transaction.one("condemn_blob", {"name": name}), repeatable=True
+        )
+        return condemned is not None
 
     async def has_blob(self, owner: str, name: str) -> bool:
         """Tell if a blob belongs to the batch or file of that id, and it has not been deleted."""

@@ -240,8 +240,8 @@ class SqliteStore:
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["loose_blobs"]).fetchall())
         return [row["name"] for row in rows]
 
-    async def is_loose(self, name: str) -> bool:
-        """Tell if a blob has no owner and has not been forgotten."""
+    async def condemn_blob(self, name: str) -> bool:
+        """Tell if a blob has no owner and has not been forgotten: only this process could give it one."""
         return await self._file.read(lambda connection: one(connection, "is_loose", {"name": name})) is not None
 
     async def has_blob(self, owner: str, name: str) -> bool:
