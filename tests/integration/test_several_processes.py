@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import unused_port
 
 from batchgate.app import ENGINE, build_app
 from batchgate.engine.errors import ConfigurationError
@@ -18,7 +19,7 @@ from batchgate.providers.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
 from tests.support import openai_batches
 from tests.support.postgres_server import fresh_database
-from tests.support.running_app import BATCHES, MovableClock, RunningApp, running_app
+from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 
 PATIENCE = 30.0  # seconds
 
@@ -127,6 +128,26 @@ async def test_a_worker_that_stops_gives_its_shards_back_at_once(installation: I
             await calls_under_way(worker, 2)
         async with installation.running("worker"), asyncio.timeout(2.0):
             await gateway.ended(batch["id"])
+
+
+async def test_however_many_batches_of_an_account_that_is_down_wait_in_front_others_are_reached(
+    installation: Installation,
+) -> None:
+    # A worker that had something of it in memory looked at one more shard a second, and each that it had no room for
+    # came back after half a minute at the latest: of so many it did not get to the end.
+    accounts = {
+        "down": AccountSettings(provider="anthropic", base_url=f"http://127.0.0.1:{unused_port()}"),
+        "simulator": simulator(),
+    }
+    async with installation.running("gateway", accounts=accounts) as gateway:
+        body = create_body(*(f"r{number}" for number in range(1_000)), model="down/m")
+        for _ in range(30):
+            assert (await gateway.call("POST", BATCHES, json=body))[0] == 200
+        last_body = create_body("a", "b", model="simulator/m")
+        last = (await gateway.call("POST", BATCHES, json=last_body))[1]
+        worker = installation.running("worker", accounts=accounts, shutdown_grace=0.0)
+        async with worker, asyncio.timeout(PATIENCE):
+            assert (await gateway.ended(last["id"]))["request_counts"]["succeeded"] == 2
 
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])

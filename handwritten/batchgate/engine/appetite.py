@@ -7,7 +7,6 @@ several that did so would keep from the others what they could run.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Final, Protocol
 
 from batchgate.engine.batch import SHARD_REQUESTS, ShardJob
@@ -21,8 +20,12 @@ ROUNDS: Final = 2
 GATE_SHARE: Final = 3
 """One gate alone has a third of the room."""
 CURIOSITY: Final = 1.0  # seconds between two shards that are taken although others wait for room
+NEXT_LOOK: Final = 0.1
+"""Seconds until it is curious again when there was no room for the last one: many such may stand before another."""
 FIRST_REST: Final = 2.0  # seconds that a shard rests of which nothing could be taken
 LONGEST_REST: Final = 30.0
+RESTS: Final = 10_000
+"""Of how many shards it is remembered how long they rested: others may have run them since."""
 
 
 class Appetite(Protocol):
@@ -82,13 +85,15 @@ class Sharing:
     def __init__(self) -> None:
         self._rests: dict[ShardJob, float] = {}
         self._not_before = 0.0
+        self._patience: asyncio.Timeout | None = None
+        """Until it is curious again, while it waits for that."""
 
     def room(self, concurrency: int) -> int:
         """Hold little, so that the end of a batch is spread: of one model a shard, and what keeps the calls going."""
         return GATE_SHARE * (SHARD_REQUESTS + ROUNDS * concurrency)
 
     async def next_job(self, queue: Queue, room: Room) -> ShardJob:
-        """Take the next one when hungry; otherwise at most one a second, if there is one."""
+        """Take the next one when hungry; otherwise at most one a second that there is room for, if there is one."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         while not await self._is_hungry(room):
@@ -97,8 +102,13 @@ class Sharing:
         return await queue.get()
 
     def rest_of(self, job: ShardJob) -> float | None:
-        """Let it rest, twice as long as the last time."""
-        self._rests[job] = rest = min(LONGEST_REST, 2 * self._rests.get(job, FIRST_REST / 2))
+        """Let it rest, twice as long as the last time, and look at the next one soon."""
+        rest = min(LONGEST_REST, 2 * self._rests.get(job, FIRST_REST / 2))
+        if len(self._rests) >= RESTS:
+            self._rests.clear()
+        self._rests[job] = rest
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time() + NEXT_LOOK)
         return rest
 
     def taken(self, job: ShardJob) -> None:
@@ -107,12 +117,15 @@ class Sharing:
 
     async def _is_hungry(self, room: Room) -> bool:
         """Tell, at the latest when it is curious again."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CURIOSITY):
+        try:
+            async with asyncio.timeout(CURIOSITY) as self._patience:
                 while not room.nobody_waits.is_set():
                     await room.nobody_waits.wait()
                 return True
-        return False
+        except TimeoutError:
+            return False
+        finally:
+            self._patience = None
 
     def passed_on(self) -> None:
         """Stand back for a moment, so that another one takes it."""

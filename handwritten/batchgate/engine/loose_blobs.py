@@ -95,15 +95,19 @@ class LooseBlobs:
 
     async def _settle(self, owner: str, name: str) -> None:
         async with asyncio.timeout(REMOVAL_PATIENCE):
-            if not await self._store.has_blob(owner, name):
-                await self._remove(name)
+            # One that is loose no longer has an owner, or was swept away before its last bytes came.
+            if await self._store.condemn_blob(name) or not await self._store.has_blob(owner, name):
+                await self._delete(name)
         self._left.pop(name, None)
 
     async def _remove(self, name: str) -> None:
         # What was loose a moment ago may have an owner by now, or get one while the blob is being deleted.
         if await self._store.condemn_blob(name):
-            await self._blobs.delete(name)
-            await self._store.drop_loose_blobs((name,))
+            await self._delete(name)
+
+    async def _delete(self, name: str) -> None:
+        await self._blobs.delete(name)
+        await self._store.drop_loose_blobs((name,))
 
 
 @contextmanager

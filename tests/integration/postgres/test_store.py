@@ -284,14 +284,14 @@ async def test_what_a_member_could_not_remove_it_removes_later_as_no_other_one_m
 ) -> None:
     # The database was away when an upload had come to nothing. To the others the blob is being written, for as long as
     # the process lives that announced it.
-    async def away(_owner: str, _name: str) -> bool:
+    async def away(_name: str) -> bool:
         raise StoreError("the database is away")
 
     async with opened_by_member(url, watch) as (store, _):
         blobs = FolderBlobs(tmp_path)
         loose = LooseBlobs(store, blobs)
         with monkeypatch.context() as patched:
-            patched.setattr(store, "has_blob", away)
+            patched.setattr(store, "condemn_blob", away)
             async with loose.writing("batch", "batch/input") as writer:
                 await writer.write(b"input")
                 await writer.commit()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from batchgate.engine.appetite import CURIOSITY, FIRST_REST, LONGEST_REST, Greedy, Sharing
+import pytest
+
+from batchgate.engine.appetite import CURIOSITY, FIRST_REST, LONGEST_REST, NEXT_LOOK, Greedy, Sharing
 from batchgate.engine.batch import SHARD_REQUESTS, ShardJob
 from batchgate.engine.room import Amount, Gate, Room
 from batchgate.queue import MemoryQueue
@@ -51,6 +53,20 @@ async def test_while_something_waits_for_room_one_is_taken_a_second() -> None:
     for number in range(3):
         assert await appetite.next_job(queue, room) == job(number)
         assert now() == (number + 1) * CURIOSITY
+
+
+@in_virtual_time
+async def test_after_a_shard_that_there_is_no_room_for_the_next_is_looked_at_soon() -> None:
+    # Or those of a model that stands still, looked at one a second, would keep from view all that is behind them.
+    appetite, queue, room = Sharing(), queue_of(3), room_with_one_outside()
+    assert await appetite.next_job(queue, room) == job(0)
+    for number in (1, 2):
+        waiting = asyncio.create_task(appetite.next_job(queue, room))
+        for _ in range(3):  # until it waits
+            await asyncio.sleep(0)
+        appetite.rest_of(job(number - 1))
+        assert await waiting == job(number)
+        assert now() == pytest.approx(CURIOSITY + number * NEXT_LOOK)
 
 
 @in_virtual_time
