@@ -30,6 +30,7 @@ from batchgate.engine.rows import Reading, RowFormat
 from batchgate.engine.storage_probe import StorageProbe
 from batchgate.engine.telemetry import EngineState, NoTelemetry, Telemetry
 from batchgate.engine.tenant_store import TenantStore
+from batchgate.engine.unbroken import stopped
 
 logger = logging.getLogger(__name__)
 
@@ -152,14 +153,14 @@ class Engine:
     ) -> None:
         """Stop claiming, let the calls under way finish within the grace, and flush what was answered."""
         await self.drain()
-        await _cancel(self._tasks)
+        await stopped(self._tasks)
 
     async def drain(self) -> None:
         """Refuse creates and claim nothing more; let the calls under way finish within the grace, and flush."""
         self._stopping = True
         self.batches.close()
         if self._own is not None and self._working is not None:
-            await _cancel([self._working])
+            await stopped([self._working])
             await self._own.worker.drain(self._grace)
 
     async def abort(self) -> None:
@@ -186,9 +187,3 @@ class Engine:
             fields = {"action": "crashed", "part": task.get_name()}
             logger.critical("%s has crashed", task.get_name(), exc_info=task.exception(), extra=fields)
             self._problems.crashed(task.get_name())
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,13 +1,15 @@
-"""Work that a cancellation of its caller must not cut in two."""
+"""Work that a cancellation must not cut in two, and work that a cancellation must end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+PATIENCE: Final = 0.5  # seconds until a task is cancelled once more
 
 
 async def unbroken(work: Coroutine[Any, Any, T]) -> T:
@@ -26,3 +28,16 @@ async def unbroken(work: Coroutine[Any, Any, T]) -> T:
         if not task.cancelled():
             task.exception()  # looked at, so that nobody is told that nobody did
         raise
+
+
+async def stopped(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended, whatever comes of them.
+
+    One cancellation may be lost: before Python 3.12, `asyncio.wait_for` swallows one that comes in the same moment as
+    what it waits for, and libraries wait with it.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=PATIENCE)

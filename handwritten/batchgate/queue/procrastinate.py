@@ -18,14 +18,15 @@ import msgspec
 import psycopg
 from procrastinate import PsycopgConnector
 from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Job, Notification
+from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 from procrastinate.sql import parse_query_file
+from psycopg import AsyncConnection
 
 from batchgate.engine.batch import ShardJob
 from batchgate.engine.errors import StoreError
 from batchgate.engine.heartbeats import Heartbeats
-from batchgate.engine.unbroken import unbroken
+from batchgate.engine.unbroken import stopped, unbroken
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class ProcrastinateQueue:
     """
 
     def __init__(self, conninfo: str, *, timeout: float) -> None:
+        self._conninfo = conninfo
         self._heartbeats = Heartbeats(timeout)
         self._connector = PsycopgConnector(
             conninfo=conninfo,
@@ -83,16 +85,16 @@ class ProcrastinateQueue:
             await self._connector.close_async()
             raise
         for name, run in (("beats", self._live), ("settling", self._settle), ("listening", self._listen)):
-            self._tasks.append(asyncio.create_task(run(), name=f"queue {name}"))
+            task = asyncio.create_task(run(), name=f"queue {name}")
+            task.add_done_callback(_tell_of_a_crash)
+            self._tasks.append(task)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give back whatever is held; without a server that is done when this worker is taken for dead."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stopped(self._tasks)
         with suppress(StoreError):
             await unbroken(self._leave_all())
         await self._connector.close_async()
@@ -242,13 +244,12 @@ class ProcrastinateQueue:
 
     async def _listen(self) -> None:
         """Hear of new jobs; without a connection they are looked for."""
-
-        async def heard(*, channel: str, notification: Notification) -> None:  # noqa: ARG001 - the signature is theirs
-            self._some.set()
-
         while True:
-            with suppress(ConnectorException, psycopg.Error):
-                await self._manager.listen_for_jobs(on_notification=heard, queues=[QUEUE])
+            with suppress(psycopg.Error):
+                async with await AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+                    await connection.execute(STATEMENTS["listen"])
+                    async for _ in connection.notifies():
+                        self._some.set()
             await asyncio.sleep(RETRY)
 
     async def _run(self, name: str, **bound: object) -> list[dict[str, Any]]:
@@ -281,6 +282,13 @@ async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
     others would wait for it when they take the dead away.
     """
     await connection.set_autocommit(True)
+
+
+def _tell_of_a_crash(task: asyncio.Task[None]) -> None:
+    """Say so where it is seen: what has crashed stays down until the process starts again."""
+    if not task.cancelled() and task.exception() is not None:
+        fields = {"action": "crashed", "part": task.get_name()}
+        logger.critical("%s has crashed", task.get_name(), exc_info=task.exception(), extra=fields)
 
 
 async def _end_of(task: asyncio.Future[Any]) -> None:

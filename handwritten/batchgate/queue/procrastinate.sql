@@ -73,3 +73,7 @@ FROM shards
 WHERE shards.batch_key = ANY (%(batch_keys)s::bigint[]) AND NOT shards.done
     AND jobs.status = 'todo' AND jobs.queueing_lock = shards.batch_key || '/' || shards.shard AND jobs.priority <= 0
 RETURNING jobs.id
+
+-- listen --
+-- Hear of jobs that are deferred or given back
+LISTEN "procrastinate_queue_v1#shards"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from batchgate.engine.unbroken import unbroken
+from batchgate.engine.unbroken import stopped, unbroken
 
 
 async def test_its_result_and_its_error_are_the_callers() -> None:
@@ -53,3 +53,24 @@ async def test_no_number_of_cancellations_cuts_it_short_and_its_error_gives_way_
     go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_task_that_loses_a_cancellation_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Before Python 3.12, asyncio.wait_for loses one that comes in the same moment as what it waits for. A listener that
+    # heard of a job at that moment listened on, and its worker never stopped.
+    monkeypatch.setattr("batchgate.engine.unbroken.PATIENCE", 0.01)
+    lost: list[asyncio.CancelledError] = []
+
+    async def deaf() -> None:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError as error:
+                lost.append(error)
+                if len(lost) > 2:
+                    raise
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await stopped([task])
+    assert task.cancelled()

@@ -1,12 +1,14 @@
 """The marks of what was sent, across the life of processes."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from batchgate.engine.batch import SHARD_REQUESTS
+from batchgate.store.postgres.sent_marks import SentMarks as MarksWrittenBehind
 from batchgate.store.sqlite.sent_marks import SentMarks
 
 A, B, C = (1, 0), (1, 1), (2, 0)
@@ -72,3 +74,32 @@ def test_a_file_that_was_cut_off_is_read_as_far_as_it_goes(path: Path) -> None:
         second.mark(B, 2, sent=True)
     with marks(path, A, B) as third:
         assert third.take(B) == [2]
+
+
+async def test_marks_that_are_being_written_are_known_to_the_next_claim_of_the_same_process() -> None:
+    # A claim read what was stored while a write was under way, and the requests in it were not counted as repeated.
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def write(_: Mapping[str, Sequence[object]]) -> None:
+        begun.set()
+        await go.wait()
+
+    behind = MarksWrittenBehind(write)
+    assert behind.take(A, 1, 8, b"") == []
+    behind.mark(A, 1, 3, sent=True)
+    writing = asyncio.create_task(behind.flush())
+    await begun.wait()
+    behind.let_go(A, 1)
+    assert behind.take(A, 2, 8, b"") == [3]
+    go.set()
+    await writing
+
+
+def test_marks_of_another_process_count_if_it_had_the_shard_since() -> None:
+    async def write(_: Mapping[str, Sequence[object]]) -> None:
+        raise AssertionError
+
+    behind = MarksWrittenBehind(write)
+    behind.take(A, 1, 8, b"")
+    behind.mark(A, 1, 3, sent=True)
+    assert behind.take(A, 3, 8, b"\x01") == [0]

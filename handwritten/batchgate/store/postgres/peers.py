@@ -22,7 +22,7 @@ from batchgate.engine.errors import StoreError
 from batchgate.engine.heartbeats import Heartbeats
 from batchgate.engine.peers import EVENTS, Event, Listener
 from batchgate.engine.shares import NOTHING, Share, fair_share, next_share
-from batchgate.engine.unbroken import unbroken
+from batchgate.engine.unbroken import stopped, unbroken
 from batchgate.store.postgres.address import Address
 from batchgate.store.postgres.connection import QUERIES, PostgresPool, Row, Transaction
 
@@ -80,9 +80,13 @@ class PostgresPeers:
     async def run(self, listener: Listener) -> None:
         """Keep this process among the living, and pass on what is heard of the others, until cancelled."""
         listener.keep_to(NOTHING, -inf)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(listener))
-            group.create_task(self._live(listener))
+        parts = [asyncio.create_task(self._live(listener)), asyncio.create_task(self._listen(listener))]
+        try:
+            ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in ended:  # neither ends unless it fails
+                part.result()
+        finally:
+            await stopped(parts)
 
     async def hold(self, name: str) -> bool:
         """Take or keep what only one process may have; False if another one that lives has it."""

@@ -39,14 +39,15 @@ class SentMarks:
         self._write = write
         self._marks: dict[Place, _Marks] = {}
         self._changed: set[Place] = set()
+        self._being_written: dict[Place, _Marks] = {}
         self._some = asyncio.Event()
 
     def take(self, place: Place, epoch: int, requests: int, stored: bytes) -> list[int]:
         """Make room for the marks of a shard, and tell which of its requests have one already, counted from 0."""
         bits = bytearray(stored.ljust((requests + 7) // 8, b"\0"))
-        earlier = self._marks.get(place)
-        if place in self._changed and earlier is not None:
-            bits[:] = earlier.bits
+        earlier = self._marks.get(place) or self._being_written.get(place)
+        if earlier is not None and earlier.epoch == epoch - 1:
+            bits[:] = earlier.bits  # nobody else had it since, and what is stored may be behind
         self._marks[place] = _Marks(epoch, bits)
         return [number for number in range(requests) if bits[number >> 3] >> (number & 7) & 1]
 
@@ -93,6 +94,7 @@ class SentMarks:
         if not changed:
             return
         marks = [self._marks[place] for place in changed]
+        self._being_written = dict(zip(changed, marks, strict=True))
         try:
             await self._write(
                 {
@@ -106,6 +108,8 @@ class SentMarks:
             self._changed.update(place for place in changed if place in self._marks)
             self._some.set()
             raise
+        finally:
+            self._being_written = {}
         for place, one in zip(changed, marks, strict=True):
             if one.let_go and place not in self._changed and self._marks.get(place) is one:
                 del self._marks[place]
