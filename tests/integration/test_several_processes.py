@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from aiohttp.test_utils import unused_port
 
 from batchgate.app import ENGINE, build_app
+from batchgate.engine.batch import Claim, ShardJob
 from batchgate.engine.errors import ConfigurationError
 from batchgate.installation import Role
 from batchgate.providers.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
+from batchgate.store.postgres import Address, PostgresStore
 from tests.support import openai_batches
 from tests.support.postgres_server import fresh_database
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
@@ -148,6 +151,65 @@ async def test_however_many_batches_of_an_account_that_is_down_wait_in_front_oth
         worker = installation.running("worker", accounts=accounts, shutdown_grace=0.0)
         async with worker, asyncio.timeout(PATIENCE):
             assert (await gateway.ended(last["id"]))["request_counts"]["succeeded"] == 2
+
+
+async def test_a_shard_that_a_worker_taken_for_dead_claims_again_is_run_by_the_one_that_has_its_job(
+    installation: Installation,
+) -> None:
+    # The one that had the job found that its claim was good no more, took the shard for done, and ended the job. When
+    # the other found out that it was taken for dead, nobody had the shard until the sweeper looked, a minute later.
+    async with (
+        installation.running("gateway") as gateway,
+        installation.running("worker", accounts=slow(0.5)) as worker,
+        PostgresStore(Address(installation.url)) as dead,
+    ):
+        batch = await gateway.create("a", "b")
+        await calls_under_way(worker, 2)
+        (job,) = await dead.open_jobs()
+        claim = await dead.claim_shard(job)
+        assert claim is not None
+        await dead.release_shard(claim)
+        async with asyncio.timeout(PATIENCE):
+            ended = await gateway.ended(batch["id"])
+        assert ended["request_counts"]["succeeded"] == 2
+
+
+class LateClaims(PostgresStore):
+    """A store of which one claim is told late."""
+
+    claimed: asyncio.Event
+    told: asyncio.Event
+
+    async def claim_shard(self, job: ShardJob) -> Claim | None:
+        """Claim, and let something else come first, the first time."""
+        claim = await super().claim_shard(job)
+        if not self.claimed.is_set():
+            self.claimed.set()
+            await self.told.wait()
+        return claim
+
+
+async def test_a_worker_that_was_taken_for_dead_while_it_claimed_a_shard_does_not_run_it(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgate.store.postgres.PostgresStore", LateClaims)
+    LateClaims.claimed, LateClaims.told = asyncio.Event(), asyncio.Event()
+    async with installation.running("gateway") as gateway, installation.running("worker", accounts=slow(1.0)) as dead:
+        batch = await gateway.create("a", "b")
+        await LateClaims.claimed.wait()
+        async with (
+            installation.running("worker", accounts=slow(1.0)) as living,
+            await psycopg.AsyncConnection.connect(installation.url, autocommit=True) as connection,
+        ):
+            await connection.execute(
+                "DELETE FROM procrastinate_workers "
+                "WHERE id = (SELECT worker_id FROM procrastinate_jobs WHERE status = 'doing')"
+            )
+            await calls_under_way(living, 2)
+            LateClaims.told.set()
+            while (await living.call("GET", "/health"))[1]["requests_in_flight"]:
+                assert (await dead.call("GET", "/health"))[1]["requests_in_flight"] == 0
+            await gateway.ended(batch["id"])
 
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])

@@ -30,7 +30,7 @@ class RunEnd(Enum):
     """What becomes of a shard when a run of it is over."""
 
     DONE = auto()
-    """It is done, or somebody else has claimed it."""
+    """It is done."""
     SEALABLE = auto()
     """It is done, and was the last of its batch."""
     PARKED = auto()
@@ -39,6 +39,8 @@ class RunEnd(Enum):
     """Nothing of it could be taken, as there is no room for any of it."""
     BARRED = auto()
     """What is left of it may not be sent from here."""
+    LOST = auto()
+    """Somebody else has claimed it."""
     STOPPED = auto()
     """It was put back as it is."""
 
@@ -128,7 +130,7 @@ class ShardRun:
             logger.warning(
                 "what is left of shard %d of %s is not stored: another worker has it", shard, batch, extra=fields
             )
-        return RunEnd.DONE
+        return RunEnd.LOST
 
     def take_up(self) -> None:
         """Run on what is left: all at first, later that for which there is room now."""

@@ -52,6 +52,8 @@ class Worker:
         self._tasks: dict[ShardJob, asyncio.Task[None]] = {}
         self._held: set[ShardJob] = set()
         """The jobs that are to be done or given back."""
+        self._times_lost = 0
+        """How often all of them were lost at once."""
         self._own: asyncio.PriorityQueue[ShardJob] = asyncio.PriorityQueue()
         """Those of them that are to be claimed again."""
         self._claiming = 0
@@ -108,11 +110,12 @@ class Worker:
 
     async def _take_new_ones(self) -> None:
         while True:
-            job = await self._next_job()
+            job, times_lost = await self._next_job(), self._times_lost
             if (task := self._tasks.get(job)) is not None:
                 await asyncio.wait([task])  # it was lost, and has come back before its run has ended
-            self._held.add(job)
-            await self._begin(job)
+            if times_lost == self._times_lost:
+                self._held.add(job)
+                await self._begin(job)
 
     async def _take_own_ones(self) -> None:
         while True:
@@ -133,9 +136,13 @@ class Worker:
                 return job
 
     async def _begin(self, job: ShardJob) -> None:
+        times_lost = self._times_lost
         try:
             claim = await self._claim(job)
-            if claim is None:
+            if times_lost != self._times_lost:
+                if claim is not None:  # somebody else has the job by now, and claims the shard again
+                    await self._store.release_shard(claim)
+            elif claim is None:
                 self._let_go(job)
             else:
                 hit("shard_claimed")
@@ -210,7 +217,8 @@ class Worker:
         match end:
             case RunEnd.SEALABLE | RunEnd.DONE:
                 self._let_go(job)
-            case RunEnd.STOPPED | RunEnd.BARRED:
+            case RunEnd.STOPPED | RunEnd.BARRED | RunEnd.LOST:
+                # One that was lost is still to be done: who took it may be a worker that is taken for dead.
                 self._appetite.passed_on()
                 self._give_back(job)
             case RunEnd.REFUSED if (rest := self._appetite.rest_of(job)) is not None:
@@ -233,6 +241,7 @@ class Worker:
 
     def _drop_all(self) -> None:
         """Give up what somebody else may hold by now, who asks again for whatever is not stored."""
+        self._times_lost += 1
         for job in self._held:
             self._room.forget(job)
         self._held.clear()
