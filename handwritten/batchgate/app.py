@@ -30,7 +30,7 @@ from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
 from batchgate.blobs import open_blobs
-from batchgate.engine.batch import Dialect, Terms
+from batchgate.engine.batch import Batch, Dialect, Terms
 from batchgate.engine.clock import Clock, SystemClock
 from batchgate.engine.engine import Engine
 from batchgate.engine.partial_results import PartialResults
@@ -108,7 +108,9 @@ def build_app(
     handlers: tuple[object, ...] = (own,)
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
     if role != "worker":
-        handlers, operations = (*_handlers(settings, installed.store, blobs, router, secrets), own), OPERATIONS
+        paused = partial(_paused, app)
+        others = _handlers(settings, installed.store, blobs, router, secrets=secrets, paused=paused)
+        handlers, operations = (*others, own), OPERATIONS
     app.add_routes(routes(operations, handlers, authenticator))
     check_routes(app, operations)
     app.on_response_prepare.append(add_request_id)
@@ -119,7 +121,13 @@ def build_app(
 
 
 def _handlers(
-    settings: Settings, store: Store, blobs: Blobs, router: Router, secrets: Secrets
+    settings: Settings,
+    store: Store,
+    blobs: Blobs,
+    router: Router,
+    *,
+    secrets: Secrets,
+    paused: Callable[[Batch], str | None],
 ) -> tuple[
     MessageBatchesHandlers,
     BatchProgressHandlers,
@@ -133,7 +141,7 @@ def _handlers(
 ]:
     return (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
-        BatchProgressHandler(blobs, PartialResults(store, blobs), router.paused),
+        BatchProgressHandler(blobs, PartialResults(store, blobs), paused),
         WorkspacesHandler(),
         APIKeysHandler(),
         FilesHandler(blobs),
@@ -230,6 +238,10 @@ def _unified_view(settings: Settings) -> UnifiedBatchView:
 
 async def _exposition(app: web.Application, metrics: Metrics, workspace: str | None) -> bytes:
     return await metrics.expose(await app[ENGINE].state(), workspace)
+
+
+def _paused(app: web.Application, batch: Batch) -> str | None:
+    return app[ENGINE].paused(batch)
 
 
 def _health(app: web.Application, role: Role) -> gateway.Health:

@@ -15,6 +15,7 @@ ENGINE_TYPES = {
     "batchgate.engine.batch",
     "batchgate.engine.batch_endpoints",
     "batchgate.engine.clock",
+    "batchgate.engine.condition",
     "batchgate.engine.errors",
     "batchgate.engine.failpoints",
     "batchgate.engine.file",

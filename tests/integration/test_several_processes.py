@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -210,6 +212,52 @@ async def test_a_worker_that_was_taken_for_dead_while_it_claimed_a_shard_does_no
             while (await living.call("GET", "/health"))[1]["requests_in_flight"]:
                 assert (await dead.call("GET", "/health"))[1]["requests_in_flight"] == 0
             await gateway.ended(batch["id"])
+
+
+async def paused(app: RunningApp, batch: dict[str, Any]) -> str | None:
+    progress = (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]
+    return None if progress["paused"] is None else str(progress["paused"])
+
+
+async def test_a_gateway_says_of_a_worker_whose_key_is_rejected_that_its_account_is_paused(
+    installation: Installation,
+) -> None:
+    # Nothing but the gateway is reached by teams: it said "ok" and `paused` was null, and their batch just hung.
+    accounts = {"mine": simulator(accepted_key="another"), "simulator": simulator()}
+    default = {"accounts": accounts, "default_provider": "simulator", "shutdown_grace": 0.0}
+    reason = "account 'mine' is paused: the provider rejects its key (401)"
+    async with installation.running("gateway", **default) as gateway:
+        async with installation.running("worker", **default), asyncio.timeout(PATIENCE):
+            body = create_body("a", "b", model="mine/m")
+            waiting = (await gateway.call("POST", BATCHES, json=body))[1]
+            while not (told := await problems(gateway)):
+                pass
+            assert told == [f"worker {platform.node()}:{os.getpid()}: {reason}"]
+            assert (await gateway.call("GET", "/health"))[1]["status"] == "degraded"
+            assert await paused(gateway, waiting) == reason
+            assert await paused(gateway, await gateway.create("c")) is None, "it runs on another account"
+            await gateway.call("POST", f"{BATCHES}/{waiting['id']}/cancel")
+            while await problems(gateway):
+                pass
+        while not any("none is running" in problem for problem in await problems(gateway)):
+            pass
+
+
+async def test_a_gateway_says_of_a_worker_that_it_does_not_find_the_bodies(
+    installation: Installation, tmp_path: Path
+) -> None:
+    # Two local folders where one was meant: nothing but the worker knew, and the batch just hung.
+    folder = (tmp_path / "elsewhere").as_uri()
+    async with (
+        installation.running("gateway", blob_url=None) as gateway,
+        installation.running("worker", blob_url=folder) as worker,
+        asyncio.timeout(PATIENCE),
+    ):
+        await gateway.create("a")
+        while not (told := await problems(gateway)):
+            pass
+        assert told == [f"worker {platform.node()}:{os.getpid()}: {problem}" for problem in await problems(worker)]
+        assert "input: " in told[0]
 
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from batchgate.engine.appetite import Appetite
-from batchgate.engine.batch import Backlog, Dialect, Terms
+from batchgate.engine.batch import Backlog, Batch, Dialect, Terms
 from batchgate.engine.batches import Batches
 from batchgate.engine.clock import MICROSECONDS, Clock
+from batchgate.engine.condition import problems_of, why_paused
 from batchgate.engine.contents import Contents
 from batchgate.engine.errors import StoreError
 from batchgate.engine.execution import Executor
@@ -95,7 +96,7 @@ class Engine:
             router=router,
             hands=hands,
             worker=None if self._own is None else self._own.worker,
-            report=report,
+            problems=self._problems,
         )
         self._key_watch = KeyWatch(router)
         self.batches = Batches(
@@ -115,10 +116,17 @@ class Engine:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is not well now, a sentence each."""
+        """What is not well now, a sentence each; of the workers too, if it has none of its own."""
         stopping = (f"gateway: {STOPPING}",) if self._stopping else ()
         alone = () if self.peers.workers else (f"workers: {NO_WORKER}",)
-        return (*stopping, *alone, *self._problems.sentences(), *self.router.problems)
+        others = problems_of(self.peers.other_workers) if self._own is None else ()
+        return (*stopping, *alone, *self._problems.sentences(), *self.router.problems, *others)
+
+    def paused(self, batch: Batch) -> str | None:
+        """Tell why requests of a batch wait, if it is because their account is paused where they run."""
+        if self._own is not None:
+            return self.router.paused(batch)
+        return why_paused(self.peers.other_workers, self.router.accounts_of(batch))
 
     async def state(self) -> EngineState:
         """Read how the engine stands now, as far as the store answers."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from batchgate.engine.batch import Batch
 from batchgate.engine.clock import Clock
+from batchgate.engine.condition import Condition, published
 from batchgate.engine.hands import Hands
 from batchgate.engine.peers import Event
 from batchgate.engine.ports import Store
-from batchgate.engine.problems import Report
+from batchgate.engine.problems import Problems
 from batchgate.engine.routing import Router
 from batchgate.engine.shares import Share
 from batchgate.engine.worker import Worker
@@ -24,19 +25,25 @@ class Membership:
         router: Router,
         hands: Hands,
         worker: Worker | None,
-        report: Report,
+        problems: Problems,
     ) -> None:
         self._store = store
         self._clock = clock
         self._router = router
         self._hands = hands
         self._worker = worker
-        self._report = report
+        self._problems = problems
 
     @property
     def fits(self) -> bool:
         """Whether no more calls are under way than are of the share."""
         return self._router.fits
+
+    @property
+    def condition(self) -> Condition:
+        """What is not well here. That it is stopping is no fault, and is not said to others."""
+        problems = (*self._problems.sentences(), *self._router.problems)
+        return published(problems, self._router.paused_accounts)
 
     def heard(self, event: Event, batch_key: int) -> None:
         """Do what is to be done for a batch."""
@@ -63,7 +70,7 @@ class Membership:
 
     def report(self, error: Exception | None) -> None:
         """Say whether the others are out of reach."""
-        self._report("peers", error)
+        self._problems.report("peers", error)
 
     def _is_over(self, batch: Batch) -> bool:
         return batch.status != "in_progress" or self._clock.now() >= batch.expires_at

@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final, Literal, Protocol, TypeAlias, get_args
 
+from batchgate.engine.condition import Condition, Peer
 from batchgate.engine.shares import WHOLE, Share
 
 Event: TypeAlias = Literal["halt", "seal", "validate"]
@@ -36,6 +37,11 @@ class Listener(Protocol):
         """Whether what is under way does not exceed the share."""
         ...
 
+    @property
+    def condition(self) -> Condition:
+        """How this process is, as the others shall know it."""
+        ...
+
     def report(self, error: Exception | None) -> None:
         """Learn that the others are out of reach, or with None that they are not."""
         ...
@@ -58,6 +64,11 @@ class Peers(Protocol):
         """How many processes with a worker live, as far as is known."""
         ...
 
+    @property
+    def other_workers(self) -> tuple[Peer, ...]:
+        """The other processes with a worker that live, and how they said they are."""
+        ...
+
     async def run(self, listener: Listener) -> None:
         """Keep this process among the living, and pass on what is heard of the others, until cancelled."""
         ...
@@ -76,6 +87,7 @@ class NoPeers:
 
     member: int | None = None
     workers = 1
+    other_workers: tuple[Peer, ...] = ()
 
     async def run(self, listener: Listener) -> None:
         """Leave all that the accounts allow to this process."""

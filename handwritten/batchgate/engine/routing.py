@@ -108,6 +108,27 @@ class Router:
         account = self._accounts.get(batch.provider)
         return account.pause.problem if account is not None else None
 
+    @property
+    def paused_accounts(self) -> Mapping[str, str]:
+        """Which accounts that requests wait for are paused as a whole, and why."""
+        waited_for = sorted({account for (account, _), limiter in self._limiters.items() if limiter.busy})
+        pauses = {name: self._accounts[name].pause.problem for name in waited_for}
+        return {name: problem for name, problem in pauses.items() if problem is not None}
+
+    def accounts_of(self, batch: Batch) -> tuple[str, ...]:
+        """List the accounts of a batch, the default one first, as far as the names that it is found by tell them.
+
+        An account that is called like the provider of another one of them is left out: it may be there as that only.
+        """
+        names = [name for name in batch.providers if name in self._endpoints and name != batch.provider]
+        accounts = (batch.provider, *names)
+        providers = {
+            endpoint.account.provider
+            for name in accounts
+            if (endpoint := self._endpoints.get(name)) is not None and endpoint.account.provider != name
+        }
+        return (batch.provider, *(name for name in names if name not in providers))
+
     def names_of(self, asked: Iterable[str]) -> tuple[str, ...]:
         """List the accounts among some names, and after them the providers behind these accounts; each once."""
         accounts = sorted({name for name in asked if name in self._endpoints})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import psycopg
 import pytest
 
+from batchgate.engine.condition import WELL, Condition, Peer, published
 from batchgate.engine.peers import Event, Listener, NoPeers, Peers
 from batchgate.engine.shares import NOTHING, WHOLE, Share
 from batchgate.store.postgres import Address, PostgresPeers
@@ -29,6 +30,7 @@ class Ears:
     heard_of: list[tuple[Event, int]] = field(default_factory=list)
     caught_up: int = 0
     fits: bool = True
+    condition: Condition = WELL
     errors: list[Exception | None] = field(default_factory=list)
 
     def heard(self, event: Event, batch_key: int) -> None:
@@ -194,3 +196,49 @@ async def test_shares_are_even_whoever_comes_and_goes_and_gateways_have_none(mem
             await until(lambda: sorted(each.share.of(10) for each in ears.values()) == [3, 3, 4])
             await until(lambda: gateway.workers == 3)
         await until(lambda: gateway.workers == 0)
+
+
+UNWELL = Condition(problems=("input: No such file",), paused={"mine": "account 'mine' is paused: it is wrong"})
+
+
+async def test_who_is_alone_is_told_of_nobody(peers: Peers) -> None:
+    ears = Ears(condition=UNWELL)
+    async with listening(peers, ears):
+        await until(lambda: ears.share == WHOLE)
+        assert peers.other_workers == ()
+
+
+async def test_the_others_know_what_is_not_well_in_a_worker_until_it_is_well_again(members: Members) -> None:
+    ears = Ears(condition=UNWELL)
+    async with members.member("gateway", "gateway") as gateway, listening(gateway, Ears(condition=UNWELL)):
+        async with members.member("a") as a, members.member("b") as b, listening(a, ears), listening(b, Ears()):
+            others = (Peer(name="a", condition=UNWELL), Peer(name="b", condition=WELL))
+            await until(lambda: gateway.other_workers == others)
+            await until(lambda: b.other_workers == others[:1])
+            ears.condition = WELL
+            await until(lambda: all(each.condition == WELL for each in gateway.other_workers))
+        await until(lambda: gateway.other_workers == ())
+
+
+async def test_a_worker_that_is_taken_for_dead_says_nothing_any_more(members: Members) -> None:
+    async with members.member("a") as a, members.member("gateway", "gateway") as gateway, listening(gateway, Ears()):
+        async with listening(a, Ears(condition=UNWELL)):
+            await until(lambda: [each.condition for each in gateway.other_workers] == [UNWELL])
+        await until(lambda: gateway.other_workers == ())
+
+
+async def test_whatever_a_problem_says_a_heartbeat_can_carry_it(members: Members) -> None:
+    strange = [f"{number}: \0 \ud800 \n é 😀 " + "x" * 1_000 for number in range(1_000)]
+    condition = published(strange, dict.fromkeys(map(str, range(1_000)), strange[0]))
+    ears = Ears(condition=condition)
+    async with (
+        members.member("gateway", "gateway") as gateway,
+        members.member("a") as a,
+        listening(gateway, Ears()),
+        listening(a, ears),
+    ):
+        await until(lambda: [each.condition for each in gateway.other_workers] == [condition])
+        assert len(str(condition)) < 20_000
+        assert condition.problems[0].startswith("0:       é 😀 xxx")
+        assert condition.problems[-1] == "980 more, which its own /health says"
+        assert not any(ears.errors)

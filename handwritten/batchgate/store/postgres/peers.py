@@ -17,7 +17,9 @@ import msgspec
 import psycopg
 from msgspec import Struct
 from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
 
+from batchgate.engine.condition import Condition, Peer
 from batchgate.engine.errors import StoreError
 from batchgate.engine.heartbeats import Heartbeats
 from batchgate.engine.peers import EVENTS, Event, Listener
@@ -56,6 +58,8 @@ class PostgresPeers:
         """The number of this process, while it has one."""
         self.workers = 1
         """How many processes with a worker live, as far as is known."""
+        self.other_workers: tuple[Peer, ...] = ()
+        """Those among them that are not this process, and how they said they are."""
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -128,12 +132,14 @@ class PostgresPeers:
         The time until which others take this process for living is reckoned from before they are told that it does.
         """
         begun = asyncio.get_running_loop().time()
-        workers = await self._pool.write(self._be_seen, repeatable=True)
+        condition = listener.condition
+        workers = await self._pool.write(lambda transaction: self._be_seen(transaction, condition), repeatable=True)
         if workers is None:
             await self._come_back(listener)
             return False
         self._heartbeats.seen(begun)
         self.workers = len(workers)
+        self.other_workers = tuple(_peer(row) for row in workers if row["id"] != self.member)
         if self._role == "gateway":
             return True
         return await self._take_share(listener, workers, begun + self._heartbeats.sure_for)
@@ -168,10 +174,11 @@ class PostgresPeers:
         await transaction.send("tell_members", {})
         return True
 
-    async def _be_seen(self, transaction: Transaction) -> list[Row] | None:
+    async def _be_seen(self, transaction: Transaction, condition: Condition) -> list[Row] | None:
         """Take the dead away, and tell which workers live; None if this process was taken for dead itself."""
         await transaction.send("lock_members", {})
-        if await transaction.one("seen", {"member": self.member}) is None:
+        said = Jsonb(msgspec.to_builtins(condition))
+        if await transaction.one("seen", {"member": self.member, "condition": said}) is None:
             return None
         if self._heartbeats.may_judge(asyncio.get_running_loop().time()):
             await self._bury(transaction)
@@ -221,3 +228,7 @@ class PostgresPeers:
         elif told.event in EVENTS:
             event: Event = msgspec.convert(told.event, Event)
             listener.heard(event, told.batch)
+
+
+def _peer(row: Row) -> Peer:
+    return Peer(name=row["name"], condition=msgspec.convert(row["condition"], Condition))

@@ -8,7 +8,8 @@ SELECT
 INSERT INTO members (name, role, seen_at) VALUES (%(name)s, %(role)s, clock_timestamp()) RETURNING id
 
 -- name: seen
-UPDATE members SET seen_at = clock_timestamp() WHERE id = %(member)s RETURNING id
+UPDATE members SET seen_at = clock_timestamp(), condition = %(condition)s
+WHERE id = %(member)s RETURNING id
 
 -- name: leave_members
 DELETE FROM members WHERE id = %(member)s
@@ -17,7 +18,7 @@ DELETE FROM members WHERE id = %(member)s
 DELETE FROM members WHERE seen_at < clock_timestamp() - make_interval(secs => %(dead_after)s) RETURNING id
 
 -- name: living_workers
-SELECT id, share_begin, share_end FROM members WHERE role <> 'gateway' ORDER BY id
+SELECT id, name, share_begin, share_end, condition FROM members WHERE role <> 'gateway' ORDER BY id
 
 -- name: share
 UPDATE members SET share_begin = %(begin)s, share_end = %(end)s WHERE id = %(member)s

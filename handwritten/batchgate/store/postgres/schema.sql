@@ -127,7 +127,8 @@ CREATE INDEX files_by_workspace ON files (workspace, key) WHERE deleted_at IS NU
 CREATE INDEX files_to_expire ON files (expires_at) WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
 
 -- The processes that work on this database; one that has not been seen for a while is taken away. The share is what it
--- may use of the accounts' limits, from one point to another between 0 and 1; no two overlap.
+-- may use of the accounts' limits, from one point to another between 0 and 1; no two overlap. The condition is what is
+-- not well there, and which accounts are paused: {"problems": [...], "paused": {account: why}}.
 CREATE TABLE members (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
@@ -135,7 +136,8 @@ CREATE TABLE members (
     started_at timestamptz NOT NULL DEFAULT now(),
     seen_at timestamptz NOT NULL DEFAULT now(),
     share_begin double precision NOT NULL DEFAULT 0,
-    share_end double precision NOT NULL DEFAULT 0
+    share_end double precision NOT NULL DEFAULT 0,
+    condition jsonb NOT NULL DEFAULT '{}'
 );
 
 -- What one process does for all.
