@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -227,12 +225,12 @@ async def test_a_gateway_says_of_a_worker_whose_key_is_rejected_that_its_account
     default = {"accounts": accounts, "default_provider": "simulator", "shutdown_grace": 0.0}
     reason = "account 'mine' is paused: the provider rejects its key (401)"
     async with installation.running("gateway", **default) as gateway:
-        async with installation.running("worker", **default), asyncio.timeout(PATIENCE):
+        async with installation.running("worker", **default) as worker, asyncio.timeout(PATIENCE):
             body = create_body("a", "b", model="mine/m")
             waiting = (await gateway.call("POST", BATCHES, json=body))[1]
             while not (told := await problems(gateway)):
                 pass
-            assert told == [f"worker {platform.node()}:{os.getpid()}: {reason}"]
+            assert told == [f"worker {worker.app[ENGINE].peers.member}: {reason}"]
             assert (await gateway.call("GET", "/health"))[1]["status"] == "degraded"
             assert await paused(gateway, waiting) == reason
             assert await paused(gateway, await gateway.create("c")) is None, "it runs on another account"
@@ -256,7 +254,7 @@ async def test_a_gateway_says_of_a_worker_that_it_does_not_find_the_bodies(
         await gateway.create("a")
         while not (told := await problems(gateway)):
             pass
-        assert told == [f"worker {platform.node()}:{os.getpid()}: {problem}" for problem in await problems(worker)]
+        assert told == [f"worker {worker.app[ENGINE].peers.member}: {problem}" for problem in await problems(worker)]
         assert "input: " in told[0]
 
 

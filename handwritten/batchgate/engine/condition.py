@@ -29,7 +29,7 @@ WELL: Final = Condition()
 
 
 class Peer(Struct, frozen=True, kw_only=True):
-    """Another process on the database."""
+    """Another process on the database, named by its member number: an open /health tells nothing of machines."""
 
     name: str
     condition: Condition

@@ -212,7 +212,7 @@ async def test_the_others_know_what_is_not_well_in_a_worker_until_it_is_well_aga
     ears = Ears(condition=UNWELL)
     async with members.member("gateway", "gateway") as gateway, listening(gateway, Ears(condition=UNWELL)):
         async with members.member("a") as a, members.member("b") as b, listening(a, ears), listening(b, Ears()):
-            others = (Peer(name="a", condition=UNWELL), Peer(name="b", condition=WELL))
+            others = (Peer(name=str(a.member), condition=UNWELL), Peer(name=str(b.member), condition=WELL))
             await until(lambda: gateway.other_workers == others)
             await until(lambda: b.other_workers == others[:1])
             ears.condition = WELL

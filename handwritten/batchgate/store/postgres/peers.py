@@ -222,7 +222,11 @@ class PostgresPeers:
             await asyncio.sleep(RETRY)
 
     def _hear(self, listener: Listener, payload: str) -> None:
-        told = msgspec.json.decode(payload, type=_Told)
+        try:
+            told = msgspec.json.decode(payload, type=_Told)
+        except msgspec.MsgspecError:  # anybody may notify, and a newer version may say what is not known here
+            logger.warning("does not understand what was said to all", extra={"action": "deaf"})
+            return
         if told.event == "members":
             self._changed.set()
         elif told.event in EVENTS:
@@ -231,4 +235,4 @@ class PostgresPeers:
 
 
 def _peer(row: Row) -> Peer:
-    return Peer(name=row["name"], condition=msgspec.convert(row["condition"], Condition))
+    return Peer(name=str(row["id"]), condition=msgspec.convert(row["condition"], Condition))
