@@ -33,6 +33,22 @@ def test_an_example_runs(gateway: GatewayProcess, tmp_path: Path, example: str) 
         assert (tmp_path / "copy.jsonl").read_text() == LINE
 
 
+def test_an_example_says_what_the_gateway_has_refused(gateway: GatewayProcess, tmp_path: Path) -> None:
+    (tmp_path / "requests.jsonl").write_text(LINE)
+    script = EXAMPLES[1].replace("http://127.0.0.1:8080", gateway.url).replace('"any"', repr(API_KEY))
+    ran = subprocess.run(
+        [sys.executable, "-c", script.replace('"anthropic"', '"openai"')],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("The batch was not created: ")
+    assert "provider: 'openai' is not configured; configured: anthropic" in ran.stderr
+
+
 def test_every_function_and_error_is_on_the_page() -> None:
     assert len(EXAMPLES) == 3
     functions = {name for name in batchgate_streams.__all__ if inspect.isfunction(getattr(batchgate_streams, name))}
