@@ -24,7 +24,7 @@ def sole_use(folder: Path) -> Iterator[None]:
 
 def _lock_file(folder: Path) -> TextIO:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return (folder / "lock").open("w")
     except OSError as error:
         raise ConfigurationError("data_dir", f"a folder that can be written to: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -101,6 +102,20 @@ def test_serve_with_postgresql_names_the_database_and_not_who_connects(tmp_path:
             assert process.wait(30) == 0
     assert said[-1] == f"  Database  PostgreSQL, on this machine{urlsplit(url).path}\n"
     assert "hidden" not in "".join(said)
+
+
+def test_what_serve_and_worker_write_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with GatewayProcess(data_dir=tmp_path / "above" / "data") as gateway:
+            done = batchgate(tmp_path, "submit", "-", "--wait", gateway=gateway, given=jsonl("a"))
+            assert answers(done.stdout) == {"a": "You said: I am a"}, done.stderr
+            written = [tmp_path / "above", *(tmp_path / "above").rglob("*")]
+            assert {"data", "batchgate.db", "batchgate.db-wal", "blobs", "lock"} < {path.name for path in written}
+            assert sum(path.is_file() for path in written) > 4
+            assert [path for path in written if path.stat().st_mode & 0o077] == []
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.parametrize(

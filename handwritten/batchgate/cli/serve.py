@@ -14,6 +14,7 @@ import click
 from batchgate import __version__
 from batchgate.blobs import place_of
 from batchgate.cli.log_output import FORMATS, LEVELS, log_to_stderr
+from batchgate.cli.private_files import keep_files_private
 from batchgate.installation import Role
 from batchgate.server import serve
 from batchgate.settings import AccountSettings, Settings, load_settings, unknown_variables
@@ -63,7 +64,8 @@ def serve_command(config: Path | None, *, no_worker: bool, **given: object) -> N
 
 
 def settings_of(config: Path | None, **given: object) -> Settings:
-    """Read the settings of a process that is about to start, and log as they say."""
+    """Read the settings of a process that is about to start, and do as they say from here on."""
+    keep_files_private()
     settings = load_settings(config, os.environ, **given)
     log_to_stderr(settings.log_level, settings.log_format)
     for variable in unknown_variables(settings, os.environ):
