@@ -180,7 +180,8 @@ class PostgresPeers:
 
     async def _come_back(self, listener: Listener) -> None:
         """Join anew, without a share: what this process had is somebody else's by now."""
-        logger.warning("member %s was taken for dead", self.member, extra={"action": "taken_for_dead"})
+        fields = {"action": "taken_for_dead", "member": self.member}
+        logger.warning("member %s was taken for dead", self.member, extra=fields)
         listener.keep_to(NOTHING, -inf)
         self.member = await self._pool.write(self._join)
         logger.info("is member %s now", self.member, extra={"action": "joined", "member": self.member})
