@@ -190,12 +190,19 @@ class ProcrastinateQueue:
 
     async def _live(self) -> None:
         """Be seen, and give back what the dead held, as long as this worker lives."""
+        seen = True
         while True:
             await asyncio.sleep(self._heartbeats.interval)
             try:
                 await self._beat()
             except StoreError as error:
-                logger.warning("is not seen: %s", error, extra={"action": "not_seen"})
+                if seen:
+                    logger.warning("is not seen: %s", error, extra={"action": "not_seen"})
+                seen = False
+            else:
+                if not seen:
+                    logger.info("is seen again", extra={"action": "seen_again"})
+                seen = True
 
     async def _beat(self) -> None:
         worker = self._worker
@@ -265,8 +272,14 @@ async def _translated() -> AsyncIterator[None]:
         yield
     except (ConnectorException, psycopg.Error) as error:
         cause = error if isinstance(error, psycopg.Error) else error.__cause__
-        said = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
-        raise StoreError(f"the queue does not answer as it should: {said or type(cause or error).__name__}") from error
+        raise StoreError(f"the queue does not answer as it should: {_in_words(cause or error)}") from error
+
+
+def _in_words(error: BaseException) -> str:
+    """Say what the server said; where it said nothing, it was not reached, which drivers and pools put in many ways."""
+    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    unreached = "there is no connection to the database"
+    return said or (unreached if isinstance(error, psycopg.OperationalError) else type(error).__name__)
 
 
 def _tell_of_the_dead(jobs: Sequence[Mapping[str, Any]]) -> None:

@@ -68,5 +68,5 @@ def _of_claim(claim: Claim) -> dict[str, object]:
 
 
 def _fields(batch: Batch, account: str, request: RequestRow) -> dict[str, object]:
-    fields = {"batch": batch.id, "workspace": batch.workspace, "custom_id": request.custom_id}
-    return fields | {"account": account, "model": request.model[:128]}
+    named = {"account": account, "model": request.model[:128]}
+    return {"batch": batch.id, "workspace": batch.workspace, "custom_id": request.custom_id, **named}
