@@ -37,7 +37,7 @@ def cipher(settings: Settings, environment: Mapping[str, str]) -> Cipher | None:
 
 
 def _given(settings: Settings, environment: Mapping[str, str]) -> tuple[str, str | None]:
-    variable = environment.get(VARIABLE)
+    variable = environment.get(VARIABLE) or None
     if settings.master_key_file is None:
         return VARIABLE, variable
     if variable is not None:

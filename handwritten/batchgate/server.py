@@ -7,8 +7,8 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from aiohttp import web
 
@@ -39,14 +39,15 @@ async def serve(
     ``started`` is told the URL once the process works; a worker that listens nowhere has an empty one.
     """
     failpoints.arm(os.environ)
+    if listens:
+        await _check_address(settings)
     app = build_app(settings, role=role)
     runner = JsonErrorRunner(app, shutdown_timeout=AT_ONCE)
     try:
         await runner.setup()
         site = await _listen(runner, settings) if listens else None
         signals, url = _Signals(), _url(settings.host, runner) if listens else ""
-        fields = {"action": "started", "url": url, "role": role, "member": app[ENGINE].peers.member}
-        logger.info("listens on %s", url or "no port", extra=fields)
+        _say_started(app[ENGINE].peers.member, url, role)
         _look_seldom_for_garbage()
         started(url)
         await signals.first.wait()
@@ -62,13 +63,32 @@ async def serve(
         await asyncio.sleep(SETTLES)
 
 
+def _say_started(member: int | None, url: str, role: Role) -> None:
+    fields = {"action": "started", "url": url, "role": role, "member": member}
+    logger.info("listens on %s" if url else "works as member %s", url or member, extra=fields)
+
+
 async def _listen(runner: web.AppRunner, settings: Settings) -> web.TCPSite:
     site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
-    try:
+    with _translated():
         await site.start()
+    return site
+
+
+async def _check_address(settings: Settings) -> None:
+    """Refuse an address that cannot be had before anything is made or changed for it."""
+    loop = asyncio.get_running_loop()
+    with _translated():
+        server = await loop.create_server(asyncio.Protocol, settings.host, settings.port, start_serving=False)
+    server.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ConfigurationError("host, port", f"an address to listen on: {_reason(error)}") from error
-    return site
 
 
 def _look_seldom_for_garbage() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -140,6 +141,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return repr_without(self, "database_url", "blob_options")
 
     @property
+    def database_place(self) -> str | None:
+        """Where the PostgreSQL database is, as people may read it; None where the state is in a file of data_dir."""
+        if self.database_url is None:
+            return None
+        url = urlsplit(self.database_url)
+        return f"PostgreSQL, {url.hostname or 'on this machine'}{url.path}"
+
+    @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """The trusted proxies as networks."""
         return tuple(ipaddress.ip_network(text) for text in self.trusted_proxies)
@@ -149,7 +158,8 @@ TABLES: Final = {"accounts": AccountSettings, "api_keys": ApiKeySettings}
 """The settings that are tables of named entries."""
 SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in {*TABLES, "blob_options"})
 """The settings that the environment can give."""
-
+_OPTIONAL: Final = frozenset(field.name for field in msgspec.structs.fields(Settings) if field.default is None)
+"""The settings that may have no value; an empty variable is taken for one that is not set."""
 
 _OTHER_VARIABLES: Final = ("CONFIG", "URL", "API_KEY", "MASTER_KEY", "FAILPOINTS")
 """What else is read from the environment, by the commands and the tests."""
@@ -166,7 +176,7 @@ def load_settings(path: Path | None, environment: Mapping[str, str], **overrides
     content = _read_file(path, environment)
     for name in SIMPLE:
         variable = ENVIRONMENT_PREFIX + name.upper()
-        if variable in environment and not _is_service_link(name.upper(), environment[variable]):
+        if _is_given(name, environment.get(variable)):
             content[name] = _from_environment(name, variable, environment[variable])
     content.update({name: value for name, value in overrides.items() if value is not None})
     accounts = content.get("accounts", {})
@@ -217,6 +227,13 @@ def _refuse_misspelt(unknown: list[str]) -> None:
             raise ConfigurationError(
                 variable, f"there is no such setting; perhaps {ENVIRONMENT_PREFIX}{near[0].upper()}"
             )
+
+
+def _is_given(name: str, text: str | None) -> bool:
+    """Tell if a variable says something: an empty one says that there is none, where there may be none."""
+    if text is None or (not text and name in _OPTIONAL):
+        return False
+    return not _is_service_link(name.upper(), text)
 
 
 def _is_service_link(name: str, value: str) -> bool:
@@ -330,7 +347,14 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
 
 def _check_database_url(url: str | None) -> None:
     """Refuse what is no address of PostgreSQL, without quoting it: it may hold a password."""
-    if url is not None and not url.startswith("postgresql://"):
+    if url is None:
+        return
+    try:
+        # An @ after the first slash is of a password with a slash in it, which would be taken for a database's name.
+        fits = url.startswith("postgresql://") and "@" not in urlsplit(url).path
+    except ValueError:  # brackets that do not close
+        fits = False
+    if not fits:
         expected = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir"
         raise ConfigurationError("database_url", expected)
 

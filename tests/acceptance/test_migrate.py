@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -345,7 +346,8 @@ def test_an_installation_that_is_in_use_and_places_that_are_none_are_refused(
 ) -> None:
     with held(small):
         done = migrate(small, scaled.config)
-    assert (done.returncode, "another gateway uses" in done.stderr) == (2, True)
+    assert done.stderr == f"Error: data_dir: a gateway runs on {small}, and must be stopped first\n"
+    assert f"To    PostgreSQL, on this machine{urlsplit(scaled.database_url).path}, bodies in s3://" in done.stdout
     (tmp_path / "empty").mkdir()
     done = migrate(tmp_path / "empty", scaled.config)
     assert (done.returncode, "has no batchgate.db" in done.stderr) == (2, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from urllib.request import urlopen
 import click
 import pytest
 
+from batchgate import __version__
 from batchgate.cli.commands import COMMANDS, main
 from tests.support.command import (
     PROGRAM,
@@ -23,7 +25,7 @@ from tests.support.command import (
     jsonl,
     running,
 )
-from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
+from tests.support.gateway_process import SIMULATOR, GatewayProcess, WorkerProcess, clean_environment
 from tests.support.postgres_server import fresh_database
 
 SECRET = "key-that-nobody-may-see"
@@ -103,6 +105,20 @@ def test_serve_with_postgresql_names_the_database_and_not_who_connects(tmp_path:
     assert "hidden" not in "".join(said)
 
 
+def test_what_serve_and_worker_write_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with GatewayProcess(data_dir=tmp_path / "above" / "data") as gateway:
+            done = batchgate(tmp_path, "submit", "-", "--wait", gateway=gateway, given=jsonl("a"))
+            assert answers(done.stdout) == {"a": "You said: I am a"}, done.stderr
+            written = [tmp_path / "above", *(tmp_path / "above").rglob("*")]
+            assert {"data", "batchgate.db", "batchgate.db-wal", "blobs", "lock"} < {path.name for path in written}
+            assert sum(path.is_file() for path in written) > 4
+            assert [path for path in written if path.stat().st_mode & 0o077] == []
+    finally:
+        os.umask(before)
+
+
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
@@ -127,6 +143,43 @@ def test_without_the_packages_for_postgresql_the_start_says_how_to_get_them(tmp_
     done = batchgate(tmp_path, "serve", "--port", "0")
     assert done.returncode == 2
     assert "database_url: pip install 'batchgate[postgres]'" in done.stderr
+
+
+def test_with_the_log_as_json_the_banner_is_one_object_too(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\n')
+    words = ("serve", "--config", str(config), "--port", "0", "--data-dir", "kept", "--log-format", "json")
+    with running(tmp_path, *words) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        process.terminate()
+        assert process.wait(30) == 0
+        assert process.stdout.read() == ""
+    assert said.pop("time").endswith("+00:00")
+    assert said == {
+        "level": "info",
+        "logger": "batchgate.cli.banner",
+        "action": "ready",
+        "message": f"Batchgate {__version__} listens on {said['url']}",
+        "version": __version__,
+        "url": said["url"],
+        "anthropic_base_url": f"{said['url']}/anthropic",
+        "openai_base_url": f"{said['url']}/openai/v1",
+        "accounts": {"simulator": "simulator", "local": "vllm"},
+        "data": str(tmp_path / "kept"),
+        "bodies": str(tmp_path / "kept" / "blobs"),
+    }
+
+
+def test_a_worker_says_which_member_it_is_in_its_log_and_what_it_works_with_in_either_form(tmp_path: Path) -> None:
+    with fresh_database() as url:
+        settings = f'database_url = "{url}"\n{SIMULATOR}'
+        with WorkerProcess(data_dir=tmp_path / "data", settings=settings) as worker:
+            assert worker.url == ""
+        assert re.search(r"INFO    batchgate\.server: works as member (\d+) member=\1$", worker.log, re.MULTILINE)
+        options = ("--log-format", "json")
+        with WorkerProcess(data_dir=tmp_path / "data", settings=settings, options=options, port=0) as worker:
+            assert worker.url.startswith("http://127.0.0.1:")
 
 
 def test_serve_without_an_account_says_what_switches_one_on(tmp_path: Path) -> None:
@@ -161,9 +214,8 @@ def test_a_wrong_setting_stops_the_start_with_its_name_and_what_it_expects(
 def test_a_port_that_is_taken_stops_the_start_in_one_line(tmp_path: Path, gateway: GatewayProcess) -> None:
     done = batchgate(tmp_path, "serve", "--port", str(urlsplit(gateway.url).port))
     assert done.returncode == 2
-    # The start has made the database by then, which is a line of the log.
-    assert done.stderr.splitlines()[-1] == "Error: host, port: an address to listen on: Address already in use"
-    assert "Traceback" not in done.stderr
+    assert done.stderr == "Error: host, port: an address to listen on: Address already in use\n"
+    assert [*tmp_path.iterdir()] == [], "nothing was made for a start that could not be"
 
 
 # The demo

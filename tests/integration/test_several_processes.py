@@ -39,7 +39,7 @@ class Installation:
     async def running(self, role: Role, **settings: Any) -> AsyncIterator[RunningApp]:
         """Run one."""
         async with running_app(
-            self.folder, role=role, clock=self.clock, database_url=self.url, worker_timeout=3.0, **settings
+            self.folder, role=role, clock=self.clock, database_url=self.url, **({"worker_timeout": 3.0} | settings)
         ) as app:
             yield app
 
@@ -125,11 +125,14 @@ async def test_a_file_is_validated_by_some_worker(installation: Installation) ->
 
 
 async def test_a_worker_that_stops_gives_its_shards_back_at_once(installation: Installation) -> None:
-    async with installation.running("gateway") as gateway:
-        async with installation.running("worker", accounts=slow(0.1, concurrency=2), shutdown_grace=0.0) as worker:
+    # It would be three minutes if another one had to find out.
+    long: dict[str, Any] = {"worker_timeout": 180.0}
+    async with installation.running("gateway", **long) as gateway:
+        slowly = slow(0.1, concurrency=2)
+        async with installation.running("worker", accounts=slowly, shutdown_grace=0.0, **long) as worker:
             batch = await gateway.create(*(f"r{number}" for number in range(600)))
             await calls_under_way(worker, 2)
-        async with installation.running("worker"), asyncio.timeout(2.0):
+        async with installation.running("worker", **long), asyncio.timeout(PATIENCE):
             await gateway.ended(batch["id"])
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -66,6 +68,44 @@ def test_a_key_is_created_used_listed_rotated_and_revoked(tmp_path: Path, gatewa
     assert (old["id"], old["revoked_at"] is None, current["revoked_at"]) == (created["id"], False, None)
     assert run("keys", "revoke", current["id"]) == f"{current['id']} (ci) is revoked.\n"
     run("list", key=new, status=1)
+
+
+def test_the_list_of_keys_says_which_are_accepted_now(tmp_path: Path, gateway: GatewayProcess, root: str) -> None:
+    def run(*words: str, key: str = root) -> str:
+        done = batchgate(tmp_path, *words, gateway=gateway, key=key)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def ending(name: str) -> str:
+        """Read what the list says of a key after its hint."""
+        [line] = [line for line in run("keys", "list").splitlines() if line.split()[1] == name]
+        return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "TIME", line.split(maxsplit=4)[4])
+
+    keys = {name: json.loads(run("keys", "create", name, "--json")) for name in ("replaced", "revoked")}
+    assert ending("revoked") == "never                 good"
+    run("keys", "revoke", keys["revoked"]["id"])
+    assert ending("revoked") == "never                 revoked TIME"
+    new = json.loads(run("keys", "rotate", keys["replaced"]["id"], "--grace", "3600", "--json"))
+    run("list", key=keys["replaced"]["key"])
+    said = run("keys", "list")
+    assert re.search(rf"^{keys['replaced']['id']} .* replaced, good until \S+ \S+Z$", said, re.MULTILINE)
+    assert re.search(rf"^{new['id']} .* good$", said, re.MULTILINE)
+    body = json.dumps({"name": "brief", "expires_in_seconds": 1}).encode()
+    headers = {"x-api-key": root, "content-type": "application/json"}
+    with urlopen(Request(f"{gateway.url}/api/workspaces/default/keys", body, headers)) as response:
+        assert response.status == 200
+    while not ending("brief").endswith("expired TIME"):
+        assert ending("brief").endswith(("expires TIME", "expired TIME"))
+
+
+def test_the_list_of_keys_says_when_each_was_used(tmp_path: Path, gateway: GatewayProcess, root: str) -> None:
+    batchgate(tmp_path, "keys", "create", "idle", gateway=gateway, key=root)
+    assert gateway.terminate() == 0  # it notes uses once a minute, and when it stops
+    with GatewayProcess(data_dir=gateway.data_dir, settings=SIMULATOR) as again:
+        heading, idle, used = batchgate(tmp_path, "keys", "list", gateway=again, key=root).stdout.splitlines()
+    assert heading.split()[-3:] == ["LAST", "USED", "STATE"]
+    assert re.search(r" idle .* never +good$", idle)
+    assert re.search(r" root .* \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ +good$", used)
 
 
 def test_a_workspace_is_created_changed_shown_and_archived(tmp_path: Path, gateway: GatewayProcess, root: str) -> None:

@@ -18,7 +18,8 @@ SIMULATOR: Final = '[accounts.simulator]\nprovider = "simulator"\n'
 """Settings with a simulated model; append ``simulator.latency = 1`` and the like to change how it behaves."""
 
 _KEPT: Final = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
-_FIRST_LINE: Final = re.compile(r"Batchgate \S+ (?:works(?:, )?)?(?:listens on (http://\S+))?")
+_FIRST_LINE: Final = re.compile(r'(?:\{.*"message":")?Batchgate \S+ (?:works(?:, )?)?(?:listens on (http://[^\s"]+))?')
+"""Of a banner in either form."""
 _LOG_LINES: Final = 40
 
 

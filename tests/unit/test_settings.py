@@ -242,6 +242,26 @@ def test_a_wrong_variable_is_named_with_what_it_expects_and_what_it_is(variable:
     assert refused(environment={variable: text}) == (variable, expected)
 
 
+def test_an_empty_variable_counts_as_not_set_where_a_setting_may_have_no_value() -> None:
+    names = ("DATABASE_URL", "DATABASE_URL_FILE", "BLOB_URL", "DEFAULT_PROVIDER", "PUBLIC_URL", "MASTER_KEY_FILE")
+    empty = {f"BATCHGATE_{name}": "" for name in names}
+    assert load(environment=empty) == load()
+    assert load('public_url = "https://api.example"', empty).public_url == "https://api.example"
+    assert refused('database_url = ""')[0] == "database_url"
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        (None, None),
+        ("postgresql://u:hidden@db.example:5433/bg?password=hidden", "PostgreSQL, db.example/bg"),
+        ("postgresql:///bg?host=/tmp", "PostgreSQL, on this machine/bg"),
+    ],
+)
+def test_a_database_is_named_without_who_connects_to_it(url: str | None, place: str | None) -> None:
+    assert load(database_url=url).database_place == place
+
+
 @pytest.mark.parametrize("name", ["nowhere.toml", "."], ids=["missing", "a folder"])
 def test_a_file_that_cannot_be_read_is_named(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: a readable file: ".replace(".", r"\.")):
@@ -311,7 +331,17 @@ def test_variables_that_hold_keys_or_belong_to_the_commands_are_known() -> None:
     assert unknown_variables(load(toml, environment), environment) == ["BATCHGATE_ZOO"]
 
 
-@pytest.mark.parametrize("given", ["mysql://u:hidden@h/db", "h/db?password=hidden", "sqlite:///hidden", ""])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "mysql://u:hidden@h/db",
+        "h/db?password=hidden",
+        "sqlite:///hidden",
+        "postgresql://u:hid/den@h/db",
+        "postgresql://u:hidden@[h/db",
+        " ",
+    ],
+)
 def test_a_database_that_is_not_postgresql_is_refused_without_being_quoted(given: str) -> None:
     expected = (
         "database_url",

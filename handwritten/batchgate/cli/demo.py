@@ -17,6 +17,7 @@ from batchgate import __version__
 from batchgate.cli.failures import INTERRUPTED_STATUS
 from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.log_output import log_to_stderr
+from batchgate.cli.private_files import keep_files_private
 from batchgate.cli.rendering import outcome
 from batchgate.cli.waiting import wait_until_ended, write_results
 from batchgate.providers.simulator import SimulatorSettings
@@ -66,6 +67,7 @@ def demo_command(context: click.Context, requests: int, port: int, data_dir: str
 
     It uses none of your accounts and settings, and leaves nothing behind.
     """
+    keep_files_private()
     log_to_stderr("warning")
     with TemporaryDirectory(prefix="batchgate-demo-") as folder:
         settings = Settings(

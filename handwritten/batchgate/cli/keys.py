@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Final
 
 import click
@@ -16,7 +17,7 @@ from batchgate.engine.api_keys import DEFAULT_SCOPES, DEFAULT_WORKSPACE, SCOPES,
 from batchgate_api.gateway import CreatedKey, CreateKey, Key
 
 DAY: Final = 24 * 60 * 60
-LAYOUT: Final = "{:<30}  {:<20}  {:<18}  {:<5}  {}"
+LAYOUT: Final = "{:<30}  {:<20}  {:<18}  {:<5}  {:<20}  {}"
 
 workspace_option = click.option(
     "--workspace", metavar="NAME", default=DEFAULT_WORKSPACE, show_default=True, help="The workspace of the key."
@@ -70,12 +71,12 @@ def list_command(connection: Connection, workspace: str, *, as_json: bool) -> No
     async def run() -> None:
         async with connection.client() as client:
             if not as_json:
-                click.echo(LAYOUT.format("ID", "NAME", "SCOPES", "HINT", "STATE"))
+                click.echo(LAYOUT.format("ID", "NAME", "SCOPES", "HINT", "LAST USED", "STATE"))
             async for key in TenantClient(client).keys(workspace):
                 if as_json:
                     print_json(key)
                 else:
-                    click.echo(LAYOUT.format(key.id, key.name, ",".join(key.scopes), key.hint, _state(key)))
+                    click.echo(_row(key))
 
     asyncio.run(run())
 
@@ -129,7 +130,21 @@ def _give(key: CreatedKey, *, as_json: bool) -> None:
     click.echo(key.key)
 
 
+def _row(key: Key) -> str:
+    used = "never" if key.last_used_at is None else moment(key.last_used_at)
+    return LAYOUT.format(key.id, key.name, ",".join(key.scopes), key.hint, used, _state(key))
+
+
 def _state(key: Key) -> str:
-    if key.revoked_at is not None:
-        return f"revoked {moment(key.revoked_at)}"
-    return "good" if key.expires_at is None else f"expires {moment(key.expires_at)}"
+    """Say whether a key is accepted now, and since when it is not, or until when it is.
+
+    One that was rotated with a grace is revoked at a time to come; what comes first, that or its expiry, is its end.
+    """
+    now = datetime.now(UTC)
+    ends = [(at, word) for at, word in ((key.revoked_at, "revoked"), (key.expires_at, "expired")) if at is not None]
+    if not ends:
+        return "good"
+    at, word = min(ends, key=lambda end: datetime.fromisoformat(end[0]))
+    if datetime.fromisoformat(at) <= now:
+        return f"{word} {moment(at)}"
+    return f"{'replaced, good until' if word == 'revoked' else 'expires'} {moment(at)}"

@@ -21,5 +21,7 @@ def log_to_stderr(level: LogLevel, form: LogFormat = "text") -> None:
     logging.captureWarnings(capture=True)
     # Its debug records say which selector is used, to nobody's gain.
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # It and its pool warn of each try while the database is away; that it is, is said by ourselves, once.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     # It counts the statements of migrations; which were applied is said by ourselves.
     logging.getLogger("yoyo").setLevel(logging.WARNING)

@@ -11,6 +11,7 @@ import click
 
 from batchgate.blobs import SETTLES
 from batchgate.cli.failures import CommandFailed
+from batchgate.cli.private_files import keep_files_private
 from batchgate.store.tables import NewRows, Rows, Table
 from batchgate.transfer.bodies import NAMED, BodiesCopy
 from batchgate.transfer.ends import End, end_of
@@ -42,6 +43,7 @@ def migrate_command(source: Path, target: Path, *, only_verify: bool) -> None:
     verified: a copy that was interrupted has left bodies only, and is run again. Bodies that are there already are
     compared and passed over.
     """
+    keep_files_private()
     ours = end_of(source, os.environ, use_environment=False)
     theirs = end_of(target, os.environ, use_environment=True)
     click.echo(f"From  {ours.database}, bodies in {ours.bodies}\nTo    {theirs.database}, bodies in {theirs.bodies}")

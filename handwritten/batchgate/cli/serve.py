@@ -7,22 +7,18 @@ import logging
 import os
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
-from batchgate import __version__
 from batchgate.blobs import place_of
+from batchgate.cli.banner import announce_gateway
 from batchgate.cli.log_output import FORMATS, LEVELS, log_to_stderr
+from batchgate.cli.private_files import keep_files_private
 from batchgate.installation import Role
 from batchgate.server import serve
-from batchgate.settings import AccountSettings, Settings, load_settings, unknown_variables
+from batchgate.settings import Settings, load_settings, unknown_variables
 
 logger = logging.getLogger(__name__)
-
-NO_ACCOUNT = """\
-none yet. Set ANTHROPIC_API_KEY, OPENAI_API_KEY, OLLAMA_HOST or VLLM_BASE_URL,
-            or write [accounts.NAME] in batchgate.toml; `batchgate demo` needs none."""
 
 
 @click.command("serve")
@@ -59,11 +55,12 @@ def serve_command(config: Path | None, *, no_worker: bool, **given: object) -> N
     """
     settings = settings_of(config, **given)
     role: Role = "gateway" if no_worker else "both"
-    asyncio.run(serve(settings, partial(announce, settings), role=role))
+    asyncio.run(serve(settings, partial(announce_gateway, settings), role=role))
 
 
 def settings_of(config: Path | None, **given: object) -> Settings:
-    """Read the settings of a process that is about to start, and log as they say."""
+    """Read the settings of a process that is about to start, and do as they say from here on."""
+    keep_files_private()
     settings = load_settings(config, os.environ, **given)
     log_to_stderr(settings.log_level, settings.log_format)
     for variable in unknown_variables(settings, os.environ):
@@ -73,30 +70,3 @@ def settings_of(config: Path | None, **given: object) -> Settings:
         place = place_of(settings.blob_url, Path(settings.data_dir))
         logger.warning(message, place, extra={"action": "local_bodies"})
     return settings
-
-
-def announce(settings: Settings, url: str) -> None:
-    """Print where the gateway is and what it works with; the URL ends the first line, for programs that wait for it."""
-    click.echo(
-        f"Batchgate {__version__} listens on {url}\n"
-        f'  SDKs      anthropic.Anthropic(base_url="{url}/anthropic")\n'
-        f'            openai.OpenAI(base_url="{url}/openai/v1")\n'
-        f"{grounds(settings)}"
-    )
-
-
-def grounds(settings: Settings) -> str:
-    """Say what a process works with; the database without who it is that connects to it."""
-    accounts = ", ".join(_account(name, account) for name, account in settings.accounts.items())
-    lines = [f"  Accounts  {accounts or NO_ACCOUNT}"]
-    if settings.database_url is None:
-        lines.append(f"  Data      {Path(settings.data_dir).resolve()}")
-    lines.append(f"  Bodies    {place_of(settings.blob_url, Path(settings.data_dir))}")
-    if settings.database_url is not None:
-        url = urlsplit(settings.database_url)
-        lines.append(f"  Database  PostgreSQL, {url.hostname or 'on this machine'}{url.path}")
-    return "\n".join(lines)
-
-
-def _account(name: str, account: AccountSettings) -> str:
-    return name if name == account.provider else f"{name} ({account.provider})"

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import click
 
-from batchgate import __version__
+from batchgate.cli.banner import announce_worker
 from batchgate.cli.log_output import FORMATS, LEVELS
-from batchgate.cli.serve import grounds, settings_of
+from batchgate.cli.serve import settings_of
 from batchgate.server import serve
-from batchgate.settings import Settings
 
 
 @click.command("worker")
@@ -43,10 +42,4 @@ def worker_command(config: Path | None, *, port: int | None, **given: object) ->
     finish and gives back the rest; a second signal gives them up. It listens nowhere unless it is given a port here.
     """
     settings = settings_of(config, port=port, **given)
-    asyncio.run(serve(settings, partial(announce, settings), role="worker", listens=port is not None))
-
-
-def announce(settings: Settings, url: str) -> None:
-    """Print what the worker works with; the first line is written when it works, for programs that wait for it."""
-    where = f", listens on {url}" if url else ""
-    click.echo(f"Batchgate {__version__} works{where}\n{grounds(settings)}")
+    asyncio.run(serve(settings, partial(announce_worker, settings), role="worker", listens=port is not None))

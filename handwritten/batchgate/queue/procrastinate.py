@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from types import TracebackType
@@ -191,12 +192,19 @@ class ProcrastinateQueue:
 
     async def _live(self) -> None:
         """Be seen, and give back what the dead held, as long as this worker lives."""
+        seen = True
         while True:
             await asyncio.sleep(self._heartbeats.interval)
             try:
                 await self._beat()
             except StoreError as error:
-                logger.warning("is not seen: %s", error, extra={"action": "not_seen"})
+                if seen:
+                    logger.warning("is not seen: %s", error, extra={"action": "not_seen"})
+                seen = False
+            else:
+                if not seen:
+                    logger.info("is seen again", extra={"action": "seen_again"})
+                seen = True
 
     async def _beat(self) -> None:
         worker = self._worker
@@ -209,8 +217,8 @@ class ProcrastinateQueue:
         # In this order: who dies between two statements leaves jobs that nobody holds, which the next beat finds.
         async with _translated():
             await self._manager.prune_stalled_workers(dead_after)
-        if await self._run("give_back_of_nobody", queue=QUEUE):
-            logger.warning("the shards of a worker that died are lined up again", extra={"action": "requeued"})
+        if jobs := await self._run("give_back_of_nobody", queue=QUEUE):
+            _tell_of_the_dead(jobs)
 
     async def _settle(self) -> None:
         """Write what has become of jobs, however long the server is away."""
@@ -265,8 +273,21 @@ async def _translated() -> AsyncIterator[None]:
         yield
     except (ConnectorException, psycopg.Error) as error:
         cause = error if isinstance(error, psycopg.Error) else error.__cause__
-        said = cause.diag.message_primary if isinstance(cause, psycopg.Error) else None
-        raise StoreError(f"the queue does not answer as it should: {said or type(cause or error).__name__}") from error
+        raise StoreError(f"the queue does not answer as it should: {_in_words(cause or error)}") from error
+
+
+def _in_words(error: BaseException) -> str:
+    """Say what the server said; where it said nothing, it was not reached, which drivers and pools put in many ways."""
+    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    unreached = "there is no connection to the database"
+    return said or (unreached if isinstance(error, psycopg.OperationalError) else type(error).__name__)
+
+
+def _tell_of_the_dead(jobs: Sequence[Mapping[str, Any]]) -> None:
+    """Log of which batches the shards are that were given back."""
+    for (batch, workspace), shards in Counter((job["batch"], job["workspace"]) for job in jobs).items():
+        message = "%d shards of a worker that died are lined up again"
+        logger.warning(message, shards, extra={"action": "requeued", "batch": batch, "workspace": workspace})
 
 
 def _origin(error: StoreError) -> BaseException | None:

@@ -7,15 +7,16 @@ SELECT procrastinate_update_heartbeat_v1(worker.id)
 FROM (SELECT id FROM procrastinate_workers WHERE id = %(worker_id)s FOR UPDATE) AS worker
 
 -- give_back_of_nobody --
--- Put the jobs back that are held by no worker
+-- Put the jobs back that are held by no worker, and say of which batches they are
 SELECT
-    job.id, procrastinate_retry_job_v2(job.id, NULL, NULL, NULL, NULL),
+    batches.id AS batch, batches.workspace, procrastinate_retry_job_v2(job.id, NULL, NULL, NULL, NULL),
     pg_notify('procrastinate_queue_v1#' || %(queue)s, '{"type": "job_inserted", "job_id": 0}')
 FROM (
-    SELECT id FROM procrastinate_jobs
+    SELECT id, args FROM procrastinate_jobs
     WHERE status = 'doing' AND queue_name = %(queue)s AND worker_id IS NULL
     FOR UPDATE SKIP LOCKED
 ) AS job
+LEFT JOIN batches ON batches.key = (job.args ->> 'batch_key')::bigint
 
 -- give_back_all --
 -- Put all jobs back that this worker holds

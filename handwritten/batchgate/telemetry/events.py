@@ -33,13 +33,11 @@ class EventLog(NoTelemetry):
 
     def shard_claimed(self, claim: Claim, *, waited: float) -> None:
         """Log it for those who look closely."""
-        fields = {"batch": claim.batch.id, "shard": claim.shard.index, "epoch": claim.epoch, "seconds": waited}
-        logger.debug("shard claimed", extra={"action": "shard_claimed", **fields})
+        logger.debug("shard claimed", extra={"action": "shard_claimed", "seconds": waited, **_of_claim(claim)})
 
     def shard_left(self, claim: Claim, *, seconds: float) -> None:
         """Log it for those who look closely."""
-        fields = {"batch": claim.batch.id, "shard": claim.shard.index, "epoch": claim.epoch, "seconds": seconds}
-        logger.debug("shard left", extra={"action": "shard_left", **fields})
+        logger.debug("shard left", extra={"action": "shard_left", "seconds": seconds, **_of_claim(claim)})
 
     def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
         """Log a call that failed, for those who look closely."""
@@ -55,7 +53,7 @@ class EventLog(NoTelemetry):
 
     def requests_repeated(self, claim: Claim, number: int) -> None:
         """Log it."""
-        fields = {"batch": claim.batch.id, "shard": claim.shard.index, "epoch": claim.epoch, "requests": number}
+        fields = _of_claim(claim) | {"requests": number}
         logger.info("%d requests were asked again", number, extra={"action": "requests_repeated", **fields})
 
     def batch_sealed(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
@@ -64,5 +62,11 @@ class EventLog(NoTelemetry):
         logger.info("batch ended", extra={"action": "batch_ended", "seconds": seconds, **fields})
 
 
+def _of_claim(claim: Claim) -> dict[str, object]:
+    batch = claim.batch
+    return {"batch": batch.id, "workspace": batch.workspace, "shard": claim.shard.index, "epoch": claim.epoch}
+
+
 def _fields(batch: Batch, account: str, request: RequestRow) -> dict[str, object]:
-    return {"batch": batch.id, "custom_id": request.custom_id, "account": account, "model": request.model[:128]}
+    named = {"account": account, "model": request.model[:128]}
+    return {"batch": batch.id, "workspace": batch.workspace, "custom_id": request.custom_id, **named}

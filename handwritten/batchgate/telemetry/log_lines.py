@@ -47,6 +47,10 @@ FIELDS: Final = (
     "member",
 )
 """What a line may say besides its time, level, logger, action and message; anything else on a record is left out."""
+IN_WORDS: Final = frozenset(
+    {"operation", "method", "path", "status", "outcome", "reason", "part", "requests", "seconds", "url", "role"}
+)
+"""Those that messages say in words, or that people do not miss: text leaves them out."""
 
 
 class JsonLines(logging.Formatter):
@@ -62,10 +66,7 @@ class JsonLines(logging.Formatter):
             "action": told.get("action", "log"),
             "message": record.getMessage(),
         }
-        request_id = HTTP_REQUEST_ID.get()
-        if request_id is not None:
-            line["request_id"] = request_id
-        line |= {name: told[name] for name in FIELDS if name in told}
+        line |= _fields(record)
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__qualname__
             line["trace"] = describe(record.exc_info[1])
@@ -77,15 +78,37 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """One readable line a record, and a trace below it if there is one."""
+    """One readable line a record, with what it is about at its end, and a trace below it if there is one."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Write the line, and behind it the fields that say which batch, shard or member it is about."""
+        told = {name: value for name, value in _fields(record).items() if value is not None and name not in IN_WORDS}
+        return super().formatMessage(record) + "".join(f" {name}={_word(value)}" for name, value in told.items())
 
     def formatException(self, ei: object) -> str:  # noqa: N802
         """Write the trace of an exception."""
         error = ei[1] if isinstance(ei, tuple) else None
         return describe(error) if isinstance(error, BaseException) else ""
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """Gather what a record says of the fields; the HTTP request that it belongs to is one of them."""
+    told = record.__dict__
+    request_id = HTTP_REQUEST_ID.get()
+    found: dict[str, object] = {} if request_id is None else {"request_id": request_id}
+    return found | {name: told[name] for name in FIELDS if name in told}
+
+
+def _word(value: object) -> str:
+    """Write a value so that it is seen where it ends: callers choose the names of models and of requests."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}:{_word(number)}" for name, number in value.items() if number)
+    text = str(value)
+    plain = text.isascii() and text.isprintable() and text and not {" ", '"', "="} & set(text)
+    return text if plain else json.dumps(text)
 
 
 def describe(error: BaseException) -> str:

@@ -34,7 +34,7 @@ class End:
     @property
     def database(self) -> str:
         """Say where the rows are, as people may read it."""
-        return "PostgreSQL" if self._settings.database_url else str(self.folder.resolve() / DATABASE)
+        return self._settings.database_place or str(self.folder.resolve() / DATABASE)
 
     @property
     def bodies(self) -> str:
@@ -54,7 +54,8 @@ class End:
                 return
             if not new and not (self.folder / DATABASE).is_file():
                 raise ConfigurationError("--from", f"a data folder of a gateway; {self.folder} has no {DATABASE}")
-            entered.enter_context(sole_use(self.folder))
+            in_use = f"a gateway runs on {self.folder}, and must be stopped first"
+            entered.enter_context(sole_use(self.folder, in_use))
             yield entered.enter_context(SqliteRows(self.folder / DATABASE, new=new).opened())
 
 

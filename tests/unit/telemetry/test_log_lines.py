@@ -57,6 +57,30 @@ def test_whatever_is_logged_is_one_line_of_json(value: object) -> None:
     assert line(record("%s", value, model=value))["message"] == str(value)
 
 
+def test_a_line_of_text_ends_with_what_it_is_about_and_says_nothing_twice() -> None:
+    fields = {"action": "batch_ended", "batch": "msgbatch_01", "workspace": "team", "shard": 0, "seconds": 1.5}
+    written = TextLines().format(record("batch ended%s", "", **fields, headers="secret", counts={"a": 3, "b": 0}))
+    assert written.endswith(" WARNING here: batch ended workspace=team batch=msgbatch_01 shard=0 counts=a:3")
+
+
+def test_a_name_that_a_caller_chose_cannot_pass_for_another_field_or_line() -> None:
+    written = TextLines().format(record(custom_id="a batch=b", model='x"\n\ud800', account="", file=None))
+    assert written.endswith(r' custom_id="a batch=b" account="" model="x\"\n\ud800"')
+    assert "\n" not in written
+
+
+def test_a_line_of_text_has_the_id_of_its_http_request_and_its_trace_below() -> None:
+    token = HTTP_REQUEST_ID.set("req_1")
+    try:
+        made, error = record(), raised(OSError("a disk"))
+        made.exc_info = (type(error), error, error.__traceback__)
+        first, *below = TextLines().format(made).splitlines()
+    finally:
+        HTTP_REQUEST_ID.reset(token)
+    assert first.endswith("it is so request_id=req_1")
+    assert below[-1] == "OSError: a disk"
+
+
 def raised(error: Exception) -> Exception:
     def fail() -> None:
         raise error

@@ -53,7 +53,7 @@ class AccountLimits:
         self._account = account
         self.name = account.name
         self.chance = chance
-        self.pause = Pause(f"account {account.name!r}", NOT_LET_IN, 1, chance)
+        self.pause = Pause(account.name, None, NOT_LET_IN, 1, chance)
         self.ready_at = -inf
         """When the budgets let the next call go."""
         self.served_since = -inf

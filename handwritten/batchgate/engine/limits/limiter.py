@@ -61,9 +61,8 @@ class Limiter:
     )
 
     def __init__(self, account: AccountLimits, model: str, cap: int) -> None:
-        name = f"model {model!r} of account {account.name!r}"
-        self.pause = Pause(name, FORBIDDEN, STRIKES, account.chance)
-        self._outage = Pause(name, FAULTED, FAULTS, account.chance)
+        self.pause = Pause(account.name, model, FORBIDDEN, STRIKES, account.chance)
+        self._outage = Pause(account.name, model, FAULTED, FAULTS, account.chance)
         self._pauses = (account.pause, self.pause, self._outage)
         self._account = account
         self._cap = cap

@@ -25,6 +25,7 @@ class Pause:
         "_causes",
         "_chance",
         "_delay",
+        "_fields",
         "_probe",
         "_probe_at",
         "_since",
@@ -35,13 +36,16 @@ class Pause:
         "what",
     )
 
-    def __init__(self, what: str, causes: frozenset[OutcomeKind], strikes: int, chance: random.Random) -> None:
-        self.what = what
+    def __init__(
+        self, account: str, model: str | None, causes: frozenset[OutcomeKind], strikes: int, chance: random.Random
+    ) -> None:
+        self.what = f"account {account!r}" if model is None else f"model {model!r} of account {account!r}"
         """What is paused, in words."""
         self.reason: str | None = None
         """Why it is paused, if it is."""
         self.calm = True
         """Whether it is neither paused nor near to it; if so, successes need not be told."""
+        self._fields = {"account": account} | ({} if model is None else {"model": model})
         self._causes = causes
         self._strikes = self._strikes_left = strikes
         self._chance = chance
@@ -88,7 +92,7 @@ class Pause:
         self._strikes_left = self._strikes
         if self.reason is None:
             return False
-        logger.info("%s is resumed", self.what, extra={"action": "resumed"})
+        logger.info("%s is resumed", self.what, extra={"action": "resumed", **self._fields})
         self.reason = self._probe = None
         return True
 
@@ -98,7 +102,8 @@ class Pause:
         if self._strikes_left > 0:
             return
         if self.reason is None:
-            logger.warning("%s is paused: %s", self.what, outcome.reason, extra={"action": "paused"})
+            fields = {"action": "paused", **self._fields}
+            logger.warning("%s is paused: %s", self.what, outcome.reason, extra=fields)
             delay = FIRST_PROBE
         else:
             delay = min(LONGEST_WHILE_DOWN if outcome.kind in DOWN else LONGEST, 2 * self._delay)

@@ -37,7 +37,7 @@ class Address:
         self.conninfo = make_conninfo("", **(_DEFAULTS | given))
 
     def hidden(self, text: str) -> str:
-        """Take the password out of a text."""
+        """Take the password out of a text, and what the driver adds to the first line of it: advice, in several."""
         for secret in self._secrets:
             text = text.replace(str(secret), "***")
-        return text
+        return next((line.rstrip() for line in text.splitlines() if line.strip()), "")

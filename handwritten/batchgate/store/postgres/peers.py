@@ -191,7 +191,8 @@ class PostgresPeers:
 
     async def _come_back(self, listener: Listener) -> None:
         """Join anew, without a share: what this process had is somebody else's by now."""
-        logger.warning("member %s was taken for dead", self.member, extra={"action": "taken_for_dead"})
+        fields = {"action": "taken_for_dead", "member": self.member}
+        logger.warning("member %s was taken for dead", self.member, extra=fields)
         listener.keep_to(NOTHING, -inf)
         self.member = await self._pool.write(self._join)
         logger.info("is member %s now", self.member, extra={"action": "joined", "member": self.member})
@@ -208,17 +209,24 @@ class PostgresPeers:
 
     async def _listen(self, listener: Listener) -> None:
         """Hear what the others say; after a connection was lost, what was said meanwhile is looked up."""
+        deaf = False
         while True:
             try:
                 async with await AsyncConnection.connect(self._address.conninfo, autocommit=True) as connection:
                     await connection.execute(QUERIES["listen"])
                     await listener.catch_up()
                     self._changed.set()
+                    if deaf:
+                        logger.info("hears the others again", extra={"action": "hears_again", "member": self.member})
+                    deaf = False
                     async for notification in connection.notifies():
                         self._hear(listener, notification.payload)
             except (psycopg.Error, StoreError) as error:
-                said = self._address.hidden(str(error))
-                logger.warning("does not hear the others: %s", said, extra={"action": "deaf"})
+                if not deaf:
+                    said = self._address.hidden(str(error))
+                    fields = {"action": "deaf", "member": self.member}
+                    logger.warning("does not hear the others: %s", said, extra=fields)
+                deaf = True
             await asyncio.sleep(RETRY)
 
     def _hear(self, listener: Listener, payload: str) -> None:

@@ -53,7 +53,7 @@ class SqliteSecrets:
 @asynccontextmanager
 async def opened_secrets(path: Path) -> AsyncIterator[SqliteSecrets]:
     """Open the secrets of a file, and touch nothing else in it: a gateway may be working on it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = SqliteFile(path)
     file.start()
     try:

@@ -38,7 +38,7 @@ class SqliteStore:
 
     async def __aenter__(self) -> Self:
         """Bring the schema up to date, and give back the shards that a stopped process held."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file.start()
         try:
             await asyncio.to_thread(migrate, self._file.connect)

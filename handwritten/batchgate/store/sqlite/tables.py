@@ -37,7 +37,7 @@ class SqliteRows:
         """Open the file, and make it first if it is a new one."""
         try:
             if self._new:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 migrate(self._connect)
             with _translated(self._path):
                 self._connection = self._connect()

@@ -1,0 +1,89 @@
+"""What a process says on stdout once it works: text for people, or one JSON object where the log is of such."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from batchgate import __version__
+from batchgate.blobs import place_of
+from batchgate.settings import AccountSettings, Settings
+
+NO_ACCOUNT: Final = """\
+none yet. Set ANTHROPIC_API_KEY, OPENAI_API_KEY, OLLAMA_HOST or VLLM_BASE_URL,
+            or write [accounts.NAME] in batchgate.toml; `batchgate demo` needs none."""
+
+
+class Banner(Struct, frozen=True, kw_only=True):
+    """The facts, after what every line of the JSON log has, since some put stdout and stderr into one stream."""
+
+    time: str
+    level: Literal["info"] = "info"
+    logger: str = __name__
+    action: Literal["ready"] = "ready"
+    message: str
+    version: str = __version__
+    url: str | UnsetType = UNSET
+    """Where it listens, if it does."""
+    anthropic_base_url: str | UnsetType = UNSET
+    openai_base_url: str | UnsetType = UNSET
+    accounts: dict[str, str]
+    """The providers of the accounts by their names."""
+    data: str | UnsetType = UNSET
+    """The data folder, if the database is in it."""
+    bodies: str
+    database: str | UnsetType = UNSET
+    """The database, if others share it; without who it is that connects to it."""
+
+
+def announce_gateway(settings: Settings, url: str) -> None:
+    """Print where the gateway is and what it works with; the URL ends the first line, for programs that wait for it."""
+    base_urls = {"anthropic_base_url": f"{url}/anthropic", "openai_base_url": f"{url}/openai/v1"}
+    _print(settings, msgspec.structs.replace(_banner(settings, f"listens on {url}", url), **base_urls))
+
+
+def announce_worker(settings: Settings, url: str) -> None:
+    """Print what the worker works with; the first line is written when it works, for programs that wait for it."""
+    _print(settings, _banner(settings, f"works, listens on {url}" if url else "works", url))
+
+
+def _banner(settings: Settings, does: str, url: str) -> Banner:
+    place = settings.database_place
+    return Banner(
+        time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        message=f"Batchgate {__version__} {does}",
+        url=url or UNSET,
+        accounts={name: account.provider for name, account in settings.accounts.items()},
+        data=str(Path(settings.data_dir).resolve()) if place is None else UNSET,
+        bodies=place_of(settings.blob_url, Path(settings.data_dir)),
+        database=UNSET if place is None else place,
+    )
+
+
+def _print(settings: Settings, banner: Banner) -> None:
+    if settings.log_format == "json":
+        click.echo(msgspec.json.encode(banner))
+        return
+    accounts = ", ".join(_account(name, account) for name, account in settings.accounts.items())
+    facts = (
+        ("SDKs", _constructor("anthropic.Anthropic", banner.anthropic_base_url)),
+        ("", _constructor("openai.OpenAI", banner.openai_base_url)),
+        ("Accounts", accounts or NO_ACCOUNT),
+        ("Data", banner.data),
+        ("Bodies", banner.bodies),
+        ("Database", banner.database),
+    )
+    click.echo("\n".join([banner.message, *(f"  {name:<8}  {fact}" for name, fact in facts if fact is not UNSET)]))
+
+
+def _constructor(name: str, base_url: str | UnsetType) -> str | UnsetType:
+    return UNSET if base_url is UNSET else f'{name}(base_url="{base_url}")'
+
+
+def _account(name: str, account: AccountSettings) -> str:
+    return name if name == account.provider else f"{name} ({account.provider})"
