@@ -70,8 +70,11 @@ async def test_a_rejected_key_is_named_by_its_account_in_health_and_progress_and
     assert WRONG not in str(health)
 
 
-async def test_a_replaced_key_resumes_the_account_without_a_restart_or_a_failed_request(rejected: Rejected) -> None:
+async def test_a_replaced_key_resumes_the_account_without_a_restart_or_a_failed_request(
+    caplog: pytest.LogCaptureFixture, rejected: Rejected
+) -> None:
     app, batch_id, key = rejected
+    caplog.set_level("INFO")
     key.write_text(f"{RIGHT}\n")
     batch = await app.ended(batch_id)
     assert batch["request_counts"]["succeeded"] == 50
@@ -79,6 +82,9 @@ async def test_a_replaced_key_resumes_the_account_without_a_restart_or_a_failed_
     assert (health["status"], health["problems"]) == ("ok", [])
     _, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
     assert progress["paused"] is None
+    records = (record.__dict__ for record in [*caplog.get_records("setup"), *caplog.get_records("call")])
+    told = [record for record in records if record.get("action") in {"paused", "resumed"}]
+    assert [(record["action"], record["account"]) for record in told] == [("paused", "mine"), ("resumed", "mine")]
 
 
 async def test_a_batch_that_waits_for_a_paused_account_can_be_canceled(rejected: Rejected) -> None:

@@ -78,7 +78,7 @@ def queue_on(url: str, timeout: float = TIMEOUT) -> ProcrastinateQueue:
 
 
 async def test_the_jobs_of_a_worker_that_is_not_seen_any_more_are_taken_by_another_within_the_timeout(
-    url: str, store: PostgresStore
+    url: str, store: PostgresStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     jobs = await line_up(store, 2)
     async with queue_on(url, LONGER) as living, queue_on(url, LONGER) as dead:
@@ -88,6 +88,8 @@ async def test_the_jobs_of_a_worker_that_is_not_seen_any_more_are_taken_by_anoth
         begun = asyncio.get_running_loop().time()
         assert [await taken(living), await taken(living)] == jobs
         assert asyncio.get_running_loop().time() - begun < LONGER
+    told = [record.__dict__ for record in caplog.records if getattr(record, "action", None) == "requeued"]
+    assert {(record["batch"], record["workspace"]) for record in told} == {("batch", "w")}
 
 
 async def test_who_was_taken_for_dead_ends_no_job_that_another_has(url: str, store: PostgresStore) -> None:
