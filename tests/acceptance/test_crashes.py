@@ -74,14 +74,15 @@ def sdk(gateway: GatewayProcess) -> Anthropic:
 
 
 def submit(client: Anthropic) -> str | None:
-    """Submit the batch; None when the gateway did not live to acknowledge it."""
+    """Submit the batch, once however often it is asked for; None when the gateway did not live to acknowledge it."""
     message = {"max_tokens": 1000, "model": "m"}
     requests = [
         {"custom_id": f"r{number}", "params": {**message, "messages": [{"role": "user", "content": str(number)}]}}
         for number in range(REQUESTS)
     ]
     try:
-        return client.messages.batches.create(requests=requests).id  # type: ignore[arg-type]
+        once = {"Idempotency-Key": "the only batch"}
+        return client.messages.batches.create(requests=requests, extra_headers=once).id  # type: ignore[arg-type]
     except anthropic.APIConnectionError:
         return None
 

@@ -55,7 +55,7 @@ NO_BODY_IDS: Final = {
     "purpose",
     "requests",
 }
-MANAGING: Final = {"Workspaces", "API Keys"}
+MANAGING: Final = {"Workspaces", "API Keys", "Secrets"}
 """What these operations name belongs to no workspace: they need the scope admin, and see all."""
 CONFINED: Final = [o for o in OPERATIONS if o.authenticated and o.tag not in MANAGING]
 CALLS: Final = [
