@@ -74,7 +74,7 @@ def failover(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Call a live gateway as its OpenAPI document allows, and as it does not, along the document's links too."""
-    session.install("-e", ".", *group("fuzz"))
+    session.install("-e", ".[secrets]", *group("fuzz"))
     # What is printed is how often each operation was called, which links were followed, and the seed.
     session.run("pytest", "--capture=no", "tests/fuzz", *session.posargs)
 

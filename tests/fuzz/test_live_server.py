@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,7 +14,7 @@ from tests.fuzz.runs import PROJECT, Runs
 from tests.fuzz.unsaid import ACCOUNTS, KEY
 from tests.support.gateway_process import GatewayProcess
 
-METHODS: Final = {"get", "post", "patch", "delete"}
+METHODS: Final = {"get", "post", "put", "patch", "delete"}
 SETTINGS: Final = (
     "".join(f'[accounts.{name}]\nprovider = "simulator"\nsimulator.latency = 0.0\n' for name in ACCOUNTS)
     + f'[api_keys.fuzz]\nkey = "{KEY}"\nscopes = ["read", "submit", "admin"]\n'
@@ -46,7 +48,8 @@ LINKS: Final = set(declared_links())
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     folder = tmp_path_factory.mktemp("schemathesis")
-    with GatewayProcess(data_dir=folder / "data", settings=SETTINGS) as gateway:
+    master_key = {"BATCHGATE_MASTER_KEY": urlsafe_b64encode(os.urandom(32)).decode()}
+    with GatewayProcess(data_dir=folder / "data", settings=SETTINGS, environment=master_key) as gateway:
         yield Runs(gateway, folder)
 
 
