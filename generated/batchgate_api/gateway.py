@@ -421,6 +421,7 @@ class PutSecret(HiddenStruct, frozen=True, kw_only=True):
             description="The key, in visible ASCII characters. It is never shown again.",
             max_length=8192,
             min_length=1,
+            pattern="^[!-~]+$",
         ),
     ]
     """The key, in visible ASCII characters. It is never shown again."""
