@@ -11,15 +11,16 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from batchgate.engine.endpoint import Endpoint
-from batchgate.engine.errors import ConfigurationError, RefusedError
-from batchgate.engine.upstream import Account, Price, Transport
-from batchgate.engine.workspaces import NANODOLLARS
-from batchgate.providers.keyless import KeylessHandler
-from batchgate.providers.metering import WireMeter
-from batchgate.providers.registry import PROVIDERS, Provider
-from batchgate.providers.simulator import SimulatorTransport
-from batchgate.providers.simulator_handler import SimulatorHandler
+from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.model.errors import ConfigurationError, RefusedError
+from batchgate.engine.model.provider_call import Account, Price
+from batchgate.engine.model.workspace import NANODOLLARS
+from batchgate.engine.ports.provider import Transport
+from batchgate.providers.registry.providers import PROVIDERS, Provider
+from batchgate.providers.responses.key_redaction import KeyRedactingHandler
+from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.simulator.handler import SimulatorHandler
+from batchgate.providers.simulator.simulator import SimulatorTransport
 from batchgate.settings import AccountSettings, PriceSettings, Settings, secret
 
 SIMULATOR = "simulator"
@@ -125,7 +126,7 @@ def _endpoint(
     key = secret(given.api_key, given.api_key_env, f"accounts.{name}.api_key_env", environment)
     return Endpoint(
         account=structs.replace(account, base_url=_base_url(name, given, provider), api_key=key),
-        handler=KeylessHandler(provider.handler()),
+        handler=KeyRedactingHandler(provider.handler()),
         transport=transport,
         meter=WireMeter(),
         read_key=_key_reader(name, given, read_secret),

@@ -15,7 +15,6 @@ from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_chooser
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
-from batchgate.api.browsers import no_strangers
 from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER, TENANTS
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
@@ -24,32 +23,34 @@ from batchgate.api.gateway.secrets import SecretsHandler
 from batchgate.api.gateway.tenants import APIKeysHandler, WorkspacesHandler
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
+from batchgate.api.origin_guard import origin_guard
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
 from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
 from batchgate.blobs import open_blobs
-from batchgate.engine.batch import Batch, Dialect, Terms
-from batchgate.engine.clock import Clock, SystemClock
+from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
-from batchgate.engine.partial_results import PartialResults
-from batchgate.engine.ports import Blobs, Store
-from batchgate.engine.routing import Router
-from batchgate.engine.rows import RowFormat
-from batchgate.engine.secrets import Secrets
-from batchgate.engine.telemetry import Telemetry
+from batchgate.engine.model.batch import Batch, BatchOptions, Dialect
+from batchgate.engine.model.clock import Clock, SystemClock
+from batchgate.engine.ports.blobs import Blobs
+from batchgate.engine.ports.rows import RowFormat
+from batchgate.engine.ports.store import Store
+from batchgate.engine.ports.telemetry import Telemetry
+from batchgate.engine.results.partial_results import PartialResults
+from batchgate.engine.tenancy.secrets import Secrets
 from batchgate.installation import Installation, Role, installation
 from batchgate.master_key import cipher
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.input_file import InputFileReader
+from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.providers.dialects.openai_rows import OpenAIRows
-from batchgate.providers.dialects.reading import DialectReading
-from batchgate.providers.network import NetworkTransport
-from batchgate.providers.transport import TransportSettings
+from batchgate.providers.transport.network_transport import NetworkTransport
+from batchgate.providers.transport.proxy_transport import TransportSettings
 from batchgate.settings import Settings
-from batchgate.telemetry import EventLog, Metrics, Several
-from batchgate.telemetry.export import exported_spans
+from batchgate.telemetry import CompositeTelemetry, EventLog, Metrics
+from batchgate.telemetry.span_export import exported_spans
 from batchgate.tenancy import Tenancy
 from batchgate_api import gateway
 from batchgate_api.handlers import (
@@ -90,12 +91,12 @@ def build_app(
     tenancy = Tenancy(settings, environment, installed.tenants, clock)
     authenticator = tenancy.authenticator
     app = web.Application(
-        middlewares=[errors_as_json, no_strangers(settings.public_url, authenticator.is_open)],
+        middlewares=[errors_as_json, origin_guard(settings.public_url, authenticator.is_open)],
         # Bodies are decoded by our own code, which bounds what comes out; the runner brings our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
-    blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.blob_options, environment)
+    blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.storage_options, environment)
     secrets = Secrets(installed.secrets, cipher(settings, environment), clock)
     router = Router(endpoints(settings, transport, environment, secrets.value))
     metrics = Metrics(__version__, role)
@@ -156,14 +157,14 @@ def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str,
     """Gather who listens to the engine; spans are sent to the last when the engine has stopped."""
     spans = exported_spans(__version__, environment)
     if spans is None:
-        return Several(metrics, EventLog())
+        return CompositeTelemetry(metrics, EventLog())
 
     async def closing(_: web.Application) -> AsyncIterator[None]:
         yield
         await spans.close()
 
     app.cleanup_ctx.append(closing)
-    return Several(metrics, EventLog(), spans)
+    return CompositeTelemetry(metrics, EventLog(), spans)
 
 
 def _blobs(check: Callable[[], Awaitable[None]]) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -196,15 +197,15 @@ def _engine(
             tenants=installed.tenants,
             blobs=blobs,
             queue=installed.queue,
-            appetite=installed.appetite,
-            peers=installed.peers,
+            claim_policy=installed.claim_policy,
+            cluster=installed.cluster,
             works=installed.role != "gateway",
             router=router,
             rows=ROWS,
-            reading=DialectReading(),
+            reading=DialectLineTranslator(),
             file_reader=file_reader,
             clock=clock,
-            grace=app[SETTINGS].shutdown_grace,
+            grace=app[SETTINGS].shutdown_timeout,
             telemetry=telemetry,
         )
         app[ENGINE] = engine
@@ -217,9 +218,9 @@ def _engine(
     return run
 
 
-def file_reader(terms: Terms) -> InputFileReader:
+def file_reader(options: BatchOptions) -> InputFileReader:
     """Make what reads the file of a batch."""
-    return InputFileReader(terms.kind, has_default_model=terms.model is not None)
+    return InputFileReader(options.kind, has_default_model=options.model is not None)
 
 
 def _view(settings: Settings) -> MessageBatchView:
@@ -250,8 +251,8 @@ def _health(app: web.Application, role: Role) -> gateway.Health:
         status="degraded" if engine.problems else "ok",
         version=__version__,
         role=role,
-        member=engine.peers.member,
-        workers=engine.peers.workers,
+        member=engine.cluster.member,
+        workers=engine.cluster.workers,
         accounts=list(engine.router.names),
         requests_in_flight=engine.router.in_flight,
         problems=list(engine.problems),

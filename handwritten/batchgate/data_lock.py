@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.model.errors import ConfigurationError
 
 
 @contextmanager

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from msgspec import Struct
 
 from batchgate.data_lock import sole_use
-from batchgate.engine.appetite import Appetite, Greedy, Sharing
-from batchgate.engine.errors import ConfigurationError
-from batchgate.engine.peers import NoPeers, Peers
-from batchgate.engine.ports import Queue, SecretStore, Store
-from batchgate.engine.tenant_store import TenantStore
+from batchgate.engine.dispatch.claim_policy import ClaimAll, ClaimPolicy, FairClaim
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.ports.cluster import Cluster, SingleProcess
+from batchgate.engine.ports.queue import Queue
+from batchgate.engine.ports.secret_store import SecretStore
+from batchgate.engine.ports.store import Store
+from batchgate.engine.ports.tenant_store import TenantStore
 from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings
 from batchgate.store.sqlite import SqliteStore
@@ -38,8 +40,8 @@ class Installation(Struct, frozen=True, kw_only=True):
     secrets: SecretStore
     tenants: TenantStore
     queue: Queue
-    appetite: Appetite
-    peers: Peers
+    claim_policy: ClaimPolicy
+    cluster: Cluster
     resources: Sequence[AbstractAsyncContextManager[object]]
 
 
@@ -61,9 +63,9 @@ def _embedded(settings: Settings) -> Installation:
         store=store,
         secrets=store.secrets,
         tenants=store.tenants,
-        queue=MemoryQueue(store.open_jobs),
-        appetite=Greedy(),
-        peers=NoPeers(),
+        queue=MemoryQueue(store.unfinished_jobs),
+        claim_policy=ClaimAll(),
+        cluster=SingleProcess(),
         resources=(_alone(folder), store),
     )
 
@@ -71,23 +73,23 @@ def _embedded(settings: Settings) -> Installation:
 def _shared(settings: Settings, role: Role) -> Installation:
     try:
         from batchgate.queue.procrastinate import ProcrastinateQueue  # noqa: PLC0415 - comes with an extra
-        from batchgate.store.postgres import Address, PostgresPeers, PostgresStore  # noqa: PLC0415 - likewise
+        from batchgate.store.postgres import Address, PostgresCluster, PostgresStore  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise ConfigurationError("database_url", MISSING) from error
     address = Address(settings.database_url or "")
     name = f"{platform.node()}:{os.getpid()}"
-    peers = PostgresPeers(address, name=name, role=role, timeout=settings.worker_timeout)
-    store = PostgresStore(address, member=lambda: peers.member)
-    queue = ProcrastinateQueue(address.conninfo, timeout=settings.worker_timeout)
+    cluster = PostgresCluster(address, name=name, role=role, timeout=settings.worker_heartbeat_timeout)
+    store = PostgresStore(address, member=lambda: cluster.member)
+    queue = ProcrastinateQueue(address.conninfo, timeout=settings.worker_heartbeat_timeout)
     return Installation(
         role=role,
         store=store,
         secrets=store.secrets,
         tenants=store.tenants,
         queue=queue,
-        appetite=Sharing(),
-        peers=peers,
-        resources=(store, peers) if role == "gateway" else (store, peers, queue),
+        claim_policy=FairClaim(),
+        cluster=cluster,
+        resources=(store, cluster) if role == "gateway" else (store, cluster, queue),
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from batchgate.engine.errors import ConfigurationError
-from batchgate.engine.ports import Cipher
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.ports.cipher import Cipher
 from batchgate.settings import Settings
 
 VARIABLE: Final = "BATCHGATE_MASTER_KEY"

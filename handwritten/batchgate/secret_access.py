@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from batchgate.engine.clock import SystemClock
-from batchgate.engine.errors import ConfigurationError
-from batchgate.engine.ports import SecretStore
-from batchgate.engine.secrets import Secrets
+from batchgate.engine.model.clock import SystemClock
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.ports.secret_store import SecretStore
+from batchgate.engine.tenancy.secrets import Secrets
 from batchgate.installation import MISSING
 from batchgate.master_key import cipher
 from batchgate.settings import Settings

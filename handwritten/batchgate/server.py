@@ -15,9 +15,9 @@ from aiohttp import web
 from batchgate.api.protocol import JsonErrorRunner
 from batchgate.app import ENGINE, build_app
 from batchgate.blobs import SETTLES
-from batchgate.engine import failpoints
 from batchgate.engine.engine import Engine
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.support import failpoints
 from batchgate.installation import Role
 from batchgate.settings import Settings
 
@@ -47,12 +47,12 @@ async def serve(
         await runner.setup()
         site = await _listen(runner, settings) if listens else None
         signals, url = _Signals(), _url(settings.host, runner) if listens else ""
-        _say_started(app[ENGINE].peers.member, url, role)
+        _say_started(app[ENGINE].cluster.member, url, role)
         _look_seldom_for_garbage()
         started(url)
         await signals.first.wait()
         logger.info("stops when the calls under way are answered", extra={"action": "stopping"})
-        stopping = asyncio.create_task(_stop(app[ENGINE], site, runner, settings.shutdown_grace))
+        stopping = asyncio.create_task(_stop(app[ENGINE], site, runner, settings.shutdown_timeout))
         await signals.second_or(stopping)
         await app[ENGINE].abort()
         stopping.cancel()

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from batchgate.engine.api_keys import DEFAULT_SCOPES, DEFAULT_WORKSPACE, Scope
-from batchgate.engine.errors import ConfigurationError
-from batchgate.engine.hidden_fields import repr_without
-from batchgate.engine.secret import NAME_PATTERN
-from batchgate.engine.validation import Problem, describe
-from batchgate.providers.simulator import SimulatorSettings
+from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, Scope
+from batchgate.engine.model.decoding_errors import Problem, describe
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.model.redacted_repr import redacted_repr
+from batchgate.engine.model.secret import NAME_PATTERN
+from batchgate.providers.simulator.simulator import SimulatorSettings
 
 ENVIRONMENT_PREFIX: Final = "BATCHGATE_"
 DEFAULT_FILE: Final = "batchgate.toml"
@@ -72,7 +72,7 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __repr__(self) -> str:
         """Show the account without its key."""
-        return repr_without(self, "api_key")
+        return redacted_repr(self, "api_key")
 
 
 class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,7 +89,7 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __repr__(self) -> str:
         """Show the entry without the key."""
-        return repr_without(self, "key")
+        return redacted_repr(self, "key")
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,7 +105,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The PostgreSQL database for the state, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; else a file in data_dir."""
     database_url_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file that holds database_url."""
-    worker_timeout: Annotated[float, Meta(ge=1, le=3600)] = 30.0
+    worker_heartbeat_timeout: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     """Seconds within which the work of a worker that died is somebody else's."""
     blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://.")] | None = None
     """Where bodies are kept instead: file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
@@ -119,7 +119,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Give results_url without scheme and host; the Python and TypeScript SDKs join it to their base URL."""
     live_counts: bool = False
     """Count results in request_counts as they come, not only once the batch has ended."""
-    shutdown_grace: Annotated[float, Meta(ge=0)] = 30.0
+    shutdown_timeout: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds that calls under way may take after SIGTERM."""
     master_key_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file with the master keys that secrets in the database are encrypted with; else $BATCHGATE_MASTER_KEY."""
@@ -133,12 +133,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The provider accounts by name."""
     api_keys: dict[str, ApiKeySettings] = {}
     """The keys of the gateway's callers by name; without any, everybody on this machine may call."""
-    blob_options: dict[str, str | bool] = {}
+    storage_options: dict[str, str | bool] = {}
     """What the store of blob_url needs beside what the environment says, by the names that obstore has for it."""
 
     def __repr__(self) -> str:
         """Show the settings without what may hold keys."""
-        return repr_without(self, "database_url", "blob_options")
+        return redacted_repr(self, "database_url", "storage_options")
 
     @property
     def database_place(self) -> str | None:
@@ -156,7 +156,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 TABLES: Final = {"accounts": AccountSettings, "api_keys": ApiKeySettings}
 """The settings that are tables of named entries."""
-SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in {*TABLES, "blob_options"})
+SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in {*TABLES, "storage_options"})
 """The settings that the environment can give."""
 _OPTIONAL: Final = frozenset(field.name for field in msgspec.structs.fields(Settings) if field.default is None)
 """The settings that may have no value; an empty variable is taken for one that is not set."""

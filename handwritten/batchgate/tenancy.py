@@ -9,12 +9,12 @@ from contextlib import suppress
 from aiohttp import web
 
 from batchgate.api.authentication import Authenticator, ConfiguredKey
-from batchgate.engine.api_keys import DEFAULT_WORKSPACE, Caller, digest_of
-from batchgate.engine.clock import Clock
-from batchgate.engine.errors import ConfigurationError
-from batchgate.engine.key_ring import KeyRing
-from batchgate.engine.tenant_store import TenantStore
-from batchgate.engine.tenants import Configured, Tenants
+from batchgate.engine.model.api_key import DEFAULT_WORKSPACE, Caller, digest_of
+from batchgate.engine.model.clock import Clock
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.ports.tenant_store import TenantStore
+from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
+from batchgate.engine.tenancy.tenants import ConfiguredTenants, Tenants
 from batchgate.settings import Settings, is_loopback, secret
 
 
@@ -23,7 +23,7 @@ class Tenancy:
 
     def __init__(self, settings: Settings, environment: Mapping[str, str], store: TenantStore, clock: Clock) -> None:
         self._settings = settings
-        self._ring = KeyRing(store, clock)
+        self._ring = ApiKeyCache(store, clock)
         self.authenticator = Authenticator(_configured_keys(settings, environment), self._ring)
         self.tenants = Tenants(store, self._ring, clock, _configured(settings))
 
@@ -45,9 +45,9 @@ class Tenancy:
             raise ConfigurationError("host", expected)
 
 
-def _configured(settings: Settings) -> Configured:
+def _configured(settings: Settings) -> ConfiguredTenants:
     keys = settings.api_keys.values()
-    return Configured(
+    return ConfiguredTenants(
         workspaces=frozenset({DEFAULT_WORKSPACE, *(key.workspace for key in keys)}),
         has_keys=bool(keys),
         has_admin=any("admin" in key.scopes for key in keys),

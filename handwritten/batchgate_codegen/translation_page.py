@@ -9,17 +9,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from batchgate.providers import targets
-from batchgate.providers.dialects.chat_as_messages.answer_rules import MESSAGE_TO_CHAT
-from batchgate.providers.dialects.chat_as_messages.request_rules import CHAT_TO_MESSAGES
-from batchgate.providers.dialects.chat_as_responses.answer_rules import RESPONSE_TO_CHAT
-from batchgate.providers.dialects.chat_as_responses.request_rules import CHAT_TO_RESPONSES
-from batchgate.providers.dialects.messages_as_chat.answer_rules import CHAT_TO_MESSAGE
-from batchgate.providers.dialects.messages_as_chat.request_rules import MESSAGES_TO_CHAT
-from batchgate.providers.dialects.responses_as_chat.answer_rules import CHAT_TO_RESPONSE
-from batchgate.providers.dialects.responses_as_chat.request_rules import RESPONSES_TO_CHAT
+from batchgate.providers.dialects.chat_via_messages.answer_rules import MESSAGE_TO_CHAT
+from batchgate.providers.dialects.chat_via_messages.request_rules import CHAT_TO_MESSAGES
+from batchgate.providers.dialects.chat_via_responses.answer_rules import RESPONSE_TO_CHAT
+from batchgate.providers.dialects.chat_via_responses.request_rules import CHAT_TO_RESPONSES
+from batchgate.providers.dialects.messages_via_chat.answer_rules import CHAT_TO_MESSAGE
+from batchgate.providers.dialects.messages_via_chat.request_rules import MESSAGES_TO_CHAT
+from batchgate.providers.dialects.responses_via_chat.answer_rules import CHAT_TO_RESPONSE
+from batchgate.providers.dialects.responses_via_chat.request_rules import RESPONSES_TO_CHAT
 from batchgate.providers.dialects.rules import ByTarget, Hint, Mapped, Refused, Rule, Treatment, wire_name
-from batchgate.providers.dialects.target import Target
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate.providers.registry import known_servers
 
 PLACE = Path("handwritten", "docs", "translation.md")
 
@@ -109,13 +109,13 @@ def _said(treatment: Treatment) -> tuple[str, str]:
             return "refused", f"{reason} ({passed} passes)" if neutral else reason
 
 
-def _servers() -> list[Target]:
-    found = [value for value in vars(targets).values() if isinstance(value, Target)]
+def _servers() -> list[ServerCapabilities]:
+    found = [value for value in vars(known_servers).values() if isinstance(value, ServerCapabilities)]
     return sorted(found, key=lambda target: target.name)
 
 
-def _servers_table(servers: Sequence[Target]) -> str:
-    capabilities = [name for name in Target.__struct_fields__ if name != "name"]
+def _servers_table(servers: Sequence[ServerCapabilities]) -> str:
+    capabilities = [name for name in ServerCapabilities.__struct_fields__ if name != "name"]
     rows = ([f"`{name}`", *(_shown(getattr(server, name)) for server in servers)] for name in capabilities)
     return _table(["capability", *(server.name for server in servers)], rows)
 

@@ -16,10 +16,10 @@ import pytest
 from tests.support.command import PROGRAM
 from tests.support.full_disk import full_disk
 from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import BATCHES, create_body
 
-SLOW = f"shutdown_grace = 0.5\n{SIMULATOR}simulator.latency_by_model = {{ slow = 0.5 }}\n"
+SLOW = f"shutdown_timeout = 0.5\n{SIMULATOR}simulator.latency_by_model = {{ slow = 0.5 }}\n"
 
 
 def call(gateway: GatewayProcess, path: str, body: object = None) -> tuple[int, Any]:

@@ -1,4 +1,4 @@
-"""The installed gateway on a bucket: SDKs, kills in the middle of uploads and sealing, and a server that is away."""
+"""The installed gateway on a bucket: SDKs, kills in the middle of uploads and finalization, and a server that is away."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.acceptance.test_bad_disk import SLOW, call, check_start_fails, ended,
 from tests.acceptance.test_crashes import check_results, found_again, gateway_on, repeated, sdk, submit
 from tests.support.bodies import Bodies
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.object_server import KEY, SECRET, ObjectServer, client_of, closed_port, object_server, serving
 from tests.support.running_app import BATCHES, create_body
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
@@ -57,7 +57,7 @@ def test_the_sdks_work_as_usual_and_no_key_is_written(server: ObjectServer, tmp_
     assert SECRET not in gateway.log
 
 
-@pytest.mark.parametrize("step", ["intake_spooled", "rows_written", "sealing_begun", "result_file_written"])
+@pytest.mark.parametrize("step", ["intake_spooled", "rows_written", "finalizing_started", "result_file_written"])
 def test_a_gateway_killed_at_a_step_ends_the_batch_as_if_it_had_not_been(
     server: ObjectServer, upstream: SimulatedUpstream, tmp_path: Path, step: str
 ) -> None:
@@ -111,7 +111,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for_said_and_costs_nothing(
         with GatewayProcess(data_dir=tmp_path, settings=server.settings + SLOW) as gateway:
             batch_id = submitted(gateway)
             up.close()
-            while "sealing: " not in str((health := call(gateway, "/health")[1])["problems"]):
+            while "finalization: " not in str((health := call(gateway, "/health")[1])["problems"]):
                 pass
             assert health["status"] == "degraded"
             assert "the store cannot be reached" in str(health["problems"])
@@ -132,5 +132,5 @@ def test_a_start_without_the_bucket_ends_with_one_line_that_names_it(server: Obj
         (server.blob_url, f"http://127.0.0.1:{closed_port()}", "the store cannot be reached"),
     ):
         options = "".join(f'{name} = "{value}"\n' for name, value in (server.options | {"endpoint": endpoint}).items())
-        (tmp_path / "batchgate.toml").write_text(f'blob_url = "{url}"\n[blob_options]\n{options}')
+        (tmp_path / "batchgate.toml").write_text(f'blob_url = "{url}"\n[storage_options]\n{options}')
         check_start_fails(serve(tmp_path / "data"), url, reason)

@@ -18,7 +18,7 @@ import pytest
 from anthropic import Anthropic
 
 from tests.support.gateway_process import GatewayProcess
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
 
 REQUESTS = 600
@@ -37,7 +37,7 @@ STEPS = [
     "response_received=kill:150",
     "chunk_half_flushed=kill:3",
     "last_shard_done=kill",
-    "sealing_begun=kill",
+    "finalizing_started=kill",
     "result_file_written=kill",
     "batch_marked=kill",
     "chunks_deleted=kill",

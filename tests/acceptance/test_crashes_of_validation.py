@@ -12,7 +12,7 @@ import pytest
 from openai import OpenAI
 
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 
 REQUESTS = 700
 """In two shards."""

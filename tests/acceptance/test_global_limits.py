@@ -16,8 +16,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from batchgate.providers.simulator import SimulatorSettings
-from batchgate.providers.simulator_server import build_simulator_app
+from batchgate.providers.simulator.server import build_simulator_app
+from batchgate.providers.simulator.simulator import SimulatorSettings
 from tests.support.gateway_process import GatewayProcess, WorkerProcess
 from tests.support.postgres_server import fresh_database
 from tests.support.running_app import BATCHES, create_body
@@ -106,9 +106,7 @@ async def installed(folder: Path, latency: float = SECONDS_OF_CALLS, **limits: i
         processes = stack.enter_context(ExitStack())
         account = f'provider = "anthropic"\nbase_url = "{provider.url}"\napi_key = "k"\n'
         account += "".join(f"{name} = {limit}\n" for name, limit in limits.items())
-        settings = (
-            f'database_url = "{url}"\nworker_timeout = {TIMEOUT}\nshutdown_grace = 5\n[accounts.anthropic]\n{account}'
-        )
+        settings = f'database_url = "{url}"\nworker_heartbeat_timeout = {TIMEOUT}\nshutdown_timeout = 5\n[accounts.anthropic]\n{account}'
         gateway = GatewayProcess(data_dir=folder, settings=settings, options=("--no-worker",))
         await asyncio.to_thread(processes.enter_context, gateway)
         yield Installation(provider, processes, folder, settings, gateway, session)

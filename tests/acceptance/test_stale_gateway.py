@@ -8,9 +8,9 @@ import pytest
 from anthropic import Anthropic
 from anthropic.types.messages import MessageBatch
 
-from batchgate.engine.batch import SHARD_REQUESTS
+from batchgate.engine.model.shard import SHARD_REQUESTS
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import create_body
 
 TWO_SHARDS = [f"r{number}" for number in range(SHARD_REQUESTS + 1)]
@@ -26,9 +26,11 @@ def ended(client: Anthropic, batch_id: str) -> MessageBatch:
     return batch
 
 
-@pytest.mark.parametrize("step", ["response_received", "chunk_half_flushed", "sealing_begun", "result_file_written"])
+@pytest.mark.parametrize(
+    "step", ["response_received", "chunk_half_flushed", "finalizing_started", "result_file_written"]
+)
 def test_a_gateway_paused_at_a_step_wakes_beside_one_that_has_finished_its_batch(tmp_path: Path, step: str) -> None:
-    # Sealing twice was the dangerous one: the first to end the batch deletes its chunks, and the second, reading what
+    # Finalization twice was the dangerous one: the first to end the batch deletes its chunks, and the second, reading what
     # was left of them, wrote "expired" lines over the good file. Now each has a file of its own, and the store decides.
     data_dir, go = tmp_path / "data", tmp_path / "go"
     failpoints = {"BATCHGATE_FAILPOINTS": f"{step}=pause:{go}"}
@@ -48,7 +50,7 @@ def test_a_gateway_paused_at_a_step_wakes_beside_one_that_has_finished_its_batch
             before = list(other.messages.batches.results(batch.id))
             go.touch()
             if not holds_lock:
-                # It seals one after the other, so that it is through with the first when a second has ended.
+                # It finalizes one after the other, so that it is through with the first when a second has ended.
                 ended(client, client.messages.batches.create(**create_body("late")).id)
             assert other.messages.batches.retrieve(batch.id) == found
             assert list(other.messages.batches.results(batch.id)) == before

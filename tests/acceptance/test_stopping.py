@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.gateway_process import GatewayProcess
-from tests.support.leftovers import leftovers
+from tests.support.leftover_rows import leftovers
 from tests.support.running_app import BATCHES, create_body
 
 SLOW = 2.0  # seconds that a call to the slow model takes
@@ -21,7 +21,7 @@ SLOW = 2.0  # seconds that a call to the slow model takes
 
 def settings(grace: float, *, latency: float = SLOW) -> str:
     return f"""
-    shutdown_grace = {grace}
+    shutdown_timeout = {grace}
     [accounts.simulator]
     provider = "simulator"
     concurrency = 2

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.uploads import LINE, MULTIPART, OPENAI, file_part, form, part
 
 CONTENT = LINE * 60_000

@@ -81,7 +81,7 @@ class Installation:
 def settings_of(database: PostgresServer, upstream: SimulatedUpstream) -> str:
     return f"""
 database_url = "{database.url()}"
-worker_timeout = {TIMEOUT}
+worker_heartbeat_timeout = {TIMEOUT}
 
 [accounts.anthropic]
 provider = "anthropic"

@@ -25,7 +25,7 @@ LINES: Final = 50_000
 ROUNDS: Final = 3
 PROMPT: Final = "word " * 443
 SETTINGS: Final = (
-    'shutdown_grace = 0\n[accounts.openai]\nprovider = "simulator"\nconcurrency = 1\nsimulator.latency = 600\n'
+    'shutdown_timeout = 0\n[accounts.openai]\nprovider = "simulator"\nconcurrency = 1\nsimulator.latency = 600\n'
 )
 MEGABYTE: Final = 1_000_000
 BOUNDARY: Final = "7d1fe0b4c2a84e9b"

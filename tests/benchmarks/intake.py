@@ -24,7 +24,7 @@ REQUESTS = 100_000
 ROUNDS = 3
 PROMPT: Final = "word " * 443
 SETTINGS = (
-    'shutdown_grace = 0\n[accounts.simulator]\nprovider = "simulator"\nconcurrency = 1\nsimulator.latency = 600\n'
+    'shutdown_timeout = 0\n[accounts.simulator]\nprovider = "simulator"\nconcurrency = 1\nsimulator.latency = 600\n'
 )
 MEGABYTE = 1_000_000
 

@@ -22,7 +22,7 @@ ROUNDS = 3
 
 def rate_limited() -> Iterator[Row]:
     """Measure what becomes of the capacity of such a provider, the time to learn it included."""
-    options = ("--latency", str(LATENCY), "--admits", str(ADMITS), "--retry-after", str(RETRY_AFTER))
+    options = ("--latency", str(LATENCY), "--max-concurrency", str(ADMITS), "--retry-after", str(RETRY_AFTER))
     with simulated_upstream(*options) as upstream:
         runs = [_run(upstream) for _ in range(ROUNDS)]
     throughput = statistics.median(REQUESTS / seconds for seconds, _, _ in runs)

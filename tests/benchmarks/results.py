@@ -41,9 +41,9 @@ def results() -> Iterator[Row]:
             last = time.perf_counter()
             while (batch := retrieve(gateway.url, batch.id)).processing_status != "ended":
                 time.sleep(0.01)
-            sealing = time.perf_counter() - last + FLUSH_DELAY
+            finalization = time.perf_counter() - last + FLUSH_DELAY
         yield Row("memory growth of a batch of 100,000 results", memory.growth / MEGABYTE, "MB", "at most", 64)
-        yield Row("last response to ended, 100,000 requests", sealing, "s", "at most", 1.0)
+        yield Row("last response to ended, 100,000 requests", finalization, "s", "at most", 1.0)
         assert batch.results_url is not None
         (file,) = (Path(folder) / "blobs").rglob("results_*.jsonl")
         with file_server(file) as plain:

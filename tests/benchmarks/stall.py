@@ -63,7 +63,7 @@ class Prober:
 
 
 def stall() -> Iterator[Row]:
-    """Probe while a batch runs, a large create comes in beside it, and the results are sealed and downloaded."""
+    """Probe while a batch runs, a large create comes in beside it, and the results are finalized and downloaded."""
     body = body_of(REQUESTS)  # made before, as it holds up the prober, which shares this process
     with simulated_upstream("--latency", "0.05") as upstream, TemporaryDirectory() as folder:
         settings = f'[accounts.anthropic]\nprovider = "anthropic"\nbase_url = "{upstream.url}"\nconcurrency = 256\n'

@@ -7,11 +7,11 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from batchgate.engine.batch import Chunk
-from batchgate.engine.telemetry import NoTelemetry, Telemetry
-from batchgate.telemetry import EventLog, Metrics, Several
+from batchgate.engine.model.shard import Chunk
+from batchgate.engine.ports.telemetry import NoTelemetry, Telemetry
+from batchgate.telemetry import CompositeTelemetry, EventLog, Metrics
 from tests.benchmarks.table import Row
-from tests.unit.telemetry.told import batch, claim, request
+from tests.unit.telemetry.telemetry_values import batch, claim, request
 
 REQUESTS = 50_000
 RUNS = 5
@@ -22,7 +22,7 @@ FLUSHED = 64
 def telemetry() -> Iterator[Row]:
     """Tell of requests, and take off what telling nobody costs."""
     logging.getLogger("batchgate").setLevel(logging.INFO)
-    everybody = [Several(Metrics("1", "both"), EventLog()) for _ in range(RUNS)]
+    everybody = [CompositeTelemetry(Metrics("1", "both"), EventLog()) for _ in range(RUNS)]
     costs = [_microseconds(each) - _microseconds(NoTelemetry()) for each in everybody]
     runs = ", ".join(f"{cost:.2f}" for cost in costs)
     yield Row("telemetry, a request", statistics.median(costs), "µs", "at most", 3, f"median of {runs}")

@@ -67,7 +67,7 @@ def code(path: Path) -> str:
 
 
 def grace(toml: Path) -> float:
-    return load_settings(toml, KEY).shutdown_grace
+    return load_settings(toml, KEY).shutdown_timeout
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -149,7 +149,7 @@ def test_kubernetes_gives_a_pod_the_time_that_its_settings_promise() -> None:
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
 def test_systemd_gives_a_process_the_time_that_its_settings_promise(path: Path) -> None:
     (given,) = re.findall(r"^TimeoutStopSec=(\d+)$", path.read_text(), re.MULTILINE)
-    (promised,) = re.findall(r"shutdown_grace \((\d+) s\)", path.read_text())
+    (promised,) = re.findall(r"shutdown_timeout \((\d+) s\)", path.read_text())
     assert int(given) >= int(promised) + SLACK
 
 

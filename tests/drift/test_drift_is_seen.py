@@ -77,7 +77,7 @@ def test_an_example_that_no_longer_fits_is_seen(copy: ProjectCopy) -> None:
 
 
 def test_a_rule_of_translation_that_the_docs_do_not_tell_is_seen(copy: ProjectCopy) -> None:
-    rules = "handwritten/batchgate/providers/dialects/chat_as_messages/request_rules.py"
+    rules = "handwritten/batchgate/providers/dialects/chat_via_messages/request_rules.py"
     copy.replace(rules, "Messages has no seed; leave it out", "a seed grows in gardens")
     said = copy.drift("test_translation_page.py")
     assert "handwritten/docs/translation.md is not what the rules say" in said

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -9,39 +10,32 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "handwritten" / "batchgate"
 STREAMS = PACKAGE.parent / "batchgate-streams"
 OURS = {"batchgate", "batchgate_api", "batchgate_client", "batchgate_codegen", "batchgate_streams"}
-ENGINE_TYPES = {
-    "batchgate.engine.ahead",
-    "batchgate.engine.api_keys",
-    "batchgate.engine.batch",
-    "batchgate.engine.batch_endpoints",
-    "batchgate.engine.clock",
-    "batchgate.engine.condition",
-    "batchgate.engine.errors",
-    "batchgate.engine.failpoints",
-    "batchgate.engine.file",
-    "batchgate.engine.heartbeats",
-    "batchgate.engine.hidden_fields",
-    "batchgate.engine.peers",
+ENGINE_BASE = {
+    "batchgate.engine.model",
     "batchgate.engine.ports",
-    "batchgate.engine.rows",
-    "batchgate.engine.secret",
-    "batchgate.engine.shares",
-    "batchgate.engine.tenant_store",
-    "batchgate.engine.unbroken",
-    "batchgate.engine.upstream",
-    "batchgate.engine.validation",
-    "batchgate.engine.workspaces",
+    "batchgate.engine.support.cancellation",
+    "batchgate.engine.support.failpoints",
+    "batchgate.engine.support.prefetch",
 }
+"""What the implementations of ports may know of the engine: values, Protocols, and three small tools."""
 MAY_IMPORT = {
     "engine": {"batchgate.engine"},
-    "store": {"batchgate.store", *ENGINE_TYPES},
-    "blobs": {"batchgate.blobs", *ENGINE_TYPES},
-    "queue": {"batchgate.queue", *ENGINE_TYPES},
-    "encryption": {"batchgate.encryption", *ENGINE_TYPES},
-    "providers": {"batchgate.providers", "batchgate_api", *ENGINE_TYPES},
+    "store": {"batchgate.store", "batchgate.engine.cluster.heartbeats", *ENGINE_BASE},
+    "blobs": {"batchgate.blobs", *ENGINE_BASE},
+    "queue": {"batchgate.queue", "batchgate.engine.cluster.heartbeats", *ENGINE_BASE},
+    "encryption": {"batchgate.encryption", *ENGINE_BASE},
+    "providers": {"batchgate.providers", "batchgate_api", *ENGINE_BASE},
     "api": {"batchgate.api", "batchgate.engine", "batchgate_api"},
-    "telemetry": {"batchgate.telemetry", "batchgate.engine.telemetry", *ENGINE_TYPES},
+    "telemetry": {"batchgate.telemetry", *ENGINE_BASE},
 }
+FOLDERS = {
+    "engine": (
+        *("model", "ports", "support", "storage", "intake", "dispatch/limits", "dispatch", "results", "lifecycle"),
+        *("tenancy", "cluster", "services", "engine"),
+    ),
+    "providers": ("transport", "responses", "dialects", "handlers", "simulator", "registry"),
+}
+"""The folders and top modules of two layers, from the bottom up: imports run down only."""
 OWNERS = {
     "cryptography": "encryption",
     "httptools": "providers",
@@ -76,6 +70,37 @@ def test_a_layer_imports_only_what_it_may(layer: str) -> None:
         and not any(name == allowed or name.startswith(f"{allowed}.") for allowed in MAY_IMPORT[layer])
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("layer", FOLDERS)
+def test_imports_between_the_folders_of_a_layer_run_down(layer: str) -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for path in sorted((PACKAGE / layer).rglob("*.py"))
+        for name in imports(path)
+        if name.startswith(f"batchgate.{layer}.")
+        and floor_of(layer, name.removeprefix(f"batchgate.{layer}.").replace(".", "/"))
+        > floor_of(layer, path.relative_to(PACKAGE / layer).with_suffix("").as_posix())
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("layer", FOLDERS)
+def test_no_module_of_a_layer_imports_itself_through_others(layer: str) -> None:
+    modules = {module_name(path): path for path in (PACKAGE / layer).rglob("*.py")}
+    graph = {name: {used for used in imports(path) if used in modules} for name, path in modules.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def floor_of(layer: str, place: str) -> int:
+    """Find the floor of a module; the innermost folder counts, and a package's own docstring is at the top."""
+    if place == "__init__":
+        return len(FOLDERS[layer])
+    return next(n for n, folder in enumerate(FOLDERS[layer]) if place == folder or place.startswith(f"{folder}/"))
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 @pytest.mark.parametrize("package", OWNERS)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchgate.engine.telemetry import EngineState
+from batchgate.engine.ports.telemetry import EngineState
 from batchgate.telemetry import Metrics
 from batchgate.telemetry.log_lines import FIELDS
 
@@ -21,7 +21,7 @@ def rows(heading: str) -> list[str]:
 
 
 def served_metrics() -> set[str]:
-    nothing = EngineState(gates=(), backlog=None, waiting_seconds=0.0, problems=0, workers=1)
+    nothing = EngineState(limiters=(), backlog=None, waiting_seconds=0.0, problems=0, workers=1)
     text = asyncio.run(Metrics("1", "both").expose(nothing)).decode()
     return set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
 

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from batchgate.cli import main
-from batchgate.engine.errors import ErrorKind
+from batchgate.engine.model.errors import ErrorKind
 from batchgate.settings import AccountSettings, ApiKeySettings, PriceSettings, Settings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation

@@ -48,7 +48,7 @@ def upstream(provider: SimulatedUpstream) -> SimulatedUpstream:
 
 def settings(upstream: SimulatedUpstream) -> str:
     return f"""
-    worker_timeout = {TIMEOUT}
+    worker_heartbeat_timeout = {TIMEOUT}
     [accounts.anthropic]
     provider = "anthropic"
     base_url = "{upstream.url}"

@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
+from tests.fuzz.call_rules import ACCOUNTS, KEY
 from tests.fuzz.runs import PROJECT, Runs
-from tests.fuzz.unsaid import ACCOUNTS, KEY
 from tests.support.gateway_process import GatewayProcess
 
 METHODS: Final = {"get", "post", "put", "patch", "delete"}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from batchgate.api import authentication
-from batchgate.engine import key_ring
-from batchgate.engine.api_keys import SCOPES, digest_of
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.model.api_key import SCOPES, digest_of
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.tenancy import api_key_cache
 from batchgate.settings import ApiKeySettings
 from tests.support.raw_http import connected, head
 from tests.support.refusals import error_message
@@ -35,8 +35,8 @@ async def managed(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield app
 
 
-async def created(app: RunningApp, *, headers: dict[str, str] | None = None, **terms: Any) -> dict[str, Any]:
-    status, key = await app.call("POST", KEYS, json={"name": "key"} | terms, headers=headers or {})
+async def created(app: RunningApp, *, headers: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
+    status, key = await app.call("POST", KEYS, json={"name": "key"} | options, headers=headers or {})
     assert status == 200, key
     assert isinstance(key, dict)
     return key
@@ -57,8 +57,8 @@ async def status_for(app: RunningApp, headers: dict[str, str], path: str = BATCH
 
 @pytest.mark.parametrize("scopes", [None, ["read"], ["read", "submit"]])
 async def test_the_first_key_must_be_able_to_create_others(gateway: RunningApp, scopes: list[str] | None) -> None:
-    terms = {} if scopes is None else {"scopes": scopes}
-    status, answer = await gateway.call("POST", KEYS, json={"name": "first"} | terms)
+    options = {} if scopes is None else {"scopes": scopes}
+    status, answer = await gateway.call("POST", KEYS, json={"name": "first"} | options)
     assert status == 400
     assert "the first key of a gateway must have the scope admin: from then on" in answer["error"]["message"]
     assert await status_for(gateway, {}) == 200
@@ -248,7 +248,7 @@ async def test_the_last_use_of_a_key_is_a_minute_behind_at_the_most(managed: Run
     key = await created(managed)
     assert await status_for(managed, by(key)) == 200
     while (await managed.call("GET", f"/api/keys/{key['id']}"))[1]["last_used_at"] is None:
-        managed.clock.move(key_ring.USES_NOTED_AFTER / 1_000_000)
+        managed.clock.move(api_key_cache.USES_NOTED_AFTER / 1_000_000)
 
 
 async def test_a_use_is_noted_when_the_gateway_stops(tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ async def test_keys_of_two_workspaces_in_one_call_are_refused(managed: RunningAp
 
 
 async def test_guesses_do_not_fill_the_memory(managed: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_ring, "MOST_KNOWN", 5)
+    monkeypatch.setattr(api_key_cache, "MOST_KNOWN", 5)
     key = await created(managed)
     for number in range(20):
         assert await status_for(managed, by(f"sk-bf-{number}")) == 401

@@ -370,7 +370,7 @@ async def test_a_batch_that_is_not_there_or_of_another_provider_is_not_found(app
 
 async def test_results_are_not_found_before_the_end(tmp_path: Path) -> None:
     slow = simulator(latency=60.0)
-    async with running_app(tmp_path, accounts={"openai": slow}, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts={"openai": slow}, shutdown_timeout=0.0) as app:
         batch = await create(app, requests=chat_rows("a"))
         path = f"{BATCHES}/{batch['id']}/results?provider=openai"
         message = await refused(app, "GET", path, expected=(404, "not_found_error"))

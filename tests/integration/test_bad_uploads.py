@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from batchgate.api import request_body
-from batchgate.engine import files
-from tests.support.leftovers import leftovers
+from batchgate.engine.lifecycle import files
+from tests.support.leftover_rows import leftovers
 from tests.support.raw_http import connected, head
 from tests.support.refusals import openai_error
 from tests.support.running_app import RunningApp

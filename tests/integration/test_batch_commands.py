@@ -223,7 +223,7 @@ def test_show_tells_how_far_a_batch_is(tmp_path: Path, gateway: GatewayProcess) 
 def test_the_commands_say_that_a_batch_waits_for_a_paused_account(tmp_path: Path) -> None:
     reason = "account 'simulator' is paused: the provider rejects its key (401)"
     (tmp_path / "a.jsonl").write_text(jsonl("a"))
-    settings = f'{SLOW}simulator.accepted_key = "another"\n'
+    settings = f'{SLOW}simulator.require_key = "another"\n'
     with (
         GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway,
         running(tmp_path, "submit", "a.jsonl", "--wait", gateway=gateway) as process,

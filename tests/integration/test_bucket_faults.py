@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 
 from batchgate.blobs import BucketBlobs, FolderBlobs, bucket, open_blobs
-from batchgate.engine.errors import BlobError
+from batchgate.engine.model.errors import BlobError
 from tests.integration.test_full_disk import problem, refused, well_again
 from tests.support.bodies import Bodies
 from tests.support.faulty_store import Fault, FaultyStore, cut, denied, hanging, only, overloaded, passed_on
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.object_server import KEY, SECRET, ObjectServer, closed_port
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 from tests.support.uploads import MULTIPART, OPENAI, file_part, form, part
@@ -35,7 +35,7 @@ def given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
         "batchgate.blobs.place.RETRIES", bucket.RETRIES | {"max_retries": 1, "retry_timeout": timedelta(seconds=1)}
     )
     monkeypatch.setattr(bucket, "ABORT_PATIENCE", 1.0)
-    monkeypatch.setattr("batchgate.engine.loose_blobs.REMOVAL_PATIENCE", 1.0)
+    monkeypatch.setattr("batchgate.engine.storage.orphan_blobs.REMOVAL_PATIENCE", 1.0)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ async def test_a_gateway_does_not_start_without_its_bucket_and_says_so_in_one_li
             pass
     options = Bodies.server.options | {"endpoint": f"http://127.0.0.1:{closed_port()}"}
     with pytest.raises(BlobError, match=rf"^{Bodies.server.blob_url}: the store cannot be reached$"):
-        async with running_app(tmp_path, blob_options=options):
+        async with running_app(tmp_path, storage_options=options):
             pass
 
 
@@ -183,7 +183,7 @@ async def test_a_bucket_that_refuses_for_a_while_is_said_refused_to_callers_and_
             pass
         faulty.fault = denied
         assert "access denied" in await refused(app, "POST", BATCHES, json=create_body("late"))
-        assert "access denied" in await problem(app, "sealing")
+        assert "access denied" in await problem(app, "finalization")
         assert "access denied" in await refused(app, "GET", f"{BATCHES}/{batch['id']}/results")
         health = (await app.call("GET", "/health"))[1]
         assert health["status"] == "degraded"
@@ -202,7 +202,7 @@ async def test_a_bucket_that_refuses_for_a_while_is_said_refused_to_callers_and_
 @pytest.mark.usefixtures("given_up_soon")
 async def test_a_bucket_that_hangs_while_shards_are_read_is_waited_for(faulty: FaultyStore, tmp_path: Path) -> None:
     busy = {"simulator": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
-    async with running_app(tmp_path, accounts=busy, default_provider="busy", shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=busy, default_provider="busy", shutdown_timeout=0.0) as app:
         batch_id = (await app.create("a", "b"))["id"]
     async with running_app(tmp_path, accounts={"busy": simulator(latency=0.2)}) as app:
         faulty.fault = hanging

@@ -10,7 +10,7 @@ import pytest
 
 from batchgate.api import request_body
 from batchgate.encryption.fernet import new_master_key
-from batchgate.engine.api_keys import SCOPES
+from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation

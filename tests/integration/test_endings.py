@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from batchgate.engine import failpoints, sweeper
+from batchgate.engine.lifecycle import sweeper
+from batchgate.engine.support import failpoints
 from batchgate.settings import AccountSettings
 from tests.support.bodies import ON_BOTH, Bodies
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
@@ -27,7 +28,7 @@ def accounts(**behaviour: object) -> dict[str, AccountSettings]:
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway on which two calls of a second are under way at a time, on the account ``narrow``."""
     given = accounts(latency_by_model={"slow": 1.0})
-    async with running_app(tmp_path, accounts=given, default_provider="narrow", shutdown_grace=0.0) as running:
+    async with running_app(tmp_path, accounts=given, default_provider="narrow", shutdown_timeout=0.0) as running:
         yield running
     failpoints.arm({})
 
@@ -112,7 +113,7 @@ async def test_a_second_cancel_changes_nothing(app: RunningApp) -> None:
 async def test_a_cancel_after_the_last_answer_keeps_it_and_whoever_cancels_again_sees_the_same_end(
     app: RunningApp,
 ) -> None:
-    failpoints.arm({failpoints.VARIABLE: "sealing_begun=raise"})  # it fails, and is tried again a second later
+    failpoints.arm({failpoints.VARIABLE: "finalizing_started=raise"})  # it fails, and is tried again a second later
     batch_id = await create(app, a="quick")
     await answered(app, batch_id, 1)
     while not (await app.call("GET", "/health"))[1]["problems"]:
@@ -123,7 +124,7 @@ async def test_a_cancel_after_the_last_answer_keeps_it_and_whoever_cancels_again
 
 
 async def test_what_had_no_answer_when_the_time_was_over_is_expired_whoever_cancels_it_later(app: RunningApp) -> None:
-    # The sealer asked only if there had been a cancel, and called canceled what had expired before it.
+    # The finalizer asked only if there had been a cancel, and called canceled what had expired before it.
     batch_id = await create(app, a="slow", b="slow", c="slow", d="busy/m")
     await under_way(app, 2)
     app.clock.move(DAY)
@@ -144,7 +145,7 @@ async def test_a_batch_that_is_canceling_when_the_gateway_stops_ends_canceled_af
     tmp_path: Path,
 ) -> None:
     given = accounts(latency_by_model={"slow": 60.0})
-    options: dict[str, Any] = {"accounts": given, "default_provider": "narrow", "shutdown_grace": 0.0}
+    options: dict[str, Any] = {"accounts": given, "default_provider": "narrow", "shutdown_timeout": 0.0}
     async with running_app(tmp_path, **options) as app:
         batch_id = await create(app, a="slow", b="slow", c="slow")
         await under_way(app, 2)

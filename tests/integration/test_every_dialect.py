@@ -41,7 +41,7 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
         "openai": simulator(latency_by_model={"slow": 0.5}),
         "down": AccountSettings(provider="groq", base_url=f"http://127.0.0.1:{unused_port()}"),
     }
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as running:
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp.test_utils import unused_port
 
-from batchgate.providers.simulator import SimulatorSettings
+from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings
 from tests.support.running_app import BATCHES, RunningApp, params, running_app
 
@@ -41,7 +41,7 @@ async def test_requests_to_an_account_that_is_down_keep_no_other_account_waiting
     # They filled the memory of the worker, and nothing else was claimed until they expired.
     down = AccountSettings(provider="anthropic", base_url=f"http://127.0.0.1:{unused_port()}")
     accounts = {"down": down, "up": account(0.0)}
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         waiting = await create(app, *["down/m"] * MORE_THAN_FITS)
         batch = await create(app, *["up/m"] * 600)
         ended = await app.ended(batch["id"])
@@ -53,7 +53,7 @@ async def test_requests_to_an_account_that_is_down_keep_no_other_account_waiting
 
 async def test_in_a_batch_of_two_models_the_slow_one_keeps_the_fast_one_not_waiting(tmp_path: Path) -> None:
     accounts = {"slow": account(3600.0, concurrency=4), "fast": account(0.0)}
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         batch = await create(app, *["slow/m", "fast/m"] * (MORE_THAN_FITS // 2))
         assert await succeeded(app, batch["id"], MORE_THAN_FITS // 2) == MORE_THAN_FITS // 2
 
@@ -61,14 +61,14 @@ async def test_in_a_batch_of_two_models_the_slow_one_keeps_the_fast_one_not_wait
 async def test_a_shard_that_waits_for_the_slow_model_runs_its_fast_requests_when_there_is_room(tmp_path: Path) -> None:
     # Some shards had been taken when there was room for slow requests only; their fast ones waited for these.
     accounts = {"slow": account(3600.0, concurrency=4), "fast": account(0.05)}
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         batch = await create(app, *["fast/m"] * 3_000, *["fast/m", "slow/m"] * 1_000)
         assert await succeeded(app, batch["id"], 4_000) == 4_000
 
 
 async def test_what_waits_outside_the_memory_is_canceled_with_its_batch(tmp_path: Path) -> None:
     accounts = {"slow": account(0.5, concurrency=4)}
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         batch = await create(app, *["slow/m"] * MORE_THAN_FITS)
         await succeeded(app, batch["id"], 4)
         await app.call("POST", f"{BATCHES}/{batch['id']}/cancel")
@@ -78,7 +78,7 @@ async def test_what_waits_outside_the_memory_is_canceled_with_its_batch(tmp_path
 
 async def test_what_waits_outside_the_memory_expires_with_its_batch(tmp_path: Path) -> None:
     accounts = {"slow": account(0.5, concurrency=4)}
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         batch = await create(app, *["slow/m"] * MORE_THAN_FITS)
         await succeeded(app, batch["id"], 4)
         app.clock.move(24 * 3600)
@@ -97,7 +97,7 @@ async def test_a_batch_larger_than_the_memory_runs_to_its_end_and_asks_nothing_t
 
 async def test_in_its_last_hours_a_batch_goes_before_all_others_however_many_wait_before_it(tmp_path: Path) -> None:
     # By its place in line the rest of the old one is behind the first shards of all others.
-    async with running_app(tmp_path, accounts={"slow": account(0.05, concurrency=8)}, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts={"slow": account(0.05, concurrency=8)}, shutdown_timeout=0.0) as app:
         old = await create(app, *["slow/m"] * 2_000)
         await succeeded(app, old["id"], 8)
         app.clock.move(23 * 3600)

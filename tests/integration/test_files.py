@@ -11,7 +11,7 @@ import pytest
 
 from batchgate.settings import ApiKeySettings
 from tests.support.bodies import ON_BOTH
-from tests.support.leftovers import check_nothing_is_left, leftovers
+from tests.support.leftover_rows import check_nothing_is_left, leftovers
 from tests.support.running_app import RunningApp, running_app
 from tests.support.uploads import LINE, MULTIPART, OPENAI, UNIFIED, file_part, form, good_form, part, upload
 

@@ -1,4 +1,4 @@
-"""A disk that is full while a batch is taken in, flushed or sealed, and has room again."""
+"""A disk that is full while a batch is taken in, flushed or finalized, and has room again."""
 
 import asyncio
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.support.full_disk import REFUSED, full_disk, log_size
-from tests.support.leftovers import check_nothing_is_left, leftovers
+from tests.support.leftover_rows import check_nothing_is_left, leftovers
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -93,10 +93,10 @@ async def test_a_result_file_waits_for_room_and_holds_up_no_smaller_one(tmp_path
         _, large = await app.call("POST", BATCHES, json=create_body(*MANY, model="busy/m"))
         with full_disk(log_size(tmp_path) + SOME_ROOM):
             await app.call("POST", f"{BATCHES}/{large['id']}/cancel")
-            assert REFUSED in await problem(app, "sealing")
+            assert REFUSED in await problem(app, "finalization")
             await app.ended((await app.create("small"))["id"])
             # The other's success is no end of this one's trouble.
-            assert REFUSED in await problem(app, "sealing")
+            assert REFUSED in await problem(app, "finalization")
         assert (await app.ended(large["id"]))["request_counts"]["canceled"] == len(MANY)
         assert [line["custom_id"] for line in await app.results(large["id"])] == MANY
         await well_again(app)
@@ -106,7 +106,7 @@ async def test_a_result_file_waits_for_room_and_holds_up_no_smaller_one(tmp_path
 async def test_a_gateway_whose_disk_is_full_can_be_stopped_and_has_lost_nothing(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 0.5})}
     with ExitStack() as disk:
-        async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.3) as app:
+        async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.3) as app:
             _, batch = await app.call("POST", BATCHES, json=create_body(*MANY[:100], model="slow"))
             while (await app.call("GET", "/health"))[1]["requests_in_flight"] == 0:
                 pass

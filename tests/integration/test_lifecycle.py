@@ -67,7 +67,7 @@ async def test_counts_stay_in_processing_until_the_end_unless_they_are_set_to_be
     body = create_body("quick")
     body["requests"] += create_body("slow", model="slow")["requests"]
     for live in (False, True):
-        async with running_app(tmp_path / str(live), accounts=accounts, live_counts=live, shutdown_grace=0.0) as app:
+        async with running_app(tmp_path / str(live), accounts=accounts, live_counts=live, shutdown_timeout=0.0) as app:
             _, batch = await app.call("POST", BATCHES, json=body)
             while (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["succeeded"] == 0:
                 pass
@@ -169,7 +169,7 @@ async def test_a_running_batch_cannot_be_deleted_and_an_ended_one_is_gone_with_i
 
 async def test_results_before_the_end_are_not_found_with_a_clear_reason(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 30.0})}
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         _, created = await app.call("POST", BATCHES, json=create_body("a", model="slow"))
         status, error = await app.call("GET", f"{BATCHES}/{created['id']}/results")
         assert (status, error["error"]["type"]) == (404, "not_found_error")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 
 DAY = 24 * 3600
@@ -83,7 +83,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(target=batches, requests=st.integers(1, 3))
     def create_and_cancel_at_once(self, requests: int) -> str:
-        """Let a cancel race with the claim, the calls, the flush and the sealing."""
+        """Let a cancel race with the claim, the calls, the flush and the finalization."""
         batch_id = self._create(requests, 0, settled=False)
         model = self.models[batch_id]
         model.endings = dict.fromkeys(model.endings, "?")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
 
-from batchgate.engine.errors import ConfigurationError
-from batchgate.providers.simulator import SimulatorSettings
-from batchgate.providers.simulator_server import build_simulator_app
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.providers.simulator.server import build_simulator_app
+from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
@@ -48,9 +48,9 @@ async def rejected(tmp_path: Path) -> AsyncIterator[tuple[RunningApp, str, Path]
     """Run a gateway with a key in a file that the provider rejects, and a batch that waits for it."""
     key = tmp_path / "key"
     key.write_text(WRONG)
-    async with provider(accepted_key=RIGHT) as server:
+    async with provider(require_key=RIGHT) as server:
         accounts = account(server.port, api_key_file=str(key), concurrency=4)
-        async with running_app(tmp_path / "data", accounts=accounts, shutdown_grace=0.0) as app:
+        async with running_app(tmp_path / "data", accounts=accounts, shutdown_timeout=0.0) as app:
             batch = await app.create(*(f"r{number}" for number in range(50)))
             await paused(app, batch["id"])
             yield app, batch["id"], key
@@ -114,7 +114,7 @@ async def test_an_endpoint_that_is_down_is_named_and_recovers_by_itself(tmp_path
 
 async def test_a_provider_that_admits_four_at_once_serves_a_whole_batch_without_a_failure(tmp_path: Path) -> None:
     async with (
-        provider(latency=0.02, admits=4, retry_after=1.0) as server,
+        provider(latency=0.02, max_concurrency=4, retry_after=1.0) as server,
         running_app(tmp_path, accounts=account(server.port)) as app,
     ):
         batch = await app.ended((await app.create(*(f"r{number}" for number in range(300))))["id"])

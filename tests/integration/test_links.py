@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from batchgate.engine.api_keys import SCOPES
+from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings
 from tests.support.openai_batches import CHAT, chat_line, create, create_body, jsonl, settled, upload_lines
 from tests.support.running_app import BATCHES, RunningApp, running_app, simulator

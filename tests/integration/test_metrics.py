@@ -23,23 +23,23 @@ async def test_a_batch_is_counted_from_its_intake_to_its_end(gateway: RunningApp
     assert found.value("batchgate_requests_finished_total", outcome="succeeded") == 2
     assert found.value("batchgate_requests_finished_total", outcome="errored") == 1
     assert found.value("batchgate_upstream_calls_total", **SIMULATED, outcome="succeeded") == 2
-    assert found.value("batchgate_upstream_call_seconds_count", **SIMULATED) == 2
-    assert found.value("batchgate_upstream_call_seconds_bucket", **SIMULATED, le="+Inf") == 2
+    assert found.value("batchgate_upstream_call_duration_seconds_count", **SIMULATED) == 2
+    assert found.value("batchgate_upstream_call_duration_seconds_bucket", **SIMULATED, le="+Inf") == 2
     assert found.value("batchgate_shard_wait_seconds_count") == 1
-    assert found.value("batchgate_flush_seconds_count") >= 1
-    assert found.value("batchgate_sealing_seconds_count") == 1
+    assert found.value("batchgate_result_write_seconds_count") >= 1
+    assert found.value("batchgate_finalization_seconds_count") == 1
     assert found.value("batchgate_batches_ended_total") == 1
-    assert found.value("batchgate_requests_repeated_total") == 0
+    assert found.value("batchgate_requests_redelivered_total") == 0
     assert (await scrape(gateway)).value("batchgate_batches", status="in_progress") == 0
 
 
 async def test_what_goes_on_is_seen_while_it_does(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 30.0})}
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))
         found = await scrape_until(app, "batchgate_upstream_calls_in_flight", **SLOW)
         assert found.value("batchgate_upstream_calls_in_flight", **SLOW) <= 2
-        assert 1 <= found.value("batchgate_limiter_limit", **SLOW) <= 64
+        assert 1 <= found.value("batchgate_concurrency_limit", **SLOW) <= 64
         assert found.value("batchgate_batches", status="in_progress") == 1
         await app.call("POST", f"{BATCHES}/{batch['id']}/cancel")
         found = await scrape(app)
@@ -61,7 +61,7 @@ async def test_requests_that_were_never_sent_are_finished_as_what_they_are(tmp_p
 
 async def test_the_shards_that_wait_are_counted_and_the_oldest_has_its_age(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency=30.0)}
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         await app.create(*(f"r{number}" for number in range(6_000)))
         await scrape_until(app, "batchgate_upstream_calls_in_flight", **SIMULATED)
         app.clock.move(60)
@@ -83,9 +83,9 @@ async def test_models_beyond_the_bound_share_a_name_and_none_is_lost(gateway: Ru
     assert "x" * 129 not in calls
     assert found.value("batchgate_upstream_calls_total", account="simulator", model="other", outcome="succeeded") == 31
     for name in (
-        "batchgate_limiter_limit",
+        "batchgate_concurrency_limit",
         "batchgate_upstream_calls_in_flight",
-        "batchgate_upstream_call_seconds_sum",
+        "batchgate_upstream_call_duration_seconds_sum",
     ):
         assert found.labels(name, "model") == calls
 
@@ -103,7 +103,7 @@ async def test_http_requests_are_counted_by_operation_and_status_and_never_by_wh
     assert found.value(name, operation="retrieveMessageBatch", status="404") == 1
     assert found.value(name, operation="unmatched", status="404") == 1
     assert found.value(name, operation="unmatched", status="405") == 1
-    assert found.value("batchgate_http_request_seconds_count", operation="createMessageBatch") == 1
+    assert found.value("batchgate_http_request_duration_seconds_count", operation="createMessageBatch") == 1
     assert "no/such/path" not in found.text
     assert "nobody" not in found.text
 
@@ -120,7 +120,7 @@ async def test_metrics_are_served_when_the_database_is_not_well(gateway: Running
     connection = sqlite3.connect(gateway.data_dir / "batchgate.db")
     connection.execute("ALTER TABLE batches RENAME TO gone")
     connection.close()
-    found = await scrape_until(gateway, "batchgate_problems")
+    found = await scrape_until(gateway, "batchgate_unhealthy_components")
     assert not found.labels("batchgate_batches", "status")
     assert found.value("process_resident_memory_bytes") > 0
 

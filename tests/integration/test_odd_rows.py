@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.model.errors import ConfigurationError
 from batchgate.settings import AccountSettings
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 
@@ -46,7 +46,7 @@ async def outcome(app: RunningApp, body: dict[str, Any]) -> dict[str, Any]:
 
 
 # Reading the custom_id of a line meant parsing it, which failed for these params, in the handler of that very failure:
-# the batch never ended, and with its sealing all others stopped.
+# the batch never ended, and with its finalization all others stopped.
 @pytest.mark.parametrize("depth", [400, 700, 900, 960, 980, 1000])
 async def test_a_request_nested_as_deeply_as_intake_lets_pass_ends_like_any_other(
     gateway: RunningApp, depth: int

@@ -37,7 +37,7 @@ JSON = {"Content-Type": "application/json"}
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway with a model that takes its time beside the quick ones."""
     account = simulator(latency_by_model={"slow": 1.0})
-    async with running_app(tmp_path, accounts={"openai": account}, shutdown_grace=0.0) as running:
+    async with running_app(tmp_path, accounts={"openai": account}, shutdown_timeout=0.0) as running:
         yield running
 
 

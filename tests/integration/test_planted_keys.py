@@ -56,7 +56,7 @@ ALL: tuple[str, ...] = (
 )
 UNREACHABLE_BUCKET: Final = f"""
 blob_url = "s3://bucket"
-[blob_options]
+[storage_options]
 secret_access_key = "{BLOB_KEY}"
 access_key_id = "k"
 endpoint = "http://127.0.0.1:9"
@@ -137,7 +137,7 @@ def settings_of(folder: Path, upstream: str, blobs: str) -> str:
         for name, key in places.items()
     )
     return f"""
-shutdown_grace = 0
+shutdown_timeout = 0
 {blobs}
 [accounts.away]
 provider = "anthropic"
@@ -303,7 +303,7 @@ async def test_no_key_is_written_anywhere_whatever_goes_wrong(
     with a_database(kind, data) as database, object_server() as bucket:
         options = bucket.options | {"secret_access_key": BLOB_KEY}
         table = ", ".join(f'{name} = "{value}"' for name, value in options.items())
-        blobs = f'blob_url = "{bucket.blob_url}"\nblob_options = {{ {table} }}\n' if kind == "postgres" else ""
+        blobs = f'blob_url = "{bucket.blob_url}"\nstorage_options = {{ {table} }}\n' if kind == "postgres" else ""
         async with echoing_provider() as upstream:
             installed = Installation(tmp_path, database, settings_of(tmp_path, upstream, blobs))
             for name, key in (("kept", KEYS["database"]), ("replaced", UNKNOWN)):
@@ -352,8 +352,8 @@ async def test_no_key_is_written_anywhere_whatever_goes_wrong(
         (f'database_url = ["{PASSWORD}"]', {}),
         (f'blob_url = "s3://user:{BLOB_KEY}@bucket"', {}),
         (f'blob_url = "{BLOB_KEY}"', {}),
-        (f'blob_url = "s3://bucket"\nblob_options = {{ secret = "{BLOB_KEY}" }}', {}),
-        (f'blob_url = "s3://bucket"\nblob_options = {{ secret_access_key = ["{BLOB_KEY}"] }}', {}),
+        (f'blob_url = "s3://bucket"\nstorage_options = {{ secret = "{BLOB_KEY}" }}', {}),
+        (f'blob_url = "s3://bucket"\nstorage_options = {{ secret_access_key = ["{BLOB_KEY}"] }}', {}),
         (UNREACHABLE_BUCKET, {}),
     ],
 )

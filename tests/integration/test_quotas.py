@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from msgspec import structs
 
-from batchgate.engine.api_keys import SCOPES
+from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings, PriceSettings
 from tests.support import openai_batches
 from tests.support.databases import DATABASES, Database, a_database
@@ -41,7 +41,7 @@ async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
     accounts = {"openai": account}
     keys = {"root": ApiKeySettings(key="sk-root", scopes=SCOPES)}
     async with running_app(
-        tmp_path, accounts=accounts, api_keys=keys, shutdown_grace=0.0, database_url=database.url
+        tmp_path, accounts=accounts, api_keys=keys, shutdown_timeout=0.0, database_url=database.url
     ) as running:
         running.client.headers.update(ROOT)
         yield running

@@ -116,7 +116,7 @@ async def test_the_results_of_a_running_batch_are_those_that_are_there(tmp_path:
     accounts = {"simulator": simulator(latency_by_model={"slow": 30.0})}
     body = create_body("slow", model="slow")
     body["requests"] += create_body("a", "b")["requests"]
-    async with running_app(tmp_path, accounts=accounts, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         _, batch = await app.call("POST", BATCHES, json=body)
         while (found := await partial(app, batch["id"]))[0] != "2/3":
             assert found[0] in {"0/3", "1/3"}

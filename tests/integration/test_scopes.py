@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from batchgate.engine.api_keys import SCOPES
+from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation, Scope

@@ -161,7 +161,7 @@ def test_the_extra_that_encrypts_is_named_where_it_is_missing(tmp_path: Path) ->
 
 def test_a_running_gateway_keeps_its_batches_while_secrets_are_stored_beside_it(tmp_path: Path) -> None:
     with a_database("sqlite", tmp_path / "data") as database:
-        settings = f"shutdown_grace = 0\n{SIMULATOR}simulator.latency = 60\n"
+        settings = f"shutdown_timeout = 0\n{SIMULATOR}simulator.latency = 60\n"
         with GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway:
             commands = Commands(database, new_master_key())
             assert commands.run("set", "prod", given=PLANTED).returncode == 0

@@ -12,9 +12,9 @@ import pytest
 from aiohttp.test_utils import BaseTestServer, TestServer
 
 from batchgate.encryption.fernet import FernetCipher, new_master_key
-from batchgate.engine.errors import ConfigurationError
-from batchgate.providers.simulator import SimulatorSettings
-from batchgate.providers.simulator_server import build_simulator_app
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.providers.simulator.server import build_simulator_app
+from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.secret_access import opened_secrets
 from batchgate.settings import AccountSettings, ApiKeySettings, Settings
 from tests.support.running_app import RunningApp, running_app
@@ -44,7 +44,7 @@ def account(port: int | None, **settings: Any) -> dict[str, AccountSettings]:
 
 
 def gateway(folder: Path, **settings: Any) -> Any:
-    return running_app(folder, environment={"BATCHGATE_MASTER_KEY": MASTER}, shutdown_grace=0.0, **settings)
+    return running_app(folder, environment={"BATCHGATE_MASTER_KEY": MASTER}, shutdown_timeout=0.0, **settings)
 
 
 @pytest.fixture
@@ -129,14 +129,14 @@ async def test_secrets_are_for_keys_of_the_scope_admin_alone(tmp_path: Path) -> 
 
 async def test_an_account_calls_with_the_key_that_its_secret_holds(tmp_path: Path) -> None:
     await stored(tmp_path, RIGHT)
-    async with provider(accepted_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
+    async with provider(require_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
         batch = await app.ended((await app.create("a", "b"))["id"])
     assert batch["request_counts"]["succeeded"] == 2
 
 
 async def test_a_secret_that_is_replaced_here_is_taken_up_at_once(tmp_path: Path) -> None:
     await stored(tmp_path, WRONG)
-    async with provider(accepted_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
+    async with provider(require_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
         await app.call("PUT", f"{SECRETS}/prod", json={"value": RIGHT})
         batch = await app.ended((await app.create("a", "b"))["id"])
     assert batch["request_counts"]["succeeded"] == 2
@@ -146,7 +146,7 @@ async def test_a_secret_that_another_process_replaces_is_taken_up_when_the_provi
     tmp_path: Path,
 ) -> None:
     await stored(tmp_path, WRONG)
-    async with provider(accepted_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
+    async with provider(require_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
         await stored(tmp_path, RIGHT)
         batch = await app.ended((await app.create(*(f"r{number}" for number in range(50))))["id"])
     assert batch["request_counts"]["succeeded"] == 50
@@ -156,7 +156,7 @@ async def test_a_secret_that_cannot_be_read_any_more_leaves_the_account_with_the
     tmp_path: Path,
 ) -> None:
     await stored(tmp_path, RIGHT)
-    async with provider(accepted_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
+    async with provider(require_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
         await stored(tmp_path, "another", master_key=new_master_key())
         await app.call("PUT", f"{SECRETS}/unrelated", json={"value": "any"})  # has the keys read again
         batch = await app.ended((await app.create("a"))["id"])

@@ -14,10 +14,11 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from batchgate.app import ENGINE, build_app
-from batchgate.engine.batch import Claim, ShardJob
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.model.shard import ShardJob
 from batchgate.installation import Role
-from batchgate.providers.simulator import SimulatorSettings
+from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
 from batchgate.store.postgres import Address, PostgresStore
 from tests.support import openai_batches
@@ -39,7 +40,11 @@ class Installation:
     async def running(self, role: Role, **settings: Any) -> AsyncIterator[RunningApp]:
         """Run one."""
         async with running_app(
-            self.folder, role=role, clock=self.clock, database_url=self.url, **({"worker_timeout": 3.0} | settings)
+            self.folder,
+            role=role,
+            clock=self.clock,
+            database_url=self.url,
+            **({"worker_heartbeat_timeout": 3.0} | settings),
         ) as app:
             yield app
 
@@ -88,7 +93,7 @@ async def test_several_workers_share_a_batch(installation: Installation) -> None
         assert ended["request_counts"]["succeeded"] == 6_000
         results = await gateway.results(batch["id"])
         assert [result["custom_id"] for result in results] == [f"r{number}" for number in range(6_000)]
-        assert all(worker.app[ENGINE].peers.workers == 3 for worker in workers)
+        assert all(worker.app[ENGINE].cluster.workers == 3 for worker in workers)
 
 
 async def test_a_cancel_reaches_what_runs_elsewhere_within_a_second(installation: Installation) -> None:
@@ -126,10 +131,10 @@ async def test_a_file_is_validated_by_some_worker(installation: Installation) ->
 
 async def test_a_worker_that_stops_gives_its_shards_back_at_once(installation: Installation) -> None:
     # It would be three minutes if another one had to find out.
-    long: dict[str, Any] = {"worker_timeout": 180.0}
+    long: dict[str, Any] = {"worker_heartbeat_timeout": 180.0}
     async with installation.running("gateway", **long) as gateway:
         slowly = slow(0.1, concurrency=2)
-        async with installation.running("worker", accounts=slowly, shutdown_grace=0.0, **long) as worker:
+        async with installation.running("worker", accounts=slowly, shutdown_timeout=0.0, **long) as worker:
             batch = await gateway.create(*(f"r{number}" for number in range(600)))
             await calls_under_way(worker, 2)
         async with installation.running("worker", **long), asyncio.timeout(PATIENCE):
@@ -151,7 +156,7 @@ async def test_however_many_batches_of_an_account_that_is_down_wait_in_front_oth
             assert (await gateway.call("POST", BATCHES, json=body))[0] == 200
         last_body = create_body("a", "b", model="simulator/m")
         last = (await gateway.call("POST", BATCHES, json=last_body))[1]
-        worker = installation.running("worker", accounts=accounts, shutdown_grace=0.0)
+        worker = installation.running("worker", accounts=accounts, shutdown_timeout=0.0)
         async with worker, asyncio.timeout(PATIENCE):
             assert (await gateway.ended(last["id"]))["request_counts"]["succeeded"] == 2
 
@@ -168,7 +173,7 @@ async def test_a_shard_that_a_worker_taken_for_dead_claims_again_is_run_by_the_o
     ):
         batch = await gateway.create("a", "b")
         await calls_under_way(worker, 2)
-        (job,) = await dead.open_jobs()
+        (job,) = await dead.unfinished_jobs()
         claim = await dead.claim_shard(job)
         assert claim is not None
         await dead.release_shard(claim)
@@ -224,8 +229,8 @@ async def test_a_gateway_says_of_a_worker_whose_key_is_rejected_that_its_account
     installation: Installation,
 ) -> None:
     # Nothing but the gateway is reached by teams: it said "ok" and `paused` was null, and their batch just hung.
-    accounts = {"mine": simulator(accepted_key="another"), "simulator": simulator()}
-    default = {"accounts": accounts, "default_provider": "simulator", "shutdown_grace": 0.0}
+    accounts = {"mine": simulator(require_key="another"), "simulator": simulator()}
+    default = {"accounts": accounts, "default_provider": "simulator", "shutdown_timeout": 0.0}
     reason = "account 'mine' is paused: the provider rejects its key (401)"
     async with installation.running("gateway", **default) as gateway:
         async with installation.running("worker", **default) as worker, asyncio.timeout(PATIENCE):
@@ -233,7 +238,7 @@ async def test_a_gateway_says_of_a_worker_whose_key_is_rejected_that_its_account
             waiting = (await gateway.call("POST", BATCHES, json=body))[1]
             while not (told := await problems(gateway)):
                 pass
-            assert told == [f"worker {worker.app[ENGINE].peers.member}: {reason}"]
+            assert told == [f"worker {worker.app[ENGINE].cluster.member}: {reason}"]
             assert (await gateway.call("GET", "/health"))[1]["status"] == "degraded"
             assert await paused(gateway, waiting) == reason
             assert await paused(gateway, await gateway.create("c")) is None, "it runs on another account"
@@ -257,7 +262,7 @@ async def test_a_gateway_says_of_a_worker_that_it_does_not_find_the_bodies(
         await gateway.create("a")
         while not (told := await problems(gateway)):
             pass
-        assert told == [f"worker {worker.app[ENGINE].peers.member}: {problem}" for problem in await problems(worker)]
+        assert told == [f"worker {worker.app[ENGINE].cluster.member}: {problem}" for problem in await problems(worker)]
         assert "input: " in told[0]
 
 

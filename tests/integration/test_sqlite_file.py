@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgate.engine.errors import StoreError
+from batchgate.engine.model.errors import StoreError
 from batchgate.store.sqlite import SqliteStore
 from batchgate.store.sqlite.connection import SqliteFile
 

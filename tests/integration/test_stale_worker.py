@@ -12,20 +12,20 @@ from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.content_encoding import content_decoder
 from batchgate.app import ROWS, file_reader
 from batchgate.blobs import FolderBlobs
-from batchgate.engine.appetite import Greedy
-from batchgate.engine.batch import Batch
-from batchgate.engine.batches import Submission
-from batchgate.engine.clock import SystemClock
+from batchgate.engine.dispatch.claim_policy import ClaimAll
+from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
-from batchgate.engine.peers import NoPeers
-from batchgate.engine.routing import Router
-from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
-from batchgate.providers.dialects.reading import DialectReading
+from batchgate.engine.lifecycle.batches import Submission
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.clock import SystemClock
+from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
+from batchgate.engine.ports.cluster import SingleProcess
+from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.queue import MemoryQueue
 from batchgate.settings import AccountSettings, Settings
 from batchgate.store.sqlite import SqliteStore
 from tests.support.engine_parts import no_secret
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import create_body
 
 MESSAGE = {
@@ -67,12 +67,12 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
         store=store,
         tenants=store.tenants,
         blobs=blobs,
-        queue=MemoryQueue(store.open_jobs),
-        appetite=Greedy(),
-        peers=NoPeers(),
+        queue=MemoryQueue(store.unfinished_jobs),
+        claim_policy=ClaimAll(),
+        cluster=SingleProcess(),
         router=Router(endpoints(settings, provider, {}, no_secret)),
         rows=ROWS,
-        reading=DialectReading(),
+        reading=DialectLineTranslator(),
         file_reader=file_reader,
         clock=SystemClock(),
         grace=5.0,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from batchgate.engine import sweeper
+from batchgate.engine.lifecycle import sweeper
 from batchgate.store.sqlite import SqliteStore
 from tests.integration.test_full_disk import problem, refused, well_again
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -106,7 +106,7 @@ async def test_an_input_that_cannot_be_read_is_waited_for_and_no_altered_line_is
     tmp_path: Path, fault: Callable[[Path], None]
 ) -> None:
     clock = MovableClock()
-    async with running_app(tmp_path, clock=clock, accounts=BUSY, default_provider="busy", shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, clock=clock, accounts=BUSY, default_provider="busy", shutdown_timeout=0.0) as app:
         batch_id = (await app.create("a", "b"))["id"]
     path = input_of(app, batch_id)
     content = path.read_bytes()
@@ -123,7 +123,7 @@ async def test_an_input_that_cannot_be_read_is_waited_for_and_no_altered_line_is
 
 
 async def test_a_batch_whose_input_cannot_be_read_holds_up_no_other_and_is_not_hidden_by_it(tmp_path: Path) -> None:
-    async with running_app(tmp_path, accounts=BUSY, default_provider="busy", shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=BUSY, default_provider="busy", shutdown_timeout=0.0) as app:
         broken = (await app.create("a"))["id"]
     taken_away(input_of(app, broken))
     async with running_app(tmp_path, accounts=BUSY, default_provider="simulator") as app:
@@ -132,7 +132,7 @@ async def test_a_batch_whose_input_cannot_be_read_holds_up_no_other_and_is_not_h
         assert broken in await problem(app, "input")
         await app.call("POST", f"{BATCHES}/{broken}/cancel")
         # Nobody reads it to send it any more; that its end still needs it is said instead.
-        assert broken in await problem(app, "sealing")
+        assert broken in await problem(app, "finalization")
         assert len((await app.call("GET", "/health"))[1]["problems"]) == 1
 
 
@@ -140,7 +140,7 @@ async def test_a_batch_whose_input_cannot_be_read_holds_up_no_other_and_is_not_h
 async def test_a_batch_whose_input_is_gone_for_good_ends_after_a_day_of_waiting_with_what_it_has(
     tmp_path: Path, cancel: bool
 ) -> None:
-    # It was tried to be sealed for ever: it never ended, so that it could not be deleted either.
+    # It was tried to be finalized for ever: it never ended, so that it could not be deleted either.
     async with running_app(tmp_path, accounts=BUSY, default_provider="busy") as app:
         body = create_body("done", model="simulator/m")
         body["requests"] += create_body("waiting")["requests"]
@@ -153,7 +153,7 @@ async def test_a_batch_whose_input_is_gone_for_good_ends_after_a_day_of_waiting_
             await app.call("POST", f"{path}/cancel")
         else:
             app.clock.move(DAY)
-        assert batch["id"] in await problem(app, "sealing")
+        assert batch["id"] in await problem(app, "finalization")
         app.clock.move(DAY - 1)
         assert (await app.call("GET", path))[1]["processing_status"] != "ended"
         app.clock.move(1)
@@ -192,7 +192,7 @@ async def row_refused(data_dir: Path, batch_id: str) -> AsyncIterator[None]:
 
 async def test_a_batch_that_cannot_be_expired_holds_up_no_other(tmp_path: Path) -> None:
     # All that expired were written in one piece: a fault in one of them kept every other from its end.
-    async with running_app(tmp_path, accounts=BUSY, default_provider="busy", shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, accounts=BUSY, default_provider="busy", shutdown_timeout=0.0) as app:
         stuck, other = [(await app.create("a"))["id"] for _ in range(2)]
         async with row_refused(tmp_path, stuck):
             app.clock.move(DAY)

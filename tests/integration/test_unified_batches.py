@@ -36,7 +36,9 @@ JSON = {"Content-Type": "application/json"}
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway with two accounts that have the names of providers, and a model that takes its time."""
     account = simulator(latency_by_model={"slow": 60.0})
-    async with running_app(tmp_path, accounts={"openai": account, "anthropic": account}, shutdown_grace=0.0) as running:
+    async with running_app(
+        tmp_path, accounts={"openai": account, "anthropic": account}, shutdown_timeout=0.0
+    ) as running:
         yield running
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from batchgate.app import ENGINE
-from batchgate.engine import failpoints
-from batchgate.engine.batch import Claim, ShardJob
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.support import failpoints
 from batchgate.store.sqlite import SqliteStore
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 
@@ -52,7 +53,7 @@ async def test_a_cancel_between_a_claim_and_its_telling_stops_the_shard(
     # every request of a batch that was canceled.
     monkeypatch.setattr("batchgate.installation.SqliteStore", LateClaims)
     LateClaims.claimed, LateClaims.told = asyncio.Event(), asyncio.Event()
-    async with running_app(tmp_path, shutdown_grace=0.0) as app:
+    async with running_app(tmp_path, shutdown_timeout=0.0) as app:
         batch = await app.create("a", "b")
         await LateClaims.claimed.wait()
         await app.call("POST", f"{BATCHES}/{batch['id']}/cancel")
@@ -74,8 +75,8 @@ async def test_the_worker_goes_on_after_a_fault_of_its_own(gateway: RunningApp) 
         assert (await gateway.ended(batch_id))["request_counts"]["succeeded"] == 1
 
 
-async def test_a_batch_that_cannot_be_sealed_holds_up_no_other(tmp_path: Path) -> None:
-    # After each failure the sealer slept, so that a few broken batches delayed every other, again and again.
+async def test_a_batch_that_cannot_be_finalized_holds_up_no_other(tmp_path: Path) -> None:
+    # After each failure the finalizer slept, so that a few broken batches delayed every other, again and again.
     busy = simulator(rate_limit_rate=1.0, retry_after=60.0)
     async with running_app(tmp_path, accounts={"simulator": simulator(), "busy": busy}) as app:
         for name in "xyz":
@@ -84,7 +85,7 @@ async def test_a_batch_that_cannot_be_sealed_holds_up_no_other(tmp_path: Path) -
             )
             (tmp_path / "blobs" / "batches" / broken["id"] / "input.jsonl").rename(tmp_path / f"{name}.jsonl")
             await app.call("POST", f"{BATCHES}/{broken['id']}/cancel")
-        while not any(problem.startswith("sealing") for problem in await problems(app)):
+        while not any(problem.startswith("finalization") for problem in await problems(app)):
             pass
         async with asyncio.timeout(2.0):
             for name in "abcdef":
@@ -114,7 +115,7 @@ async def test_results_wait_for_storage_that_fails_and_are_asked_for_once(tmp_pa
 
 async def test_a_gateway_whose_storage_fails_can_still_be_stopped_and_says_what_it_asks_again(tmp_path: Path) -> None:
     # It flushed until it could, so that SIGTERM on a full disk waited for ever.
-    async with running_app(tmp_path, shutdown_grace=0.2) as app, results_cannot_be_written(tmp_path):
+    async with running_app(tmp_path, shutdown_timeout=0.2) as app, results_cannot_be_written(tmp_path):
         batch = await app.create("a", "b")
         while not any(problem.startswith("results") for problem in await problems(app)):
             pass

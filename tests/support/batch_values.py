@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchgate.engine.batch import Batch, Counts
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.usage import Counts
 
 
 def a_batch(**more: Any) -> Batch:

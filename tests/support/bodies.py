@@ -24,7 +24,7 @@ class Bodies:
     @classmethod
     def settings(cls) -> dict[str, Any]:
         """Make the settings of a gateway that keeps them there."""
-        return {} if cls.server is None else {"blob_url": cls.server.blob_url, "blob_options": cls.server.options}
+        return {} if cls.server is None else {"blob_url": cls.server.blob_url, "storage_options": cls.server.options}
 
     @classmethod
     def names(cls, data_dir: Path) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Final
 from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
 
 PROGRAM: Final = (sys.executable, "-m", "batchgate")
-SLOW: Final = f"shutdown_grace = 0\n{SIMULATOR}simulator.latency = 60\n"
+SLOW: Final = f"shutdown_timeout = 0\n{SIMULATOR}simulator.latency = 60\n"
 """Settings of a gateway whose batches do not end, but which stops at once."""
 
 

@@ -11,15 +11,18 @@ from typing import Any
 import msgspec
 
 from batchgate.app import ROWS
-from batchgate.engine.batch import Batch, Counts, ResultLine
-from batchgate.engine.endpoint import Endpoint
-from batchgate.engine.execution import Executor
-from batchgate.engine.routing import Router
-from batchgate.engine.telemetry import NoTelemetry
-from batchgate.engine.upstream import Account, Transport
-from batchgate.providers.anthropic import AnthropicHandler
-from batchgate.providers.dialects.reading import DialectReading
-from batchgate.providers.metering import WireMeter
+from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.executor import Executor
+from batchgate.engine.dispatch.router import Router
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.provider_call import Account
+from batchgate.engine.model.shard import ResultLine
+from batchgate.engine.model.usage import Counts
+from batchgate.engine.ports.provider import Transport
+from batchgate.engine.ports.telemetry import NoTelemetry
+from batchgate.providers.dialects.line_translator import DialectLineTranslator
+from batchgate.providers.handlers.anthropic import AnthropicHandler
+from batchgate.providers.responses.usage_meter import WireMeter
 
 
 def account(**fields: Any) -> Account:
@@ -94,5 +97,5 @@ def parts(
         read_key=read_key,
     )
     router = Router([endpoint], random.Random(seed))
-    executor = Executor(router, ROWS, DialectReading(), random.Random(seed), NoTelemetry())
+    executor = Executor(router, ROWS, DialectLineTranslator(), random.Random(seed), NoTelemetry())
     return EngineParts(endpoint, router, executor)

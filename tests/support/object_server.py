@@ -39,7 +39,7 @@ class ObjectServer:
     def settings(self) -> str:
         """Both, as lines of a settings file; tables must not follow without a name."""
         options = ", ".join(f'{name} = "{value}"' for name, value in self.options.items())
-        return f'blob_url = "{self.blob_url}"\nblob_options = {{ {options} }}\n'
+        return f'blob_url = "{self.blob_url}"\nstorage_options = {{ {options} }}\n'
 
     def names(self) -> list[str]:
         """Name the blobs that are there."""

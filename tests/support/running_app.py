@@ -13,9 +13,9 @@ from aiohttp import web
 
 from batchgate.api.protocol import JsonErrorRunner
 from batchgate.app import SETTINGS, build_app
-from batchgate.engine.clock import MICROSECONDS
+from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.installation import Role
-from batchgate.providers.simulator import SimulatorSettings
+from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
 from tests.support.bodies import Bodies
 
@@ -118,7 +118,7 @@ async def running_app(
 ) -> AsyncIterator[RunningApp]:
     """Run a gateway, or a worker, until the context is left; without accounts in the settings it has a simulator."""
     clock = clock or MovableClock()
-    defaults: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_grace": 5.0}
+    defaults: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_timeout": 5.0}
     given = defaults | Bodies.settings() | settings
     app = build_app(Settings(data_dir=str(data_dir), **given), role=role, clock=clock, environment=environment or {})
     runner = JsonErrorRunner(app)

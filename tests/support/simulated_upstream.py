@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from batchgate.providers.simulator_server import SimulatorStats
+from batchgate.providers.simulator.server import SimulatorStats
 from tests.support.gateway_process import clean_environment
 
 

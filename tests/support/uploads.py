@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
-from tests.support.leftovers import check_nothing_is_left
+from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.refusals import openai_error, unified_error
 from tests.support.running_app import RunningApp
 

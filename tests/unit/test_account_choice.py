@@ -3,7 +3,7 @@
 import pytest
 
 from batchgate.accounts import account_chooser
-from batchgate.engine.errors import RefusedError
+from batchgate.engine.model.errors import RefusedError
 from batchgate.settings import AccountSettings, Settings
 
 NAMES = {"anthropic": "anthropic", "llama": "vllm", "large": "groq", "small": "groq"}

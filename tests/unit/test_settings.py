@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.model.errors import ConfigurationError
 from batchgate.settings import AccountSettings, ApiKeySettings, Settings, is_loopback, load_settings, unknown_variables
 
 SIMULATED = '[accounts.s]\nprovider = "simulator"\n'
@@ -48,7 +48,7 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest() -> None:
         public_url = "https://api.example/llm"
         trusted_proxies = ["10.0.0.0/8", "::1"]
         live_counts = true
-        shutdown_grace = 5
+        shutdown_timeout = 5
 
         [accounts.mine]
         provider = "openai"
@@ -65,7 +65,7 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest() -> None:
         workspace = "ci"
         """
     )
-    assert (settings.host, settings.port, settings.shutdown_grace) == ("127.0.0.1", 9000, 5.0)
+    assert (settings.host, settings.port, settings.shutdown_timeout) == ("127.0.0.1", 9000, 5.0)
     assert settings.public_url == "https://api.example/llm"
     assert settings.networks == (ip_network("10.0.0.0/8"), ip_network("::1"))
     assert settings.live_counts
@@ -102,7 +102,7 @@ def test_the_file_is_the_one_named_or_that_of_the_environment_or_that_of_the_fol
     [
         ("BATCHGATE_HOST", "localhost", {"host": "localhost"}),
         ("BATCHGATE_PORT", "0", {"port": 0}),
-        ("BATCHGATE_SHUTDOWN_GRACE", "2.5", {"shutdown_grace": 2.5}),
+        ("BATCHGATE_SHUTDOWN_TIMEOUT", "2.5", {"shutdown_timeout": 2.5}),
         ("BATCHGATE_PUBLIC_URL", "https://api.example", {"public_url": "https://api.example"}),
         ("BATCHGATE_TRUSTED_PROXIES", "10.0.0.0/8, ::1,", {"trusted_proxies": ("10.0.0.0/8", "::1")}),
         ("BATCHGATE_TRUSTED_PROXIES", "", {"trusted_proxies": ()}),
@@ -184,8 +184,8 @@ def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
         ('host = ""', "host", "String should have at least 1 character"),
         ("host = 1", "host", "Input should be a string, not an integer"),
         ('live_counts = "yes"', "live_counts", "Input should be a boolean, not a string"),
-        ("shutdown_grace = -1", "shutdown_grace", "Input should be greater than or equal to 0"),
-        ("shutdown_grace = nan", "shutdown_grace", "Input should be greater than or equal to 0"),
+        ("shutdown_timeout = -1", "shutdown_timeout", "Input should be greater than or equal to 0"),
+        ("shutdown_timeout = nan", "shutdown_timeout", "Input should be greater than or equal to 0"),
         ('public_url = "api.example"', "public_url", "String should match pattern '^https?://"),
         ('public_url = "https://api.example/?a=b"', "public_url", "String should match pattern '^https?://"),
         ('trusted_proxies = "10.0.0.0/8"', "trusted_proxies", "Input should be an array, not a string"),

@@ -8,9 +8,9 @@ from hmac import compare_digest
 from aiohttp import web
 from msgspec import Struct
 
-from batchgate.engine.api_keys import NOBODY, ApiKey, Caller, digest_of
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.key_ring import KeyRing
+from batchgate.engine.model.api_key import ANONYMOUS, ApiKey, Caller, digest_of
+from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key", "x-bf-vk")
 """Where a key may stand, besides ``Authorization: Bearer``."""
@@ -27,7 +27,7 @@ class ConfiguredKey(Struct, frozen=True, kw_only=True):
 class Authenticator:
     """Tells who calls, by the keys of the settings and those of the database; where there are none it is nobody."""
 
-    def __init__(self, configured: Iterable[ConfiguredKey], ring: KeyRing) -> None:
+    def __init__(self, configured: Iterable[ConfiguredKey], ring: ApiKeyCache) -> None:
         self._configured = tuple(configured)
         self._ring = ring
 
@@ -38,7 +38,7 @@ class Authenticator:
     async def authenticate(self, request: web.Request) -> Caller:
         """Tell who calls; raises `RefusedError` when no key is good, or good ones are of several workspaces."""
         if await self.is_open():
-            return NOBODY
+            return ANONYMOUS
         given = _keys_in(request)
         if not given:
             raise RefusedError(

@@ -14,9 +14,9 @@ from msgspec import UnsetType
 from batchgate.api.authentication import Authenticator
 from batchgate.api.context import CALLER, MOUNT, OPERATION, RECHECK, SCOPES, WORKSPACE
 from batchgate.api.json_body import read_json
-from batchgate.api.wrong_input import wrong_input
-from batchgate.engine.api_keys import Caller
-from batchgate.engine.errors import RefusedError
+from batchgate.api.request_errors import wrong_input
+from batchgate.engine.model.api_key import Caller
+from batchgate.engine.model.errors import RefusedError
 from batchgate_api.structs import OpenStruct, Operation
 
 T = TypeVar("T")

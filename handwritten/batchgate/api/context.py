@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from batchgate.engine.api_keys import Scope
-from batchgate.engine.batches import Batches
-from batchgate.engine.contents import Contents
-from batchgate.engine.files import Files
-from batchgate.engine.tenants import Tenants
+from batchgate.engine.lifecycle.batches import Batches
+from batchgate.engine.lifecycle.files import Files
+from batchgate.engine.model.api_key import Scope
+from batchgate.engine.results.content_renderer import ContentRenderer
+from batchgate.engine.tenancy.tenants import Tenants
 from batchgate_api.structs import Operation
 
 HttpMeter: TypeAlias = Callable[[str, int, float], None]
@@ -19,7 +19,7 @@ HttpMeter: TypeAlias = Callable[[str, int, float], None]
 
 BATCHES = web.AppKey("batches", Batches)
 FILES = web.AppKey("files", Files)
-CONTENTS = web.AppKey("contents", Contents)
+CONTENTS = web.AppKey("contents", ContentRenderer)
 TENANTS = web.AppKey("tenants", Tenants)
 HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
 

@@ -16,10 +16,10 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from batchgate.api.body_faults import REPEATED, Fault, decoding_fault, invalid, malformed, not_json
+from batchgate.api.body_errors import REPEATED, Fault, decoding_fault, invalid, malformed, not_json
 from batchgate.api.content_encoding import ContentDecoder, IdentityDecoder
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.validation import DECODING_ERRORS, lone_surrogate
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, lone_surrogate
+from batchgate.engine.model.errors import RefusedError
 
 WINDOW = 1024 * 1024
 MAX_BODY = 256 * 1024 * 1024

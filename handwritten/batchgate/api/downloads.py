@@ -16,10 +16,10 @@ from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
 from batchgate.api.stored_answer import StoredAnswer, out_of_range
-from batchgate.engine.contents import Content
-from batchgate.engine.errors import BlobError, StoreError
-from batchgate.engine.file import File
-from batchgate.engine.ports import Blobs, StoredBlob
+from batchgate.engine.model.errors import BlobError, StoreError
+from batchgate.engine.model.file import File
+from batchgate.engine.ports.blobs import Blobs, StoredBlob
+from batchgate.engine.results.content_renderer import Content
 
 logger = logging.getLogger(__name__)
 

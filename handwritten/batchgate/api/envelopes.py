@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from batchgate.engine.errors import ErrorKind, RefusedError
+from batchgate.engine.model.errors import ErrorKind, RefusedError
 from batchgate_api import anthropic, gateway, openai
 
 Envelope: TypeAlias = Callable[[RefusedError, int, str | None], msgspec.Struct]

@@ -12,9 +12,9 @@ from aiohttp.typedefs import Handler
 
 from batchgate.api.context import REQUEST_ID
 from batchgate.api.envelopes import ENVELOPES
-from batchgate.engine.errors import STATUSES, BlobError, ErrorKind, RefusedError, StoreError
-from batchgate.engine.ids import new_id
-from batchgate.engine.telemetry import HTTP_REQUEST_ID
+from batchgate.engine.model.errors import STATUSES, BlobError, ErrorKind, RefusedError, StoreError
+from batchgate.engine.model.ids import new_id
+from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID
 
 logger = logging.getLogger(__name__)
 

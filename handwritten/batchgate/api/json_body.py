@@ -9,9 +9,9 @@ from aiohttp import web
 
 from batchgate.api.content_encoding import content_decoder
 from batchgate.api.request_body import pieces
-from batchgate.api.wrong_input import wrong_input
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.validation import DECODING_ERRORS, DecodingError, describe_decoding, lone_surrogate
+from batchgate.api.request_errors import wrong_input
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding, lone_surrogate
+from batchgate.engine.model.errors import RefusedError
 
 S = TypeVar("S", bound=msgspec.Struct)
 

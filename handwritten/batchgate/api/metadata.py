@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from batchgate.engine.errors import RefusedError
+from batchgate.engine.model.errors import RefusedError
 
 MAX_KEY: Final = 64
 """Characters of a key."""

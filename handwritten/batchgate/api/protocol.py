@@ -14,8 +14,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from batchgate.api import access_log
 from batchgate.api.errors import SERVER, dialect_of, error_response, errors_as_json
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.ids import new_id
+from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.ids import new_id
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from aiohttp import web
 
 from batchgate.api.context import MOUNT
-from batchgate.engine.errors import RefusedError
+from batchgate.engine.model.errors import RefusedError
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

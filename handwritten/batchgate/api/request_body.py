@@ -9,7 +9,7 @@ from aiohttp import ClientConnectionError, web
 from aiohttp.http_exceptions import HttpProcessingError, PayloadEncodingError
 
 from batchgate.api.context import RECHECK
-from batchgate.engine.errors import RefusedError
+from batchgate.engine.model.errors import RefusedError
 
 PIECE = 256 * 1024
 PATIENCE = 60.0  # seconds without a byte

@@ -18,8 +18,8 @@ from typing import Literal, TypeAlias, assert_never
 
 from msgspec import Struct
 
-from batchgate.engine.batch import Batch
-from batchgate.engine.clock import MICROSECONDS
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.clock import MICROSECONDS
 from batchgate_api import anthropic, openai
 
 UnifiedStatus: TypeAlias = Literal[

@@ -13,8 +13,8 @@ from typing import Final
 from aiohttp import ETag, hdrs, web
 from msgspec import Struct
 
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.ports import StoredBlob
+from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.ports.blobs import StoredBlob
 
 ANY: Final = "*"
 

@@ -18,10 +18,10 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from batchgate.api.binding import given
 from batchgate.api.content_encoding import IdentityDecoder, content_decoder
-from batchgate.api.wrong_input import known_values, missing, wrong_input
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.file import Upload
-from batchgate.engine.files import MAX_FILE
+from batchgate.api.request_errors import known_values, missing, wrong_input
+from batchgate.engine.lifecycle.files import MAX_FILE
+from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.file import Upload
 from batchgate_api.gateway import UploadUnifiedFile
 from batchgate_api.openai import CreateFile
 

@@ -20,8 +20,8 @@ from obstore.exceptions import BaseError
 
 from batchgate.blobs.faults import reason, translated
 from batchgate.blobs.object_store import ObjectStoreBlobs, ObjectStoreWriter
-from batchgate.engine.ahead import in_order
-from batchgate.engine.errors import BlobError
+from batchgate.engine.model.errors import BlobError
+from batchgate.engine.support.prefetch import prefetch
 
 if TYPE_CHECKING:  # names that obstore has for type checkers alone
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -76,7 +76,7 @@ class BucketBlobs(ObjectStoreBlobs):
         """Read a blob, or a part of it, in pieces."""
         end = (await self.find(name)).size if length is None else offset + length
         reads = (self.read_range(name, start, min(READ_PIECE, end - start)) for start in range(offset, end, READ_PIECE))
-        async for piece in in_order(reads, ahead=1):
+        async for piece in prefetch(reads, ahead=1):
             yield piece
 
     async def delete(self, name: str) -> None:
@@ -103,5 +103,5 @@ class BucketWriter(ObjectStoreWriter):
                 await file.__aexit__(BlobError, error, None)
         except (BaseError, OSError, TimeoutError) as fault:
             why = reason(fault)
-            fields = {"action": "upload_left", "blob": self._name}
+            fields = {"action": "upload_abort_failed", "blob": self._name}
             logger.warning("%s: what was uploaded of it could not be removed: %s", self._name, why, extra=fields)

@@ -11,7 +11,7 @@ from typing import Final
 
 from obstore.exceptions import BaseError
 
-from batchgate.engine.errors import BlobError
+from batchgate.engine.model.errors import BlobError
 
 _OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3}(?: [A-Za-z-]+)*)")

@@ -15,7 +15,7 @@ from obstore.store import LocalStore
 
 from batchgate.blobs.faults import translated
 from batchgate.blobs.object_store import ObjectStoreBlobs, ObjectStoreWriter
-from batchgate.engine.errors import BlobError
+from batchgate.engine.model.errors import BlobError
 
 WRITE_BUFFER: Final = 1024 * 1024
 READ_PIECE: Final = 1024 * 1024

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import obstore
 
 from batchgate.blobs.faults import translated
-from batchgate.engine.errors import BlobError
-from batchgate.engine.ports import StoredBlob
-from batchgate.engine.unbroken import unbroken
+from batchgate.engine.model.errors import BlobError
+from batchgate.engine.ports.blobs import StoredBlob
+from batchgate.engine.support.cancellation import shielded
 
 if TYPE_CHECKING:  # a name that obstore has for type checkers alone
     from obstore.store import ObjectStore
@@ -70,7 +70,7 @@ class ObjectStoreWriter:
         """Make the blob whole, durable and visible; once begun, it is not cut short by a cancellation."""
         if self._file is None or self._failed:
             raise BlobError(f"{self._name}: committed after its end")
-        await unbroken(self._commit(self._file))
+        await shielded(self._commit(self._file))
 
     async def _commit(self, file: obstore.AsyncWritableFile) -> None:
         with translated(self._name):

@@ -14,7 +14,7 @@ from obstore.exceptions import BaseError
 from batchgate.blobs.bucket import CLIENT, RETRIES, BucketBlobs
 from batchgate.blobs.faults import reason
 from batchgate.blobs.folder import FolderBlobs
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.model.errors import ConfigurationError
 
 if TYPE_CHECKING:  # a name that obstore has for type checkers alone
     from obstore.store import ClientConfig
@@ -60,12 +60,14 @@ def open_blobs(
     parts = urlsplit(url or "")
     if url is None or parts.scheme == "file":
         if options:
-            raise ConfigurationError("blob_options", "they are for a bucket, and blob_url names none")
+            raise ConfigurationError("storage_options", "they are for a bucket, and blob_url names none")
         return FolderBlobs(Path(place_of(url, data_dir)))
     if parts.scheme not in SCHEMES or not parts.netloc:
         raise ConfigurationError("blob_url", FORMS)
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigurationError("blob_url", f"{FORMS}, without keys: those belong to the environment or blob_options")
+        raise ConfigurationError(
+            "blob_url", f"{FORMS}, without keys: those belong to the environment or storage_options"
+        )
     return BucketBlobs(_store(url, options, environment), place_of(url, data_dir))
 
 
@@ -87,7 +89,7 @@ def _store(url: str, options: Mapping[str, Option], environment: Mapping[str, st
     plain = {name: _bare(name) for name in options}
     if unverified := next((name for name, bare in plain.items() if bare in _UNVERIFIED), None):
         expected = "not to be there: a store is believed by its certificate; root_certificate may name its authority"
-        raise ConfigurationError(f"blob_options.{unverified}", expected)
+        raise ConfigurationError(f"storage_options.{unverified}", expected)
     client = {bare: options[name] for name, bare in plain.items() if bare in _CLIENT_OPTIONS}
     config = {name: options[name] for name, bare in plain.items() if bare not in _CLIENT_OPTIONS}
     if _is_plain_http(config, environment):
@@ -98,7 +100,9 @@ def _store(url: str, options: Mapping[str, Option], environment: Mapping[str, st
         )
     except obstore.exceptions.UnknownConfigurationKeyError as error:
         unknown = next((name for name in config if f"'{name}'" in str(error)), "one of them")
-        raise ConfigurationError(f"blob_options.{unknown}", "an option that obstore knows for such a store") from error
+        raise ConfigurationError(
+            f"storage_options.{unknown}", "an option that obstore knows for such a store"
+        ) from error
     except (BaseError, ValueError, TypeError) as error:
         raise ConfigurationError("blob_url", f"{url} cannot be used: {reason(error)}") from error
 

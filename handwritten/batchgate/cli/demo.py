@@ -17,10 +17,10 @@ from batchgate import __version__
 from batchgate.cli.failures import INTERRUPTED_STATUS
 from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.log_output import log_to_stderr
-from batchgate.cli.private_files import keep_files_private
 from batchgate.cli.rendering import outcome
+from batchgate.cli.umask import restrict_umask
 from batchgate.cli.waiting import wait_until_ended, write_results
-from batchgate.providers.simulator import SimulatorSettings
+from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.server import serve
 from batchgate.settings import AccountSettings, Settings
 from batchgate_api.anthropic import MessageBatchIndividualResponse, SucceededResult
@@ -67,13 +67,13 @@ def demo_command(context: click.Context, requests: int, port: int, data_dir: str
 
     It uses none of your accounts and settings, and leaves nothing behind.
     """
-    keep_files_private()
+    restrict_umask()
     log_to_stderr("warning")
     with TemporaryDirectory(prefix="batchgate-demo-") as folder:
         settings = Settings(
             port=port,
             data_dir=data_dir or str(Path(folder, "data")),
-            shutdown_grace=STOPS_WITHIN,
+            shutdown_timeout=STOPS_WITHIN,
             accounts={"simulator": AccountSettings(provider="simulator", concurrency=CONCURRENCY, simulator=MODEL)},
         )
         finished = asyncio.run(_demonstrate(settings, requests, Path(folder, "results.jsonl"), keep=keep))

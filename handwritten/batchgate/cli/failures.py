@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 import click
 
-from batchgate.engine.errors import BatchgateError, ConfigurationError
+from batchgate.engine.model.errors import BatchgateError, ConfigurationError
 
 USAGE_STATUS = 2
 """The exit status for wrong options and settings, as click has it."""

@@ -13,7 +13,7 @@ from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.rendering import moment, print_json
 from batchgate.cli.tenant_client import TenantClient
-from batchgate.engine.api_keys import DEFAULT_SCOPES, DEFAULT_WORKSPACE, SCOPES, Scope
+from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, SCOPES, Scope
 from batchgate_api.gateway import CreatedKey, CreateKey, Key
 
 DAY: Final = 24 * 60 * 60
@@ -52,11 +52,11 @@ def create_command(
 ) -> None:
     """Create a key called NAME, and print it: that is the only time that it is shown."""
     lifetime = UNSET if days is None else days * DAY
-    terms = CreateKey(name=name, scopes=list(scopes), expires_in_seconds=lifetime)
+    options = CreateKey(name=name, scopes=list(scopes), expires_in_seconds=lifetime)
 
     async def run() -> CreatedKey:
         async with connection.client() as client:
-            return await TenantClient(client).create_key(workspace, terms)
+            return await TenantClient(client).create_key(workspace, options)
 
     _give(asyncio.run(run()), as_json=as_json)
 

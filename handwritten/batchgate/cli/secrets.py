@@ -17,11 +17,11 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 import click
 
 from batchgate.cli.failures import CommandFailed
-from batchgate.cli.private_files import keep_files_private
-from batchgate.engine.clock import MICROSECONDS
-from batchgate.engine.errors import ConfigurationError
-from batchgate.engine.secret import LONGEST_VALUE, Secret
-from batchgate.engine.secrets import Secrets
+from batchgate.cli.umask import restrict_umask
+from batchgate.engine.model.clock import MICROSECONDS
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.model.secret import LONGEST_VALUE, Secret
+from batchgate.engine.tenancy.secrets import Secrets
 from batchgate.master_key import NEEDS_EXTRA
 from batchgate.secret_access import opened_secrets
 from batchgate.settings import Settings, load_settings
@@ -44,7 +44,7 @@ def _with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callabl
     @wraps(command)
     def with_settings(*args: P.args, **options: P.kwargs) -> None:
         config, data_dir = options.pop("config"), options.pop("data_dir")
-        keep_files_private()
+        restrict_umask()
         assert config is None or isinstance(config, Path)
         command(load_settings(config, os.environ, data_dir=data_dir), *args, **options)
 

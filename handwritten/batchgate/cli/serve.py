@@ -13,7 +13,7 @@ import click
 from batchgate.blobs import place_of
 from batchgate.cli.banner import announce_gateway
 from batchgate.cli.log_output import FORMATS, LEVELS, log_to_stderr
-from batchgate.cli.private_files import keep_files_private
+from batchgate.cli.umask import restrict_umask
 from batchgate.installation import Role
 from batchgate.server import serve
 from batchgate.settings import Settings, load_settings, unknown_variables
@@ -60,7 +60,7 @@ def serve_command(config: Path | None, *, no_worker: bool, **given: object) -> N
 
 def settings_of(config: Path | None, **given: object) -> Settings:
     """Read the settings of a process that is about to start, and do as they say from here on."""
-    keep_files_private()
+    restrict_umask()
     settings = load_settings(config, os.environ, **given)
     log_to_stderr(settings.log_level, settings.log_format)
     for variable in unknown_variables(settings, os.environ):
@@ -68,5 +68,5 @@ def settings_of(config: Path | None, **given: object) -> Settings:
     if settings.database_url is not None and (settings.blob_url or "file:").startswith("file:"):
         message = "bodies lie in %s: all gateways and workers have to see this folder, or blob_url name a bucket"
         place = place_of(settings.blob_url, Path(settings.data_dir))
-        logger.warning(message, place, extra={"action": "local_bodies"})
+        logger.warning(message, place, extra={"action": "local_blob_storage"})
     return settings

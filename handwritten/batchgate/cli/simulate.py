@@ -9,9 +9,9 @@ from typing import Final
 import click
 from aiohttp import web
 
-from batchgate.engine.errors import ConfigurationError
-from batchgate.providers.simulator import SimulatorSettings
-from batchgate.providers.simulator_server import build_simulator_app
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.providers.simulator.server import build_simulator_app
+from batchgate.providers.simulator.simulator import SimulatorSettings
 
 DEFAULTS: Final = SimulatorSettings()
 BACKLOG: Final = 1024
@@ -66,9 +66,11 @@ _COUNT: Final = click.IntRange(min=0)
     show_default=True,
     help="Ask for so many seconds of waiting with a 429.",
 )
-@click.option("--admits", type=_COUNT, help="Answer 429 to calls beyond so many in flight; else all are served.")
 @click.option(
-    "--accepted-key", metavar="KEY", help="Let only this API key in, as x-api-key or as Bearer; else any or none."
+    "--max-concurrency", type=_COUNT, help="Answer 429 to calls beyond so many in flight; else all are served."
+)
+@click.option(
+    "--require-key", metavar="KEY", help="Let only this API key in, as x-api-key or as Bearer; else any or none."
 )
 @click.option(
     "--output-tokens",

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from batchgate.cli.failures import SubmissionRefused
-from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
 
 PIECE: Final = 256 * 1024
 LONGEST_LINE: Final = 33 * 1024 * 1024

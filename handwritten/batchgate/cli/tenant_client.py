@@ -61,9 +61,9 @@ class TenantClient:
                 yield workspace
             more, query = page.has_more, _after(page.last_id)
 
-    async def create_key(self, workspace: str, terms: CreateKey) -> CreatedKey:
+    async def create_key(self, workspace: str, options: CreateKey) -> CreatedKey:
         """Create a key."""
-        return await self._send("POST", f"{WORKSPACES}/{encoded(workspace)}/keys", terms, CreatedKey)
+        return await self._send("POST", f"{WORKSPACES}/{encoded(workspace)}/keys", options, CreatedKey)
 
     async def keys(self, workspace: str) -> AsyncIterator[Key]:
         """Read all keys of a workspace, the newest first."""

@@ -12,7 +12,7 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from msgspec import Struct
 
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.model.errors import ConfigurationError
 
 LENGTH: Final = 44
 """Characters of a master key: 32 bytes in base64."""

@@ -1,4 +1,4 @@
-"""The engine: takes batches in, runs their requests, and seals their results.
+"""The engine: takes batches in, runs their requests, and finalizes their results.
 
 It knows providers and storage as Protocols only.
 """

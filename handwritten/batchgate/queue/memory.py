@@ -6,54 +6,54 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from heapq import heapify, heappop, heappush
 
-from batchgate.engine.batch import ShardJob
+from batchgate.engine.model.shard import ShardJob
 
 
 class MemoryQueue:
-    """A priority queue of shards; ``open_jobs`` reads those that are not done from the store."""
+    """A priority queue of shards; ``unfinished_jobs`` reads those that are not done from the store."""
 
-    def __init__(self, open_jobs: Callable[[], Awaitable[Sequence[ShardJob]]]) -> None:
-        self._open_jobs = open_jobs
+    def __init__(self, unfinished_jobs: Callable[[], Awaitable[Sequence[ShardJob]]]) -> None:
+        self._unfinished_jobs = unfinished_jobs
         self._known: set[ShardJob] = set()
         """Those that wait here, rest or are held."""
         self._waiting: list[tuple[bool, ShardJob]] = []
         self._urgent: frozenset[int] = frozenset()
         self._some = asyncio.Event()
 
-    async def restore(self) -> None:
+    async def enqueue_missing(self) -> None:
         """Line up every shard that is not done and not known here."""
-        self.put(await self._open_jobs())
+        self.enqueue(await self._unfinished_jobs())
 
-    def put(self, jobs: Sequence[ShardJob]) -> None:
+    def enqueue(self, jobs: Sequence[ShardJob]) -> None:
         """Line up jobs that are new."""
         for job in jobs:
             if job not in self._known:
                 self._known.add(job)
                 self._line_up(job)
 
-    async def get(self) -> ShardJob:
+    async def dequeue(self) -> ShardJob:
         """Wait for the next job by priority, and take it."""
-        while (job := await self.take()) is None:
+        while (job := await self.try_dequeue()) is None:
             self._some.clear()
             await self._some.wait()
         return job
 
-    async def take(self) -> ShardJob | None:
+    async def try_dequeue(self) -> ShardJob | None:
         """Take the next job by priority, if there is one."""
         return heappop(self._waiting)[1] if self._waiting else None
 
-    def done(self, job: ShardJob) -> None:
+    def complete(self, job: ShardJob) -> None:
         """Forget a job."""
         self._known.discard(job)
 
-    def leave(self, job: ShardJob, *, rest: float = 0.0) -> None:
+    def release(self, job: ShardJob, *, delay: float = 0.0) -> None:
         """Give a job back, which comes again here: there is nobody else."""
-        if rest:
-            asyncio.get_running_loop().call_later(rest, self._line_up, job)
+        if delay:
+            asyncio.get_running_loop().call_later(delay, self._line_up, job)
         else:
             self._line_up(job)
 
-    async def hurry(self, batch_keys: Sequence[int]) -> None:
+    async def expedite(self, batch_keys: Sequence[int]) -> None:
         """Put the jobs of these batches before all others."""
         urgent = frozenset(batch_keys)
         if urgent != self._urgent:
@@ -61,7 +61,7 @@ class MemoryQueue:
             self._waiting = [(self._can_wait(job), job) for _, job in self._waiting]
             heapify(self._waiting)
 
-    def when_lost(self, tell: Callable[[], None]) -> None:
+    def on_jobs_lost(self, callback: Callable[[], None]) -> None:
         """Pass over it: nobody takes this worker for dead."""
 
     def _line_up(self, job: ShardJob) -> None:

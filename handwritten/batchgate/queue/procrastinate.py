@@ -24,10 +24,10 @@ from procrastinate.manager import JobManager
 from procrastinate.sql import parse_query_file
 from psycopg import AsyncConnection
 
-from batchgate.engine.batch import ShardJob
-from batchgate.engine.errors import StoreError
-from batchgate.engine.heartbeats import Heartbeats
-from batchgate.engine.unbroken import stopped, unbroken
+from batchgate.engine.cluster.heartbeats import Heartbeats
+from batchgate.engine.model.errors import StoreError
+from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.support.cancellation import cancel_all, shielded
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +95,12 @@ class ProcrastinateQueue:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give back whatever is held; without a server that is done when this worker is taken for dead."""
-        await stopped(self._tasks)
+        await cancel_all(self._tasks)
         with suppress(StoreError):
-            await unbroken(self._leave_all())
+            await shielded(self._leave_all())
         await self._connector.close_async()
 
-    async def restore(self) -> None:
+    async def enqueue_missing(self) -> None:
         """Line up every shard that is not done and has no job, and what no worker holds."""
         await self._run("give_back_of_nobody", queue=QUEUE)
         try:
@@ -109,50 +109,50 @@ class ProcrastinateQueue:
             if not isinstance(_origin(error), psycopg.errors.UniqueViolation):  # somebody else was faster
                 raise
 
-    def put(self, jobs: Sequence[ShardJob]) -> None:
+    def enqueue(self, jobs: Sequence[ShardJob]) -> None:
         """Pass over them: the transaction that made the shards has deferred their jobs."""
 
-    async def get(self) -> ShardJob:
+    async def dequeue(self) -> ShardJob:
         """Wait for the next job by priority, and take it."""
         while True:
             self._some.clear()
-            if (job := await self.take()) is not None:
+            if (job := await self.try_dequeue()) is not None:
                 return job
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL):
                     await self._some.wait()
 
-    async def take(self) -> ShardJob | None:
+    async def try_dequeue(self) -> ShardJob | None:
         """Take the next job by priority, if there is one now."""
         fetching = asyncio.ensure_future(self._fetch())
         try:
             return await asyncio.shield(fetching)
         except asyncio.CancelledError:
-            await unbroken(_end_of(fetching))
+            await shielded(_end_of(fetching))
             if not fetching.exception() and (job := fetching.result()) is not None:
-                self.leave(job)
+                self.release(job)
             raise
 
-    def done(self, job: ShardJob) -> None:
+    def complete(self, job: ShardJob) -> None:
         """Forget a job."""
         if (number := self._held.pop(job, None)) is not None:
             self._finished.append(number)
             self._to_tell.set()
 
-    def leave(self, job: ShardJob, *, rest: float = 0.0) -> None:
+    def release(self, job: ShardJob, *, delay: float = 0.0) -> None:
         """Give a job back to whoever comes, after some seconds."""
         if (number := self._held.pop(job, None)) is not None:
-            self._left.append((number, rest))
+            self._left.append((number, delay))
             self._to_tell.set()
 
-    async def hurry(self, batch_keys: Sequence[int]) -> None:
+    async def expedite(self, batch_keys: Sequence[int]) -> None:
         """Put the jobs of these batches before all others."""
         if batch_keys:
             await self._run("hurry", batch_keys=list(batch_keys), before_all=BEFORE_ALL)
 
-    def when_lost(self, tell: Callable[[], None]) -> None:
+    def on_jobs_lost(self, callback: Callable[[], None]) -> None:
         """Say whom to tell that nothing is held here any more."""
-        self._tell_of_loss = tell
+        self._tell_of_loss = callback
 
     async def _fetch(self) -> ShardJob | None:
         worker = self._worker if self._worker is not None else await self._register()
@@ -183,7 +183,7 @@ class ProcrastinateQueue:
         """Take note that this worker was taken for dead: what it held is for others, and it is a new one after that."""
         if self._worker != worker:
             return
-        logger.warning("was taken for dead, and gives up what it ran", extra={"action": "lost"})
+        logger.warning("was taken for dead, and gives up what it ran", extra={"action": "worker_evicted"})
         self._worker = None
         self._held.clear()
         self._finished.clear()
@@ -199,11 +199,11 @@ class ProcrastinateQueue:
                 await self._beat()
             except StoreError as error:
                 if seen:
-                    logger.warning("is not seen: %s", error, extra={"action": "not_seen"})
+                    logger.warning("is not seen: %s", error, extra={"action": "heartbeat_failed"})
                 seen = False
             else:
                 if not seen:
-                    logger.info("is seen again", extra={"action": "seen_again"})
+                    logger.info("is seen again", extra={"action": "heartbeat_restored"})
                 seen = True
 
     async def _beat(self) -> None:
@@ -226,7 +226,7 @@ class ProcrastinateQueue:
             await self._to_tell.wait()
             self._to_tell.clear()
             try:
-                await unbroken(self._tell())
+                await shielded(self._tell())
             except StoreError:
                 self._to_tell.set()
                 await asyncio.sleep(RETRY)
@@ -308,7 +308,7 @@ async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
 def _tell_of_a_crash(task: asyncio.Task[None]) -> None:
     """Say so where it is seen: what has crashed stays down until the process starts again."""
     if not task.cancelled() and task.exception() is not None:
-        fields = {"action": "crashed", "part": task.get_name()}
+        fields = {"action": "component_crashed", "part": task.get_name()}
         logger.critical("%s has crashed", task.get_name(), exc_info=task.exception(), extra=fields)
 
 

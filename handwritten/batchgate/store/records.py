@@ -8,11 +8,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from batchgate.engine.batch import Batch, BegunBatch, Chunk, Counts, NewBatch, Shard, ShardJob, Terms, Usage
-from batchgate.engine.file import File, NewFile
-from batchgate.engine.secret import Secret
+from batchgate.engine.model.batch import Batch, BatchOptions, NewBatch, ValidatedInput
+from batchgate.engine.model.file import File, NewFile
+from batchgate.engine.model.secret import Secret
+from batchgate.engine.model.shard import Chunk, Shard, ShardJob
+from batchgate.engine.model.usage import Counts, Usage
 
-_TERMS: Final = msgspec.json.Decoder(Terms)
+_TERMS: Final = msgspec.json.Decoder(BatchOptions)
 _PROVIDERS: Final = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -40,7 +42,7 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
         "id": new.id,
         "workspace": new.workspace,
         "dialect": new.dialect,
-        "terms": msgspec.json.encode(new.terms).decode(),
+        "terms": msgspec.json.encode(new.options).decode(),
         "provider": new.provider,
         "providers": msgspec.json.encode(new.providers).decode(),
         "headers": msgspec.json.encode(new.headers).decode(),
@@ -62,7 +64,7 @@ def repeat_row(new: NewBatch) -> dict[str, object]:
     return {name: getattr(new, name) for name in names}
 
 
-def begun_row(batch_key: int, begun: BegunBatch, now: int) -> dict[str, object]:
+def begun_row(batch_key: int, begun: ValidatedInput, now: int) -> dict[str, object]:
     """Write what a batch gets when its file has been validated."""
     return {
         "batch_key": batch_key,
@@ -137,7 +139,7 @@ def batch_of(row: Row) -> Batch:
         id=row["id"],
         workspace=row["workspace"],
         dialect=row["dialect"],
-        terms=_TERMS.decode(row["terms"]),
+        options=_TERMS.decode(row["terms"]),
         provider=row["provider"],
         providers=_PROVIDERS.decode(row["providers"]),
         headers=msgspec.json.decode(row["headers"]),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from batchgate.engine.api_keys import ApiKey
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.workspaces import Quotas, Use, Workspace
+from batchgate.engine.model.api_key import ApiKey
+from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.workspace import Quotas, QuotaUsage, Workspace
 from batchgate.store.records import Row
 
 
@@ -25,9 +25,9 @@ def quotas_of(row: Row) -> Quotas:
     return Quotas(**{name: row[name] for name in Quotas.__struct_fields__})
 
 
-def use_of(current: Row, stored: Row | None, spent: Row | None) -> Use:
+def use_of(current: Row, stored: Row | None, spent: Row | None) -> QuotaUsage:
     """Read what a workspace uses: by its batches that have not ended, in bytes, and of its money."""
-    return Use(
+    return QuotaUsage(
         queued_requests=current["requests"],
         concurrent_batches=current["batches"],
         stored_bytes=0 if stored is None else stored["stored_bytes"],

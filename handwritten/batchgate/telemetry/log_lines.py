@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from batchgate.engine.errors import shown
-from batchgate.engine.telemetry import HTTP_REQUEST_ID
+from batchgate.engine.model.errors import shown
+from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID
 
 FIELDS: Final = (
     "request_id",

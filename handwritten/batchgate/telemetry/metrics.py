@@ -10,15 +10,18 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from batchgate.engine.batch import Batch, Chunk, Claim, Counts
-from batchgate.engine.telemetry import EngineState, NoTelemetry
-from batchgate.engine.upstream import RequestRow
-from batchgate.telemetry.calls import CallMetrics
-from batchgate.telemetry.gauges import StateGauges
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.provider_call import RequestRow
+from batchgate.engine.model.shard import Chunk
+from batchgate.engine.model.usage import Counts
+from batchgate.engine.ports.telemetry import EngineState, NoTelemetry
+from batchgate.telemetry.call_metrics import CallMetrics
+from batchgate.telemetry.state_gauges import StateGauges
 from batchgate.telemetry.workspace_names import LABEL, OfOneWorkspace, WorkspaceNames
 
 FLUSH_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-SEALING_BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+FINALIZE_BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 WAIT_BOUNDS: Final = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
 HTTP_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -40,20 +43,20 @@ class Metrics(NoTelemetry):
             "batchgate_requests_finished", "Requests of batches that have a result.", LABEL, "outcome"
         )
         self._repeated = self._counter(
-            "batchgate_requests_repeated", "Requests asked again after a worker was lost.", LABEL
+            "batchgate_requests_redelivered", "Requests asked again after a worker was lost.", LABEL
         )
         self._created = self._counter("batchgate_batches_created", "Batches taken in.", LABEL)
-        self._ended = self._counter("batchgate_batches_ended", "Batches sealed.", LABEL)
+        self._ended = self._counter("batchgate_batches_ended", "Batches finalized.", LABEL)
         self._intake_requests = self._counter("batchgate_intake_requests", "Requests taken in.", LABEL)
         self._intake_bytes = self._counter("batchgate_intake_bytes", "Bytes of input taken in.", LABEL)
-        self._flush = self._histogram("batchgate_flush_seconds", "Making some results durable.", FLUSH_BOUNDS)
-        self._sealing = self._histogram("batchgate_sealing_seconds", "Writing a result file.", SEALING_BOUNDS)
+        self._flush = self._histogram("batchgate_result_write_seconds", "Making some results durable.", FLUSH_BOUNDS)
+        self._finalizing = self._histogram("batchgate_finalization_seconds", "Writing a result file.", FINALIZE_BOUNDS)
         self._wait = self._histogram(
             "batchgate_shard_wait_seconds", "From the creation of a batch to the claim of a shard of it.", WAIT_BOUNDS
         )
         self._http_requests = self._counter("batchgate_http_requests", "HTTP requests answered.", "operation", "status")
         self._http_seconds = self._histogram(
-            "batchgate_http_request_seconds",
+            "batchgate_http_request_duration_seconds",
             "From the head of a request to the end of its answer.",
             HTTP_BOUNDS,
             "operation",
@@ -91,14 +94,14 @@ class Metrics(NoTelemetry):
             self._flush.observe(seconds)
             self._finish(claim.batch, succeeded=chunk.succeeded, errored=chunk.errored)
 
-    def requests_repeated(self, claim: Claim, number: int) -> None:
+    def requests_redelivered(self, claim: Claim, number: int) -> None:
         """Count repeats."""
         self._repeated.labels(self._workspaces(claim.batch.workspace)).inc(number)
 
-    def batch_sealed(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
-        """Measure a sealing, and count the requests that it gave a result."""
+    def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
+        """Measure a finalization, and count the requests that it gave a result."""
         self._ended.labels(self._workspaces(batch.workspace)).inc()
-        self._sealing.observe(seconds)
+        self._finalizing.observe(seconds)
         self._finish(batch, canceled=counts.canceled, expired=counts.expired)
 
     def http_answered(self, operation: str, status: int, seconds: float) -> None:

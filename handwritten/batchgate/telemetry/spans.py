@@ -1,6 +1,6 @@
 """Spans for OpenTelemetry: one trace for each batch, whichever processes work on it and however often they restart.
 
-The ids of the trace and of its root, the create, are derived from the id of the batch. Shards, calls and the sealing
+The ids of the trace and of its root, the create, are derived from the id of the batch. Shards, calls and the finalization
 find their trace by that, without anything stored.
 """
 
@@ -34,9 +34,11 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from batchgate.engine.batch import Batch, Claim, Counts
-from batchgate.engine.telemetry import SUCCEEDED, NoTelemetry
-from batchgate.engine.upstream import RequestRow
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.provider_call import RequestRow
+from batchgate.engine.model.usage import Counts
+from batchgate.engine.ports.telemetry import SUCCEEDED, NoTelemetry
 
 Attributes = dict[str, str | int]
 
@@ -51,7 +53,7 @@ def otlp_processor() -> SpanProcessor:
 
 
 class Spans(NoTelemetry):
-    """Tells of batches, shards, calls and sealings as spans; with a provider of its own, nothing global."""
+    """Tells of batches, shards, calls and finalizations as spans; with a provider of its own, nothing global."""
 
     def __init__(self, processor: SpanProcessor, version: str) -> None:
         self._ids = _Ids()
@@ -92,7 +94,7 @@ class Spans(NoTelemetry):
         span = self._tracer.start_span("run shard", self._trace_of(claim.batch), attributes=attributes)
         self._shards[_key(claim)] = span, current.attach(set_span_in_context(span))
 
-    def shard_left(self, claim: Claim, *, seconds: float) -> None:  # noqa: ARG002
+    def shard_released(self, claim: Claim, *, seconds: float) -> None:  # noqa: ARG002
         """End the span of a shard."""
         found = self._shards.pop(_key(claim), None)
         if found is not None:
@@ -113,12 +115,12 @@ class Spans(NoTelemetry):
             attributes["error.type"] = outcome
         self._write("call provider", attributes, seconds, kind=SpanKind.CLIENT, failed=outcome != SUCCEEDED)
 
-    def batch_sealed(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
-        """Write the span of a sealing."""
+    def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
+        """Write the span of a finalization."""
         attributes: Attributes = {BATCH: batch.id}
         for ending in ("succeeded", "errored", "canceled", "expired"):
             attributes[f"batchgate.{ending}"] = getattr(counts, ending)
-        self._write("seal batch", attributes, seconds, context=self._trace_of(batch))
+        self._write("finalize batch", attributes, seconds, context=self._trace_of(batch))
 
     def _write(
         self,

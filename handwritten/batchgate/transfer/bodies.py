@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from typing import Final
 
-from batchgate.engine.errors import BlobError
-from batchgate.engine.ports import Blobs
+from batchgate.engine.model.errors import BlobError
+from batchgate.engine.ports.blobs import Blobs
 
 AT_ONCE: Final = 12
 """Bodies that are copied side by side."""

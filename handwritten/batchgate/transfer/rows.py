@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, structs
 
-from batchgate.engine.errors import StoreError
+from batchgate.engine.model.errors import StoreError
 from batchgate.store.tables import NewRows, Row, Rows, Table
 
 REPORTED_EVERY: Final = 10_000

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgate.engine.ports import Store
+from batchgate.engine.ports.store import Store
 from tests.support.databases import DATABASES, Database, a_database
 
 

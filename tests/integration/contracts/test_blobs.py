@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from batchgate.blobs import FolderBlobs, open_blobs
-from batchgate.engine.errors import BlobError
-from batchgate.engine.ports import Blobs
+from batchgate.engine.model.errors import BlobError
+from batchgate.engine.ports.blobs import Blobs
 from tests.support.object_server import ObjectServer
 
 NAME = "batches/b/input.jsonl"

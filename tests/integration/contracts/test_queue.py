@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from batchgate.engine.batch import Chunk, NewBatch, Shard, ShardJob
-from batchgate.engine.ports import Queue, Store
+from batchgate.engine.model.batch import NewBatch
+from batchgate.engine.model.shard import Chunk, Shard, ShardJob
+from batchgate.engine.ports.queue import Queue
+from batchgate.engine.ports.store import Store
 from batchgate.queue import MemoryQueue
 from batchgate.queue.procrastinate import ProcrastinateQueue
 from tests.support.databases import Database
@@ -27,9 +29,9 @@ class Lines:
         """Store batches of so many shards each, and line these up."""
         made = []
         for number, shards in enumerate(shards_of_batches):
-            await self.store.add_loose_blob(f"input {number}")
+            await self.store.add_orphan_blob(f"input {number}")
             _, jobs = await self.store.create_batch(new_batch(number, shards))
-            self.queue.put(jobs)
+            self.queue.enqueue(jobs)
             made.append(list(jobs))
         return made
 
@@ -62,7 +64,7 @@ def shard(index: int) -> Shard:
 async def lines(database: Database) -> AsyncIterator[Lines]:
     async with AsyncExitStack() as stack:
         store: Store = await stack.enter_async_context(database.store())
-        queue: Queue = MemoryQueue(store.open_jobs)
+        queue: Queue = MemoryQueue(store.unfinished_jobs)
         if database.url is not None:
             queue = await stack.enter_async_context(ProcrastinateQueue(database.url, timeout=30.0))
         yield Lines(queue, store)
@@ -70,13 +72,13 @@ async def lines(database: Database) -> AsyncIterator[Lines]:
 
 async def taken(queue: Queue) -> ShardJob:
     async with asyncio.timeout(PATIENCE):
-        return await queue.get()
+        return await queue.dequeue()
 
 
 async def test_jobs_come_by_priority_and_among_equals_the_older_batch_first(lines: Lines) -> None:
     (a0, a1), (b0, b1) = await lines.make(2, 2)
     assert [await taken(lines.queue) for _ in range(4)] == [a0, b0, a1, b1]
-    assert await lines.queue.take() is None
+    assert await lines.queue.try_dequeue() is None
 
 
 async def test_who_waits_gets_the_next_job(lines: Lines) -> None:
@@ -88,7 +90,7 @@ async def test_who_waits_gets_the_next_job(lines: Lines) -> None:
 
 
 async def test_a_waiter_that_gives_up_takes_no_job_with_it(lines: Lines) -> None:
-    waiting = asyncio.create_task(lines.queue.get())
+    waiting = asyncio.create_task(lines.queue.dequeue())
     await asyncio.sleep(0)
     waiting.cancel()
     [[job]] = await lines.make(1)
@@ -99,7 +101,7 @@ async def test_a_waiter_that_gives_up_takes_no_job_with_it(lines: Lines) -> None
 async def test_a_job_that_is_left_comes_again(lines: Lines) -> None:
     [[first, second]] = await lines.make(2)
     assert await taken(lines.queue) == first
-    lines.queue.leave(first)
+    lines.queue.release(first)
     assert {await taken(lines.queue), await taken(lines.queue)} == {first, second}
 
 
@@ -107,7 +109,7 @@ async def test_a_job_that_is_left_to_rest_comes_after_its_rest(lines: Lines) -> 
     [[first, second]] = await lines.make(2)
     assert await taken(lines.queue) == first
     begun = asyncio.get_running_loop().time()
-    lines.queue.leave(first, rest=0.5)
+    lines.queue.release(first, delay=0.5)
     assert await taken(lines.queue) == second
     assert await taken(lines.queue) == first
     assert asyncio.get_running_loop().time() - begun >= 0.5
@@ -117,25 +119,25 @@ async def test_a_job_that_is_done_does_not_come_again(lines: Lines) -> None:
     [[job]] = await lines.make(1)
     assert await taken(lines.queue) == job
     await lines.finish(job)
-    lines.queue.done(job)
-    await lines.queue.restore()
-    assert await lines.queue.take() is None
+    lines.queue.complete(job)
+    await lines.queue.enqueue_missing()
+    assert await lines.queue.try_dequeue() is None
 
 
 async def test_restoring_lines_up_what_has_no_job_and_nothing_else(lines: Lines) -> None:
     [[lost, held, waits]] = await lines.make(3)
     assert [await taken(lines.queue), await taken(lines.queue)] == [lost, held]
-    lines.queue.done(lost)  # although its shard is not
+    lines.queue.complete(lost)  # although its shard is not
     restored: list[ShardJob] = []
     async with asyncio.timeout(PATIENCE):
         while lost not in restored:
-            await lines.queue.restore()
-            while (job := await lines.queue.take()) is not None:
+            await lines.queue.enqueue_missing()
+            while (job := await lines.queue.try_dequeue()) is not None:
                 restored.append(job)
     assert sorted(restored) == [lost, waits]
 
 
 async def test_the_jobs_of_batches_that_hurry_come_before_all_others(lines: Lines) -> None:
     (a0, a1), (b0, b1) = await lines.make(2, 2)
-    await lines.queue.hurry([b0.batch_key])
+    await lines.queue.expedite([b0.batch_key])
     assert [await taken(lines.queue) for _ in range(4)] == [b0, b1, a0, a1]

@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 
-from batchgate.engine.batch import Backlog, Batch, Chunk, Claim, Counts, NewBatch, Shard, ShardJob
-from batchgate.engine.errors import StaleEpoch, StoreError
-from batchgate.engine.file import File, NewFile
-from batchgate.engine.ports import Store
+from batchgate.engine.model.batch import Backlog, Batch, NewBatch
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import StaleClaim, StoreError
+from batchgate.engine.model.file import File, NewFile
+from batchgate.engine.model.shard import Chunk, Shard, ShardJob
+from batchgate.engine.model.usage import Counts
+from batchgate.engine.ports.store import Store
 from tests.support.databases import Database
 
 EMPTY = Chunk(seqs=(), lines=b"", succeeded=0, errored=0)
@@ -45,7 +48,7 @@ def chunk(*seqs: int, errored: int = 0) -> Chunk:
 
 async def create(store: Store, batch_id: str, **more: object) -> tuple[Batch, list[ShardJob]]:
     new = new_batch(batch_id, **more)  # type: ignore[arg-type]
-    await store.add_loose_blob(input_of(new))
+    await store.add_orphan_blob(input_of(new))
     batch, jobs = await store.create_batch(new)
     return batch, list(jobs)
 
@@ -60,32 +63,32 @@ async def end(store: Store, batch: Batch, jobs: list[ShardJob], now: int = 2000)
     for job in jobs:
         await store.append_chunk(await claimed(store, job), EMPTY, shard_done=True)
     counts = Counts(total=batch.counts.total, canceled=batch.counts.total)
-    await store.add_loose_blob(f"{batch.id}/results")
+    await store.add_orphan_blob(f"{batch.id}/results")
     assert await store.end_batch(batch.key, counts=counts, results_blob=f"{batch.id}/results", results_size=7, now=now)
 
 
 async def test_a_batch_is_read_back_as_it_was_created(store: Store) -> None:
     batch, jobs = await create(store, "a", shards=3)
     assert await store.find_batch("w", "a") == batch
-    assert await store.batch_by_key(batch.key) == batch
+    assert await store.find_batch_by_key(batch.key) == batch
     assert batch.counts == Counts(total=6)
     assert batch.status == "in_progress"
     assert batch.headers == {"anthropic-version": "2023-06-01"}
-    assert [claim.shard for claim in await store.shard_claims(batch)] == list(new_batch("a", shards=3).shards)
-    assert list(await store.open_jobs()) == jobs
+    assert [claim.shard for claim in await store.list_shards(batch)] == list(new_batch("a", shards=3).shards)
+    assert list(await store.unfinished_jobs()) == jobs
 
 
 async def test_a_repeated_id_is_refused_and_leaves_nothing(store: Store) -> None:
     await create(store, "a")
     with pytest.raises(StoreError):
         await create(store, "a", shards=9)
-    assert len(await store.open_jobs()) == 1
+    assert len(await store.unfinished_jobs()) == 1
 
 
 async def test_the_first_shards_of_all_batches_come_before_the_second_of_any(store: Store) -> None:
     first, _ = await create(store, "a", shards=2)
     second, _ = await create(store, "b", shards=2)
-    line = [(job.batch_key, job.shard) for job in sorted(await store.open_jobs())]
+    line = [(job.batch_key, job.shard) for job in sorted(await store.unfinished_jobs())]
     assert line == [(first.key, 0), (second.key, 0), (first.key, 1), (second.key, 1)]
 
 
@@ -109,7 +112,7 @@ async def test_the_backlog_is_what_has_not_ended_and_no_worker_holds(store: Stor
 async def test_a_workspace_sees_only_its_own(store: Store) -> None:
     await create(store, "a", workspace="mine")
     assert await store.find_batch("other", "a") is None
-    assert await store.find_cursor("other", "a") is None
+    assert await store.find_batch_cursor("other", "a") is None
     assert await store.cancel_batch("other", "a", 1) is None
     assert await store.delete_batch("other", "a", 1) is None
     page = await store.list_batches("other", older_than=None, newer_than=None, provider=None, limit=9)
@@ -142,7 +145,7 @@ async def test_each_claim_of_a_shard_has_a_higher_epoch_and_knows_what_is_finish
     second = await claimed(store, job)
     assert second.epoch > first.epoch
     assert second.finished == {1}
-    found = await store.batch_by_key(batch.key)
+    found = await store.find_batch_by_key(batch.key)
     assert found is not None
     assert found.counts.succeeded == 1
 
@@ -151,24 +154,24 @@ async def test_a_stale_claim_writes_nothing(store: Store) -> None:
     batch, (job,) = await create(store, "a")
     stale = await claimed(store, job)
     fresh = await claimed(store, job)
-    with pytest.raises(StaleEpoch):
+    with pytest.raises(StaleClaim):
         await store.append_chunk(stale, chunk(0), shard_done=True)
     assert await store.read_chunks(batch.key, 0) == []
     assert await store.append_chunk(fresh, chunk(0, 1, errored=1), shard_done=True) is True
-    with pytest.raises(StaleEpoch):
+    with pytest.raises(StaleClaim):
         await store.append_chunk(fresh, chunk(0), shard_done=False)
     assert await store.claim_shard(job) is None
-    found = await store.batch_by_key(batch.key)
+    found = await store.find_batch_by_key(batch.key)
     assert found is not None
     assert found.counts == Counts(total=2, succeeded=1, errored=1)
 
 
-async def test_only_the_last_shard_makes_a_batch_sealable(store: Store) -> None:
+async def test_only_the_last_shard_makes_a_batch_finalizable(store: Store) -> None:
     batch, jobs = await create(store, "a", shards=2)
     assert await store.append_chunk(await claimed(store, jobs[0]), chunk(0, 1), shard_done=True) is False
-    assert await store.sealable_batches() == []
+    assert await store.finalizable_batches() == []
     assert await store.append_chunk(await claimed(store, jobs[1]), EMPTY, shard_done=True) is True
-    assert await store.sealable_batches() == [batch.key]
+    assert await store.finalizable_batches() == [batch.key]
 
 
 async def test_chunks_are_read_in_the_order_of_their_flushes_until_the_batch_has_ended(store: Store) -> None:
@@ -178,15 +181,15 @@ async def test_chunks_are_read_in_the_order_of_their_flushes_until_the_batch_has
     await store.append_chunk(claim, chunk(0), shard_done=True)
     assert await store.read_chunks(batch.key, 0) == [chunk(1), chunk(0)]
     counts = Counts(total=2, succeeded=2)
-    await store.add_loose_blob("r")
+    await store.add_orphan_blob("r")
     assert await store.end_batch(batch.key, counts=counts, results_blob="r", results_size=5, now=7)
     await store.drop_chunks(batch.key)
     assert await store.read_chunks(batch.key, 0) == []
-    found = await store.batch_by_key(batch.key)
+    found = await store.find_batch_by_key(batch.key)
     assert found is not None
     assert (found.status, found.counts, found.results_blob, found.ended_at) == ("ended", counts, "r", 7)
-    assert await store.sealable_batches() == []
-    assert await store.open_jobs() == []
+    assert await store.finalizable_batches() == []
+    assert await store.unfinished_jobs() == []
 
 
 async def test_cancel_closes_the_shards_that_nobody_holds_and_keeps_its_first_time(store: Store) -> None:
@@ -217,7 +220,7 @@ async def test_only_an_ended_batch_is_deleted_and_its_cursor_outlives_it(store: 
     assert await store.delete_batch("w", "a", 2) is not None
     assert await store.find_batch("w", "a") is None
     assert await store.delete_batch("w", "a", 3) is None
-    assert await store.find_cursor("w", "a") == batch.key
+    assert await store.find_batch_cursor("w", "a") == batch.key
 
 
 async def test_batches_past_their_time_are_named_and_their_unclaimed_shards_closed(store: Store) -> None:
@@ -246,53 +249,53 @@ async def test_only_ended_batches_with_results_are_archived_and_once(store: Stor
 async def test_a_batch_is_ended_once_and_its_results_are_those_of_the_first_to_end_it(store: Store) -> None:
     batch, jobs = await create(store, "a")
     await end(store, batch, jobs)
-    await store.add_loose_blob("late")
+    await store.add_orphan_blob("late")
     counts = Counts(total=2, expired=2)
     assert not await store.end_batch(batch.key, counts=counts, results_blob="late", results_size=1, now=9_999)
     found = await store.find_batch("w", "a")
     assert found is not None
     assert (found.results_blob, found.ended_at, found.counts.canceled) == ("a/results", 2000, 2)
-    assert list(await store.loose_blobs()) == ["late"]
+    assert list(await store.list_orphan_blobs()) == ["late"]
 
 
 async def test_a_blob_is_loose_until_a_batch_has_it_and_again_when_the_batch_is_gone(store: Store) -> None:
-    await store.add_loose_blob("a/input")
-    await store.add_loose_blob("a/input")
-    assert await store.condemn_blob("a/input")
-    assert not await store.has_blob("a", "a/input")
+    await store.add_orphan_blob("a/input")
+    await store.add_orphan_blob("a/input")
+    assert await store.tombstone_blob("a/input")
+    assert not await store.owns_blob("a", "a/input")
     batch, jobs = await create(store, "a")
-    assert not await store.condemn_blob("a/input")
-    assert await store.has_blob("a", "a/input")
-    assert not await store.has_blob("a", "a/results")
+    assert not await store.tombstone_blob("a/input")
+    assert await store.owns_blob("a", "a/input")
+    assert not await store.owns_blob("a", "a/results")
     await end(store, batch, jobs)
-    assert await store.has_blob("a", "a/results")
-    assert await store.loose_blobs() == []
+    assert await store.owns_blob("a", "a/results")
+    assert await store.list_orphan_blobs() == []
     await store.delete_batch("w", "a", 3000)
-    assert list(await store.loose_blobs()) == ["a/input", "a/results"]
-    assert not await store.has_blob("a", "a/results")
-    await store.drop_loose_blobs(["a/input", "a/results", "unknown"])
-    assert await store.loose_blobs() == []
+    assert list(await store.list_orphan_blobs()) == ["a/input", "a/results"]
+    assert not await store.owns_blob("a", "a/results")
+    await store.forget_orphan_blobs(["a/input", "a/results", "unknown"])
+    assert await store.list_orphan_blobs() == []
 
 
 async def test_an_archived_batch_lets_go_of_its_blobs_and_a_batch_that_was_not_ended_keeps_them(store: Store) -> None:
     batch, jobs = await create(store, "a")
     await store.delete_batch("w", "a", 1)
-    assert await store.loose_blobs() == []
+    assert await store.list_orphan_blobs() == []
     await end(store, batch, jobs)
     await store.archive_batch(batch.key, 9)
-    assert list(await store.loose_blobs()) == ["a/input", "a/results"]
+    assert list(await store.list_orphan_blobs()) == ["a/input", "a/results"]
 
 
 async def test_a_batch_whose_blob_was_not_announced_or_has_been_removed_is_refused(store: Store) -> None:
     with pytest.raises(StoreError, match="a/input"):
         await store.create_batch(new_batch("a"))
     assert await store.find_batch("w", "a") is None
-    assert await store.open_jobs() == []
+    assert await store.unfinished_jobs() == []
     batch, jobs = await create(store, "b")
     await store.append_chunk(await claimed(store, jobs[0]), chunk(0, 1), shard_done=True)
     with pytest.raises(StoreError, match="gone"):
         await store.end_batch(batch.key, counts=Counts(total=2), results_blob="gone", results_size=1, now=1)
-    assert await store.sealable_batches() == [batch.key]
+    assert await store.finalizable_batches() == [batch.key]
 
 
 async def test_the_next_claim_knows_what_was_sent_and_has_no_result(store: Store) -> None:
@@ -310,7 +313,7 @@ async def test_the_next_claim_knows_what_was_sent_and_has_no_result(store: Store
     assert third.sent == frozenset()
     repeated = Chunk(seqs=(1,), lines=b"{}\n", succeeded=1, errored=0, repeated=1)
     await store.append_chunk(third, repeated, shard_done=True)
-    found = await store.batch_by_key(batch.key)
+    found = await store.find_batch_by_key(batch.key)
     assert found is not None
     assert found.repeated == 1
     store.mark_sent(third, 1, sent=True)
@@ -333,7 +336,7 @@ async def create_file(store: Store, file_id: str, *, at: int = 1000, **more: obj
     """Store a file of workspace ``w``; it never expires unless told otherwise."""
     given = {"workspace": "w", "provider": "openai", "purpose": "batch", "expires_at": None} | more
     new = NewFile(id=file_id, filename="f", size=3, sha256=b"s", created_at=at, blob=f"{file_id}/blob", **given)  # type: ignore[arg-type]
-    await store.add_loose_blob(f"{file_id}/blob")
+    await store.add_orphan_blob(f"{file_id}/blob")
     return await store.create_file(new)
 
 
@@ -381,23 +384,23 @@ async def test_a_file_is_gone_exactly_when_it_expires_and_its_cursor_stays(store
     assert await store.next_due(4999, 10_000) == 5000
     assert await store.next_due(5000, 10_000) is None
     await store.expire_files(4999)
-    assert await store.loose_blobs() == []
+    assert await store.list_orphan_blobs() == []
     await store.expire_files(5000)
-    assert list(await store.loose_blobs()) == ["a/blob"]
-    assert not await store.has_blob("a", "a/blob")
+    assert list(await store.list_orphan_blobs()) == ["a/blob"]
+    assert not await store.owns_blob("a", "a/blob")
     assert await store.find_file("w", "a", 0) is None
     assert await store.find_file_cursor("w", "a") == file.key
 
 
 async def test_a_blob_is_loose_until_a_file_has_it_and_again_when_the_file_is_deleted(store: Store) -> None:
     file = await create_file(store, "a")
-    assert await store.loose_blobs() == []
-    assert await store.has_blob("a", "a/blob")
-    assert not await store.has_blob("b", "a/blob")
+    assert await store.list_orphan_blobs() == []
+    assert await store.owns_blob("a", "a/blob")
+    assert not await store.owns_blob("b", "a/blob")
     assert await store.delete_file("w", "a", 7) == file
     assert await store.delete_file("w", "a", 8) is None
-    assert list(await store.loose_blobs()) == ["a/blob"]
-    assert not await store.has_blob("a", "a/blob")
+    assert list(await store.list_orphan_blobs()) == ["a/blob"]
+    assert not await store.owns_blob("a", "a/blob")
     assert await store.find_file_cursor("w", "a") == file.key
     assert await file_page(store) == ""
 
@@ -435,10 +438,10 @@ async def test_a_store_opened_again_holds_what_was_written_and_gives_back_what_w
         held = await claimed(store, jobs[0])
         await store.append_chunk(held, chunk(1), shard_done=False)
     async with database.store() as store:
-        assert list(await store.open_jobs()) == jobs
+        assert list(await store.unfinished_jobs()) == jobs
         again = await claimed(store, jobs[0])
         assert again.finished == {1}
-        with pytest.raises(StaleEpoch):
+        with pytest.raises(StaleClaim):
             await store.append_chunk(held, chunk(0), shard_done=False)
         assert (await store.cancel_batch("w", "a", 3)) is not None
 
@@ -452,7 +455,7 @@ async def test_a_shard_that_was_let_go_is_closed_by_a_cancel_as_if_it_had_never_
     assert (await store.backlog()).waiting_shards == 1
     await store.cancel_batch("w", batch.id, 2)
     assert await store.claim_shard(job) is None
-    assert await store.sealable_batches() == [batch.key]
+    assert await store.finalizable_batches() == [batch.key]
 
 
 async def test_only_who_holds_a_shard_can_let_it_go(store: Store) -> None:

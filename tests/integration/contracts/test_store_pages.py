@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgate.engine.ports import Store
+from batchgate.engine.ports.store import Store
 from tests.integration.contracts.test_store import create, end
 from tests.support.databases import DATABASES, Kind, a_database
 

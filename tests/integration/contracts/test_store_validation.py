@@ -1,11 +1,13 @@
 """The contract of `Store` for batches that are made from files, and for the files that show them."""
 
-from batchgate.engine.batch import Batch, BegunBatch, Chunk, Counts, NewBatch, ShardJob, Terms, Usage
-from batchgate.engine.file import NewFile
-from batchgate.engine.ports import Store
+from batchgate.engine.model.batch import Batch, BatchOptions, NewBatch, ValidatedInput
+from batchgate.engine.model.file import NewFile
+from batchgate.engine.model.shard import Chunk, ShardJob
+from batchgate.engine.model.usage import Counts, Usage
+from batchgate.engine.ports.store import Store
 from tests.integration.contracts.test_store import EMPTY, chunk, claimed, create, file_page, new_batch
 
-TERMS = Terms(kind="embeddings", model="m", metadata={"a": "b"}, input_file="file-1", output_lifetime=3600)
+TERMS = BatchOptions(kind="embeddings", model="m", metadata={"a": "b"}, input_file="file-1", output_lifetime=3600)
 
 
 async def submit(store: Store, batch_id: str) -> Batch:
@@ -14,7 +16,7 @@ async def submit(store: Store, batch_id: str) -> Batch:
         id=batch_id,
         workspace="w",
         dialect="openai",
-        terms=TERMS,
+        options=TERMS,
         provider="p",
         providers=("p",),
         headers={},
@@ -29,10 +31,10 @@ async def submit(store: Store, batch_id: str) -> Batch:
 
 async def begin(store: Store, batch: Batch, shards: int = 1) -> list[ShardJob]:
     """Give a batch its requests, two a shard."""
-    await store.add_loose_blob(f"{batch.id}/input")
+    await store.add_orphan_blob(f"{batch.id}/input")
     like = new_batch("like", shards=shards)
-    begun = BegunBatch(input_blob=f"{batch.id}/input", shards=like.shards, providers=("p", "q"))
-    jobs = await store.begin_batch(batch.key, begun, 1100)
+    begun = ValidatedInput(input_blob=f"{batch.id}/input", shards=like.shards, providers=("p", "q"))
+    jobs = await store.start_batch(batch.key, begun, 1100)
     assert jobs is not None
     return list(jobs)
 
@@ -47,7 +49,7 @@ async def finish(store: Store, batch: Batch, jobs: list[ShardJob], *parts: str) 
     """End a batch, with a file for each part."""
     for job in jobs:
         await store.append_chunk(await claimed(store, job), EMPTY, shard_done=True)
-    await store.add_loose_blob(f"{batch.id}/results")
+    await store.add_orphan_blob(f"{batch.id}/results")
     files = [part_file(batch, part) for part in parts]
     counts = Counts(total=2, succeeded=1, errored=1)
     results = {"results_blob": f"{batch.id}/results", "results_size": 7, "output_size": 4}
@@ -74,27 +76,27 @@ def part_file(batch: Batch, part: str) -> NewFile:
 async def test_a_batch_from_a_file_waits_for_its_requests_and_has_them_all_at_once(store: Store) -> None:
     batch = await submit(store, "a")
     assert (batch.status, batch.counts.total, batch.in_progress_at, batch.input_blob) == ("validating", 0, None, None)
-    assert batch.terms == TERMS
+    assert batch.options == TERMS
     assert list(await store.validating_batches()) == [batch.key]
-    assert await store.sealable_batches() == []
+    assert await store.finalizable_batches() == []
     jobs = await begin(store, batch, shards=2)
     begun = await found(store, batch)
     assert (begun.status, begun.counts.total, begun.in_progress_at) == ("in_progress", 4, 1100)
     assert (begun.input_blob, begun.providers) == ("a/input", ("p", "q"))
-    assert list(await store.open_jobs()) == jobs
+    assert list(await store.unfinished_jobs()) == jobs
     assert await store.validating_batches() == []
-    assert await store.has_blob("a", "a/input")
+    assert await store.owns_blob("a", "a/input")
 
 
 async def test_a_batch_begins_once(store: Store) -> None:
     batch = await submit(store, "a")
     jobs = await begin(store, batch)
-    await store.add_loose_blob("late")
-    again = BegunBatch(input_blob="late", shards=new_batch("like", shards=3).shards, providers=())
-    assert await store.begin_batch(batch.key, again, 1200) is None
+    await store.add_orphan_blob("late")
+    again = ValidatedInput(input_blob="late", shards=new_batch("like", shards=3).shards, providers=())
+    assert await store.start_batch(batch.key, again, 1200) is None
     assert not await store.fail_batch(batch.key, b"[]", b"[]", 1200)
-    assert list(await store.open_jobs()) == jobs
-    assert list(await store.loose_blobs()) == ["late"]
+    assert list(await store.unfinished_jobs()) == jobs
+    assert list(await store.list_orphan_blobs()) == ["late"]
 
 
 async def test_a_batch_that_failed_has_ended_with_what_was_wrong(store: Store) -> None:
@@ -103,7 +105,7 @@ async def test_a_batch_that_failed_has_ended_with_what_was_wrong(store: Store) -
     failed = await found(store, batch)
     assert (failed.status, failed.ended_at, failed.first_faults) == ("failed", 1200, b"its beginning")
     assert await store.find_faults(batch.key) == b"all of it"
-    for nothing in (store.validating_batches(), store.sealable_batches(), store.overdue_batches(9999)):
+    for nothing in (store.validating_batches(), store.finalizable_batches(), store.overdue_batches(9999)):
         assert await nothing == []
     assert await store.next_due(0, 100) is None
     assert (await store.backlog()).batches == {}
@@ -126,8 +128,8 @@ async def test_a_cancel_ends_a_validation_at_once_and_its_requests_come_too_late
     canceled = await store.cancel_batch("w", "a", 1200)
     assert canceled is not None
     assert (canceled.status, canceled.cancel_initiated_at, canceled.ended_at) == ("ended", 1200, 1200)
-    begun = BegunBatch(input_blob="x", shards=(), providers=())
-    assert await store.begin_batch(batch.key, begun, 1300) is None
+    begun = ValidatedInput(input_blob="x", shards=(), providers=())
+    assert await store.start_batch(batch.key, begun, 1300) is None
     assert await store.cancel_batch("w", "a", 1400) == canceled
 
 
@@ -173,9 +175,9 @@ async def test_files_of_a_batch_are_files_like_others_and_the_last_to_go_takes_i
     assert await store.archivable_batches(9_999) == []
     assert await store.next_due(2000, 100) == 5000
     await store.delete_file("w", "file-a-output", 3000)
-    assert await store.loose_blobs() == []
+    assert await store.list_orphan_blobs() == []
     await store.expire_files(5000)
-    assert list(await store.loose_blobs()) == ["a/input", "a/results"]
+    assert list(await store.list_orphan_blobs()) == ["a/input", "a/results"]
     archived = await found(store, batch)
     assert (archived.archived_at, archived.results_blob) == (5000, None)
 
@@ -185,6 +187,6 @@ async def test_files_of_a_batch_go_with_it(store: Store) -> None:
     await finish(store, batch, await begin(store, batch), "output")
     await store.delete_batch("w", "a", 3000)
     assert await store.find_file("w", "file-a-output", 0) is None
-    assert list(await store.loose_blobs()) == ["a/input", "a/results"]
+    assert list(await store.list_orphan_blobs()) == ["a/input", "a/results"]
     await store.expire_files(9_999)
-    assert list(await store.loose_blobs()) == ["a/input", "a/results"]
+    assert list(await store.list_orphan_blobs()) == ["a/input", "a/results"]

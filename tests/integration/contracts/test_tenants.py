@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from batchgate.engine.api_keys import ApiKey, Scope, digest_of
-from batchgate.engine.batch import BegunBatch, Chunk, Counts, NewBatch, Shard, Usage
-from batchgate.engine.clock import DAY
-from batchgate.engine.errors import QuotaExceeded, RefusedError
-from batchgate.engine.file import NewFile
-from batchgate.engine.workspaces import NANODOLLARS, Quotas, Use, Workspace, month_of
+from batchgate.engine.model.api_key import ApiKey, Scope, digest_of
+from batchgate.engine.model.batch import NewBatch, ValidatedInput
+from batchgate.engine.model.clock import DAY
+from batchgate.engine.model.errors import QuotaExceeded, RefusedError
+from batchgate.engine.model.file import NewFile
+from batchgate.engine.model.shard import Chunk, Shard
+from batchgate.engine.model.usage import Counts, Usage
+from batchgate.engine.model.workspace import NANODOLLARS, Quotas, QuotaUsage, Workspace, month_of
 from batchgate.store.postgres import PostgresStore
 from batchgate.store.sqlite import SqliteStore
 from tests.support.databases import Database
@@ -75,13 +77,13 @@ def batch_of_a_file(batch_id: str) -> NewBatch:
 async def create(store: AnyStore, new: NewBatch) -> int:
     """Create a batch and return its key."""
     if new.input_blob is not None:
-        await store.add_loose_blob(new.input_blob)
+        await store.add_orphan_blob(new.input_blob)
     batch, _ = await store.create_batch(new)
     return batch.key
 
 
 async def upload(store: AnyStore, file_id: str, size: int, *, expires_at: int | None = None) -> None:
-    await store.add_loose_blob(f"{file_id}/content")
+    await store.add_orphan_blob(f"{file_id}/content")
     new = NewFile(
         id=file_id,
         workspace="w",
@@ -99,7 +101,7 @@ async def upload(store: AnyStore, file_id: str, size: int, *, expires_at: int | 
 
 async def run(store: AnyStore, key: int, *, succeeded: int, cost: int = 0, of: int = 2) -> None:
     """Run all requests of a batch with one shard, and close it."""
-    [job] = [job for job in await store.open_jobs() if job.batch_key == key]
+    [job] = [job for job in await store.unfinished_jobs() if job.batch_key == key]
     claim = await store.claim_shard(job)
     assert claim is not None
     seqs = tuple(range(of))
@@ -108,7 +110,7 @@ async def run(store: AnyStore, key: int, *, succeeded: int, cost: int = 0, of: i
 
 
 async def end(store: AnyStore, key: int, *, size: int, now: int = NOW) -> bool:
-    await store.add_loose_blob(f"{key}/results")
+    await store.add_orphan_blob(f"{key}/results")
     counts = Counts(total=2, succeeded=2)
     return await store.end_batch(key, counts=counts, results_blob=f"{key}/results", results_size=size, now=now)
 
@@ -117,7 +119,7 @@ async def quota(store: AnyStore, **quotas: int | None) -> None:
     assert await store.tenants.update_quotas("w", quotas) is not None
 
 
-async def use(store: AnyStore, month: str = MONTH) -> Use:
+async def use(store: AnyStore, month: str = MONTH) -> QuotaUsage:
     return await store.tenants.use_of("w", month)
 
 
@@ -319,7 +321,7 @@ async def test_creates_are_refused_beyond_the_batches_and_requests_that_fit(stor
     await end(store, first, size=10)
     await create(store, new_batch("c", requests=2))
     await create(store, new_batch("d", workspace="v", requests=100))
-    assert await use(store) == Use(queued_requests=5, concurrent_batches=2, stored_bytes=310)
+    assert await use(store) == QuotaUsage(queued_requests=5, concurrent_batches=2, stored_bytes=310)
 
 
 async def test_a_create_that_is_refused_leaves_nothing(store: AnyStore) -> None:
@@ -327,9 +329,9 @@ async def test_a_create_that_is_refused_leaves_nothing(store: AnyStore) -> None:
     with pytest.raises(QuotaExceeded):
         await create(store, new_batch("a"))
     assert await store.find_batch("w", "a") is None
-    assert await use(store) == Use()
-    assert list(await store.open_jobs()) == []
-    assert await store.condemn_blob("a/input")
+    assert await use(store) == QuotaUsage()
+    assert list(await store.unfinished_jobs()) == []
+    assert await store.tombstone_blob("a/input")
 
 
 async def test_of_two_creates_at_once_only_one_takes_the_last_place(store: AnyStore) -> None:
@@ -356,16 +358,16 @@ async def test_a_batch_of_a_file_needs_room_when_its_file_has_been_read(store: A
     await create(store, new_batch("b"))
     for requests, size, message in ((2, 10, "queued requests"), (1, 51, "stored bytes")):
         shard = Shard(index=0, first_seq=0, requests=requests, offset=0, length=size, checksum=0)
-        begun = BegunBatch(input_blob="a/validated", shards=(shard,), providers=())
-        await store.add_loose_blob("a/validated")
+        begun = ValidatedInput(input_blob="a/validated", shards=(shard,), providers=())
+        await store.add_orphan_blob("a/validated")
         with pytest.raises(QuotaExceeded, match=message):
-            await store.begin_batch(key, begun, NOW)
-        batch = await store.batch_by_key(key)
+            await store.start_batch(key, begun, NOW)
+        batch = await store.find_batch_by_key(key)
         assert batch is not None
         assert batch.status == "validating"
     shard = Shard(index=0, first_seq=0, requests=1, offset=0, length=50, checksum=0)
-    assert await store.begin_batch(key, BegunBatch(input_blob="a/validated", shards=(shard,), providers=()), NOW)
-    assert await use(store) == Use(queued_requests=3, concurrent_batches=2, stored_bytes=150)
+    assert await store.start_batch(key, ValidatedInput(input_blob="a/validated", shards=(shard,), providers=()), NOW)
+    assert await use(store) == QuotaUsage(queued_requests=3, concurrent_batches=2, stored_bytes=150)
     with pytest.raises(QuotaExceeded, match="queued requests"):
         await create(store, batch_of_a_file("c"))
 

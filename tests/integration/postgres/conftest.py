@@ -7,8 +7,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from batchgate.store.postgres import Address, PostgresStore
+from tests.support.notifications import Watch
 from tests.support.postgres_server import fresh_database
-from tests.support.watching import Watch
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def wait_for(gateway: GatewayProcess, **numbers: int) -> None:
 
 def test_an_outage_is_told_once_when_it_begins_and_once_when_it_is_over(tmp_path: Path) -> None:
     with own_server() as server:
-        settings = f'database_url = "{server.url()}"\nworker_timeout = 3\n{SIMULATOR}'
+        settings = f'database_url = "{server.url()}"\nworker_heartbeat_timeout = 3\n{SIMULATOR}'
         options = ("--log-format", "json")
         with GatewayProcess(data_dir=tmp_path / "data", settings=settings, options=options) as gateway:
             server.kill()

@@ -10,8 +10,10 @@ from contextlib import suppress
 import psycopg
 import pytest
 
-from batchgate.engine.batch import Chunk, Claim, Counts
-from batchgate.engine.errors import ConfigurationError, StoreError
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import ConfigurationError, StoreError
+from batchgate.engine.model.shard import Chunk
+from batchgate.engine.model.usage import Counts
 from batchgate.store.postgres import Address, PostgresStore
 from tests.integration.contracts.test_store import chunk, claimed, create, end
 from tests.support.postgres_server import PostgresServer, own_server
@@ -106,11 +108,11 @@ async def test_results_count_once_although_the_answers_to_some_flushes_are_lost(
         seq, last = 1000 * claim.shard.index, False
         while not last:
             last = restarted.is_set()
-            sealable = await flush(claim, chunk(seq), last=last)
+            finalizable = await flush(claim, chunk(seq), last=last)
             seq, flushed = seq + 1, flushed + 1
             if flushed > 100:
                 enough.set()
-        return sealable
+        return finalizable
 
     async def watch_over() -> None:
         await enough.wait()
@@ -118,9 +120,9 @@ async def test_results_count_once_although_the_answers_to_some_flushes_are_lost(
         restarted.set()
 
     async with asyncio.timeout(90):
-        *sealable, _ = await asyncio.gather(*map(run, claims), watch_over())
-    assert sorted(map(bool, sealable)) == [False, False, False, True]
-    found = await store.batch_by_key(batch.key)
+        *finalizable, _ = await asyncio.gather(*map(run, claims), watch_over())
+    assert sorted(map(bool, finalizable)) == [False, False, False, True]
+    found = await store.find_batch_by_key(batch.key)
     assert found is not None
     assert found.counts == Counts(total=8, succeeded=flushed)
     chunks = [one for claim in claims for one in await store.read_chunks(batch.key, claim.shard.index)]
@@ -156,7 +158,7 @@ async def test_a_connection_that_was_cut_while_it_was_idle_is_noticed_by_nobody(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'batchgate'"
         )
         assert all(done for (done,) in cut.fetchall())
-    await store.add_loose_blob("b")
+    await store.add_orphan_blob("b")
     await create(store, "c")
     assert await store.find_batch("w", "a") is not None
 

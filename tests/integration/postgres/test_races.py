@@ -8,13 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from batchgate.engine.batch import Batch, Chunk, Claim, Counts, ShardJob
-from batchgate.engine.errors import StaleEpoch
-from batchgate.engine.ports import Store
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import StaleClaim
+from batchgate.engine.model.shard import Chunk, ShardJob
+from batchgate.engine.model.usage import Counts
+from batchgate.engine.ports.store import Store
 from batchgate.store.postgres import PostgresStore
 from tests.integration.contracts.test_store import EMPTY, chunk, claimed, create, create_file, end, input_of, new_batch
 from tests.integration.contracts.test_store_validation import begin, finish, submit
-from tests.support.watching import Watch
+from tests.support.notifications import Watch
 
 Stores = tuple[PostgresStore, PostgresStore]
 
@@ -52,7 +55,7 @@ async def test_a_batch_ends_although_its_last_flush_and_its_cancel_come_at_once(
         await watch.until_waiting(2)
     await asyncio.gather(*tasks)
     assert watch.value(WRONG_COUNTS) == 0
-    assert await stores[0].sealable_batches() == [batch.key]
+    assert await stores[0].finalizable_batches() == [batch.key]
 
 
 async def test_a_cancel_that_comes_while_a_batch_ends_finds_it_ended(stores: Stores, watch: Watch) -> None:
@@ -74,7 +77,7 @@ async def test_two_creates_with_one_idempotency_key_at_once_make_one_batch(store
     async def submit_once(number: int) -> str:
         new = msgspec.structs.replace(new_batch(f"b{number}", shards=2), idempotency_key="k")
         store = stores[number % 2]
-        await store.add_loose_blob(input_of(new))
+        await store.add_orphan_blob(input_of(new))
         batch, jobs = await store.create_batch(new)
         assert bool(jobs) == (batch.id == new.id)
         return batch.id
@@ -90,7 +93,7 @@ async def test_two_creates_that_an_sdk_has_sent_twice_make_one_batch_although_th
     async def submit_once(number: int) -> str:
         new = msgspec.structs.replace(new_batch(f"b{number}"), fingerprint=b"\0same", repeats_since=0)
         store = stores[number % 2]
-        await store.add_loose_blob(input_of(new))
+        await store.add_orphan_blob(input_of(new))
         return (await store.create_batch(new))[0].id
 
     assert len(set(await asyncio.gather(*(submit_once(number) for number in range(16))))) == 1
@@ -105,7 +108,7 @@ async def test_of_two_claims_at_once_the_later_epoch_wins_and_the_other_writes_n
     flushes = [
         store.append_chunk(claim, chunk(0, 1), shard_done=True) for store, claim in zip(stores * 4, stale, strict=False)
     ]
-    assert all(isinstance(outcome, StaleEpoch) for outcome in await asyncio.gather(*flushes, return_exceptions=True))
+    assert all(isinstance(outcome, StaleClaim) for outcome in await asyncio.gather(*flushes, return_exceptions=True))
     assert await stores[0].read_chunks(batch.key, 0) == []
     assert await stores[1].append_chunk(last, chunk(0, 1), shard_done=True) is True
 
@@ -147,14 +150,14 @@ async def test_a_flush_that_is_made_again_because_its_answer_was_lost_counts_onc
         assert await stores[1].append_chunk(second, EMPTY, shard_done=True) is True
     assert await counts(stores[0], batch) == Counts(total=4, succeeded=2)
     assert watch.value("SELECT open_shards FROM batches") == 0
-    with pytest.raises(StaleEpoch):
+    with pytest.raises(StaleClaim):
         await stores[0].append_chunk(
             first, Chunk(seqs=(0, 1), lines=b"{}\n{}\n", succeeded=2, errored=0), shard_done=True
         )
 
 
 async def counts(store: Store, batch: Batch) -> Counts:
-    found = await store.batch_by_key(batch.key)
+    found = await store.find_batch_by_key(batch.key)
     assert found is not None
     return found.counts
 
@@ -172,7 +175,7 @@ async def test_the_last_two_files_of_a_batch_deleted_at_once_take_its_bodies_alo
         ]
         await watch.until_waiting(2)
     assert all(await asyncio.gather(*deletes))
-    assert list(await stores[0].loose_blobs()) == ["a/input", "a/results"]
+    assert list(await stores[0].list_orphan_blobs()) == ["a/input", "a/results"]
 
 
 async def test_who_follows_the_newest_misses_none_although_they_are_created_at_once(stores: Stores) -> None:
@@ -237,7 +240,7 @@ async def test_nobody_waits_in_a_circle_whatever_comes_at_once(stores: Stores, w
         await stores[0].cancel_batch("w", batch.id, 6)
         for job in jobs:
             await finish_shard(stores[0], job)
-    assert set(await stores[0].sealable_batches()) == {batch.key for batch, _ in batches}
+    assert set(await stores[0].finalizable_batches()) == {batch.key for batch, _ in batches}
     for batch, _ in batches:
         await end(stores[1], batch, [])
     assert watch.value("SELECT count(*) FROM sent_marks") == 0
@@ -257,7 +260,7 @@ async def run(store: PostgresStore, choose: random.Random, jobs: Sequence[ShardJ
                 await store.release_shard(claim)
             else:
                 await store.append_chunk(claim, result(claim, 1), shard_done=True)
-        except StaleEpoch:
+        except StaleClaim:
             continue
 
 

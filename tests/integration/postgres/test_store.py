@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from batchgate.blobs import FolderBlobs
-from batchgate.engine.errors import BlobError, StoreError
-from batchgate.engine.file import NewFile
-from batchgate.engine.loose_blobs import LooseBlobs
+from batchgate.engine.model.errors import BlobError, StoreError
+from batchgate.engine.model.file import NewFile
+from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.store.postgres import Address, PostgresStore
 from batchgate.store.postgres.store import NO_UPPER_BOUND
 from tests.integration.contracts.test_store import (
@@ -26,7 +26,7 @@ from tests.integration.contracts.test_store import (
     new_batch,
 )
 from tests.integration.contracts.test_store_validation import begin, submit
-from tests.support.watching import Watch
+from tests.support.notifications import Watch
 
 Stores = tuple[PostgresStore, PostgresStore]
 
@@ -40,13 +40,13 @@ async def test_what_cannot_be_stored_is_not_there(stores: Stores, text: str) -> 
     await create_file(store, "f")
     assert await store.find_batch("w", text) is None
     assert await store.find_batch(text, "a") is None
-    assert await store.find_cursor("w", text) is None
+    assert await store.find_batch_cursor("w", text) is None
     assert await store.cancel_batch("w", text, 1) is None
     assert await store.delete_batch("w", text, 1) is None
     assert await store.find_file("w", text, 0) is None
     assert await store.find_file_cursor("w", text) is None
     assert await store.delete_file("w", text, 0) is None
-    assert not await store.has_blob(text, "a/input")
+    assert not await store.owns_blob(text, "a/input")
     page = await store.list_batches("w", older_than=None, newer_than=None, provider=text, limit=9)
     assert page.batches == ()
     assert await file_page(store, purpose=text) == ""
@@ -58,14 +58,14 @@ async def test_what_cannot_be_stored_is_not_there(stores: Stores, text: str) -> 
 async def test_odd_texts_and_bytes_are_read_back_as_they_were(stores: Stores) -> None:
     new = new_batch("a")
     odd = "it's \"odd\" \\ %s %(id)s $1 :id \x01\u2028 \U0001f600 ' ; --"
-    terms = msgspec.structs.replace(new.terms, model=odd + "\0", metadata={odd: "\0"})
-    new = msgspec.structs.replace(new, terms=terms, headers={"a": odd}, fingerprint=bytes(range(256)), provider=odd)
-    await stores[0].add_loose_blob(input_of(new))
+    options = msgspec.structs.replace(new.options, model=odd + "\0", metadata={odd: "\0"})
+    new = msgspec.structs.replace(new, options=options, headers={"a": odd}, fingerprint=bytes(range(256)), provider=odd)
+    await stores[0].add_orphan_blob(input_of(new))
     created, _ = await stores[0].create_batch(new)
     found = await stores[1].find_batch("w", "a")
     assert found == created
-    assert (found.terms, found.headers, found.fingerprint, found.provider) == (
-        new.terms,
+    assert (found.options, found.headers, found.fingerprint, found.provider) == (
+        new.options,
         new.headers,
         new.fingerprint,
         odd,
@@ -85,7 +85,7 @@ async def test_numbers_of_64_bits_are_kept_and_larger_ones_refused(stores: Store
         expires_at=LARGEST,
         blob="f/blob",
     )
-    await stores[0].add_loose_blob("f/blob")
+    await stores[0].add_orphan_blob("f/blob")
     with pytest.raises((StoreError, OverflowError)):
         await stores[0].create_file(msgspec.structs.replace(new, size=LARGEST + 1))
     file = await stores[0].create_file(new)
@@ -131,15 +131,15 @@ async def test_other_processes_hear_what_they_have_to_do(stores: Stores, watch: 
     held = await claimed(stores[0], jobs[0])
     assert watch.heard() == []
     await stores[0].cancel_batch("w", "a", 5)
-    assert watch.heard() == [("halt", batch.key)]
+    assert watch.heard() == [("stop_sending", batch.key)]
     await stores[0].append_chunk(held, chunk(0), shard_done=True)
-    assert watch.heard() == [("seal", batch.key)]
+    assert watch.heard() == [("finalize", batch.key)]
     overdue, _ = await create(stores[0], "b")
     await stores[0].expire_batch(overdue.key)
-    assert sorted(watch.heard()) == [("halt", overdue.key), ("seal", overdue.key)]
+    assert sorted(watch.heard()) == [("stop_sending", overdue.key), ("finalize", overdue.key)]
     done, (job,) = await create(stores[0], "c")
     await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
-    assert watch.heard() == [("seal", done.key)]
+    assert watch.heard() == [("finalize", done.key)]
 
 
 async def test_marks_of_one_process_are_counted_by_the_next_to_claim_the_shard(stores: Stores, watch: Watch) -> None:
@@ -183,11 +183,11 @@ async def opened_by_member(url: str, watch: Watch) -> AsyncIterator[tuple[Postgr
 
 async def test_what_a_member_writes_is_not_left_over_before_it_is_gone(url: str, watch: Watch) -> None:
     async with opened_by_member(url, watch) as (store, member), PostgresStore(Address(url)) as other:
-        await store.add_loose_blob("being/written")
-        await other.add_loose_blob("nobody")
-        assert list(await other.loose_blobs()) == ["nobody"]
+        await store.add_orphan_blob("being/written")
+        await other.add_orphan_blob("nobody")
+        assert list(await other.list_orphan_blobs()) == ["nobody"]
         watch.connection.execute("DELETE FROM members WHERE id = %s", (member,))
-        assert list(await other.loose_blobs()) == ["being/written", "nobody"]
+        assert list(await other.list_orphan_blobs()) == ["being/written", "nobody"]
 
 
 async def test_blobs_whose_owner_is_gone_are_written_by_nobody(url: str, watch: Watch) -> None:
@@ -197,7 +197,7 @@ async def test_blobs_whose_owner_is_gone_are_written_by_nobody(url: str, watch: 
         await store.delete_batch("w", "a", 3000)
         file = await create_file(store, "f")
         await store.delete_file("w", file.id, 3000)
-        assert list(await other.loose_blobs()) == ["a/input", "a/results", "f/blob"]
+        assert list(await other.list_orphan_blobs()) == ["a/input", "a/results", "f/blob"]
 
 
 async def test_a_process_that_stands_still_in_a_transaction_does_not_hold_its_rows_for_long(stores: Stores) -> None:
@@ -230,7 +230,7 @@ async def test_a_process_goes_on_when_a_newer_one_has_changed_the_schema(stores:
         watch.connection.execute("ALTER TABLE batches DROP COLUMN later")
 
 
-async def test_who_starts_deletes_the_chunks_of_batches_whose_sealer_died_when_it_had_ended_them(
+async def test_who_starts_deletes_the_chunks_of_batches_whose_finalizer_died_when_it_had_ended_them(
     stores: Stores, url: str, watch: Watch
 ) -> None:
     for name in "abc":
@@ -265,18 +265,18 @@ async def test_a_batch_gets_no_blob_that_is_about_to_be_removed(
     # The writer was paused and taken for dead, and comes back when somebody else has just begun to remove its blob.
     async with opened_by_member(url, watch) as (store, member):
         blobs, new = Slow(tmp_path), new_batch("a")
-        async with LooseBlobs(store, blobs).writing("a", input_of(new)) as writer:
+        async with OrphanBlobs(store, blobs).writing("a", input_of(new)) as writer:
             await writer.write(b"input")
             await writer.commit()
             watch.connection.execute("DELETE FROM members WHERE id = %s", (member,))
-            sweeping = asyncio.create_task(LooseBlobs(stores[0], blobs).sweep())
+            sweeping = asyncio.create_task(OrphanBlobs(stores[0], blobs).sweep())
             await blobs.removing.wait()
             with pytest.raises(StoreError, match="taken for left over"):
                 await store.create_batch(new)
             blobs.let.set()
             await sweeping
         assert await store.find_batch("w", "a") is None
-        assert await store.loose_blobs() == []
+        assert await store.list_orphan_blobs() == []
 
 
 async def test_what_a_member_could_not_remove_it_removes_later_as_no_other_one_may(
@@ -289,13 +289,13 @@ async def test_what_a_member_could_not_remove_it_removes_later_as_no_other_one_m
 
     async with opened_by_member(url, watch) as (store, _):
         blobs = FolderBlobs(tmp_path)
-        loose = LooseBlobs(store, blobs)
+        loose = OrphanBlobs(store, blobs)
         with monkeypatch.context() as patched:
-            patched.setattr(store, "condemn_blob", away)
+            patched.setattr(store, "tombstone_blob", away)
             async with loose.writing("batch", "batch/input") as writer:
                 await writer.write(b"input")
                 await writer.commit()
-        await LooseBlobs(stores[0], blobs).sweep()
+        await OrphanBlobs(stores[0], blobs).sweep()
         assert await blobs.read_range("batch/input", 0, 5) == b"input"
         await loose.remove_what_was_left()
         assert watch.rows("SELECT * FROM loose_blobs") == []

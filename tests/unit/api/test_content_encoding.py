@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchgate.api.content_encoding import PIECE, SUPPORTED, ZSTD_WINDOW_LOG, content_decoder
-from batchgate.engine.errors import RefusedError
+from batchgate.engine.model.errors import RefusedError
 
 if sys.version_info >= (3, 14):
     from compression.zstd import CompressionParameter, ZstdCompressor, compress

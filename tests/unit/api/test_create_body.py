@@ -15,7 +15,7 @@ from batchgate.api import create_body
 from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.content_encoding import IdentityDecoder
 from batchgate.api.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS
-from batchgate.engine.errors import RefusedError
+from batchgate.engine.model.errors import RefusedError
 from batchgate_api.anthropic import CreateMessageBatch
 
 Line = tuple[str, bytes]

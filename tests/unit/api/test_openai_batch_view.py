@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from batchgate.api.openai.batch_view import openai_batch
-from batchgate.engine.batch import Counts, InputFault, Terms, Usage
-from batchgate.engine.clock import MICROSECONDS
+from batchgate.engine.model.batch import BatchOptions, InputFault
+from batchgate.engine.model.clock import MICROSECONDS
+from batchgate.engine.model.usage import Counts, Usage
 from batchgate_api import openai
 from tests.support.batch_values import a_batch
 
@@ -32,14 +33,14 @@ def test_every_field_is_always_there() -> None:
 
 
 def test_what_a_batch_was_created_with_is_shown() -> None:
-    terms = Terms(kind="embeddings", model="simulated", metadata={"job": "1"}, input_file="file-a")
-    shown = openai_batch(a_batch(terms=terms, created_at=7 * MICROSECONDS + 5))
+    options = BatchOptions(kind="embeddings", model="simulated", metadata={"job": "1"}, input_file="file-a")
+    shown = openai_batch(a_batch(options=options, created_at=7 * MICROSECONDS + 5))
     assert (shown.endpoint, shown.model, shown.metadata) == ("/v1/embeddings", "simulated", {"job": "1"})
     assert (shown.input_file_id, shown.created_at) == ("file-a", 7)
 
 
 def test_a_batch_of_messages_is_one_of_chat_completions() -> None:
-    assert openai_batch(a_batch(dialect="anthropic", terms=Terms())).endpoint == "/v1/chat/completions"
+    assert openai_batch(a_batch(dialect="anthropic", options=BatchOptions())).endpoint == "/v1/chat/completions"
 
 
 def test_faults_are_passed_on_as_they_are() -> None:

@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 
 from batchgate.api.context import MOUNT
 from batchgate.api.public_url import PublicUrl
-from batchgate.engine.errors import RefusedError
+from batchgate.engine.model.errors import RefusedError
 
 PROXY = "10.1.2.3"
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))

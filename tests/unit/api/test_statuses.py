@@ -14,8 +14,9 @@ from batchgate.api.statuses import (
     times,
     unified_status,
 )
-from batchgate.engine.batch import Batch, BatchStatus, Counts, Dialect
-from batchgate.engine.clock import DAY, MICROSECONDS
+from batchgate.engine.model.batch import Batch, BatchStatus, Dialect
+from batchgate.engine.model.clock import DAY, MICROSECONDS
+from batchgate.engine.model.usage import Counts
 from batchgate_api import anthropic, openai
 from tests.support.batch_values import a_batch
 

@@ -15,7 +15,7 @@ from batchgate.api import create_body
 from batchgate.api.content_encoding import IdentityDecoder
 from batchgate.api.create_body import MAX_HEAD, CreateReader
 from batchgate.api.unified.create_body import UnifiedBatchForm
-from batchgate.engine.errors import RefusedError
+from batchgate.engine.model.errors import RefusedError
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A machine that is busy with other things is no fault."""

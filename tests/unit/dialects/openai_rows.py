@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from batchgate.engine.upstream import RowKind
-from batchgate.providers.dialects.target import WHOLE_DIALECT, Target
+from batchgate.engine.model.provider_call import RowKind
+from batchgate.providers.dialects.server_capabilities import WHOLE_DIALECT, ServerCapabilities
 from batchgate.providers.dialects.translation import Asked, translate_answer, translate_request
 
 Json = dict[str, Any]
@@ -28,7 +28,7 @@ def responses(**fields: Any) -> Json:
     return {"model": "prefix/model", "input": "Hello"} | fields
 
 
-def said(row: Json, kind: RowKind, to: RowKind, target: Target = WHOLE_DIALECT) -> Json:
+def said(row: Json, kind: RowKind, to: RowKind, target: ServerCapabilities = WHOLE_DIALECT) -> Json:
     """Translate a request."""
     body = translate_request(msgspec.json.encode(row), kind=kind, to=to, model="model", target=target)
     document: Json = msgspec.json.decode(body)

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from batchgate.providers.dialects.messages_as_chat.answer import to_message
-from batchgate.providers.dialects.messages_as_chat.request import to_chat
-from batchgate.providers.dialects.target import Target
-from batchgate.providers.targets import OPENAI
+from batchgate.providers.dialects.messages_via_chat.answer import to_message
+from batchgate.providers.dialects.messages_via_chat.request import to_chat
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate.providers.registry.known_servers import OPENAI
 from batchgate_api import chat_completions, messages
 
 Json = dict[str, Any]
@@ -23,7 +23,7 @@ def params(**fields: Any) -> messages.MessageParams:
     return msgspec.json.decode(msgspec.json.encode(row), type=messages.MessageParams)
 
 
-def said(target: Target = OPENAI, **fields: Any) -> Json:
+def said(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
     """Translate params and give the Chat Completions request as JSON."""
     document: Json = msgspec.to_builtins(
         msgspec.json.decode(msgspec.json.encode(to_chat(params(**fields), model="model", target=target)))
@@ -31,7 +31,7 @@ def said(target: Target = OPENAI, **fields: Any) -> Json:
     return document
 
 
-def turns_said(*turns: Json, target: Target = OPENAI) -> list[Json]:
+def turns_said(*turns: Json, target: ServerCapabilities = OPENAI) -> list[Json]:
     """Translate turns and give the messages of the Chat Completions request."""
     messages_said: list[Json] = said(target, messages=list(turns))["messages"]
     return messages_said

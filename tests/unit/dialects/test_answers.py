@@ -13,7 +13,7 @@ from anthropic.types import Message
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
-from batchgate.engine.errors import Untranslatable, UpstreamUnreachable
+from batchgate.engine.model.errors import Untranslatable, UpstreamUnreachable
 from tests.unit.dialects.openai_rows import (
     CALL,
     CREATED,

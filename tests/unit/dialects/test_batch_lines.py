@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgate.engine.errors import (
+from batchgate.engine.model.errors import (
     STATUSES,
     RequestError,
     Untranslatable,
@@ -17,7 +17,7 @@ from batchgate.engine.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
-from batchgate.engine.rows import RowFormat
+from batchgate.engine.ports.rows import RowFormat
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.openai_rows import OpenAIRows
 from batchgate.providers.dialects.result_lines import anthropic_result_line

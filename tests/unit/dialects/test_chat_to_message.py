@@ -10,7 +10,7 @@ from typing import Any
 import anthropic.types
 import pytest
 
-from batchgate.engine.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import UpstreamUnreachable
 from tests.unit.dialects.rows import Json, answered
 
 

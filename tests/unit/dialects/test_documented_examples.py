@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from batchgate.engine.upstream import RowKind
+from batchgate.engine.model.provider_call import RowKind
 from tests.unit.dialects.openai_rows import Json, answered, said
 
 EXAMPLES = Path(__file__).parents[3] / "spec" / "examples"

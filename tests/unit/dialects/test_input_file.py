@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgate.engine.batch import InputFault
-from batchgate.engine.intake import FileReader
-from batchgate.engine.upstream import RowKind
+from batchgate.engine.intake.input_writer import FileReader
+from batchgate.engine.model.batch import InputFault
+from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects import input_file
 from batchgate.providers.dialects.input_file import MAX_LINE, MAX_REQUESTS, InputFileReader
 from batchgate.providers.dialects.openai_rows import OpenAIRows

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from batchgate.engine.errors import RequestError
-from batchgate.engine.upstream import RowKind
+from batchgate.engine.model.errors import RequestError
+from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.request_lines import anthropic_request_line, openai_request_line
 from batchgate.providers.dialects.result_lines import anthropic_result_line, openai_result_line
 from tests.unit.dialects.openai_rows import CREATED, USER, Json, chat, completion, message, response, responses

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from batchgate.engine.errors import Untranslatable
-from batchgate.providers.dialects.target import Target
-from batchgate.providers.targets import GEMINI, GROQ, MISTRAL, OLLAMA, OPENAI, SGLANG, VLLM, XAI
+from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate.providers.registry.known_servers import GEMINI, GROQ, MISTRAL, OLLAMA, OPENAI, SGLANG, VLLM, XAI
 from tests.unit.dialects.rows import USER_TURN, Json, assistant, said, text, user
 
 SCHEMA: Json = {"type": "object", "properties": {"b": {}, "a": {}}, "additionalProperties": False}
@@ -51,7 +51,7 @@ def test_the_least_request_says_the_model_the_turn_and_the_limit() -> None:
         (SGLANG, {"thinking": {"type": "disabled"}}, {"reasoning_effort": "none"}),
     ],
 )
-def test_a_setting_is_said_in_the_words_of_the_target(target: Target, fields: Json, added: Json) -> None:
+def test_a_setting_is_said_in_the_words_of_the_target(target: ServerCapabilities, fields: Json, added: Json) -> None:
     assert said(target, **fields) == said(target) | added
 
 
@@ -59,7 +59,7 @@ def test_a_setting_is_said_in_the_words_of_the_target(target: Target, fields: Js
     ("target", "field"),
     [(OPENAI, "max_completion_tokens"), (GROQ, "max_completion_tokens"), (VLLM, "max_tokens"), (OLLAMA, "max_tokens")],
 )
-def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: Target, field: str) -> None:
+def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: ServerCapabilities, field: str) -> None:
     request = said(target, max_tokens=7)
     assert {name: request[name] for name in request if "max" in name} == {field: 7}
 
@@ -110,7 +110,7 @@ def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: Target, 
         ),
     ],
 )
-def test_what_the_target_cannot_be_told_is_refused(target: Target, fields: Json, refusal: str) -> None:
+def test_what_the_target_cannot_be_told_is_refused(target: ServerCapabilities, fields: Json, refusal: str) -> None:
     with pytest.raises(Untranslatable) as caught:
         said(target, **fields)
     assert str(caught.value) == refusal
@@ -118,7 +118,7 @@ def test_what_the_target_cannot_be_told_is_refused(target: Target, fields: Json,
 
 @pytest.mark.parametrize("target", [OPENAI, VLLM, GEMINI])
 @pytest.mark.parametrize("effort", ["low", "medium", "high"])
-def test_effort_keeps_its_name(target: Target, effort: str) -> None:
+def test_effort_keeps_its_name(target: ServerCapabilities, effort: str) -> None:
     assert said(target, output_config={"effort": effort})["reasoning_effort"] == effort
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from batchgate.engine.errors import Untranslatable
-from batchgate.engine.upstream import RowKind
-from batchgate.providers.dialects.chat_as_messages.request_rules import CHAT_TO_MESSAGES
-from batchgate.providers.dialects.chat_as_responses.request_rules import CHAT_TO_RESPONSES
-from batchgate.providers.dialects.responses_as_chat.request_rules import RESPONSES_TO_CHAT
+from batchgate.engine.model.errors import Untranslatable
+from batchgate.engine.model.provider_call import RowKind
+from batchgate.providers.dialects.chat_via_messages.request_rules import CHAT_TO_MESSAGES
+from batchgate.providers.dialects.chat_via_responses.request_rules import CHAT_TO_RESPONSES
+from batchgate.providers.dialects.responses_via_chat.request_rules import RESPONSES_TO_CHAT
 from batchgate.providers.dialects.rules import Hint, Refused, Rule, wire_name
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r

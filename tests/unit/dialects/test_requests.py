@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from batchgate.engine.errors import Untranslatable
-from batchgate.engine.upstream import RowKind
+from batchgate.engine.model.errors import Untranslatable
+from batchgate.engine.model.provider_call import RowKind
 from tests.unit.dialects.openai_rows import CALL, FUNCTION, USER, Json, chat, responses, said
 
 TOOL: Json = {"name": "search", "input_schema": {"type": "object"}}

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from msgspec import inspect
 
-from batchgate.engine.errors import Untranslatable
-from batchgate.providers.dialects.chat_as_messages.answer_rules import MESSAGE_TO_CHAT
-from batchgate.providers.dialects.chat_as_messages.request_rules import CHAT_TO_MESSAGES
-from batchgate.providers.dialects.chat_as_responses.answer_rules import RESPONSE_TO_CHAT
-from batchgate.providers.dialects.chat_as_responses.request_rules import CHAT_TO_RESPONSES
-from batchgate.providers.dialects.messages_as_chat.answer_rules import CHAT_TO_MESSAGE
-from batchgate.providers.dialects.messages_as_chat.request_rules import MESSAGES_TO_CHAT
-from batchgate.providers.dialects.responses_as_chat.answer_rules import CHAT_TO_RESPONSE
-from batchgate.providers.dialects.responses_as_chat.request_rules import RESPONSES_TO_CHAT
+from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.chat_via_messages.answer_rules import MESSAGE_TO_CHAT
+from batchgate.providers.dialects.chat_via_messages.request_rules import CHAT_TO_MESSAGES
+from batchgate.providers.dialects.chat_via_responses.answer_rules import RESPONSE_TO_CHAT
+from batchgate.providers.dialects.chat_via_responses.request_rules import CHAT_TO_RESPONSES
+from batchgate.providers.dialects.messages_via_chat.answer_rules import CHAT_TO_MESSAGE
+from batchgate.providers.dialects.messages_via_chat.request_rules import MESSAGES_TO_CHAT
+from batchgate.providers.dialects.responses_via_chat.answer_rules import CHAT_TO_RESPONSE
+from batchgate.providers.dialects.responses_via_chat.request_rules import RESPONSES_TO_CHAT
 from batchgate.providers.dialects.rules import ByTarget, Hint, Refused, Rule, by_model
-from batchgate.providers.dialects.target import Target
-from batchgate.providers.targets import VLLM
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate.providers.registry.known_servers import VLLM
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 from batchgate_api import responses as r
@@ -117,7 +117,7 @@ def test_every_capability_that_a_rule_names_is_in_the_table_of_targets(
 ) -> None:
     assert roots
     named = {rule.treatment.capability for rule in rules if isinstance(rule.treatment, ByTarget)}
-    assert named <= set(Target.__struct_fields__)
+    assert named <= set(ServerCapabilities.__struct_fields__)
 
 
 # ---------------------------------------------------------------- the code does what the rules say

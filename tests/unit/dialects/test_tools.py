@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from batchgate.engine.errors import RequestError
-from batchgate.providers.dialects.target import Target
-from batchgate.providers.targets import OLLAMA, OPENAI, VLLM
+from batchgate.engine.model.errors import RequestError
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate.providers.registry.known_servers import OLLAMA, OPENAI, VLLM
 from tests.unit.dialects.rows import Json, said, tool
 
 
@@ -95,7 +95,9 @@ def test_a_target_without_tool_choice_is_left_to_its_default() -> None:
         (OPENAI, {"tools": ["search"]}, "tools.0: Input should be an object, not a string"),
     ],
 )
-def test_a_tool_that_cannot_be_said_is_refused_by_its_path(target: Target, fields: Json, refusal: str) -> None:
+def test_a_tool_that_cannot_be_said_is_refused_by_its_path(
+    target: ServerCapabilities, fields: Json, refusal: str
+) -> None:
     with pytest.raises(RequestError) as caught:
         said(target, **fields)
     assert str(caught.value) == refusal

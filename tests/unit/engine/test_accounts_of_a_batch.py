@@ -2,11 +2,11 @@
 
 from msgspec import structs
 
-from batchgate.engine.endpoint import Endpoint
-from batchgate.engine.routing import Router
-from batchgate.providers.anthropic import AnthropicHandler
-from batchgate.providers.metering import WireMeter
-from batchgate.providers.simulator import SimulatorTransport
+from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.router import Router
+from batchgate.providers.handlers.anthropic import AnthropicHandler
+from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.simulator.simulator import SimulatorTransport
 from tests.support.engine_parts import account, batch
 from tests.support.virtual_time import in_virtual_time
 

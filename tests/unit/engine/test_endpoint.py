@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from batchgate.engine.endpoint import Endpoint
-from batchgate.engine.errors import ConfigurationError, StoreError
-from batchgate.engine.key_watch import KeyWatch
-from batchgate.engine.routing import Router
-from batchgate.providers.anthropic import AnthropicHandler
-from batchgate.providers.metering import WireMeter
-from batchgate.providers.simulator import SimulatorTransport
+from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
+from batchgate.engine.dispatch.router import Router
+from batchgate.engine.model.errors import ConfigurationError, StoreError
+from batchgate.providers.handlers.anthropic import AnthropicHandler
+from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.simulator.simulator import SimulatorTransport
 from tests.support.engine_parts import account
 from tests.support.virtual_time import in_virtual_time
 
@@ -80,7 +80,7 @@ async def test_a_key_that_cannot_be_read_again_stays_as_it_is(error: Exception) 
 async def test_a_key_that_another_process_replaces_is_taken_up_within_half_a_minute() -> None:
     keys = Keys("old")
     one = endpoint(keys)
-    watch = asyncio.create_task(KeyWatch(Router([one])).run())
+    watch = asyncio.create_task(ProviderKeyRefresh(Router([one])).run())
     await asyncio.sleep(3600)
     keys.key = "new"
     await asyncio.sleep(31)

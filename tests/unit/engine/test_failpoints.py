@@ -6,9 +6,9 @@ from threading import Thread
 
 import pytest
 
-from batchgate.engine import failpoints
-from batchgate.engine.errors import ConfigurationError
-from batchgate.engine.failpoints import VARIABLE, FailpointHit, arm, hit
+from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.support import failpoints
+from batchgate.engine.support.failpoints import VARIABLE, FailpointHit, arm, hit
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,18 @@ from itertools import pairwise
 from math import inf
 from typing import Any
 
-from batchgate.engine.limits import ABANDONED, SERVED, AccountLimits, Limiter, Order, Outcome, OutcomeKind, Ticket
-from batchgate.engine.shares import WHOLE, Share
-from batchgate.engine.upstream import Allowance
+from batchgate.engine.dispatch.limits import (
+    ABANDONED,
+    SERVED,
+    AccountLimits,
+    Limiter,
+    Outcome,
+    OutcomeKind,
+    Permit,
+    Precedence,
+)
+from batchgate.engine.model.limit_share import FULL_SHARE, LimitShare
+from batchgate.engine.model.provider_call import Allowance
 from tests.support.engine_parts import account
 from tests.support.virtual_time import in_virtual_time
 
@@ -27,14 +36,14 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def entered(limiter: Limiter, calls: int) -> list[Ticket]:
+async def entered(limiter: Limiter, calls: int) -> list[Permit]:
     return [await limiter.enter((0, number, 1)) for number in range(calls)]
 
 
 async def times_of_entry(limiter: Limiter, calls: int, *, hold: float = 0.0) -> list[float]:
     """Send calls that are served after a while, and tell when each began."""
 
-    async def call(order: Order) -> float:
+    async def call(order: Precedence) -> float:
         ticket = await limiter.enter(order)
         await asyncio.sleep(hold)
         limiter.leave(ticket, SERVED)
@@ -52,14 +61,14 @@ async def test_no_more_calls_are_under_way_than_the_cap_allows() -> None:
 async def test_the_first_requests_of_a_new_batch_go_before_the_later_ones_of_an_old_batch() -> None:
     gate = limiter(cap=1)
     (ticket,) = await entered(gate, 1)
-    gone: list[Order] = []
+    gone: list[Precedence] = []
 
-    async def call(order: Order) -> None:
+    async def call(order: Precedence) -> None:
         mine = await gate.enter(order)
         gone.append(order)
         gate.leave(mine, SERVED)
 
-    orders: list[Order] = [(0, 7, 1), (0, 9, 1), (0, 0, 2), (0, 8, 2), (1, 0, 1)]
+    orders: list[Precedence] = [(0, 7, 1), (0, 9, 1), (0, 0, 2), (0, 8, 2), (1, 0, 1)]
     calls = [asyncio.create_task(call(order)) for order in orders]
     await asyncio.sleep(1)
     gate.leave(ticket, SERVED)
@@ -182,8 +191,8 @@ async def test_requests_per_minute_are_kept_and_spread_evenly() -> None:
 @in_virtual_time
 async def test_all_models_of_an_account_share_its_requests_per_minute() -> None:
     limits = AccountLimits(account(requests_per_minute=60), random.Random(1))
-    gates = [Limiter(limits, model, 100) for model in ("one", "two")]
-    await asyncio.gather(*(times_of_entry(gate, 30) for gate in gates))
+    limiters = [Limiter(limits, model, 100) for model in ("one", "two")]
+    await asyncio.gather(*(times_of_entry(gate, 30) for gate in limiters))
     assert 58 <= now() <= 60
 
 
@@ -255,13 +264,13 @@ async def test_a_smaller_share_lets_nobody_in_until_enough_have_left() -> None:
     gate = Limiter(shared, "m", 4)
     tickets = await entered(gate, 4)
     waiting = asyncio.create_task(gate.enter((0, 9, 1)))
-    shared.keep_to(Share(0.0, 0.5), inf)
-    fitted = [gate.fits]
+    shared.set_share(LimitShare(0.0, 0.5), inf)
+    fitted = [gate.within_share]
     for ticket in tickets[:2]:
         gate.leave(ticket, SERVED)
         await asyncio.sleep(0)
         assert not waiting.done()
-        fitted.append(gate.fits)
+        fitted.append(gate.within_share)
     assert fitted == [False, False, True]
     gate.leave(tickets[2], SERVED)
     await waiting
@@ -270,12 +279,12 @@ async def test_a_smaller_share_lets_nobody_in_until_enough_have_left() -> None:
 @in_virtual_time
 async def test_a_larger_share_lets_those_in_who_wait() -> None:
     shared = AccountLimits(account(concurrency=4), random.Random(1))
-    shared.keep_to(Share(0.0, 0.25), inf)
+    shared.set_share(LimitShare(0.0, 0.25), inf)
     gate = Limiter(shared, "m", 4)
     waiting = [asyncio.create_task(gate.enter((0, number, 1))) for number in range(4)]
     await asyncio.sleep(0)
     assert gate.in_flight == 1
-    shared.keep_to(WHOLE, inf)
+    shared.set_share(FULL_SHARE, inf)
     await asyncio.gather(*waiting)
 
 
@@ -285,12 +294,12 @@ async def test_without_a_share_nobody_is_let_in_not_even_a_probe() -> None:
     gate = Limiter(shared, "m", 1)
     (ticket,) = await entered(gate, 1)
     gate.leave(ticket, Outcome(OutcomeKind.DOWN))
-    shared.keep_to(Share(0.0, 0.5), inf)
-    assert gate.barred
+    shared.set_share(LimitShare(0.0, 0.5), inf)
+    assert gate.without_share
     waiting = asyncio.create_task(gate.enter((0, 1, 1)))
     await asyncio.sleep(1000.0)
     assert not waiting.done()
-    shared.keep_to(WHOLE, inf)
+    shared.set_share(FULL_SHARE, inf)
     await waiting
 
 
@@ -299,19 +308,19 @@ async def test_a_share_that_is_not_renewed_ends_with_its_time() -> None:
     # A worker that reaches nobody may be taken for dead, and its share be somebody else's.
     shared = AccountLimits(account(concurrency=4), random.Random(1))
     gate = Limiter(shared, "m", 4)
-    shared.keep_to(WHOLE, 10.0)
+    shared.set_share(FULL_SHARE, 10.0)
     await entered(gate, 1)
     await asyncio.sleep(11.0)
     waiting = asyncio.create_task(gate.enter((0, 1, 1)))
     await asyncio.sleep(100.0)
     assert not waiting.done()
-    shared.keep_to(WHOLE, now() + 10.0)
+    shared.set_share(FULL_SHARE, now() + 10.0)
     await waiting
 
 
 @in_virtual_time
 async def test_the_requests_of_a_minute_are_divided_like_the_calls_at_once() -> None:
     shared = AccountLimits(account(concurrency=64, requests_per_minute=60), random.Random(1))
-    shared.keep_to(Share(0.0, 0.25), inf)
+    shared.set_share(LimitShare(0.0, 0.25), inf)
     times = await times_of_entry(Limiter(shared, "m", 64), 5)
     assert [round(later - earlier) for earlier, later in pairwise(times)] == [4, 4, 4, 4]

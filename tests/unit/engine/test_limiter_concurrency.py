@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgate.engine.limits.concurrency import LONGEST_PATIENCE, LOSS, MEMORY, AdaptiveLimit
+from batchgate.engine.dispatch.limits.adaptive_limit import LONGEST_PATIENCE, LOSS, MEMORY, AdaptiveLimit
 
 
 def after_a_burst(cap: int = 64, taken: int = 4) -> AdaptiveLimit:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from batchgate.engine.upstream import Account, RequestRow, UpstreamResponse
+from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamResponse
 
 Json = dict[str, Any]
 

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from batchgate.providers.http_client import HttpTransport
-from batchgate.providers.transport import AiohttpTransport
+from batchgate.providers.transport.http_client import HttpTransport
+from batchgate.providers.transport.proxy_transport import AiohttpTransport
 from tests.unit.providers.transports import Handler, Kind, Opened, RawUpstream, Serve, Upstream, WireUpstream
 
 

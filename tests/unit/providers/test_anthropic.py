@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from batchgate.engine.errors import RequestError, UpstreamError, UpstreamUnreachable
-from batchgate.providers.anthropic import AnthropicHandler
+from batchgate.engine.model.errors import RequestError, UpstreamError, UpstreamUnreachable
+from batchgate.providers.handlers.anthropic import AnthropicHandler
 from tests.unit.providers.calls import MESSAGE, account, response, row
 
 HANDLER = AnthropicHandler()

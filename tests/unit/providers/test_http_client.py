@@ -15,11 +15,11 @@ import msgspec
 import pytest
 from aiohttp.test_utils import unused_port
 
-from batchgate.engine.errors import UpstreamDown
-from batchgate.engine.upstream import UpstreamRequest
-from batchgate.providers.http_client import HttpTransport
-from batchgate.providers.network import NetworkTransport
-from batchgate.providers.transport import TransportSettings
+from batchgate.engine.model.errors import UpstreamDown
+from batchgate.engine.model.provider_call import UpstreamRequest
+from batchgate.providers.transport.http_client import HttpTransport
+from batchgate.providers.transport.network_transport import NetworkTransport
+from batchgate.providers.transport.proxy_transport import TransportSettings
 from tests.unit.providers.transports import KEY, RawUpstream, WireUpstream, call, failure
 
 CERTIFICATE = Path(__file__).parent / "localhost.pem"

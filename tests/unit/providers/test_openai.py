@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from batchgate.engine.errors import RequestError, Untranslatable, UpstreamError, UpstreamUnreachable
-from batchgate.providers.openai import OpenAIHandler
-from batchgate.providers.targets import OPENAI, VLLM
+from batchgate.engine.model.errors import RequestError, Untranslatable, UpstreamError, UpstreamUnreachable
+from batchgate.providers.handlers.openai import OpenAIHandler
+from batchgate.providers.registry.known_servers import OPENAI, VLLM
 from tests.unit.providers.calls import COMPLETION, PARAMS, account, response, row
 
 HANDLER = OpenAIHandler(OPENAI)

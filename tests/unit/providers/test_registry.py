@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from batchgate.providers.registry import PROVIDERS
+from batchgate.providers.registry.providers import PROVIDERS
 from tests.unit.providers.calls import account, row
 
 # The enum of the documents: facts/bifrost.md, "provider enum in docs".

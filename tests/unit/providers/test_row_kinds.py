@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from batchgate.engine.errors import RequestError, Untranslatable, UpstreamError, UpstreamUnreachable
-from batchgate.engine.upstream import ProviderHandler, RequestRow, RowKind
-from batchgate.providers.anthropic import TRANSLATED_VERSION, AnthropicHandler
-from batchgate.providers.openai import OpenAIHandler
-from batchgate.providers.targets import CEREBRAS, OPENAI, SGLANG
+from batchgate.engine.model.errors import RequestError, Untranslatable, UpstreamError, UpstreamUnreachable
+from batchgate.engine.model.provider_call import RequestRow, RowKind
+from batchgate.engine.ports.provider import ProviderHandler
+from batchgate.providers.handlers.anthropic import TRANSLATED_VERSION, AnthropicHandler
+from batchgate.providers.handlers.openai import OpenAIHandler
+from batchgate.providers.registry.known_servers import CEREBRAS, OPENAI, SGLANG
 from tests.unit.providers.calls import COMPLETION, MESSAGE, account, response, row
 
 Json = dict[str, Any]

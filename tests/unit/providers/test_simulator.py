@@ -14,9 +14,10 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from batchgate.engine.errors import UpstreamUnreachable
-from batchgate.engine.upstream import UpstreamRequest, UpstreamResponse
-from batchgate.providers.simulator import (
+from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
+from batchgate.providers.simulator.server import SimulatorStats, build_simulator_app
+from batchgate.providers.simulator.simulator import (
     SimulatedCall,
     SimulatedReply,
     Simulator,
@@ -24,8 +25,7 @@ from batchgate.providers.simulator import (
     SimulatorTransport,
     body_key,
 )
-from batchgate.providers.simulator_server import SimulatorStats, build_simulator_app
-from batchgate.providers.transport import AiohttpTransport
+from batchgate.providers.transport.proxy_transport import AiohttpTransport
 
 MESSAGES = "/v1/messages"
 CHAT = "/v1/chat/completions"
@@ -312,7 +312,7 @@ def test_an_unknown_path_is_not_found() -> None:
 
 
 def test_more_in_flight_than_admitted_is_refused_at_once() -> None:
-    settings = SimulatorSettings(admits=4)
+    settings = SimulatorSettings(max_concurrency=4)
 
     admitted = ask(settings, MESSAGES, question(), in_flight=4)
     refused = ask(settings, MESSAGES, question(), in_flight=5)
@@ -332,7 +332,7 @@ def test_more_in_flight_than_admitted_is_refused_at_once() -> None:
     ],
 )
 def test_only_the_accepted_key_is_let_in(headers: dict[str, str], status: int) -> None:
-    settings = SimulatorSettings(accepted_key="right")
+    settings = SimulatorSettings(require_key="right")
 
     assert ask(settings, MESSAGES, question(), headers=headers).response.status == status
     assert "right" not in repr(settings)
@@ -381,7 +381,7 @@ async def test_asking_again_until_it_succeeds_ends_and_starts_over() -> None:
 
 
 async def test_calls_over_the_admitted_number_are_refused() -> None:
-    transport = SimulatorTransport(SimulatorSettings(admits=4))
+    transport = SimulatorTransport(SimulatorSettings(max_concurrency=4))
 
     answers = await asyncio.gather(*(transport.send(call(question(f"{n}"))) for n in range(10)))
 

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from batchgate.accounts import endpoints
-from batchgate.engine.endpoint import Endpoint
-from batchgate.engine.errors import UpstreamError
-from batchgate.engine.upstream import RowKind
+from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.model.errors import UpstreamError
+from batchgate.engine.model.provider_call import RowKind
+from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.providers.dialects.openai_rows import OpenAIRows
-from batchgate.providers.dialects.reading import DialectReading
-from batchgate.providers.simulator import SimulatorSettings, SimulatorTransport
+from batchgate.providers.simulator.simulator import SimulatorSettings, SimulatorTransport
 from batchgate.settings import AccountSettings, Settings
 from tests.support.engine_parts import no_secret
 from tests.unit.providers.calls import row
@@ -54,7 +54,7 @@ async def test_a_row_of_every_kind_is_answered_in_kind_and_counted(kind: RowKind
     body = await answer(simulator(), kind, REQUESTS[kind])
     name, value = OBJECTS[kind]
     assert msgspec.json.decode(body)[name] == value
-    usage = DialectReading().usage(kind, body)
+    usage = DialectLineTranslator().usage(kind, body)
     assert usage is not None
     assert usage.input_tokens == 2
     assert (usage.output_tokens > 0) == (kind != "embeddings")

@@ -13,7 +13,7 @@ from aiohttp import web
 
 import batchgate
 from batchgate.blobs import open_blobs
-from batchgate.engine.errors import ConfigurationError, UpstreamDown
+from batchgate.engine.model.errors import ConfigurationError, UpstreamDown
 from tests.support.certificates import Authority, self_signed
 from tests.unit.providers.transports import KEY, Kind, Opened, call, failure
 
@@ -94,7 +94,7 @@ async def test_a_certificate_for_another_address_is_refused_though_its_authority
 def test_the_store_of_bodies_is_believed_by_its_certificate_too(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="believed by its certificate") as caught:
         open_blobs("s3://bucket", tmp_path, {name: True}, {})
-    assert caught.value.setting == f"blob_options.{name}"
+    assert caught.value.setting == f"storage_options.{name}"
 
 
 def test_nothing_in_the_code_turns_the_verification_off() -> None:

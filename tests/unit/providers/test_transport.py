@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
-from batchgate.engine.errors import UpstreamDown
-from batchgate.engine.upstream import UpstreamResponse
-from batchgate.providers.network import NetworkTransport
-from batchgate.providers.transport import TransportSettings
+from batchgate.engine.model.errors import UpstreamDown
+from batchgate.engine.model.provider_call import UpstreamResponse
+from batchgate.providers.transport.network_transport import NetworkTransport
+from batchgate.providers.transport.proxy_transport import TransportSettings
 from tests.unit.providers.transports import KEY, Kind, Opened, RawUpstream, Upstream, call, failure
 
 

@@ -12,9 +12,9 @@ from asyncio import StreamReader, StreamWriter
 import msgspec
 import pytest
 
-from batchgate.engine.errors import UpstreamDown
-from batchgate.engine.upstream import UpstreamResponse
-from batchgate.providers.transport import TransportSettings
+from batchgate.engine.model.errors import UpstreamDown
+from batchgate.engine.model.provider_call import UpstreamResponse
+from batchgate.providers.transport.proxy_transport import TransportSettings
 from tests.unit.providers.transports import Kind, Opened, RawUpstream, WireUpstream, call, failure
 
 OK = b"HTTP/1.1 200 OK\r\n"

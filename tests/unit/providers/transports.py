@@ -9,11 +9,11 @@ from typing import TypeAlias
 import pytest
 from aiohttp import web
 
-from batchgate.engine.errors import UpstreamUnreachable
-from batchgate.engine.upstream import UpstreamRequest
-from batchgate.providers.http_client import HttpTransport
-from batchgate.providers.network import NetworkTransport
-from batchgate.providers.transport import AiohttpTransport
+from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.provider_call import UpstreamRequest
+from batchgate.providers.transport.http_client import HttpTransport
+from batchgate.providers.transport.network_transport import NetworkTransport
+from batchgate.providers.transport.proxy_transport import AiohttpTransport
 
 KEY = "sk-very-secret"
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]

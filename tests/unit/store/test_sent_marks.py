@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgate.engine.batch import SHARD_REQUESTS
+from batchgate.engine.model.shard import SHARD_REQUESTS
 from batchgate.store.postgres.sent_marks import SentMarks as MarksWrittenBehind
 from batchgate.store.sqlite.sent_marks import SentMarks
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from batchgate.engine.errors import StoreError
-from batchgate.engine.telemetry import HTTP_REQUEST_ID
+from batchgate.engine.model.errors import StoreError
+from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID
 from batchgate.telemetry.log_lines import JsonLines, TextLines, describe
 
 

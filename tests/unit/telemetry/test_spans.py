@@ -9,12 +9,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from batchgate.engine.batch import Counts
-from batchgate.telemetry import EventLog, Several
+from batchgate.engine.model.usage import Counts
+from batchgate.telemetry import CompositeTelemetry, EventLog
 from batchgate.telemetry import spans as spans_module
-from batchgate.telemetry.export import exported_spans
+from batchgate.telemetry.span_export import exported_spans
 from batchgate.telemetry.spans import Spans
-from tests.unit.telemetry.told import batch, claim, request
+from tests.unit.telemetry.telemetry_values import batch, claim, request
 
 
 @pytest.fixture
@@ -42,27 +42,27 @@ async def run_shard(told: Spans, *custom_ids: str, outcome: str = "succeeded") -
         told.call_ended(of.batch, "acc", request(custom_id), outcome, 0.25)
 
     await asyncio.gather(*map(call, custom_ids))
-    told.shard_left(of, seconds=1.0)
+    told.shard_released(of, seconds=1.0)
 
 
 async def test_a_batch_is_one_trace_with_the_create_as_its_root(exporter: InMemorySpanExporter) -> None:
     told = spans(exporter)
     told.batch_created(batch(), size=100, seconds=0.5)
     await asyncio.create_task(run_shard(told, "a", "b"))
-    told.batch_sealed(batch(), Counts(total=2, succeeded=2), seconds=0.1)
-    create, first, second, shard, seal = exporter.get_finished_spans()
-    assert [span.name for span in (create, first, shard, seal)] == [
+    told.batch_finalized(batch(), Counts(total=2, succeeded=2), seconds=0.1)
+    create, first, second, shard, finalize = exporter.get_finished_spans()
+    assert [span.name for span in (create, first, shard, finalize)] == [
         "create batch",
         "call provider",
         "run shard",
-        "seal batch",
+        "finalize batch",
     ]
     trace, root, parent = ids(create)
     assert parent is None
-    assert [ids(span)[0] for span in (first, second, shard, seal)] == [trace] * 4
-    assert [ids(span)[2] for span in (shard, seal)] == [root] * 2
+    assert [ids(span)[0] for span in (first, second, shard, finalize)] == [trace] * 4
+    assert [ids(span)[2] for span in (shard, finalize)] == [root] * 2
     assert [ids(span)[2] for span in (first, second)] == [ids(shard)[1]] * 2
-    assert len({ids(span)[1] for span in (create, first, second, shard, seal)}) == 5
+    assert len({ids(span)[1] for span in (create, first, second, shard, finalize)}) == 5
 
 
 async def test_another_process_continues_the_trace_of_a_batch(exporter: InMemorySpanExporter) -> None:
@@ -132,7 +132,7 @@ async def test_a_collector_that_is_down_holds_up_no_stop(monkeypatch: pytest.Mon
 
 
 async def test_several_listeners_hear_the_same(exporter: InMemorySpanExporter) -> None:
-    Several(EventLog(), spans(exporter), spans(exporter)).batch_created(batch(), size=1, seconds=0.1)
+    CompositeTelemetry(EventLog(), spans(exporter), spans(exporter)).batch_created(batch(), size=1, seconds=0.1)
     assert len(exporter.get_finished_spans()) == 2
 
 

@@ -7,11 +7,11 @@ from typing import Final
 
 import msgspec
 
-from batchgate.api.body_faults import Fault, invalid, not_json
+from batchgate.api.body_errors import Fault, invalid, not_json
 from batchgate.api.content_encoding import ContentDecoder
 from batchgate.api.create_body import BLANK, MAX_HEAD, CreateReader
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.validation import describe
+from batchgate.engine.model.decoding_errors import describe
+from batchgate.engine.model.errors import RefusedError
 from batchgate_api.anthropic import MessageBatchRequest
 
 _HEAD: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"requests"[ \t\r\n]*:[ \t\r\n]*\[')

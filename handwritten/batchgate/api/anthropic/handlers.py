@@ -14,9 +14,9 @@ from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY
 from batchgate.api.downloads import send_lines
 from batchgate.api.request_body import pieces
-from batchgate.engine.batches import Submission
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.ports import Blobs
+from batchgate.engine.lifecycle.batches import Submission
+from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import anthropic, parameters
 
 DEFAULT_LIMIT = 20

@@ -7,7 +7,7 @@ from aiohttp import web
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.statuses import anthropic_status
 from batchgate.api.times import rfc3339, rfc3339_or_none
-from batchgate.engine.batch import Batch, Page
+from batchgate.engine.model.batch import Batch, BatchPage
 from batchgate_api import anthropic
 
 
@@ -34,7 +34,7 @@ class MessageBatchView:
             results_url=self._results_url(request, batch),
         )
 
-    def page(self, request: web.Request, page: Page) -> anthropic.MessageBatchPage:
+    def page(self, request: web.Request, page: BatchPage) -> anthropic.MessageBatchPage:
         """Show a page."""
         data = [self.batch(request, batch) for batch in page.batches]
         return anthropic.MessageBatchPage(

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from batchgate.api.context import BATCHES, CONTENTS, WORKSPACE
 from batchgate.api.downloads import JSONL, send_lines, send_pieces
-from batchgate.engine.batch import Batch
-from batchgate.engine.partial_results import PartialResults
-from batchgate.engine.ports import Blobs
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.ports.blobs import Blobs
+from batchgate.engine.results.partial_results import PartialResults
 from batchgate_api import gateway, parameters
 
 REACH_HEADER = "batchgate-results"

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from batchgate.api.times import rfc3339
-from batchgate.engine.secret import Secret
-from batchgate.engine.secrets import Secrets
+from batchgate.engine.model.secret import Secret
+from batchgate.engine.tenancy.secrets import Secrets
 from batchgate_api import gateway, parameters
 
 

@@ -8,9 +8,9 @@ from aiohttp import web
 from batchgate.api.binding import given
 from batchgate.api.context import TENANTS, WORKSPACE
 from batchgate.api.times import rfc3339, rfc3339_or_none
-from batchgate.engine.api_keys import DEFAULT_SCOPES, ApiKey
-from batchgate.engine.tenants import KeyTerms
-from batchgate.engine.workspaces import NANODOLLARS, Quotas, Use, Workspace
+from batchgate.engine.model.api_key import DEFAULT_SCOPES, ApiKey
+from batchgate.engine.model.workspace import NANODOLLARS, Quotas, QuotaUsage, Workspace
+from batchgate.engine.tenancy.tenants import ApiKeyOptions
 from batchgate_api import gateway, parameters
 
 DEFAULT_LIMIT = 20
@@ -35,7 +35,7 @@ class WorkspacesHandler:
     ) -> gateway.Workspace:
         """Create a workspace."""
         quotas = Quotas(**_changes(given(body.quotas)))
-        return _workspace(await request.app[TENANTS].create_workspace(body.name, quotas), Use())
+        return _workspace(await request.app[TENANTS].create_workspace(body.name, quotas), QuotaUsage())
 
     async def list_workspaces(
         self, request: web.Request, parameters: parameters.ListWorkspacesParameters
@@ -75,8 +75,8 @@ class APIKeysHandler:
     ) -> gateway.CreatedKey:
         """Create an API key of a workspace, and show it."""
         scopes = tuple(dict.fromkeys(given(body.scopes) or DEFAULT_SCOPES))
-        terms = KeyTerms(name=body.name, scopes=scopes, lifetime=given(body.expires_in_seconds))
-        return _created(*await request.app[TENANTS].create_key(parameters.workspace, terms))
+        options = ApiKeyOptions(name=body.name, scopes=scopes, lifetime=given(body.expires_in_seconds))
+        return _created(*await request.app[TENANTS].create_key(parameters.workspace, options))
 
     async def list_keys(self, request: web.Request, parameters: parameters.ListKeysParameters) -> gateway.KeyList:
         """List the API keys of a workspace, the newest first."""
@@ -112,7 +112,7 @@ def _changes(changes: gateway.QuotaChanges | None) -> dict[str, int | None]:
     return named
 
 
-def _workspace(workspace: Workspace, use: Use | None = None) -> gateway.Workspace:
+def _workspace(workspace: Workspace, use: QuotaUsage | None = None) -> gateway.Workspace:
     quotas = workspace.quotas
     spend = quotas.monthly_spend
     return gateway.Workspace(
@@ -128,7 +128,7 @@ def _workspace(workspace: Workspace, use: Use | None = None) -> gateway.Workspac
     )
 
 
-def _use(use: Use) -> gateway.WorkspaceUse:
+def _use(use: QuotaUsage) -> gateway.WorkspaceUse:
     return gateway.WorkspaceUse(
         queued_requests=use.queued_requests,
         concurrent_batches=use.concurrent_batches,

@@ -7,9 +7,10 @@ from typing import Final
 from msgspec import Raw
 
 from batchgate.api.statuses import openai_status, times
-from batchgate.engine.batch import Batch, Page, Usage
-from batchgate.engine.batch_endpoints import ENDPOINTS
-from batchgate.engine.batch_files import file_ids
+from batchgate.engine.model.batch import Batch, BatchPage
+from batchgate.engine.model.batch_endpoint import ENDPOINTS
+from batchgate.engine.model.usage import Usage
+from batchgate.engine.results.file_views import file_ids
 from batchgate_api import openai
 
 MESSAGES_ENDPOINT: Final[openai.BatchEndpoint] = "/v1/chat/completions"
@@ -23,8 +24,8 @@ def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
     return openai.Batch(
         id=batch.id,
         object="batch",
-        endpoint=ENDPOINTS.get(batch.terms.kind, MESSAGES_ENDPOINT),
-        model=batch.terms.model,
+        endpoint=ENDPOINTS.get(batch.options.kind, MESSAGES_ENDPOINT),
+        model=batch.options.model,
         errors=None if faults is None else openai.BatchErrors(object="list", data=Raw(faults)),
         input_file_id=files.input,
         completion_window="24h",
@@ -42,11 +43,11 @@ def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
         cancelled_at=moments.cancelled_at,
         request_counts=_counts(batch),
         usage=_usage(batch.usage),
-        metadata=None if batch.terms.metadata is None else dict(batch.terms.metadata),
+        metadata=None if batch.options.metadata is None else dict(batch.options.metadata),
     )
 
 
-def batch_list(page: Page) -> openai.BatchList:
+def batch_list(page: BatchPage) -> openai.BatchList:
     """Show a page."""
     data = [openai_batch(batch) for batch in page.batches]
     return openai.BatchList(

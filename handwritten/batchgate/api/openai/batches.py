@@ -11,9 +11,9 @@ from batchgate.api.context import BATCHES, CALLER, WORKSPACE
 from batchgate.api.metadata import checked_metadata
 from batchgate.api.openai.batch_view import batch_list, openai_batch
 from batchgate.api.upload_form import one_provider
-from batchgate.engine.batch import Terms
-from batchgate.engine.batch_endpoints import KINDS
-from batchgate.engine.batches import Submission
+from batchgate.engine.lifecycle.batches import Submission
+from batchgate.engine.model.batch import BatchOptions
+from batchgate.engine.model.batch_endpoint import KINDS
 from batchgate_api import openai, parameters
 
 DEFAULT_LIMIT = 20
@@ -33,7 +33,7 @@ class BatchesHandler:
         submission = Submission(
             workspace=request[WORKSPACE],
             dialect="openai",
-            terms=_terms(body),
+            options=_terms(body),
             provider=self._choose_account(provider),
             headers={},
             caller=request[CALLER],
@@ -68,9 +68,9 @@ class BatchesHandler:
         return openai_batch(await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id))
 
 
-def _terms(body: openai.CreateBatch) -> Terms:
+def _terms(body: openai.CreateBatch) -> BatchOptions:
     kept = given(body.output_expires_after)
-    return Terms(
+    return BatchOptions(
         kind=KINDS[body.endpoint],
         metadata=checked_metadata(given(body.metadata)),
         input_file=body.input_file_id,

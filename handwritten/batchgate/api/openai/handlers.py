@@ -10,7 +10,7 @@ from batchgate.api.downloads import send_file
 from batchgate.api.openai.view import file_list, file_object
 from batchgate.api.request_body import pieces
 from batchgate.api.upload_form import MAX_BODY, UploadForm
-from batchgate.engine.ports import Blobs
+from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import openai, parameters
 
 DEFAULT_LIMIT = 10_000

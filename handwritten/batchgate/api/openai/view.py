@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from batchgate.engine.clock import MICROSECONDS
-from batchgate.engine.file import File, FilePage
+from batchgate.engine.model.clock import MICROSECONDS
+from batchgate.engine.model.file import File, FilePage
 from batchgate_api import openai
 
 

@@ -11,10 +11,11 @@ from batchgate.api.public_url import PublicUrl
 from batchgate.api.statuses import anthropic_status, times, unified_status
 from batchgate.api.unified.extra_fields import ExtraFields
 from batchgate.api.unified.request_shape import MESSAGES
-from batchgate.engine.batch import Batch, Counts, Page
-from batchgate.engine.batch_endpoints import ENDPOINTS
-from batchgate.engine.batch_files import file_ids
-from batchgate.engine.clock import MICROSECONDS
+from batchgate.engine.model.batch import Batch, BatchPage
+from batchgate.engine.model.batch_endpoint import ENDPOINTS
+from batchgate.engine.model.clock import MICROSECONDS
+from batchgate.engine.model.usage import Counts
+from batchgate.engine.results.file_views import file_ids
 from batchgate_api import gateway
 
 T = TypeVar("T")
@@ -37,12 +38,12 @@ class UnifiedBatchView:
         return gateway.UnifiedBatch(
             id=batch.id,
             object="batch",
-            endpoint=ENDPOINTS.get(batch.terms.kind, MESSAGES),
+            endpoint=ENDPOINTS.get(batch.options.kind, MESSAGES),
             input_file_id=files.input,
             completion_window="24h",
             status=unified_status(batch),
             request_counts=_counts(batch.counts),
-            metadata=_given(None if batch.terms.metadata is None else dict(batch.terms.metadata)),
+            metadata=_given(None if batch.options.metadata is None else dict(batch.options.metadata)),
             created_at=moments.created_at,
             expires_at=moments.expires_at,
             in_progress_at=_given(moments.in_progress_at),
@@ -58,11 +59,11 @@ class UnifiedBatchView:
             errors=UNSET if faults is None else gateway.BatchErrors(object="list", data=Raw(faults)),
             processing_status=anthropic_status(batch) if of_messages else UNSET,
             results_url=self._results_url(request, batch) if of_messages else UNSET,
-            extra_fields=extra(provider, batch.terms.model),
+            extra_fields=extra(provider, batch.options.model),
         )
 
     def page(
-        self, request: web.Request, page: Page, provider: str, extra: ExtraFields, *, backwards: bool
+        self, request: web.Request, page: BatchPage, provider: str, extra: ExtraFields, *, backwards: bool
     ) -> gateway.UnifiedBatchList:
         """Show a page; ``backwards`` tells if it goes on with newer batches."""
         data = [self.batch(request, batch, provider, extra) for batch in page.batches]

@@ -14,20 +14,20 @@ from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY, CreateReader
 from batchgate.api.downloads import JSONL, send_json, send_lines
 from batchgate.api.request_body import pieces
+from batchgate.api.request_errors import fault_code, known_values
 from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.create_body import UnifiedBatchForm
 from batchgate.api.unified.extra_fields import begin
 from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.api.unified.results import results_object
 from batchgate.api.upload_form import PROVIDER, one_provider
-from batchgate.api.wrong_input import fault_code, known_values
-from batchgate.engine.batch import Terms
-from batchgate.engine.batch_endpoints import KINDS
-from batchgate.engine.batches import Submission
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.ports import Blobs
-from batchgate.engine.upstream import RowKind
-from batchgate.engine.validation import FIELD_REQUIRED
+from batchgate.engine.lifecycle.batches import Submission
+from batchgate.engine.model.batch import BatchOptions
+from batchgate.engine.model.batch_endpoint import KINDS
+from batchgate.engine.model.decoding_errors import FIELD_REQUIRED
+from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.provider_call import RowKind
+from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import gateway, parameters
 from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
 
@@ -73,7 +73,7 @@ class UnifiedBatchesHandler:
             return Submission(
                 workspace=request[WORKSPACE],
                 dialect="anthropic" if form.endpoint == MESSAGES else "openai",
-                terms=_terms(form, chosen.model),
+                options=_terms(form, chosen.model),
                 provider=chosen.account,
                 headers={},
                 caller=request[CALLER],
@@ -178,9 +178,9 @@ async def _rest(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield data
 
 
-def _terms(form: UnifiedBatchForm, model: str | None) -> Terms:
+def _terms(form: UnifiedBatchForm, model: str | None) -> BatchOptions:
     kept = given(form.fields.output_expires_after)
-    return Terms(
+    return BatchOptions(
         kind=_kind(form.endpoint),
         model=model,
         metadata=given(form.fields.metadata),

@@ -13,13 +13,13 @@ import msgspec
 from msgspec import Raw
 
 from batchgate.api.binding import given
-from batchgate.api.body_faults import Fault, invalid, not_json
+from batchgate.api.body_errors import Fault, invalid, not_json
 from batchgate.api.create_body import BLANK, MAX_HEAD
 from batchgate.api.metadata import checked_metadata
+from batchgate.api.request_errors import fault_code, wrong_input
 from batchgate.api.unified.request_shape import DEFAULT_ENDPOINT, RequestShape
-from batchgate.api.wrong_input import fault_code, wrong_input
-from batchgate.engine.errors import RefusedError
-from batchgate.engine.validation import FIELD_REQUIRED, lone_surrogate
+from batchgate.engine.model.decoding_errors import FIELD_REQUIRED, lone_surrogate
+from batchgate.engine.model.errors import RefusedError
 from batchgate_api.gateway import CreateUnifiedBatch, UnifiedBatchEndpoint, UnifiedBatchRequest
 
 _REQUESTS: Final = re.compile(rb'"requests"[ \t\r\n]*:[ \t\r\n]*\[')

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from batchgate.api.unified.extra_fields import ExtraFields
-from batchgate.engine.clock import MICROSECONDS
-from batchgate.engine.file import File, FilePage
+from batchgate.engine.model.clock import MICROSECONDS
+from batchgate.engine.model.file import File, FilePage
 from batchgate_api import gateway
 
 

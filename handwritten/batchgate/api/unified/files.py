@@ -8,11 +8,11 @@ from batchgate.api.binding import given
 from batchgate.api.context import FILES, WORKSPACE
 from batchgate.api.downloads import send_file
 from batchgate.api.request_body import pieces
+from batchgate.api.request_errors import known_values, missing
 from batchgate.api.unified import file_view as view
 from batchgate.api.unified.extra_fields import begin
 from batchgate.api.upload_form import MAX_BODY, PROVIDER, UploadForm, one_provider
-from batchgate.api.wrong_input import known_values, missing
-from batchgate.engine.ports import Blobs
+from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import gateway, parameters
 
 MOST = 10_000

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from batchgate.api.anthropic.create_body import params_line
 from batchgate.api.binding import given
-from batchgate.api.body_faults import Fault, invalid
-from batchgate.api.wrong_input import fault_code
-from batchgate.engine.validation import FIELD_REQUIRED
+from batchgate.api.body_errors import Fault, invalid
+from batchgate.api.request_errors import fault_code
+from batchgate.engine.model.decoding_errors import FIELD_REQUIRED
 from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
 
 Field: TypeAlias = Literal["params", "body"]

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from batchgate.api.unified.extra_fields import ExtraFields
-from batchgate.engine.batch import Batch
-from batchgate.engine.contents import Content, whole_lines
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.results.content_renderer import Content, whole_lines
 from batchgate_api import gateway, openai_rows
 
 _LINE: Final = msgspec.json.Decoder(openai_rows.BatchOutputLine)
@@ -41,7 +41,7 @@ def results_object(batch: Batch, lines: Content, provider: str, extra: ExtraFiel
         async for parts in whole_lines(batch.id, lines.pieces()):
             yield separator + await asyncio.to_thread(_joined, parts, say)
             separator = b","
-        tail = _Tail(has_more=False, extra_fields=extra(provider, batch.terms.model))
+        tail = _Tail(has_more=False, extra_fields=extra(provider, batch.options.model))
         yield b"]," + _ENCODER.encode(tail).removeprefix(b"{")
 
     return Content(pieces=pieces)

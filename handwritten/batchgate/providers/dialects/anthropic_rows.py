@@ -6,9 +6,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from batchgate.engine.errors import RequestError, UpstreamError
-from batchgate.engine.rows import InputRow
-from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.errors import RequestError, UpstreamError
+from batchgate.engine.ports.rows import InputRow
 from batchgate.providers.dialects.row_model import with_model
 from batchgate_api.anthropic import (
     CanceledResult,

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import UnsetType
 
-from batchgate.engine.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import UpstreamUnreachable
 from batchgate_api import chat_completions as c
 
 _FAILURES: Final = frozenset({"error", "abort"})

@@ -13,10 +13,9 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from batchgate.engine.batch import InputFault
-from batchgate.engine.batch_endpoints import ENDPOINTS
-from batchgate.engine.upstream import RowKind
-from batchgate.engine.validation import (
+from batchgate.engine.model.batch import InputFault
+from batchgate.engine.model.batch_endpoint import ENDPOINTS
+from batchgate.engine.model.decoding_errors import (
     DECODING_ERRORS,
     FIELD_REQUIRED,
     DecodingError,
@@ -24,6 +23,7 @@ from batchgate.engine.validation import (
     describe_decoding,
     lone_surrogate,
 )
+from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.rules import NO_STREAM
 
 MAX_LINE: Final = 32 * 1024 * 1024

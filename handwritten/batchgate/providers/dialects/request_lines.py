@@ -12,12 +12,12 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from batchgate.engine.batch_endpoints import ENDPOINTS, KINDS
-from batchgate.engine.errors import RequestError, Untranslatable
-from batchgate.engine.upstream import RowKind
-from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.batch_endpoint import ENDPOINTS, KINDS
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.errors import RequestError, Untranslatable
+from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.row_model import with_model
-from batchgate.providers.dialects.target import WHOLE_DIALECT, Target
+from batchgate.providers.dialects.server_capabilities import WHOLE_DIALECT, ServerCapabilities
 from batchgate.providers.dialects.translation import one_line, translate_request
 from batchgate_api.anthropic import MessageBatchRequest
 from batchgate_api.openai_rows import BatchInputLine
@@ -35,7 +35,7 @@ _ANTHROPIC: Final = msgspec.json.Decoder(MessageBatchRequest)
 
 
 def openai_request_line(
-    line: bytes, *, kind: RowKind, target: Target = WHOLE_DIALECT, default_model: str | None = None
+    line: bytes, *, kind: RowKind, target: ServerCapabilities = WHOLE_DIALECT, default_model: str | None = None
 ) -> bytes:
     """Say a line of Anthropic's dialect as a line of OpenAI's whose rows are of ``kind``.
 

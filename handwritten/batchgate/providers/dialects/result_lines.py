@@ -12,9 +12,9 @@ from typing import Final, assert_never
 import msgspec
 from msgspec import Raw
 
-from batchgate.engine.errors import STATUSES, ErrorKind, RequestError, UpstreamError
-from batchgate.engine.upstream import RowKind, UpstreamResponse
-from batchgate.engine.validation import DECODING_ERRORS
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS
+from batchgate.engine.model.errors import STATUSES, ErrorKind, RequestError, UpstreamError
+from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.openai_rows import (
     CANCELLED,
@@ -24,7 +24,7 @@ from batchgate.providers.dialects.openai_rows import (
     OpenAIErrorBody,
 )
 from batchgate.providers.dialects.translation import CONVERSATIONS, Asked, translate_answer
-from batchgate.providers.upstream_errors import ANSWERS, not_an_answer, upstream_error
+from batchgate.providers.responses.provider_errors import ANSWERS, not_an_answer, upstream_error
 from batchgate_api import anthropic as a
 from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
 

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from batchgate.engine.errors import RequestError
-from batchgate.engine.validation import DECODING_ERRORS, FIELD_REQUIRED, Problem, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, FIELD_REQUIRED, Problem, describe_decoding
+from batchgate.engine.model.errors import RequestError
 
 
 class _Peek(Struct):

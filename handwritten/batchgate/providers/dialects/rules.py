@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from batchgate.engine.errors import Untranslatable
+from batchgate.engine.model.errors import Untranslatable
 from batchgate_api.structs import OpenStruct
 
 T = TypeVar("T")

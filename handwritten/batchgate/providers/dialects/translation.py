@@ -11,18 +11,18 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from batchgate.engine.errors import RequestError, Untranslatable
-from batchgate.engine.upstream import RowKind
-from batchgate.engine.validation import DECODING_ERRORS, describe_decoding
-from batchgate.providers.dialects.chat_as_messages.answer import message_to_completion
-from batchgate.providers.dialects.chat_as_messages.request import chat_to_messages
-from batchgate.providers.dialects.chat_as_responses.answer import response_to_completion
-from batchgate.providers.dialects.chat_as_responses.request import chat_to_responses
-from batchgate.providers.dialects.messages_as_chat.answer import to_message
-from batchgate.providers.dialects.messages_as_chat.request import to_chat
-from batchgate.providers.dialects.responses_as_chat.answer import to_response
-from batchgate.providers.dialects.responses_as_chat.request import responses_to_chat
-from batchgate.providers.dialects.target import WHOLE_DIALECT, Target
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.errors import RequestError, Untranslatable
+from batchgate.engine.model.provider_call import RowKind
+from batchgate.providers.dialects.chat_via_messages.answer import message_to_completion
+from batchgate.providers.dialects.chat_via_messages.request import chat_to_messages
+from batchgate.providers.dialects.chat_via_responses.answer import response_to_completion
+from batchgate.providers.dialects.chat_via_responses.request import chat_to_responses
+from batchgate.providers.dialects.messages_via_chat.answer import to_message
+from batchgate.providers.dialects.messages_via_chat.request import to_chat
+from batchgate.providers.dialects.responses_via_chat.answer import to_response
+from batchgate.providers.dialects.responses_via_chat.request import responses_to_chat
+from batchgate.providers.dialects.server_capabilities import WHOLE_DIALECT, ServerCapabilities
 from batchgate_api import chat_completions, messages, responses
 
 NAMES: Final[dict[RowKind, str]] = {
@@ -57,7 +57,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The request in the kind that the answer is to have, where it is at hand."""
 
 
-def translate_request(body: bytes, *, kind: RowKind, to: RowKind, model: str, target: Target = WHOLE_DIALECT) -> bytes:
+def translate_request(
+    body: bytes, *, kind: RowKind, to: RowKind, model: str, target: ServerCapabilities = WHOLE_DIALECT
+) -> bytes:
     """Say a request of one kind in another, asking for ``model``.
 
     A request that keeps its kind passes as it is. ``target`` is the server of Chat Completions to which it goes. Raises
@@ -103,7 +105,9 @@ def one_line(document: bytes) -> bytes:
 # ---------------------------------------------------------------- requests
 
 
-def _chat_request(body: bytes, kind: RowKind, model: str, target: Target) -> chat_completions.ChatCompletionRequest:
+def _chat_request(
+    body: bytes, kind: RowKind, model: str, target: ServerCapabilities
+) -> chat_completions.ChatCompletionRequest:
     if kind == "messages":
         return to_chat(_PARAMS.decode(body), model=model, target=target)
     if kind == "responses":

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from batchgate.engine.errors import ConfigurationError
+from batchgate.engine.model.errors import ConfigurationError
 
 EXPECTED: Final = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for an @ in the password, %2F for a slash"
 _DEFAULTS: Final = {

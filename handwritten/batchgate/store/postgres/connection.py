@@ -15,8 +15,8 @@ from psycopg.rows import dict_row
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from psycopg_pool import AsyncConnectionPool
 
-from batchgate.engine.errors import StoreError
-from batchgate.engine.unbroken import unbroken
+from batchgate.engine.model.errors import StoreError
+from batchgate.engine.support.cancellation import shielded
 from batchgate.store.postgres.address import Address
 from batchgate.store.queries import load_queries
 
@@ -28,7 +28,7 @@ Connection: TypeAlias = AsyncConnection[Row]
 
 QUERIES: Final = {
     name: text.encode()
-    for file in ("queries.sql", "peers.sql", "tenants.sql")
+    for file in ("queries.sql", "cluster.sql", "tenants.sql")
     for name, text in load_queries("batchgate.store.postgres", file).items()
 }
 CONNECTIONS: Final = 10
@@ -130,7 +130,7 @@ class PostgresPool:
         def may_again() -> bool:
             return repeatable or not committing
 
-        return await unbroken(self._persistently(lambda: self._on_connection(run), may_again))
+        return await shielded(self._persistently(lambda: self._on_connection(run), may_again))
 
     async def _on_connection(self, use: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._pool.connection() as connection:

@@ -8,8 +8,8 @@ from typing import Any, Final
 import psycopg
 from psycopg import Connection
 
-from batchgate.engine.errors import StoreError
-from batchgate.store import migrating
+from batchgate.engine.model.errors import StoreError
+from batchgate.store import migration_files
 from batchgate.store.postgres.address import Address
 from batchgate.store.postgres.connection import QUERIES
 
@@ -24,8 +24,8 @@ def migrate(address: Address) -> None:
     try:
         with psycopg.connect(address.conninfo, autocommit=True) as connection:
             connection.execute(QUERIES["lock_migrations"])
-            if migrating.missing(MIGRATIONS, applied(connection)):
-                from batchgate.store.applying import apply_to_postgres  # noqa: PLC0415
+            if migration_files.missing(MIGRATIONS, applied(connection)):
+                from batchgate.store.migration_runner import apply_to_postgres  # noqa: PLC0415
 
                 apply_to_postgres(connection, MIGRATIONS)
     except psycopg.Error as error:

@@ -39,7 +39,7 @@ ON CONFLICT DO NOTHING
 -- name: lock_validating
 SELECT workspace FROM batches WHERE key = %(batch_key)s AND status = 'validating' FOR NO KEY UPDATE
 
--- name: begin_batch
+-- name: start_batch
 UPDATE batches
 SET status = 'in_progress', in_progress_at = %(now)s, total = %(total)s, open_shards = %(open_shards)s,
     providers = %(providers)s, input_blob = %(input_blob)s, input_size = %(input_size)s
@@ -104,10 +104,10 @@ SELECT * FROM batches WHERE id = %(id)s AND workspace = %(workspace)s AND delete
 -- name: lock_batch_by_key
 SELECT * FROM batches WHERE key = %(batch_key)s FOR NO KEY UPDATE
 
--- name: find_cursor
+-- name: find_batch_cursor
 SELECT key FROM batches WHERE id = %(id)s AND workspace = %(workspace)s
 
--- name: batch_by_key
+-- name: find_batch_by_key
 SELECT * FROM batches WHERE key = %(key)s
 
 -- name: list_older
@@ -220,10 +220,10 @@ WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND 
 -- name: close_shard
 UPDATE batches SET open_shards = open_shards - 1 WHERE key = %(batch_key)s
 
--- name: open_jobs
+-- name: unfinished_jobs
 SELECT batch_key, shard FROM shards WHERE NOT done ORDER BY shard, batch_key
 
--- name: sealable_batches
+-- name: finalizable_batches
 SELECT key FROM batches WHERE ended_at IS NULL AND open_shards = 0 AND status <> 'validating' ORDER BY key
 
 -- name: overdue_batches
@@ -255,23 +255,23 @@ SET status = 'ended', succeeded = %(succeeded)s, errored = %(errored)s, canceled
 WHERE key = %(batch_key)s AND ended_at IS NULL
 RETURNING workspace, cost
 
--- name: add_loose_blob
+-- name: add_orphan_blob
 INSERT INTO loose_blobs (name, writer) VALUES (%(name)s, %(writer)s)
 ON CONFLICT (name) DO UPDATE SET writer = excluded.writer
 
--- name: loosen
+-- name: add_orphan_blobs
 INSERT INTO loose_blobs (name) SELECT name FROM unnest(%(names)s::text[]) AS name ORDER BY name ON CONFLICT DO NOTHING
 
--- name: loose_blobs
+-- name: list_orphan_blobs
 SELECT name FROM loose_blobs
 WHERE writer IS NULL OR NOT EXISTS (SELECT 1 FROM members WHERE id = writer)
 ORDER BY name COLLATE "C"
 
--- name: condemn_blob
+-- name: tombstone_blob
 -- No member has the number 0. Who is about to adopt the blob holds its row: then it is there no more after the wait.
 UPDATE loose_blobs SET writer = 0 WHERE name = %(name)s RETURNING name
 
--- name: has_blob
+-- name: owns_blob
 SELECT 1 FROM batches WHERE id = %(owner)s AND deleted_at IS NULL AND %(name)s IN (input_blob, results_blob)
 UNION ALL
 SELECT 1 FROM files WHERE id = %(owner)s AND deleted_at IS NULL AND blob = %(name)s
@@ -279,7 +279,7 @@ SELECT 1 FROM files WHERE id = %(owner)s AND deleted_at IS NULL AND blob = %(nam
 -- name: adopt_blob
 DELETE FROM loose_blobs WHERE name = %(name)s AND writer IS DISTINCT FROM 0 RETURNING name
 
--- name: drop_loose_blobs
+-- name: forget_orphan_blobs
 WITH locked AS (SELECT name FROM loose_blobs WHERE name = ANY (%(names)s) ORDER BY name FOR UPDATE)
 DELETE FROM loose_blobs USING locked WHERE loose_blobs.name = locked.name
 

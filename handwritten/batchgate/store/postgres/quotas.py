@@ -6,12 +6,12 @@ of them fits into. The row of the workspace's bytes is the last that a transacti
 
 from __future__ import annotations
 
-from batchgate.engine.workspaces import Needs, Quotas, check_quotas, month_of
+from batchgate.engine.model.workspace import QuotaDemand, Quotas, check_quotas, month_of
 from batchgate.store.postgres.connection import Transaction
 from batchgate.store.tenant_records import quotas_of, use_of
 
 
-async def make_room(transaction: Transaction, workspace: str, needs: Needs, now: int) -> None:
+async def make_room(transaction: Transaction, workspace: str, needs: QuotaDemand, now: int) -> None:
     """Count the bytes that are about to be stored; raises `QuotaExceeded` where what is needed does not fit."""
     row = await transaction.one("find_workspace", {"name": workspace})
     quotas = Quotas() if row is None else quotas_of(row)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from batchgate.engine.secret import Secret
+from batchgate.engine.model.secret import Secret
 from batchgate.store.postgres.address import Address
 from batchgate.store.postgres.connection import Bound, PostgresPool, Row
 from batchgate.store.postgres.migrate import migrate

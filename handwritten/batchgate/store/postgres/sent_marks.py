@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from batchgate.engine.errors import StoreError
+from batchgate.engine.model.errors import StoreError
 
 Place: TypeAlias = tuple[int, int]
 """The key of a batch, and the index of a shard."""

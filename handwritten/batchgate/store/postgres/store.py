@@ -10,9 +10,12 @@ from typing import Final, Self
 
 import msgspec
 
-from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
-from batchgate.engine.errors import StaleEpoch, StoreError
-from batchgate.engine.file import File, FilePage, NewFile
+from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch, ValidatedInput
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import StaleClaim, StoreError
+from batchgate.engine.model.file import File, FilePage, NewFile
+from batchgate.engine.model.shard import Chunk, ShardJob
+from batchgate.engine.model.usage import Counts
 from batchgate.store.postgres import transactions
 from batchgate.store.postgres.address import Address
 from batchgate.store.postgres.connection import Bound, PostgresPool, Row, storable
@@ -59,7 +62,7 @@ class PostgresStore:
         return self
 
     async def _drop_what_was_left(self) -> None:
-        """Delete the chunks of batches whose sealer died when it had ended them."""
+        """Delete the chunks of batches whose finalizer died when it had ended them."""
         for row in await self._pool.rows("ended_with_chunks", {}):
             await self.drop_chunks(row["key"])
 
@@ -84,7 +87,7 @@ class PostgresStore:
             return _batch(await self._one("find_by_idempotency_key", repeat_row(new)))
         return None if new.repeats_since is None else _batch(await self._one("find_by_fingerprint", repeat_row(new)))
 
-    async def begin_batch(self, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
+    async def start_batch(self, batch_key: int, begun: ValidatedInput, now: int) -> Sequence[ShardJob] | None:
         """Give a batch that was validating its requests; None if it is no longer waiting for them."""
         return await self._pool.write(lambda transaction: transactions.begin(transaction, batch_key, begun, now))
 
@@ -110,14 +113,14 @@ class PostgresStore:
         """Read a batch of a workspace; deleted ones are not found."""
         return _batch(await self._one("find_batch", {"workspace": workspace, "id": batch_id}))
 
-    async def find_cursor(self, workspace: str, batch_id: str) -> int | None:
+    async def find_batch_cursor(self, workspace: str, batch_id: str) -> int | None:
         """Read the key of a batch for paging; deleted batches still have theirs."""
-        row = await self._one("find_cursor", {"workspace": workspace, "id": batch_id})
+        row = await self._one("find_batch_cursor", {"workspace": workspace, "id": batch_id})
         return None if row is None else int(row["key"])
 
     async def list_batches(
         self, workspace: str, *, older_than: int | None, newer_than: int | None, provider: str | None, limit: int
-    ) -> Page:
+    ) -> BatchPage:
         """Read a page, newest first; see `Store.list_batches`."""
         backwards = newer_than is not None and older_than is None
         name = ("list_newer" if backwards else "list_older") + ("_of_provider" if provider else "")
@@ -130,7 +133,7 @@ class PostgresStore:
         }
         rows = await self._rows(name, bound)
         batches = [batch_of(row) for row in rows[:limit]]
-        return Page(batches=tuple(reversed(batches) if backwards else batches), has_more=len(rows) > limit)
+        return BatchPage(batches=tuple(reversed(batches) if backwards else batches), has_more=len(rows) > limit)
 
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
         """Begin to cancel a batch in progress; others stay unchanged."""
@@ -171,19 +174,19 @@ class PostgresStore:
         await self._run("write_marks", bound, durable=False)
 
     async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
-        """Write results if the epoch still holds; True when the whole batch waits for its sealing."""
+        """Write results if the epoch still holds; True when the whole batch waits for its finalization."""
         place = (claim.batch.key, claim.shard.index)
         try:
-            sealable = await self._pool.write(
+            finalizable = await self._pool.write(
                 lambda transaction: transactions.append(transaction, claim, chunk, shard_done=shard_done),
                 repeatable=True,
             )
-        except StaleEpoch:
+        except StaleClaim:
             self._marks.drop(place, claim.epoch)
             raise
         if shard_done:
             self._marks.drop(place, claim.epoch)
-        return sealable
+        return finalizable
 
     async def release_shard(self, claim: Claim) -> None:
         """Let go of a shard that is not done."""
@@ -191,13 +194,13 @@ class PostgresStore:
         await self._run("release_shard", bound)
         self._marks.let_go((claim.batch.key, claim.shard.index), claim.epoch)
 
-    async def open_jobs(self) -> Sequence[ShardJob]:
+    async def unfinished_jobs(self) -> Sequence[ShardJob]:
         """Read the jobs of all shards that are not done."""
-        return [job_of(row["batch_key"], row["shard"]) for row in await self._pool.rows("open_jobs", {})]
+        return [job_of(row["batch_key"], row["shard"]) for row in await self._pool.rows("unfinished_jobs", {})]
 
-    async def sealable_batches(self) -> Sequence[int]:
-        """Read the keys of the batches whose shards are all done and whose results are not sealed."""
-        return [row["key"] for row in await self._pool.rows("sealable_batches", {})]
+    async def finalizable_batches(self) -> Sequence[int]:
+        """Read the keys of the batches whose shards are all done and whose results are not finalized."""
+        return [row["key"] for row in await self._pool.rows("finalizable_batches", {})]
 
     async def overdue_batches(self, now: int) -> Sequence[int]:
         """Read the keys of the batches that are past their time and have not ended."""
@@ -207,11 +210,11 @@ class PostgresStore:
         """Close the shards of a batch that no worker holds."""
         await self._pool.write(lambda transaction: transactions.expire(transaction, batch_key), repeatable=True)
 
-    async def batch_by_key(self, key: int) -> Batch | None:
+    async def find_batch_by_key(self, key: int) -> Batch | None:
         """Read a batch by its key."""
-        return _batch(await self._pool.one("batch_by_key", {"key": key}))
+        return _batch(await self._pool.one("find_batch_by_key", {"key": key}))
 
-    async def shard_claims(self, batch: Batch) -> Sequence[Claim]:
+    async def list_shards(self, batch: Batch) -> Sequence[Claim]:
         """Read all shards of a batch in order."""
         rows = await self._pool.rows("shards_of_batch", {"batch_key": batch.key})
         return [Claim(batch=batch, shard=shard_of(row), epoch=row["epoch"], finished=frozenset()) for row in rows]
@@ -235,7 +238,7 @@ class PostgresStore:
         output_size: int | None = None,
         files: Sequence[NewFile] = (),
     ) -> bool:
-        """Mark a batch ended with its sealed results; False if it has ended already."""
+        """Mark a batch ended with its finalized results; False if it has ended already."""
         bound = end_row(batch_key, counts, files) | {"results_blob": results_blob, "results_size": results_size}
         bound |= {"output_size": output_size, "now": now}
         return await self._pool.write(lambda transaction: transactions.end(transaction, bound, results_blob, files))
@@ -260,28 +263,28 @@ class PostgresStore:
         row = await self._pool.one("next_due", {"now": now, "retention": retention})
         return None if row is None else row["due"]
 
-    async def add_loose_blob(self, name: str) -> None:
+    async def add_orphan_blob(self, name: str) -> None:
         """Remember a blob that is about to be written and has no owner yet, and who writes it."""
-        await self._run("add_loose_blob", {"name": name, "writer": self._member()})
+        await self._run("add_orphan_blob", {"name": name, "writer": self._member()})
 
-    async def loose_blobs(self) -> Sequence[str]:
+    async def list_orphan_blobs(self) -> Sequence[str]:
         """Read the names of the blobs that have no owner and that no member writes."""
-        return [row["name"] for row in await self._pool.rows("loose_blobs", {})]
+        return [row["name"] for row in await self._pool.rows("list_orphan_blobs", {})]
 
-    async def condemn_blob(self, name: str) -> bool:
+    async def tombstone_blob(self, name: str) -> bool:
         """Give a blob to nobody from now on, as it is to be removed; False if it has an owner, or is forgotten."""
         condemned = await self._pool.write(
-            lambda transaction: transaction.one("condemn_blob", {"name": name}), repeatable=True
+            lambda transaction: transaction.one("tombstone_blob", {"name": name}), repeatable=True
         )
         return condemned is not None
 
-    async def has_blob(self, owner: str, name: str) -> bool:
+    async def owns_blob(self, owner: str, name: str) -> bool:
         """Tell if a blob belongs to the batch or file of that id, and it has not been deleted."""
-        return await self._one("has_blob", {"owner": owner, "name": name}) is not None
+        return await self._one("owns_blob", {"owner": owner, "name": name}) is not None
 
-    async def drop_loose_blobs(self, names: Sequence[str]) -> None:
+    async def forget_orphan_blobs(self, names: Sequence[str]) -> None:
         """Forget blobs that have been removed."""
-        await self._run("drop_loose_blobs", {"names": list(names)})
+        await self._run("forget_orphan_blobs", {"names": list(names)})
 
     async def backlog(self) -> Backlog:
         """Count what is undone."""

@@ -10,8 +10,8 @@ import psycopg
 from psycopg import Connection
 from psycopg.sql import SQL, Composable, Identifier
 
-from batchgate.engine.errors import StoreError
-from batchgate.store import migrating
+from batchgate.engine.model.errors import StoreError
+from batchgate.store import migration_files
 from batchgate.store.postgres.address import Address
 from batchgate.store.postgres.migrate import MIGRATIONS, applied, migrate
 from batchgate.store.queries import load_queries
@@ -56,7 +56,7 @@ class PostgresRows:
         self._connection.execute(QUERIES["begin_new" if self._new else "begin"])
         if self._new:
             self._connection.execute(QUERIES["keep_writers_out"])
-        if not self._new and migrating.missing(MIGRATIONS, applied(self._connection)):
+        if not self._new and migration_files.missing(MIGRATIONS, applied(self._connection)):
             raise StoreError("its schema is of an earlier version; start this version of the gateway on it once")
         alive = self._connection.execute(QUERIES["alive"]).fetchall()
         if alive:

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from batchgate.engine.api_keys import ApiKey, KeyPage
-from batchgate.engine.workspaces import Use, Workspace, WorkspacePage
+from batchgate.engine.model.api_key import ApiKey, KeyPage
+from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
 from batchgate.store.postgres.connection import Bound, PostgresPool, Row, Transaction, storable
 from batchgate.store.tenant_records import (
     MANAGING,
@@ -71,7 +71,7 @@ class PostgresTenants:
             return False
         return await self._pool.write(lambda transaction: _archive(transaction, name, now))
 
-    async def use_of(self, workspace: str, month: str) -> Use:
+    async def use_of(self, workspace: str, month: str) -> QuotaUsage:
         """Read what a workspace uses."""
         bound = {"workspace": workspace, "month": month}
         current, stored, spent = [await self._pool.one(name, bound) for name in ("open_use", "stored_bytes", "spent")]

@@ -13,11 +13,13 @@ from typing import Final, Literal, TypeAlias, cast
 
 import msgspec
 
-from batchgate.engine.batch import Batch, BegunBatch, Chunk, Claim, NewBatch, Shard, ShardJob
-from batchgate.engine.errors import StaleEpoch, StoreError
-from batchgate.engine.failpoints import hit
-from batchgate.engine.file import File, NewFile
-from batchgate.engine.workspaces import Needs
+from batchgate.engine.model.batch import Batch, NewBatch, ValidatedInput
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import StaleClaim, StoreError
+from batchgate.engine.model.file import File, NewFile
+from batchgate.engine.model.shard import Chunk, Shard, ShardJob
+from batchgate.engine.model.workspace import QuotaDemand
+from batchgate.engine.support.failpoints import hit
 from batchgate.store.postgres.connection import Bound, Row, Transaction
 from batchgate.store.postgres.quotas import charge, make_room, spend
 from batchgate.store.records import (
@@ -34,8 +36,8 @@ from batchgate.store.records import (
     unpack,
 )
 
-Event: TypeAlias = Literal["halt", "seal", "validate"]
-"""What other processes hear of a batch: send no more of it, it can be sealed, its file can be validated."""
+Event: TypeAlias = Literal["stop_sending", "finalize", "validate"]
+"""What other processes hear of a batch: send no more of it, it can be finalized, its file can be validated."""
 
 DROPPED_AT_ONCE: Final = 64
 """How many chunks of ended batches one transaction deletes, so that it holds up nobody."""
@@ -53,7 +55,7 @@ async def create(transaction: Transaction, new: NewBatch) -> tuple[Batch, Sequen
     # Keys are visible in their order, or a page that ends at the newest would hide an older one that comes late.
     await transaction.send("lock_order", {"workspace": new.workspace})
     # A file has one request at the least; how many they are is known when it has been read.
-    needs = Needs(requests=max(1, new.total), batches=1, stored_bytes=new.input_size)
+    needs = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size)
     await make_room(transaction, new.workspace, needs, new.created_at)
     row = await transaction.one("insert_batch", new_batch_row(new))
     assert row is not None
@@ -76,16 +78,16 @@ def _create_lock(new: NewBatch) -> int:
     return int.from_bytes(blake2b(text, person=new.workspace.encode()[:16], digest_size=8).digest(), signed=True)
 
 
-async def begin(transaction: Transaction, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
+async def begin(transaction: Transaction, batch_key: int, begun: ValidatedInput, now: int) -> Sequence[ShardJob] | None:
     """Give a batch that was validating its requests; None if it is no longer waiting for them."""
     validating = await transaction.one("lock_validating", {"batch_key": batch_key})
     if validating is None:
         return None
     await _adopt(transaction, begun.input_blob)
     await transaction.send("lock_order", {"workspace": validating["workspace"]})
-    needs = Needs(requests=begun.total, stored_bytes=begun.input_size)
+    needs = QuotaDemand(requests=begun.total, stored_bytes=begun.input_size)
     await make_room(transaction, validating["workspace"], needs, now)
-    row = await transaction.one("begin_batch", begun_row(batch_key, begun, now))
+    row = await transaction.one("start_batch", begun_row(batch_key, begun, now))
     assert row is not None
     return await _line_up(transaction, batch_of(row), begun.shards)
 
@@ -124,7 +126,7 @@ async def cancel(transaction: Transaction, workspace: str, batch_id: str, now: i
     elif row["status"] == "in_progress":
         await transaction.send("begin_cancel", bound)
         await _close_unclaimed(transaction, row["key"])
-    await _tell(transaction, "halt", row["key"])
+    await _tell(transaction, "stop_sending", row["key"])
     row = await transaction.one("find_batch", bound)
     return None if row is None else batch_of(row)
 
@@ -133,14 +135,14 @@ async def expire(transaction: Transaction, batch_key: int) -> None:
     """Close the shards of a batch that nobody holds, and have the others halted."""
     await transaction.send("lock_batch_by_key", {"batch_key": batch_key})
     await _close_unclaimed(transaction, batch_key)
-    await _tell(transaction, "halt", batch_key)
+    await _tell(transaction, "stop_sending", batch_key)
 
 
 async def _close_unclaimed(transaction: Transaction, batch_key: int) -> None:
     await transaction.send("close_unclaimed_shards", {"batch_key": batch_key})
     row = await transaction.one("count_open_shards", {"batch_key": batch_key})
     if row is not None and row["open_shards"] == 0 and row["ended_at"] is None:
-        await _tell(transaction, "seal", batch_key)
+        await _tell(transaction, "finalize", batch_key)
 
 
 async def delete(transaction: Transaction, workspace: str, batch_id: str, now: int) -> Batch | None:
@@ -168,13 +170,13 @@ async def archive(transaction: Transaction, batch_key: int, now: int) -> None:
 
 async def _give_up(transaction: Transaction, batch: Batch) -> None:
     """Let the blobs of a batch go."""
-    await _loosen(transaction, batch.blobs)
+    await _add_orphans(transaction, batch.blobs)
     await charge(transaction, batch.workspace, -batch.stored_bytes)
 
 
-async def _loosen(transaction: Transaction, names: Sequence[str]) -> None:
+async def _add_orphans(transaction: Transaction, names: Sequence[str]) -> None:
     """Announce blobs whose owner is gone: nobody writes them."""
-    await transaction.send("loosen", {"names": list(names)})
+    await transaction.send("add_orphan_blobs", {"names": list(names)})
 
 
 async def _adopt(transaction: Transaction, name: str) -> None:
@@ -187,7 +189,7 @@ async def claim(transaction: Transaction, job: ShardJob) -> Callable[[], Awaitab
     """Take a shard with a new epoch; what is returned reads it after the commit, with the marks of what was sent."""
     bound = {"batch_key": job.batch_key, "shard": job.shard, "key": job.batch_key}
     # Each statement sees what was committed before it: the chunks are read when no earlier epoch can add to them.
-    queries = ("claim_shard", "batch_by_key", "finished_seqs", "sent_marks")
+    queries = ("claim_shard", "find_batch_by_key", "finished_seqs", "sent_marks")
     shards, batches, chunks, marks = [await transaction.send(query, bound) for query in queries]
 
     async def read() -> tuple[Claim, bytes] | None:
@@ -202,7 +204,7 @@ async def claim(transaction: Transaction, job: ShardJob) -> Callable[[], Awaitab
 
 
 async def append(transaction: Transaction, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
-    """Write results if the epoch still holds; True when the batch waits for its sealing.
+    """Write results if the epoch still holds; True when the batch waits for its finalization.
 
     A chunk that is there already was stored by an earlier try whose answer was lost: it is not counted again.
     """
@@ -212,7 +214,7 @@ async def append(transaction: Transaction, claim: Claim, chunk: Chunk, *, shard_
     fenced = await transaction.one("fence", place)
     batch = await locking.fetchone()
     if batch is None or (fenced is None and not (shard_done and await transaction.one("is_stored", row))):
-        raise StaleEpoch(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
+        raise StaleClaim(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
     if fenced is None:
         return bool(batch["open_shards"] == 0)
     if chunk.seqs:
@@ -229,7 +231,7 @@ async def _close_shard(transaction: Transaction, batch: Row, place: Bound) -> bo
     await transaction.send("drop_marks", place)
     last = bool(batch["open_shards"] == 1)
     if last:
-        await _tell(transaction, "seal", batch["key"])
+        await _tell(transaction, "finalize", batch["key"])
     return last
 
 
@@ -253,7 +255,7 @@ async def create_file(transaction: Transaction, new: NewFile) -> File:
     """Store a file that was uploaded."""
     await _adopt(transaction, str(new.blob))
     await transaction.send("lock_order", {"workspace": new.workspace})
-    await make_room(transaction, new.workspace, Needs(stored_bytes=new.size), new.created_at)
+    await make_room(transaction, new.workspace, QuotaDemand(stored_bytes=new.size), new.created_at)
     row = await transaction.one("insert_file", msgspec.structs.asdict(new))
     assert row is not None
     return file_of(row)
@@ -282,7 +284,7 @@ async def _let_go(transaction: Transaction, file: Row) -> None:
     """Loosen what a deleted file held: its blob, or the bodies of the batch of which it was the last to show a part."""
     bound = {"id": file["batch_id"], "workspace": file["workspace"]}
     if file["batch_id"] is None:
-        await _loosen(transaction, (file["blob"],))
+        await _add_orphans(transaction, (file["blob"],))
         await charge(transaction, file["workspace"], -file["size"])
     elif await transaction.one("has_files", bound) is None:
         batch = await transaction.one("find_batch", bound)

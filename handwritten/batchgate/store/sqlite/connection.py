@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from batchgate.engine.errors import StoreError
+from batchgate.engine.model.errors import StoreError
 
 T = TypeVar("T")
 

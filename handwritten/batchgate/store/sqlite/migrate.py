@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from batchgate.engine.errors import StoreError
-from batchgate.store import migrating
+from batchgate.engine.model.errors import StoreError
+from batchgate.store import migration_files
 from batchgate.store.queries import load_queries
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -25,8 +25,8 @@ def migrate(connect: Callable[[], sqlite3.Connection]) -> None:
     try:
         with closing(connect()) as connection:
             noted, made_before = _found(connection)
-            if migrating.missing(MIGRATIONS, noted):
-                from batchgate.store.applying import apply_to_sqlite  # noqa: PLC0415
+            if migration_files.missing(MIGRATIONS, noted):
+                from batchgate.store.migration_runner import apply_to_sqlite  # noqa: PLC0415
 
                 apply_to_sqlite(connection, MIGRATIONS, made_before)
     except sqlite3.Error as error:
@@ -45,10 +45,10 @@ def _found(connection: sqlite3.Connection) -> tuple[list[str], tuple[str, ...]]:
     (tables,) = connection.execute(QUERIES["count_tables"]).fetchone()
     if version == _UNNUMBERED:
         return [], (_FIRST,)
-    if version == migrating.NUMBERED:
+    if version == migration_files.NUMBERED:
         return [name for (name,) in connection.execute(QUERIES["applied_migrations"])], ()
     if version or tables:
         raise StoreError(
-            f"the database has schema {version}, which is none of Batchgate's up to schema {migrating.NUMBERED}"
+            f"the database has schema {version}, which is none of Batchgate's up to schema {migration_files.NUMBERED}"
         )
     return [], ()

@@ -16,7 +16,7 @@ INSERT OR IGNORE INTO batch_providers (workspace, provider, batch_key) VALUES (:
 -- name: find_validating
 SELECT workspace FROM batches WHERE key = :batch_key AND status = 'validating'
 
--- name: begin_batch
+-- name: start_batch
 UPDATE batches
 SET status = 'in_progress', in_progress_at = :now, total = :total, open_shards = :open_shards,
     providers = :providers, input_blob = :input_blob, input_size = :input_size
@@ -58,10 +58,10 @@ VALUES (:batch_key, :shard, :first_seq, :requests, :byte_offset, :byte_length, :
 -- name: find_batch
 SELECT * FROM batches WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL
 
--- name: find_cursor
+-- name: find_batch_cursor
 SELECT key FROM batches WHERE id = :id AND workspace = :workspace
 
--- name: batch_by_key
+-- name: find_batch_by_key
 SELECT * FROM batches WHERE key = :key
 
 -- name: list_older
@@ -148,10 +148,10 @@ SET succeeded = succeeded + :succeeded, errored = errored + :errored, repeated =
 WHERE key = :batch_key
 RETURNING open_shards
 
--- name: open_jobs
+-- name: unfinished_jobs
 SELECT batch_key, shard FROM shards WHERE done = 0 ORDER BY shard, batch_key
 
--- name: sealable_batches
+-- name: finalizable_batches
 SELECT key FROM batches WHERE ended_at IS NULL AND open_shards = 0 AND status <> 'validating'
 
 -- name: overdue_batches
@@ -181,21 +181,21 @@ SET status = 'ended', succeeded = :succeeded, errored = :errored, canceled = :ca
 WHERE key = :batch_key AND ended_at IS NULL
 RETURNING workspace, cost
 
--- name: add_loose_blob
+-- name: add_orphan_blob
 INSERT OR IGNORE INTO loose_blobs (name) VALUES (:name)
 
--- name: loose_blobs
+-- name: list_orphan_blobs
 SELECT name FROM loose_blobs ORDER BY name
 
--- name: is_loose
+-- name: is_orphan
 SELECT 1 FROM loose_blobs WHERE name = :name
 
--- name: has_blob
+-- name: owns_blob
 SELECT 1 FROM batches WHERE id = :owner AND deleted_at IS NULL AND :name IN (input_blob, results_blob)
 UNION ALL
 SELECT 1 FROM files WHERE id = :owner AND deleted_at IS NULL AND blob = :name
 
--- name: drop_loose_blob
+-- name: forget_orphan_blob
 DELETE FROM loose_blobs WHERE name = :name
 
 -- name: drop_chunks

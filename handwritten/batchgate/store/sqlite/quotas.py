@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from batchgate.engine.workspaces import Needs, Quotas, Use, check_quotas, month_of
+from batchgate.engine.model.workspace import QuotaDemand, Quotas, QuotaUsage, check_quotas, month_of
 from batchgate.store import tenant_records
 from batchgate.store.queries import load_queries
 from batchgate.store.tenant_records import quotas_of
@@ -12,7 +12,7 @@ from batchgate.store.tenant_records import quotas_of
 QUERIES = load_queries("batchgate.store.sqlite", "tenants.sql")
 
 
-def make_room(connection: sqlite3.Connection, workspace: str, needs: Needs, now: int) -> None:
+def make_room(connection: sqlite3.Connection, workspace: str, needs: QuotaDemand, now: int) -> None:
     """Count the bytes that are about to be stored; raises `QuotaExceeded` where what is needed does not fit."""
     row = connection.execute(QUERIES["find_workspace"], {"name": workspace}).fetchone()
     quotas = Quotas() if row is None else quotas_of(row)
@@ -34,7 +34,7 @@ def spend(connection: sqlite3.Connection, workspace: str, cost: int, now: int) -
         connection.execute(QUERIES["charge_spend"], bound)
 
 
-def use_of(connection: sqlite3.Connection, workspace: str, month: str) -> Use:
+def use_of(connection: sqlite3.Connection, workspace: str, month: str) -> QuotaUsage:
     """Read what a workspace uses: the batches that have not ended are counted, the rest is a row."""
     bound = {"workspace": workspace, "month": month}
     current, stored, spent = (

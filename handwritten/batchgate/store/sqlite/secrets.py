@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from batchgate.engine.secret import Secret
+from batchgate.engine.model.secret import Secret
 from batchgate.store.records import secret_of
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.migrate import migrate

@@ -10,9 +10,12 @@ from typing import Final, Self
 
 import msgspec
 
-from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, Counts, NewBatch, Page, ShardJob
-from batchgate.engine.errors import StoreError
-from batchgate.engine.file import File, FilePage, NewFile
+from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch, ValidatedInput
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import StoreError
+from batchgate.engine.model.file import File, FilePage, NewFile
+from batchgate.engine.model.shard import Chunk, ShardJob
+from batchgate.engine.model.usage import Counts
 from batchgate.store.records import batch_of, end_row, file_of, job_of, shard_of, unpack
 from batchgate.store.sqlite import transactions
 from batchgate.store.sqlite.connection import SqliteFile
@@ -43,7 +46,7 @@ class SqliteStore:
         try:
             await asyncio.to_thread(migrate, self._file.connect)
             await self._file.write(transactions.prepare)
-            self._marks.open([(job.batch_key, job.shard) for job in await self.open_jobs()])
+            self._marks.open([(job.batch_key, job.shard) for job in await self.unfinished_jobs()])
         except (StoreError, OSError) as error:
             await self._file.close()
             raise StoreError(f"{self._path}: {error}") from error
@@ -67,7 +70,7 @@ class SqliteStore:
         """Find the batch that `create_batch` would return instead of storing this one."""
         return await self._file.read(lambda connection: transactions.find_repeated(connection, new))
 
-    async def begin_batch(self, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
+    async def start_batch(self, batch_key: int, begun: ValidatedInput, now: int) -> Sequence[ShardJob] | None:
         """Give a batch that was validating its requests; None if it is no longer waiting for them."""
         return await self._file.write(lambda connection: transactions.begin(connection, batch_key, begun, now))
 
@@ -95,15 +98,15 @@ class SqliteStore:
         """Read a batch of a workspace; deleted ones are not found."""
         return await self._file.read(lambda connection: transactions.find(connection, workspace, batch_id))
 
-    async def find_cursor(self, workspace: str, batch_id: str) -> int | None:
+    async def find_batch_cursor(self, workspace: str, batch_id: str) -> int | None:
         """Read the key of a batch for paging; deleted batches still have theirs."""
         bound = {"workspace": workspace, "id": batch_id}
-        row = await self._file.read(lambda connection: one(connection, "find_cursor", bound))
+        row = await self._file.read(lambda connection: one(connection, "find_batch_cursor", bound))
         return None if row is None else int(row["key"])
 
     async def list_batches(
         self, workspace: str, *, older_than: int | None, newer_than: int | None, provider: str | None, limit: int
-    ) -> Page:
+    ) -> BatchPage:
         """Read a page, newest first; see `Store.list_batches`."""
         backwards = newer_than is not None and older_than is None
         name = ("list_newer" if backwards else "list_older") + ("_of_provider" if provider else "")
@@ -116,7 +119,7 @@ class SqliteStore:
         }
         rows = await self._file.read(lambda connection: connection.execute(QUERIES[name], bound).fetchall())
         batches = [batch_of(row) for row in rows[:limit]]
-        return Page(batches=tuple(reversed(batches) if backwards else batches), has_more=len(rows) > limit)
+        return BatchPage(batches=tuple(reversed(batches) if backwards else batches), has_more=len(rows) > limit)
 
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
         """Begin to cancel a batch in progress; others stay unchanged."""
@@ -139,27 +142,27 @@ class SqliteStore:
         self._marks.mark((claim.batch.key, claim.shard.index), seq - claim.shard.first_seq, sent=sent)
 
     async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
-        """Write results if the epoch still holds; True when the whole batch waits for its sealing."""
-        sealable = await self._file.write(
+        """Write results if the epoch still holds; True when the whole batch waits for its finalization."""
+        finalizable = await self._file.write(
             lambda connection: transactions.append(connection, claim, chunk, shard_done=shard_done)
         )
         if shard_done:
             self._marks.drop((claim.batch.key, claim.shard.index))
-        return sealable
+        return finalizable
 
     async def release_shard(self, claim: Claim) -> None:
         """Let go of a shard that is not done."""
         bound = {"batch_key": claim.batch.key, "shard": claim.shard.index, "epoch": claim.epoch}
         await self._file.write(lambda connection: connection.execute(QUERIES["release_shard"], bound))
 
-    async def open_jobs(self) -> Sequence[ShardJob]:
+    async def unfinished_jobs(self) -> Sequence[ShardJob]:
         """Read the jobs of all shards that are not done."""
-        rows = await self._file.read(lambda connection: connection.execute(QUERIES["open_jobs"]).fetchall())
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["unfinished_jobs"]).fetchall())
         return [job_of(row["batch_key"], row["shard"]) for row in rows]
 
-    async def sealable_batches(self) -> Sequence[int]:
-        """Read the keys of the batches that wait for their sealing."""
-        rows = await self._file.read(lambda connection: connection.execute(QUERIES["sealable_batches"]).fetchall())
+    async def finalizable_batches(self) -> Sequence[int]:
+        """Read the keys of the batches that wait for their finalization."""
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["finalizable_batches"]).fetchall())
         return [row["key"] for row in rows]
 
     async def overdue_batches(self, now: int) -> Sequence[int]:
@@ -174,12 +177,12 @@ class SqliteStore:
         """Close the shards of a batch that no worker holds."""
         await self._file.write(lambda connection: transactions.close_unclaimed(connection, batch_key))
 
-    async def batch_by_key(self, key: int) -> Batch | None:
+    async def find_batch_by_key(self, key: int) -> Batch | None:
         """Read a batch by its key."""
-        row = await self._file.read(lambda connection: one(connection, "batch_by_key", {"key": key}))
+        row = await self._file.read(lambda connection: one(connection, "find_batch_by_key", {"key": key}))
         return None if row is None else batch_of(row)
 
-    async def shard_claims(self, batch: Batch) -> Sequence[Claim]:
+    async def list_shards(self, batch: Batch) -> Sequence[Claim]:
         """Read all shards of a batch in order."""
         bound = {"batch_key": batch.key}
         rows = await self._file.read(lambda c: c.execute(QUERIES["shards_of_batch"], bound).fetchall())
@@ -205,7 +208,7 @@ class SqliteStore:
         output_size: int | None = None,
         files: Sequence[NewFile] = (),
     ) -> bool:
-        """Mark a batch ended with its sealed results; False if it has ended already."""
+        """Mark a batch ended with its finalized results; False if it has ended already."""
         bound = end_row(batch_key, counts, files) | {"results_blob": results_blob, "results_size": results_size}
         bound |= {"output_size": output_size, "now": now}
         return await self._file.write(lambda connection: transactions.end(connection, bound, files))
@@ -231,28 +234,28 @@ class SqliteStore:
         row = await self._file.read(lambda connection: one(connection, "next_due", bound))
         return None if row is None else row[0]
 
-    async def add_loose_blob(self, name: str) -> None:
+    async def add_orphan_blob(self, name: str) -> None:
         """Remember a blob that is about to be written and has no owner yet."""
-        await self._file.write(lambda connection: transactions.loosen(connection, (name,)))
+        await self._file.write(lambda connection: transactions.add_orphans(connection, (name,)))
 
-    async def loose_blobs(self) -> Sequence[str]:
+    async def list_orphan_blobs(self) -> Sequence[str]:
         """Read the names of the blobs that have no owner."""
-        rows = await self._file.read(lambda connection: connection.execute(QUERIES["loose_blobs"]).fetchall())
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["list_orphan_blobs"]).fetchall())
         return [row["name"] for row in rows]
 
-    async def condemn_blob(self, name: str) -> bool:
+    async def tombstone_blob(self, name: str) -> bool:
         """Tell if a blob has no owner and has not been forgotten: only this process could give it one."""
-        return await self._file.read(lambda connection: one(connection, "is_loose", {"name": name})) is not None
+        return await self._file.read(lambda connection: one(connection, "is_orphan", {"name": name})) is not None
 
-    async def has_blob(self, owner: str, name: str) -> bool:
+    async def owns_blob(self, owner: str, name: str) -> bool:
         """Tell if a blob belongs to the batch or file of that id, and it has not been deleted."""
         bound = {"owner": owner, "name": name}
-        return await self._file.read(lambda connection: one(connection, "has_blob", bound)) is not None
+        return await self._file.read(lambda connection: one(connection, "owns_blob", bound)) is not None
 
-    async def drop_loose_blobs(self, names: Sequence[str]) -> None:
+    async def forget_orphan_blobs(self, names: Sequence[str]) -> None:
         """Forget blobs that have been removed."""
         bound = [{"name": name} for name in names]
-        await self._file.write(lambda connection: connection.executemany(QUERIES["drop_loose_blob"], bound).rowcount)
+        await self._file.write(lambda connection: connection.executemany(QUERIES["forget_orphan_blob"], bound).rowcount)
 
     async def backlog(self) -> Backlog:
         """Count what is undone."""

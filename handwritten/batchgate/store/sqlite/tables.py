@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from batchgate.engine.errors import StoreError
-from batchgate.store import migrating
+from batchgate.engine.model.errors import StoreError
+from batchgate.store import migration_files
 from batchgate.store.queries import load_queries
 from batchgate.store.sqlite.migrate import MIGRATIONS, applied, migrate
 from batchgate.store.sqlite.sent_marks import read_bits, write_bits
@@ -60,7 +60,7 @@ class SqliteRows:
         return connection
 
     def _begin(self) -> None:
-        if not self._new and migrating.missing(MIGRATIONS, applied(self._connection)):
+        if not self._new and migration_files.missing(MIGRATIONS, applied(self._connection)):
             raise StoreError("its schema is of an earlier version; start this version of the gateway on it once")
         self._connection.execute("BEGIN IMMEDIATE" if self._new else "BEGIN")
 

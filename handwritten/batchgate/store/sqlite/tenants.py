@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from batchgate.engine.api_keys import ApiKey, KeyPage
-from batchgate.engine.workspaces import Use, Workspace, WorkspacePage
+from batchgate.engine.model.api_key import ApiKey, KeyPage
+from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.quotas import QUERIES, use_of
 from batchgate.store.tenant_records import (
@@ -63,7 +63,7 @@ class SqliteTenants:
         """Take a workspace out of use; False if there is none. Refused while it has a batch, a file or a good key."""
         return await self._file.write(lambda connection: _archive(connection, name, now))
 
-    async def use_of(self, workspace: str, month: str) -> Use:
+    async def use_of(self, workspace: str, month: str) -> QuotaUsage:
         """Read what a workspace uses."""
         return await self._file.read(lambda connection: use_of(connection, workspace, month))
 

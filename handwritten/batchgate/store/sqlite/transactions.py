@@ -8,11 +8,13 @@ from typing import cast
 
 import msgspec
 
-from batchgate.engine.batch import Backlog, Batch, BegunBatch, Chunk, Claim, NewBatch, Shard, ShardJob
-from batchgate.engine.errors import StaleEpoch, StoreError
-from batchgate.engine.failpoints import hit
-from batchgate.engine.file import File, NewFile
-from batchgate.engine.workspaces import Needs
+from batchgate.engine.model.batch import Backlog, Batch, NewBatch, ValidatedInput
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import StaleClaim, StoreError
+from batchgate.engine.model.file import File, NewFile
+from batchgate.engine.model.shard import Chunk, Shard, ShardJob
+from batchgate.engine.model.workspace import QuotaDemand
+from batchgate.engine.support.failpoints import hit
 from batchgate.store.queries import load_queries
 from batchgate.store.records import (
     batch_of,
@@ -50,21 +52,21 @@ def create(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Sequen
     if new.input_blob is not None:
         _adopt(connection, new.input_blob)
     # A file has one request at the least; how many they are is known when it has been read.
-    needs = Needs(requests=max(1, new.total), batches=1, stored_bytes=new.input_size)
+    needs = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size)
     make_room(connection, new.workspace, needs, new.created_at)
     batch = batch_of(connection.execute(QUERIES["insert_batch"], new_batch_row(new)).fetchone())
     return batch, _line_up(connection, batch, new.shards)
 
 
-def begin(connection: sqlite3.Connection, batch_key: int, begun: BegunBatch, now: int) -> Sequence[ShardJob] | None:
+def begin(connection: sqlite3.Connection, batch_key: int, begun: ValidatedInput, now: int) -> Sequence[ShardJob] | None:
     """Give a batch that was validating its requests; None if it is no longer waiting for them."""
     validating = one(connection, "find_validating", {"batch_key": batch_key})
     if validating is None:
         return None
-    needs = Needs(requests=begun.total, stored_bytes=begun.input_size)
+    needs = QuotaDemand(requests=begun.total, stored_bytes=begun.input_size)
     make_room(connection, validating["workspace"], needs, now)
     _adopt(connection, begun.input_blob)
-    row = connection.execute(QUERIES["begin_batch"], begun_row(batch_key, begun, now)).fetchone()
+    row = connection.execute(QUERIES["start_batch"], begun_row(batch_key, begun, now)).fetchone()
     return _line_up(connection, batch_of(row), begun.shards)
 
 
@@ -133,7 +135,7 @@ def delete(connection: sqlite3.Connection, workspace: str, batch_id: str, now: i
 
 def archive(connection: sqlite3.Connection, batch_key: int, now: int) -> None:
     """Mark the results of a batch as removed; its blobs are loose from then on."""
-    row = one(connection, "batch_by_key", {"key": batch_key})
+    row = one(connection, "find_batch_by_key", {"key": batch_key})
     archived = connection.execute(QUERIES["archive_batch"], {"batch_key": batch_key, "now": now})
     if row is not None and archived.rowcount:
         _give_up(connection, batch_of(row))
@@ -141,18 +143,18 @@ def archive(connection: sqlite3.Connection, batch_key: int, now: int) -> None:
 
 def _give_up(connection: sqlite3.Connection, batch: Batch) -> None:
     """Let the blobs of a batch go."""
-    loosen(connection, batch.blobs)
+    add_orphans(connection, batch.blobs)
     charge(connection, batch.workspace, -batch.stored_bytes)
 
 
-def loosen(connection: sqlite3.Connection, names: Sequence[str]) -> None:
+def add_orphans(connection: sqlite3.Connection, names: Sequence[str]) -> None:
     """Announce blobs that have no owner."""
-    connection.executemany(QUERIES["add_loose_blob"], [{"name": name} for name in names])
+    connection.executemany(QUERIES["add_orphan_blob"], [{"name": name} for name in names])
 
 
 def _adopt(connection: sqlite3.Connection, name: str) -> None:
     """Give a blob to a batch; refused when it has been swept away meanwhile."""
-    if connection.execute(QUERIES["drop_loose_blob"], {"name": name}).rowcount == 0:
+    if connection.execute(QUERIES["forget_orphan_blob"], {"name": name}).rowcount == 0:
         raise StoreError(f"{name} was taken for left over, and removed; another gateway has started on this database")
 
 
@@ -160,7 +162,7 @@ def claim(connection: sqlite3.Connection, job: ShardJob) -> Claim | None:
     """Take a shard with a new epoch."""
     bound = {"batch_key": job.batch_key, "shard": job.shard}
     row = one(connection, "claim_shard", bound)
-    batch = one(connection, "batch_by_key", {"key": job.batch_key})
+    batch = one(connection, "find_batch_by_key", {"key": job.batch_key})
     if row is None or batch is None:
         return None
     chunks = connection.execute(QUERIES["finished_seqs"], bound)
@@ -169,11 +171,11 @@ def claim(connection: sqlite3.Connection, job: ShardJob) -> Claim | None:
 
 
 def append(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
-    """Write results if the epoch still holds; True when the batch waits for its sealing."""
+    """Write results if the epoch still holds; True when the batch waits for its finalization."""
     place = {"batch_key": claim.batch.key, "shard": claim.shard.index}
     fenced = connection.execute(QUERIES["fence"], {**place, "epoch": claim.epoch, "done": int(shard_done)})
     if fenced.rowcount == 0:
-        raise StaleEpoch(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
+        raise StaleClaim(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
     counts = counts_of(chunk)
     if chunk.seqs:
         packed = pack(chunk.seqs)
@@ -219,7 +221,7 @@ def backlog(connection: sqlite3.Connection) -> Backlog:
 def create_file(connection: sqlite3.Connection, new: NewFile) -> File:
     """Store a file that was uploaded."""
     _adopt(connection, str(new.blob))
-    make_room(connection, new.workspace, Needs(stored_bytes=new.size), new.created_at)
+    make_room(connection, new.workspace, QuotaDemand(stored_bytes=new.size), new.created_at)
     return file_of(connection.execute(QUERIES["insert_file"], msgspec.structs.asdict(new)).fetchone())
 
 
@@ -241,7 +243,7 @@ def expire_files(connection: sqlite3.Connection, now: int) -> None:
 def _let_go(connection: sqlite3.Connection, file: sqlite3.Row) -> None:
     """Loosen what a deleted file held: its blob, or the bodies of the batch of which it was the last to show a part."""
     if file["batch_id"] is None:
-        loosen(connection, (file["blob"],))
+        add_orphans(connection, (file["blob"],))
         charge(connection, file["workspace"], -file["size"])
     elif one(connection, "has_files", {"id": file["batch_id"]}) is None:
         batch = find(connection, file["workspace"], file["batch_id"])

@@ -1,0 +1,57 @@
+"""Says what is wrong with parameters, form fields and small bodies, which are checked against a generated model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, get_args, get_origin
+
+import msgspec
+
+from batchgate.engine.model.decoding_errors import FIELD_REQUIRED, KNOWN_VALUES, UNKNOWN_FIELD, Problem, describe
+from batchgate.engine.model.errors import RefusedError
+
+_CODES: Final = {FIELD_REQUIRED: "missing_required_parameter", UNKNOWN_FIELD: "unknown_parameter"}
+
+
+def fault_code(message: str) -> str | None:
+    """Find the word that programs know for what is wrong with a field; None if it is just its value."""
+    return _CODES.get(message)
+
+
+def wrong_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) -> RefusedError:
+    """Turn a fault of one value into a refusal that names it, and names the values it may have if they are a few."""
+    problem = describe(error)
+    known = known_values(model, problem.path)
+    if problem.message == FIELD_REQUIRED:
+        return missing(problem.path, known)
+    message = problem.message.replace(KNOWN_VALUES, ", ".join(known), 1) if known else problem.message
+    code = fault_code(problem.message)
+    where = problem.path or None
+    return RefusedError("invalid_request_error", str(Problem(problem.path, message)), param=where, code=code)
+
+
+def missing(name: str, known: Sequence[str] = ()) -> RefusedError:
+    """Refuse what lacks a value; ``known`` are those that it may have, if they are a few."""
+    message = f"{name}: {FIELD_REQUIRED}" + (f"; it must be one of {', '.join(known)}" if known else "")
+    return RefusedError("invalid_request_error", message, param=name, code=fault_code(FIELD_REQUIRED))
+
+
+def known_values(model: type[msgspec.Struct], name: str) -> tuple[str, ...]:
+    """List the values of an enumerated field, by its path on the wire; none for one that is not enumerated."""
+    name, _, rest = name.partition(".")
+    found = next((field.type for field in msgspec.structs.fields(model) if field.encode_name == name), None)
+    if not rest:
+        return _literals(found)
+    return next((known_values(inner, rest) for inner in _structs(found)), ())
+
+
+def _structs(annotation: object) -> tuple[type[msgspec.Struct], ...]:
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return (annotation,)
+    return tuple(struct for part in get_args(annotation) for struct in _structs(part))
+
+
+def _literals(annotation: object) -> tuple[str, ...]:
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(value for part in get_args(annotation) for value in _literals(part))

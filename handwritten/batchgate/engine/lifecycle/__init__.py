@@ -1,0 +1,1 @@
+"""What callers do with batches and files, and what time does to them."""

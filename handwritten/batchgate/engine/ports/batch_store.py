@@ -1,0 +1,108 @@
+"""The part of the store that keeps batches: create, find, list, cancel, end, archive, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch
+from batchgate.engine.model.file import NewFile
+from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.usage import Counts
+
+
+class BatchStore(Protocol):
+    """Keeps batches; every write is durable when its call returns. Raises `StoreError`."""
+
+    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+        """Store a batch and its shards, all or nothing, and make the batch the owner of its input blob.
+
+        If the create repeats an earlier one (same idempotency key, or equal and within ``repeats_since``), the
+        store returns that batch instead, without jobs.
+        """
+        ...
+
+    async def find_repeated(self, new: NewBatch) -> Batch | None:
+        """Find the batch that `create_batch` would return instead of storing this one."""
+        ...
+
+    async def find_batch(self, workspace: str, batch_id: str) -> Batch | None:
+        """Read a batch of a workspace; None if it was deleted."""
+        ...
+
+    async def find_batch_by_key(self, key: int) -> Batch | None:
+        """Read a batch by its key."""
+        ...
+
+    async def find_batch_cursor(self, workspace: str, batch_id: str) -> int | None:
+        """Read the key of a batch for paging; a deleted batch keeps its key."""
+        ...
+
+    async def list_batches(
+        self, workspace: str, *, older_than: int | None, newer_than: int | None, provider: str | None, limit: int
+    ) -> BatchPage:
+        """Read a page, newest first.
+
+        With ``newer_than`` alone the page lies right before that key. Otherwise it starts right after ``older_than``
+        (or with the newest batch) and stays within ``newer_than``, if given.
+        """
+        ...
+
+    async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
+        """Start to cancel a batch in progress, and close at once the shards that no worker holds.
+
+        A batch that is validating ends at once, without requests. Any other batch stays unchanged.
+        """
+        ...
+
+    async def delete_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
+        """Delete an ended batch but for its cursor, and return what it was; any other batch stays unchanged.
+
+        Its blobs become orphans.
+        """
+        ...
+
+    async def overdue_batches(self, now: int) -> Sequence[int]:
+        """Read the keys of the batches that have passed ``expires_at`` and have not ended."""
+        ...
+
+    async def expire_batch(self, batch_key: int) -> None:
+        """Close the shards of a batch that no worker holds."""
+        ...
+
+    async def finalizable_batches(self) -> Sequence[int]:
+        """Read the keys of the batches whose shards are all done and whose result file is not written."""
+        ...
+
+    async def end_batch(
+        self,
+        batch_key: int,
+        *,
+        counts: Counts,
+        results_blob: str,
+        results_size: int,
+        now: int,
+        output_size: int | None = None,
+        files: Sequence[NewFile] = (),
+    ) -> bool:
+        """Mark a batch as ended and make it the owner of its result blob; False if it had ended already.
+
+        ``files`` show parts of the results; the results are kept as long as one of these files exists.
+        """
+        ...
+
+    async def archivable_batches(self, created_before: int) -> Sequence[Batch]:
+        """Read some ended batches, created before a time, that still have results and no file that keeps them."""
+        ...
+
+    async def archive_batch(self, batch_key: int, now: int) -> None:
+        """Mark the results of a batch as removed; its blobs become orphans."""
+        ...
+
+    async def next_due(self, now: int, retention: int) -> int | None:
+        """Return when the next batch or file expires, or the next batch has been kept for ``retention``."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Count the unfinished work; the cost grows with that, not with what has ended."""
+        ...

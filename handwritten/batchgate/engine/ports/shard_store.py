@@ -1,0 +1,53 @@
+"""The part of the store that keeps shards, their claims and their chunks of results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.shard import Chunk, ShardJob
+
+
+class ShardStore(Protocol):
+    """Keeps shards and chunks; every write is durable when its call returns. Raises `StoreError`."""
+
+    async def unfinished_jobs(self) -> Sequence[ShardJob]:
+        """Read the jobs of all shards that are not done."""
+        ...
+
+    async def claim_shard(self, job: ShardJob) -> Claim | None:
+        """Claim a shard with a new epoch; None if it is done."""
+        ...
+
+    def mark_sent(self, claim: Claim, seq: int, *, sent: bool) -> None:
+        """Record that a request is about to be sent, or that its call needs no record any more.
+
+        Called on the path of each request: it neither blocks nor raises. The next claim of the shard lists what was
+        sent, as far as this store keeps it beyond the end of the process.
+        """
+        ...
+
+    async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
+        """Write results, and with the last ones mark the shard done; True when the whole batch can be finalized.
+
+        Raises `StaleClaim`, and writes nothing, if the shard has been claimed again since.
+        """
+        ...
+
+    async def release_shard(self, claim: Claim) -> None:
+        """Release a shard that is not done; does nothing if it has been claimed again since."""
+        ...
+
+    async def list_shards(self, batch: Batch) -> Sequence[Claim]:
+        """Read all shards of a batch in order, as claims that must not be written with."""
+        ...
+
+    async def read_chunks(self, batch_key: int, shard: int) -> Sequence[Chunk]:
+        """Read the results of a shard in the order in which they were written."""
+        ...
+
+    async def drop_chunks(self, batch_key: int) -> None:
+        """Delete the chunks of a batch that has ended."""
+        ...

@@ -1,0 +1,15 @@
+"""The whole store: all of its parts on one database."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from batchgate.engine.ports.batch_store import BatchStore
+from batchgate.engine.ports.blob_registry import BlobRegistry
+from batchgate.engine.ports.file_store import FileStore
+from batchgate.engine.ports.shard_store import ShardStore
+from batchgate.engine.ports.validation_store import ValidationStore
+
+
+class Store(BatchStore, ValidationStore, ShardStore, FileStore, BlobRegistry, Protocol):
+    """Every part of the store; one connection may serve them all."""

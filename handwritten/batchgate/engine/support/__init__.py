@@ -1,0 +1,1 @@
+"""Small parts that the other folders of the engine share."""

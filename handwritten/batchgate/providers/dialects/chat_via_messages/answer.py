@@ -1,0 +1,115 @@
+"""Translates an answer: Message into Chat Completions, by the rules of `MESSAGE_TO_CHAT`.
+
+The pieces that the answer does not hold are its time, and the fields that OpenAI always sends, as null.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from batchgate.providers.dialects.chat_via_messages.answer_rules import REFUSALS
+from batchgate_api import chat_completions as c
+from batchgate_api import messages as m
+
+_FINISH_REASONS: Final = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "pause_turn": "length",
+    "compaction": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+_SERVICE_TIERS: Final = {"standard": "default", "priority": "priority"}
+_NULL: Final = Raw(b"null")
+
+
+def message_to_completion(message: m.Message, *, created: int) -> c.ChatCompletion:
+    """Say a Message as a completion of one choice that was made at ``created``, in Unix seconds.
+
+    Raises `Untranslatable` for blocks of Anthropic's own tools, which no request of the dialect can ask for.
+    """
+    return c.ChatCompletion(
+        id=message.id,
+        object="chat.completion",
+        created=created,
+        model=message.model,
+        choices=[
+            c.ChatChoice(
+                index=0,
+                message=_said(message),
+                finish_reason=_finish_reason(message),
+                stop_reason=message.stop_sequence or UNSET,
+                logprobs=_NULL,
+            )
+        ],
+        usage=_usage(message.usage),
+        service_tier=_SERVICE_TIERS.get(message.usage.service_tier or "", UNSET),
+    )
+
+
+def _said(message: m.Message) -> c.ChatMessage:
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: list[c.ChatToolCall] = []
+    for index, block in enumerate(message.content):
+        match block:
+            case m.TextBlock(text=text):
+                texts.append(text)
+            case m.ThinkingBlock(thinking=thinking):
+                thoughts.append(thinking)
+            case m.ToolUseBlock():
+                calls.append(_tool_call(block))
+            case m.RedactedThinkingBlock():
+                pass
+            case _:
+                raise REFUSALS.refuse(block, f"content.{index}")
+    refusal = _refusal(message)
+    content = "".join(text for text in texts if text != refusal)
+    return c.ChatMessage(
+        role="assistant",
+        content=content or (None if calls or refusal else ""),
+        refusal=refusal,
+        reasoning_content="\n".join(thoughts) or UNSET,
+        tool_calls=calls or UNSET,
+    )
+
+
+def _tool_call(block: m.ToolUseBlock) -> c.ChatToolCall:
+    arguments = Raw(msgspec.json.encode(bytes(block.input).decode()))
+    function = c.ChatCalledFunction(name=block.name, arguments=arguments)
+    return c.ChatToolCall(id=block.id, type="function", function=function)
+
+
+def _refusal(message: m.Message) -> str | None:
+    return message.stop_details.explanation if message.stop_details else None
+
+
+def _finish_reason(message: m.Message) -> str:
+    """Tell a model that declines, as OpenAI does, from a filter that broke it off."""
+    if message.stop_reason == "refusal" and message.stop_details:
+        declined = message.stop_details.explanation and not message.stop_details.category
+        return "stop" if declined else "content_filter"
+    return _FINISH_REASONS.get(message.stop_reason or "", "stop")
+
+
+def _usage(usage: m.Usage) -> c.ChatUsage:
+    """Count as OpenAI does: the prompt is all that was read, wherever it came from."""
+    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    prompt = usage.input_tokens + read + written
+    return c.ChatUsage(
+        prompt_tokens=prompt,
+        completion_tokens=usage.output_tokens,
+        total_tokens=prompt + usage.output_tokens,
+        prompt_tokens_details=c.ChatPromptTokensDetails(cached_tokens=read, cache_write_tokens=written),
+        completion_tokens_details=_completion_details(usage.output_tokens_details),
+    )
+
+
+def _completion_details(
+    details: m.OutputTokensDetails | UnsetType | None,
+) -> c.ChatCompletionTokensDetails | UnsetType:
+    return c.ChatCompletionTokensDetails(reasoning_tokens=details.thinking_tokens) if details else UNSET

@@ -1,0 +1,187 @@
+"""Translates the turns of a conversation: Chat Completions into Messages.
+
+Results of tools are messages of their own in Chat Completions, and blocks at the head of the user's turn in Messages:
+they are gathered there, with the message of the user that follows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import Final, TypeAlias, assert_never
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS
+from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.chat_via_messages.request_rules import REFUSALS
+from batchgate.providers.dialects.chat_via_messages.sources import document_block, image_block
+from batchgate_api import chat_completions as c
+from batchgate_api import messages as m
+
+SystemPrompt: TypeAlias = str | list[m.TextBlockParam]
+Instructions: TypeAlias = c.ChatSystemMessage | c.ChatDeveloperMessage
+
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
+
+
+class Conversation(Struct, frozen=True):
+    """The two places in which Messages holds what Chat Completions holds in one."""
+
+    system: SystemPrompt | UnsetType
+    turns: list[m.MessageParam]
+
+
+def conversation(messages: Sequence[c.ChatMessageParam]) -> Conversation:
+    """Say every message; raises `Untranslatable` with the path of what cannot be said."""
+    first = [*takewhile(lambda message: isinstance(message, Instructions), messages)]
+    return Conversation(_system(first), [*_turns(messages, len(first))])
+
+
+def _system(first: Sequence[c.ChatMessageParam]) -> SystemPrompt | UnsetType:
+    blocks: list[m.TextBlockParam] = []
+    for index, message in enumerate(first):
+        assert isinstance(message, Instructions)
+        blocks.extend(_instructions(message, f"messages.{index}"))
+    match blocks:
+        case []:
+            return UNSET
+        case [block]:
+            return block.text
+        case _:
+            return blocks
+
+
+def _instructions(message: Instructions, at: str) -> list[m.TextBlockParam]:
+    REFUSALS.check(message, at)
+    return _texts(message.content)
+
+
+def _texts(content: c.ChatTextContent) -> list[m.TextBlockParam]:
+    if isinstance(content, str):
+        return [m.TextBlockParam(text=content)]
+    return [m.TextBlockParam(text=part.text) for part in content]
+
+
+def _turns(messages: Sequence[c.ChatMessageParam], start: int) -> Iterator[m.MessageParam]:
+    results: list[m.ContentBlockParam] = []
+    for index in range(start, len(messages)):
+        message, at = messages[index], f"messages.{index}"
+        if isinstance(message, c.ChatToolMessage):
+            results.append(_tool_result(message))
+            continue
+        if isinstance(message, c.ChatUserMessage):
+            yield _user_turn(message, results, at)
+        else:
+            if results:
+                yield m.UserMessageParam(content=results)
+            yield _other_turn(message, at)
+        results = []
+    if results:
+        yield m.UserMessageParam(content=results)
+
+
+def _other_turn(
+    message: Instructions | c.ChatAssistantMessage | c.ChatFunctionMessage, at: str
+) -> m.AssistantMessageParam | m.SystemMessageParam:
+    match message:
+        case c.ChatAssistantMessage():
+            return _assistant_turn(message, at)
+        case c.ChatSystemMessage() | c.ChatDeveloperMessage():
+            return m.SystemMessageParam(content=_shortest_instructions(_instructions(message, at)))
+        case c.ChatFunctionMessage():
+            raise REFUSALS.refuse(message, at)
+        case _:
+            assert_never(message)
+
+
+def _shortest_instructions(blocks: list[m.TextBlockParam]) -> str | list[m.SystemContentBlock]:
+    return blocks[0].text if len(blocks) == 1 else [*blocks]
+
+
+# ---------------------------------------------------------------- what the user says
+
+
+def _user_turn(message: c.ChatUserMessage, results: list[m.ContentBlockParam], at: str) -> m.UserMessageParam:
+    REFUSALS.check(message, at)
+    if isinstance(message.content, str):
+        blocks: list[m.ContentBlockParam] = [m.TextBlockParam(text=message.content)]
+    else:
+        blocks = [_user_block(part, f"{at}.content.{index}") for index, part in enumerate(message.content)]
+    if not blocks:
+        raise Untranslatable(f"{at}.content", "should have at least one part")
+    return m.UserMessageParam(content=_shortest([*results, *blocks]))
+
+
+def _shortest(blocks: list[m.ContentBlockParam]) -> m.MessageContent:
+    match blocks:
+        case [m.TextBlockParam(text=text)]:
+            return text
+        case _:
+            return blocks
+
+
+def _user_block(part: c.ChatContentPart, at: str) -> m.ContentBlockParam:
+    match part:
+        case c.ChatTextPart(text=text):
+            return m.TextBlockParam(text=text)
+        case c.ChatImagePart(image_url=image):
+            REFUSALS.check(image, f"{at}.image_url")
+            return image_block(image.url, f"{at}.image_url.url")
+        case c.ChatFilePart(file=file):
+            REFUSALS.check(file, f"{at}.file")
+            return document_block(file, f"{at}.file")
+        case c.ChatAudioPart():
+            raise REFUSALS.refuse(part, at)
+        case _:
+            assert_never(part)
+
+
+def _tool_result(message: c.ChatToolMessage) -> m.ToolResultBlockParam:
+    texts = _texts(message.content)
+    content: str | list[m.ToolResultContentBlock] = texts[0].text if len(texts) == 1 else [*texts]
+    return m.ToolResultBlockParam(tool_use_id=message.tool_call_id, content=content or UNSET)
+
+
+# ---------------------------------------------------------------- what the model said
+
+
+def _assistant_turn(message: c.ChatAssistantMessage, at: str) -> m.AssistantMessageParam:
+    REFUSALS.check(message, at)
+    blocks: list[m.ContentBlockParam] = [*_said(message)]
+    for index, call in enumerate(message.tool_calls or ()):
+        blocks.append(_tool_use(call, f"{at}.tool_calls.{index}"))
+    if not blocks and message.content != "":
+        raise Untranslatable(f"{at}.content", "should be a text where the message calls no tools")
+    return m.AssistantMessageParam(content=_shortest(blocks) if blocks else "")
+
+
+def _said(message: c.ChatAssistantMessage) -> Iterator[m.TextBlockParam]:
+    match message.content:
+        case str() as text if text:
+            yield m.TextBlockParam(text=text)
+        case list() as parts:
+            for part in parts:
+                yield m.TextBlockParam(text=part.refusal if isinstance(part, c.ChatRefusalPart) else part.text)
+        case _:
+            pass
+    if message.refusal:
+        yield m.TextBlockParam(text=message.refusal)
+
+
+def _tool_use(call: c.ChatToolCallParam, at: str) -> m.ToolUseBlockParam:
+    if not isinstance(call, c.ChatFunctionToolCallParam):
+        raise REFUSALS.refuse(call, at)
+    return m.ToolUseBlockParam(id=call.id, name=call.function.name, input=_input(call.function.arguments, at))
+
+
+def _input(arguments: str, at: str) -> Raw:
+    """Read the arguments; some clients send back the empty text that stands for no arguments."""
+    if not arguments.strip():
+        return Raw(b"{}")
+    try:
+        _OBJECT.decode(arguments)
+    except DECODING_ERRORS as error:
+        raise Untranslatable(f"{at}.function.arguments", "should be a JSON object as text") from error
+    return Raw(msgspec.json.format(arguments.encode(), indent=-1))

@@ -1,0 +1,153 @@
+"""Translates an answer: Response into Chat Completions, by the rules of `RESPONSE_TO_CHAT`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.errors import Untranslatable, UpstreamUnreachable
+from batchgate.providers.dialects.completion import unusable
+from batchgate_api import chat_completions as c
+from batchgate_api import responses as r
+
+_KIND: Final = msgspec.json.Decoder(r.ResponsesKind)
+_MESSAGE: Final = msgspec.json.Decoder(r.ResponseMessage)
+_REASONING: Final = msgspec.json.Decoder(r.ResponseReasoning)
+_FUNCTION_CALL: Final = msgspec.json.Decoder(r.ResponseFunctionCall)
+_CUSTOM_CALL: Final = msgspec.json.Decoder(r.ResponseCustomToolCall)
+_NULL: Final = Raw(b"null")
+
+
+def response_to_completion(response: r.Response, *, model: str, custom_id: str, created: int) -> c.ChatCompletion:
+    """Say a Response as a completion of one choice.
+
+    ``model``, ``custom_id`` and ``created`` (Unix seconds) stand in for what a server leaves out. Raises
+    `UpstreamUnreachable` where the Response failed or is not what the dialect says, and `Untranslatable` for items of
+    OpenAI's own tools, which no request of the dialect can ask for.
+    """
+    if response.status == "failed" or response.error:
+        raise _failure(response)
+    said = _read(response)
+    return c.ChatCompletion(
+        id=response.id or f"chatcmpl-{custom_id}",
+        object="chat.completion",
+        created=int(response.created_at or created),
+        model=response.model or model,
+        choices=[
+            c.ChatChoice(
+                index=0,
+                message=_message(said),
+                finish_reason=_finish_reason(response, said),
+                logprobs=said.logprobs,
+            )
+        ],
+        usage=_usage(response.usage or r.ResponseUsage()),
+        service_tier=response.service_tier or UNSET,
+    )
+
+
+def _failure(response: r.Response) -> UpstreamUnreachable:
+    error = response.error or r.ResponseFailure()
+    why = ": ".join(part for part in (error.code, error.message) if part)
+    message = f"The provider answered that it failed{f' ({why})' if why else ''}."
+    return UpstreamUnreachable("api_error", message, status=200, retry_safe=error.code == "server_error")
+
+
+class _Said(Struct):
+    """What the items of an output say, by its place in a Chat Completion."""
+
+    thoughts: list[str]
+    texts: list[str]
+    refusals: list[str]
+    calls: list[c.ChatToolCall]
+    logprobs: Raw = _NULL
+
+
+def _read(response: r.Response) -> _Said:
+    said = _Said([], [], [], [])
+    for index, raw in enumerate(response.output):
+        try:
+            _read_item(raw, said, f"output.{index}")
+        except DECODING_ERRORS as error:
+            problem = describe_decoding(error)
+            raise unusable(f"with an item that is not what it says it is (output.{index}: {problem})") from error
+    return said
+
+
+def _read_item(raw: Raw, said: _Said, at: str) -> None:
+    match _KIND.decode(raw).type:
+        case "message":
+            for part in _MESSAGE.decode(raw).content:
+                _read_part(part, said)
+        case "reasoning":
+            said.thoughts.extend(_thoughts(_REASONING.decode(raw)))
+        case "function_call":
+            said.calls.append(_function_call(_FUNCTION_CALL.decode(raw)))
+        case "custom_tool_call":
+            said.calls.append(_custom_call(_CUSTOM_CALL.decode(raw)))
+        case other:
+            reason = f"{other} items have no form in Chat Completions; read the results as Responses"
+            raise Untranslatable(at, reason)
+
+
+def _read_part(part: r.ResponseMessagePart, said: _Said) -> None:
+    match part.type:
+        case "output_text":
+            said.texts.append(part.text or "")
+            if part.logprobs and bytes(part.logprobs) not in {b"null", b"[]"} and said.logprobs == _NULL:
+                said.logprobs = Raw(b'{"content":%s,"refusal":null}' % bytes(part.logprobs))
+        case "refusal":
+            said.refusals.append(part.refusal or "")
+        case other:
+            raise unusable(f"with a part of the type {other!r}, which no Chat Completion can hold")
+
+
+def _thoughts(item: r.ResponseReasoning) -> list[str]:
+    return [thought.text for thought in item.content or item.summary or ()]
+
+
+def _function_call(item: r.ResponseFunctionCall) -> c.ChatToolCall:
+    arguments = Raw(msgspec.json.encode(item.arguments))
+    function = c.ChatCalledFunction(name=item.name, arguments=arguments)
+    return c.ChatToolCall(id=item.call_id, type="function", function=function)
+
+
+def _custom_call(item: r.ResponseCustomToolCall) -> c.ChatToolCall:
+    custom = Raw(msgspec.json.encode({"name": item.name, "input": item.input}))
+    return c.ChatToolCall(id=item.call_id, type="custom", custom=custom)
+
+
+def _message(said: _Said) -> c.ChatMessage:
+    content = "".join(said.texts)
+    return c.ChatMessage(
+        role="assistant",
+        content=content or (None if said.calls or said.refusals else ""),
+        refusal="".join(said.refusals) or None,
+        reasoning_content="\n".join(said.thoughts) or UNSET,
+        tool_calls=said.calls or UNSET,
+    )
+
+
+def _finish_reason(response: r.Response, said: _Said) -> str:
+    if response.status == "incomplete" or response.incomplete_details:
+        reason = response.incomplete_details.reason if response.incomplete_details else None
+        return "content_filter" if reason == "content_filter" else "length"
+    return "tool_calls" if said.calls else "stop"
+
+
+def _usage(usage: r.ResponseUsage) -> c.ChatUsage:
+    prompt, completion = usage.input_tokens or 0, usage.output_tokens or 0
+    read = usage.input_tokens_details or r.ResponseInputTokensDetails()
+    made = usage.output_tokens_details or r.ResponseOutputTokensDetails()
+    return c.ChatUsage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=usage.total_tokens or prompt + completion,
+        prompt_tokens_details=c.ChatPromptTokensDetails(
+            cached_tokens=read.cached_tokens, cache_write_tokens=read.cache_write_tokens
+        ),
+        completion_tokens_details=c.ChatCompletionTokensDetails(reasoning_tokens=made.reasoning_tokens),
+    )

@@ -1,0 +1,99 @@
+"""Translates a request: Chat Completions into Responses, by the rules of `CHAT_TO_RESPONSES`."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec import UNSET, UnsetType
+
+from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.chat_via_responses.items import conversation
+from batchgate.providers.dialects.chat_via_responses.request_rules import REFUSALS
+from batchgate.providers.dialects.chat_via_responses.tools import responses_tool_choice, responses_tools
+from batchgate.providers.dialects.responses_via_chat.request import LOGPROBS
+from batchgate.providers.dialects.rules import given
+from batchgate_api import chat_completions as c
+from batchgate_api import responses as r
+
+
+def chat_to_responses(request: c.ChatCompletionRequest, *, model: str) -> r.ResponsesRequest:
+    """Say a Chat Completions request in Responses, asking for ``model``.
+
+    Raises `Untranslatable`, which names the field, where it says what Responses has no words for.
+    """
+    REFUSALS.check(request, "")
+    if request.add_generation_prompt is False:
+        raise Untranslatable("add_generation_prompt", "Responses always begins a new message; leave it out")
+    said = conversation(request.messages)
+    return r.ResponsesRequest(
+        model=model,
+        input=said.input,
+        instructions=said.instructions,
+        max_output_tokens=_max_output_tokens(request),
+        temperature=given(request.temperature),
+        top_p=given(request.top_p),
+        include=[LOGPROBS] if request.logprobs else UNSET,
+        top_logprobs=given(request.top_logprobs),
+        tools=responses_tools(request.tools),
+        tool_choice=responses_tool_choice(request.tool_choice),
+        parallel_tool_calls=given(request.parallel_tool_calls),
+        text=_text(request),
+        reasoning=_reasoning(request),
+        safety_identifier=given(request.safety_identifier),
+        user=given(request.user),
+        service_tier=given(request.service_tier),
+        moderation=request.moderation,
+        metadata=given(request.metadata),
+        store=bool(request.store),
+        prompt_cache_key=given(request.prompt_cache_key),
+        prompt_cache_options=_cache_options(request),
+        prompt_cache_retention=given(request.prompt_cache_retention),
+    )
+
+
+def _max_output_tokens(request: c.ChatCompletionRequest) -> int | UnsetType:
+    newer, older = given(request.max_completion_tokens), given(request.max_tokens)
+    if newer is not UNSET and older is not UNSET and newer != older:
+        raise Untranslatable("max_tokens", "max_completion_tokens says another number; leave one out")
+    return older if newer is UNSET else newer
+
+
+def _text(request: c.ChatCompletionRequest) -> r.ResponsesTextConfig | UnsetType:
+    text_format = _text_format(request)
+    verbosity: r.ResponsesVerbosity | UnsetType = given(request.verbosity)
+    if text_format is UNSET and verbosity is UNSET:
+        return UNSET
+    return r.ResponsesTextConfig(format=text_format, verbosity=verbosity)
+
+
+def _text_format(request: c.ChatCompletionRequest) -> r.ResponsesTextFormat | UnsetType:
+    match request.response_format:
+        case None | UnsetType():
+            return UNSET
+        case c.ChatTextFormat():
+            return r.ResponsesPlainFormat()
+        case c.ChatJsonObjectFormat():
+            return r.ResponsesJsonObjectFormat()
+        case c.ChatJsonSchemaFormat(json_schema=described):
+            if isinstance(described.schema, UnsetType):
+                raise Untranslatable("response_format.json_schema.schema", "Field required")
+            return r.ResponsesJsonSchemaFormat(
+                name=described.name,
+                schema=described.schema,
+                description=given(described.description),
+                strict=given(described.strict),
+            )
+        case _:
+            assert_never(request.response_format)
+
+
+def _reasoning(request: c.ChatCompletionRequest) -> r.ResponsesReasoningConfig | UnsetType:
+    effort: r.ResponsesReasoningEffort | UnsetType = given(request.reasoning_effort)
+    return UNSET if effort is UNSET else r.ResponsesReasoningConfig(effort=effort)
+
+
+def _cache_options(request: c.ChatCompletionRequest) -> r.ResponsesPromptCacheOptions | UnsetType:
+    if not request.prompt_cache_options:
+        return UNSET
+    options = request.prompt_cache_options
+    return r.ResponsesPromptCacheOptions(mode=given(options.mode), ttl=given(options.ttl))

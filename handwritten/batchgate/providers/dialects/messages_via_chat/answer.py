@@ -1,0 +1,168 @@
+"""Translates an answer: Chat Completions into Message, by the rules of `CHAT_TO_MESSAGE`.
+
+An answer has been paid for. What is strange in it is therefore kept as well as it can be, and only what no
+Message can hold raises `UpstreamUnreachable`: no choice, a call whose arguments are no JSON object, an unknown part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from msgspec import Raw, UnsetType
+
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS
+from batchgate.providers.dialects.completion import first_choice, thought_of, told, unusable
+from batchgate_api import chat_completions as c
+from batchgate_api import messages as m
+
+UNSIGNED: Final = ""
+"""The signature of a thinking block that no one signed."""
+
+_STOP_REASONS: Final = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+
+_SERVICE_TIERS: Final = {"default": "standard", "priority": "priority"}
+"""OpenAI's other tiers have no name in Messages, whose service_tier is then null."""
+
+_NULL: Final = Raw(b"null")
+_NO_USAGE: Final = c.ChatUsage()
+_NO_DETAILS: Final = c.ChatPromptTokensDetails()
+_TEXT: Final = msgspec.json.Decoder(str)
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
+_SHOWN: Final = 200
+
+
+def to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m.Message:
+    """Read the first choice as a Message.
+
+    ``model`` and ``custom_id`` are those of the request, for servers that leave out the model or the id. Raises
+    `UpstreamUnreachable` where the answer is not what the dialect says.
+    """
+    choice = first_choice(completion)
+    content = [*_content(choice)]
+    refusal = choice.message.refusal or None
+    stop_text = choice.stop_reason if isinstance(choice.stop_reason, str) else None
+    stop_reason = _stop_reason(choice, content, refusal)
+    return m.Message(
+        id=completion.id or f"msg_{custom_id}",
+        type="message",
+        role="assistant",
+        model=completion.model or model,
+        content=content,
+        stop_reason=stop_reason,
+        stop_sequence=stop_text if stop_reason == "stop_sequence" else None,
+        stop_details=_stop_details(stop_reason, refusal),
+        container=_NULL,
+        diagnostics=_NULL,
+        usage=_usage(completion),
+    )
+
+
+# ---------------------------------------------------------------- content
+
+
+def _content(choice: c.ChatChoice) -> Iterator[m.ContentBlock]:
+    message, cut_off = choice.message, choice.finish_reason == "length"
+    if thought := message.reasoning or message.reasoning_content:
+        yield m.ThinkingBlock(thinking=thought, signature=UNSIGNED)
+    match message.content:
+        case str() as text if text:
+            yield m.TextBlock(text=text, citations=None)
+        case list() as parts:
+            yield from map(_part, parts)
+        case _:
+            pass
+    if message.refusal:
+        yield m.TextBlock(text=message.refusal, citations=None)
+    for index, call in enumerate(message.tool_calls or ()):
+        yield _tool_use(call.function, call.id or f"call_{index}", cut_off=cut_off)
+    if message.function_call:
+        yield _tool_use(message.function_call, "call_0", cut_off=cut_off)
+
+
+def _part(part: c.ChatMessagePart) -> m.ContentBlock:
+    match part.type:
+        case "text":
+            return m.TextBlock(text=part.text or "", citations=None)
+        case "thinking":
+            return m.ThinkingBlock(thinking=thought_of(part), signature=UNSIGNED)
+        case other:
+            raise unusable(f"with a part of the type {other!r}, which no block can hold")
+
+
+def _tool_use(function: c.ChatCalledFunction | UnsetType | None, call_id: str, *, cut_off: bool) -> m.ToolUseBlock:
+    if not function:
+        raise unusable("with a tool call that is not one of a function")
+    try:
+        return m.ToolUseBlock(id=call_id, name=function.name, input=_arguments(function))
+    except DECODING_ERRORS as error:
+        shown = bytes(function.arguments or b"")[:_SHOWN].decode(errors="replace")
+        why = "cut off at max_tokens" if cut_off else "no JSON object"
+        raise unusable(f"with a call of {function.name!r} whose arguments are {why}: {shown}") from error
+
+
+def _arguments(function: c.ChatCalledFunction) -> Raw:
+    """Read the arguments, a JSON object as text or, at some servers, as itself; none at all is the empty object."""
+    written = b"" if isinstance(function.arguments, UnsetType) else bytes(function.arguments)
+    text = _TEXT.decode(written) if written.startswith(b'"') else written.decode()
+    if not text.strip() or text == "null":
+        return Raw(b"{}")
+    _OBJECT.decode(text)
+    return Raw(msgspec.json.format(text.encode(), indent=-1))
+
+
+# ---------------------------------------------------------------- why it stopped
+
+
+def _stop_reason(choice: c.ChatChoice, content: list[m.ContentBlock], refusal: str | None) -> str:
+    """Tell why the model stopped; a server's own reasons count as the end of the turn."""
+    reason = _STOP_REASONS.get(choice.finish_reason or "stop", "end_turn")
+    if refusal is not None:
+        return "refusal"
+    if reason == "end_turn" and any(isinstance(block, m.ToolUseBlock) for block in content):
+        # OpenAI says "stop" when tool_choice named the function; some servers always do.
+        return "tool_use"
+    if reason == "end_turn" and isinstance(choice.stop_reason, str):
+        return "stop_sequence"
+    return reason
+
+
+def _stop_details(stop_reason: str, refusal: str | None) -> m.RefusalStopDetails | None:
+    if stop_reason != "refusal":
+        return None
+    return m.RefusalStopDetails(type="refusal", category=None, explanation=refusal)
+
+
+# ---------------------------------------------------------------- usage
+
+
+def _usage(completion: c.ChatCompletion) -> m.Usage:
+    """Count as Messages does: input_tokens are those that no cache had a part in."""
+    usage = completion.usage or _NO_USAGE
+    prompt = usage.prompt_tokens_details or _NO_DETAILS
+    read, written = told(prompt.cached_tokens), told(prompt.cache_write_tokens)
+    return m.Usage(
+        input_tokens=max(0, (usage.prompt_tokens or 0) - (read or 0) - (written or 0)),
+        output_tokens=usage.completion_tokens or 0,
+        cache_creation_input_tokens=written,
+        cache_read_input_tokens=read,
+        cache_creation=None,
+        output_tokens_details=_output_details(usage),
+        server_tool_use=_NULL,
+        service_tier=_SERVICE_TIERS.get(completion.service_tier or ""),
+        inference_geo=None,
+        speed=None,
+    )
+
+
+def _output_details(usage: c.ChatUsage) -> m.OutputTokensDetails | None:
+    details = usage.completion_tokens_details
+    thinking = told(details.reasoning_tokens) if details else None
+    return None if thinking is None else m.OutputTokensDetails(thinking_tokens=thinking)

@@ -1,0 +1,263 @@
+"""Translates the turns of a conversation: Messages into Chat Completions.
+
+A turn of Messages holds blocks in any order; a message of Chat Completions has one place for what was thought, one
+for what was said and one for what was called, and results of tools are messages of their own. Where the order of
+blocks would be lost, the turn is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias, assert_never
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.messages_via_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.rules import says_nothing
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate_api import chat_completions as c
+from batchgate_api import messages as m
+
+TextContent: TypeAlias = str | list[c.ChatTextPart]
+
+_CALLER: Final = msgspec.json.Decoder(m.ToolKind)
+
+
+def chat_messages(
+    system: str | list[m.TextBlockParam] | UnsetType, turns: Sequence[m.MessageParam], target: ServerCapabilities
+) -> list[c.ChatMessageParam]:
+    """Say the system prompt and every turn; raises `Untranslatable` with the path of what cannot be said."""
+    messages: list[c.ChatMessageParam] = []
+    if system:
+        messages.append(c.ChatSystemMessage(content=_text_content(system, "system")))
+    for index, turn in enumerate(turns):
+        at = f"messages.{index}"
+        match turn:
+            case m.UserMessageParam(content=content):
+                messages.extend(_user_messages(content, f"{at}.content", target))
+            case m.AssistantMessageParam(content=content):
+                messages.append(_assistant_message(content, f"{at}.content", target))
+            case m.SystemMessageParam():
+                messages.append(_system_message(turn, at))
+            case _:
+                assert_never(turn)
+    return messages
+
+
+def ends_in_prefill(turns: Sequence[m.MessageParam], target: ServerCapabilities) -> bool:
+    """Tell if the last turn is the beginning of the answer; raises `Untranslatable` where it cannot be continued."""
+    if not turns or not isinstance(turns[-1], m.AssistantMessageParam):
+        return False
+    if not target.prefill:
+        raise Untranslatable(
+            f"messages.{len(turns) - 1}", f"{target.name} cannot continue an answer; end with a turn of the user"
+        )
+    return True
+
+
+def _system_message(turn: m.SystemMessageParam, at: str) -> c.ChatSystemMessage:
+    REFUSALS.check(turn, at)
+    if isinstance(turn.content, UnsetType):
+        raise Untranslatable(f"{at}.content", "Field required")
+    if not isinstance(turn.content, str):
+        _refuse_empty(turn.content, f"{at}.content")
+    return c.ChatSystemMessage(content=_text_content(turn.content, f"{at}.content"))
+
+
+def _text_content(
+    content: str | Sequence[m.TextBlockParam | m.ToolAdditionBlockParam | m.ToolRemovalBlockParam], at: str
+) -> TextContent:
+    if isinstance(content, str):
+        return content
+    parts: list[c.ChatTextPart] = []
+    for index, block in enumerate(content):
+        if not isinstance(block, m.TextBlockParam):
+            raise REFUSALS.refuse(block, f"{at}.{index}")
+        parts.append(_text_part(block, f"{at}.{index}"))
+    return _shortest(parts)
+
+
+def _shortest(parts: list[c.ChatTextPart]) -> TextContent:
+    """Write one part as a string: the two are the same, and every server knows the string."""
+    match parts:
+        case []:
+            return ""
+        case [part]:
+            return part.text
+        case _:
+            return parts
+
+
+def _text_part(block: m.TextBlockParam, at: str) -> c.ChatTextPart:
+    REFUSALS.check(block, at)
+    return c.ChatTextPart(text=block.text)
+
+
+# ---------------------------------------------------------------- what the user says
+
+
+def _user_messages(content: m.MessageContent, at: str, target: ServerCapabilities) -> Iterator[c.ChatMessageParam]:
+    if isinstance(content, str):
+        yield c.ChatUserMessage(content=content)
+        return
+    parts: list[c.ChatContentPart] = []
+    for index, block in enumerate(content):
+        if isinstance(block, m.ToolResultBlockParam):
+            if parts:
+                raise Untranslatable(
+                    f"{at}.{index}", "tool_result blocks should come before the other blocks of the turn"
+                )
+            yield _tool_message(block, f"{at}.{index}")
+        else:
+            parts.append(_user_part(block, f"{at}.{index}", target))
+    match parts:
+        case []:
+            _refuse_empty(content, at)
+        case [c.ChatTextPart(text=text)]:
+            yield c.ChatUserMessage(content=text)
+        case _:
+            yield c.ChatUserMessage(content=parts)
+
+
+def _refuse_empty(content: Sequence[object], at: str) -> None:
+    """Refuse a turn of no blocks, which would vanish."""
+    if not content:
+        raise Untranslatable(at, "should have at least one block")
+
+
+def _user_part(block: m.ContentBlockParam, at: str, target: ServerCapabilities) -> c.ChatContentPart:
+    match block:
+        case m.TextBlockParam():
+            return _text_part(block, at)
+        case m.ImageBlockParam():
+            return _image_part(block, at, target)
+        case m.ThinkingBlockParam() | m.ToolUseBlockParam():
+            raise Untranslatable(at, "such blocks belong to turns of the assistant")
+        case _:
+            raise REFUSALS.refuse(block, at)
+
+
+def _image_part(block: m.ImageBlockParam, at: str, target: ServerCapabilities) -> c.ChatImagePart:
+    REFUSALS.check(block, at)
+    match block.source:
+        case m.Base64ImageSource(media_type=media_type, data=data):
+            url = f"data:{media_type};base64,{data}"
+        case m.UrlImageSource(url=url):
+            if not target.image_urls:
+                raise Untranslatable(f"{at}.source", f"{target.name} does not fetch images; send it as base64")
+        case m.FileImageSource():
+            raise REFUSALS.refuse(block.source, f"{at}.source")
+        case _:
+            assert_never(block.source)
+    return c.ChatImagePart(image_url=c.ChatImageUrl(url=url))
+
+
+def _tool_message(block: m.ToolResultBlockParam, at: str) -> c.ChatToolMessage:
+    REFUSALS.check(block, at)
+    content = _tool_content(block.content or "", f"{at}.content")
+    if block.is_error:
+        content = _marked_as_error(content)
+    return c.ChatToolMessage(content=content, tool_call_id=block.tool_use_id)
+
+
+def _tool_content(content: str | Sequence[m.ToolResultContentBlock], at: str) -> TextContent:
+    if isinstance(content, str):
+        return content
+    parts: list[c.ChatTextPart] = []
+    for index, block in enumerate(content):
+        match block:
+            case m.TextBlockParam():
+                parts.append(_text_part(block, f"{at}.{index}"))
+            case m.ImageBlockParam():
+                raise Untranslatable(
+                    f"{at}.{index}",
+                    "results of tools are text there; put the image after the tool_result blocks of the turn",
+                )
+            case _:
+                raise REFUSALS.refuse(block, f"{at}.{index}")
+    return _shortest(parts)
+
+
+def _marked_as_error(content: TextContent) -> TextContent:
+    """Say that the tool failed: Chat Completions has no field for it, and the model should know."""
+    if isinstance(content, str):
+        return f"Error: {content}" if content else "Error"
+    return [c.ChatTextPart(text="Error:"), *content]
+
+
+# ---------------------------------------------------------------- what the model said
+
+
+class _Said(Struct):
+    """The three places of an assistant message, filled in this order."""
+
+    thoughts: list[str]
+    texts: list[c.ChatTextPart]
+    calls: list[c.ChatToolCallParam]
+
+
+def _assistant_message(content: m.MessageContent, at: str, target: ServerCapabilities) -> c.ChatAssistantMessage:
+    if isinstance(content, str):
+        return c.ChatAssistantMessage(content=content)
+    _refuse_empty(content, at)
+    said = _Said([], [], [])
+    for index, block in enumerate(content):
+        _say(block, said, f"{at}.{index}", target)
+    thought = "\n".join(said.thoughts) if said.thoughts else UNSET
+    return c.ChatAssistantMessage(
+        content=_assistant_content(said.texts),
+        tool_calls=said.calls or UNSET,
+        reasoning=thought if target.reasoning_field == "reasoning" else UNSET,
+        reasoning_content=thought if target.reasoning_field == "reasoning_content" else UNSET,
+    )
+
+
+def _assistant_content(texts: list[c.ChatTextPart]) -> str | list[c.ChatAssistantContentPart] | None:
+    match texts:
+        case []:
+            return None
+        case [text]:
+            return text.text
+        case _:
+            return [*texts]
+
+
+def _say(block: m.ContentBlockParam, said: _Said, at: str, target: ServerCapabilities) -> None:
+    match block:
+        case m.ThinkingBlockParam(thinking=thinking):
+            if target.reasoning_field is None:
+                raise Untranslatable(
+                    at, f"{target.name} cannot be told what the model thought; leave thinking blocks out"
+                )
+            if said.texts or said.calls:
+                raise Untranslatable(at, "thinking should come before the texts and tool calls of the turn")
+            said.thoughts.append(thinking)
+        case m.TextBlockParam():
+            if said.calls:
+                raise Untranslatable(at, "texts should come before the tool calls of the turn")
+            said.texts.append(_text_part(block, at))
+        case m.ToolUseBlockParam():
+            said.calls.append(_tool_call(block, at))
+        case m.ImageBlockParam() | m.ToolResultBlockParam():
+            raise Untranslatable(at, "such blocks belong to turns of the user")
+        case _:
+            raise REFUSALS.refuse(block, at)
+
+
+def _tool_call(block: m.ToolUseBlockParam, at: str) -> c.ChatFunctionToolCallParam:
+    REFUSALS.check(block, at)
+    if not says_nothing(block.caller) and not _is_direct(block.caller):
+        raise Untranslatable(f"{at}.caller", "only the model itself (direct) calls tools there")
+    arguments = bytes(block.input).decode()
+    if not arguments.startswith("{"):
+        raise Untranslatable(f"{at}.input", "Input should be an object")
+    return c.ChatFunctionToolCallParam(id=block.id, function=c.ChatFunctionCall(name=block.name, arguments=arguments))
+
+
+def _is_direct(caller: Raw | UnsetType) -> bool:
+    try:
+        return isinstance(caller, Raw) and _CALLER.decode(caller).type == "direct"
+    except msgspec.ValidationError:
+        return False

@@ -1,0 +1,154 @@
+"""Translates a request: Messages into Chat Completions, by the rules of `MESSAGES_TO_CHAT` and the target's table."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec import UNSET, UnsetType
+
+from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.messages_via_chat.messages import chat_messages, ends_in_prefill
+from batchgate.providers.dialects.messages_via_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.messages_via_chat.tools import chat_tool_choice, chat_tools, parallel_tool_calls
+from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER, given
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate_api import chat_completions as c
+from batchgate_api import messages as m
+
+SCHEMA_NAME = "answer"
+"""The name that Chat Completions wants for a schema; Messages has none."""
+
+
+def to_chat(params: m.MessageParams, *, model: str, target: ServerCapabilities) -> c.ChatCompletionRequest:
+    """Say a Messages request to ``target``, asking for ``model``.
+
+    Raises `Untranslatable`, which names the field, where it says what the target cannot be told.
+    """
+    REFUSALS.check(params, "")
+    prefill = True if ends_in_prefill(params.messages, target) else UNSET
+    return c.ChatCompletionRequest(
+        model=model,
+        messages=chat_messages(params.system, params.messages, target),
+        max_completion_tokens=_max_tokens(params, target, "max_completion_tokens"),
+        max_tokens=_max_tokens(params, target, "max_tokens"),
+        temperature=given(params.temperature),
+        top_p=given(params.top_p),
+        top_k=_top_k(params, target),
+        stop=_stop(params, target),
+        tools=chat_tools(params.tools, target),
+        tool_choice=chat_tool_choice(params.tool_choice, target),
+        parallel_tool_calls=parallel_tool_calls(params.tool_choice, target),
+        response_format=_response_format(params),
+        reasoning_effort=_reasoning_effort(params, target),
+        thinking_token_budget=_thinking_budget(params, target),
+        safety_identifier=_user(params, target, "safety_identifier"),
+        user=_user(params, target, "user"),
+        service_tier=_service_tier(params, target),
+        continue_final_message=prefill,
+        add_generation_prompt=UNSET if prefill is UNSET else False,
+    )
+
+
+def _max_tokens(params: m.MessageParams, target: ServerCapabilities, field: str) -> int | UnsetType:
+    if params.max_tokens == 0:
+        raise Untranslatable("max_tokens", NO_EMPTY_ANSWER)
+    return params.max_tokens if target.max_tokens_field == field else UNSET
+
+
+def _top_k(params: m.MessageParams, target: ServerCapabilities) -> int | UnsetType:
+    top_k = given(params.top_k)
+    if top_k is not UNSET and not target.top_k:
+        raise Untranslatable("top_k", f"{target.name} does not have it; use temperature or top_p")
+    return top_k
+
+
+def _stop(params: m.MessageParams, target: ServerCapabilities) -> list[str] | UnsetType:
+    stop = params.stop_sequences
+    if not stop:
+        return UNSET
+    if target.stop_limit is not None and len(stop) > target.stop_limit:
+        raise Untranslatable("stop_sequences", f"{target.name} takes at most {target.stop_limit}, not {len(stop)}")
+    return stop
+
+
+def _user(params: m.MessageParams, target: ServerCapabilities, field: str) -> str | UnsetType:
+    if not params.metadata or params.metadata.user_id is None:
+        return UNSET
+    user = params.metadata.user_id
+    if user is not UNSET and target.user_field is None:
+        raise Untranslatable("metadata.user_id", f"{target.name} is not told who the user is; leave it out")
+    return user if target.user_field == field else UNSET
+
+
+def _service_tier(params: m.MessageParams, target: ServerCapabilities) -> c.ChatServiceTier | UnsetType:
+    if not target.service_tiers:
+        return UNSET
+    match params.service_tier:
+        case "auto":
+            return "auto"
+        case "standard_only":
+            return "default"
+        case None | UnsetType():
+            return UNSET
+        case _:
+            assert_never(params.service_tier)
+
+
+def _response_format(params: m.MessageParams) -> c.ChatJsonSchemaFormat | UnsetType:
+    output_format = given(params.output_format)
+    if params.output_config:
+        REFUSALS.check(params.output_config, "output_config")
+        configured = given(params.output_config.format)
+        if configured and output_format:
+            raise Untranslatable("output_format", "the form of the answer is already in output_config.format")
+        output_format = configured or output_format
+    if not output_format:
+        return UNSET
+    return c.ChatJsonSchemaFormat(
+        json_schema=c.ChatJsonSchema(name=SCHEMA_NAME, schema=output_format.schema, strict=True)
+    )
+
+
+def _reasoning_effort(params: m.MessageParams, target: ServerCapabilities) -> c.ChatReasoningEffort | UnsetType:
+    effort: m.Effort | UnsetType = given(params.output_config.effort) if params.output_config else UNSET
+    if isinstance(params.thinking, m.ThinkingDisabled):
+        return _no_thinking(effort, target)
+    if effort is not UNSET and effort not in target.efforts:
+        raise Untranslatable("output_config.effort", f"{target.name} {_known_efforts(target)}")
+    return effort
+
+
+def _no_thinking(effort: m.Effort | UnsetType, target: ServerCapabilities) -> c.ChatReasoningEffort:
+    if "none" not in target.efforts:
+        raise Untranslatable("thinking", f"{target.name} cannot be told not to think; leave it out")
+    if effort is not UNSET:
+        raise Untranslatable(
+            "output_config.effort", f"{target.name} has one field for thinking and effort; leave one out"
+        )
+    return "none"
+
+
+def _known_efforts(target: ServerCapabilities) -> str:
+    known = sorted(target.efforts - {"none", "minimal"})
+    return f"knows {', '.join(known)} only" if known else "has no levels of effort; leave it out"
+
+
+def _thinking_budget(params: m.MessageParams, target: ServerCapabilities) -> int | UnsetType:
+    match params.thinking:
+        case m.ThinkingEnabled(budget_tokens=budget):
+            REFUSALS.check(params.thinking, "thinking")
+            if not target.thinking_budget:
+                raise Untranslatable(
+                    "thinking.budget_tokens",
+                    f"{target.name} has no budget for thinking; use adaptive thinking and output_config.effort",
+                )
+            return budget
+        case m.ThinkingAdaptive():
+            REFUSALS.check(params.thinking, "thinking")
+        case m.ThinkingBetweenTools():
+            raise REFUSALS.refuse(params.thinking, "thinking")
+        case m.ThinkingDisabled() | None | UnsetType():
+            pass
+        case _:
+            assert_never(params.thinking)
+    return UNSET

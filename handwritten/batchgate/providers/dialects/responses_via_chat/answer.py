@@ -1,0 +1,201 @@
+"""Translates an answer: Chat Completions into Response, by the rules of `CHAT_TO_RESPONSE`.
+
+A Response repeats what it was asked for; where the request is not at hand, the fields that OpenAI always sends hold its
+defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS
+from batchgate.providers.dialects.completion import first_choice, thought_of, told, unusable
+from batchgate_api import chat_completions as c
+from batchgate_api import responses as r
+
+_INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_NULL: Final = Raw(b"null")
+_TEXT: Final = msgspec.json.Decoder(str)
+_FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
+_RESPONSE: Final = msgspec.json.Decoder(r.Response)
+_REPEATED: Final = frozenset(r.Response.__struct_fields__) - {"model", "service_tier"}
+_DEFAULTS: Final = {
+    "output": Raw(b"[]"),
+    "instructions": _NULL,
+    "metadata": Raw(b"{}"),
+    "parallel_tool_calls": Raw(b"true"),
+    "temperature": _NULL,
+    "tool_choice": Raw(b'"auto"'),
+    "tools": Raw(b"[]"),
+    "top_p": _NULL,
+}
+"""What OpenAI's types say is always there."""
+
+
+class _Logprobs(Struct, frozen=True):
+    content: Raw | UnsetType = UNSET
+
+
+class _CustomCall(Struct, frozen=True):
+    name: str
+    input: str
+
+
+_LOGPROBS: Final = msgspec.json.Decoder(_Logprobs)
+_CUSTOM_CALL: Final = msgspec.json.Decoder(_CustomCall)
+
+
+def to_response(
+    completion: c.ChatCompletion,
+    *,
+    model: str,
+    custom_id: str,
+    created: int,
+    request: r.ResponsesRequest | None = None,
+) -> r.Response:
+    """Read the first choice as a Response.
+
+    ``model``, ``custom_id`` and ``created`` (Unix seconds) stand in for what a server leaves out; ``request`` is what
+    the Response repeats. Raises `UpstreamUnreachable` where the answer is not what the dialect says.
+    """
+    choice = first_choice(completion)
+    response_id = completion.id or f"resp_{custom_id}"
+    made = int(completion.created or created)
+    cut = _INCOMPLETE.get(choice.finish_reason or "")
+    status = "incomplete" if cut else "completed"
+    return msgspec.structs.replace(
+        _repeating(request),
+        id=response_id,
+        object="response",
+        created_at=made,
+        completed_at=None if cut else made,
+        status=status,
+        error=None,
+        incomplete_details=r.ResponseIncompleteDetails(reason=cut) if cut else None,
+        model=completion.model or model,
+        output=[Raw(msgspec.json.encode(item)) for item in _output(choice, response_id, status)],
+        usage=_usage(completion.usage or c.ChatUsage()),
+        service_tier=completion.service_tier,
+    )
+
+
+def _repeating(request: r.ResponsesRequest | None) -> r.Response:
+    """Make the part of a Response that repeats the request."""
+    said = {} if request is None else _FIELDS.decode(msgspec.json.encode(request))
+    kept = {name: value for name, value in said.items() if name in _REPEATED and bytes(value) != b"null"}
+    return _RESPONSE.decode(msgspec.json.encode(_DEFAULTS | kept))
+
+
+# ---------------------------------------------------------------- output
+
+
+def _output(choice: c.ChatChoice, response_id: str, status: str) -> Iterator[Struct]:
+    message = choice.message
+    thoughts, texts = _read_parts(message)
+    if thoughts:
+        content = [r.ResponseThought(type="reasoning_text", text=thought) for thought in thoughts]
+        yield r.ResponseReasoning(type="reasoning", id=f"rs_{response_id}", summary=[], content=content)
+    calls = [*_calls(message, response_id)]
+    parts = [*_parts("".join(texts), message.refusal, choice.logprobs)]
+    if parts or not calls:
+        yield r.ResponseMessage(type="message", id=f"msg_{response_id}", role="assistant", status=status, content=parts)
+    yield from calls
+
+
+def _read_parts(message: c.ChatMessage) -> tuple[list[str], list[str]]:
+    """Read what the model thought, and what it said."""
+    thought = message.reasoning or message.reasoning_content
+    thoughts, texts = [thought] if thought else [], list[str]()
+    if isinstance(message.content, str):
+        texts.append(message.content)
+    for part in message.content if isinstance(message.content, list) else ():
+        match part.type:
+            case "text":
+                texts.append(part.text or "")
+            case "thinking":
+                thoughts.append(thought_of(part))
+            case other:
+                raise unusable(f"with a part of the type {other!r}, which no Response can hold")
+    return thoughts, texts
+
+
+def _parts(text: str, refusal: str | UnsetType | None, logprobs: Raw | UnsetType) -> Iterator[r.ResponseMessagePart]:
+    if text:
+        yield r.ResponseMessagePart(
+            type="output_text", text=text, annotations=Raw(b"[]"), logprobs=_token_logprobs(logprobs)
+        )
+    if refusal:
+        yield r.ResponseMessagePart(type="refusal", refusal=refusal)
+
+
+def _token_logprobs(logprobs: Raw | UnsetType) -> Raw | UnsetType:
+    if not logprobs or bytes(logprobs) == b"null":
+        return UNSET
+    try:
+        return _LOGPROBS.decode(logprobs).content
+    except DECODING_ERRORS:
+        return UNSET
+
+
+def _calls(message: c.ChatMessage, response_id: str) -> Iterator[Struct]:
+    for index, call in enumerate(message.tool_calls or ()):
+        call_id, item_id = call.id or f"call_{index}", f"{response_id}_{index}"
+        if call.function:
+            yield _function_call(call.function, call_id, item_id)
+        elif call.custom:
+            yield _custom_call(call.custom, call_id, item_id)
+        else:
+            raise unusable("with a tool call that is neither of a function nor of a tool of free text")
+    if message.function_call:
+        yield _function_call(message.function_call, "call_0", f"{response_id}_0")
+
+
+def _function_call(function: c.ChatCalledFunction, call_id: str, item_id: str) -> r.ResponseFunctionCall:
+    return r.ResponseFunctionCall(
+        type="function_call",
+        id=f"fc_{item_id}",
+        call_id=call_id,
+        name=function.name,
+        arguments=_arguments(function),
+        status="completed",
+    )
+
+
+def _arguments(function: c.ChatCalledFunction) -> str:
+    """Read the arguments, text or, at some servers, an object; what is in them is for the caller to judge."""
+    written = b"" if isinstance(function.arguments, UnsetType) else bytes(function.arguments)
+    if written.startswith(b'"'):
+        return _TEXT.decode(written)
+    return "{}" if written in {b"", b"null"} else written.decode()
+
+
+def _custom_call(raw: Raw, call_id: str, item_id: str) -> r.ResponseCustomToolCall:
+    try:
+        call = _CUSTOM_CALL.decode(raw)
+    except DECODING_ERRORS as error:
+        raise unusable("with a call of a tool of free text that has no name or no input") from error
+    return r.ResponseCustomToolCall(
+        type="custom_tool_call", id=f"ctc_{item_id}", call_id=call_id, name=call.name, input=call.input
+    )
+
+
+# ---------------------------------------------------------------- usage
+
+
+def _usage(usage: c.ChatUsage) -> r.ResponseUsage:
+    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    read = usage.prompt_tokens_details or c.ChatPromptTokensDetails()
+    made = usage.completion_tokens_details or c.ChatCompletionTokensDetails()
+    return r.ResponseUsage(
+        input_tokens=prompt,
+        input_tokens_details=r.ResponseInputTokensDetails(
+            cached_tokens=told(read.cached_tokens) or 0, cache_write_tokens=told(read.cache_write_tokens) or 0
+        ),
+        output_tokens=completion,
+        output_tokens_details=r.ResponseOutputTokensDetails(reasoning_tokens=told(made.reasoning_tokens) or 0),
+        total_tokens=usage.total_tokens or prompt + completion,
+    )

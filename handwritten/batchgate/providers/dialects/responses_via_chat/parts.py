@@ -1,0 +1,135 @@
+"""Translates the parts of a turn: Responses into Chat Completions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from msgspec import UNSET, UnsetType
+
+from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.responses_via_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.rules import given
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate_api import chat_completions as c
+from batchgate_api import responses as r
+
+
+def text_content(content: str | Sequence[r.ResponsesPart], at: str, target: ServerCapabilities) -> c.ChatTextContent:
+    """Say what may only be text: instructions, and what tools answered."""
+    if isinstance(content, str):
+        return content
+    parts: list[c.ChatTextPart] = []
+    for index, part in enumerate(content):
+        if not isinstance(part, r.ResponsesInputText | r.ResponsesOutputText):
+            raise Untranslatable(f"{at}.{index}", "should be text there")
+        parts.append(_text_part(part, f"{at}.{index}", target))
+    _refuse_empty(parts, at)
+    return shortest(parts)
+
+
+def user_content(
+    content: str | Sequence[r.ResponsesPart], at: str, target: ServerCapabilities
+) -> str | list[c.ChatContentPart]:
+    """Say what a user says."""
+    if isinstance(content, str):
+        return content
+    parts = [_user_part(part, f"{at}.{index}", target) for index, part in enumerate(content)]
+    _refuse_empty(parts, at)
+    match parts:
+        case [c.ChatTextPart(text=text, prompt_cache_breakpoint=UnsetType())]:
+            return text
+        case _:
+            return parts
+
+
+def assistant_content(
+    content: str | Sequence[r.ResponsesPart], at: str, target: ServerCapabilities
+) -> str | list[c.ChatAssistantContentPart]:
+    """Say what the model said."""
+    if isinstance(content, str):
+        return content
+    parts: list[c.ChatAssistantContentPart] = []
+    for index, part in enumerate(content):
+        match part:
+            case r.ResponsesRefusal(refusal=refusal):
+                parts.append(c.ChatRefusalPart(refusal=refusal))
+            case r.ResponsesOutputText() | r.ResponsesInputText():
+                parts.append(_text_part(part, f"{at}.{index}", target))
+            case _:
+                raise Untranslatable(f"{at}.{index}", "such parts belong to turns of the user")
+    _refuse_empty(parts, at)
+    match parts:
+        case [c.ChatTextPart(text=text, prompt_cache_breakpoint=UnsetType())]:
+            return text
+        case _:
+            return parts
+
+
+def shortest(parts: list[c.ChatTextPart]) -> c.ChatTextContent:
+    """Write one part as a string: the two are the same, and every server knows the string."""
+    match parts:
+        case [c.ChatTextPart(text=text, prompt_cache_breakpoint=UnsetType())]:
+            return text
+        case _:
+            return parts
+
+
+def _refuse_empty(parts: Sequence[object], at: str) -> None:
+    if not parts:
+        raise Untranslatable(at, "should have at least one part")
+
+
+def _user_part(part: r.ResponsesPart, at: str, target: ServerCapabilities) -> c.ChatContentPart:
+    match part:
+        case r.ResponsesInputText():
+            return _text_part(part, at, target)
+        case r.ResponsesInputImage():
+            return _image_part(part, at, target)
+        case r.ResponsesInputFile():
+            return _file_part(part, at, target)
+        case r.ResponsesInputAudio(input_audio=audio):
+            return c.ChatAudioPart(input_audio=c.ChatInputAudio(data=audio.data, format=audio.format))
+        case r.ResponsesOutputText() | r.ResponsesRefusal():
+            raise Untranslatable(at, "such parts belong to turns of the assistant")
+        case _:
+            assert_never(part)
+
+
+def _text_part(
+    part: r.ResponsesInputText | r.ResponsesOutputText, at: str, target: ServerCapabilities
+) -> c.ChatTextPart:
+    REFUSALS.check(part, at)
+    if isinstance(part, r.ResponsesOutputText):
+        return c.ChatTextPart(text=part.text)
+    return c.ChatTextPart(text=part.text, prompt_cache_breakpoint=_breakpoint(part.prompt_cache_breakpoint, target))
+
+
+def _image_part(part: r.ResponsesInputImage, at: str, target: ServerCapabilities) -> c.ChatImagePart:
+    REFUSALS.check(part, at)
+    if not part.image_url:
+        raise Untranslatable(f"{at}.image_url", "Field required")
+    if not target.image_urls and not part.image_url.startswith("data:"):
+        raise Untranslatable(f"{at}.image_url", f"{target.name} does not fetch images; send it as base64")
+    return c.ChatImagePart(
+        image_url=c.ChatImageUrl(url=part.image_url, detail=given(part.detail)),
+        prompt_cache_breakpoint=_breakpoint(part.prompt_cache_breakpoint, target),
+    )
+
+
+def _file_part(part: r.ResponsesInputFile, at: str, target: ServerCapabilities) -> c.ChatFilePart:
+    REFUSALS.check(part, at)
+    if not part.file_data:
+        raise Untranslatable(f"{at}.file_data", "Field required")
+    return c.ChatFilePart(
+        file=c.ChatFile(file_data=part.file_data, filename=given(part.filename)),
+        prompt_cache_breakpoint=_breakpoint(part.prompt_cache_breakpoint, target),
+    )
+
+
+def _breakpoint(
+    place: r.ResponsesPromptCacheBreakpoint | UnsetType | None, target: ServerCapabilities
+) -> c.ChatPromptCacheBreakpoint | UnsetType:
+    if not place or not target.openai_fields:
+        return UNSET
+    return c.ChatPromptCacheBreakpoint(mode=place.mode, ttl=given(place.ttl))

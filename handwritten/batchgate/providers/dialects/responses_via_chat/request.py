@@ -1,0 +1,170 @@
+"""Translates a request: Responses into Chat Completions, by the rules of `RESPONSES_TO_CHAT` and the target's table."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar, assert_never
+
+from msgspec import UNSET, Raw, UnsetType
+
+from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.responses_via_chat.items import chat_messages
+from batchgate.providers.dialects.responses_via_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.responses_via_chat.tools import chat_tool_choice, chat_tools
+from batchgate.providers.dialects.rules import given
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate_api import chat_completions as c
+from batchgate_api import responses as r
+
+T = TypeVar("T")
+
+LOGPROBS: Final = "message.output_text.logprobs"
+"""What `include` says of probabilities."""
+
+_INCLUDED: Final = frozenset({LOGPROBS, "reasoning.encrypted_content"})
+
+
+def responses_to_chat(
+    request: r.ResponsesRequest, *, model: str, target: ServerCapabilities
+) -> c.ChatCompletionRequest:
+    """Say a Responses request to ``target``, asking for ``model``.
+
+    Raises `Untranslatable`, which names the field, where it says what the target cannot be told.
+    """
+    REFUSALS.check(request, "")
+    logprobs = _logprobs(request, target)
+    return c.ChatCompletionRequest(
+        model=model,
+        messages=chat_messages(request.instructions, request.input, target),
+        max_completion_tokens=_max_tokens(request, target, "max_completion_tokens"),
+        max_tokens=_max_tokens(request, target, "max_tokens"),
+        temperature=given(request.temperature),
+        top_p=given(request.top_p),
+        logprobs=logprobs,
+        top_logprobs=UNSET if logprobs is UNSET else given(request.top_logprobs),
+        tools=chat_tools(request.tools, target),
+        tool_choice=chat_tool_choice(request.tool_choice, target),
+        parallel_tool_calls=_parallel_tool_calls(request, target),
+        response_format=_response_format(request),
+        verbosity=_verbosity(request, target),
+        reasoning_effort=_reasoning_effort(request, target),
+        safety_identifier=_user(request, target, "safety_identifier"),
+        user=_user(request, target, "user"),
+        service_tier=_service_tier(request, target),
+        moderation=_moderation(request, target),
+        metadata=_own(given(request.metadata), target),
+        store=_own(UNSET if request.store is False else True, target),
+        prompt_cache_key=_own(given(request.prompt_cache_key), target),
+        prompt_cache_options=_own(_cache_options(request), target),
+        prompt_cache_retention=_own(given(request.prompt_cache_retention), target),
+    )
+
+
+def _own(value: T | UnsetType, target: ServerCapabilities) -> T | UnsetType:
+    """Say what concerns OpenAI's store and cache, and no answer, to OpenAI only."""
+    return value if target.openai_fields else UNSET
+
+
+def _max_tokens(request: r.ResponsesRequest, target: ServerCapabilities, field: str) -> int | UnsetType:
+    return given(request.max_output_tokens) if target.max_tokens_field == field else UNSET
+
+
+def _logprobs(request: r.ResponsesRequest, target: ServerCapabilities) -> bool | UnsetType:
+    included = request.include or ()
+    for index, name in enumerate(included):
+        if name not in _INCLUDED:
+            raise Untranslatable(f"include.{index}", f"{name} comes from a tool of OpenAI's own; leave it out")
+    if LOGPROBS not in included and not request.top_logprobs:
+        return UNSET
+    if not target.logprobs:
+        field = "top_logprobs" if request.top_logprobs else "include"
+        raise Untranslatable(field, f"{target.name} is not known to tell probabilities; leave it out")
+    return True
+
+
+def _parallel_tool_calls(request: r.ResponsesRequest, target: ServerCapabilities) -> bool | UnsetType:
+    asked = given(request.parallel_tool_calls)
+    if target.parallel_tool_calls or asked is not False:
+        return asked if target.parallel_tool_calls else UNSET
+    raise Untranslatable("parallel_tool_calls", f"{target.name} cannot be held to one call; leave it out")
+
+
+def _response_format(request: r.ResponsesRequest) -> c.ChatResponseFormat | UnsetType:
+    match request.text.format if request.text else None:
+        case None | UnsetType():
+            return UNSET
+        case r.ResponsesPlainFormat():
+            return c.ChatTextFormat()
+        case r.ResponsesJsonObjectFormat():
+            return c.ChatJsonObjectFormat()
+        case r.ResponsesJsonSchemaFormat() as described:
+            return c.ChatJsonSchemaFormat(
+                json_schema=c.ChatJsonSchema(
+                    name=described.name,
+                    description=given(described.description),
+                    schema=described.schema,
+                    strict=given(described.strict),
+                )
+            )
+        case other:
+            assert_never(other)
+
+
+def _verbosity(request: r.ResponsesRequest, target: ServerCapabilities) -> c.ChatVerbosity | UnsetType:
+    verbosity: r.ResponsesVerbosity | UnsetType = given(request.text.verbosity) if request.text else UNSET
+    if target.openai_fields:
+        return verbosity
+    if verbosity in (UNSET, "medium"):
+        return UNSET
+    raise Untranslatable("text.verbosity", f"{target.name} does not have it; say in the instructions how long it is")
+
+
+def _reasoning_effort(request: r.ResponsesRequest, target: ServerCapabilities) -> c.ChatReasoningEffort | UnsetType:
+    if not request.reasoning:
+        return UNSET
+    REFUSALS.check(request.reasoning, "reasoning")
+    effort = given(request.reasoning.effort)
+    if effort is not UNSET and effort not in target.efforts:
+        known = f"knows {', '.join(sorted(target.efforts))} only" if target.efforts else "has no levels of effort"
+        raise Untranslatable("reasoning.effort", f"{target.name} {known}")
+    return effort
+
+
+def _user(request: r.ResponsesRequest, target: ServerCapabilities, field: str) -> str | UnsetType:
+    newer, older = given(request.safety_identifier), given(request.user)
+    if target.openai_fields:
+        return newer if field == "safety_identifier" else older
+    if newer is not UNSET and older is not UNSET and newer != older:
+        raise Untranslatable("user", "safety_identifier names another; leave one out")
+    user = older if newer is UNSET else newer
+    if user is not UNSET and target.user_field is None:
+        named = "user" if newer is UNSET else "safety_identifier"
+        raise Untranslatable(named, f"{target.name} is not told who the user is; leave it out")
+    return user if target.user_field == field else UNSET
+
+
+def _service_tier(request: r.ResponsesRequest, target: ServerCapabilities) -> c.ChatServiceTier | UnsetType:
+    match request.service_tier:
+        case None | UnsetType():
+            return UNSET
+        case "ultrafast":
+            raise Untranslatable("service_tier", "only OpenAI's Responses has ultrafast; use auto or default")
+        case tier if target.service_tiers:
+            return tier
+        case "auto" | "default":
+            return UNSET
+        case _:
+            raise Untranslatable("service_tier", f"{target.name} has one tier only; leave it out")
+
+
+def _moderation(request: r.ResponsesRequest, target: ServerCapabilities) -> Raw | UnsetType:
+    if request.moderation and bytes(request.moderation) != b"null" and not target.openai_fields:
+        raise Untranslatable("moderation", "only OpenAI moderates so; leave it out")
+    return request.moderation
+
+
+def _cache_options(request: r.ResponsesRequest) -> c.ChatPromptCacheOptions | UnsetType:
+    if not request.prompt_cache_options:
+        return UNSET
+    REFUSALS.check(request.prompt_cache_options, "prompt_cache_options")
+    options = request.prompt_cache_options
+    return c.ChatPromptCacheOptions(mode=given(options.mode), ttl=given(options.ttl))

@@ -1,0 +1,143 @@
+"""Translates tools and the choice among them: Responses into Chat Completions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from batchgate.engine.model.decoding_errors import describe
+from batchgate.engine.model.errors import RequestError, Untranslatable
+from batchgate.providers.dialects.responses_via_chat.items import check_free_text
+from batchgate.providers.dialects.responses_via_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.rules import given
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate_api import chat_completions as c
+from batchgate_api import responses as r
+
+_KIND: Final = msgspec.json.Decoder(r.ResponsesKind)
+_FUNCTION: Final = msgspec.json.Decoder(r.ResponsesFunctionTool)
+_CUSTOM: Final = msgspec.json.Decoder(r.ResponsesCustomTool)
+_DIRECT: Final[tuple[object, ...]] = (UNSET, None, [], ["direct"])
+
+
+def chat_tools(tools: Sequence[Raw] | UnsetType | None, target: ServerCapabilities) -> list[c.ChatTool] | UnsetType:
+    """Say functions and tools of free text; raises `Untranslatable` for a tool of OpenAI's own."""
+    return [_tool(raw, f"tools.{index}", target) for index, raw in enumerate(tools)] if tools else UNSET
+
+
+def _tool(raw: Raw, at: str, target: ServerCapabilities) -> c.ChatTool:
+    try:
+        match _KIND.decode(raw).type:
+            case "function":
+                return _function(_FUNCTION.decode(raw), at, target)
+            case "custom":
+                return _free_text(_CUSTOM.decode(raw), at, target)
+            case None | UnsetType():
+                raise RequestError("invalid_request_error", f"{at}.type: Field required")
+            case other:
+                raise _own_tool(other, at)
+    except msgspec.ValidationError as error:
+        raise RequestError("invalid_request_error", str(describe(error).under(at))) from error
+
+
+def _own_tool(kind: str, at: str) -> Untranslatable:
+    return Untranslatable(at, f"{kind} is a tool of OpenAI's own; declare a function and run it yourself")
+
+
+def _check(tool: r.ResponsesFunctionTool | r.ResponsesCustomTool, at: str) -> None:
+    REFUSALS.check(tool, at)
+    if tool.allowed_callers not in _DIRECT:
+        raise Untranslatable(f"{at}.allowed_callers", "only the model itself (direct) calls tools there")
+
+
+def _function(tool: r.ResponsesFunctionTool, at: str, target: ServerCapabilities) -> c.ChatFunctionTool:
+    _check(tool, at)
+    if tool.strict and not target.strict_tools:
+        raise Untranslatable(f"{at}.strict", f"{target.name} does not hold the model to the schema; set it to false")
+    parameters = UNSET if not tool.parameters or bytes(tool.parameters) == b"null" else tool.parameters
+    return c.ChatFunctionTool(
+        function=c.ChatFunctionDefinition(
+            name=tool.name,
+            description=given(tool.description),
+            parameters=parameters,
+            strict=True if tool.strict else UNSET,
+        )
+    )
+
+
+def _free_text(tool: r.ResponsesCustomTool, at: str, target: ServerCapabilities) -> c.ChatCustomTool:
+    _check(tool, at)
+    check_free_text(at, target)
+    return c.ChatCustomTool(
+        custom=c.ChatCustomDefinition(
+            name=tool.name, description=given(tool.description), format=_format(tool.format, f"{at}.format")
+        )
+    )
+
+
+def _format(described: r.ResponsesToolFormat | UnsetType | None, at: str) -> Raw | UnsetType:
+    """Say the form of free text, whose grammar stands one level deeper in Chat Completions."""
+    if not described:
+        return UNSET
+    match described.type:
+        case "text":
+            return Raw(b'{"type":"text"}')
+        case "grammar":
+            grammar = {"definition": described.definition or "", "syntax": described.syntax or ""}
+            return Raw(msgspec.json.encode({"type": "grammar", "grammar": grammar}))
+        case _:
+            raise Untranslatable(f"{at}.type", "should be text or grammar")
+
+
+def chat_tool_choice(
+    choice: r.ResponsesToolChoiceMode | r.ResponsesNamedToolChoice | UnsetType | None, target: ServerCapabilities
+) -> c.ChatToolChoiceMode | c.ChatNamedToolChoice | UnsetType:
+    """Say which tools the model may or must use."""
+    match choice:
+        case None | UnsetType():
+            return UNSET
+        case "auto" if not target.tool_choice:
+            return UNSET
+        case _ if not target.tool_choice:
+            reason = f"{target.name} leaves the choice to the model; use auto or leave it out"
+            raise Untranslatable("tool_choice", reason)
+        case r.ResponsesNamedToolChoice():
+            return _named_choice(choice, target)
+        case mode:
+            return mode
+
+
+def _named_choice(choice: r.ResponsesNamedToolChoice, target: ServerCapabilities) -> c.ChatNamedToolChoice:
+    REFUSALS.check(choice, "tool_choice")
+    match choice.type:
+        case "function":
+            return c.ChatFunctionToolChoice(function=_name(choice, "tool_choice"))
+        case "custom":
+            check_free_text("tool_choice", target)
+            return c.ChatCustomToolChoice(custom=_name(choice, "tool_choice"))
+        case "allowed_tools" if target.openai_fields:
+            return c.ChatAllowedToolsChoice(allowed_tools=_allowed_tools(choice))
+        case "allowed_tools":
+            raise Untranslatable("tool_choice", "list the allowed tools only in tools")
+        case other:
+            raise _own_tool(other, "tool_choice")
+
+
+def _name(choice: r.ResponsesNamedToolChoice | r.ResponsesNamedTool, at: str) -> c.ChatFunctionName:
+    if not choice.name:
+        raise RequestError("invalid_request_error", f"{at}.name: Field required")
+    return c.ChatFunctionName(name=choice.name)
+
+
+def _allowed_tools(choice: r.ResponsesNamedToolChoice) -> c.ChatAllowedTools:
+    tools: list[Raw] = []
+    for index, tool in enumerate(choice.tools or ()):
+        at = f"tool_choice.tools.{index}"
+        REFUSALS.check(tool, at)
+        if tool.type not in {"function", "custom"}:
+            raise _own_tool(tool.type, at)
+        tools.append(Raw(msgspec.json.encode({"type": tool.type, tool.type: {"name": _name(tool, at).name}})))
+    return c.ChatAllowedTools(mode=choice.mode or "auto", tools=tools)

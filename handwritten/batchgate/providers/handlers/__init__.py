@@ -1,0 +1,1 @@
+"""One handler for each kind of provider API: writes calls and reads answers."""

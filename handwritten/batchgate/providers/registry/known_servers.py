@@ -1,0 +1,125 @@
+"""The servers of Chat Completions that are known by name, and what each can be told.
+
+By the types of their own SDKs: OpenAI (openai 3.54), Groq (groq 1.7), Mistral (mistralai), OpenRouter (openrouter 1.3),
+Fireworks (fireworks-ai 1.2), Cerebras (cerebras-cloud-sdk 1.91) and Perplexity (perplexityai 0.46). By the source in
+their repositories: vLLM (``vllm/entrypoints/openai/chat_completion/protocol.py``), SGLang
+(``python/sglang/srt/entrypoints/openai/protocol.py``) and Ollama (``openai/openai.go``). What was not found there is
+left at the careful default of `ServerCapabilities`, and so are the other servers as a whole. Which paths a server has besides
+``/chat/completions`` is by its documentation; Responses are translated unless the server's own are known to be whole.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from batchgate.engine.model.provider_call import RowKind
+from batchgate.providers.dialects.server_capabilities import EFFORTS, Effort, ServerCapabilities
+
+_FOUR_EFFORTS: Final[frozenset[Effort]] = frozenset({"none", "low", "medium", "high"})
+
+_ALL_KINDS: Final[frozenset[RowKind]] = frozenset({"chat_completions", "responses", "embeddings", "completions"})
+_WITHOUT_RESPONSES: Final[frozenset[RowKind]] = _ALL_KINDS - {"responses"}
+_WITH_EMBEDDINGS: Final[frozenset[RowKind]] = frozenset({"chat_completions", "embeddings"})
+
+OPENAI: Final = ServerCapabilities(
+    name="openai",
+    serves=_ALL_KINDS,
+    max_tokens_field="max_completion_tokens",
+    user_field="safety_identifier",
+    stop_limit=4,
+    efforts=EFFORTS,
+    strict_tools=True,
+    service_tiers=True,
+    openai_fields=True,
+    logprobs=True,
+)
+
+VLLM: Final = ServerCapabilities(
+    name="vllm",
+    serves=_ALL_KINDS,
+    logprobs=True,
+    top_k=True,
+    efforts=EFFORTS,
+    thinking_budget=True,
+    reasoning_field="reasoning",
+    prefill=True,
+)
+
+SGLANG: Final = ServerCapabilities(
+    name="sgl",
+    serves=_WITHOUT_RESPONSES,
+    logprobs=True,
+    top_k=True,
+    efforts=EFFORTS,
+    reasoning_field="reasoning_content",
+    prefill=True,
+    strict_tools=True,
+)
+
+OLLAMA: Final = ServerCapabilities(
+    name="ollama",
+    serves=_WITHOUT_RESPONSES,
+    efforts=_FOUR_EFFORTS,
+    reasoning_field="reasoning",
+    image_urls=False,
+    tool_choice=False,
+    parallel_tool_calls=False,
+)
+
+GROQ: Final = ServerCapabilities(
+    name="groq",
+    max_tokens_field="max_completion_tokens",
+    stop_limit=4,
+    efforts=_FOUR_EFFORTS,
+    reasoning_field="reasoning",
+    strict_tools=True,
+)
+
+MISTRAL: Final = ServerCapabilities(
+    name="mistral", serves=_WITH_EMBEDDINGS, user_field=None, top_k=True, efforts=EFFORTS, strict_tools=True
+)
+
+OPENROUTER: Final = ServerCapabilities(
+    name="openrouter",
+    serves=_WITHOUT_RESPONSES,
+    top_k=True,
+    efforts=EFFORTS,
+    reasoning_field="reasoning",
+    strict_tools=True,
+    service_tiers=True,
+)
+
+FIREWORKS: Final = ServerCapabilities(
+    name="fireworks",
+    serves=_WITHOUT_RESPONSES,
+    top_k=True,
+    efforts=_FOUR_EFFORTS,
+    reasoning_field="reasoning_content",
+    strict_tools=True,
+    service_tiers=True,
+)
+
+CEREBRAS: Final = ServerCapabilities(
+    name="cerebras",
+    max_tokens_field="max_completion_tokens",
+    efforts=_FOUR_EFFORTS,
+    reasoning_field="reasoning",
+    strict_tools=True,
+    service_tiers=True,
+)
+
+PERPLEXITY: Final = ServerCapabilities(
+    name="perplexity",
+    user_field=None,
+    top_k=True,
+    efforts=frozenset({"minimal", "low", "medium", "high"}),
+    strict_tools=True,
+)
+
+# "minimal" is documented, but refused as users report: discuss.ai.google.dev/t/117875 and 118724.
+GEMINI: Final = ServerCapabilities(name="gemini", serves=_WITH_EMBEDDINGS, user_field=None, efforts=_FOUR_EFFORTS)
+
+XAI: Final = ServerCapabilities(name="xai")
+PARASAIL: Final = ServerCapabilities(name="parasail")
+NEBIUS: Final = ServerCapabilities(name="nebius")
+HUGGINGFACE: Final = ServerCapabilities(name="huggingface")

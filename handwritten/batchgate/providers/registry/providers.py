@@ -1,0 +1,51 @@
+"""The providers by name: who speaks to each, and where it is unless an account says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+
+from batchgate.engine.ports.provider import ProviderHandler
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate.providers.handlers.anthropic import AnthropicHandler
+from batchgate.providers.handlers.openai import OpenAIHandler
+from batchgate.providers.registry import known_servers
+
+
+class Provider(Struct, frozen=True):
+    """One name of the documented provider enum."""
+
+    base_url: str
+    """Where an account of this provider calls unless it has a URL of its own."""
+    handler: Callable[[], ProviderHandler]
+    """Makes the handler; one serves every account of the provider."""
+
+
+def _compatible(base_url: str, target: ServerCapabilities) -> Provider:
+    return Provider(base_url, lambda: OpenAIHandler(target))
+
+
+PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
+    {
+        "anthropic": Provider("https://api.anthropic.com", AnthropicHandler),
+        "openai": _compatible("https://api.openai.com/v1", known_servers.OPENAI),
+        "vllm": _compatible("http://localhost:8000/v1", known_servers.VLLM),
+        "sgl": _compatible("http://localhost:30000/v1", known_servers.SGLANG),
+        "ollama": _compatible("http://localhost:11434/v1", known_servers.OLLAMA),
+        "groq": _compatible("https://api.groq.com/openai/v1", known_servers.GROQ),
+        "gemini": _compatible("https://generativelanguage.googleapis.com/v1beta/openai", known_servers.GEMINI),
+        "mistral": _compatible("https://api.mistral.ai/v1", known_servers.MISTRAL),
+        "openrouter": _compatible("https://openrouter.ai/api/v1", known_servers.OPENROUTER),
+        "cerebras": _compatible("https://api.cerebras.ai/v1", known_servers.CEREBRAS),
+        "xai": _compatible("https://api.x.ai/v1", known_servers.XAI),
+        "fireworks": _compatible("https://api.fireworks.ai/inference/v1", known_servers.FIREWORKS),
+        "perplexity": _compatible("https://api.perplexity.ai", known_servers.PERPLEXITY),
+        "parasail": _compatible("https://api.parasail.io/v1", known_servers.PARASAIL),
+        "nebius": _compatible("https://api.tokenfactory.nebius.com/v1", known_servers.NEBIUS),
+        "huggingface": _compatible("https://router.huggingface.co/v1", known_servers.HUGGINGFACE),
+    }
+)
+"""Every provider that can be called request by request."""

@@ -1,0 +1,1 @@
+"""Reads what every provider's response may hold: errors, usage, keys to redact."""

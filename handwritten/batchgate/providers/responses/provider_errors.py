@@ -1,0 +1,264 @@
+"""Reads a provider's error: status, headers and body into one `UpstreamError` that says what a retry may do.
+
+One reader for all providers, as their errors are mixed on the way (proxies, compatible servers): the envelopes of
+Anthropic and OpenAI, a text or a list instead, the fields without an envelope, or no JSON at all.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding
+from batchgate.engine.model.errors import ErrorKind, UpstreamError, UpstreamUnreachable
+from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
+
+LONGEST_MESSAGE: Final = 2_000
+"""Characters of a provider's message that are kept."""
+
+LONGEST_RETRY_AFTER: Final = 3600.0
+"""Seconds that a provider may ask for; one that asks for more, or by mistake for milliseconds, is asked again then."""
+
+_LONGEST_EXCERPT: Final = 200
+
+_KINDS: Final[Mapping[int, ErrorKind]] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    422: "invalid_request_error",
+    425: "conflict_error",
+    429: "rate_limit_error",
+    500: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    522: "timeout_error",
+    524: "timeout_error",
+    529: "overloaded_error",
+}
+
+_TELLING_TYPES: Final[Mapping[str, ErrorKind]] = {
+    "billing_error": "billing_error",
+    "permission_error": "permission_error",
+    "overloaded_error": "overloaded_error",
+    "rate_limit_error": "rate_limit_error",
+    "timeout_error": "timeout_error",
+    "insufficient_quota": "billing_error",
+    "billing_hard_limit_reached": "billing_error",
+    "billing_not_active": "billing_error",
+    "enforced_spend_limit_reached": "billing_error",
+    "contract_spend_limit_reached": "billing_error",
+    "linked_organization_spend_limit_reached": "billing_error",
+    "linked_organization_billing_unavailable": "billing_error",
+    "organization_on_hold": "billing_error",
+}
+"""Types and codes that say more than the status; OpenAI's invalid_request_error does not, it also stands at a 401."""
+
+_RETRY_STATUSES: Final = frozenset({408, 409, 425, 429})
+_RETRY_KINDS: Final = frozenset({"overloaded_error", "rate_limit_error", "timeout_error"})
+
+_KEY: Final = re.compile(
+    r"\b(?:sk|gsk|psk|csk|xai|pplx|fw|hf|nvapi)[-_][A-Za-z0-9_*.\-]{6,}|\bAIza[\w\-]{20,}|\bBearer\s+\S+",
+    re.IGNORECASE,
+)
+"""What the providers' keys look like; some repeat the wrong one in the message, partly starred."""
+
+
+class _Said(Struct, frozen=True):
+    """What a body says, whatever its envelope."""
+
+    message: str
+    marks: tuple[str, ...]
+    """Its types and codes."""
+    request_id: str | None
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.time) -> UpstreamError:
+    """Make the error of a response that is not an answer; ``now`` gives Unix seconds."""
+    said = _read(response)
+    kind = _kind(response.status, said.marks)
+    return UpstreamError(
+        kind,
+        said.message,
+        status=response.status,
+        retry_safe=_retry_safe(response, kind),
+        retry_after=_bounded_wait(_retry_after(response.headers, now)),
+        request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or said.request_id,
+        said_type=said.type,
+        said_param=said.param,
+        said_code=said.code,
+    )
+
+
+ANSWERS: Final[Mapping[RowKind, str]] = {
+    "messages": "a Message",
+    "chat_completions": "a Chat Completion",
+    "responses": "a Response",
+    "embeddings": "embeddings",
+    "completions": "a completion",
+}
+"""What a request of each kind is answered with, in the words of messages."""
+
+
+def not_an_answer(response: UpstreamResponse, kind: RowKind, problem: DecodingError) -> UpstreamError:
+    """Tell an error that a router sends with the status 200 from what is no answer to a request of ``kind``."""
+    try:
+        code = _EMBEDDED.decode(response.body).error.code
+    except DECODING_ERRORS:
+        message = f"The provider answered 200, but not with {ANSWERS[kind]} ({describe_decoding(problem)}): "
+        return UpstreamUnreachable("api_error", message + excerpt(response.body), status=200, retry_safe=True)
+    status = code if isinstance(code, int) and 400 <= code <= 599 else 500
+    return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
+
+
+class _EmbeddedBody(Struct):
+    code: int | str | None = None
+
+
+class _EmbeddedError(Struct):
+    error: _EmbeddedBody
+
+
+_EMBEDDED: Final = msgspec.json.Decoder(_EmbeddedError)
+
+
+def bounded(text: str, length: int = LONGEST_MESSAGE) -> str:
+    """Cut a text from a provider and take keys out of it."""
+    clean = _KEY.sub("[key]", text.strip())
+    return clean if len(clean) <= length else f"{clean[: length - 1]}…"
+
+
+def excerpt(body: bytes) -> str:
+    """Show the beginning of a body that is not what it should be, in one line."""
+    shown = " ".join(body[: 4 * _LONGEST_EXCERPT].decode(errors="replace").split())
+    return bounded(shown, _LONGEST_EXCERPT) or "an empty body"
+
+
+# ---------------------------------------------------------------- class and retry
+
+
+def _kind(status: int, marks: tuple[str, ...]) -> ErrorKind:
+    for mark in marks:
+        if mark in _TELLING_TYPES:
+            return _TELLING_TYPES[mark]
+    if status in _KINDS:
+        return _KINDS[status]
+    return "invalid_request_error" if 400 <= status < 500 else "api_error"
+
+
+def _retry_safe(response: UpstreamResponse, kind: ErrorKind) -> bool:
+    match response.headers.get("x-should-retry"):
+        case "true":
+            return True
+        case "false":
+            return False
+        case _:
+            again = response.status in _RETRY_STATUSES or response.status >= 500 or kind in _RETRY_KINDS
+            return again and kind != "billing_error"
+
+
+def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
+    """Read the wait in seconds: retry-after-ms first, then retry-after as seconds or as a date."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    written = headers.get("retry-after")
+    seconds = _number(written)
+    if seconds is not None or written is None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(written).timestamp() - now())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _bounded_wait(seconds: float | None) -> float | None:
+    return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER)
+
+
+def _number(written: str | None) -> float | None:
+    try:
+        number = float(written or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+# ---------------------------------------------------------------- the body
+
+
+def _read(response: UpstreamResponse) -> _Said:
+    try:
+        document: object = msgspec.json.decode(response.body)
+    except DECODING_ERRORS:
+        return _Said(_about(response, excerpt(response.body)), (), None)
+    if isinstance(document, list) and document:
+        document = document[0]
+    if not isinstance(document, dict):
+        return _Said(_about(response, excerpt(response.body)), (), None)
+    inner = document.get("error") or document
+    message = _message(inner) or _about(response, excerpt(response.body))
+    request_id = document.get("request_id")
+    return _Said(
+        message=bounded(message),
+        marks=tuple(_marks(inner)),
+        request_id=request_id if isinstance(request_id, str) else None,
+        type=_word(inner, "type"),
+        param=_word(inner, "param"),
+        code=_code(inner),
+    )
+
+
+def _about(response: UpstreamResponse, shown: str) -> str:
+    if location := response.headers.get("location"):
+        shown = f"it points to {bounded(location, _LONGEST_EXCERPT)}; see base_url"
+    return f"The provider answered {response.status}: {shown}"
+
+
+def _message(inner: object) -> str | None:
+    """Find the message: as itself, or under message or detail, which may hold more JSON."""
+    if isinstance(inner, str):
+        return inner
+    if not isinstance(inner, dict):
+        return None
+    found = inner.get("message") or inner.get("detail")
+    if found is None or isinstance(found, str):
+        return found
+    return msgspec.json.encode(found).decode()
+
+
+def _marks(inner: object) -> Iterator[str]:
+    if not isinstance(inner, dict):
+        return
+    details = inner.get("details")
+    if isinstance(details, dict) and isinstance(details.get("error_code"), str):
+        yield details["error_code"]
+    for name in ("code", "type"):
+        if isinstance(mark := inner.get(name), str):
+            yield mark
+
+
+def _word(inner: object, name: str) -> str | None:
+    """Read one of the short texts beside the message."""
+    word = inner.get(name) if isinstance(inner, dict) else None
+    return bounded(word, _LONGEST_EXCERPT) if isinstance(word, str) else None
+
+
+def _code(inner: object) -> str | int | None:
+    """Read the code, which some servers send as a number: that of the status."""
+    code = inner.get("code") if isinstance(inner, dict) else None
+    return code if type(code) is int and 0 <= code <= 999 else _word(inner, "code")

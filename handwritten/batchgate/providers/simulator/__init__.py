@@ -1,0 +1,1 @@
+"""The simulated model: in process, as a provider, and as a server of its own."""

@@ -1,0 +1,295 @@
+"""The wire formats of OpenAI's API that the simulated model speaks: all those that a batch can have rows of."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Mapping
+from hashlib import shake_128
+from typing import ClassVar, Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from batchgate.engine.model.errors import ErrorKind, RefusedError
+from batchgate.providers.simulator.dialects import (
+    CHARACTERS_PER_TOKEN,
+    Answer,
+    Content,
+    Embedding,
+    Question,
+    Turn,
+    decoded,
+    question_of,
+    unsupported_stream,
+)
+
+DIMENSIONS: Final = 8
+"""Numbers of an embedding, unless the call asks for another number of them."""
+MOST_DIMENSIONS: Final = 4096
+
+_CREATED: Final = 1_767_225_600  # 2026-01-01: a clock would make two equal calls differ
+
+_Texts: TypeAlias = str | list[str | int | list[int]]
+"""One text or several, each as itself or as its tokens."""
+
+
+class _ChatCall(Struct):
+    model: str
+    messages: list[Turn]
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stream: bool | None = None
+
+
+class _Item(Struct):
+    """A message, or another item, which is passed over."""
+
+    role: str = ""
+    content: Content = None
+
+
+class _ResponsesCall(Struct):
+    model: str
+    input: str | list[_Item]
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    stream: bool | None = None
+
+
+class _CompletionsCall(Struct):
+    model: str
+    prompt: _Texts
+    max_tokens: int | None = None
+    stream: bool | None = None
+
+
+class _EmbeddingsCall(Struct):
+    model: str
+    input: _Texts
+    dimensions: int | None = None
+    encoding_format: str | None = None
+
+
+class _OpenAIDialect:
+    """What the formats have in common."""
+
+    request_id_header: ClassVar = "x-request-id"
+    _faults: ClassVar[Mapping[ErrorKind, tuple[int, str, str | None]]] = {
+        "authentication_error": (401, "invalid_request_error", "invalid_api_key"),
+        "not_found_error": (404, "invalid_request_error", None),
+        "rate_limit_error": (429, "requests", "rate_limit_exceeded"),
+        "api_error": (500, "server_error", None),
+        "overloaded_error": (503, "service_unavailable_error", None),
+    }
+
+    def refuse(self, refusal: RefusedError, _request_id: str, /) -> tuple[int, bytes]:
+        """Write the error envelope of the OpenAI API; its request id is in the header only."""
+        status, kind, code = self._faults.get(refusal.kind, (400, "invalid_request_error", None))
+        error = {"message": refusal.message, "type": kind, "param": None, "code": code}
+        return status, msgspec.json.encode({"error": error})
+
+
+class ChatDialect(_OpenAIDialect):
+    """Chat Completions."""
+
+    path: ClassVar = "/chat/completions"
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(_ChatCall)
+
+    def read(self, body: bytes) -> Question:
+        """Read a Chat Completions request."""
+        call = decoded(self._decoder, body)
+        if call.stream:
+            raise unsupported_stream()
+        newer, older = call.max_completion_tokens, call.max_tokens
+        return question_of(call.model, call.messages, older if newer is None else newer)
+
+    def write(self, answer: Answer) -> bytes:
+        """Write a chat completion."""
+        message = {"role": "assistant", "content": answer.text, "refusal": None}
+        return msgspec.json.encode(
+            {
+                "id": f"chatcmpl-{answer.token}",
+                "object": "chat.completion",
+                "created": _CREATED,
+                "model": answer.question.model,
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": message,
+                        "logprobs": None,
+                        "finish_reason": "stop" if answer.complete else "length",
+                    }
+                ],
+                "usage": _usage(answer),
+                "system_fingerprint": "fp_simulator",
+            }
+        )
+
+
+class ResponsesDialect(_OpenAIDialect):
+    """Responses."""
+
+    path: ClassVar = "/responses"
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(_ResponsesCall)
+
+    def read(self, body: bytes) -> Question:
+        """Read a Responses request."""
+        call = decoded(self._decoder, body)
+        if call.stream:
+            raise unsupported_stream()
+        items = [_Item("user", call.input)] if isinstance(call.input, str) else call.input
+        said = [Turn(role=item.role, content=item.content) for item in items]
+        turns = [Turn(role="system", content=call.instructions), *said]
+        return question_of(call.model, turns, call.max_output_tokens)
+
+    def write(self, answer: Answer) -> bytes:
+        """Write a Response with a message in it."""
+        asked, said = answer.question.input_tokens, answer.output_tokens
+        status = "completed" if answer.complete else "incomplete"
+        part = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
+        message = {
+            "type": "message",
+            "id": f"msg_{answer.token}",
+            "status": status,
+            "role": "assistant",
+            "content": [part],
+        }
+        return msgspec.json.encode(
+            {
+                "id": f"resp_{answer.token}",
+                "object": "response",
+                "created_at": _CREATED,
+                "status": status,
+                "error": None,
+                "incomplete_details": None if answer.complete else {"reason": "max_output_tokens"},
+                "instructions": None,
+                "model": answer.question.model,
+                "output": [message],
+                "parallel_tool_calls": True,
+                "temperature": 1.0,
+                "tool_choice": "auto",
+                "tools": [],
+                "top_p": 1.0,
+                "metadata": {},
+                "usage": {
+                    "input_tokens": asked,
+                    "input_tokens_details": {"cached_tokens": 0},
+                    "output_tokens": said,
+                    "output_tokens_details": {"reasoning_tokens": 0},
+                    "total_tokens": asked + said,
+                },
+            }
+        )
+
+
+class CompletionsDialect(_OpenAIDialect):
+    """The legacy completions of a single prompt."""
+
+    path: ClassVar = "/completions"
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(_CompletionsCall)
+
+    def read(self, body: bytes) -> Question:
+        """Read a request to continue a text, or the tokens of one."""
+        call = decoded(self._decoder, body)
+        if call.stream:
+            raise unsupported_stream()
+        texts = _texts(call.prompt)
+        if len(texts) != 1:
+            raise RefusedError("invalid_request_error", "prompt: the simulator continues one text in a call")
+        return question_of(call.model, [Turn(role="user", content=texts[0])], call.max_tokens)
+
+    def write(self, answer: Answer) -> bytes:
+        """Write a text completion."""
+        choice = {
+            "text": answer.text,
+            "index": 0,
+            "logprobs": None,
+            "finish_reason": "stop" if answer.complete else "length",
+        }
+        return msgspec.json.encode(
+            {
+                "id": f"cmpl-{answer.token}",
+                "object": "text_completion",
+                "created": _CREATED,
+                "model": answer.question.model,
+                "choices": [choice],
+                "usage": _usage(answer),
+                "system_fingerprint": "fp_simulator",
+            }
+        )
+
+
+class EmbeddingsDialect(_OpenAIDialect):
+    """Embeddings: the same text has the same numbers, in whatever call."""
+
+    path: ClassVar = "/embeddings"
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(_EmbeddingsCall)
+
+    def read(self, body: bytes) -> Question:
+        """Read a request for the embeddings of texts, or of the tokens of some."""
+        call = decoded(self._decoder, body)
+        texts = _texts(call.input)
+        if not texts:
+            raise RefusedError("invalid_request_error", "input: there must be at least one text")
+        dimensions = DIMENSIONS if call.dimensions is None else call.dimensions
+        if not 1 <= dimensions <= MOST_DIMENSIONS:
+            raise RefusedError("invalid_request_error", f"dimensions: must be from 1 to {MOST_DIMENSIONS}")
+        in_base64 = call.encoding_format == "base64"
+        return Question(
+            model=call.model,
+            text="",
+            input_tokens=sum(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts),
+            max_tokens=None,
+            embeddings=tuple(_embedding(text, dimensions, in_base64=in_base64) for text in texts),
+        )
+
+    def write(self, answer: Answer) -> bytes:
+        """Write the embeddings in the order of their texts."""
+        question = answer.question
+        return msgspec.json.encode(
+            {
+                "object": "list",
+                "data": [
+                    {"object": "embedding", "index": index, "embedding": embedding}
+                    for index, embedding in enumerate(question.embeddings)
+                ],
+                "model": question.model,
+                "usage": {"prompt_tokens": question.input_tokens, "total_tokens": question.input_tokens},
+            }
+        )
+
+
+def _usage(answer: Answer) -> dict[str, int]:
+    asked, said = answer.question.input_tokens, answer.output_tokens
+    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+
+
+def _texts(given: _Texts) -> list[str]:
+    """Read the texts; tokens stand for their numbers, as there is nothing to look them up in."""
+    if isinstance(given, str):
+        return [given]
+    if given and all(isinstance(token, int) for token in given):
+        return [_text(given)]
+    return [_text(part) for part in given]
+
+
+def _text(given: object) -> str:
+    return " ".join(map(str, given)) if isinstance(given, list) else str(given)
+
+
+def _embedding(text: str, dimensions: int, *, in_base64: bool) -> Embedding:
+    """Draw numbers from -1 to 1 out of a text."""
+    drawn = struct.unpack(f"<{dimensions}H", shake_128(text.encode()).digest(2 * dimensions))
+    numbers = tuple(round(number / 32767.5 - 1, 6) for number in drawn)
+    if in_base64:
+        return base64.b64encode(struct.pack(f"<{dimensions}f", *numbers)).decode()
+    return numbers

@@ -1,0 +1,123 @@
+"""The simulated model as a stand-alone HTTP server: the upstream of tests, demos and benchmarks.
+
+Beside the model's own paths: ``GET /stats`` (what was asked so far), ``POST /stats/reset`` (start
+counting anew, attempts included) and ``PUT /settings`` (replace the behaviour; what is left out
+takes its default).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from batchgate.providers.simulator.simulator import SimulatedCall, Simulator, SimulatorSettings, body_key
+
+_LARGEST_BODY: Final = 64 * 1024 * 1024
+
+
+class SimulatorStats(Struct, frozen=True, kw_only=True):
+    """What a simulator server was asked since it started or was reset."""
+
+    calls: int
+    in_flight: int
+    max_in_flight: int
+    answered: dict[str, int]
+    """Answers by HTTP status."""
+    distinct_bodies: int
+    calls_by_body: dict[str, int]
+    """Calls by the hexadecimal `body_key` of what was sent: over 1 means asked again."""
+
+
+def build_simulator_app(settings: SimulatorSettings | None = None) -> web.Application:
+    """Make the server's application; each has a model and counts of its own."""
+    host = _Host(Simulator(settings))
+    app = web.Application(client_max_size=_LARGEST_BODY)
+    app.add_routes(
+        [
+            web.post("/v1/messages", host.answer),
+            web.post("/v1/chat/completions", host.answer),
+            web.post("/v1/responses", host.answer),
+            web.post("/v1/embeddings", host.answer),
+            web.post("/v1/completions", host.answer),
+            web.get("/stats", host.stats),
+            web.post("/stats/reset", host.reset),
+            web.put("/settings", host.replace_settings),
+            web.post("/{path:.*}", host.answer),
+        ]
+    )
+    return app
+
+
+class _Host:
+    """The model with what it has to be told about earlier calls, and the handlers around it."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._in_flight = 0
+        self._max_in_flight = 0
+        self._answered: Counter[int] = Counter()
+        self._calls_by_body: Counter[bytes] = Counter()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Play the model."""
+        body = await request.read()
+        key = body_key(body)
+        attempt = self._calls_by_body[key]
+        self._calls_by_body[key] = attempt + 1
+        self._in_flight += 1
+        self._max_in_flight = max(self._max_in_flight, self._in_flight)
+        try:
+            reply = self._simulator.reply(
+                SimulatedCall(
+                    path=request.path,
+                    headers=request.headers,
+                    body=body,
+                    key=key,
+                    attempt=attempt,
+                    in_flight=self._in_flight,
+                )
+            )
+            if reply.delay:
+                await asyncio.sleep(reply.delay)
+        finally:
+            self._in_flight -= 1
+        said = reply.response
+        self._answered[said.status] += 1
+        return web.Response(status=said.status, headers=said.headers, body=said.body)
+
+    async def stats(self, _request: web.Request) -> web.Response:
+        """Report what was asked so far."""
+        report = SimulatorStats(
+            calls=self._calls_by_body.total(),
+            in_flight=self._in_flight,
+            max_in_flight=self._max_in_flight,
+            answered={str(status): count for status, count in sorted(self._answered.items())},
+            distinct_bodies=len(self._calls_by_body),
+            calls_by_body={key.hex(): count for key, count in self._calls_by_body.items()},
+        )
+        return _json(200, msgspec.json.encode(report))
+
+    async def reset(self, _request: web.Request) -> web.Response:
+        """Forget what was asked, but for what is in flight."""
+        self._max_in_flight = self._in_flight
+        self._answered.clear()
+        self._calls_by_body.clear()
+        return web.Response(status=204)
+
+    async def replace_settings(self, request: web.Request) -> web.Response:
+        """Behave differently from the next call on."""
+        try:
+            settings = msgspec.json.decode(await request.read(), type=SimulatorSettings)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _json(400, msgspec.json.encode({"error": str(error)}))
+        self._simulator = Simulator(settings)
+        return web.Response(status=204)
+
+
+def _json(status: int, body: bytes) -> web.Response:
+    return web.Response(status=status, body=body, content_type="application/json")

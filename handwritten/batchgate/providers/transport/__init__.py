@@ -1,0 +1,1 @@
+"""Carries HTTP calls to providers."""

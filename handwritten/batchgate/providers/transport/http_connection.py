@@ -1,0 +1,250 @@
+"""One HTTP/1.1 connection to a provider: a request is written, its answer is read, and so on while both keep it open.
+
+A connection carries one call at a time. Whatever leaves doubt about where an answer ends (a call that was given up,
+bytes that nobody asked for, a body that was not sent to its end) closes it, so that no answer reaches another call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from batchgate.engine.model.provider_call import UpstreamResponse
+from batchgate.providers.transport.call_errors import (
+    CLOSED_EARLY,
+    ENDED_EARLY,
+    NOT_HTTP,
+    BrokenCallError,
+    TooLargeError,
+)
+from batchgate.providers.transport.http_request import Origin
+
+_MOST_OVERHEAD: Final = 64 * 1024
+"""Bytes of an answer that may come without one of its body among them: its head, or what follows its body."""
+_LARGE_BODY: Final = 1024 * 1024
+_PIECE: Final = 64 * 1024
+
+
+class HttpConnection(asyncio.BufferedProtocol):
+    """A connection to an origin; ``lost`` is told once when it is no more.
+
+    What arrives is read into ``buffer``, which many connections may share: the event loop fills it and has it read in
+    one step, and allocating room for every read would cost as much as all the rest.
+    """
+
+    def __init__(
+        self, origin: Origin, buffer: memoryview, max_body: int, lost: Callable[[HttpConnection], None]
+    ) -> None:
+        self.origin: Final = origin
+        self._buffer: Final = buffer
+        self._max_body: Final = max_body
+        self._lost: Final = lost
+        self._loop: Final = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._answer: asyncio.Future[UpstreamResponse] | None = None
+        self._deadline = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._fields: Final[dict[bytes, bytes]] = {}
+        # The parser calls this for each header: without a frame of Python's, since answers have dozens of them.
+        self.on_header: Final = self._fields.__setitem__
+        self._headers: dict[str, str] = {}
+        self._blocks: list[bytes] = []
+        self._room = max_body
+        self._overhead = 0
+        self._in_body = False
+        self._keep_alive = False
+        self._parser: Final = HttpResponseParser(self)
+        # Some servers end lines with LF alone or pad the sizes of chunks; both leave no doubt about the end.
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
+
+    @property
+    def usable(self) -> bool:
+        """Whether another call may be sent on it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def close(self) -> None:
+        """Hang up politely."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Hang up at once, whatever is under way."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def exchange(self, head: bytes, body: bytes, within: float) -> UpstreamResponse:
+        """Send a request and wait for its whole answer, the body as encoded; `usable` tells if it can be done again.
+
+        Raises `BrokenCallError`, `TooLargeError`, and `TimeoutError` after so many seconds.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise BrokenCallError(CLOSED_EARLY)
+        self._overhead = 0
+        self._in_body = False
+        answer: asyncio.Future[UpstreamResponse] = self._loop.create_future()
+        self._answer = answer
+        self._end_within(within)
+        try:
+            if len(body) < _LARGE_BODY:
+                transport.write(head + body)
+            else:
+                await self._write_in_pieces(transport, answer, head, body)
+            response = await answer
+        except BaseException:
+            self._forget(answer)
+            raise
+        if not self._keep_alive or transport.get_write_buffer_size():
+            self.abort()
+        return response
+
+    async def _write_in_pieces(
+        self, transport: asyncio.Transport, answer: asyncio.Future[UpstreamResponse], head: bytes, body: bytes
+    ) -> None:
+        """Write as fast as it goes while the event loop does other work; an earlier answer ends it."""
+        transport.write(head)
+        view = memoryview(body)
+        for begin in range(0, len(view), _PIECE):
+            if answer.done():
+                self._keep_alive = False
+                return
+            transport.write(view[begin : begin + _PIECE])
+            if self._writable is None:
+                await asyncio.sleep(0)
+            else:
+                await asyncio.wait((answer, self._writable), return_when=asyncio.FIRST_COMPLETED)
+
+    def _end_within(self, seconds: float) -> None:
+        """Set the time of a call; the timer stays for those that follow, since most of them end long before."""
+        self._deadline = self._loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._watch_deadline()
+
+    def _watch_deadline(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if self._answer is None or self._answer.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._watch_deadline()
+        else:
+            self._give_up(TimeoutError())
+
+    def _forget(self, answer: asyncio.Future[UpstreamResponse]) -> None:
+        """Hang up on a call that is given up, and take note of an error that nobody will read."""
+        self.abort()
+        if not answer.cancel() and not answer.cancelled():
+            answer.exception()
+
+    def _give_up(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+        self.abort()
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way out."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the call under way, whose answer is whole if its end was to be the end of the connection."""
+        self._lost(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._answer is None or self._answer.done():
+            return
+        until_close = "content-length" not in self._headers and "transfer-encoding" not in self._headers
+        if self._in_body and until_close and exc is None:
+            self.on_message_complete()
+        else:
+            error = BrokenCallError(ENDED_EARLY if self._in_body else _reason(exc))
+            error.__cause__ = exc
+            self._answer.set_exception(error)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """Say where to put what arrives."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Read on; what comes while no call waits for it makes the connection useless."""
+        if self._answer is None or self._answer.done():
+            self.abort()
+            return
+        self._overhead += nbytes
+        try:
+            self._parser.feed_data(self._buffer[:nbytes])
+        except (HttpParserError, HttpParserUpgrade) as error:
+            broken = BrokenCallError(NOT_HTTP)
+            broken.__cause__ = error
+            self._give_up(broken)
+        else:
+            if self._overhead > _MOST_OVERHEAD:
+                self._give_up(BrokenCallError(NOT_HTTP))
+
+    def pause_writing(self) -> None:
+        """Let a large body wait."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Let a large body go on."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """Begin an answer; one after the whole answer was not asked for, and has no part in it."""
+        self._fields.clear()
+        self._headers, self._blocks = {}, []
+        self._room = self._max_body
+        if self._answer is None or self._answer.done():
+            self.abort()
+
+    def on_headers_complete(self) -> None:
+        """Take the headers, of equal ones the last; trailers come too late to be among them."""
+        self._headers = {
+            _lower(name): value.strip(b" \t").decode("utf-8", "replace") for name, value in self._fields.items()
+        }
+        self._in_body = self._parser.get_status_code() >= 200
+        self._keep_alive = self._parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body, unless it is too much."""
+        self._overhead = 0
+        self._room -= len(body)
+        if self._room < 0:
+            self._give_up(TooLargeError())
+        else:
+            self._blocks.append(body)
+
+    def on_message_complete(self) -> None:
+        """Hand over the answer; an informational one (1xx) only announces it."""
+        status = self._parser.get_status_code()
+        if status >= 200 and self._answer is not None and not self._answer.done():
+            self._answer.set_result(UpstreamResponse(status=status, headers=self._headers, body=b"".join(self._blocks)))
+
+
+@lru_cache(maxsize=1024)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
+
+
+def _reason(error: Exception | None) -> str:
+    """Say why no answer has begun."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return CLOSED_EARLY if error is None else type(error).__name__

@@ -1,0 +1,47 @@
+"""The choice of a transport for each URL: straight to the provider, or through the proxy that the environment names."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import Final, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
+from batchgate.providers.transport.http_client import HttpTransport
+from batchgate.providers.transport.proxy_transport import AiohttpTransport, TransportSettings
+
+
+class NetworkTransport:
+    """Carries calls with `HttpTransport`, and with `AiohttpTransport` where a trusted proxy applies."""
+
+    def __init__(self, settings: TransportSettings | None = None) -> None:
+        settings = settings or TransportSettings()
+        self._direct: Final = HttpTransport(settings)
+        self._proxied: Final = AiohttpTransport(settings) if settings.trust_env else None
+        self._open: Final = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Make ready in the running event loop."""
+        await self._open.enter_async_context(self._direct)
+        if self._proxied is not None:
+            await self._open.enter_async_context(self._proxied)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close every connection."""
+        await self._open.aclose()
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send and wait for the whole answer; raises `UpstreamUnreachable` when none comes."""
+        if self._proxied is not None and _proxy_applies(request.url):
+            return await self._proxied.send(request)
+        return await self._direct.send(request)
+
+
+def _proxy_applies(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in getproxies() and not proxy_bypass(parts.netloc.rpartition("@")[2])
+    except ValueError:
+        return False  # no URL; the transport says so

@@ -1,0 +1,236 @@
+"""Answers of every kind are counted, and the lines of a batch are said in the dialect in which they are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from batchgate.engine.model.batch import Batch, BatchOptions, Dialect
+from batchgate.engine.model.errors import RequestError
+from batchgate.engine.model.provider_call import RowKind
+from batchgate.engine.model.usage import Counts, Usage
+from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.dialects.line_translator import DialectLineTranslator
+from batchgate.providers.dialects.openai_rows import OpenAIRows
+from batchgate.providers.dialects.translation import NAMES
+from tests.unit.dialects.openai_rows import USER, Json, chat, completion, message
+
+READING = DialectLineTranslator()
+ENDED = 1_700_000_001
+
+
+def batch(dialect: Dialect, kind: RowKind, model: str | None = None) -> Batch:
+    return Batch(
+        key=1,
+        id="batch_1",
+        workspace="w",
+        dialect=dialect,
+        options=BatchOptions(kind=kind, model=model),
+        provider="p",
+        headers={},
+        status="ended",
+        counts=Counts(total=1),
+        repeated=0,
+        created_at=(ENDED - 1) * 1_000_000,
+        expires_at=2 * ENDED * 1_000_000,
+        cancel_initiated_at=None,
+        ended_at=ENDED * 1_000_000 + 5,
+        archived_at=None,
+        fingerprint=b"",
+        input_blob=None,
+        results_blob=None,
+        results_size=None,
+    )
+
+
+def usage(kind: RowKind, answer: Any) -> Usage | None:
+    return READING.usage(kind, msgspec.json.encode(answer))
+
+
+# ---------------------------------------------------------------- tokens
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "expected"),
+    [
+        (
+            "messages",
+            {
+                "input_tokens": 1,
+                "cache_creation_input_tokens": 10,
+                "cache_read_input_tokens": 100,
+                "output_tokens": 7,
+                "output_tokens_details": {"thinking_tokens": 3},
+                "service_tier": "batch",
+            },
+            Usage(input_tokens=111, cached_tokens=100, output_tokens=7, reasoning_tokens=3),
+        ),
+        (
+            "messages",
+            {"input_tokens": 1, "cache_read_input_tokens": None, "output_tokens": 2},
+            Usage(input_tokens=1, output_tokens=2),
+        ),
+        (
+            "chat_completions",
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 7,
+                "total_tokens": 16,
+                "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 0},
+                "completion_tokens_details": {"reasoning_tokens": 5},
+            },
+            Usage(input_tokens=9, cached_tokens=4, output_tokens=7, reasoning_tokens=5),
+        ),
+        (
+            "chat_completions",
+            {"prompt_tokens": 9, "completion_tokens": 7, "prompt_tokens_details": None},
+            Usage(input_tokens=9, output_tokens=7),
+        ),
+        (
+            "responses",
+            {
+                "input_tokens": 9,
+                "input_tokens_details": {"cached_tokens": 4},
+                "output_tokens": 7,
+                "output_tokens_details": {"reasoning_tokens": 5},
+            },
+            Usage(input_tokens=9, cached_tokens=4, output_tokens=7, reasoning_tokens=5),
+        ),
+        ("embeddings", {"prompt_tokens": 8, "total_tokens": 8}, Usage(input_tokens=8)),
+        ("completions", {"prompt_tokens": 5, "completion_tokens": 7}, Usage(input_tokens=5, output_tokens=7)),
+    ],
+)
+def test_the_tokens_of_an_answer_are_counted(kind: RowKind, told: Json, expected: Usage) -> None:
+    assert usage(kind, {"id": "x", "usage": told, "content": []}) == expected
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize(
+    "answer",
+    [{}, {"usage": None}, {"usage": {}}, {"usage": {"prompt_tokens": "9", "input_tokens": -1}}, {"usage": [1]}, [], 1],
+)
+def test_an_answer_without_numbers_says_nothing(kind: RowKind, answer: Any) -> None:
+    assert usage(kind, answer) is None
+
+
+@given(answer=st.binary(max_size=50))
+def test_what_is_no_answer_says_nothing(answer: bytes) -> None:
+    assert all(READING.usage(kind, answer) is None for kind in NAMES)
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_absurd_numbers_are_not_added_up(kind: RowKind) -> None:
+    told = {"input_tokens": 10**40, "prompt_tokens": 10**40, "output_tokens": 1}
+    assert usage(kind, {"usage": told}) is None
+
+
+# ---------------------------------------------------------------- requests
+
+ANTHROPIC_LINE = b'{"custom_id":"a","params":{ "max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}}\n'
+
+
+def openai_line(body: Json, url: str = "/v1/chat/completions", custom_id: str = 'a "b"') -> bytes:
+    line = {"custom_id": custom_id, "method": "POST", "url": url, "body": body}
+    return msgspec.json.encode(line) + b"\n"
+
+
+@pytest.mark.parametrize("line", [ANTHROPIC_LINE, b"anything\n"])
+def test_a_line_in_its_own_dialect_stays_what_it_is(line: bytes) -> None:
+    for own in (batch("anthropic", "messages", "m"), batch("openai", "responses", "m")):
+        assert READING.request_line(own, line, own.dialect) == line
+        assert READING.result_line(own, line, own.dialect) == line
+
+
+def test_a_request_of_messages_is_one_of_chat_completions_with_the_model_of_its_batch() -> None:
+    line = READING.request_line(batch("anthropic", "messages", "m"), ANTHROPIC_LINE, "openai")
+    assert msgspec.json.decode(line) == {
+        "custom_id": "a",
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": {"model": "m", "max_completion_tokens": 9, "messages": [USER]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "body"),
+    [
+        ("chat_completions", "/v1/chat/completions", {"messages": [USER], "max_completion_tokens": 9}),
+        ("responses", "/v1/responses", {"input": "Hello", "max_output_tokens": 9}),
+    ],
+)
+def test_a_conversation_is_one_of_messages_with_the_model_of_its_batch(kind: RowKind, url: str, body: Json) -> None:
+    line = READING.request_line(batch("openai", kind, "m"), openai_line(body, url), "anthropic")
+    assert msgspec.json.decode(line) == {
+        "custom_id": 'a "b"',
+        "params": {"model": "m", "max_tokens": 9, "messages": [USER]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "message"),
+    [
+        ("chat_completions", openai_line(chat(seed=1)), "body.seed: Messages has no seed; leave it out"),
+        ("embeddings", openai_line({"model": "m"}, "/v1/embeddings"), "url: requests for embeddings have no form in"),
+        ("chat_completions", openai_line({"messages": []}), "body.model: Field required"),
+        ("chat_completions", openai_line(chat())[:-20] + b"\n", "Invalid JSON"),
+    ],
+)
+def test_a_request_that_messages_cannot_say_is_a_line_that_says_why(kind: RowKind, line: bytes, message: str) -> None:
+    said = msgspec.json.decode(READING.request_line(batch("openai", kind), line, "anthropic"))
+    assert (said.keys(), said["custom_id"]) == ({"custom_id", "error"}, 'a "b"')
+    assert said["error"]["type"] == "invalid_request_error"
+    assert said["error"]["message"].startswith(message)
+
+
+def test_params_that_openai_cannot_say_are_a_line_that_says_why_and_cannot_be_sent() -> None:
+    odd = ANTHROPIC_LINE.replace(b'"max_tokens":9', b'"model":"m","speed":"fast","max_tokens":9')
+    line = READING.request_line(batch("anthropic", "messages"), odd, "openai")
+    said = msgspec.json.decode(line)
+    assert said["custom_id"] == "a"
+    assert said["error"].pop("message").startswith("params.speed: a batch has no speeds")
+    assert said["error"] == {"type": "invalid_request_error", "param": "params.speed", "code": "untranslatable"}
+    with pytest.raises(RequestError):
+        OpenAIRows().read(line, "m")
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_a_message_is_a_completion_of_the_time_at_which_its_batch_ended() -> None:
+    line = AnthropicRows().succeeded("a", msgspec.json.encode(message()))
+    ended = batch("anthropic", "messages")
+    said = msgspec.json.decode(READING.result_line(ended, line, "openai"))
+    assert said["response"]["body"]["created"] == ENDED
+    running = structs.replace(ended, ended_at=None)
+    said = msgspec.json.decode(READING.result_line(running, line, "openai"))
+    assert said["response"]["body"]["created"] == ENDED - 1
+
+
+def test_an_answer_of_openai_is_read_as_the_kind_of_its_batch() -> None:
+    line = OpenAIRows().succeeded("a", msgspec.json.encode(completion()))
+    said = msgspec.json.decode(READING.result_line(batch("openai", "chat_completions"), line, "anthropic"))
+    assert (said["result"]["type"], said["result"]["message"]["type"]) == ("succeeded", "message")
+    said = msgspec.json.decode(READING.result_line(batch("openai", "embeddings"), line, "anthropic"))
+    assert said["result"]["type"] == "errored"
+
+
+@given(
+    custom_id=st.text(st.characters(codec="utf-8")),
+    body=st.dictionaries(st.text(max_size=5), st.integers() | st.text()),
+)
+def test_no_line_of_a_batch_can_break_the_reading(custom_id: str, body: Json) -> None:
+    for kind in ("chat_completions", "responses", "embeddings", "completions"):
+        own = batch("openai", kind)
+        request = READING.request_line(own, openai_line(body, custom_id=custom_id), "anthropic")
+        result = READING.result_line(own, OpenAIRows().succeeded(custom_id, msgspec.json.encode(body)), "anthropic")
+        assert {msgspec.json.decode(line)["custom_id"] for line in (request, result)} == {custom_id}
+    own = batch("anthropic", "messages")
+    params = b'{"custom_id":"a","params":%s}\n' % msgspec.json.encode(body)
+    request = READING.request_line(own, params, "openai")
+    result = READING.result_line(own, AnthropicRows().succeeded("a", msgspec.json.encode(body)), "openai")
+    assert {msgspec.json.decode(line)["custom_id"] for line in (request, result)} == {"a"}

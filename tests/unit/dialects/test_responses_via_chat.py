@@ -1,0 +1,238 @@
+"""A Responses request says the same in Chat Completions: an example for each setting, turn and tool.
+
+Field names and values: types of openai 3.54 (types/chat, types/responses) and anthropic 2.12.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from batchgate.engine.model.errors import RequestError, Untranslatable
+from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate.providers.registry.known_servers import MISTRAL, OLLAMA, OPENAI, SGLANG, VLLM, XAI
+from tests.unit.dialects.openai_rows import CALL, USER, Json, responses, said
+
+SCHEMA: Json = {"type": "object", "properties": {"b": {}, "a": {}}}
+PNG = "data:image/png;base64,AA=="
+
+
+def to_chat(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
+    return said(responses(**fields), "responses", "chat_completions", target)
+
+
+def test_the_least_responses_request_is_a_message_of_the_user() -> None:
+    assert to_chat() == {"model": "model", "messages": [USER], "store": True}
+    assert to_chat(VLLM) == {"model": "model", "messages": [USER]}
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "added"),
+    [
+        (OPENAI, {"store": True}, {"store": True}),
+        (OPENAI, {"max_output_tokens": 5}, {"max_completion_tokens": 5}),
+        (VLLM, {"max_output_tokens": 5}, {"max_tokens": 5}),
+        (VLLM, {"temperature": 0.5, "top_p": 0.5}, {"temperature": 0.5, "top_p": 0.5}),
+        (VLLM, {"reasoning": {"effort": "low", "summary": "auto"}}, {"reasoning_effort": "low"}),
+        (OPENAI, {"text": {"verbosity": "low"}}, {"verbosity": "low"}),
+        (VLLM, {"text": {"verbosity": "medium"}}, {}),
+        (VLLM, {"text": {"format": {"type": "text"}}}, {"response_format": {"type": "text"}}),
+        (VLLM, {"text": {"format": {"type": "json_object"}}}, {"response_format": {"type": "json_object"}}),
+        (
+            VLLM,
+            {"text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA, "strict": True}}},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": SCHEMA, "strict": True},
+                }
+            },
+        ),
+        (
+            VLLM,
+            {"include": ["message.output_text.logprobs"], "top_logprobs": 2},
+            {"logprobs": True, "top_logprobs": 2},
+        ),
+        (VLLM, {"include": ["reasoning.encrypted_content"]}, {}),
+        (VLLM, {"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
+        (OLLAMA, {"parallel_tool_calls": True}, {}),
+        (OLLAMA, {"tool_choice": "auto"}, {}),
+        (OPENAI, {"user": "u"}, {"user": "u"}),
+        (VLLM, {"safety_identifier": "u"}, {"user": "u"}),
+        (OPENAI, {"service_tier": "flex"}, {"service_tier": "flex"}),
+        (VLLM, {"service_tier": "default"}, {}),
+        (OPENAI, {"metadata": {"a": "b"}}, {"metadata": {"a": "b"}}),
+        (VLLM, {"metadata": {"a": "b"}, "prompt_cache_key": "k"}, {}),
+        (OPENAI, {"prompt_cache_options": {"mode": "explicit"}}, {"prompt_cache_options": {"mode": "explicit"}}),
+        (OPENAI, {"moderation": {"model": "m"}}, {"moderation": {"model": "m"}}),
+        (
+            SGLANG,
+            {"tools": [{"type": "function", "name": "f", "parameters": None, "strict": True}]},
+            {"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]},
+        ),
+        (
+            OPENAI,
+            {
+                "tools": [
+                    {"type": "custom", "name": "c", "format": {"type": "grammar", "definition": "d", "syntax": "lark"}}
+                ]
+            },
+            {
+                "tools": [
+                    {
+                        "type": "custom",
+                        "custom": {
+                            "name": "c",
+                            "format": {"type": "grammar", "grammar": {"definition": "d", "syntax": "lark"}},
+                        },
+                    }
+                ]
+            },
+        ),
+        (
+            VLLM,
+            {"tool_choice": {"type": "function", "name": "f"}},
+            {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+        ),
+        (
+            OPENAI,
+            {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}},
+            {
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
+                }
+            },
+        ),
+    ],
+)
+def test_a_setting_of_responses_is_said_in_the_words_of_the_target(
+    target: ServerCapabilities, fields: Json, added: Json
+) -> None:
+    assert to_chat(target, **fields) == to_chat(target) | added
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "refusal"),
+    [
+        (XAI, {"reasoning": {"effort": "low"}}, "reasoning.effort: xai has no levels of effort"),
+        (XAI, {"top_logprobs": 2}, "top_logprobs: xai is not known to tell probabilities; leave it out"),
+        (
+            VLLM,
+            {"include": ["file_search_call.results"]},
+            "include.0: file_search_call.results comes from a tool of OpenAI's own; leave it out",
+        ),
+        (
+            OLLAMA,
+            {"parallel_tool_calls": False},
+            "parallel_tool_calls: ollama cannot be held to one call; leave it out",
+        ),
+        (MISTRAL, {"user": "u"}, "user: mistral is not told who the user is; leave it out"),
+        (VLLM, {"service_tier": "flex"}, "service_tier: vllm has one tier only; leave it out"),
+        (
+            OPENAI,
+            {"service_tier": "ultrafast"},
+            "service_tier: only OpenAI's Responses has ultrafast; use auto or default",
+        ),
+        (VLLM, {"moderation": {"model": "m"}}, "moderation: only OpenAI moderates so; leave it out"),
+        (
+            VLLM,
+            {"text": {"verbosity": "low"}},
+            "text.verbosity: vllm does not have it; say in the instructions how long it is",
+        ),
+        (
+            VLLM,
+            {"tools": [{"type": "web_search"}]},
+            "tools.0: web_search is a tool of OpenAI's own; declare a function and run it yourself",
+        ),
+        (
+            VLLM,
+            {"tools": [{"type": "custom", "name": "c"}]},
+            "tools.0: vllm has no tools of free text; declare a function instead",
+        ),
+        (
+            XAI,
+            {"tools": [{"type": "function", "name": "f", "strict": True}]},
+            "tools.0.strict: xai does not hold the model to the schema; set it to false",
+        ),
+        (
+            VLLM,
+            {"input": [{"type": "computer_call", "id": "c"}]},
+            "input.0: computer_call items belong to features of OpenAI's own; leave the item out",
+        ),
+        (
+            OPENAI,
+            {"input": [{"type": "reasoning", "content": [{"type": "reasoning_text", "text": "t"}]}]},
+            "input.0: openai cannot be told what the model thought; leave reasoning items out",
+        ),
+        (
+            VLLM,
+            {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]},
+            "input.0.content: should be there, as nobody else has the thought that this names",
+        ),
+        (
+            VLLM,
+            {"input": [{"role": "user", "content": [{"type": "output_text", "text": "a"}]}]},
+            "input.0.content.0: such parts belong to turns of the assistant",
+        ),
+    ],
+)
+def test_what_a_target_cannot_be_told_of_responses_is_refused(
+    target: ServerCapabilities, fields: Json, refusal: str
+) -> None:
+    with pytest.raises(Untranslatable) as caught:
+        to_chat(target, **fields)
+    assert str(caught.value) == refusal
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"input": [{"role": "user"}]}, "input.0.content: Field required"),
+        ({"input": [{"role": "user", "content": "a", "mood": "b"}]}, "input.0.mood: Extra inputs are not permitted"),
+        ({"tools": [{"name": "f"}]}, "tools.0.type: Field required"),
+        ({"tool_choice": {"type": "function"}}, "tool_choice.name: Field required"),
+    ],
+)
+def test_a_wrong_item_is_refused_by_its_path(fields: Json, error: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        to_chat(**fields)
+    assert str(caught.value) == error
+
+
+def test_the_items_of_a_turn_become_one_message() -> None:
+    document = to_chat(
+        VLLM,
+        instructions="Be kind.",
+        input=[
+            {"role": "developer", "content": "Be short."},
+            {"role": "user", "content": [{"type": "input_text", "text": "Hello"}]},
+            {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]},
+            {
+                "type": "message",
+                "id": "msg_1",
+                "role": "assistant",
+                "status": "completed",
+                "content": [{"type": "output_text", "text": "Looking.", "annotations": []}],
+            },
+            {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "search", "arguments": '{"q":"x"}'},
+            {"type": "function_call_output", "call_id": "call_1", "output": [{"type": "input_text", "text": "one"}]},
+            USER,
+        ],
+    )
+    assert document["messages"] == [
+        {"role": "system", "content": "Be kind."},
+        {"role": "system", "content": "Be short."},
+        USER,
+        {"role": "assistant", "content": "Looking.", "reasoning": "Hm.", "tool_calls": [CALL]},
+        {"role": "tool", "content": "one", "tool_call_id": "call_1"},
+        USER,
+    ]
+
+
+def test_data_urls_are_taken_by_servers_that_do_not_fetch() -> None:
+    turn = {"role": "user", "content": [{"type": "input_image", "image_url": PNG, "detail": "low"}]}
+    assert to_chat(OLLAMA, input=[turn])["messages"][0]["content"] == [
+        {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}}
+    ]

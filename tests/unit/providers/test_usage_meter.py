@@ -1,0 +1,101 @@
+"""What calls cost and what is left is read from every provider's own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgate.engine.model.provider_call import Allowance, UpstreamRequest, UpstreamResponse
+from batchgate.providers.responses.usage_meter import WireMeter
+from tests.unit.providers.calls import response
+
+NOW = 1_445_412_400.0  # 2015-10-21 07:26:40
+METER = WireMeter(now=lambda: NOW)
+
+
+def call(**fields: Any) -> UpstreamRequest:
+    return UpstreamRequest(url="https://up.example", headers={}, body=msgspec.json.encode(fields), timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, []),
+        (
+            {"x-ratelimit-remaining-requests": "59", "x-ratelimit-reset-requests": "6m0s"},
+            [Allowance(unit="requests", remaining=59, reset=360)],
+        ),
+        (
+            {"x-ratelimit-remaining-tokens": "149984", "x-ratelimit-reset-tokens": "1h2m3.5s"},
+            [Allowance(unit="tokens", remaining=149984, reset=3723.5)],
+        ),
+        (
+            {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms"},
+            [Allowance(unit="requests", remaining=0, reset=0.12)],
+        ),
+        (
+            {"x-ratelimit-remaining-tokens-minute": "7", "x-ratelimit-reset-tokens-minute": "33.1"},
+            [Allowance(unit="tokens", remaining=7, reset=33.1)],
+        ),
+        (
+            {
+                "anthropic-ratelimit-input-tokens-remaining": "1000",
+                "anthropic-ratelimit-input-tokens-reset": "2015-10-21T07:28:00Z",
+                "anthropic-ratelimit-input-tokens-limit": "5000",
+            },
+            [Allowance(unit="tokens", remaining=1000, reset=80)],
+        ),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "3",
+                "anthropic-ratelimit-requests-reset": "2015-10-21T07:20:00+00:00",
+            },
+            [Allowance(unit="requests", remaining=3, reset=0)],
+        ),
+        ({"x-ratelimit-remaining-requests": "59"}, []),
+        ({"x-ratelimit-remaining-requests": "many", "x-ratelimit-reset-requests": "1s"}, []),
+        ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "soon"}, []),
+        ({"x-ratelimit-remaining-requests": "nan", "x-ratelimit-reset-requests": "-1"}, []),
+    ],
+)
+def test_what_is_left_is_read_from_the_headers(headers: dict[str, str], expected: list[Allowance]) -> None:
+    assert METER.allowances(UpstreamResponse(status=200, headers=headers, body=b"")) == expected
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
+def test_a_call_is_taken_to_cost_its_bytes_by_four_and_the_longest_answer(field: str) -> None:
+    asked = call(**{field: 1_000, "text": "x" * 400})
+    assert METER.estimate(asked) == 1_000 + len(asked.body) // 4
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"input_tokens": 10, "output_tokens": 5}, 15),
+        ({"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 5}, 115),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}, 15),
+        ({"prompt_tokens": 10, "total_tokens": 10}, 10),
+    ],
+)
+def test_what_a_call_took_is_read_from_its_usage(usage: dict[str, int], tokens: int) -> None:
+    assert METER.used(response({"usage": usage})) == tokens
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", {}, {"usage": None}, {"usage": "much"}])
+def test_an_answer_without_usage_says_nothing(body: object) -> None:
+    assert METER.used(response(body)) is None
+
+
+@given(left=st.text(max_size=12), reset=st.text(max_size=12), body=st.binary(max_size=40))
+def test_nothing_that_is_sent_can_break_the_meter(left: str, reset: str, body: bytes) -> None:
+    headers = {"x-ratelimit-remaining-tokens": left, "x-ratelimit-reset-tokens": reset}
+    answer = UpstreamResponse(status=200, headers=headers, body=body)
+    for allowance in METER.allowances(answer):
+        assert allowance.remaining >= 0
+        assert allowance.reset >= 0
+    METER.used(answer)
+    assert METER.estimate(UpstreamRequest(url="", headers={}, body=body, timeout=1)) >= 0
