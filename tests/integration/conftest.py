@@ -60,7 +60,11 @@ async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the gateway look again, and wait for a lock, for a moment instead of seconds."""
-    waits = ("engine.shard_run.STORAGE_RETRY", "engine.errands.SHORTEST_REST", "engine.worker.STORAGE_RETRY")
+    waits = (
+        "engine.dispatch.shard_run.STORAGE_RETRY",
+        "engine.support.batch_tasks.SHORTEST_REST",
+        "engine.dispatch.worker.STORAGE_RETRY",
+    )
     for name in (
         *waits,
         "engine.sweeper.INTERVAL",
