@@ -67,8 +67,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     for name in (
         *waits,
-        "engine.sweeper.INTERVAL",
-        "engine.storage_probe.INTERVAL",
+        "engine.lifecycle.sweeper.INTERVAL",
+        "engine.storage.storage_probe.INTERVAL",
         "store.sqlite.connection.BUSY_TIMEOUT",
     ):
         monkeypatch.setattr(f"batchgate.{name}", 0.05)
