@@ -56,7 +56,9 @@ async def status_for(app: RunningApp, headers: dict[str, str], path: str = BATCH
 
 
 @pytest.mark.parametrize("scopes", [None, ["read"], ["read", "submit"]])
-async def test_the_first_key_must_be_able_to_create_others(gateway: RunningApp, scopes: list[str] | None) -> None:
+async def test_the_first_key_of_a_gateway_must_have_the_scope_admin(
+    gateway: RunningApp, scopes: list[str] | None
+) -> None:
     options = {} if scopes is None else {"scopes": scopes}
     status, answer = await gateway.call("POST", KEYS, json={"name": "first"} | options)
     assert status == 400
@@ -64,7 +66,7 @@ async def test_the_first_key_must_be_able_to_create_others(gateway: RunningApp, 
     assert await status_for(gateway, {}) == 200
 
 
-async def test_from_the_first_key_on_every_call_needs_one(gateway: RunningApp) -> None:
+async def test_every_call_needs_a_key_once_the_first_key_exists(gateway: RunningApp) -> None:
     batch = await gateway.create("a")
     key = await created(gateway, scopes=["admin", "read"])
     assert key["key"].startswith("sk-bf-")
@@ -78,7 +80,7 @@ async def test_from_the_first_key_on_every_call_needs_one(gateway: RunningApp) -
     assert status == 401
 
 
-async def test_a_gateway_that_had_keys_never_opens_again(tmp_path: Path) -> None:
+async def test_a_gateway_still_requires_a_key_after_its_last_key_has_expired(tmp_path: Path) -> None:
     async with running_app(tmp_path) as app:
         await created(app, scopes=["admin"], expires_in_seconds=10)
         app.clock.move(3600)
@@ -87,7 +89,7 @@ async def test_a_gateway_that_had_keys_never_opens_again(tmp_path: Path) -> None
         assert await status_for(again, {}) == 401
 
 
-async def test_another_gateway_on_the_database_hears_of_the_first_key_within_two_seconds(tmp_path: Path) -> None:
+async def test_another_gateway_requires_a_key_within_two_seconds_of_the_first_key(tmp_path: Path) -> None:
     # Two processes cannot share SQLite's folder; what one writes behind another's back stands in for it.
     async with running_app(tmp_path) as app:
         assert await status_for(app, {}) == 200
@@ -104,14 +106,14 @@ async def test_another_gateway_on_the_database_hears_of_the_first_key_within_two
         assert await status_for(app, by("sk-bf-elsewhere")) == 200
 
 
-async def test_with_an_admin_in_the_settings_the_first_key_may_be_any(managed: RunningApp) -> None:
+async def test_the_first_key_may_have_any_scope_if_the_settings_have_an_admin_key(managed: RunningApp) -> None:
     key = await created(managed)
     assert key["scopes"] == ["read", "submit"]
     assert await status_for(managed, by(key)) == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])
-async def test_beyond_this_machine_a_gateway_needs_a_key_in_settings_or_database(tmp_path: Path, host: str) -> None:
+async def test_a_gateway_on_a_public_address_needs_a_key_in_its_settings_or_database(tmp_path: Path, host: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^host: a loopback address .* there are no API keys; {host} needs"):
         async with running_app(tmp_path, host=host):
             pass
@@ -126,7 +128,7 @@ async def test_beyond_this_machine_a_gateway_needs_a_key_in_settings_or_database
 # ---------------------------------------------------------------- what is shown
 
 
-async def test_a_key_is_shown_once(managed: RunningApp) -> None:
+async def test_only_the_create_response_shows_a_key(managed: RunningApp) -> None:
     key = await created(managed, name="night shift", scopes=["submit", "read", "submit"], expires_in_seconds=60)
     secret = key.pop("key")
     assert key["hint"] == secret[-4:]
@@ -141,7 +143,9 @@ async def test_a_key_is_shown_once(managed: RunningApp) -> None:
     assert found == key
 
 
-async def test_a_key_is_nowhere_in_clear(managed: RunningApp, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_response_log_record_or_file_contains_a_key_in_plain_text(
+    managed: RunningApp, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     first = await created(managed, scopes=["read", "submit", "admin"])
     _, second = await managed.call("POST", f"/api/keys/{first['id']}/rotate", json={"grace_seconds": 60})
@@ -171,7 +175,7 @@ async def test_a_key_is_nowhere_in_clear(managed: RunningApp, caplog: pytest.Log
 # ---------------------------------------------------------------- how keys end
 
 
-async def test_a_revoked_key_is_refused_here_at_once(managed: RunningApp) -> None:
+async def test_the_gateway_that_revokes_a_key_refuses_it_at_once(managed: RunningApp) -> None:
     key = await created(managed)
     assert await status_for(managed, by(key)) == 200
     status, revoked = await managed.call("DELETE", f"/api/keys/{key['id']}")
@@ -193,7 +197,7 @@ async def test_a_key_revoked_on_another_gateway_is_refused_within_two_seconds(ma
     assert await status_for(managed, by(key)) == 401
 
 
-async def test_a_key_expires_to_the_moment(managed: RunningApp) -> None:
+async def test_a_key_expires_at_its_exact_expiry_time(managed: RunningApp) -> None:
     key = await created(managed, expires_in_seconds=10)
     managed.clock.move(9.999_999)
     assert await status_for(managed, by(key)) == 200
@@ -203,7 +207,7 @@ async def test_a_key_expires_to_the_moment(managed: RunningApp) -> None:
     assert shown["revoked_at"] is None
 
 
-async def test_a_key_that_is_replaced_works_until_its_grace_is_over(managed: RunningApp) -> None:
+async def test_a_rotated_key_works_until_its_grace_period_ends(managed: RunningApp) -> None:
     old = await created(managed, name="ci", scopes=["read"], expires_in_seconds=1000)
     managed.clock.move(500)
     status, new = await managed.call("POST", f"/api/keys/{old['id']}/rotate", json={"grace_seconds": 60})
@@ -219,7 +223,7 @@ async def test_a_key_that_is_replaced_works_until_its_grace_is_over(managed: Run
     assert await status_for(managed, by(new)) == 401
 
 
-async def test_without_a_grace_a_key_that_is_replaced_is_refused_at_once(managed: RunningApp) -> None:
+async def test_a_rotated_key_without_a_grace_period_is_refused_at_once(managed: RunningApp) -> None:
     old = await created(managed)
     assert await status_for(managed, by(old)) == 200
     _, new = await managed.call("POST", f"/api/keys/{old['id']}/rotate", json={})
@@ -229,7 +233,7 @@ async def test_without_a_grace_a_key_that_is_replaced_is_refused_at_once(managed
     assert "has expired or was revoked; create another one instead" in answer["error"]["message"]
 
 
-async def test_a_retried_create_is_known_with_the_key_that_came_in_between(managed: RunningApp) -> None:
+async def test_a_create_retried_with_the_rotated_key_returns_the_first_batch(managed: RunningApp) -> None:
     old = await created(managed)
     first = await managed.create("a", headers=by(old))
     _, new = await managed.call("POST", f"/api/keys/{old['id']}/rotate", json={})
@@ -237,21 +241,21 @@ async def test_a_retried_create_is_known_with_the_key_that_came_in_between(manag
     assert again["id"] == first["id"]
 
 
-async def test_the_last_admin_of_a_gateway_without_one_in_its_settings_stays(gateway: RunningApp) -> None:
+async def test_the_last_admin_key_cannot_be_revoked_if_the_settings_have_none(gateway: RunningApp) -> None:
     key = await created(gateway, scopes=["admin"])
     status, answer = await gateway.call("DELETE", f"/api/keys/{key['id']}", headers=by(key))
     assert status == 400
     assert "is the last one with the scope admin" in answer["error"]["message"]
 
 
-async def test_the_last_use_of_a_key_is_a_minute_behind_at_the_most(managed: RunningApp) -> None:
+async def test_the_recorded_last_use_of_a_key_is_at_most_a_minute_late(managed: RunningApp) -> None:
     key = await created(managed)
     assert await status_for(managed, by(key)) == 200
     while (await managed.call("GET", f"/api/keys/{key['id']}"))[1]["last_used_at"] is None:
         managed.clock.move(api_key_cache.USES_NOTED_AFTER / 1_000_000)
 
 
-async def test_a_use_is_noted_when_the_gateway_stops(tmp_path: Path) -> None:
+async def test_a_gateway_that_stops_records_the_last_use_of_its_keys(tmp_path: Path) -> None:
     keys = {"root": ApiKeySettings(key="sk-root", scopes=SCOPES)}
     async with running_app(tmp_path, api_keys=keys) as app:
         key = await created(app, headers=ROOT)
@@ -261,7 +265,7 @@ async def test_a_use_is_noted_when_the_gateway_stops(tmp_path: Path) -> None:
         assert found["last_used_at"] is not None
 
 
-async def test_a_key_that_is_revoked_while_it_uploads_leaves_nothing(managed: RunningApp) -> None:
+async def test_an_upload_whose_key_is_revoked_meanwhile_is_refused_and_stores_nothing(managed: RunningApp) -> None:
     key = await created(managed)
     sent, go_on = asyncio.Event(), asyncio.Event()
     whole = form(part("purpose", "batch"), file_part(b"x" * 100_000))
@@ -302,7 +306,7 @@ async def test_a_key_that_is_revoked_while_it_uploads_leaves_nothing(managed: Ru
     ],
     ids=["nul", "huge", "huge bearer", "sql", "wildcard", "no text", "path", "two"],
 )
-async def test_what_is_no_key_opens_nothing(managed: RunningApp, line: str) -> None:
+async def test_a_malformed_key_is_refused(managed: RunningApp, line: str) -> None:
     await created(managed)
     async with connected(managed.url) as connection:
         await connection.send(head(f"GET {BATCHES}", line))
@@ -311,13 +315,15 @@ async def test_what_is_no_key_opens_nothing(managed: RunningApp, line: str) -> N
     assert b'"data"' not in answer.body
 
 
-async def test_the_hash_of_a_key_is_no_key(managed: RunningApp) -> None:
+async def test_hashes_and_parts_of_a_key_are_refused(managed: RunningApp) -> None:
     key = await created(managed)
     for wrong in (digest_of(key["key"]).hex(), key["id"], key["hint"], key["key"][:-1], key["key"] + "A", "sk-bf-"):
         assert await status_for(managed, by(wrong)) == 401
 
 
-async def test_how_soon_a_key_is_found_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_configured_key_is_compared_in_constant_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every key of the settings is compared, whichever it is, and as a hash in constant time."""
     compared: list[tuple[bytes, bytes]] = []
 
@@ -349,7 +355,9 @@ async def test_keys_of_two_workspaces_in_one_call_are_refused(managed: RunningAp
     assert await status_for(managed, by(mine) | {"x-bf-vk": "sk-bf-of-a-placeholder"}) == 200
 
 
-async def test_guesses_do_not_fill_the_memory(managed: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_unknown_keys_do_not_fill_the_key_cache(
+    managed: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(api_key_cache, "MOST_KNOWN", 5)
     key = await created(managed)
     for number in range(20):
@@ -357,13 +365,13 @@ async def test_guesses_do_not_fill_the_memory(managed: RunningApp, monkeypatch: 
     assert await status_for(managed, by(key)) == 200
 
 
-async def test_a_name_that_is_no_line_of_text_is_refused(managed: RunningApp) -> None:
+async def test_an_invalid_key_name_is_refused(managed: RunningApp) -> None:
     for name in ("", "a\0", "a\nb", "x" * 65):
         status, answer = await managed.call("POST", KEYS, json={"name": name})
         assert status == 400, answer
 
 
-async def test_a_huge_body_for_a_key_is_refused(managed: RunningApp) -> None:
+async def test_a_create_of_a_key_with_a_huge_body_is_refused(managed: RunningApp) -> None:
     data = BytesIO(b'{"name": "' + b"x" * 2_000_000 + b'"}')
     status, _ = await managed.call("POST", KEYS, data=data, headers={"Content-Type": "application/json"})
     assert status == 413

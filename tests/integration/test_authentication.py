@@ -65,7 +65,7 @@ async def ended_batch_of(app: RunningApp, key: str) -> str:
         pytest.param({"Authorization": "Basic YTpi", "x-api-key": ALICE}, id="beside another scheme"),
     ],
 )
-async def test_a_good_key_is_taken_from_any_of_its_headers(gateway: RunningApp, headers: dict[str, str]) -> None:
+async def test_a_valid_key_is_accepted_in_every_supported_header(gateway: RunningApp, headers: dict[str, str]) -> None:
     status, page = await gateway.call("GET", BATCHES, headers=headers)
     assert (status, page["data"]) == (200, [])
 
@@ -89,7 +89,7 @@ async def test_a_good_key_is_taken_from_any_of_its_headers(gateway: RunningApp, 
         pytest.param({"x-api-key": "Schlüssel 🔑"}, UNKNOWN, id="not ASCII"),
     ],
 )
-async def test_without_a_good_key_nothing_is_answered(
+async def test_a_call_without_a_valid_key_is_refused(
     gateway: RunningApp, headers: dict[str, str], message: str
 ) -> None:
     assert await refused(gateway, "GET", BATCHES, UNAUTHENTICATED, headers=headers) == message
@@ -98,14 +98,14 @@ async def test_without_a_good_key_nothing_is_answered(
     assert page["data"] == []
 
 
-async def test_a_key_that_is_not_even_text_is_unknown(gateway: RunningApp) -> None:
+async def test_a_key_that_is_not_utf_8_is_refused_as_unknown(gateway: RunningApp) -> None:
     async with connected(gateway.url) as connection:
         await connection.send(head(f"GET {BATCHES}", "x-api-key: \xff\xfe"))
         answer = await connection.answer()
     assert error_message(answer.status, answer.headers, answer.body, expected=UNAUTHENTICATED) == UNKNOWN
 
 
-async def test_the_key_is_looked_at_before_the_body_is_read(gateway: RunningApp) -> None:
+async def test_the_gateway_checks_the_key_before_it_reads_the_body(gateway: RunningApp) -> None:
     async with connected(gateway.url) as connection:
         await connection.send(head(f"POST {BATCHES}", "Content-Type: application/json", "Content-Length: 1000000"))
         answer = await connection.answer()
@@ -135,7 +135,9 @@ async def test_every_operation_that_the_spec_secures_needs_a_key(gateway: Runnin
 
 @pytest.mark.parametrize("path", ["/health", "/openapi.json"])
 @pytest.mark.parametrize("headers", [{}, by(WRONG)], ids=["no key", "a wrong key"])
-async def test_health_and_the_document_need_no_key(gateway: RunningApp, path: str, headers: dict[str, str]) -> None:
+async def test_health_and_the_openapi_document_need_no_key(
+    gateway: RunningApp, path: str, headers: dict[str, str]
+) -> None:
     status, answer = await gateway.call("GET", path, headers=headers)
     assert status == 200
     assert isinstance(answer, dict)
@@ -149,7 +151,7 @@ async def test_health_and_the_document_need_no_key(gateway: RunningApp, path: st
         if operation.authenticated and "batch_id}" in operation.paths[0]
     ],
 )
-async def test_the_batches_of_another_workspace_do_not_exist(gateway: RunningApp, method: str, path: str) -> None:
+async def test_a_batch_of_another_workspace_is_not_found(gateway: RunningApp, method: str, path: str) -> None:
     batch_id = await ended_batch_of(gateway, ALICE)
     params = {"provider": "openai"} if path.startswith("/v1/batches") else {}
     messages = []
@@ -164,7 +166,7 @@ async def test_the_batches_of_another_workspace_do_not_exist(gateway: RunningApp
     assert batch["cancel_initiated_at"] is None
 
 
-async def test_a_list_holds_the_batches_of_its_own_workspace_only(gateway: RunningApp) -> None:
+async def test_a_list_contains_only_batches_of_the_callers_workspace(gateway: RunningApp) -> None:
     ids = [await ended_batch_of(gateway, key) for key in (ALICE, BOB, ALICE, CAROL, BOB)]
     for key, expected in (
         (ALICE, [ids[3], ids[2], ids[0]]),
@@ -182,14 +184,14 @@ async def test_a_list_holds_the_batches_of_its_own_workspace_only(gateway: Runni
 
 
 @pytest.mark.parametrize("cursor", ["after_id", "before_id", "page_token"])
-async def test_the_cursors_of_another_workspace_are_unknown(gateway: RunningApp, cursor: str) -> None:
+async def test_a_cursor_of_another_workspace_is_refused(gateway: RunningApp, cursor: str) -> None:
     batch_id = await ended_batch_of(gateway, ALICE)
     path = f"{BATCHES}?{cursor}={batch_id}"
     message = await refused(gateway, "GET", path, (400, "invalid_request_error"), headers=by(BOB))
     assert message == f"{cursor}: there is no batch {batch_id!r} to page from"
 
 
-async def test_no_key_ever_appears_in_an_answer_or_in_the_log(
+async def test_no_key_ever_appears_in_a_response_or_in_the_log(
     gateway: RunningApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -58,7 +58,7 @@ async def test_an_id_that_is_too_long_is_refused(gateway: RunningApp, method: st
 
 @pytest.mark.parametrize("name", ["after_id", "before_id", "page_token"])
 @pytest.mark.parametrize("sent", [UNKNOWN_ID, "x", "%00", "%C3%A4", "%FF"])
-async def test_an_unknown_cursor_is_refused_by_its_name(gateway: RunningApp, name: str, sent: str) -> None:
+async def test_an_unknown_cursor_is_refused_with_its_parameter_name(gateway: RunningApp, name: str, sent: str) -> None:
     message = await refusal(gateway, "GET", f"{BATCHES}?{name}={sent}", expected=INVALID)
     assert message.startswith(f"{name}: there is no batch ")
 
@@ -79,7 +79,7 @@ async def test_an_unknown_cursor_is_refused_by_its_name(gateway: RunningApp, nam
         ("%D9%A1", "Input should be an integer, not a string"),
     ],
 )
-async def test_a_wrong_page_size_is_refused_by_its_name(
+async def test_an_invalid_page_size_is_refused_with_its_parameter_name(
     gateway: RunningApp, name: str, sent: str, problem: str
 ) -> None:
     assert await refusal(gateway, "GET", f"{BATCHES}?{name}={sent}", expected=INVALID) == f"{name}: {problem}"
@@ -97,16 +97,16 @@ async def test_a_wrong_page_size_is_refused_by_its_name(
         (f"before_id={'x' * 129}", "before_id: String should have at most 128 characters"),
     ],
 )
-async def test_parameters_that_contradict_themselves_are_refused(gateway: RunningApp, query: str, message: str) -> None:
+async def test_contradicting_parameters_are_refused(gateway: RunningApp, query: str, message: str) -> None:
     assert await refusal(gateway, "GET", f"{BATCHES}?{query}", expected=INVALID) == message
 
 
-async def test_parameters_that_are_not_declared_are_passed_over(gateway: RunningApp) -> None:
+async def test_undeclared_parameters_are_ignored(gateway: RunningApp) -> None:
     status, _ = await gateway.call("GET", f"{BATCHES}?beta=true&limit=5&limits=0&x=%FF")
     assert status == 200
 
 
-async def test_an_unknown_provider_is_refused_with_those_that_are_configured(tmp_path: Path) -> None:
+async def test_the_error_for_an_unknown_provider_lists_the_configured_accounts(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(), "other": simulator()}
     async with running_app(tmp_path, accounts=accounts, default_provider="other") as gateway:
         headers = {"x-model-provider": "azure"}
@@ -114,7 +114,7 @@ async def test_an_unknown_provider_is_refused_with_those_that_are_configured(tmp
     assert message == "x-model-provider: no account is called 'azure'; configured: simulator, other"
 
 
-async def test_without_any_account_a_create_is_refused_with_what_to_do(tmp_path: Path) -> None:
+async def test_a_create_without_any_account_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
     async with running_app(tmp_path, accounts={}) as gateway:
         message = await refusal(gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"))
     assert message.startswith("no account is configured, so nothing can run; set a provider's key")
@@ -124,7 +124,7 @@ async def test_without_any_account_a_create_is_refused_with_what_to_do(tmp_path:
     "header",
     ["x-model-provider", "anthropic-version", "anthropic-beta", "anthropic-user-profile-id"],
 )
-async def test_a_header_that_is_not_utf_8_is_refused_by_its_name(gateway: RunningApp, header: str) -> None:
+async def test_a_header_that_is_not_utf_8_is_refused_with_its_name(gateway: RunningApp, header: str) -> None:
     body = b'{"requests":[{"custom_id":"a","params":{}}]}'
     lines = ("Content-Type: application/json", f"Content-Length: {len(body)}", f"{header}: \xff")
     async with connected(gateway.url) as connection:
@@ -139,7 +139,9 @@ async def test_a_header_that_is_not_utf_8_is_refused_by_its_name(gateway: Runnin
     ("header", "length"),
     [("x-model-provider", 65), ("anthropic-version", 65), ("anthropic-beta", 2049), ("anthropic-user-profile-id", 129)],
 )
-async def test_a_header_that_is_too_long_is_refused_by_its_name(gateway: RunningApp, header: str, length: int) -> None:
+async def test_a_header_that_is_too_long_is_refused_with_its_name(
+    gateway: RunningApp, header: str, length: int
+) -> None:
     message = await refusal(
         gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"), headers={header: "x" * length}
     )
@@ -147,13 +149,13 @@ async def test_a_header_that_is_too_long_is_refused_by_its_name(gateway: Running
 
 
 @pytest.mark.parametrize("header", ["x-model-provider", "anthropic-version", "anthropic-user-profile-id"])
-async def test_a_header_that_is_given_twice_is_refused_by_its_name(gateway: RunningApp, header: str) -> None:
+async def test_a_repeated_header_is_refused_with_its_name(gateway: RunningApp, header: str) -> None:
     headers = [(header, "simulator"), (header, "simulator")]
     message = await refusal(gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"), headers=headers)
     assert message == f"{header}: it is given 2 times; give it once"
 
 
-async def test_betas_may_come_in_several_headers_as_the_go_sdk_sends_them(gateway: RunningApp) -> None:
+async def test_beta_names_may_be_sent_in_several_headers_as_the_go_sdk_does(gateway: RunningApp) -> None:
     headers = [("anthropic-beta", "message-batches-2024-09-24"), ("anthropic-beta", "output-300k-2026-03-24")]
     status, batch = await gateway.call("POST", f"{BATCHES}?beta=true", json=create_body("a"), headers=headers)
     assert status == 200, batch
@@ -176,7 +178,7 @@ async def test_betas_may_come_in_several_headers_as_the_go_sdk_sends_them(gatewa
         ("POST", "/api/batches/x/progress", "GET, HEAD"),
     ],
 )
-async def test_a_wrong_method_is_refused_with_those_that_are_right(
+async def test_the_error_for_a_wrong_method_lists_the_allowed_methods(
     gateway: RunningApp, method: str, path: str, allowed: str
 ) -> None:
     async with gateway.client.request(method, gateway.url + path) as response:
@@ -202,7 +204,7 @@ async def test_a_wrong_method_is_refused_under_every_mount(gateway: RunningApp, 
         pytest.param("/nowhere", 404, None, id="unknown path"),
     ],
 )
-async def test_head_answers_as_get_would_but_without_a_body(
+async def test_head_returns_the_response_of_get_without_its_body(
     gateway: RunningApp, path: str, status: int, body_length: int | None
 ) -> None:
     async with gateway.client.head(gateway.url + path) as response:
@@ -274,7 +276,7 @@ async def test_an_unknown_path_is_not_found(gateway: RunningApp, method: str, pa
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "Pause on PRI/Upgrade:", id="HTTP/2"),
     ],
 )
-async def test_what_is_no_http_is_refused_in_json_and_the_connection_closed(
+async def test_malformed_http_is_refused_in_json_and_the_connection_is_closed(
     gateway: RunningApp, sent: bytes, reason: str
 ) -> None:
     async with connected(gateway.url) as connection:
@@ -287,7 +289,7 @@ async def test_what_is_no_http_is_refused_in_json_and_the_connection_closed(
 
 
 @pytest.mark.parametrize("path", [BATCHES, "/health", "/nowhere"])
-async def test_an_expectation_that_cannot_be_met_is_refused_in_json(gateway: RunningApp, path: str) -> None:
+async def test_an_unsupported_expect_header_is_refused_in_json(gateway: RunningApp, path: str) -> None:
     async with connected(gateway.url) as connection:
         await connection.send(head(f"GET {path}", "Expect: miracles"))
         answer = await connection.answer()

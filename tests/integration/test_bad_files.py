@@ -38,7 +38,9 @@ async def test_an_unknown_file_is_not_found(gateway: RunningApp, method: str, pa
 
 
 @FILE_CALLS
-async def test_a_file_of_another_provider_is_not_found_and_kept(gateway: RunningApp, method: str, path: str) -> None:
+async def test_a_file_of_another_provider_is_not_found_and_is_not_deleted(
+    gateway: RunningApp, method: str, path: str
+) -> None:
     file = await upload(gateway)
     query = "?provider=azure"
     unified = UNIFIED + path.format(file["id"]) + query
@@ -151,7 +153,7 @@ async def test_a_file_of_another_provider_is_not_found_and_kept(gateway: Running
         ),
     ],
 )
-async def test_a_wrong_parameter_is_refused_by_name(
+async def test_an_invalid_parameter_is_refused_with_its_name(
     gateway: RunningApp, path: str, param: str, code: str, message: str
 ) -> None:
     assert await refused(gateway, "GET", path, param=param, code=code) == message

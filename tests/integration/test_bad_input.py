@@ -46,9 +46,7 @@ def in_params(text: str) -> str:
         pytest.param(in_params("1 ¬// one"), id="comment"),
     ],
 )
-async def test_what_is_not_json_is_refused_with_the_byte_at_which_it_stops_being_so(
-    gateway: RunningApp, marked: str
-) -> None:
+async def test_the_error_for_invalid_json_names_the_byte_of_the_fault(gateway: RunningApp, marked: str) -> None:
     before, _, after = marked.partition(FAULT)
     message = await create_refusal(gateway, (before + after).encode())
     assert message.startswith("the body is not valid JSON: ")
@@ -67,7 +65,7 @@ async def test_a_body_that_ends_too_early_is_refused(gateway: RunningApp, kept: 
     assert await create_refusal(gateway, body[:kept]) == "the body is not valid JSON: it ends too early"
 
 
-async def test_a_fault_far_into_the_body_is_told_by_its_byte_in_the_whole(gateway: RunningApp) -> None:
+async def test_the_error_for_a_late_fault_names_its_byte_in_the_whole_body(gateway: RunningApp) -> None:
     good = requests(*(request(f"r{number}", {"x": "a" * 4096}) for number in range(600)))
     assert len(good) > 2 * WINDOW
     body = good.removesuffix(b"}]}") + b",}]}"
@@ -83,7 +81,7 @@ async def test_a_fault_far_into_the_body_is_told_by_its_byte_in_the_whole(gatewa
         pytest.param(b'{"requests":[{"custom_id":"', b"\xff", id="in a custom_id"),
     ],
 )
-async def test_what_is_not_utf_8_is_refused_with_its_byte(gateway: RunningApp, before: bytes, wrong: bytes) -> None:
+async def test_the_error_for_invalid_utf_8_names_its_byte(gateway: RunningApp, before: bytes, wrong: bytes) -> None:
     message = await create_refusal(gateway, before + wrong + b'"}}]}')
     assert message == f"the body is not valid JSON: it is not UTF-8 (byte {len(before)})"
 
@@ -92,9 +90,7 @@ async def test_what_is_not_utf_8_is_refused_with_its_byte(gateway: RunningApp, b
 @pytest.mark.parametrize(
     "half", ["\\ud83d", "\\uDE00", "\\ud83dx", "\\ud83d\\u0041", "\\ud83d\\ud83d\\ude00", "\\\\\\ud800"]
 )
-async def test_half_a_surrogate_pair_is_refused_with_the_request_that_has_it(
-    gateway: RunningApp, half: str, fill: int
-) -> None:
+async def test_the_error_for_a_lone_surrogate_names_its_request(gateway: RunningApp, half: str, fill: int) -> None:
     good = [request(f"r{number}", {"x": "😀" + "a" * fill}) for number in range(600)]
     good[421] = request("r421", {"x": "half"})
     body = requests(*good)
@@ -106,7 +102,7 @@ async def test_half_a_surrogate_pair_is_refused_with_the_request_that_has_it(
     )
 
 
-async def test_escapes_that_only_look_like_half_a_pair_pass(gateway: RunningApp) -> None:
+async def test_escapes_that_resemble_a_lone_surrogate_are_accepted(gateway: RunningApp) -> None:
     body = requests(request("a", {"x": "whole"})).replace(b"whole", rb"\ud83d\ude00 \\ud83d \\\\udc00 \uD83D\uDE00")
     assert (await gateway.call("POST", BATCHES, data=body, headers=JSON))[0] == 200
 
@@ -145,7 +141,7 @@ async def test_escapes_that_only_look_like_half_a_pair_pass(gateway: RunningApp)
         (requests(request("a"), request("b", method="POST")), "requests.1.method: Extra inputs are not permitted"),
     ],
 )
-async def test_what_is_not_the_body_of_a_create_is_refused_by_its_place(
+async def test_the_error_for_an_invalid_create_body_names_the_place(
     gateway: RunningApp, body: bytes, message: str
 ) -> None:
     assert await create_refusal(gateway, body) == message
@@ -159,13 +155,13 @@ async def test_what_is_not_the_body_of_a_create_is_refused_by_its_place(
         pytest.param(b'{"request\\u0073":[%b,%b]}', id="with escapes"),
     ],
 )
-async def test_requests_are_sent_once_and_under_their_plain_name(gateway: RunningApp, body: bytes) -> None:
+async def test_a_repeated_or_escaped_requests_key_is_refused(gateway: RunningApp, body: bytes) -> None:
     items = tuple(json.dumps(request(custom_id)).encode() for custom_id in "ab")
     message = await create_refusal(gateway, body % items)
     assert message == "requests: the key is there twice, or spelled with escapes; send it once, as it is"
 
 
-async def test_requests_must_be_an_array_also_when_they_are_sent_twice(gateway: RunningApp) -> None:
+async def test_requests_must_be_an_array_even_if_the_key_is_repeated(gateway: RunningApp) -> None:
     body = requests(request()).removesuffix(b"}") + b',"requests":1}'
     assert await create_refusal(gateway, body) == "requests: it must be an array of requests"
 
@@ -179,7 +175,7 @@ async def test_requests_must_be_an_array_also_when_they_are_sent_twice(gateway: 
         pytest.param(requests(request(params={"stream": True, "any": [{"thing": None}]})), id="params unchecked"),
     ],
 )
-async def test_json_that_says_the_same_in_another_way_is_accepted(gateway: RunningApp, body: bytes) -> None:
+async def test_equivalent_json_in_another_notation_is_accepted(gateway: RunningApp, body: bytes) -> None:
     status, batch = await gateway.call("POST", BATCHES, data=body, headers=JSON)
     assert status == 200, batch
     assert [line["custom_id"] for line in await gateway.results((await gateway.ended(batch["id"]))["id"])] == ["a"]
@@ -207,12 +203,12 @@ PATTERN = "String should match pattern '^[a-zA-Z0-9_-]{1,64}$'"
         pytest.param("a\n", "it ends with a newline", id="newline at the end"),
     ],
 )
-async def test_a_malformed_custom_id_refuses_the_batch(gateway: RunningApp, custom_id: str, problem: str) -> None:
+async def test_a_batch_with_a_malformed_custom_id_is_refused(gateway: RunningApp, custom_id: str, problem: str) -> None:
     body = requests(request("good"), request(custom_id))
     assert await create_refusal(gateway, body) == f"requests.1.custom_id: {problem}"
 
 
-async def test_every_problem_is_named_wherever_it_is(gateway: RunningApp) -> None:
+async def test_the_error_names_every_problem_in_the_body(gateway: RunningApp) -> None:
     filler = [request(f"filler-{number}", {"x": "a" * 4096}) for number in range(600)]
     wrong = [request("a b"), request("good"), request("good"), request(params=1), {"custom_id": "x"}]
     body = requests(*wrong, *filler, request(""))
@@ -227,7 +223,7 @@ async def test_every_problem_is_named_wherever_it_is(gateway: RunningApp) -> Non
 
 
 @pytest.mark.parametrize("wrong", ["a b", "a"], ids=["malformed", "repeated"])
-async def test_no_more_problems_are_named_than_one_can_read(gateway: RunningApp, wrong: str) -> None:
+async def test_the_error_names_at_most_max_problems(gateway: RunningApp, wrong: str) -> None:
     message = await create_refusal(gateway, requests(request("a"), *[request(wrong)] * 200))
     assert message.count("requests.") - message.count("of requests.") == MAX_PROBLEMS
     assert f"requests.{MAX_PROBLEMS}.custom_id" in message
@@ -235,7 +231,7 @@ async def test_no_more_problems_are_named_than_one_can_read(gateway: RunningApp,
     assert message.endswith(" (more may follow: only the first are named)")
 
 
-async def test_each_repeated_custom_id_is_named_with_the_first_request_that_has_it(gateway: RunningApp) -> None:
+async def test_the_error_for_a_repeated_custom_id_names_its_first_request(gateway: RunningApp) -> None:
     message = await create_refusal(gateway, requests(*map(request, "abcba")))
     assert "requests.3.custom_id: 'b' is already the custom_id of requests.1" in message
     assert "requests.4.custom_id: 'a' is already the custom_id of requests.0" in message
@@ -256,7 +252,7 @@ async def test_a_request_of_more_than_32_mb_is_refused(gateway: RunningApp) -> N
 @pytest.mark.parametrize("closed", [True, False])
 @pytest.mark.parametrize("follows", [True, False])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"x":[', "]}")], ids=["arrays", "objects"])
-async def test_params_that_are_nested_too_deeply_are_refused_by_their_place(
+async def test_the_error_for_too_deeply_nested_params_names_their_request(
     gateway: RunningApp, opening: str, closing: str, *, follows: bool, closed: bool
 ) -> None:
     deep = in_params(opening * 20_000 + closing * 20_000 * closed).replace('"a"', '"b"')
@@ -267,11 +263,11 @@ async def test_params_that_are_nested_too_deeply_are_refused_by_their_place(
     assert message == "requests.1: Invalid JSON: nested too deeply"
 
 
-async def test_a_body_that_is_nothing_but_nesting_is_refused(gateway: RunningApp) -> None:
+async def test_a_body_of_nested_objects_alone_is_refused(gateway: RunningApp) -> None:
     assert "nested too deeply" in await create_refusal(gateway, b'{"requests":' + b'{"x":' * 10_000)
 
 
-async def test_a_large_body_that_does_not_begin_as_a_create_is_refused_early(gateway: RunningApp) -> None:
+async def test_a_large_body_that_does_not_start_with_requests_is_refused_early(gateway: RunningApp) -> None:
     message = await create_refusal(gateway, b" " * WINDOW + requests(request()))
     assert message == 'the body must begin with {"requests": [, within its first 65536 bytes'
 

@@ -151,7 +151,7 @@ def with_(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )
-async def test_a_wrong_create_is_refused_by_name(
+async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
     gateway: RunningApp, body: dict[str, Any], param: str, code: str, message: str
 ) -> None:
     said = await refused(gateway, "POST", BATCHES, param=param, code=code, json=body)
@@ -175,7 +175,7 @@ async def test_a_wrong_create_is_refused_by_name(
         pytest.param(b'{"endpoint": "\xff"}', "the body is not valid JSON: a string is not UTF-8", id="not UTF-8"),
     ],
 )
-async def test_a_body_that_is_no_object_is_refused(gateway: RunningApp, body: bytes, message: str) -> None:
+async def test_a_body_that_is_not_an_object_is_refused(gateway: RunningApp, body: bytes, message: str) -> None:
     assert await refused(gateway, "POST", BATCHES, data=BytesIO(body), headers=JSON) == message
 
 
@@ -186,7 +186,7 @@ async def test_a_body_of_another_type_is_refused(gateway: RunningApp, sent: str)
     assert said.startswith("Content-Type: it must be application/json, and is ")
 
 
-async def test_a_large_body_is_refused_as_sent_and_as_decoded(gateway: RunningApp) -> None:
+async def test_a_body_over_the_limit_is_refused_before_and_after_decoding(gateway: RunningApp) -> None:
     large = b" " * MB + msgspec.json.encode(create_body("file-any"))
     said = await refused(gateway, "POST", BATCHES, status=413, data=BytesIO(large), headers=JSON)
     assert said == f"the body may have at most {MB} bytes"
@@ -211,7 +211,7 @@ async def test_a_body_that_cannot_be_decoded_is_refused(gateway: RunningApp, enc
     await refused(gateway, "POST", BATCHES, code=code, data=body, headers=JSON | {"Content-Encoding": encoding})
 
 
-async def test_a_file_for_something_else_is_refused(gateway: RunningApp) -> None:
+async def test_a_file_with_another_purpose_is_refused(gateway: RunningApp) -> None:
     file_id = await upload_lines(gateway, jsonl(chat_line("a")), purpose="user_data")
     said = await refused(
         gateway,
@@ -224,7 +224,7 @@ async def test_a_file_for_something_else_is_refused(gateway: RunningApp) -> None
     assert said == f"input_file_id: file {file_id!r} is for user_data; upload it with the purpose batch"
 
 
-async def test_a_provider_named_twice_differently_is_refused(gateway: RunningApp) -> None:
+async def test_two_different_provider_names_are_refused(gateway: RunningApp) -> None:
     body = create_body("file-any", provider="simulator")
     headers = {"x-model-provider": "other"}
     await refused(gateway, "POST", BATCHES, param="provider", code=INVALID, json=body, headers=headers)
@@ -259,11 +259,13 @@ async def test_an_unknown_batch_is_not_found(
         ("after=", "after", "after: String should have at least 1 character"),
     ],
 )
-async def test_a_wrong_page_is_refused_by_name(gateway: RunningApp, query: str, param: str, message: str) -> None:
+async def test_an_invalid_page_parameter_is_refused_with_its_name(
+    gateway: RunningApp, query: str, param: str, message: str
+) -> None:
     assert await refused(gateway, "GET", f"{BATCHES}?{query}", param=param, code=INVALID) == message
 
 
-async def test_a_file_with_faults_fails_the_batch_and_names_every_line(gateway: RunningApp) -> None:
+async def test_a_file_with_errors_fails_the_batch_which_lists_every_bad_line(gateway: RunningApp) -> None:
     stray = chat_line("stray", url="/v1/embeddings")
     content = jsonl(chat_line("a")) + b"no json\n" + jsonl(chat_line("a"), chat_line("b"), stray)
     _, created = await gateway.call("POST", BATCHES, json=create_body(await upload_lines(gateway, content)))
@@ -281,7 +283,7 @@ async def test_a_file_with_faults_fails_the_batch_and_names_every_line(gateway: 
     assert all(fault["message"] for fault in batch["errors"]["data"])
 
 
-async def test_a_file_of_the_wrong_endpoint_fails_throughout(gateway: RunningApp) -> None:
+async def test_every_line_of_a_file_for_another_endpoint_is_an_error(gateway: RunningApp) -> None:
     file_id = await upload_lines(gateway, jsonl(*(chat_line(str(n)) for n in range(3))))
     _, created = await gateway.call("POST", BATCHES, json=create_body(file_id, endpoint="/v1/responses"))
     batch = await settled(gateway, created["id"])

@@ -75,7 +75,7 @@ async def compressed(pieces: Iterator[bytes], compressor: Compressor) -> AsyncIt
     yield compressor.flush()
 
 
-async def test_a_body_declared_too_large_is_refused_before_any_of_it_is_read(gateway: RunningApp) -> None:
+async def test_a_body_with_a_too_large_content_length_is_refused_before_it_is_read(gateway: RunningApp) -> None:
     async with connected(gateway.url) as connection:
         await connection.send(head(CREATE, "Content-Type: application/json", f"Content-Length: {MAX_BODY + 1}"))
         answer = await connection.answer()
@@ -106,9 +106,7 @@ async def test_a_body_that_is_too_large_only_once_decoded_is_refused(
 
 
 @COMPRESSED
-async def test_a_compressed_body_is_taken_in_like_any_other(
-    gateway: RunningApp, encoding: str, new: NewCompressor
-) -> None:
+async def test_a_compressed_body_is_accepted(gateway: RunningApp, encoding: str, new: NewCompressor) -> None:
     headers = JSON | {"Content-Encoding": encoding}
     body = compressed(large_body(3 * MB), new())
     status, batch = await gateway.call("POST", BATCHES, data=body, headers=headers)
@@ -128,7 +126,7 @@ async def test_a_compressed_body_that_ends_too_early_is_refused(
 
 
 @COMPRESSED
-async def test_a_plain_body_that_is_said_to_be_compressed_is_refused(
+async def test_a_plain_body_that_is_declared_as_compressed_is_refused(
     gateway: RunningApp,
     encoding: str,
     new: NewCompressor,  # noqa: ARG001
@@ -145,7 +143,7 @@ async def test_a_gzip_body_with_a_wrong_checksum_is_refused(gateway: RunningApp)
 
 
 @pytest.mark.parametrize("encoding", ["br", "compress", "gzip, gzip", "x"])
-async def test_an_unknown_encoding_is_refused_with_those_that_are_known(gateway: RunningApp, encoding: str) -> None:
+async def test_the_error_for_an_unknown_encoding_lists_the_supported_ones(gateway: RunningApp, encoding: str) -> None:
     message = await create_refusal(gateway, SMALL, encoding=encoding, code="request_body_encoding_unsupported")
     assert message.startswith(f"Content-Encoding: {encoding!r} is not supported")
     assert message.endswith("gzip, deflate, zstd")
@@ -210,7 +208,7 @@ def highest_memory(pid: int) -> int:
         pytest.param(("Content-Length: 9", b""), id="before the body"),
     ],
 )
-async def test_a_client_that_hangs_up_inside_the_body_leaves_nothing_behind(
+async def test_a_client_that_disconnects_during_its_body_leaves_nothing_stored(
     tmp_path: Path, sent: tuple[str, bytes]
 ) -> None:
     length, body = sent
@@ -220,7 +218,7 @@ async def test_a_client_that_hangs_up_inside_the_body_leaves_nothing_behind(
         await assert_nothing_stored(gateway)
 
 
-async def test_a_body_of_broken_chunks_is_refused(gateway: RunningApp) -> None:
+async def test_a_body_with_invalid_chunks_is_refused(gateway: RunningApp) -> None:
     async with connected(gateway.url) as connection:
         await connection.send(head(CREATE, "Content-Type: application/json", "Transfer-Encoding: chunked"))
         await connection.send(b"%x\r\n%b\r\n" % (len(SMALL), SMALL))
@@ -230,7 +228,7 @@ async def test_a_body_of_broken_chunks_is_refused(gateway: RunningApp) -> None:
     await assert_nothing_stored(gateway)
 
 
-async def test_a_body_that_stalls_is_given_up(gateway: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stalled_body_times_out(gateway: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_body, "PATIENCE", 0.1)
     async with connected(gateway.url) as connection:
         await connection.send(head(CREATE, "Content-Type: application/json", f"Content-Length: {len(SMALL)}"))
@@ -241,7 +239,7 @@ async def test_a_body_that_stalls_is_given_up(gateway: RunningApp, monkeypatch: 
     await assert_nothing_stored(gateway)
 
 
-async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(gateway: RunningApp) -> None:
+async def test_a_client_that_expects_100_continue_receives_it(gateway: RunningApp) -> None:
     headers = ("Content-Type: application/json", f"Content-Length: {len(SMALL)}", "Expect: 100-continue")
     async with connected(gateway.url) as connection:
         await connection.send(head(CREATE, *headers))

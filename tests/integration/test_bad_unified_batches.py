@@ -144,7 +144,7 @@ async def refused(
         ),
     ],
 )
-async def test_a_wrong_create_is_refused_by_name(
+async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
     app: RunningApp, body: dict[str, Any], param: str, code: str, message: str
 ) -> None:
     found = await refused(app, "POST", f"{BATCHES}?provider=openai", param=param, code=code, json=body)
@@ -251,7 +251,7 @@ async def test_a_wrong_create_is_refused_by_name(
         ),
     ],
 )
-async def test_wrong_requests_are_refused_by_name(
+async def test_an_invalid_request_is_refused_with_the_name_of_the_field(
     app: RunningApp, rows: list[dict[str, Any]], param: str, code: str, message: str
 ) -> None:
     body = {"model": "openai/simulated", "requests": rows}
@@ -259,7 +259,7 @@ async def test_wrong_requests_are_refused_by_name(
     await assert_nothing_stored(app)
 
 
-async def test_every_wrong_request_is_named_up_to_a_number(app: RunningApp) -> None:
+async def test_the_error_names_every_invalid_request_up_to_a_maximum(app: RunningApp) -> None:
     rows = [{"custom_id": str(number), "body": BODY | {"stream": number % 2 == 1}} for number in range(300)]
     body = {"model": "openai/simulated", "requests": rows}
     message = await refused(app, "POST", BATCHES, param="requests.1.body.stream", code=WRONG, json=body)
@@ -307,7 +307,7 @@ async def test_every_wrong_request_is_named_up_to_a_number(app: RunningApp) -> N
     ],
 )
 @pytest.mark.parametrize("model_last", [False, True])
-async def test_a_create_without_a_provider_that_is_configured_is_refused(  # noqa: PLR0917
+async def test_a_create_without_a_configured_provider_is_refused(  # noqa: PLR0917
     app: RunningApp, query: str, model: str, param: str, code: str, message: str, *, model_last: bool
 ) -> None:
     fields: dict[str, Any] = {"model": model, "requests": chat_rows("a")}
@@ -316,7 +316,7 @@ async def test_a_create_without_a_provider_that_is_configured_is_refused(  # noq
     await assert_nothing_stored(app)
 
 
-async def test_two_places_that_name_different_providers_are_refused(app: RunningApp) -> None:
+async def test_two_different_provider_names_are_refused(app: RunningApp) -> None:
     headers = {"x-model-provider": "anthropic"}
     body = {"requests": chat_rows("a")}
     message = await refused(
@@ -334,7 +334,7 @@ async def test_two_places_that_name_different_providers_are_refused(app: Running
         ("GET", f"{BATCHES}/batch_x/results"),
     ],
 )
-async def test_a_call_needs_one_of_the_known_providers(app: RunningApp, method: str, path: str) -> None:
+async def test_a_call_must_name_a_known_provider(app: RunningApp, method: str, path: str) -> None:
     message = await refused(app, method, path, param="provider", code=MISSING)
     assert message == f"provider: Field required; it must be one of {PROVIDERS}"
     message = await refused(app, method, f"{path}?provider=nobody", param="provider", code=WRONG)
@@ -354,12 +354,12 @@ async def test_a_call_needs_one_of_the_known_providers(app: RunningApp, method: 
         ("after=", "after", "after: String should have at least 1 character"),
     ],
 )
-async def test_a_wrong_page_is_refused(app: RunningApp, query: str, param: str, message: str) -> None:
+async def test_an_invalid_page_parameter_is_refused(app: RunningApp, query: str, param: str, message: str) -> None:
     found = await refused(app, "GET", f"{BATCHES}?provider=openai&{query}", param=param, code=WRONG)
     assert found == message
 
 
-async def test_a_batch_that_is_not_there_or_of_another_provider_is_not_found(app: RunningApp) -> None:
+async def test_an_unknown_batch_or_one_of_another_provider_is_not_found(app: RunningApp) -> None:
     batch = await create(app, requests=chat_rows("a"))
     for method, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/results")):
         nobody = f"{BATCHES}/batch_nobody{path}?provider=openai"
@@ -368,7 +368,7 @@ async def test_a_batch_that_is_not_there_or_of_another_provider_is_not_found(app
         await refused(app, method, another, expected=(404, "not_found_error"), param="provider")
 
 
-async def test_results_are_not_found_before_the_end(tmp_path: Path) -> None:
+async def test_the_results_of_a_running_batch_are_not_found(tmp_path: Path) -> None:
     slow = simulator(latency=60.0)
     async with running_app(tmp_path, accounts={"openai": slow}, shutdown_timeout=0.0) as app:
         batch = await create(app, requests=chat_rows("a"))
@@ -377,7 +377,7 @@ async def test_results_are_not_found_before_the_end(tmp_path: Path) -> None:
         assert "it has results once it has ended" in message
 
 
-async def test_a_file_of_another_purpose_makes_no_batch(app: RunningApp) -> None:
+async def test_a_file_with_another_purpose_is_refused(app: RunningApp) -> None:
     file_id = await upload_lines(app, jsonl(chat_line("a")), purpose="user_data")
     body = {"model": "openai/simulated", "input_file_id": file_id}
     await refused(app, "POST", BATCHES, param="input_file_id", code="invalid_file_purpose", json=body)
@@ -415,7 +415,7 @@ async def test_a_file_of_another_purpose_makes_no_batch(app: RunningApp) -> None
         ),
     ],
 )
-async def test_a_body_that_is_no_create_is_refused(  # noqa: PLR0917
+async def test_an_invalid_create_body_is_refused(  # noqa: PLR0917
     app: RunningApp, data: bytes, headers: dict[str, str], expected: tuple[int, str], code: str | None, message: str
 ) -> None:
     found = await refused(
@@ -432,6 +432,6 @@ async def test_a_body_that_is_no_create_is_refused(  # noqa: PLR0917
     await assert_nothing_stored(app)
 
 
-async def test_the_batches_of_the_messages_api_keep_their_own_envelope(app: RunningApp) -> None:
+async def test_errors_of_the_messages_api_keep_the_anthropic_envelope(app: RunningApp) -> None:
     _, error = await app.call("GET", "/v1/messages/batches/nobody")
     assert error["type"] == "error"

@@ -169,7 +169,7 @@ FIELDS = "file, purpose, provider, expires_after[anchor], expires_after[seconds]
     ],
 )
 @pytest.mark.parametrize("surface", [OPENAI, UNIFIED])
-async def test_a_wrong_upload_is_refused_by_name(
+async def test_an_invalid_upload_is_refused_with_the_name_of_the_field(
     gateway: RunningApp, surface: str, *, body: bytes, param: str, code: str, message: str
 ) -> None:
     purposes = {
@@ -215,7 +215,7 @@ async def test_a_wrong_upload_is_refused_by_name(
         pytest.param(form(b"--b-o-u-n-d-a-r-y\r\n\xff: \xff\r\n\r\n\r\n"), None, "failed to decode", id="no text"),
     ],
 )
-async def test_a_body_that_is_no_good_form_is_refused(
+async def test_a_malformed_form_is_refused(
     gateway: RunningApp, body: bytes, content_type: str | None, reason: str | None
 ) -> None:
     headers = MULTIPART | ({"Content-Type": content_type} if content_type else {})
@@ -248,7 +248,7 @@ async def test_a_body_that_cannot_be_decoded_is_refused(gateway: RunningApp, enc
     await nothing_is_left(gateway)
 
 
-async def test_an_upload_without_a_provider_is_refused_with_those_that_there_are(gateway: RunningApp) -> None:
+async def test_the_error_for_an_upload_without_a_provider_lists_the_providers(gateway: RunningApp) -> None:
     said = await refused(
         gateway,
         "POST",
@@ -292,7 +292,7 @@ async def test_a_file_over_the_limit_of_its_purpose_is_refused(
 
 
 @pytest.mark.parametrize("boundary", [b"\xff", b'"\xc3\xa4"'])
-async def test_a_boundary_that_is_no_text_is_no_fault_of_the_gateway(gateway: RunningApp, boundary: bytes) -> None:
+async def test_a_boundary_that_is_not_text_is_refused_as_a_client_error(gateway: RunningApp, boundary: bytes) -> None:
     body = form(PURPOSE)
     lines = (
         f"Content-Type: multipart/form-data; boundary={boundary.decode('latin-1')}",
@@ -305,7 +305,7 @@ async def test_a_boundary_that_is_no_text_is_no_fault_of_the_gateway(gateway: Ru
     assert "not good multipart/form-data" in said
 
 
-async def test_a_name_that_is_not_utf_8_is_refused(gateway: RunningApp) -> None:
+async def test_a_filename_that_is_not_utf_8_is_refused(gateway: RunningApp) -> None:
     lines = ("--b-o-u-n-d-a-r-y", "Content-Disposition: form-data; name=file; filename*=UTF-8''%ff", "", "text", "")
     body = form(PURPOSE, "\r\n".join(lines).encode())
     said = await refused(gateway, "POST", OPENAI, param="file", code="invalid_value", data=body, headers=MULTIPART)
@@ -313,7 +313,7 @@ async def test_a_name_that_is_not_utf_8_is_refused(gateway: RunningApp) -> None:
     await nothing_is_left(gateway)
 
 
-async def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(gateway: RunningApp) -> None:
+async def test_an_upload_with_a_too_large_content_length_is_refused_before_it_is_read(gateway: RunningApp) -> None:
     lines = (f"Content-Type: {MULTIPART['Content-Type']}", f"Content-Length: {513 * MB}")
     async with connected(gateway.url) as connection:
         await connection.send(head(f"POST {OPENAI}", *lines))
@@ -321,7 +321,7 @@ async def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(gat
     openai_error(answer.status, answer.headers, answer.body, expected=(413, INVALID), param=None, code=None)
 
 
-async def test_a_little_body_that_decodes_to_too_much_is_refused(gateway: RunningApp) -> None:
+async def test_a_small_body_that_decodes_to_more_than_the_limit_is_refused(gateway: RunningApp) -> None:
     def bomb() -> bytes:
         return gzip.compress(form(PURPOSE) + bytes(513 * MB), 1)
 
@@ -331,7 +331,7 @@ async def test_a_little_body_that_decodes_to_too_much_is_refused(gateway: Runnin
     assert said.endswith("after decoding")
 
 
-async def test_an_upload_whose_caller_goes_away_leaves_nothing(gateway: RunningApp) -> None:
+async def test_an_upload_whose_caller_disconnects_leaves_nothing_stored(gateway: RunningApp) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield form(file_part(b"x" * 3 * MB))[:-100]
         await asyncio.Event().wait()
@@ -349,7 +349,7 @@ async def test_an_upload_whose_caller_goes_away_leaves_nothing(gateway: RunningA
     assert (await gateway.call("GET", OPENAI))[1]["data"] == []
 
 
-async def test_an_upload_that_stalls_is_refused_and_leaves_nothing(
+async def test_a_stalled_upload_times_out_and_leaves_nothing_stored(
     gateway: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_body, "PATIENCE", 0.05)

@@ -43,7 +43,7 @@ async def listed(app: RunningApp, **query: Any) -> list[str]:
     return [file["id"] for file in page["data"]]
 
 
-async def test_views_are_found_and_read_but_not_listed_and_not_deleted(app: RunningApp) -> None:
+async def test_file_views_can_be_read_but_are_not_listed_and_cannot_be_deleted(app: RunningApp) -> None:
     batch_id = await message_batch(app)
     view = f"{FILES}/file-output-{batch_id}"
     status, file = await app.call("GET", view)
@@ -58,7 +58,7 @@ async def test_views_are_found_and_read_but_not_listed_and_not_deleted(app: Runn
     assert (await app.call("GET", view))[0] == (await app.call("GET", f"{view}/content"))[0] == 404
 
 
-async def test_views_of_another_workspace_do_not_exist(tmp_path: Path) -> None:
+async def test_a_file_view_of_another_workspace_is_not_found(tmp_path: Path) -> None:
     keys = {name: ApiKeySettings(key=f"sk-{name}", workspace=name) for name in ("mine", "other")}
     async with running_app(tmp_path, api_keys=keys) as app:
         mine, other = ({"Authorization": f"Bearer sk-{name}"} for name in keys)
@@ -69,7 +69,7 @@ async def test_views_of_another_workspace_do_not_exist(tmp_path: Path) -> None:
             assert (await app.call(method, path, headers=other))[0] == 404
 
 
-async def test_result_files_are_found_under_every_provider_of_their_batch(app: RunningApp) -> None:
+async def test_result_files_are_listed_for_every_provider_of_their_batch(app: RunningApp) -> None:
     batch = await mixed_batch(app, provider="east")
     for provider in ("openai", "groq"):
         assert await listed(app, provider=provider, purpose="batch_output") == []
@@ -82,7 +82,7 @@ async def test_result_files_are_found_under_every_provider_of_their_batch(app: R
     assert (status, file["extra_fields"]["provider"]) == (200, "openai")
 
 
-async def test_with_the_last_of_its_files_the_results_of_a_batch_go(app: RunningApp) -> None:
+async def test_deleting_the_last_result_file_deletes_the_results_of_the_batch(app: RunningApp) -> None:
     batch = await mixed_batch(app)
     results = f"{MESSAGE_BATCHES}/{batch['id']}/results"
     assert (await app.call("DELETE", f"{FILES}/{batch['output_file_id']}"))[0] == 200
@@ -93,7 +93,7 @@ async def test_with_the_last_of_its_files_the_results_of_a_batch_go(app: Running
     assert (await app.call("GET", f"{BATCHES}/{batch['id']}"))[1]["status"] == "completed"
 
 
-async def test_a_batch_is_found_under_the_provider_that_its_own_model_names(app: RunningApp) -> None:
+async def test_a_batch_is_listed_for_the_provider_that_its_model_names(app: RunningApp) -> None:
     row = {"custom_id": "a", "body": {"messages": [{"role": "user", "content": "Hello"}]}}
     body = {"model": "east/simulated", "requests": [row]}
     status, batch = await app.call("POST", UNIFIED_BATCHES, json=body, params=OPENAI)
@@ -102,7 +102,7 @@ async def test_a_batch_is_found_under_the_provider_that_its_own_model_names(app:
     assert [found["id"] for found in page["data"]] == [batch["id"]]
 
 
-async def test_a_list_shows_the_first_faults_of_a_file_and_the_batch_itself_all(app: RunningApp) -> None:
+async def test_a_list_shows_the_first_errors_of_a_file_and_a_retrieve_shows_all(app: RunningApp) -> None:
     lines = [chat_line(f"r{number}") | {"method": "GET" * 60} for number in range(3000)]
     batch = await settled(app, (await create(app, *lines))["id"])
     assert [(fault["line"], fault["code"]) for fault in batch["errors"]["data"]] == [
@@ -123,7 +123,7 @@ async def download(app: RunningApp, path: str) -> bytes:
 
 
 @pytest.mark.parametrize(("damage", "file"), [("cut", "error_file_id"), ("changed", "output_file_id")])
-async def test_a_damaged_result_file_breaks_a_download_off_in_every_dialect(
+async def test_a_download_of_a_damaged_result_file_is_aborted_in_every_dialect(
     app: RunningApp, tmp_path: Path, damage: str, file: str
 ) -> None:
     # What was left of it ended like a whole answer, or had the JSON of an error in its middle.
@@ -136,7 +136,7 @@ async def test_a_damaged_result_file_breaks_a_download_off_in_every_dialect(
             await download(app, path)
 
 
-async def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_fault_of_the_gateway(app: RunningApp) -> None:
+async def test_a_client_that_disconnects_during_an_upload_is_counted_as_a_client_error(app: RunningApp) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b"a" * 65536

@@ -82,7 +82,7 @@ BEGIN = only(denied, method="POST", query="uploads")
     ],
 )
 @pytest.mark.usefixtures("given_up_soon")
-async def test_an_upload_that_fails_at_any_step_says_why_and_leaves_no_parts(
+async def test_an_upload_that_fails_at_any_step_reports_the_reason_and_leaves_no_parts(
     faulty: FaultyStore, fault: Fault, reason: str
 ) -> None:
     blobs = opened(Bodies.server)
@@ -98,7 +98,7 @@ async def test_an_upload_that_fails_at_any_step_says_why_and_leaves_no_parts(
     assert Bodies.server.names() == ["files/f"]
 
 
-async def test_a_writer_that_has_failed_writes_nothing_more_anywhere(faulty: FaultyStore) -> None:
+async def test_a_failed_writer_writes_nothing_more(faulty: FaultyStore) -> None:
     # The library forgets the name with the first fault: the next bytes went to an object called as the prefix.
     blobs = opened(Bodies.server)
     writer = blobs.writer("files/f")
@@ -124,7 +124,7 @@ async def test_a_writer_that_has_failed_writes_nothing_more_anywhere(faulty: Fau
     ],
 )
 @pytest.mark.usefixtures("given_up_soon")
-async def test_every_call_says_what_is_wrong_and_none_waits_for_ever(
+async def test_every_call_to_a_faulty_bucket_reports_the_reason_and_ends_in_time(
     faulty: FaultyStore, fault: Fault, reason: str | None
 ) -> None:
     blobs = opened(Bodies.server)
@@ -145,14 +145,14 @@ async def test_every_call_says_what_is_wrong_and_none_waits_for_ever(
         assert time.monotonic() - begun < 10
 
 
-def test_a_store_that_hangs_is_given_up_within_a_minute() -> None:
+def test_a_call_to_a_hanging_bucket_times_out_within_a_minute() -> None:
     # Measured with these values: 40 seconds. Another try begins only while the time for tries is not over.
     one_try = float(str(bucket.CLIENT["timeout"]).removesuffix("s"))
     assert bucket.RETRIES["retry_timeout"].total_seconds() + one_try + bucket.ABORT_PATIENCE <= 60
 
 
 @pytest.mark.usefixtures("given_up_soon")
-async def test_a_gateway_does_not_start_without_its_bucket_and_says_so_in_one_line(
+async def test_a_gateway_does_not_start_without_its_bucket_and_reports_why_in_one_line(
     faulty: FaultyStore, tmp_path: Path
 ) -> None:
     assert Bodies.server is not None
@@ -172,7 +172,7 @@ async def test_a_gateway_does_not_start_without_its_bucket_and_says_so_in_one_li
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_bucket_that_refuses_for_a_while_is_said_refused_to_callers_and_loses_nothing(
+async def test_a_gateway_reports_a_bucket_that_denies_access_for_a_while_and_loses_nothing(
     faulty: FaultyStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 0.5})}
@@ -201,7 +201,9 @@ async def test_a_bucket_that_refuses_for_a_while_is_said_refused_to_callers_and_
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.usefixtures("given_up_soon")
-async def test_a_bucket_that_hangs_while_shards_are_read_is_waited_for(faulty: FaultyStore, tmp_path: Path) -> None:
+async def test_a_batch_waits_for_a_bucket_that_hangs_while_its_shards_are_read(
+    faulty: FaultyStore, tmp_path: Path
+) -> None:
     busy = {"simulator": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
     async with running_app(tmp_path, accounts=busy, default_provider="busy", shutdown_timeout=0.0) as app:
         batch_id = (await app.create("a", "b"))["id"]
@@ -225,7 +227,7 @@ async def uploaded(app: RunningApp, content: bytes) -> str:
 
 
 @pytest.mark.parametrize("fault", [denied, cut, overloaded])
-async def test_a_fault_in_the_middle_of_a_download_breaks_the_connection_off(
+async def test_a_fault_during_a_download_closes_the_connection(
     faulty: FaultyStore, tmp_path: Path, fault: Fault
 ) -> None:
     async with running_app(tmp_path) as app:
@@ -245,7 +247,7 @@ async def test_a_fault_in_the_middle_of_a_download_breaks_the_connection_off(
             assert (response.status, await response.read()) == (206, bytes(12 * MB))
 
 
-async def test_a_body_that_was_replaced_by_a_shorter_one_or_is_gone_is_refused_before_anything_is_sent(
+async def test_a_download_of_a_truncated_or_missing_blob_is_refused_before_anything_is_sent(
     tmp_path: Path,
 ) -> None:
     async with running_app(tmp_path) as app:
@@ -260,7 +262,7 @@ async def test_a_body_that_was_replaced_by_a_shorter_one_or_is_gone_is_refused_b
         assert (status, f"{name}: No such file or directory" in error["error"]["message"]) == (503, True)
 
 
-async def test_a_head_costs_one_look_and_reads_nothing(faulty: FaultyStore, tmp_path: Path) -> None:
+async def test_a_head_request_makes_one_bucket_call_and_reads_nothing(faulty: FaultyStore, tmp_path: Path) -> None:
     async with running_app(tmp_path) as app:
         path = await uploaded(app, b"0123456789")
         faulty.calls.clear()
@@ -269,7 +271,9 @@ async def test_a_head_costs_one_look_and_reads_nothing(faulty: FaultyStore, tmp_
         assert [call.partition(" ")[0] for call in faulty.calls] == ["HEAD"]
 
 
-async def test_who_reads_slowly_makes_the_gateway_read_no_faster(faulty: FaultyStore, tmp_path: Path) -> None:
+async def test_the_gateway_reads_the_bucket_no_faster_than_a_slow_client_downloads(
+    faulty: FaultyStore, tmp_path: Path
+) -> None:
     async with running_app(tmp_path) as app:
         path = await uploaded(app, bytes(80 * MB))
         faulty.calls.clear()

@@ -228,7 +228,7 @@ DECLARED = [
 
 
 @pytest.mark.parametrize(("operation", "status"), DECLARED)
-async def test_a_declared_status_is_reached(
+async def test_a_live_gateway_returns_every_declared_status(
     app: RunningApp, operation: Operation, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_body, "PATIENCE", 0.05)

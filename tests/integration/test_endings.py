@@ -67,13 +67,13 @@ async def endings(app: RunningApp, batch_id: str) -> dict[str, str]:
 
 
 @ON_BOTH
-async def test_a_batch_of_which_nothing_was_sent_yet_ends_canceled(app: RunningApp) -> None:
+async def test_a_batch_canceled_before_any_request_was_sent_ends_with_canceled_lines(app: RunningApp) -> None:
     batch_id = await create(app, a="busy/m", b="busy/m")
     assert await cancel(app, batch_id) == "canceling"
     assert await endings(app, batch_id) == {"a": "canceled", "b": "canceled"}
 
 
-async def test_calls_under_way_finish_and_keep_their_results_and_the_end_is_within_a_second_of_the_last(
+async def test_a_canceled_batch_keeps_its_calls_in_flight_and_ends_within_a_second_of_the_last(
     app: RunningApp,
 ) -> None:
     batch_id = await create(app, a="slow", b="slow", c="slow")
@@ -84,7 +84,7 @@ async def test_calls_under_way_finish_and_keep_their_results_and_the_end_is_with
         assert await endings(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "canceled"}
 
 
-async def test_a_call_under_way_that_fails_after_a_cancel_is_not_made_again(tmp_path: Path) -> None:
+async def test_a_call_that_fails_after_a_cancel_is_not_retried(tmp_path: Path) -> None:
     given = {"down": simulator(latency=0.3, error_rate=1.0, retry_after=60.0)}
     async with running_app(tmp_path, accounts=given) as app:
         batch_id = await create(app, a="m")
@@ -94,7 +94,7 @@ async def test_a_call_under_way_that_fails_after_a_cancel_is_not_made_again(tmp_
             assert await endings(app, batch_id) == {"a": "canceled"}
 
 
-async def test_results_that_are_there_when_the_cancel_comes_are_kept(app: RunningApp) -> None:
+async def test_a_canceled_batch_keeps_the_results_that_arrived_before_the_cancel(app: RunningApp) -> None:
     batch_id = await create(app, a="quick", b="busy/m")
     await answered(app, batch_id, 1)
     await cancel(app, batch_id)
@@ -110,7 +110,7 @@ async def test_a_second_cancel_changes_nothing(app: RunningApp) -> None:
     assert (await endings(app, batch_id))["c"] == "canceled"
 
 
-async def test_a_cancel_after_the_last_answer_keeps_it_and_whoever_cancels_again_sees_the_same_end(
+async def test_a_cancel_after_the_last_response_keeps_it_and_a_later_cancel_finds_the_same_end(
     app: RunningApp,
 ) -> None:
     failpoints.arm({failpoints.VARIABLE: "finalizing_started=raise"})  # it fails, and is tried again a second later
@@ -123,7 +123,7 @@ async def test_a_cancel_after_the_last_answer_keeps_it_and_whoever_cancels_again
     assert await cancel(app, batch_id) == "ended"
 
 
-async def test_what_had_no_answer_when_the_time_was_over_is_expired_whoever_cancels_it_later(app: RunningApp) -> None:
+async def test_requests_unanswered_at_the_expiry_are_expired_even_if_a_cancel_follows(app: RunningApp) -> None:
     # The finalizer asked only if there had been a cancel, and called canceled what had expired before it.
     batch_id = await create(app, a="slow", b="slow", c="slow", d="busy/m")
     await under_way(app, 2)
@@ -133,7 +133,9 @@ async def test_what_had_no_answer_when_the_time_was_over_is_expired_whoever_canc
     assert await cancel(app, batch_id) == "ended"
 
 
-async def test_what_was_canceled_in_time_is_canceled_although_the_end_comes_after_it(app: RunningApp) -> None:
+async def test_requests_canceled_before_the_expiry_are_canceled_even_if_the_batch_ends_after_it(
+    app: RunningApp,
+) -> None:
     batch_id = await create(app, a="slow", b="slow", c="slow")
     await under_way(app, 2)
     await cancel(app, batch_id)
@@ -161,7 +163,7 @@ def only_the_clock_wakes_the_sweeper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("only_the_clock_wakes_the_sweeper")
-async def test_a_batch_expires_at_the_exact_moment_with_what_it_has(tmp_path: Path) -> None:
+async def test_a_batch_expires_at_its_exact_expiry_time_and_keeps_its_results(tmp_path: Path) -> None:
     clock = MovableClock()
     given = accounts(latency_by_model={"slow": 1.0})
     async with running_app(tmp_path, clock=clock, accounts=given, default_provider="narrow") as app:
@@ -182,7 +184,7 @@ async def test_a_batch_expires_at_the_exact_moment_with_what_it_has(tmp_path: Pa
 
 @pytest.mark.usefixtures("only_the_clock_wakes_the_sweeper")
 @ON_BOTH
-async def test_results_and_input_are_kept_for_29_days_and_not_a_moment_longer(tmp_path: Path) -> None:
+async def test_the_gateway_deletes_results_and_input_after_exactly_29_days(tmp_path: Path) -> None:
     clock = MovableClock()
     async with running_app(tmp_path, clock=clock) as app:
         batch_id = (await app.create("a"))["id"]
@@ -200,7 +202,7 @@ async def test_results_and_input_are_kept_for_29_days_and_not_a_moment_longer(tm
         assert (await app.call("DELETE", f"{BATCHES}/{batch_id}"))[0] == 200
 
 
-async def test_an_answer_that_comes_while_the_gateway_stops_is_kept(tmp_path: Path) -> None:
+async def test_a_response_that_arrives_while_the_gateway_stops_is_kept(tmp_path: Path) -> None:
     given = accounts(latency_by_model={"slow": 1.0})
     async with running_app(tmp_path, accounts=given, default_provider="narrow") as app:
         batch_id = await create(app, a="slow", b="slow", c="slow")
@@ -210,7 +212,7 @@ async def test_an_answer_that_comes_while_the_gateway_stops_is_kept(tmp_path: Pa
         assert (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["repeated"] == 0
 
 
-async def test_a_request_that_waits_for_another_try_when_the_gateway_stops_is_not_counted_as_repeated(
+async def test_a_request_that_waits_for_a_retry_when_the_gateway_stops_is_not_counted_as_repeated(
     tmp_path: Path,
 ) -> None:
     async with running_app(tmp_path, accounts=accounts(), default_provider="busy") as app:

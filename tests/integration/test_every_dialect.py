@@ -121,7 +121,9 @@ def word(surface: Surface, made: Way, **words: str) -> str:
 # ---------------------------------------------------------------- the matrix
 
 
-async def test_what_any_surface_makes_each_lists_shows_and_reads(app: RunningApp, made: Way, surface: Surface) -> None:
+async def test_every_surface_lists_retrieves_and_reads_a_batch_of_any_surface(
+    app: RunningApp, made: Way, surface: Surface
+) -> None:
     batch_id = await made(app, *MIXED)
     shown = await surface.ended(app, batch_id)
     assert shown.status == word(
@@ -133,7 +135,7 @@ async def test_what_any_surface_makes_each_lists_shows_and_reads(app: RunningApp
     assert await surface.cancel(app, batch_id) == shown
 
 
-async def test_what_any_surface_makes_each_cancels(app: RunningApp, made: Way, surface: Surface) -> None:
+async def test_every_surface_cancels_a_batch_of_any_surface(app: RunningApp, made: Way, surface: Surface) -> None:
     batch_id = await made(app, Request("a"), Request("b", model="slow"))
     while (await ANTHROPIC.retrieve(app, batch_id)).status == "in_progress":
         _, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
@@ -157,7 +159,9 @@ async def test_what_any_surface_makes_each_cancels(app: RunningApp, made: Way, s
         assert await other.listed(app) == {batch_id: shown}
 
 
-async def test_what_any_surface_makes_each_shows_expired(app: RunningApp, made: Way, surface: Surface) -> None:
+async def test_every_surface_shows_an_expired_batch_of_any_surface(
+    app: RunningApp, made: Way, surface: Surface
+) -> None:
     batch_id = await made(app, Request("a"), Request("late", model="down/m"))
     while (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["succeeded"] == 0:
         pass
@@ -171,7 +175,7 @@ async def test_what_any_surface_makes_each_shows_expired(app: RunningApp, made: 
     assert await surface.listed(app) == {batch_id: shown}
 
 
-async def test_a_batch_is_listed_by_each_provider_that_its_models_name(app: RunningApp, made: Way) -> None:
+async def test_a_batch_is_listed_for_every_provider_that_its_models_name(app: RunningApp, made: Way) -> None:
     batch_id = await made(app, Request("a"), Request("b", model="down/m"))
     await made(app, Request("a"))
     await UNIFIED.ended(app, (await UNIFIED.ask(app, "GET"))["data"][0]["id"])
@@ -187,7 +191,7 @@ async def test_a_batch_is_listed_by_each_provider_that_its_models_name(app: Runn
 
 
 @pytest.mark.parametrize("made_from_file", FROM_FILES, ids=named)
-async def test_a_file_with_faults_is_a_failed_batch_on_each_surface(
+async def test_every_surface_shows_the_batch_of_an_invalid_file_as_failed(
     app: RunningApp, made_from_file: Way, surface: Surface
 ) -> None:
     batch_id = await made_from_file(app, Request("same"), Request("same"))

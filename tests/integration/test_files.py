@@ -69,7 +69,7 @@ async def test_the_fields_of_an_upload_may_come_in_any_order(gateway: RunningApp
         pytest.param(bytes(range(256)) * 5000, id="bytes"),
     ],
 )
-async def test_a_content_is_kept_byte_for_byte(gateway: RunningApp, content: bytes) -> None:
+async def test_the_content_of_a_file_is_stored_byte_for_byte(gateway: RunningApp, content: bytes) -> None:
     file = await upload(gateway, PURPOSE, file_part(content, "a.bin"))
     assert file["bytes"] == len(content)
     assert (await download(gateway, f"{OPENAI}/{file['id']}/content"))[1] == content
@@ -99,7 +99,9 @@ async def test_a_compressed_upload_is_decoded(gateway: RunningApp) -> None:
         pytest.param("x=y", "upload", id="none"),
     ],
 )
-async def test_the_name_of_a_file_is_kept_and_never_used(gateway: RunningApp, disposition: str, filename: str) -> None:
+async def test_a_filename_is_stored_and_never_used_as_a_path(
+    gateway: RunningApp, disposition: str, filename: str
+) -> None:
     lines = ("--b-o-u-n-d-a-r-y", f'Content-Disposition: form-data; name="file"; {disposition}', "", "text", "")
     file = await upload(gateway, PURPOSE, "\r\n".join(lines).encode())
     assert file["filename"] == filename
@@ -110,7 +112,7 @@ async def test_the_name_of_a_file_is_kept_and_never_used(gateway: RunningApp, di
     assert leftovers(gateway.data_dir, gateway.database_url) == []
 
 
-async def test_a_download_answers_to_ranges_tags_and_says_its_hash(gateway: RunningApp) -> None:
+async def test_a_download_supports_ranges_and_etags_and_returns_its_digest(gateway: RunningApp) -> None:
     content = LINE * 1000
     path = f"{OPENAI}/{(await upload(gateway, PURPOSE, file_part(content)))['id']}/content"
     status, body, headers = await download(gateway, path)
@@ -125,7 +127,7 @@ async def test_a_download_answers_to_ranges_tags_and_says_its_hash(gateway: Runn
     assert "repr-digest" not in zipped
 
 
-async def test_a_file_of_one_surface_is_seen_on_the_other_in_its_shape(gateway: RunningApp) -> None:
+async def test_each_surface_shows_the_files_of_the_other_in_its_own_format(gateway: RunningApp) -> None:
     mine = await upload(gateway)
     theirs = await upload(gateway, PURPOSE, file_part(b"text", "b.txt"), path=f"{UNIFIED}?provider=anthropic")
     status, seen = await gateway.call("GET", f"{UNIFIED}/{mine['id']}?provider=openai")
@@ -158,7 +160,7 @@ async def test_a_file_of_one_surface_is_seen_on_the_other_in_its_shape(gateway: 
         pytest.param("?provider=azure", {"x-model-provider": "azure"}, (part("provider", "azure"),), id="all alike"),
     ],
 )
-async def test_the_provider_of_an_upload_may_stand_in_three_places(
+async def test_the_provider_of_an_upload_may_be_named_in_three_places(
     gateway: RunningApp, query: str, headers: dict[str, str], parts: tuple[bytes, ...]
 ) -> None:
     file = await upload(gateway, file_part(), PURPOSE, *parts, path=UNIFIED + query, headers=headers)
@@ -169,7 +171,7 @@ async def test_the_provider_of_an_upload_may_stand_in_three_places(
     assert await listed(gateway, f"{UNIFIED}?provider=openai") == ""
 
 
-async def test_pages_go_on_from_a_cursor_and_a_page_that_is_not_the_last_says_so(gateway: RunningApp) -> None:
+async def test_a_page_continues_after_its_cursor_and_reports_whether_more_pages_follow(gateway: RunningApp) -> None:
     ids = {}
     for name in "abcde":
         ids[name] = (await upload(gateway, PURPOSE, file_part(b"x", name)))["id"]
@@ -186,7 +188,7 @@ async def test_pages_go_on_from_a_cursor_and_a_page_that_is_not_the_last_says_so
     assert await listed(gateway, f"{OPENAI}?purpose=batch") == ""
 
 
-async def test_a_file_is_gone_exactly_when_it_expires_and_so_is_its_content(gateway: RunningApp) -> None:
+async def test_a_file_and_its_content_are_gone_exactly_at_the_expiry_time(gateway: RunningApp) -> None:
     gateway.clock.move(0.7)
     file = await upload(gateway, PURPOSE, ANCHOR, SECONDS, file_part())
     kept = await upload(gateway, PURPOSE, file_part())
@@ -222,7 +224,7 @@ async def test_a_file_belongs_to_the_workspace_of_its_key(tmp_path: Path, keys: 
         assert (await app.call("GET", OPENAI, headers=mine))[1]["data"] == [file]
 
 
-async def test_files_outlive_a_restart(tmp_path: Path) -> None:
+async def test_files_survive_a_restart(tmp_path: Path) -> None:
     async with running_app(tmp_path) as app:
         file = await upload(app)
     async with running_app(tmp_path) as app:
@@ -230,7 +232,7 @@ async def test_files_outlive_a_restart(tmp_path: Path) -> None:
         assert (await download(app, f"{OPENAI}/{file['id']}/content"))[1] == LINE
 
 
-async def test_a_small_upload_is_good_in_one_piece_or_byte_by_byte(gateway: RunningApp) -> None:
+async def test_an_upload_sent_byte_by_byte_is_accepted(gateway: RunningApp) -> None:
     async def bytewise() -> Any:
         for byte in good_form():
             yield bytes([byte])

@@ -47,7 +47,7 @@ async def refused(app: RunningApp, method: str, path: str, **options: Any) -> st
     return message
 
 
-async def test_a_create_whose_body_finds_no_room_is_refused_and_leaves_nothing(gateway: RunningApp) -> None:
+async def test_a_create_that_does_not_fit_on_the_disk_is_refused_and_leaves_nothing_stored(gateway: RunningApp) -> None:
     ended = await gateway.ended((await gateway.create("before"))["id"])
     with full_disk(log_size(gateway.data_dir) + SOME_ROOM):
         assert REFUSED in await refused(gateway, "POST", BATCHES, json=create_body(*MANY))
@@ -59,7 +59,7 @@ async def test_a_create_whose_body_finds_no_room_is_refused_and_leaves_nothing(g
     assert (await gateway.call("POST", BATCHES, json=create_body(*MANY)))[0] == 200
 
 
-async def test_a_database_without_room_refuses_what_would_be_written_and_goes_on_being_read(tmp_path: Path) -> None:
+async def test_a_database_on_a_full_disk_refuses_writes_and_still_serves_reads(tmp_path: Path) -> None:
     accounts = {"busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
     async with running_app(tmp_path, accounts=accounts) as app:
         waiting = await app.create("waiting")
@@ -75,7 +75,7 @@ async def test_a_database_without_room_refuses_what_would_be_written_and_goes_on
         await asyncio.to_thread(check_nothing_is_left, tmp_path)
 
 
-async def test_results_wait_for_room_and_are_asked_for_once(tmp_path: Path) -> None:
+async def test_results_wait_for_disk_space_and_their_requests_are_sent_once(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 1.0})}
     async with running_app(tmp_path, accounts=accounts) as app:
         _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))
@@ -88,7 +88,7 @@ async def test_results_wait_for_room_and_are_asked_for_once(tmp_path: Path) -> N
         await well_again(app)
 
 
-async def test_a_result_file_waits_for_room_and_holds_up_no_smaller_one(tmp_path: Path) -> None:
+async def test_a_result_file_waits_for_disk_space_and_delays_no_smaller_one(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
     async with running_app(tmp_path, accounts=accounts, default_provider="simulator") as app:
         _, large = await app.call("POST", BATCHES, json=create_body(*MANY, model="busy/m"))
@@ -104,7 +104,7 @@ async def test_a_result_file_waits_for_room_and_holds_up_no_smaller_one(tmp_path
         await asyncio.to_thread(check_nothing_is_left, tmp_path)
 
 
-async def test_a_gateway_whose_disk_is_full_can_be_stopped_and_has_lost_nothing(tmp_path: Path) -> None:
+async def test_a_gateway_with_a_full_disk_can_be_stopped_and_loses_nothing(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 0.5})}
     with ExitStack() as disk:
         async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.3) as app:

@@ -11,7 +11,7 @@ from tests.support.raw_http import connected
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
 
-async def test_health_names_the_body_that_cannot_be_read_and_not_where_it_lies(tmp_path: Path) -> None:
+async def test_health_names_an_unreadable_blob_but_not_its_path_on_the_machine(tmp_path: Path) -> None:
     # Nobody listens there, so that no request has an answer when the batch is canceled.
     accounts = {"down": AccountSettings(provider="openai", base_url=f"http://127.0.0.1:{unused_port()}/v1")}
     async with running_app(tmp_path, accounts=accounts) as app:
@@ -28,7 +28,7 @@ async def test_health_names_the_body_that_cannot_be_read_and_not_where_it_lies(t
 
 
 @pytest.mark.parametrize("path", ["/health", BATCHES, "/nowhere", "/bad request"])
-async def test_no_answer_names_the_versions_of_what_serves_it(gateway: RunningApp, path: str) -> None:
+async def test_no_response_names_the_version_of_the_server(gateway: RunningApp, path: str) -> None:
     async with connected(gateway.url) as connection:
         await connection.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         answer = await connection.answer()

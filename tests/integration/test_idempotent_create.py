@@ -28,7 +28,7 @@ async def stored(app: RunningApp) -> list[str]:
     return ids
 
 
-async def test_the_same_key_with_the_same_requests_gives_the_same_batch(gateway: RunningApp) -> None:
+async def test_the_same_key_with_the_same_requests_returns_the_same_batch(gateway: RunningApp) -> None:
     _, first = await create(gateway, "a", "b", **KEY)
     gateway.clock.move(3600)
     await gateway.ended(first["id"])
@@ -37,7 +37,9 @@ async def test_the_same_key_with_the_same_requests_gives_the_same_batch(gateway:
     assert await stored(gateway) == [first["id"]]
 
 
-async def test_the_same_key_with_other_requests_is_refused_in_a_way_that_is_not_retried(gateway: RunningApp) -> None:
+async def test_the_same_key_with_other_requests_is_refused_with_a_status_that_no_sdk_retries(
+    gateway: RunningApp,
+) -> None:
     _, first = await create(gateway, "a", **KEY)
     for custom_id, headers in (("b", KEY), ("a", KEY | {"anthropic-beta": "other"})):
         status, error = await create(gateway, custom_id, **headers)
@@ -46,7 +48,7 @@ async def test_the_same_key_with_other_requests_is_refused_in_a_way_that_is_not_
     assert await stored(gateway) == [first["id"]]
 
 
-async def test_a_key_is_free_again_once_its_batch_is_deleted(gateway: RunningApp) -> None:
+async def test_a_key_can_be_reused_once_its_batch_is_deleted(gateway: RunningApp) -> None:
     _, first = await create(gateway, "a", **KEY)
     await gateway.ended(first["id"])
     await gateway.call("DELETE", f"{BATCHES}/{first['id']}")
@@ -54,14 +56,14 @@ async def test_a_key_is_free_again_once_its_batch_is_deleted(gateway: RunningApp
     assert (status, second["id"] == first["id"]) == (200, False)
 
 
-async def test_of_many_creates_at_once_with_one_key_one_makes_a_batch(gateway: RunningApp) -> None:
+async def test_concurrent_creates_with_one_key_make_one_batch(gateway: RunningApp) -> None:
     answers = await asyncio.gather(*(create(gateway, "a", **KEY) for _ in range(20)))
     assert {status for status, _ in answers} == {200}
     assert len({batch["id"] for _, batch in answers}) == 1
     assert len(await stored(gateway)) == 1
 
 
-async def test_an_sdk_s_own_retry_within_ten_minutes_gives_the_first_batch(gateway: RunningApp) -> None:
+async def test_a_retry_by_an_sdk_within_ten_minutes_returns_the_first_batch(gateway: RunningApp) -> None:
     _, first = await create(gateway, "a")
     gateway.clock.move(TEN_MINUTES)
     _, retried = await create(gateway, "a", **RETRY)
@@ -77,7 +79,7 @@ async def test_an_sdk_s_own_retry_within_ten_minutes_gives_the_first_batch(gatew
     [("a", {}), ("a", {"x-stainless-retry-count": "0"}), ("b", RETRY), ("a", RETRY | {"anthropic-version": "x"})],
     ids=["no retry", "first try", "other requests", "other headers"],
 )
-async def test_what_is_no_retry_of_the_same_create_makes_a_batch_of_its_own(
+async def test_a_create_that_is_not_a_retry_makes_a_new_batch(
     gateway: RunningApp, custom_id: str, headers: dict[str, str]
 ) -> None:
     _, first = await create(gateway, "a")
@@ -93,7 +95,7 @@ async def shared(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield app
 
 
-async def test_a_retry_is_known_only_with_the_api_key_of_the_first_try(shared: RunningApp) -> None:
+async def test_a_retry_is_recognized_only_with_the_api_key_of_the_first_try(shared: RunningApp) -> None:
     _, first = await create(shared, "a", **{"x-api-key": "sk-a1"})
     _, by_another = await create(shared, "a", **RETRY, **{"x-api-key": "sk-a2"})
     _, by_the_same = await create(shared, "a", **RETRY, **{"x-api-key": "sk-a1"})

@@ -20,7 +20,7 @@ BLOCK = LINE * (MB // len(LINE)) + b" " * (MB % len(LINE))
 pytestmark = ON_BOTH
 
 
-async def test_64_megabytes_before_the_purpose_are_taken_in_and_given_back_in_little_memory(tmp_path: Path) -> None:
+async def test_a_64_megabyte_file_is_uploaded_and_downloaded_with_little_memory(tmp_path: Path) -> None:
     settings, most = SIMULATOR, 24 * MB
     if Bodies.server is not None:  # whose writers hold three parts of 8 MB
         settings, most = Bodies.server.settings + SIMULATOR, 48 * MB

@@ -203,7 +203,7 @@ def value(expression: str, found: Any) -> Any:
 
 
 @pytest.mark.parametrize("link", list(links()), ids=str)
-async def test_a_link_leads_to_a_good_answer(app: RunningApp, link: Link) -> None:
+async def test_following_a_link_returns_a_successful_response(app: RunningApp, link: Link) -> None:
     found = await ANSWERS[link.source](app)
     target = OPERATIONS[link.target]
     parameters = {name: value(expression, found) for name, expression in link.parameters.items()}
@@ -217,5 +217,5 @@ async def test_a_link_leads_to_a_good_answer(app: RunningApp, link: Link) -> Non
         assert response.status == 200, await response.text()
 
 
-def test_there_are_links() -> None:
+def test_every_operation_with_links_has_an_example_response() -> None:
     assert {link.source for link in links()} == ANSWERS.keys()

@@ -74,7 +74,7 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield app
 
 
-async def test_an_http_request_is_one_line_with_the_path_of_the_spec_and_its_id(app: RunningApp, lines: Lines) -> None:
+async def test_an_http_request_is_logged_in_one_line_with_its_spec_path_and_id(app: RunningApp, lines: Lines) -> None:
     batch = await app.ended((await app.create("a"))["id"])
     async with app.client.get(f"{app.url}{BATCHES}/{batch['id']}?ignored=1") as response:
         request_id = response.headers["request-id"]
@@ -112,7 +112,7 @@ async def test_a_batch_can_be_followed_from_the_request_that_created_it_to_its_e
     assert (ended["batch"], ended["counts"]["succeeded"], ended["workspace"]) == (batch["id"], 2, "team")
 
 
-async def test_what_matches_no_operation_is_logged_without_what_was_sent(app: RunningApp, lines: Lines) -> None:
+async def test_a_request_that_matches_no_operation_is_logged_without_its_content(app: RunningApp, lines: Lines) -> None:
     for path in ("/v1/sk-planted?key=sk-planted", f"{BATCHES}/sk-planted"):
         await app.call("GET", path)
     unmatched, unknown = await lines.first(2, action="http_request")
@@ -193,7 +193,7 @@ async def plant(gateway: GatewayProcess) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-async def test_no_key_and_no_prompt_is_ever_written_whatever_goes_wrong(tmp_path: Path, form: str) -> None:
+async def test_no_key_and_no_prompt_is_logged_when_calls_fail(tmp_path: Path, form: str) -> None:
     async with echoing_upstream() as upstream:
         settings = SETTINGS.format(upstream=upstream)
         options = ("--log-level", "debug", "--log-format", form)
@@ -207,7 +207,7 @@ async def test_no_key_and_no_prompt_is_ever_written_whatever_goes_wrong(tmp_path
             assert msgspec.json.decode(line).keys() >= {"time", "level", "logger", "action", "message"}
 
 
-def test_the_format_and_the_level_can_be_given_by_the_environment(tmp_path: Path) -> None:
+def test_environment_variables_set_the_log_format_and_level(tmp_path: Path) -> None:
     environment = {"BATCHGATE_LOG_FORMAT": "json", "BATCHGATE_LOG_LEVEL": "INFO"}
     with GatewayProcess(data_dir=tmp_path, settings=SIMULATOR, environment=environment) as gateway:
         pass

@@ -25,7 +25,9 @@ async def test_malformed_http_is_answered_in_the_envelope_of_its_path(
 
 
 @pytest.mark.parametrize("before", ["", f"GET {BATCHES} HTTP/1.1\r\nHost: localhost\r\n\r\n"])
-async def test_what_names_no_path_for_certain_is_answered_as_the_gateway_does(gateway: RunningApp, before: str) -> None:
+async def test_malformed_http_without_a_clear_path_is_answered_in_the_envelope_of_the_gateway(
+    gateway: RunningApp, before: str
+) -> None:
     _, good = await gateway.call("DELETE", "/health/nothing/there")
     async with connected(gateway.url) as connection:
         if before:

@@ -91,7 +91,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         yield database
 
 
-def test_the_migrations_of_sqlite_make_the_schema(tmp_path: Path) -> None:
+def test_the_sqlite_migrations_produce_the_schema(tmp_path: Path) -> None:
     def structure(path: Path) -> set[tuple[str, ...]]:
         with closing(sqlite3.connect(path)) as connection:
             rows = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master").fetchall()
@@ -108,7 +108,7 @@ def test_the_migrations_of_sqlite_make_the_schema(tmp_path: Path) -> None:
     assert structure(database.path) == structure(tmp_path / "schema.db")
 
 
-def test_the_migrations_of_postgres_make_the_schema() -> None:
+def test_the_postgres_migrations_produce_the_schema() -> None:
     with bare_database() as migrated, bare_database() as made:
         postgres.migrate(Address(migrated))
         with psycopg.connect(made) as connection:
@@ -118,11 +118,11 @@ def test_the_migrations_of_postgres_make_the_schema() -> None:
         assert "CREATE TABLE public.procrastinate_jobs" in dumped(migrated)
 
 
-def test_procrastinate_is_the_release_that_the_schema_was_made_with() -> None:
+def test_the_installed_procrastinate_is_the_release_of_the_schema() -> None:
     assert version("procrastinate").startswith("3.10.")
 
 
-def test_processes_that_start_at_once_migrate_once(database: Database) -> None:
+def test_processes_that_start_at_the_same_time_migrate_once(database: Database) -> None:
     if database.kind == "sqlite":  # a data folder is one process's; here it is the file's own lock that makes them wait
         database.path.touch()
     processes = [start(database) for _ in range(3)]
@@ -131,7 +131,7 @@ def test_processes_that_start_at_once_migrate_once(database: Database) -> None:
     assert applied(database) == migration_files.names(folder_of(database.kind))
 
 
-async def test_a_process_killed_in_the_middle_of_a_migration_leaves_the_database_as_it_was(
+async def test_a_process_killed_during_a_migration_leaves_the_database_unchanged(
     database: Database, tmp_path: Path
 ) -> None:
     async with database.store() as store:
@@ -153,7 +153,7 @@ async def test_a_process_killed_in_the_middle_of_a_migration_leaves_the_database
             pass
 
 
-async def test_a_process_killed_before_the_first_migration_was_through_leaves_nothing(
+async def test_a_process_killed_during_the_first_migrations_leaves_nothing_behind(
     database: Database, tmp_path: Path
 ) -> None:
     killed = "import os\nfrom yoyo import step\n\nstep(lambda _: os.kill(os.getpid(), 9))\n"
@@ -164,7 +164,7 @@ async def test_a_process_killed_before_the_first_migration_was_through_leaves_no
     assert applied(database) == migration_files.names(folder_of(database.kind))
 
 
-async def test_a_database_of_somebody_else_is_left_alone(database: Database) -> None:
+async def test_a_database_of_another_application_is_refused(database: Database) -> None:
     if database.url is None:
         with closing(sqlite3.connect(database.path)) as file:
             file.execute("CREATE TABLE batches (x INTEGER)")
@@ -176,7 +176,7 @@ async def test_a_database_of_somebody_else_is_left_alone(database: Database) -> 
             pass
 
 
-async def test_a_sqlite_file_of_an_unknown_version_is_refused_by_name(tmp_path: Path) -> None:
+async def test_a_sqlite_file_with_an_unknown_schema_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -185,7 +185,7 @@ async def test_a_sqlite_file_of_an_unknown_version_is_refused_by_name(tmp_path: 
             pass
 
 
-async def test_a_full_disk_stops_a_migration_which_the_next_start_makes(tmp_path: Path) -> None:
+async def test_the_next_start_applies_a_migration_that_a_full_disk_stopped(tmp_path: Path) -> None:
     shutil.copytree(BEFORE / "data", tmp_path / "data")
     path = tmp_path / "data" / "batchgate.db"
     with full_disk(1000), pytest.raises(StoreError):
@@ -203,7 +203,7 @@ def test_a_start_with_nothing_to_apply_does_not_import_yoyo(tmp_path: Path) -> N
     subprocess.run([sys.executable, "-c", script, str(database.path), folder], check=True)
 
 
-def test_each_migration_is_one_line_of_the_log_and_only_when_it_is_applied(tmp_path: Path) -> None:
+def test_each_applied_migration_is_logged_in_one_line(tmp_path: Path) -> None:
     applied_lines = [f"the database has migration {name} now" for name in migration_files.names(folder_of("sqlite"))]
     for expected in (applied_lines, []):
         with GatewayProcess(data_dir=tmp_path) as gateway:
@@ -212,7 +212,7 @@ def test_each_migration_is_one_line_of_the_log_and_only_when_it_is_applied(tmp_p
         assert [line.rpartition(": ")[2] for line in before.splitlines()[:-1]] == expected
 
 
-async def test_an_installation_of_before_the_migrations_goes_on_with_its_data(tmp_path: Path) -> None:
+async def test_an_installation_from_before_the_migrations_keeps_its_data(tmp_path: Path) -> None:
     told = msgspec.json.decode((BEFORE / "answers.json").read_bytes())
     shutil.copytree(BEFORE / "data", tmp_path / "data")
     given: dict[str, Any] = {"relative_results_url": True, "default_provider": "simulator", "shutdown_timeout": 0.0}
@@ -235,7 +235,7 @@ async def test_an_installation_of_before_the_migrations_goes_on_with_its_data(tm
     assert applied(database) == migration_files.names(folder_of("sqlite"))
 
 
-async def test_what_was_there_before_tenants_is_in_their_workspaces_and_counted(tmp_path: Path) -> None:
+async def test_data_from_before_workspaces_is_counted_in_a_workspace(tmp_path: Path) -> None:
     shutil.copytree(BEFORE / "data", tmp_path / "data")
     async with SqliteStore(tmp_path / "data" / "batchgate.db") as store:
         found = await store.tenants.list_workspaces(after=None, limit=9)

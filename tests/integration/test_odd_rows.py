@@ -48,9 +48,7 @@ async def outcome(app: RunningApp, body: dict[str, Any]) -> dict[str, Any]:
 # Reading the custom_id of a line meant parsing it, which failed for these params, in the handler of that very failure:
 # the batch never ended, and with its finalization all others stopped.
 @pytest.mark.parametrize("depth", [400, 700, 900, 960, 980, 1000])
-async def test_a_request_nested_as_deeply_as_intake_lets_pass_ends_like_any_other(
-    gateway: RunningApp, depth: int
-) -> None:
+async def test_a_request_nested_as_deeply_as_intake_accepts_ends(gateway: RunningApp, depth: int) -> None:
     deep = b'{"requests":[{"custom_id":"a","params":{"model":"m","max_tokens":1,"messages":%s}}]}'
     body = deep % (b"[" * depth + b"]" * depth)
     headers = {"Content-Type": "application/json"}
@@ -64,7 +62,7 @@ async def test_a_request_nested_as_deeply_as_intake_lets_pass_ends_like_any_othe
 
 
 # The bytes reached the writer of the result line as lone surrogates, which it cannot write.
-async def test_an_error_with_a_header_that_is_no_text_is_an_errored_result(tmp_path: Path) -> None:
+async def test_a_provider_error_with_a_non_utf_8_header_becomes_an_errored_result(tmp_path: Path) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 400 Bad Request\r\nrequest-id: req_\xff\r\ncontent-length: 2\r\n\r\n{}")
@@ -81,7 +79,7 @@ async def test_an_error_with_a_header_that_is_no_text_is_an_errored_result(tmp_p
 
 
 # One such line made the whole result file unreadable for the SDK.
-async def test_an_answer_that_is_not_utf_8_does_not_reach_the_result_file(tmp_path: Path) -> None:
+async def test_a_response_that_is_not_utf_8_becomes_an_errored_result(tmp_path: Path) -> None:
     def answer() -> web.Response:
         return web.Response(body=MESSAGE % b"caf\xe9", content_type="application/json")
 

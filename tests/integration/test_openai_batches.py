@@ -45,7 +45,7 @@ def answers(lines: list[dict[str, Any]]) -> dict[str, str]:
     return {line["custom_id"]: line["response"]["body"]["choices"][0]["message"]["content"] for line in lines}
 
 
-async def test_a_batch_goes_from_its_file_to_an_output_and_an_error_file(app: RunningApp) -> None:
+async def test_a_batch_runs_from_its_input_file_to_an_output_and_an_error_file(app: RunningApp) -> None:
     lines = (chat_line("a"), chat_line("b", 5), chat_line("c", "Bye"))
     created = await create(app, *lines, metadata={"job": "nightly"})
     assert created["id"].startswith("batch_01")
@@ -88,7 +88,7 @@ async def test_a_batch_goes_from_its_file_to_an_output_and_an_error_file(app: Ru
     assert refused["response"]["body"]["error"]["type"] == "invalid_request_error"
 
 
-async def test_the_files_of_a_batch_are_listed_and_say_what_they_are(app: RunningApp) -> None:
+async def test_the_result_files_of_a_batch_are_listed_with_their_size_and_expiry(app: RunningApp) -> None:
     batch = await settled(app, (await create(app, chat_line("a"), chat_line("b", 5)))["id"])
     _, page = await app.call("GET", f"{FILES}?purpose=batch_output")
     assert {file["id"] for file in page["data"]} == {batch["output_file_id"], batch["error_file_id"]}
@@ -98,7 +98,9 @@ async def test_the_files_of_a_batch_are_listed_and_say_what_they_are(app: Runnin
         assert (file["expires_at"], file["filename"].endswith(".jsonl")) == (NOW + 30 * DAY, True)
 
 
-async def test_a_clean_batch_has_no_error_file_and_one_that_failed_throughout_no_output_file(app: RunningApp) -> None:
+async def test_a_batch_without_errors_has_no_error_file_and_one_without_successes_no_output_file(
+    app: RunningApp,
+) -> None:
     clean = await settled(app, (await create(app, chat_line("a")))["id"])
     assert (clean["status"], clean["error_file_id"]) == ("completed", None)
     assert len(await lines_of(app, clean["output_file_id"])) == 1
@@ -107,7 +109,7 @@ async def test_a_clean_batch_has_no_error_file_and_one_that_failed_throughout_no
     assert len(await lines_of(app, failed["error_file_id"])) == 2
 
 
-async def test_output_expires_after_says_how_long_the_files_are_kept(app: RunningApp) -> None:
+async def test_output_expires_after_sets_how_long_the_files_are_kept(app: RunningApp) -> None:
     kept = {"anchor": "created_at", "seconds": 3600}
     batch = await settled(app, (await create(app, chat_line("a"), output_expires_after=kept))["id"])
     _, file = await app.call("GET", f"{FILES}/{batch['output_file_id']}")
@@ -125,7 +127,7 @@ async def test_output_expires_after_says_how_long_the_files_are_kept(app: Runnin
         ("/v1/completions", {"prompt": "Hello"}),
     ],
 )
-async def test_each_endpoint_answers_in_its_own_form(app: RunningApp, endpoint: str, body: dict[str, Any]) -> None:
+async def test_each_endpoint_returns_its_own_object_type(app: RunningApp, endpoint: str, body: dict[str, Any]) -> None:
     line = {"custom_id": "a", "method": "POST", "url": endpoint, "body": {"model": "simulated"} | body}
     batch = await settled(app, (await create(app, line, endpoint=endpoint))["id"])
     assert (batch["endpoint"], batch["request_counts"]) == (endpoint, {"total": 1, "completed": 1, "failed": 0})
@@ -134,7 +136,7 @@ async def test_each_endpoint_answers_in_its_own_form(app: RunningApp, endpoint: 
     assert answer["response"]["body"]["object"] == kinds.get(endpoint, "text_completion")
 
 
-async def test_a_cancel_keeps_what_has_finished_and_names_the_rest(app: RunningApp) -> None:
+async def test_a_canceled_batch_keeps_finished_requests_and_lists_the_others_as_cancelled(app: RunningApp) -> None:
     lines = [chat_line("quick"), *(chat_line(f"slow-{n}", f"{n}", model="slow") for n in range(200))]
     batch_id = (await create(app, *lines))["id"]
     while (await retrieve(app, batch_id))["request_counts"]["completed"] < 1:
@@ -152,7 +154,7 @@ async def test_a_cancel_keeps_what_has_finished_and_names_the_rest(app: RunningA
     assert await app.call("POST", f"{BATCHES}/{batch_id}/cancel") == (200, batch)
 
 
-async def test_a_batch_that_expires_keeps_what_has_finished_and_names_the_rest(app: RunningApp) -> None:
+async def test_an_expired_batch_keeps_finished_requests_and_lists_the_others_as_expired(app: RunningApp) -> None:
     lines = [chat_line("quick"), *(chat_line(f"slow-{n}", f"{n}", model="slow") for n in range(200))]
     batch_id = (await create(app, *lines))["id"]
     while (await retrieve(app, batch_id))["request_counts"]["completed"] < 1:
@@ -164,7 +166,7 @@ async def test_a_batch_that_expires_keeps_what_has_finished_and_names_the_rest(a
     assert {line["error"]["code"] for line in rest} == {"batch_expired"}
 
 
-async def test_lists_go_on_from_the_last_batch_also_when_it_is_gone(app: RunningApp) -> None:
+async def test_a_list_continues_after_a_cursor_whose_batch_was_deleted(app: RunningApp) -> None:
     ids = [(await create(app, chat_line("a")))["id"] for _ in range(5)]
     for batch_id in ids:
         await settled(app, batch_id)
@@ -179,7 +181,7 @@ async def test_lists_go_on_from_the_last_batch_also_when_it_is_gone(app: Running
     assert none == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
 
 
-async def test_a_create_is_made_once_however_often_it_is_sent(app: RunningApp) -> None:
+async def test_a_repeated_create_makes_one_batch(app: RunningApp) -> None:
     body = create_body(await upload_lines(app, jsonl(chat_line("a"))))
     key = {"Idempotency-Key": "mine"}
     first = (await app.call("POST", BATCHES, json=body, headers=key))[1]["id"]
@@ -217,7 +219,7 @@ async def test_a_batch_belongs_to_the_workspace_of_its_key(tmp_path: Path) -> No
         assert (await app.call("GET", f"{BATCHES}?after={batch['id']}", headers=other))[0] == 400
 
 
-async def test_the_account_is_named_in_the_body_or_the_header_by_its_name_or_its_provider(tmp_path: Path) -> None:
+async def test_the_body_or_a_header_selects_the_account_by_its_name_or_provider(tmp_path: Path) -> None:
     accounts = {"openai": simulator(), "spare": simulator()}
     async with running_app(tmp_path, accounts=accounts) as app:
         unnamed = await create(app, chat_line("a"))

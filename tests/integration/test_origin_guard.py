@@ -19,7 +19,7 @@ async def message(app: RunningApp, method: str, path: str, headers: dict[str, st
 
 @pytest.mark.parametrize("path", [BATCHES, "/health", "/metrics", "/openapi.json", "/nowhere"])
 @pytest.mark.parametrize("host", ["rebound.example", "rebound.example:8080", "127.0.0.1.rebound.example", "a.local."])
-async def test_a_name_that_a_stranger_may_own_is_refused_with_the_setting_that_helps(
+async def test_an_unknown_host_name_is_refused_with_the_setting_to_change(
     gateway: RunningApp, host: str, path: str
 ) -> None:
     said = await message(gateway, "GET", path, {"Host": host})
@@ -41,12 +41,12 @@ async def test_a_name_that_a_stranger_may_own_is_refused_with_the_setting_that_h
         "LLM.example:8443",
     ],
 )
-async def test_addresses_and_names_of_its_own_are_answered(tmp_path: Path, host: str) -> None:
+async def test_a_gateway_accepts_its_own_addresses_and_host_names(tmp_path: Path, host: str) -> None:
     async with running_app(tmp_path, public_url="https://llm.example/gateway") as app:
         assert (await app.call("GET", BATCHES, headers={"Host": host}))[0] == 200
 
 
-async def test_a_call_without_a_host_comes_from_no_browser(gateway: RunningApp) -> None:
+async def test_a_call_without_a_host_header_is_accepted(gateway: RunningApp) -> None:
     async with connected(gateway.url) as connection:
         await connection.send(b"GET /health HTTP/1.0\r\n\r\n")
         assert (await connection.answer()).status == 200
@@ -60,7 +60,7 @@ async def test_a_call_without_a_host_comes_from_no_browser(gateway: RunningApp) 
         {"Origin": "null"},
     ],
 )
-async def test_a_page_of_another_site_may_not_change_anything(gateway: RunningApp, headers: dict[str, str]) -> None:
+async def test_a_page_of_another_site_cannot_change_anything(gateway: RunningApp, headers: dict[str, str]) -> None:
     batch = await gateway.create("a")
     said = await message(gateway, "POST", f"{BATCHES}/{batch['id']}/cancel", headers)
     assert said == "Origin: pages of other sites may not call this gateway unless it has api_keys"
@@ -76,11 +76,11 @@ async def test_a_page_of_another_site_may_not_change_anything(gateway: RunningAp
         {"Origin": "http://127.0.0.1:3000"},
     ],
 )
-async def test_pages_of_this_machine_may(gateway: RunningApp, headers: dict[str, str]) -> None:
+async def test_a_page_of_this_machine_can_create_a_batch(gateway: RunningApp, headers: dict[str, str]) -> None:
     assert await gateway.create("a", headers=headers)
 
 
-async def test_with_api_keys_every_name_and_every_page_is_answered(tmp_path: Path) -> None:
+async def test_a_gateway_with_api_keys_accepts_every_host_name_and_origin(tmp_path: Path) -> None:
     async with running_app(tmp_path, api_keys={"caller": ApiKeySettings(key="sk-bf-known")}) as app:
         headers = {"x-api-key": "sk-bf-known", "Host": "any.example", "Origin": "https://elsewhere.example"}
         assert (await app.call("POST", BATCHES, json=create_body("a"), headers=headers))[0] == 200

@@ -51,14 +51,14 @@ def files(data_dir: Path) -> list[Path]:
     return [path for path in (data_dir / "blobs").rglob("*") if path.is_file()]
 
 
-async def test_a_refused_create_leaves_nothing_from_the_moment_of_its_answer(gateway: RunningApp) -> None:
+async def test_a_refused_create_has_left_nothing_stored_when_its_response_arrives(gateway: RunningApp) -> None:
     for body in (b'{"requests": []}', b'{"requests": [' + MEGABYTE * 3 + b"]}", b'{"requests": [' + MEGABYTE * 3):
         status, _ = await gateway.call("POST", BATCHES, data=BytesIO(body), headers=JSON)
         assert status == 400
         assert leftovers(gateway.data_dir) == []
 
 
-async def test_a_create_whose_caller_goes_away_leaves_nothing(gateway: RunningApp) -> None:
+async def test_a_create_whose_caller_disconnects_leaves_nothing_stored(gateway: RunningApp) -> None:
     sent = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
@@ -80,7 +80,7 @@ async def test_a_create_whose_caller_goes_away_leaves_nothing(gateway: RunningAp
     assert files(gateway.data_dir) == []
 
 
-async def test_a_create_that_the_store_refuses_leaves_nothing(gateway: RunningApp) -> None:
+async def test_a_create_that_the_store_refuses_leaves_nothing_stored(gateway: RunningApp) -> None:
     connection = sqlite3.connect(gateway.data_dir / "batchgate.db", isolation_level=None)
     connection.execute("ALTER TABLE shards RENAME TO gone")
     assert (await gateway.call("POST", BATCHES, json=create_body("a")))[0] == 529
@@ -91,7 +91,7 @@ async def test_a_create_that_the_store_refuses_leaves_nothing(gateway: RunningAp
 
 
 @pytest.mark.parametrize("step", ["intake_spooled", "rows_written"])
-async def test_a_create_that_fails_in_the_gateway_itself_leaves_all_or_nothing(gateway: RunningApp, step: str) -> None:
+async def test_a_create_that_fails_inside_the_gateway_stores_all_or_nothing(gateway: RunningApp, step: str) -> None:
     fail_at(step)
     assert (await gateway.call("POST", BATCHES, json=create_body("a")))[0] == 500
     await nothing_is_left(gateway.data_dir)
@@ -100,7 +100,7 @@ async def test_a_create_that_fails_in_the_gateway_itself_leaves_all_or_nothing(g
 
 
 @pytest.mark.parametrize("step", ["finalizing_started", "result_file_written", "batch_marked", "chunks_deleted"])
-async def test_a_sealing_that_fails_is_done_again_and_leaves_one_file(gateway: RunningApp, step: str) -> None:
+async def test_a_failed_finalization_is_retried_and_leaves_one_result_file(gateway: RunningApp, step: str) -> None:
     fail_at(step)
     batch = await gateway.ended((await gateway.create("a", "b"))["id"])
     assert len(await gateway.results(batch["id"])) == 2
@@ -108,7 +108,7 @@ async def test_a_sealing_that_fails_is_done_again_and_leaves_one_file(gateway: R
     assert len(files(gateway.data_dir)) == 2
 
 
-async def test_an_archiving_that_is_cut_in_two_is_finished_by_the_next_look(gateway: RunningApp) -> None:
+async def test_the_next_sweep_completes_an_interrupted_archiving(gateway: RunningApp) -> None:
     batch = await gateway.ended((await gateway.create("a"))["id"])
     fail_at("batch_archived")
     gateway.clock.move(29 * DAY)
@@ -118,7 +118,7 @@ async def test_an_archiving_that_is_cut_in_two_is_finished_by_the_next_look(gate
     await nothing_is_left(gateway.data_dir)
 
 
-async def test_a_delete_that_is_cut_in_two_is_finished_by_the_next_look(gateway: RunningApp) -> None:
+async def test_the_next_sweep_completes_an_interrupted_delete(gateway: RunningApp) -> None:
     batch = await gateway.ended((await gateway.create("a"))["id"])
     fail_at("batch_deleted")
     assert (await gateway.call("DELETE", f"{BATCHES}/{batch['id']}"))[0] == 500
@@ -128,7 +128,7 @@ async def test_a_delete_that_is_cut_in_two_is_finished_by_the_next_look(gateway:
     await nothing_is_left(gateway.data_dir)
 
 
-async def test_what_the_writer_of_a_killed_process_had_staged_is_removed_at_the_next_start(tmp_path: Path) -> None:
+async def test_the_next_start_removes_the_staged_file_of_a_killed_process(tmp_path: Path) -> None:
     clock = MovableClock()
     async with SqliteStore(tmp_path / "batchgate.db") as store:
         blobs = FolderBlobs(tmp_path / "blobs")
@@ -180,7 +180,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> type[Late]:
     return Late
 
 
-async def test_a_create_that_is_cut_off_while_its_rows_are_written_has_its_input_and_runs(
+async def test_a_batch_whose_create_is_canceled_during_its_database_write_keeps_its_input_and_runs(
     tmp_path: Path, late: type[Late]
 ) -> None:
     # A write that was handed to the store happens, waited for or not: once the input was removed after a cancellation,
@@ -197,7 +197,7 @@ async def test_a_create_that_is_cut_off_while_its_rows_are_written_has_its_input
         await nothing_is_left(tmp_path)
 
 
-async def test_a_stop_while_a_batch_is_marked_ended_keeps_its_results(tmp_path: Path, late: type[Late]) -> None:
+async def test_a_shutdown_while_a_batch_is_marked_ended_keeps_its_results(tmp_path: Path, late: type[Late]) -> None:
     # The finalizer was cancelled, removed its file since no batch had it, and then the batch was marked ended with it.
     clock = MovableClock()
     async with running_app(tmp_path, clock=clock) as app:
@@ -234,7 +234,7 @@ class Interrupted(SqliteStore):
         return names
 
 
-async def test_a_sweep_removes_no_blob_that_a_batch_has_got_since_it_was_named(tmp_path: Path) -> None:
+async def test_a_sweep_keeps_a_blob_that_a_batch_acquired_after_the_sweep_listed_it(tmp_path: Path) -> None:
     # The sweeper read the names of loose blobs, a create gave one of them to its batch and was through with it, and
     # the sweeper, finding that nobody was writing it any more, removed the input of an acknowledged batch.
     async with Interrupted(tmp_path / "batchgate.db") as store:
@@ -253,7 +253,7 @@ async def test_a_sweep_removes_no_blob_that_a_batch_has_got_since_it_was_named(t
         assert await blobs.read_range(input_of(new), 0, 5) == b"input"
 
 
-async def test_a_create_whose_blob_was_taken_for_left_over_is_refused(tmp_path: Path) -> None:
+async def test_a_create_whose_blob_was_removed_as_an_orphan_is_refused(tmp_path: Path) -> None:
     # By a gateway that was started on the same folder: its start cannot know that the create still goes on elsewhere.
     async with SqliteStore(tmp_path / "batchgate.db") as store:
         blobs = FolderBlobs(tmp_path / "blobs")

@@ -54,7 +54,7 @@ def flat(walked: Iterable[list[str]]) -> list[str]:
 
 @pytest.mark.parametrize(("size", "cursor"), [("limit", "after_id"), ("page_size", "page_token")])
 @pytest.mark.parametrize("limit", range(1, 8))
-async def test_a_walk_forward_sees_every_batch_once_newest_first(
+async def test_paging_forward_returns_every_batch_once_newest_first(
     gateway: RunningApp, size: str, cursor: str, limit: int
 ) -> None:
     ids = await created(gateway, 6)
@@ -65,20 +65,22 @@ async def test_a_walk_forward_sees_every_batch_once_newest_first(
 
 
 @pytest.mark.parametrize("limit", range(1, 8))
-async def test_a_walk_backward_sees_every_newer_batch_once_in_adjacent_pages(gateway: RunningApp, limit: int) -> None:
+async def test_paging_backward_returns_every_newer_batch_once_in_adjacent_pages(
+    gateway: RunningApp, limit: int
+) -> None:
     *newer, oldest = await created(gateway, 6)
     walked = [seen async for seen in pages(gateway, "limit", "before_id", limit, start=oldest)]
     assert flat(reversed(walked)) == newer
     assert [len(seen) for seen in walked[:-1]] == [limit] * (len(walked) - 1)
 
 
-async def test_a_page_before_a_batch_is_the_one_next_to_it(gateway: RunningApp) -> None:
+async def test_a_page_before_a_batch_contains_its_nearest_newer_batches(gateway: RunningApp) -> None:
     five, four, three, two, one = await created(gateway, 5)
     assert await page(gateway, limit=2, before_id=one) == ([three, two], True)
     assert await page(gateway, limit=2, before_id=three) == ([five, four], False)
 
 
-async def test_more_means_more_in_the_direction_that_was_asked_for(gateway: RunningApp) -> None:
+async def test_has_more_refers_to_the_requested_direction(gateway: RunningApp) -> None:
     five, four, three, two, one = await created(gateway, 5)
     assert await page(gateway, limit=2) == ([five, four], True)
     assert await page(gateway, limit=2, after_id=four) == ([three, two], True)
@@ -88,7 +90,7 @@ async def test_more_means_more_in_the_direction_that_was_asked_for(gateway: Runn
     assert await page(gateway, limit=3, before_id=one) == ([four, three, two], True)
 
 
-async def test_both_cursors_give_what_lies_strictly_between_them(gateway: RunningApp) -> None:
+async def test_two_cursors_return_the_batches_strictly_between_them(gateway: RunningApp) -> None:
     five, four, three, two, one = await created(gateway, 5)
     assert await page(gateway, after_id=five, before_id=one) == ([four, three, two], False)
     assert await page(gateway, after_id=five, before_id=one, limit=2) == ([four, three], True)
@@ -99,7 +101,7 @@ async def test_both_cursors_give_what_lies_strictly_between_them(gateway: Runnin
     assert await page(gateway, after_id=one, before_id=five) == ([], False)
 
 
-async def test_a_walk_that_keeps_before_id_as_that_of_the_java_sdk_ends(gateway: RunningApp) -> None:
+async def test_paging_ends_for_the_java_sdk_which_keeps_before_id(gateway: RunningApp) -> None:
     _, *between, oldest = await created(gateway, 6)
     newest_of_page, more = (await page(gateway, limit=2, before_id=oldest))[0][0], True
     walked = []
@@ -119,7 +121,7 @@ async def test_a_page_beyond_the_end_is_empty_with_null_ids(gateway: RunningApp)
     assert await page(gateway, before_id=newest) == ([], False)
 
 
-async def test_a_page_has_20_batches_unless_another_number_is_asked_for(gateway: RunningApp) -> None:
+async def test_a_page_has_20_batches_unless_a_limit_is_given(gateway: RunningApp) -> None:
     ids = [(await gateway.create("a"))["id"] for _ in range(22)][::-1]
     assert await page(gateway) == (ids[:20], True)
     assert await page(gateway, after_id=ids[1]) == (ids[2:], False)
@@ -166,7 +168,7 @@ async def test_a_provider_filters_the_list_and_any_cursor_works_within_it(tmp_pa
 @pytest.mark.parametrize(
     ("size", "cursor"), [("limit", "after_id"), ("page_size", "page_token"), ("limit", "before_id")]
 )
-async def test_a_walk_sees_what_was_there_all_the_time_once_whatever_comes_and_goes(
+async def test_paging_returns_every_lasting_batch_once_while_others_are_created_and_deleted(
     gateway: RunningApp, size: str, cursor: str, limit: int, seed: int
 ) -> None:
     chance = random.Random(f"{cursor} {limit} {seed}")

@@ -287,7 +287,7 @@ async def bad_batch(caller: Caller) -> None:
     await caller.json("GET", f"{BATCHES}?limit=100")
 
 
-def test_the_keys_of_this_test_are_found_where_they_stand() -> None:
+def test_the_search_finds_every_planted_key_in_several_encodings() -> None:
     for key in ALL:
         for written in (key, f"x{base64.b64encode(key.encode()).decode()}", f"key%3D{quote(key, safe='')}"):
             with pytest.raises(AssertionError, match="of the test"):
@@ -295,7 +295,7 @@ def test_the_keys_of_this_test_are_found_where_they_stand() -> None:
 
 
 @pytest.mark.parametrize(("kind", "form"), [("sqlite", "json"), ("sqlite", "text"), ("postgres", "json")])
-async def test_no_key_is_written_anywhere_whatever_goes_wrong(
+async def test_no_key_is_written_anywhere_when_calls_fail(
     tmp_path: Path, kind: Any, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
@@ -357,7 +357,9 @@ async def test_no_key_is_written_anywhere_whatever_goes_wrong(
         (UNREACHABLE_BUCKET, {}),
     ],
 )
-def test_a_start_that_fails_says_why_without_a_key(tmp_path: Path, settings: str, changed: dict[str, str]) -> None:
+def test_a_start_that_fails_prints_the_reason_without_a_key(
+    tmp_path: Path, settings: str, changed: dict[str, str]
+) -> None:
     config = tmp_path / "settings.toml"
     config.write_text(settings)
     words = ["serve", "--config", str(config), "--port", "0", "--data-dir", str(tmp_path / "data")]
@@ -369,7 +371,7 @@ def test_a_start_that_fails_says_why_without_a_key(tmp_path: Path, settings: str
     check("the output", done.stdout + done.stderr)
 
 
-def test_a_master_key_file_that_holds_something_else_is_not_quoted(tmp_path: Path) -> None:
+def test_the_error_for_an_invalid_master_key_file_does_not_quote_it(tmp_path: Path) -> None:
     (tmp_path / "master").write_text(REFUSED)
     environment = clean_environment({"BATCHGATE_MASTER_KEY_FILE": str(tmp_path / "master")})
     done = subprocess.run(
@@ -379,5 +381,5 @@ def test_a_master_key_file_that_holds_something_else_is_not_quoted(tmp_path: Pat
     check("the output", done.stdout + done.stderr)
 
 
-def test_the_master_keys_of_this_test_are_such() -> None:
+def test_the_master_keys_of_this_module_are_valid() -> None:
     assert [Fernet(key) for key in (MASTER, OLD_MASTER)]

@@ -32,7 +32,7 @@ async def proxy() -> AsyncIterator[tuple[str, list[str]]]:
         await runner.cleanup()
 
 
-async def test_with_trust_env_providers_are_called_through_the_proxy_of_the_environment(
+async def test_a_gateway_with_trust_env_calls_providers_through_the_proxy_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with proxy() as (url, asked):
@@ -43,7 +43,9 @@ async def test_with_trust_env_providers_are_called_through_the_proxy_of_the_envi
         assert asked == ["provider.invalid"]
 
 
-async def test_without_it_the_proxy_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_gateway_without_trust_env_does_not_use_the_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with proxy() as (url, asked):
         monkeypatch.setenv("http_proxy", url)
         async with running_app(tmp_path, accounts={"a": ACCOUNT}) as app:

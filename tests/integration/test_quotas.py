@@ -76,7 +76,7 @@ CREATES: Final = [BATCHES, "/v1/messages/batches", "/v1/v1/messages/batches", f"
 
 
 @pytest.mark.parametrize("path", CREATES)
-async def test_a_create_is_refused_in_the_words_of_its_dialect(app: RunningApp, path: str) -> None:
+async def test_a_create_over_a_quota_is_refused_in_the_envelope_of_its_dialect(app: RunningApp, path: str) -> None:
     await quotas(app, queued_requests=1)
     message = await refused(app, path, json=messages_body("a", "b"))
     assert message == (
@@ -90,7 +90,7 @@ async def test_a_create_is_refused_in_the_words_of_its_dialect(app: RunningApp, 
 
 
 @pytest.mark.parametrize("path", ["/openai/v1/batches", "/openai/batches"])
-async def test_a_create_from_a_file_is_refused_too(app: RunningApp, path: str) -> None:
+async def test_a_create_from_a_file_over_a_quota_is_refused(app: RunningApp, path: str) -> None:
     file_id = await upload_lines(app, jsonl(chat_line("a")))
     await quotas(app, concurrent_batches=0)
     message = await refused(app, path, json=create_body(file_id))
@@ -108,7 +108,7 @@ async def test_a_file_with_too_many_requests_fails_its_batch(app: RunningApp) ->
 
 
 @pytest.mark.parametrize("path", ["/openai/v1/files", "/openai/files", "/v1/files?provider=openai"])
-async def test_an_upload_that_does_not_fit_is_refused_and_leaves_nothing(app: RunningApp, path: str) -> None:
+async def test_an_upload_over_a_quota_is_refused_and_leaves_nothing_stored(app: RunningApp, path: str) -> None:
     await quotas(app, stored_bytes=10)
     message = await refused(app, path, data=BytesIO(good_form()), headers=MULTIPART)
     assert "is at its quota of stored bytes: the limit is 10, 0 are in use, and this needs " in message
@@ -116,7 +116,7 @@ async def test_an_upload_that_does_not_fit_is_refused_and_leaves_nothing(app: Ru
     assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []
 
 
-async def test_an_upload_is_refused_while_it_comes(app: RunningApp) -> None:
+async def test_an_upload_over_a_quota_is_refused_before_it_is_complete(app: RunningApp) -> None:
     await quotas(app, stored_bytes=1_000_000)
     never = asyncio.Event()
 
@@ -128,7 +128,7 @@ async def test_an_upload_is_refused_while_it_comes(app: RunningApp) -> None:
     assert "is at its quota of stored bytes: the limit is 1000000" in message
 
 
-async def test_of_many_creates_at_once_as_many_are_taken_as_fit(app: RunningApp) -> None:
+async def test_concurrent_creates_are_accepted_up_to_the_quota(app: RunningApp) -> None:
     await quotas(app, concurrent_batches=3)
 
     async def attempt() -> int:
@@ -139,7 +139,7 @@ async def test_of_many_creates_at_once_as_many_are_taken_as_fit(app: RunningApp)
     assert sorted(statuses) == [200] * 3 + [429] * 7
 
 
-async def test_what_answers_cost_is_summed_up_and_bounds_new_batches(app: RunningApp) -> None:
+async def test_the_cost_of_responses_is_added_up_and_limits_new_batches(app: RunningApp) -> None:
     await quotas(app, monthly_spend_usd=0.0005)
     batch = await app.create("a", "b")
     await app.ended(batch["id"])
@@ -157,7 +157,7 @@ async def test_what_answers_cost_is_summed_up_and_bounds_new_batches(app: Runnin
     await app.create("a")
 
 
-async def test_use_is_what_is_there(app: RunningApp) -> None:
+async def test_usage_counts_queued_requests_running_batches_and_stored_bytes(app: RunningApp) -> None:
     assert await used(app) == {
         "queued_requests": 0,
         "concurrent_batches": 0,
@@ -177,7 +177,7 @@ async def test_use_is_what_is_there(app: RunningApp) -> None:
     assert (await used(app))["stored_bytes"] == 0
 
 
-async def test_quotas_bind_their_own_workspace_alone(app: RunningApp) -> None:
+async def test_a_quota_applies_only_to_its_own_workspace(app: RunningApp) -> None:
     await quotas(app, concurrent_batches=0)
     await app.call("POST", "/api/workspaces", json={"name": "other"})
     _, key = await app.call("POST", "/api/workspaces/other/keys", json={"name": "theirs"})
@@ -188,7 +188,7 @@ async def test_quotas_bind_their_own_workspace_alone(app: RunningApp) -> None:
     assert status == 403
 
 
-async def test_a_retried_create_is_answered_though_the_quota_is_full(app: RunningApp) -> None:
+async def test_a_retried_create_returns_its_batch_even_if_the_quota_is_full(app: RunningApp) -> None:
     headers = {"Idempotency-Key": "once"}
     first = await app.create("a", headers=headers)
     await quotas(app, concurrent_batches=0, queued_requests=0, stored_bytes=0, monthly_spend_usd=0)
@@ -196,6 +196,6 @@ async def test_a_retried_create_is_answered_though_the_quota_is_full(app: Runnin
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, "many", 10**16])
-async def test_a_quota_that_is_no_quota_is_refused(app: RunningApp, wrong: Any) -> None:
+async def test_an_invalid_quota_is_refused(app: RunningApp, wrong: Any) -> None:
     status, answer = await app.call("PATCH", "/api/workspaces/default", json={"quotas": {"stored_bytes": wrong}})
     assert (status, answer["error"]["type"]) == (400, "invalid_request_error")

@@ -69,14 +69,14 @@ def error(message: str) -> str:
         f"<html>{ODD_KEY}</html>",
     ],
 )
-async def test_an_accounts_own_key_is_taken_out_of_errors_whatever_it_looks_like(tmp_path: Path, body: str) -> None:
+async def test_the_key_of_an_account_is_redacted_from_errors_in_any_format(tmp_path: Path, body: str) -> None:
     answered = await result_of(tmp_path, ODD_KEY, status=400, body=body)
     assert answered["type"] == "errored"
     assert ODD_KEY[:4] not in str(answered)
     assert "[key]" in str(answered) or "…" in str(answered)
 
 
-async def test_a_key_in_a_header_that_is_shown_is_taken_out(tmp_path: Path) -> None:
+async def test_a_key_in_a_header_that_an_error_quotes_is_redacted(tmp_path: Path) -> None:
     answered = await result_of(tmp_path, ODD_KEY, status=307, body="", Location=f"https://up.example/?key={ODD_KEY}")
     assert "https://up.example/?key=[key]" in answered["error"]["error"]["message"]
 
@@ -85,11 +85,11 @@ async def test_a_key_in_a_header_that_is_shown_is_taken_out(tmp_path: Path) -> N
     ("key", "shown"),
     [("EMPTY", "EMPTY abc12 EMPTYabc12"), ("abc12", "EMPTY [key] EMPTYabc12")],
 )
-async def test_a_short_key_is_no_reason_to_blank_parts_of_words(tmp_path: Path, key: str, shown: str) -> None:
+async def test_a_short_key_is_redacted_only_as_a_whole_word(tmp_path: Path, key: str, shown: str) -> None:
     answered = await result_of(tmp_path, key, status=400, body=error("EMPTY abc12 EMPTYabc12"))
     assert answered["error"]["error"]["message"] == shown
 
 
-async def test_an_answer_that_holds_the_key_is_the_models_own_and_stays_as_it_is(tmp_path: Path) -> None:
+async def test_a_successful_response_that_contains_the_key_is_not_changed(tmp_path: Path) -> None:
     answered = await result_of(tmp_path, ODD_KEY, status=200, body=MESSAGE % ODD_KEY)
     assert answered["message"]["content"][0]["text"] == ODD_KEY

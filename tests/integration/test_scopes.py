@@ -34,7 +34,7 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("operation", "path"), CALLS)
-async def test_an_operation_is_refused_to_every_key_without_its_scope(
+async def test_a_key_without_the_scope_of_an_operation_is_refused(
     gateway: RunningApp, operation: Operation, path: str
 ) -> None:
     assert operation.scopes
@@ -61,5 +61,5 @@ def test_the_scopes_of_the_spec_are_those_of_the_keys() -> None:
     assert get_args(Scope) == SCOPES
 
 
-def test_a_key_looks_and_submits_unless_its_settings_say_otherwise() -> None:
+def test_a_key_has_the_scopes_read_and_submit_by_default() -> None:
     assert ApiKeySettings(key="sk-known").scopes == ("read", "submit")

@@ -53,7 +53,7 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield app
 
 
-async def test_a_secret_is_listed_by_its_name_and_never_shown(app: RunningApp) -> None:
+async def test_a_secret_is_listed_by_its_name_and_its_value_is_never_returned(app: RunningApp) -> None:
     status, secret = await app.call("PUT", f"{SECRETS}/openai-prod", json={"value": RIGHT})
     assert (status, secret.keys()) == (200, {"name", "created_at", "updated_at"})
     app.clock.move(60)
@@ -94,14 +94,14 @@ async def test_a_deleted_secret_is_gone(app: RunningApp) -> None:
         ("x" * 65, {"value": RIGHT}),
     ],
 )
-async def test_a_value_that_is_no_key_is_refused_without_being_quoted(app: RunningApp, name: str, body: object) -> None:
+async def test_an_invalid_secret_is_refused_without_being_quoted(app: RunningApp, name: str, body: object) -> None:
     status, refusal = await app.call("PUT", f"{SECRETS}/{name}", json=body)
     assert status == 400
     assert "planted" not in refusal["error"]["message"]
     assert await app.call("GET", SECRETS) == (200, {"data": []})
 
 
-async def test_without_a_master_key_nothing_is_stored_and_the_reason_told(tmp_path: Path) -> None:
+async def test_a_gateway_without_a_master_key_refuses_secrets_with_the_reason(tmp_path: Path) -> None:
     async with running_app(tmp_path) as app:
         status, refusal = await app.call("PUT", f"{SECRETS}/prod", json={"value": RIGHT})
         assert status == 400
@@ -109,7 +109,7 @@ async def test_without_a_master_key_nothing_is_stored_and_the_reason_told(tmp_pa
         assert await app.call("GET", SECRETS) == (200, {"data": []})
 
 
-async def test_secrets_are_for_keys_of_the_scope_admin_alone(tmp_path: Path) -> None:
+async def test_only_keys_with_the_scope_admin_can_manage_secrets(tmp_path: Path) -> None:
     keys = {
         "user": ApiKeySettings(key="sk-bf-user"),
         "operator": ApiKeySettings(key="sk-bf-operator", scopes=("admin",)),
@@ -127,14 +127,14 @@ async def test_secrets_are_for_keys_of_the_scope_admin_alone(tmp_path: Path) -> 
         assert status == 200
 
 
-async def test_an_account_calls_with_the_key_that_its_secret_holds(tmp_path: Path) -> None:
+async def test_an_account_calls_its_provider_with_the_key_in_its_secret(tmp_path: Path) -> None:
     await stored(tmp_path, RIGHT)
     async with provider(require_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
         batch = await app.ended((await app.create("a", "b"))["id"])
     assert batch["request_counts"]["succeeded"] == 2
 
 
-async def test_a_secret_that_is_replaced_here_is_taken_up_at_once(tmp_path: Path) -> None:
+async def test_a_secret_replaced_on_this_gateway_is_used_at_once(tmp_path: Path) -> None:
     await stored(tmp_path, WRONG)
     async with provider(require_key=RIGHT) as server, gateway(tmp_path, accounts=account(server.port)) as app:
         await app.call("PUT", f"{SECRETS}/prod", json={"value": RIGHT})
@@ -142,7 +142,7 @@ async def test_a_secret_that_is_replaced_here_is_taken_up_at_once(tmp_path: Path
     assert batch["request_counts"]["succeeded"] == 2
 
 
-async def test_a_secret_that_another_process_replaces_is_taken_up_when_the_provider_rejects_the_old_one(
+async def test_a_secret_replaced_by_another_process_is_used_once_the_provider_rejects_the_old_key(
     tmp_path: Path,
 ) -> None:
     await stored(tmp_path, WRONG)
@@ -152,7 +152,7 @@ async def test_a_secret_that_another_process_replaces_is_taken_up_when_the_provi
     assert batch["request_counts"]["succeeded"] == 50
 
 
-async def test_a_secret_that_cannot_be_read_any_more_leaves_the_account_with_the_key_that_it_has(
+async def test_an_account_keeps_its_key_if_its_secret_can_no_longer_be_decrypted(
     tmp_path: Path,
 ) -> None:
     await stored(tmp_path, RIGHT)
@@ -174,7 +174,7 @@ async def test_a_secret_that_cannot_be_read_any_more_leaves_the_account_with_the
         ({"BATCHGATE_MASTER_KEY": " "}, "BATCHGATE_MASTER_KEY", "a master key; it is empty"),
     ],
 )
-async def test_a_master_key_that_does_not_open_the_secret_stops_the_start(
+async def test_a_gateway_whose_master_key_cannot_decrypt_a_secret_does_not_start(
     tmp_path: Path, environment: dict[str, str], setting: str, expected: str
 ) -> None:
     await stored(tmp_path, RIGHT)
@@ -185,14 +185,16 @@ async def test_a_master_key_that_does_not_open_the_secret_stops_the_start(
     assert MASTER not in str(caught.value)
 
 
-async def test_a_secret_that_is_not_there_stops_the_start_with_the_command_that_stores_it(tmp_path: Path) -> None:
+async def test_a_gateway_with_a_missing_secret_does_not_start_and_names_the_command_that_stores_it(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(ConfigurationError, match="batchgate secrets set prod") as caught:
         async with gateway(tmp_path, accounts=account(1)):
             pass
     assert caught.value.setting == "accounts.mine.api_key_secret"
 
 
-async def test_a_ciphertext_that_is_damaged_or_of_another_secret_is_not_taken_for_a_key(tmp_path: Path) -> None:
+async def test_a_ciphertext_that_is_damaged_or_of_another_secret_is_refused(tmp_path: Path) -> None:
     await stored(tmp_path, RIGHT)
     await stored(tmp_path, "another", name="other")
     for ciphertext in (
@@ -207,7 +209,7 @@ async def test_a_ciphertext_that_is_damaged_or_of_another_secret_is_not_taken_fo
                 pass
 
 
-async def test_a_master_key_may_stand_in_a_file_and_not_in_two_places(tmp_path: Path) -> None:
+async def test_a_master_key_may_be_in_a_file_but_not_in_two_places(tmp_path: Path) -> None:
     await stored(tmp_path / "data", RIGHT)
     file = tmp_path / "master"
     file.write_text(f"{new_master_key()}\n{MASTER}\n")

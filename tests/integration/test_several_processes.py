@@ -72,7 +72,7 @@ async def problems(app: RunningApp) -> list[str]:
     return problem_texts((await app.call("GET", "/health"))[1])
 
 
-async def test_a_gateway_takes_batches_in_and_a_worker_runs_them(installation: Installation) -> None:
+async def test_a_gateway_accepts_a_batch_and_a_worker_runs_it(installation: Installation) -> None:
     async with installation.running("gateway") as gateway:
         batch = await gateway.create("a", "b", "c")
         assert any("workers" in problem for problem in await problems(gateway))
@@ -97,7 +97,7 @@ async def test_several_workers_share_a_batch(installation: Installation) -> None
         assert all(worker.app[ENGINE].cluster.workers == 3 for worker in workers)
 
 
-async def test_a_cancel_reaches_what_runs_elsewhere_within_a_second(installation: Installation) -> None:
+async def test_a_cancel_on_a_gateway_reaches_the_worker_within_a_second(installation: Installation) -> None:
     async with (
         installation.running("gateway") as gateway,
         installation.running("worker", accounts=slow(0.2, concurrency=4)) as worker,
@@ -111,7 +111,7 @@ async def test_a_cancel_reaches_what_runs_elsewhere_within_a_second(installation
         assert counts["canceled"] == 1_000 - counts["succeeded"]
 
 
-async def test_what_expires_is_halted_wherever_it_runs(installation: Installation) -> None:
+async def test_every_worker_stops_sending_an_expired_batch(installation: Installation) -> None:
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(installation.running("gateway"))
         for _ in range(2):
@@ -123,14 +123,14 @@ async def test_what_expires_is_halted_wherever_it_runs(installation: Installatio
         assert counts["expired"] == 1_000 - counts["succeeded"]
 
 
-async def test_a_file_is_validated_by_some_worker(installation: Installation) -> None:
+async def test_a_worker_validates_the_file_of_a_batch(installation: Installation) -> None:
     async with installation.running("gateway") as gateway, installation.running("worker"):
         batch = await openai_batches.create(gateway, *(openai_batches.chat_line(f"r{number}") for number in range(10)))
         async with asyncio.timeout(PATIENCE):
             assert (await openai_batches.settled(gateway, batch["id"]))["request_counts"]["completed"] == 10
 
 
-async def test_a_worker_that_stops_gives_its_shards_back_at_once(installation: Installation) -> None:
+async def test_a_worker_that_stops_releases_its_shards_at_once(installation: Installation) -> None:
     # It would be three minutes if another one had to find out.
     long: dict[str, Any] = {"worker_heartbeat_timeout": 180.0}
     async with installation.running("gateway", **long) as gateway:
@@ -142,7 +142,7 @@ async def test_a_worker_that_stops_gives_its_shards_back_at_once(installation: I
             await gateway.ended(batch["id"])
 
 
-async def test_however_many_batches_of_an_account_that_is_down_wait_in_front_others_are_reached(
+async def test_many_batches_of_an_unreachable_account_do_not_block_a_batch_of_another_account(
     installation: Installation,
 ) -> None:
     # A worker that had something of it in memory looked at one more shard a second, and each that it had no room for
@@ -162,7 +162,7 @@ async def test_however_many_batches_of_an_account_that_is_down_wait_in_front_oth
             assert (await gateway.ended(last["id"]))["request_counts"]["succeeded"] == 2
 
 
-async def test_a_shard_that_a_worker_taken_for_dead_claims_again_is_run_by_the_one_that_has_its_job(
+async def test_a_shard_that_an_evicted_worker_claims_again_is_run_by_the_worker_that_has_its_job(
     installation: Installation,
 ) -> None:
     # The one that had the job found that its claim was good no more, took the shard for done, and ended the job. When
@@ -198,7 +198,7 @@ class LateClaims(PostgresStore):
         return claim
 
 
-async def test_a_worker_that_was_taken_for_dead_while_it_claimed_a_shard_does_not_run_it(
+async def test_a_worker_that_is_evicted_while_it_claims_a_shard_does_not_run_it(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchgate.store.postgres.PostgresStore", LateClaims)
@@ -226,7 +226,7 @@ async def paused(app: RunningApp, batch: dict[str, Any]) -> str | None:
     return None if progress["paused"] is None else str(progress["paused"]["reason"])
 
 
-async def test_a_gateway_says_of_a_worker_whose_key_is_rejected_that_its_account_is_paused(
+async def test_a_gateway_reports_the_paused_account_of_a_worker_whose_key_is_rejected(
     installation: Installation,
 ) -> None:
     # Nothing but the gateway is reached by teams: it said "ok" and `paused` was null, and their batch just hung.
@@ -250,7 +250,7 @@ async def test_a_gateway_says_of_a_worker_whose_key_is_rejected_that_its_account
             pass
 
 
-async def test_a_gateway_says_of_a_worker_that_it_does_not_find_the_bodies(
+async def test_a_gateway_reports_a_worker_that_cannot_find_the_blobs(
     installation: Installation, tmp_path: Path
 ) -> None:
     # Two local folders where one was meant: nothing but the worker knew, and the batch just hung.
@@ -270,6 +270,6 @@ async def test_a_gateway_says_of_a_worker_that_it_does_not_find_the_bodies(
 
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])
-def test_a_process_that_needs_others_needs_a_database_to_share_with_them(tmp_path: Path, role: Role) -> None:
+def test_a_separate_gateway_or_worker_needs_a_postgres_database(tmp_path: Path, role: Role) -> None:
     with pytest.raises(ConfigurationError, match="database_url: a PostgreSQL database, since batchgate "):
         build_app(Settings(data_dir=str(tmp_path)), role=role, environment={})

@@ -30,7 +30,7 @@ def count(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM t").fetchone()[0])
 
 
-async def test_work_that_fails_in_a_way_nobody_thought_of_fails_its_caller_only(tmp_path: Path) -> None:
+async def test_an_unexpected_exception_fails_only_the_call_that_caused_it(tmp_path: Path) -> None:
     # An integer over 64 bits raises OverflowError, which is no sqlite3.Error: it once ended the thread that writes for
     # all, and every later write waited for ever while the gateway looked well.
     async with opened(tmp_path / "db") as file:
@@ -41,7 +41,7 @@ async def test_work_that_fails_in_a_way_nobody_thought_of_fails_its_caller_only(
         assert await file.read(count) == 1
 
 
-async def test_a_file_that_cannot_be_opened_fails_each_call_and_works_once_it_can(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_opened_fails_each_call_until_it_can_be_opened(tmp_path: Path) -> None:
     # A failed connect once ended the writer's thread and broke the pool of readers for good.
     path = tmp_path / "db"
     path.mkdir()
@@ -56,7 +56,7 @@ async def test_a_file_that_cannot_be_opened_fails_each_call_and_works_once_it_ca
         assert await file.read(count) == 0
 
 
-async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "db"
     path.write_text("This is a text of a good length, which no database begins with." * 100)
     async with opened(path) as file:
@@ -64,7 +64,7 @@ async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
             await file.write(make)
 
 
-async def test_who_comes_after_the_end_is_refused_and_does_not_wait_for_ever(tmp_path: Path) -> None:
+async def test_a_call_after_the_close_is_refused_and_does_not_hang(tmp_path: Path) -> None:
     async with opened(tmp_path / "db") as file:
         await file.write(make)
     with pytest.raises(StoreError, match="closed"):
@@ -73,7 +73,7 @@ async def test_who_comes_after_the_end_is_refused_and_does_not_wait_for_ever(tmp
         await file.read(count)
 
 
-async def test_a_database_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+async def test_a_database_with_another_schema_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     async with SqliteStore(path):
         pass

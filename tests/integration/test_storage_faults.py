@@ -39,7 +39,7 @@ async def locked(data_dir: Path) -> AsyncIterator[None]:
         other.execute("COMMIT")
 
 
-async def test_a_locked_database_is_waited_for_and_read_meanwhile(tmp_path: Path) -> None:
+async def test_writes_wait_for_a_locked_database_and_reads_continue(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 1.0})}
     async with running_app(tmp_path, accounts=accounts) as app:
         _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))
@@ -55,7 +55,7 @@ async def test_a_locked_database_is_waited_for_and_read_meanwhile(tmp_path: Path
         await asyncio.to_thread(check_nothing_is_left, tmp_path)
 
 
-async def test_a_database_that_is_damaged_while_it_is_used_degrades_the_gateway_and_does_not_end_it(
+async def test_a_database_that_is_damaged_during_use_degrades_the_gateway_and_does_not_end_it(
     gateway: RunningApp,
 ) -> None:
     batch = await gateway.ended((await gateway.create("a"))["id"])
@@ -102,7 +102,7 @@ def mend(path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_an_input_that_cannot_be_read_is_waited_for_and_no_altered_line_is_sent(
+async def test_a_batch_waits_for_an_unreadable_input_and_sends_no_altered_line(
     tmp_path: Path, fault: Callable[[Path], None]
 ) -> None:
     clock = MovableClock()
@@ -122,7 +122,7 @@ async def test_an_input_that_cannot_be_read_is_waited_for_and_no_altered_line_is
         await well_again(app)
 
 
-async def test_a_batch_whose_input_cannot_be_read_holds_up_no_other_and_is_not_hidden_by_it(tmp_path: Path) -> None:
+async def test_a_batch_with_an_unreadable_input_delays_no_other_batch_and_stays_reported(tmp_path: Path) -> None:
     async with running_app(tmp_path, accounts=BUSY, default_provider="busy", shutdown_timeout=0.0) as app:
         broken = (await app.create("a"))["id"]
     taken_away(input_of(app, broken))
@@ -137,7 +137,7 @@ async def test_a_batch_whose_input_cannot_be_read_holds_up_no_other_and_is_not_h
 
 
 @pytest.mark.parametrize("cancel", [True, False], ids=["canceled", "expired"])
-async def test_a_batch_whose_input_is_gone_for_good_ends_after_a_day_of_waiting_with_what_it_has(
+async def test_a_batch_whose_input_is_lost_ends_after_a_day_with_the_results_that_it_has(
     tmp_path: Path, cancel: bool
 ) -> None:
     # It was tried to be finalized for ever: it never ended, so that it could not be deleted either.
@@ -165,7 +165,7 @@ async def test_a_batch_whose_input_is_gone_for_good_ends_after_a_day_of_waiting_
 
 
 @pytest.mark.parametrize("fault", [taken_away, cut_off, not_readable])
-async def test_results_that_cannot_be_read_are_refused_with_the_reason_before_any_of_them_is_sent(
+async def test_unreadable_results_are_refused_with_the_reason_before_anything_is_sent(
     gateway: RunningApp, fault: Callable[[Path], None]
 ) -> None:
     batch = await gateway.ended((await gateway.create("a", "b"))["id"])
@@ -190,7 +190,7 @@ async def row_refused(data_dir: Path, batch_id: str) -> AsyncIterator[None]:
         other.execute("DROP TRIGGER refused")
 
 
-async def test_a_batch_that_cannot_be_expired_holds_up_no_other(tmp_path: Path) -> None:
+async def test_a_batch_that_cannot_be_expired_delays_no_other_batch(tmp_path: Path) -> None:
     # All that expired were written in one piece: a fault in one of them kept every other from its end.
     async with running_app(tmp_path, accounts=BUSY, default_provider="busy", shutdown_timeout=0.0) as app:
         stuck, other = [(await app.create("a"))["id"] for _ in range(2)]
@@ -214,7 +214,7 @@ class Counted(SqliteStore):
         await super().archive_batch(batch_key, now)
 
 
-async def test_a_batch_that_cannot_be_archived_holds_up_no_other_and_is_tried_again_after_a_pause(
+async def test_a_batch_that_cannot_be_archived_delays_no_other_batch_and_is_retried_after_a_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = MovableClock()
@@ -244,7 +244,7 @@ async def archived(app: RunningApp, batch_id: str) -> None:
         pass
 
 
-async def test_a_file_that_cannot_be_removed_is_named_and_holds_up_no_other(gateway: RunningApp) -> None:
+async def test_a_blob_that_cannot_be_deleted_is_reported_and_delays_no_other_batch(gateway: RunningApp) -> None:
     # The sweep ended at the first of them, in the order of their names.
     stuck, other = [(await gateway.create(name))["id"] for name in "ab"]
     for batch_id in (stuck, other):

@@ -43,7 +43,7 @@ class Collector:
         await runner.cleanup()
 
 
-async def test_the_spans_of_a_batch_reach_the_collector_before_the_gateway_has_stopped(
+async def test_a_gateway_exports_the_spans_of_a_batch_before_it_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collector = Collector()
@@ -64,7 +64,7 @@ async def test_the_spans_of_a_batch_reach_the_collector_before_the_gateway_has_s
     assert collector.services == {"batchgate"}
 
 
-async def test_without_a_collector_nothing_of_opentelemetry_is_imported(tmp_path: Path) -> None:
+async def test_a_gateway_without_a_collector_does_not_import_opentelemetry(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, sys\n"
         "@atexit.register\n"
@@ -77,7 +77,7 @@ async def test_without_a_collector_nothing_of_opentelemetry_is_imported(tmp_path
     assert "imported []" in gateway.log
 
 
-async def test_a_collector_that_is_named_without_the_extra_is_told_and_the_gateway_serves(tmp_path: Path) -> None:
+async def test_a_gateway_without_the_otel_extra_logs_a_warning_and_still_serves(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['opentelemetry.sdk'] = None\n")
     environment = {
         "PYTHONPATH": ":".join([str(tmp_path), *sys.path]),

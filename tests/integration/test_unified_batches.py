@@ -67,7 +67,7 @@ def extra(request_type: str, seen: dict[str, Any], provider: str = "openai", **m
     return {"request_type": request_type, "provider": provider, "latency": latency, "chunk_index": 0} | more
 
 
-async def test_a_batch_of_bodies_goes_from_its_create_to_its_results(app: RunningApp) -> None:
+async def test_a_batch_of_bodies_runs_from_its_create_to_its_results(app: RunningApp) -> None:
     rows = [*chat_rows("a", "b"), *chat_rows("c", content=5)]
     created = await create(app, requests=rows, metadata={"job": "nightly"})
     assert created["id"].startswith("batch_01")
@@ -105,7 +105,7 @@ async def test_a_batch_of_bodies_goes_from_its_create_to_its_results(app: Runnin
     assert written == [row | {"method": "POST"} for row in rows]
 
 
-async def test_a_batch_of_params_is_one_of_messages(app: RunningApp) -> None:
+async def test_a_batch_of_params_is_a_messages_batch(app: RunningApp) -> None:
     created = await create(
         app, model="anthropic/simulated", requests=[*message_rows("a"), *message_rows("b", content=5)]
     )
@@ -147,7 +147,7 @@ async def test_a_batch_of_a_file_is_validated_and_run(app: RunningApp) -> None:
     assert [line["custom_id"] for line in await result_lines(app, batch["id"])] == ["a", "b"]
 
 
-async def test_a_batch_of_a_bad_file_says_what_is_wrong_with_each_line(app: RunningApp) -> None:
+async def test_a_batch_of_an_invalid_file_lists_the_error_of_each_line(app: RunningApp) -> None:
     file_id = await upload_lines(app, jsonl(chat_line("a"), chat_line("a")) + b"{\n")
     batch = await settled(app, (await create(app, input_file_id=file_id, endpoint=CHAT))["id"])
     assert (batch["status"], batch["failed_at"]) == ("failed", NOW)
@@ -156,7 +156,7 @@ async def test_a_batch_of_a_bad_file_says_what_is_wrong_with_each_line(app: Runn
 
 
 @pytest.mark.parametrize("rows", [chat_rows, message_rows])
-async def test_all_results_come_as_one_object_for_those_who_ask_for_json(app: RunningApp, rows: Any) -> None:
+async def test_a_client_that_accepts_json_receives_all_results_as_one_object(app: RunningApp, rows: Any) -> None:
     requests = [*rows("a", "b"), *rows("c", content=5)]
     batch = await settled(app, (await create(app, requests=requests))["id"])
     lines = await result_lines(app, batch["id"])
@@ -187,7 +187,7 @@ async def test_the_accept_header_chooses_between_lines_and_json(app: RunningApp,
     assert (await results(app, batch["id"], Accept=accept))[0] == media_type
 
 
-async def test_many_results_come_as_one_object_too_and_compressed(app: RunningApp) -> None:
+async def test_many_results_are_returned_as_one_object_plain_or_compressed(app: RunningApp) -> None:
     names = [f"r{number}" for number in range(3000)]
     created = await create(app, requests=[*chat_rows(*names[:1], content="x" * 2**20), *chat_rows(*names[1:])])
     await settled(app, created["id"])
@@ -196,7 +196,7 @@ async def test_many_results_come_as_one_object_too_and_compressed(app: RunningAp
         assert [row["custom_id"] for row in json.loads(body)["results"]] == names
 
 
-async def test_a_canceled_batch_says_so_in_its_own_words(app: RunningApp) -> None:
+async def test_a_canceled_batch_has_the_status_of_its_dialect(app: RunningApp) -> None:
     chat = await create(app, model="openai/slow", requests=chat_rows("a"))
     of_messages = await create(app, model="openai/slow", requests=message_rows("a"))
     for created, status in ((chat, "canceled"), (of_messages, "ended")):
@@ -221,7 +221,7 @@ async def test_a_batch_is_listed_for_every_provider_that_its_requests_name(app: 
     assert (await app.call("GET", f"{BATCHES}/{batch['id']}?provider=azure"))[0] == 404
 
 
-async def test_pages_are_walked_in_both_directions(app: RunningApp) -> None:
+async def test_a_client_can_page_in_both_directions(app: RunningApp) -> None:
     ids = [(await create(app, requests=chat_rows("a")))["id"] for _ in range(5)][::-1]
     for limit in (1, 2, 3, 5, 99999999999):
         assert await walked(app, limit, "after") == ids
@@ -262,7 +262,7 @@ async def walked(app: RunningApp, limit: int, direction: str, start: str | None 
         pytest.param({"params": {"provider": "openai"}}, None, "openai", None, id="no model"),
     ],
 )
-async def test_the_provider_of_a_create_may_stand_in_three_places(
+async def test_the_provider_of_a_create_may_be_named_in_three_places(
     app: RunningApp, options: dict[str, Any], model: str | None, provider: str, requested: str | None
 ) -> None:
     body = {"requests": chat_rows("a")} | ({} if model is None else {"model": model})
@@ -273,7 +273,9 @@ async def test_the_provider_of_a_create_may_stand_in_three_places(
     assert (await retrieve(app, batch["id"], provider))["id"] == batch["id"]
 
 
-async def test_a_provider_is_run_by_the_first_account_of_it_unless_one_has_its_name(tmp_path: Path) -> None:
+async def test_a_batch_runs_on_the_first_account_of_its_provider_unless_an_account_has_that_name(
+    tmp_path: Path,
+) -> None:
     async with running_app(tmp_path, accounts={"eu": simulator(), "us": simulator()}) as app:
         for prefix in ("simulator", "us"):
             batch = await create(app, model=f"{prefix}/simulated", requests=chat_rows("a"))
@@ -283,7 +285,7 @@ async def test_a_provider_is_run_by_the_first_account_of_it_unless_one_has_its_n
 
 @pytest.mark.parametrize("last", ["requests", "model"])
 @pytest.mark.parametrize("encoding", [None, "gzip"])
-async def test_a_body_may_be_compressed_and_come_in_pieces(app: RunningApp, encoding: str | None, last: str) -> None:
+async def test_a_body_may_be_compressed_and_sent_in_pieces(app: RunningApp, encoding: str | None, last: str) -> None:
     fields: dict[str, Any] = {"requests": chat_rows(*(f"r{n}" for n in range(2000))), "model": "openai/simulated"}
     fields = {name: fields[name] for name in sorted(fields, key=lambda name: name == last)}
     body = json.dumps(fields).encode()
@@ -299,7 +301,7 @@ async def test_a_body_may_be_compressed_and_come_in_pieces(app: RunningApp, enco
         assert (status, batch.get("request_counts", {}).get("total")) == (200, 2000), batch
 
 
-async def test_a_repeated_create_gives_the_same_batch(app: RunningApp) -> None:
+async def test_a_repeated_create_returns_the_same_batch(app: RunningApp) -> None:
     key = {"Idempotency-Key": "mine"}
     body = {"requests": chat_rows("a"), "model": "openai/simulated"}
     first, second = [(await app.call("POST", BATCHES, json=body, headers=key))[1] for _ in range(2)]
@@ -308,7 +310,7 @@ async def test_a_repeated_create_gives_the_same_batch(app: RunningApp) -> None:
     assert (status, error["status_code"]) == (422, 422)
 
 
-async def test_a_batch_is_read_on_every_surface(app: RunningApp) -> None:
+async def test_a_batch_can_be_read_on_every_surface(app: RunningApp) -> None:
     batch = await settled(app, (await create(app, requests=chat_rows("a")))["id"])
     assert (await app.call("GET", f"{OPENAI_BATCHES}/{batch['id']}"))[1]["status"] == "completed"
     assert (await app.call("GET", f"{MESSAGE_BATCHES}/{batch['id']}"))[1]["processing_status"] == "ended"

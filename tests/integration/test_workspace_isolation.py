@@ -155,7 +155,7 @@ async def as_the_owner_sees_it(app: RunningApp) -> list[Answer]:
     return [await ask(app, operation, operation.paths[0], OWNER) for operation in lists]
 
 
-def test_every_parameter_is_known_to_hold_an_id_or_none() -> None:
+def test_every_parameter_is_classified_as_an_id_or_not() -> None:
     for operation in CONFINED:
         names = operation.locations.keys()
         assert not names - PATH_IDS - CURSORS - NO_IDS, operation.id
@@ -166,7 +166,7 @@ def test_every_parameter_is_known_to_hold_an_id_or_none() -> None:
 
 
 @pytest.mark.parametrize(("operation", "path"), CALLS)
-async def test_what_is_foreign_is_answered_byte_for_byte_like_what_does_not_exist(
+async def test_an_object_of_another_workspace_gets_the_same_response_as_a_missing_object(
     app: RunningApp, operation: Operation, path: str
 ) -> None:
     foreign = await objects_of_the_owner(app)
@@ -187,7 +187,7 @@ async def test_what_is_foreign_is_answered_byte_for_byte_like_what_does_not_exis
     ("operation", "path"),
     [call for call in CALLS if call.values[0].method == "GET" and call.values[0].id.startswith("list")],  # type: ignore[union-attr]
 )
-async def test_a_list_shows_nothing_that_is_foreign(app: RunningApp, operation: Operation, path: str) -> None:
+async def test_a_list_shows_no_object_of_another_workspace(app: RunningApp, operation: Operation, path: str) -> None:
     foreign = await objects_of_the_owner(app)
     own = await app.create("own", headers=STRANGER)
     file = await upload(app, headers=STRANGER)
@@ -199,7 +199,7 @@ async def test_a_list_shows_nothing_that_is_foreign(app: RunningApp, operation: 
     assert b'"data":[]' in (await ask(app, operation, path, ADMIN))[2]
 
 
-async def test_an_idempotency_key_of_another_workspace_is_free(app: RunningApp) -> None:
+async def test_an_idempotency_key_of_another_workspace_does_not_match(app: RunningApp) -> None:
     key = {"Idempotency-Key": "the same", "x-stainless-retry-count": "1"}
     first = await app.create("a", headers=key)
     second = await app.create("a", headers=STRANGER | key)
@@ -208,14 +208,14 @@ async def test_an_idempotency_key_of_another_workspace_is_free(app: RunningApp) 
     assert (await app.create("a", headers=key))["id"] == first["id"]
 
 
-async def test_an_equal_create_of_another_workspace_is_no_retry(app: RunningApp) -> None:
+async def test_an_equal_create_of_another_workspace_is_not_a_retry(app: RunningApp) -> None:
     retried = {"x-stainless-retry-count": "1"}
     first = await app.create("a", headers=retried)
     assert (await app.create("a", headers=retried))["id"] == first["id"]
     assert (await app.create("a", headers=STRANGER | retried))["id"] != first["id"]
 
 
-async def test_an_upload_lands_in_the_workspace_of_its_key_alone(app: RunningApp) -> None:
+async def test_an_upload_belongs_only_to_the_workspace_of_its_key(app: RunningApp) -> None:
     for path in ("/openai/v1/files", "/openai/files"):
         form = good_form()
         status, file = await app.call("POST", path, data=BytesIO(form), headers=MULTIPART | STRANGER)
