@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bodies import Bodies
-from tests.support.databases import DATABASES, Kind, a_database
+from tests.support.blob_storage import BlobStorage
+from tests.support.databases import DATABASES, DatabaseKind, new_database
 from tests.support.object_server import ObjectServer, object_server
 from tests.support.running_app import RunningApp, running_app
 
@@ -40,19 +40,19 @@ def bucket_server() -> Iterator[ObjectServer]:
 
 
 @pytest.fixture(autouse=True)
-def bodies(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def blob_storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let gateways keep bodies in their data folders, or, where a module asks for both, in a bucket."""
     if getattr(request, "param", "folder") == "bucket":
         server: ObjectServer = request.getfixturevalue("bucket_server")
         monkeypatch.setattr(server, "prefix", f"gate/{tmp_path.name}")
-        monkeypatch.setattr(Bodies, "server", server)
+        monkeypatch.setattr(BlobStorage, "server", server)
 
 
 @pytest.fixture
 async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway with a simulator account that answers at once."""
-    kind: Kind = getattr(request, "param", "sqlite")
-    with a_database(kind, tmp_path / "data") as database:
+    kind: DatabaseKind = getattr(request, "param", "sqlite")
+    with new_database(kind, tmp_path / "data") as database:
         async with running_app(tmp_path / "data", database_url=database.url) as app:
             yield app
 

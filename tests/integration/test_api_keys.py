@@ -16,8 +16,8 @@ from batchgate.engine.model.api_key import SCOPES, digest_of
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.tenancy import api_key_cache
 from batchgate.settings import ApiKeySettings
-from tests.support.raw_http import connected, head
-from tests.support.refusals import error_message
+from tests.support.error_responses import check_anthropic_error
+from tests.support.raw_http import raw_connection, request_head
 from tests.support.running_app import BATCHES, RunningApp, running_app
 from tests.support.uploads import MULTIPART, OPENAI, file_part, form, part
 
@@ -308,9 +308,9 @@ async def test_an_upload_whose_key_is_revoked_meanwhile_is_refused_and_stores_no
 )
 async def test_a_malformed_key_is_refused(managed: RunningApp, line: str) -> None:
     await created(managed)
-    async with connected(managed.url) as connection:
-        await connection.send(head(f"GET {BATCHES}", line))
-        answer = await connection.answer()
+    async with raw_connection(managed.url) as connection:
+        await connection.send(request_head(f"GET {BATCHES}", line))
+        answer = await connection.read_response()
     assert answer.status in {400, 401}
     assert b'"data"' not in answer.body
 
@@ -347,7 +347,7 @@ async def test_keys_of_two_workspaces_in_one_call_are_refused(managed: RunningAp
     _, other = await managed.call("POST", "/api/workspaces/other/keys", json={"name": "theirs"})
     sent = by(mine) | {"Authorization": f"Bearer {other['key']}"}
     async with managed.client.get(managed.url + BATCHES, headers=sent) as response:
-        message = error_message(
+        message = check_anthropic_error(
             response.status, response.headers, await response.read(), expected=(401, "authentication_error")
         )
     assert message == "API keys of several workspaces were sent; send one of them."

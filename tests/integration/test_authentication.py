@@ -10,8 +10,8 @@ import pytest
 
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
-from tests.support.raw_http import connected, head
-from tests.support.refusals import error_message, openai_error, unified_error
+from tests.support.error_responses import check_anthropic_error, check_openai_error, check_unified_error
+from tests.support.raw_http import raw_connection, request_head
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 
 ALICE, BOB, CAROL = "sk-alice-Ab12Cd34", "sk-bob-Ef56Gh78", "sk-carol-Ij90Kl12"
@@ -39,7 +39,7 @@ def by(key: str) -> dict[str, str]:
 
 async def refused(app: RunningApp, method: str, path: str, expected: tuple[int, str], **options: Any) -> str:
     async with app.client.request(method, app.url + path, **options) as response:
-        return error_message(response.status, response.headers, await response.read(), expected=expected)
+        return check_anthropic_error(response.status, response.headers, await response.read(), expected=expected)
 
 
 async def ended_batch_of(app: RunningApp, key: str) -> str:
@@ -99,17 +99,19 @@ async def test_a_call_without_a_valid_key_is_refused(
 
 
 async def test_a_key_that_is_not_utf_8_is_refused_as_unknown(gateway: RunningApp) -> None:
-    async with connected(gateway.url) as connection:
-        await connection.send(head(f"GET {BATCHES}", "x-api-key: \xff\xfe"))
-        answer = await connection.answer()
-    assert error_message(answer.status, answer.headers, answer.body, expected=UNAUTHENTICATED) == UNKNOWN
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(f"GET {BATCHES}", "x-api-key: \xff\xfe"))
+        answer = await connection.read_response()
+    assert check_anthropic_error(answer.status, answer.headers, answer.body, expected=UNAUTHENTICATED) == UNKNOWN
 
 
 async def test_the_gateway_checks_the_key_before_it_reads_the_body(gateway: RunningApp) -> None:
-    async with connected(gateway.url) as connection:
-        await connection.send(head(f"POST {BATCHES}", "Content-Type: application/json", "Content-Length: 1000000"))
-        answer = await connection.answer()
-    assert error_message(answer.status, answer.headers, answer.body, expected=UNAUTHENTICATED) == NEEDED
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(
+            request_head(f"POST {BATCHES}", "Content-Type: application/json", "Content-Length: 1000000")
+        )
+        answer = await connection.read_response()
+    assert check_anthropic_error(answer.status, answer.headers, answer.body, expected=UNAUTHENTICATED) == NEEDED
 
 
 @pytest.mark.parametrize(
@@ -126,11 +128,11 @@ async def test_every_operation_that_the_spec_secures_needs_a_key(gateway: Runnin
         answer = (response.status, response.headers, await response.read())
     if path.startswith("/openai"):
         expected = (401, "invalid_request_error")
-        assert openai_error(*answer, expected=expected, param=None, code="invalid_api_key") == NEEDED
+        assert check_openai_error(*answer, expected=expected, param=None, code="invalid_api_key") == NEEDED
     elif path.startswith(("/v1/files", "/v1/batches")):
-        assert unified_error(*answer, expected=UNAUTHENTICATED, param=None, code="invalid_api_key") == NEEDED
+        assert check_unified_error(*answer, expected=UNAUTHENTICATED, param=None, code="invalid_api_key") == NEEDED
     else:
-        assert error_message(*answer, expected=UNAUTHENTICATED) == NEEDED
+        assert check_anthropic_error(*answer, expected=UNAUTHENTICATED) == NEEDED
 
 
 @pytest.mark.parametrize("path", ["/health", "/openapi.json"])
@@ -208,9 +210,9 @@ async def test_no_key_ever_appears_in_a_response_or_in_the_log(
         f"x-api-key {ALICE}",
         f"x-api-key: a\r\n {ALICE}",
     ):
-        async with connected(gateway.url) as connection:
-            await connection.send(head(f"GET {BATCHES}", line))
-            answer = await connection.answer()
+        async with raw_connection(gateway.url) as connection:
+            await connection.send(request_head(f"GET {BATCHES}", line))
+            answer = await connection.read_response()
             assert answer.status == 400
             answers.append(f"{answer.headers}{answer.body!r}")
     assert "malformed HTTP" in caplog.text

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from batchgate.api.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS, WINDOW
-from tests.support.refusals import JSON, create_refusal, refusal
+from tests.support.error_responses import JSON, expect_anthropic_error, expect_create_error
 from tests.support.running_app import BATCHES, RunningApp, create_body
 
 FAULT = "¬"
@@ -48,28 +48,28 @@ def in_params(text: str) -> str:
 )
 async def test_the_error_for_invalid_json_names_the_byte_of_the_fault(gateway: RunningApp, marked: str) -> None:
     before, _, after = marked.partition(FAULT)
-    message = await create_refusal(gateway, (before + after).encode())
+    message = await expect_create_error(gateway, (before + after).encode())
     assert message.startswith("the body is not valid JSON: ")
     assert message.endswith(f"(byte {len(before.encode())})")
 
 
 @pytest.mark.parametrize("more", [" x", '{"requests":[]}', "]", "}"])
 async def test_text_after_the_body_is_refused(gateway: RunningApp, more: str) -> None:
-    message = await create_refusal(gateway, requests(request()) + more.encode())
+    message = await expect_create_error(gateway, requests(request()) + more.encode())
     assert message.startswith("the body is not valid JSON: trailing characters (byte ")
 
 
 @pytest.mark.parametrize("kept", [0, 1, 11, 13, 14, 20, 30, 40, 41, 42])
 async def test_a_body_that_ends_too_early_is_refused(gateway: RunningApp, kept: int) -> None:
     body = b'{"requests":[{"custom_id":"a","params":{}}]}'
-    assert await create_refusal(gateway, body[:kept]) == "the body is not valid JSON: it ends too early"
+    assert await expect_create_error(gateway, body[:kept]) == "the body is not valid JSON: it ends too early"
 
 
 async def test_the_error_for_a_late_fault_names_its_byte_in_the_whole_body(gateway: RunningApp) -> None:
     good = requests(*(request(f"r{number}", {"x": "a" * 4096}) for number in range(600)))
     assert len(good) > 2 * WINDOW
     body = good.removesuffix(b"}]}") + b",}]}"
-    assert f"(byte {len(body) - 3})" in await create_refusal(gateway, body)
+    assert f"(byte {len(body) - 3})" in await expect_create_error(gateway, body)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ async def test_the_error_for_a_late_fault_names_its_byte_in_the_whole_body(gatew
     ],
 )
 async def test_the_error_for_invalid_utf_8_names_its_byte(gateway: RunningApp, before: bytes, wrong: bytes) -> None:
-    message = await create_refusal(gateway, before + wrong + b'"}}]}')
+    message = await expect_create_error(gateway, before + wrong + b'"}}]}')
     assert message == f"the body is not valid JSON: it is not UTF-8 (byte {len(before)})"
 
 
@@ -96,7 +96,7 @@ async def test_the_error_for_a_lone_surrogate_names_its_request(gateway: Running
     body = requests(*good)
     lone = half.lstrip("\\")[:5]
     place = body.index(b"half") + half.index(f"\\{lone}")
-    message = await create_refusal(gateway, body.replace(b"half", half.encode()))
+    message = await expect_create_error(gateway, body.replace(b"half", half.encode()))
     assert message == (
         f"requests.421: Invalid JSON: \\{lone} is a lone surrogate, half of a character (byte {place} of the body)"
     )
@@ -144,7 +144,7 @@ async def test_escapes_that_resemble_a_lone_surrogate_are_accepted(gateway: Runn
 async def test_the_error_for_an_invalid_create_body_names_the_place(
     gateway: RunningApp, body: bytes, message: str
 ) -> None:
-    assert await create_refusal(gateway, body) == message
+    assert await expect_create_error(gateway, body) == message
 
 
 @pytest.mark.parametrize(
@@ -157,13 +157,13 @@ async def test_the_error_for_an_invalid_create_body_names_the_place(
 )
 async def test_a_repeated_or_escaped_requests_key_is_refused(gateway: RunningApp, body: bytes) -> None:
     items = tuple(json.dumps(request(custom_id)).encode() for custom_id in "ab")
-    message = await create_refusal(gateway, body % items)
+    message = await expect_create_error(gateway, body % items)
     assert message == "requests: the key is there twice, or spelled with escapes; send it once, as it is"
 
 
 async def test_requests_must_be_an_array_even_if_the_key_is_repeated(gateway: RunningApp) -> None:
     body = requests(request()).removesuffix(b"}") + b',"requests":1}'
-    assert await create_refusal(gateway, body) == "requests: it must be an array of requests"
+    assert await expect_create_error(gateway, body) == "requests: it must be an array of requests"
 
 
 @pytest.mark.parametrize(
@@ -205,14 +205,14 @@ PATTERN = "String should match pattern '^[a-zA-Z0-9_-]{1,64}$'"
 )
 async def test_a_batch_with_a_malformed_custom_id_is_refused(gateway: RunningApp, custom_id: str, problem: str) -> None:
     body = requests(request("good"), request(custom_id))
-    assert await create_refusal(gateway, body) == f"requests.1.custom_id: {problem}"
+    assert await expect_create_error(gateway, body) == f"requests.1.custom_id: {problem}"
 
 
 async def test_the_error_names_every_problem_in_the_body(gateway: RunningApp) -> None:
     filler = [request(f"filler-{number}", {"x": "a" * 4096}) for number in range(600)]
     wrong = [request("a b"), request("good"), request("good"), request(params=1), {"custom_id": "x"}]
     body = requests(*wrong, *filler, request(""))
-    assert (await create_refusal(gateway, body)).split("; ") == [
+    assert (await expect_create_error(gateway, body)).split("; ") == [
         f"requests.0.custom_id: {PATTERN}",
         "requests.2.custom_id: 'good' is already the custom_id of requests.1",
         "each must be unique",
@@ -224,7 +224,7 @@ async def test_the_error_names_every_problem_in_the_body(gateway: RunningApp) ->
 
 @pytest.mark.parametrize("wrong", ["a b", "a"], ids=["malformed", "repeated"])
 async def test_the_error_names_at_most_max_problems(gateway: RunningApp, wrong: str) -> None:
-    message = await create_refusal(gateway, requests(request("a"), *[request(wrong)] * 200))
+    message = await expect_create_error(gateway, requests(request("a"), *[request(wrong)] * 200))
     assert message.count("requests.") - message.count("of requests.") == MAX_PROBLEMS
     assert f"requests.{MAX_PROBLEMS}.custom_id" in message
     assert f"requests.{MAX_PROBLEMS + 1}.custom_id" not in message
@@ -232,7 +232,7 @@ async def test_the_error_names_at_most_max_problems(gateway: RunningApp, wrong: 
 
 
 async def test_the_error_for_a_repeated_custom_id_names_its_first_request(gateway: RunningApp) -> None:
-    message = await create_refusal(gateway, requests(*map(request, "abcba")))
+    message = await expect_create_error(gateway, requests(*map(request, "abcba")))
     assert "requests.3.custom_id: 'b' is already the custom_id of requests.1" in message
     assert "requests.4.custom_id: 'a' is already the custom_id of requests.0" in message
     assert message.count("must be unique") == 2
@@ -240,12 +240,12 @@ async def test_the_error_for_a_repeated_custom_id_names_its_first_request(gatewa
 
 async def test_more_than_100_000_requests_are_refused(gateway: RunningApp) -> None:
     body = requests(*(request(f"r{number}") for number in range(MAX_REQUESTS + 1)))
-    assert await create_refusal(gateway, body) == "requests: there may be at most 100000 requests"
+    assert await expect_create_error(gateway, body) == "requests: there may be at most 100000 requests"
 
 
 async def test_a_request_of_more_than_32_mb_is_refused(gateway: RunningApp) -> None:
     body = requests(request("a"), request("b", {"x": "a" * MAX_REQUEST}), request("c"))
-    message = await create_refusal(gateway, body, expected=(413, "request_too_large"))
+    message = await expect_create_error(gateway, body, expected=(413, "request_too_large"))
     assert message == f"requests.1: one request may have at most {MAX_REQUEST} bytes"
 
 
@@ -259,16 +259,16 @@ async def test_the_error_for_too_deeply_nested_params_names_their_request(
     requests_of_deep = deep.removeprefix('{"requests":[').removesuffix("]}").encode()
     first = requests(request("a")).removesuffix(b"]}")
     last = b',{"custom_id":"c","params":{}}' if follows else b""
-    message = await create_refusal(gateway, first + b"," + requests_of_deep + last + b"]}")
+    message = await expect_create_error(gateway, first + b"," + requests_of_deep + last + b"]}")
     assert message == "requests.1: Invalid JSON: nested too deeply"
 
 
 async def test_a_body_of_nested_objects_alone_is_refused(gateway: RunningApp) -> None:
-    assert "nested too deeply" in await create_refusal(gateway, b'{"requests":' + b'{"x":' * 10_000)
+    assert "nested too deeply" in await expect_create_error(gateway, b'{"requests":' + b'{"x":' * 10_000)
 
 
 async def test_a_large_body_that_does_not_start_with_requests_is_refused_early(gateway: RunningApp) -> None:
-    message = await create_refusal(gateway, b" " * WINDOW + requests(request()))
+    message = await expect_create_error(gateway, b" " * WINDOW + requests(request()))
     assert message == 'the body must begin with {"requests": [, within its first 65536 bytes'
 
 
@@ -277,7 +277,7 @@ async def test_a_large_body_that_does_not_start_with_requests_is_refused_early(g
     ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/jsonl", ""],
 )
 async def test_a_body_that_is_not_declared_as_json_is_refused(gateway: RunningApp, content_type: str) -> None:
-    message = await refusal(
+    message = await expect_anthropic_error(
         gateway,
         "POST",
         BATCHES,
@@ -289,7 +289,7 @@ async def test_a_body_that_is_not_declared_as_json_is_refused(gateway: RunningAp
 
 
 async def test_a_body_without_a_content_type_is_refused(gateway: RunningApp) -> None:
-    message = await refusal(
+    message = await expect_anthropic_error(
         gateway,
         "POST",
         BATCHES,

@@ -13,11 +13,11 @@ from tests.support.openai_batches import (
     chat_line,
     create_body,
     jsonl,
-    settled,
     upload_lines,
+    wait_for_final_status,
 )
 from tests.support.running_app import RunningApp
-from tests.support.uploads import refused
+from tests.support.uploads import expect_error
 
 JSON = {"Content-Type": "application/json"}
 ENDPOINTS = "/v1/chat/completions, /v1/responses, /v1/embeddings, /v1/completions"
@@ -154,7 +154,7 @@ def with_(**fields: Any) -> dict[str, Any]:
 async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
     gateway: RunningApp, body: dict[str, Any], param: str, code: str, message: str
 ) -> None:
-    said = await refused(gateway, "POST", BATCHES, param=param, code=code, json=body)
+    said = await expect_error(gateway, "POST", BATCHES, param=param, code=code, json=body)
     assert said == f"{param}: {message}"
     assert (await gateway.call("GET", BATCHES))[1]["data"] == []
 
@@ -176,21 +176,21 @@ async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
     ],
 )
 async def test_a_body_that_is_not_an_object_is_refused(gateway: RunningApp, body: bytes, message: str) -> None:
-    assert await refused(gateway, "POST", BATCHES, data=BytesIO(body), headers=JSON) == message
+    assert await expect_error(gateway, "POST", BATCHES, data=BytesIO(body), headers=JSON) == message
 
 
 @pytest.mark.parametrize("sent", ["text/plain", "multipart/form-data; boundary=x", ""])
 async def test_a_body_of_another_type_is_refused(gateway: RunningApp, sent: str) -> None:
     body = msgspec.json.encode(create_body("file-any"))
-    said = await refused(gateway, "POST", BATCHES, status=415, data=body, headers={"Content-Type": sent})
+    said = await expect_error(gateway, "POST", BATCHES, status=415, data=body, headers={"Content-Type": sent})
     assert said.startswith("Content-Type: it must be application/json, and is ")
 
 
 async def test_a_body_over_the_limit_is_refused_before_and_after_decoding(gateway: RunningApp) -> None:
     large = b" " * MB + msgspec.json.encode(create_body("file-any"))
-    said = await refused(gateway, "POST", BATCHES, status=413, data=BytesIO(large), headers=JSON)
+    said = await expect_error(gateway, "POST", BATCHES, status=413, data=BytesIO(large), headers=JSON)
     assert said == f"the body may have at most {MB} bytes"
-    said = await refused(
+    said = await expect_error(
         gateway,
         "POST",
         BATCHES,
@@ -208,12 +208,12 @@ async def test_a_body_over_the_limit_is_refused_before_and_after_decoding(gatewa
 )
 async def test_a_body_that_cannot_be_decoded_is_refused(gateway: RunningApp, encoding: str, code: str) -> None:
     body = msgspec.json.encode(create_body("file-any"))
-    await refused(gateway, "POST", BATCHES, code=code, data=body, headers=JSON | {"Content-Encoding": encoding})
+    await expect_error(gateway, "POST", BATCHES, code=code, data=body, headers=JSON | {"Content-Encoding": encoding})
 
 
 async def test_a_file_with_another_purpose_is_refused(gateway: RunningApp) -> None:
     file_id = await upload_lines(gateway, jsonl(chat_line("a")), purpose="user_data")
-    said = await refused(
+    said = await expect_error(
         gateway,
         "POST",
         BATCHES,
@@ -227,7 +227,7 @@ async def test_a_file_with_another_purpose_is_refused(gateway: RunningApp) -> No
 async def test_two_different_provider_names_are_refused(gateway: RunningApp) -> None:
     body = create_body("file-any", provider="simulator")
     headers = {"x-model-provider": "other"}
-    await refused(gateway, "POST", BATCHES, param="provider", code=INVALID, json=body, headers=headers)
+    await expect_error(gateway, "POST", BATCHES, param="provider", code=INVALID, json=body, headers=headers)
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", "/cancel")])
@@ -244,7 +244,7 @@ async def test_two_different_provider_names_are_refused(gateway: RunningApp) -> 
 async def test_an_unknown_batch_is_not_found(
     gateway: RunningApp, method: str, path: str, sent: str, meant: str
 ) -> None:
-    said = await refused(gateway, method, f"{BATCHES}/{sent}{path}", status=404, param="id")
+    said = await expect_error(gateway, method, f"{BATCHES}/{sent}{path}", status=404, param="id")
     assert said == f"There is no batch {meant!r} in this workspace."
 
 
@@ -262,14 +262,14 @@ async def test_an_unknown_batch_is_not_found(
 async def test_an_invalid_page_parameter_is_refused_with_its_name(
     gateway: RunningApp, query: str, param: str, message: str
 ) -> None:
-    assert await refused(gateway, "GET", f"{BATCHES}?{query}", param=param, code=INVALID) == message
+    assert await expect_error(gateway, "GET", f"{BATCHES}?{query}", param=param, code=INVALID) == message
 
 
 async def test_a_file_with_errors_fails_the_batch_which_lists_every_bad_line(gateway: RunningApp) -> None:
     stray = chat_line("stray", url="/v1/embeddings")
     content = jsonl(chat_line("a")) + b"no json\n" + jsonl(chat_line("a"), chat_line("b"), stray)
     _, created = await gateway.call("POST", BATCHES, json=create_body(await upload_lines(gateway, content)))
-    batch = await settled(gateway, created["id"])
+    batch = await wait_for_final_status(gateway, created["id"])
     assert (batch["status"], batch["failed_at"], batch["completed_at"]) == ("failed", created["created_at"], None)
     assert batch["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
     assert (batch["output_file_id"], batch["error_file_id"]) == (None, None)
@@ -286,7 +286,7 @@ async def test_a_file_with_errors_fails_the_batch_which_lists_every_bad_line(gat
 async def test_every_line_of_a_file_for_another_endpoint_is_an_error(gateway: RunningApp) -> None:
     file_id = await upload_lines(gateway, jsonl(*(chat_line(str(n)) for n in range(3))))
     _, created = await gateway.call("POST", BATCHES, json=create_body(file_id, endpoint="/v1/responses"))
-    batch = await settled(gateway, created["id"])
+    batch = await wait_for_final_status(gateway, created["id"])
     found = [(fault["line"], fault["code"]) for fault in batch["errors"]["data"]]
     assert (batch["status"], found) == ("failed", [(line, "url_mismatch") for line in (1, 2, 3)])
     assert CHAT in batch["errors"]["data"][0]["message"]

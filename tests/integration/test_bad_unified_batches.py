@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from batchgate.api.create_body import MAX_PROBLEMS
+from tests.support.error_responses import assert_nothing_stored, check_unified_error
 from tests.support.openai_batches import chat_line, jsonl, upload_lines
-from tests.support.refusals import assert_nothing_stored, unified_error
 from tests.support.running_app import RunningApp, running_app, simulator
 from tests.support.unified_batches import BATCHES, CHAT, chat_rows, create, message_rows, messages
 
@@ -44,7 +44,7 @@ async def refused(
 ) -> str:
     """Make a call that must be refused, and return the message."""
     async with app.client.request(method, app.url + path, **options) as response:
-        return unified_error(
+        return check_unified_error(
             response.status, response.headers, await response.read(), expected=expected, param=param, code=code
         )
 

@@ -8,15 +8,15 @@ import aiohttp
 import pytest
 
 from batchgate.settings import ApiKeySettings
-from tests.support.bodies import ON_BOTH, Bodies
-from tests.support.openai_batches import BATCHES, chat_line, create, lines_of, settled
+from tests.support.blob_storage import ON_FOLDER_AND_BUCKET, BlobStorage
+from tests.support.openai_batches import BATCHES, chat_line, create, download_lines, wait_for_final_status
 from tests.support.running_app import BATCHES as MESSAGE_BATCHES
 from tests.support.running_app import RunningApp, create_body, running_app, simulator
 from tests.support.surfaces import UNIFIED_BATCHES
 from tests.support.uploads import OPENAI as FILES
 from tests.support.uploads import UNIFIED as UNIFIED_FILES
 
-pytestmark = ON_BOTH
+pytestmark = ON_FOLDER_AND_BUCKET
 
 OPENAI = {"provider": "openai"}
 
@@ -35,7 +35,7 @@ async def message_batch(app: RunningApp, **options: Any) -> str:
 
 async def mixed_batch(app: RunningApp, **more: Any) -> dict[str, Any]:
     """Run a batch of which one request succeeds and the other does not."""
-    return await settled(app, (await create(app, chat_line("a"), chat_line("b", 5), **more))["id"])
+    return await wait_for_final_status(app, (await create(app, chat_line("a"), chat_line("b", 5), **more))["id"])
 
 
 async def listed(app: RunningApp, **query: Any) -> list[str]:
@@ -48,7 +48,7 @@ async def test_file_views_can_be_read_but_are_not_listed_and_cannot_be_deleted(a
     view = f"{FILES}/file-output-{batch_id}"
     status, file = await app.call("GET", view)
     assert (status, file["purpose"], file["filename"]) == (200, "batch_output", f"{batch_id}_output.jsonl")
-    assert [line["custom_id"] for line in await lines_of(app, file["id"])] == ["a"]
+    assert [line["custom_id"] for line in await download_lines(app, file["id"])] == ["a"]
     assert await listed(app) == []
     status, refused = await app.call("DELETE", view)
     assert (status, refused["error"]["param"]) == (400, "id")
@@ -104,7 +104,7 @@ async def test_a_batch_is_listed_for_the_provider_that_its_model_names(app: Runn
 
 async def test_a_list_shows_the_first_errors_of_a_file_and_a_retrieve_shows_all(app: RunningApp) -> None:
     lines = [chat_line(f"r{number}") | {"method": "GET" * 60} for number in range(3000)]
-    batch = await settled(app, (await create(app, *lines))["id"])
+    batch = await wait_for_final_status(app, (await create(app, *lines))["id"])
     assert [(fault["line"], fault["code"]) for fault in batch["errors"]["data"]] == [
         (number, "invalid_request") for number in range(1, 3001)
     ]
@@ -128,9 +128,9 @@ async def test_a_download_of_a_damaged_result_file_is_aborted_in_every_dialect(
 ) -> None:
     # What was left of it ended like a whole answer, or had the JSON of an error in its middle.
     batch = await mixed_batch(app)
-    (results,) = [name for name in Bodies.names(tmp_path) if name.startswith(f"batches/{batch['id']}/results")]
-    whole = Bodies.read(tmp_path, results)
-    Bodies.write(tmp_path, results, whole[:-20] if damage == "cut" else whole.replace(b'{"id"', b'["id"', 1))
+    (results,) = [name for name in BlobStorage.names(tmp_path) if name.startswith(f"batches/{batch['id']}/results")]
+    whole = BlobStorage.read(tmp_path, results)
+    BlobStorage.write(tmp_path, results, whole[:-20] if damage == "cut" else whole.replace(b'{"id"', b'["id"', 1))
     for path in (f"{MESSAGE_BATCHES}/{batch['id']}/results", f"{FILES}/{batch[file]}/content"):
         with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
             await download(app, path)

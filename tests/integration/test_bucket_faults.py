@@ -14,15 +14,24 @@ import pytest
 from batchgate.blobs import BucketBlobs, FolderBlobs, bucket, open_blobs
 from batchgate.engine.model.errors import BlobError
 from tests.integration.test_full_disk import problem, refused, well_again
-from tests.support.bodies import Bodies
-from tests.support.faulty_store import Fault, FaultyStore, cut, denied, hanging, only, overloaded, passed_on
+from tests.support.blob_storage import BlobStorage
+from tests.support.faulty_object_server import (
+    Fault,
+    FaultyObjectServer,
+    access_denied,
+    no_fault,
+    no_response,
+    only_for,
+    slow_down,
+    truncated_response,
+)
 from tests.support.health import problem_texts
-from tests.support.leftover_rows import check_nothing_is_left
-from tests.support.object_server import KEY, SECRET, ObjectServer, closed_port
+from tests.support.object_server import ACCESS_KEY_ID, SECRET_ACCESS_KEY, ObjectServer, closed_port
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
+from tests.support.storage_leaks import check_no_storage_leaks
 from tests.support.uploads import MULTIPART, OPENAI, file_part, form, part
 
-pytestmark = pytest.mark.parametrize("bodies", ["bucket"], indirect=True)
+pytestmark = pytest.mark.parametrize("blob_storage", ["bucket"], indirect=True)
 
 MB = 1024 * 1024
 PLAIN = {"Accept-Encoding": "identity"}
@@ -40,12 +49,12 @@ def given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def faulty(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyStore]:
+async def faulty(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyObjectServer]:
     """Let gateways reach the bucket through a server that fails when a test says so."""
-    assert Bodies.server is not None
-    store = FaultyStore(Bodies.server)
+    assert BlobStorage.server is not None
+    store = FaultyObjectServer(BlobStorage.server)
     async with store.running() as server:
-        monkeypatch.setattr(Bodies, "server", server)
+        monkeypatch.setattr(BlobStorage, "server", server)
         yield store
 
 
@@ -64,10 +73,10 @@ async def written(blobs: FolderBlobs | BucketBlobs, name: str, megabytes: int) -
         await writer.abort()
 
 
-PART_2 = only(denied, method="PUT", query="partNumber=2")
-LAST_PART = only(denied, method="PUT", query="partNumber=3")
-COMPLETE = only(denied, method="POST", query="uploadId")
-BEGIN = only(denied, method="POST", query="uploads")
+PART_2 = only_for(access_denied, method="PUT", query="partNumber=2")
+LAST_PART = only_for(access_denied, method="PUT", query="partNumber=3")
+COMPLETE = only_for(access_denied, method="POST", query="uploadId")
+BEGIN = only_for(access_denied, method="POST", query="uploads")
 
 
 @pytest.mark.parametrize(
@@ -77,57 +86,61 @@ BEGIN = only(denied, method="POST", query="uploads")
         pytest.param(PART_2, "access denied", id="part"),
         pytest.param(LAST_PART, "access denied", id="last part"),
         pytest.param(COMPLETE, "access denied", id="complete"),
-        pytest.param(only(overloaded, query="partNumber=2"), r"503 Service Unavailable \(SlowDown\)", id="overloaded"),
-        pytest.param(only(hanging, query="partNumber=2"), "did not answer in time", id="hanging"),
+        pytest.param(
+            only_for(slow_down, query="partNumber=2"), r"503 Service Unavailable \(SlowDown\)", id="overloaded"
+        ),
+        pytest.param(only_for(no_response, query="partNumber=2"), "did not answer in time", id="hanging"),
     ],
 )
 @pytest.mark.usefixtures("given_up_soon")
 async def test_an_upload_that_fails_at_any_step_reports_the_reason_and_leaves_no_parts(
-    faulty: FaultyStore, fault: Fault, reason: str
+    faulty: FaultyObjectServer, fault: Fault, reason: str
 ) -> None:
-    blobs = opened(Bodies.server)
+    blobs = opened(BlobStorage.server)
     faulty.fault = fault
     with pytest.raises(BlobError, match=rf"^files/f: .*{reason}") as raised:
         await written(blobs, "files/f", 20)
     assert "AKIAPLANTEDKEY" not in str(raised.value)
     assert "127.0.0.1" not in str(raised.value)
-    assert Bodies.server is not None
-    assert Bodies.server.names() + Bodies.server.uploads() == []
-    faulty.fault = passed_on
+    assert BlobStorage.server is not None
+    assert BlobStorage.server.names() + BlobStorage.server.unfinished_uploads() == []
+    faulty.fault = no_fault
     await written(blobs, "files/f", 20)
-    assert Bodies.server.names() == ["files/f"]
+    assert BlobStorage.server.names() == ["files/f"]
 
 
-async def test_a_failed_writer_writes_nothing_more(faulty: FaultyStore) -> None:
+async def test_a_failed_writer_writes_nothing_more(faulty: FaultyObjectServer) -> None:
     # The library forgets the name with the first fault: the next bytes went to an object called as the prefix.
-    blobs = opened(Bodies.server)
+    blobs = opened(BlobStorage.server)
     writer = blobs.writer("files/f")
     faulty.fault = BEGIN
     with pytest.raises(BlobError, match="access denied"):
         await writer.write(bytes(9 * MB))
-    faulty.fault = passed_on
+    faulty.fault = no_fault
     for after in (writer.write(bytes(9 * MB)), writer.commit()):
         with pytest.raises(BlobError, match="after its end"):
             await after
-    assert Bodies.server is not None
-    listed = Bodies.server.client.list_objects_v2(Bucket=Bodies.server.bucket, Prefix=Bodies.server.prefix)
+    assert BlobStorage.server is not None
+    listed = BlobStorage.server.client.list_objects_v2(
+        Bucket=BlobStorage.server.bucket, Prefix=BlobStorage.server.prefix
+    )
     assert "Contents" not in listed
 
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (denied, "access denied: the store answered 403 Forbidden"),
-        (overloaded, "the store answered 503 Service Unavailable"),
-        (hanging, "did not answer in time"),
-        (cut, None),
+        (access_denied, "access denied: the store answered 403 Forbidden"),
+        (slow_down, "the store answered 503 Service Unavailable"),
+        (no_response, "did not answer in time"),
+        (truncated_response, None),
     ],
 )
 @pytest.mark.usefixtures("given_up_soon")
 async def test_every_call_to_a_faulty_bucket_reports_the_reason_and_ends_in_time(
-    faulty: FaultyStore, fault: Fault, reason: str | None
+    faulty: FaultyObjectServer, fault: Fault, reason: str | None
 ) -> None:
-    blobs = opened(Bodies.server)
+    blobs = opened(BlobStorage.server)
     await written(blobs, "a", 1)
     faulty.fault = fault
     calls: list[Callable[[], Any]] = [
@@ -138,7 +151,7 @@ async def test_every_call_to_a_faulty_bucket_reports_the_reason_and_ends_in_time
         lambda: blobs.delete("a"),
         lambda: written(blobs, "b", 1),
     ]
-    for call in calls[2:4] if fault is cut else calls:
+    for call in calls[2:4] if fault is truncated_response else calls:
         begun = time.monotonic()
         with pytest.raises(BlobError, match=reason or "^a: "):
             await call()
@@ -153,27 +166,27 @@ def test_a_call_to_a_hanging_bucket_times_out_within_a_minute() -> None:
 
 @pytest.mark.usefixtures("given_up_soon")
 async def test_a_gateway_does_not_start_without_its_bucket_and_reports_why_in_one_line(
-    faulty: FaultyStore, tmp_path: Path
+    faulty: FaultyObjectServer, tmp_path: Path
 ) -> None:
-    assert Bodies.server is not None
-    for fault, reason in ((denied, "access denied"), (hanging, "did not answer in time")):
+    assert BlobStorage.server is not None
+    for fault, reason in ((access_denied, "access denied"), (no_response, "did not answer in time")):
         faulty.fault = fault
-        with pytest.raises(BlobError, match=rf"^{Bodies.server.blob_url}: .*{reason}"):
+        with pytest.raises(BlobError, match=rf"^{BlobStorage.server.blob_url}: .*{reason}"):
             async with running_app(tmp_path):
                 pass
-    faulty.fault = passed_on
+    faulty.fault = no_fault
     with pytest.raises(BlobError, match=r"^s3://nowhere/x: there is no such bucket or container$"):
         async with running_app(tmp_path, blob_url="s3://nowhere/x"):
             pass
-    options = Bodies.server.options | {"endpoint": f"http://127.0.0.1:{closed_port()}"}
-    with pytest.raises(BlobError, match=rf"^{Bodies.server.blob_url}: the store cannot be reached$"):
+    options = BlobStorage.server.options | {"endpoint": f"http://127.0.0.1:{closed_port()}"}
+    with pytest.raises(BlobError, match=rf"^{BlobStorage.server.blob_url}: the store cannot be reached$"):
         async with running_app(tmp_path, storage_options=options):
             pass
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_gateway_reports_a_bucket_that_denies_access_for_a_while_and_loses_nothing(
-    faulty: FaultyStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    faulty: FaultyObjectServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 0.5})}
     async with running_app(tmp_path, accounts=accounts) as app:
@@ -182,39 +195,39 @@ async def test_a_gateway_reports_a_bucket_that_denies_access_for_a_while_and_los
         _, running = await app.call("POST", BATCHES, json=create_body("d", model="slow"))
         while (await app.call("GET", "/health"))[1]["requests_in_flight"] < 1:
             pass
-        faulty.fault = denied
+        faulty.fault = access_denied
         assert "access denied" in await refused(app, "POST", BATCHES, json=create_body("late"))
         assert "access denied" in await problem(app, "finalization")
         assert "access denied" in await refused(app, "GET", f"{BATCHES}/{batch['id']}/results")
         health = (await app.call("GET", "/health"))[1]
         assert health["status"] == "degraded"
-        faulty.fault = passed_on
+        faulty.fault = no_fault
         await app.ended(running["id"])
         await well_again(app)
         assert [line["custom_id"] for line in await app.results(batch["id"])] == ["a", "b", "c"]
-        await asyncio.to_thread(check_nothing_is_left, tmp_path)
+        await asyncio.to_thread(check_no_storage_leaks, tmp_path)
     told = caplog.text + str(health)
     assert "access denied" in told
-    for secret in (KEY, SECRET, "127.0.0.1:"):
+    for secret in (ACCESS_KEY_ID, SECRET_ACCESS_KEY, "127.0.0.1:"):
         assert secret not in caplog.text.replace(app.url, "")
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.usefixtures("given_up_soon")
 async def test_a_batch_waits_for_a_bucket_that_hangs_while_its_shards_are_read(
-    faulty: FaultyStore, tmp_path: Path
+    faulty: FaultyObjectServer, tmp_path: Path
 ) -> None:
     busy = {"simulator": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
     async with running_app(tmp_path, accounts=busy, default_provider="busy", shutdown_timeout=0.0) as app:
         batch_id = (await app.create("a", "b"))["id"]
     async with running_app(tmp_path, accounts={"busy": simulator(latency=0.2)}) as app:
-        faulty.fault = hanging
+        faulty.fault = no_response
         while not any(
             "did not answer in time" in told for told in problem_texts((await app.call("GET", "/health"))[1])
         ):
             if (await app.call("GET", f"{BATCHES}/{batch_id}"))[1]["processing_status"] == "ended":
                 break
-        faulty.fault = passed_on
+        faulty.fault = no_fault
         assert (await app.ended(batch_id))["request_counts"]["succeeded"] == 2
         await well_again(app)
 
@@ -226,9 +239,9 @@ async def uploaded(app: RunningApp, content: bytes) -> str:
     return f"{OPENAI}/{file['id']}/content"
 
 
-@pytest.mark.parametrize("fault", [denied, cut, overloaded])
+@pytest.mark.parametrize("fault", [access_denied, truncated_response, slow_down])
 async def test_a_fault_during_a_download_closes_the_connection(
-    faulty: FaultyStore, tmp_path: Path, fault: Fault
+    faulty: FaultyObjectServer, tmp_path: Path, fault: Fault
 ) -> None:
     async with running_app(tmp_path) as app:
         path = await uploaded(app, bytes(20 * MB))
@@ -241,7 +254,7 @@ async def test_a_fault_during_a_download_closes_the_connection(
             assert response.status == 200
             with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
                 await response.read()
-        faulty.fault = passed_on
+        faulty.fault = no_fault
         wanted = PLAIN | {"Range": "bytes=8388608-", "If-Range": response.headers["ETag"]}
         async with app.client.get(app.url + path, headers=wanted) as response:
             assert (response.status, await response.read()) == (206, bytes(12 * MB))
@@ -252,17 +265,19 @@ async def test_a_download_of_a_truncated_or_missing_blob_is_refused_before_anyth
 ) -> None:
     async with running_app(tmp_path) as app:
         path = await uploaded(app, b"0123456789")
-        (name,) = Bodies.names(tmp_path)
-        Bodies.write(tmp_path, name, b"012345")
+        (name,) = BlobStorage.names(tmp_path)
+        BlobStorage.write(tmp_path, name, b"012345")
         status, error = await app.call("GET", path)
         assert (status, "damaged: 6 bytes, not 10" in error["error"]["message"]) == (503, True)
-        assert Bodies.server is not None
-        Bodies.server.remove(name)
+        assert BlobStorage.server is not None
+        BlobStorage.server.remove(name)
         status, error = await app.call("GET", path)
         assert (status, f"{name}: No such file or directory" in error["error"]["message"]) == (503, True)
 
 
-async def test_a_head_request_makes_one_bucket_call_and_reads_nothing(faulty: FaultyStore, tmp_path: Path) -> None:
+async def test_a_head_request_makes_one_bucket_call_and_reads_nothing(
+    faulty: FaultyObjectServer, tmp_path: Path
+) -> None:
     async with running_app(tmp_path) as app:
         path = await uploaded(app, b"0123456789")
         faulty.calls.clear()
@@ -272,7 +287,7 @@ async def test_a_head_request_makes_one_bucket_call_and_reads_nothing(faulty: Fa
 
 
 async def test_the_gateway_reads_the_bucket_no_faster_than_a_slow_client_downloads(
-    faulty: FaultyStore, tmp_path: Path
+    faulty: FaultyObjectServer, tmp_path: Path
 ) -> None:
     async with running_app(tmp_path) as app:
         path = await uploaded(app, bytes(80 * MB))

@@ -16,7 +16,7 @@ from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 from tests.support import openai_batches
 from tests.support.running_app import RunningApp, create_body, running_app, simulator
-from tests.support.uploads import MULTIPART, form, good_form, upload
+from tests.support.uploads import MULTIPART, form, upload, valid_form
 
 KEY = {"x-api-key": "sk-bf-known"}
 
@@ -78,7 +78,7 @@ async def ask(app: RunningApp, operation: Operation, wanted: str = "msgbatch_01n
     if operation.id in MANAGED and not options.keys() & {"data", "json"}:
         options["json"] = MANAGED[operation.id]
     if is_upload(operation):
-        options = {"data": good_form()} | options | {"headers": MULTIPART | options.get("headers", {})}
+        options = {"data": valid_form()} | options | {"headers": MULTIPART | options.get("headers", {})}
     if operation.tag in ("Unified Files", "Unified Batches"):
         options["params"] = {"provider": "openai"} | options.get("params", {})
     url = app.url + path_of(operation, wanted)
@@ -149,7 +149,7 @@ async def with_a_body_that_stalls(app: RunningApp, operation: Operation) -> int:
     waiting = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield good_form()[:20] if is_upload(operation) else b'{"requests": ['
+        yield valid_form()[:20] if is_upload(operation) else b'{"requests": ['
         await waiting.wait()
 
     try:

@@ -10,7 +10,7 @@ import pytest
 from batchgate.engine.lifecycle import sweeper
 from batchgate.engine.support import failpoints
 from batchgate.settings import AccountSettings
-from tests.support.bodies import ON_BOTH, Bodies
+from tests.support.blob_storage import ON_FOLDER_AND_BUCKET, BlobStorage
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 
 DAY = 24 * 3600
@@ -66,7 +66,7 @@ async def endings(app: RunningApp, batch_id: str) -> dict[str, str]:
     return found
 
 
-@ON_BOTH
+@ON_FOLDER_AND_BUCKET
 async def test_a_batch_canceled_before_any_request_was_sent_ends_with_canceled_lines(app: RunningApp) -> None:
     batch_id = await create(app, a="busy/m", b="busy/m")
     assert await cancel(app, batch_id) == "canceling"
@@ -183,7 +183,7 @@ async def test_a_batch_expires_at_its_exact_expiry_time_and_keeps_its_results(tm
 
 
 @pytest.mark.usefixtures("only_the_clock_wakes_the_sweeper")
-@ON_BOTH
+@ON_FOLDER_AND_BUCKET
 async def test_the_gateway_deletes_results_and_input_after_exactly_29_days(tmp_path: Path) -> None:
     clock = MovableClock()
     async with running_app(tmp_path, clock=clock) as app:
@@ -192,9 +192,9 @@ async def test_the_gateway_deletes_results_and_input_after_exactly_29_days(tmp_p
     async with running_app(tmp_path, clock=clock) as app:
         clock.move(29 * DAY - MICROSECOND)
         assert len(await app.results(batch_id)) == 1
-        assert len(Bodies.names(tmp_path)) == 2
+        assert len(BlobStorage.names(tmp_path)) == 2
         clock.move(MICROSECOND)
-        while Bodies.names(tmp_path):
+        while BlobStorage.names(tmp_path):
             await app.call("GET", "/health")
         status, batch = await app.call("GET", f"{BATCHES}/{batch_id}")
         assert (status, batch["archived_at"]) == (200, "2026-12-17T11:06:40.000000Z")

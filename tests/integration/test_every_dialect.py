@@ -10,12 +10,12 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from batchgate.settings import AccountSettings
-from tests.support.bodies import ON_BOTH
+from tests.support.blob_storage import ON_FOLDER_AND_BUCKET
 from tests.support.openai_batches import chat_line, create, create_body, jsonl, upload_lines
 from tests.support.running_app import RunningApp, running_app, simulator
 from tests.support.surfaces import ANTHROPIC, OPENAI, SURFACES, UNIFIED, Surface
 
-pytestmark = ON_BOTH
+pytestmark = ON_FOLDER_AND_BUCKET
 
 DAY: Final = 24 * 3600
 HEADERS: Final = {"x-model-provider": "openai"}
@@ -130,8 +130,8 @@ async def test_every_surface_lists_retrieves_and_reads_a_batch_of_any_surface(
         surface, made, anthropic="ended", openai="completed", unified="completed", unified_anthropic="ended"
     )
     assert (shown.counts["succeeded"], shown.counts["errored"]) == (2, 1)
-    assert await surface.listed(app) == {batch_id: shown}
-    assert await surface.read(app, batch_id) == ANSWERS
+    assert await surface.list_batches(app) == {batch_id: shown}
+    assert await surface.read_results(app, batch_id) == ANSWERS
     assert await surface.cancel(app, batch_id) == shown
 
 
@@ -155,8 +155,8 @@ async def test_every_surface_cancels_a_batch_of_any_surface(app: RunningApp, mad
         assert shown.status == word(
             other, made, anthropic="ended", openai="cancelled", unified="canceled", unified_anthropic="ended"
         )
-        assert set(await other.read(app, batch_id)) == {"a", "b"}
-        assert await other.listed(app) == {batch_id: shown}
+        assert set(await other.read_results(app, batch_id)) == {"a", "b"}
+        assert await other.list_batches(app) == {batch_id: shown}
 
 
 async def test_every_surface_shows_an_expired_batch_of_any_surface(
@@ -171,14 +171,14 @@ async def test_every_surface_shows_an_expired_batch_of_any_surface(
         surface, made, anthropic="ended", openai="expired", unified="expired", unified_anthropic="ended"
     )
     assert (shown.counts["succeeded"], shown.counts.get("expired", 1)) == (1, 1)
-    assert await surface.read(app, batch_id) == {"a": "You said: Hello", "late": None}
-    assert await surface.listed(app) == {batch_id: shown}
+    assert await surface.read_results(app, batch_id) == {"a": "You said: Hello", "late": None}
+    assert await surface.list_batches(app) == {batch_id: shown}
 
 
 async def test_a_batch_is_listed_for_every_provider_that_its_models_name(app: RunningApp, made: Way) -> None:
     batch_id = await made(app, Request("a"), Request("b", model="down/m"))
     await made(app, Request("a"))
-    await UNIFIED.ended(app, (await UNIFIED.ask(app, "GET"))["data"][0]["id"])
+    await UNIFIED.ended(app, (await UNIFIED.call(app, "GET"))["data"][0]["id"])
     while (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["total"] == 0:
         pass
     for path, query in ((UNIFIED.path, {"provider": "groq"}), (OPENAI.path, {"provider": "groq"})):
@@ -198,5 +198,5 @@ async def test_every_surface_shows_the_batch_of_an_invalid_file_as_failed(
     shown = await surface.ended(app, batch_id)
     assert shown.status == {"anthropic": "ended", "openai": "failed", "unified": "failed"}[surface.name]
     assert not any(shown.counts.values())
-    assert await surface.listed(app) == {batch_id: shown}
+    assert await surface.list_batches(app) == {batch_id: shown}
     assert await surface.cancel(app, batch_id) == shown

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from batchgate.settings import ApiKeySettings
-from tests.support.bodies import ON_BOTH
-from tests.support.leftover_rows import check_nothing_is_left, leftovers
+from tests.support.blob_storage import ON_FOLDER_AND_BUCKET
 from tests.support.running_app import RunningApp, running_app
-from tests.support.uploads import LINE, MULTIPART, OPENAI, UNIFIED, file_part, form, good_form, part, upload
+from tests.support.storage_leaks import check_no_storage_leaks, find_storage_leaks
+from tests.support.uploads import BATCH_LINE, MULTIPART, OPENAI, UNIFIED, file_part, form, part, upload, valid_form
 
-pytestmark = ON_BOTH
+pytestmark = ON_FOLDER_AND_BUCKET
 
 DAY = 24 * 3600
 PURPOSE = part("purpose", "user_data")
@@ -49,7 +49,7 @@ async def test_the_fields_of_an_upload_may_come_in_any_order(gateway: RunningApp
     assert file == {
         "id": file["id"],
         "object": "file",
-        "bytes": len(LINE),
+        "bytes": len(BATCH_LINE),
         "created_at": 1_795_000_000,
         "expires_at": 1_795_003_600,
         "filename": "a.jsonl",
@@ -57,7 +57,7 @@ async def test_the_fields_of_an_upload_may_come_in_any_order(gateway: RunningApp
         "status": "processed",
         "status_details": None,
     }
-    assert (await download(gateway, f"{OPENAI}/{file['id']}/content"))[1] == LINE
+    assert (await download(gateway, f"{OPENAI}/{file['id']}/content"))[1] == BATCH_LINE
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ async def test_the_content_of_a_file_is_stored_byte_for_byte(gateway: RunningApp
 
 async def test_a_compressed_upload_is_decoded(gateway: RunningApp) -> None:
     headers = MULTIPART | {"Content-Encoding": "gzip"}
-    body = gzip.compress(form(PURPOSE, file_part(LINE * 100_000)))
+    body = gzip.compress(form(PURPOSE, file_part(BATCH_LINE * 100_000)))
     status, file = await gateway.call("POST", OPENAI, data=body, headers=headers)
-    assert (status, file["bytes"]) == (200, len(LINE) * 100_000)
+    assert (status, file["bytes"]) == (200, len(BATCH_LINE) * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ async def test_a_filename_is_stored_and_never_used_as_a_path(
     assert (status, content) == (200, b"text")
     assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
     assert headers["x-content-type-options"] == "nosniff"
-    assert leftovers(gateway.data_dir, gateway.database_url) == []
+    assert find_storage_leaks(gateway.data_dir, gateway.database_url) == []
 
 
 async def test_a_download_supports_ranges_and_etags_and_returns_its_digest(gateway: RunningApp) -> None:
-    content = LINE * 1000
+    content = BATCH_LINE * 1000
     path = f"{OPENAI}/{(await upload(gateway, PURPOSE, file_part(content)))['id']}/content"
     status, body, headers = await download(gateway, path)
     assert (status, body, headers["content-type"]) == (200, content, "application/octet-stream")
@@ -148,7 +148,7 @@ async def test_each_surface_shows_the_files_of_the_other_in_its_own_format(gatew
     status, deleted = await gateway.call("DELETE", f"{UNIFIED}/{theirs['id']}?provider=anthropic")
     assert (status, deleted["id"], deleted["deleted"]) == (200, theirs["id"], True)
     assert (await gateway.call("GET", f"{OPENAI}/{theirs['id']}"))[0] == 404
-    assert (await download(gateway, f"{UNIFIED}/{mine['id']}/content?provider=openai"))[1] == LINE
+    assert (await download(gateway, f"{UNIFIED}/{mine['id']}/content?provider=openai"))[1] == BATCH_LINE
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ async def test_a_file_and_its_content_are_gone_exactly_at_the_expiry_time(gatewa
     assert (await gateway.call("DELETE", f"{OPENAI}/{file['id']}"))[0] == 404
     while (gateway.data_dir / "blobs" / "files" / file["id"]).exists():
         await gateway.call("GET", "/health")
-    await asyncio.to_thread(check_nothing_is_left, gateway.data_dir, gateway.database_url)
+    await asyncio.to_thread(check_no_storage_leaks, gateway.data_dir, gateway.database_url)
     gateway.clock.move(1000 * DAY)
     assert (await gateway.call("GET", f"{OPENAI}/{kept['id']}"))[0] == 200
 
@@ -229,13 +229,13 @@ async def test_files_survive_a_restart(tmp_path: Path) -> None:
         file = await upload(app)
     async with running_app(tmp_path) as app:
         assert await app.call("GET", f"{OPENAI}/{file['id']}") == (200, file)
-        assert (await download(app, f"{OPENAI}/{file['id']}/content"))[1] == LINE
+        assert (await download(app, f"{OPENAI}/{file['id']}/content"))[1] == BATCH_LINE
 
 
 async def test_an_upload_sent_byte_by_byte_is_accepted(gateway: RunningApp) -> None:
     async def bytewise() -> Any:
-        for byte in good_form():
+        for byte in valid_form():
             yield bytes([byte])
 
     status, file = await gateway.call("POST", OPENAI, data=bytewise(), headers=MULTIPART)
-    assert (status, file["bytes"]) == (200, len(LINE))
+    assert (status, file["bytes"]) == (200, len(BATCH_LINE))

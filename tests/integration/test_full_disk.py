@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.full_disk import REFUSED, full_disk, log_size
+from tests.support.full_disk import FILE_TOO_LARGE, full_disk, wal_size
 from tests.support.health import problem_texts
-from tests.support.leftover_rows import check_nothing_is_left, leftovers
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
+from tests.support.storage_leaks import check_no_storage_leaks, find_storage_leaks
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -49,10 +49,10 @@ async def refused(app: RunningApp, method: str, path: str, **options: Any) -> st
 
 async def test_a_create_that_does_not_fit_on_the_disk_is_refused_and_leaves_nothing_stored(gateway: RunningApp) -> None:
     ended = await gateway.ended((await gateway.create("before"))["id"])
-    with full_disk(log_size(gateway.data_dir) + SOME_ROOM):
-        assert REFUSED in await refused(gateway, "POST", BATCHES, json=create_body(*MANY))
-        assert leftovers(gateway.data_dir) == []
-        assert REFUSED in await problem(gateway, "storage")
+    with full_disk(wal_size(gateway.data_dir) + SOME_ROOM):
+        assert FILE_TOO_LARGE in await refused(gateway, "POST", BATCHES, json=create_body(*MANY))
+        assert find_storage_leaks(gateway.data_dir) == []
+        assert FILE_TOO_LARGE in await problem(gateway, "storage")
         assert [batch["id"] for batch in (await gateway.call("GET", BATCHES))[1]["data"]] == [ended["id"]]
         assert len(await gateway.results(ended["id"])) == 1
     await well_again(gateway)
@@ -64,7 +64,7 @@ async def test_a_database_on_a_full_disk_refuses_writes_and_still_serves_reads(t
     async with running_app(tmp_path, accounts=accounts) as app:
         waiting = await app.create("waiting")
         path = f"{BATCHES}/{waiting['id']}"
-        with full_disk(log_size(tmp_path)):
+        with full_disk(wal_size(tmp_path)):
             for asked in (("POST", BATCHES), ("POST", f"{path}/cancel")):
                 assert "could not be written" in await refused(app, *asked, json=create_body("late"))
             assert "could not be written" in await problem(app, "storage")
@@ -72,7 +72,7 @@ async def test_a_database_on_a_full_disk_refuses_writes_and_still_serves_reads(t
         await well_again(app)
         assert (await app.call("POST", f"{path}/cancel"))[1]["processing_status"] == "canceling"
         assert (await app.ended(waiting["id"]))["request_counts"]["canceled"] == 1
-        await asyncio.to_thread(check_nothing_is_left, tmp_path)
+        await asyncio.to_thread(check_no_storage_leaks, tmp_path)
 
 
 async def test_results_wait_for_disk_space_and_their_requests_are_sent_once(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ async def test_results_wait_for_disk_space_and_their_requests_are_sent_once(tmp_
         _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))
         while (await app.call("GET", "/health"))[1]["requests_in_flight"] < 2:
             pass
-        with full_disk(log_size(tmp_path)):
+        with full_disk(wal_size(tmp_path)):
             assert "could not be written" in await problem(app, "results")
         assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 2
         assert (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["repeated"] == 0
@@ -92,16 +92,16 @@ async def test_a_result_file_waits_for_disk_space_and_delays_no_smaller_one(tmp_
     accounts = {"simulator": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
     async with running_app(tmp_path, accounts=accounts, default_provider="simulator") as app:
         _, large = await app.call("POST", BATCHES, json=create_body(*MANY, model="busy/m"))
-        with full_disk(log_size(tmp_path) + SOME_ROOM):
+        with full_disk(wal_size(tmp_path) + SOME_ROOM):
             await app.call("POST", f"{BATCHES}/{large['id']}/cancel")
-            assert REFUSED in await problem(app, "finalization")
+            assert FILE_TOO_LARGE in await problem(app, "finalization")
             await app.ended((await app.create("small"))["id"])
             # The other's success is no end of this one's trouble.
-            assert REFUSED in await problem(app, "finalization")
+            assert FILE_TOO_LARGE in await problem(app, "finalization")
         assert (await app.ended(large["id"]))["request_counts"]["canceled"] == len(MANY)
         assert [line["custom_id"] for line in await app.results(large["id"])] == MANY
         await well_again(app)
-        await asyncio.to_thread(check_nothing_is_left, tmp_path)
+        await asyncio.to_thread(check_no_storage_leaks, tmp_path)
 
 
 async def test_a_gateway_with_a_full_disk_can_be_stopped_and_loses_nothing(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_a_gateway_with_a_full_disk_can_be_stopped_and_loses_nothing(tmp_p
             _, batch = await app.call("POST", BATCHES, json=create_body(*MANY[:100], model="slow"))
             while (await app.call("GET", "/health"))[1]["requests_in_flight"] == 0:
                 pass
-            disk.enter_context(full_disk(log_size(tmp_path)))
+            disk.enter_context(full_disk(wal_size(tmp_path)))
             await problem(app, "results")
     async with running_app(tmp_path) as app:
         assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 100

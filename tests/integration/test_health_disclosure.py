@@ -7,7 +7,7 @@ from aiohttp.test_utils import unused_port
 
 from batchgate.settings import AccountSettings
 from tests.support.health import problem_texts
-from tests.support.raw_http import connected
+from tests.support.raw_http import raw_connection
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
 
@@ -29,7 +29,7 @@ async def test_health_names_an_unreadable_blob_but_not_its_path_on_the_machine(t
 
 @pytest.mark.parametrize("path", ["/health", BATCHES, "/nowhere", "/bad request"])
 async def test_no_response_names_the_version_of_the_server(gateway: RunningApp, path: str) -> None:
-    async with connected(gateway.url) as connection:
+    async with raw_connection(gateway.url) as connection:
         await connection.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        answer = await connection.answer()
+        answer = await connection.read_response()
     assert answer.headers["Server"] == "batchgate"

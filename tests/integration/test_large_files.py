@@ -8,29 +8,29 @@ import aiohttp
 import msgspec
 import psutil
 
-from tests.support.bodies import ON_BOTH, Bodies
+from tests.support.blob_storage import ON_FOLDER_AND_BUCKET, BlobStorage
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.uploads import CLOSING, LINE, MULTIPART, OPENAI, file_part, part
+from tests.support.uploads import BATCH_LINE, CLOSING_BOUNDARY, MULTIPART, OPENAI, file_part, part
 
 MB = 1024 * 1024
 LARGE = 64 * MB
-BLOCK = LINE * (MB // len(LINE)) + b" " * (MB % len(LINE))
+BLOCK = BATCH_LINE * (MB // len(BATCH_LINE)) + b" " * (MB % len(BATCH_LINE))
 
 
-pytestmark = ON_BOTH
+pytestmark = ON_FOLDER_AND_BUCKET
 
 
 async def test_a_64_megabyte_file_is_uploaded_and_downloaded_with_little_memory(tmp_path: Path) -> None:
     settings, most = SIMULATOR, 24 * MB
-    if Bodies.server is not None:  # whose writers hold three parts of 8 MB
-        settings, most = Bodies.server.settings + SIMULATOR, 48 * MB
+    if BlobStorage.server is not None:  # whose writers hold three parts of 8 MB
+        settings, most = BlobStorage.server.settings + SIMULATOR, 48 * MB
 
     async def body() -> AsyncIterator[bytes]:
         before, _, after = file_part(b"|").rpartition(b"|")
         yield before
         for _ in range(LARGE // MB):
             yield BLOCK
-        yield after + part("purpose", "batch") + CLOSING
+        yield after + part("purpose", "batch") + CLOSING_BOUNDARY
 
     received = hashlib.sha256()
     with GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway:

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
+from tests.support.storage_leaks import check_no_storage_leaks
 
 DAY = 24 * 3600
 ACCOUNTS = {"quick": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
@@ -181,7 +181,7 @@ class Lifecycle(RuleBasedStateMachine):
     @invariant()
     def nothing_is_left_over(self) -> None:
         """Look into the data folder."""
-        self.loop.run(asyncio.to_thread(check_nothing_is_left, self.folder))
+        self.loop.run(asyncio.to_thread(check_no_storage_leaks, self.folder))
 
     async def _ended(self, batch_id: str) -> None:
         async with asyncio.timeout(SOON):

@@ -12,7 +12,15 @@ import pytest
 
 from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings
-from tests.support.openai_batches import CHAT, chat_line, create, create_body, jsonl, settled, upload_lines
+from tests.support.openai_batches import (
+    CHAT,
+    chat_line,
+    create,
+    create_body,
+    jsonl,
+    upload_lines,
+    wait_for_final_status,
+)
 from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
 from tests.support.surfaces import UNIFIED_BATCHES
 from tests.support.uploads import OPENAI as FILES
@@ -90,14 +98,14 @@ async def message_batch(app: RunningApp) -> dict[str, Any]:
 
 async def openai_batch(app: RunningApp) -> dict[str, Any]:
     batch = await create(app, chat_line("a"))
-    await settled(app, batch["id"])
+    await wait_for_final_status(app, batch["id"])
     return batch
 
 
 async def unified_batch(app: RunningApp) -> dict[str, Any]:
     body = create_body(await upload_lines(app, jsonl(chat_line("a"))))
     batch = await answer(app, "POST", UNIFIED_BATCHES, json=body, params=PROVIDER)
-    await settled(app, batch["id"])
+    await wait_for_final_status(app, batch["id"])
     return batch
 
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from tests.support.raw_http import connected
+from tests.support.raw_http import raw_connection
 from tests.support.running_app import BATCHES, RunningApp
 
 BAD_HEADER = "Host: localhost\r\nno colon\r\n\r\n"
@@ -15,9 +15,9 @@ async def test_malformed_http_is_answered_in_the_envelope_of_its_path(
     gateway: RunningApp, path: str, rest: str
 ) -> None:
     _, good = await gateway.call("DELETE", f"{path}/nothing/there")
-    async with connected(gateway.url) as connection:
+    async with raw_connection(gateway.url) as connection:
         await connection.send(f"GET {path}{rest}".encode())
-        answer = await connection.answer()
+        answer = await connection.read_response()
     error = msgspec.json.decode(answer.body)
     assert answer.status == 400
     assert error.keys() == good.keys()
@@ -29,10 +29,10 @@ async def test_malformed_http_without_a_clear_path_is_answered_in_the_envelope_o
     gateway: RunningApp, before: str
 ) -> None:
     _, good = await gateway.call("DELETE", "/health/nothing/there")
-    async with connected(gateway.url) as connection:
+    async with raw_connection(gateway.url) as connection:
         if before:
             await connection.send(before.encode())
-            assert (await connection.answer()).status == 200
+            assert (await connection.read_response()).status == 200
         await connection.send(b"\x16\x03\x01\r\n\r\n")
-        answer = await connection.answer()
+        answer = await connection.read_response()
     assert msgspec.json.decode(answer.body).keys() == good.keys()

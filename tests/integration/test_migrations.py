@@ -25,10 +25,10 @@ from batchgate.store.postgres import Address
 from batchgate.store.postgres import migrate as postgres
 from batchgate.store.sqlite import SqliteStore
 from tests.integration.contracts.test_store import create
-from tests.support.databases import DATABASES, Database, Kind, a_bare_database
+from tests.support.databases import DATABASES, Database, DatabaseKind, new_bare_database
 from tests.support.full_disk import full_disk
 from tests.support.gateway_process import GatewayProcess
-from tests.support.postgres_server import bare_database, dumped
+from tests.support.postgres_server import bare_database, dump_schema
 from tests.support.running_app import MovableClock, RunningApp, running_app, simulator
 
 STORE = Path(migration_files.__file__).parent
@@ -37,7 +37,7 @@ ENDS_WITHIN = 30.0  # seconds
 OTHER = "CREATE TABLE other (x integer)"
 
 _ARGUMENTS = "import sys; from pathlib import Path; target, folder = sys.argv[1], Path(sys.argv[2])\n"
-SCRIPTS: dict[Kind, str] = {
+SCRIPTS: dict[DatabaseKind, str] = {
     "sqlite": _ARGUMENTS
     + """
 from batchgate.store.sqlite import migrate
@@ -63,7 +63,7 @@ def start(database: Database, folder: Path | None = None) -> subprocess.Popen[st
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def folder_of(kind: Kind) -> Path:
+def folder_of(kind: DatabaseKind) -> Path:
     return STORE / kind / "migrations"
 
 
@@ -87,7 +87,7 @@ def applied(database: Database) -> list[str]:
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Make a database of each kind without any tables."""
-    with a_bare_database(request.param, tmp_path) as database:
+    with new_bare_database(request.param, tmp_path) as database:
         yield database
 
 
@@ -114,8 +114,8 @@ def test_the_postgres_migrations_produce_the_schema() -> None:
         with psycopg.connect(made) as connection:
             connection.execute(SchemaManager.get_schema().encode())
             connection.execute((STORE / "postgres" / "schema.sql").read_bytes())
-        assert dumped(migrated, without="batchgate_migration*") == dumped(made)
-        assert "CREATE TABLE public.procrastinate_jobs" in dumped(migrated)
+        assert dump_schema(migrated, without="batchgate_migration*") == dump_schema(made)
+        assert "CREATE TABLE public.procrastinate_jobs" in dump_schema(migrated)
 
 
 def test_the_installed_procrastinate_is_the_release_of_the_schema() -> None:

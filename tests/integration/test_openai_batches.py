@@ -9,24 +9,24 @@ import msgspec
 import pytest
 
 from batchgate.settings import ApiKeySettings
-from tests.support.bodies import ON_BOTH
+from tests.support.blob_storage import ON_FOLDER_AND_BUCKET
 from tests.support.openai_batches import (
     BATCHES,
     CHAT,
     chat_line,
     create,
     create_body,
+    download_lines,
     jsonl,
-    lines_of,
     retrieve,
-    settled,
     upload_lines,
+    wait_for_final_status,
 )
 from tests.support.running_app import BATCHES as MESSAGE_BATCHES
 from tests.support.running_app import RunningApp, running_app, simulator
 from tests.support.uploads import OPENAI as FILES
 
-pytestmark = ON_BOTH
+pytestmark = ON_FOLDER_AND_BUCKET
 
 NOW = 1_795_000_000
 DAY = 24 * 3600
@@ -73,23 +73,23 @@ async def test_a_batch_runs_from_its_input_file_to_an_output_and_an_error_file(a
         "usage": created["usage"],
         "metadata": {"job": "nightly"},
     }
-    batch = await settled(app, created["id"])
+    batch = await wait_for_final_status(app, created["id"])
     times = dict.fromkeys(("in_progress_at", "finalizing_at", "completed_at"), NOW)
     files = {name: batch[name] for name in ("output_file_id", "error_file_id", "usage")}
     counts = {"total": 3, "completed": 2, "failed": 1}
     assert batch == created | times | files | {"status": "completed", "request_counts": counts}
-    output = await lines_of(app, batch["output_file_id"])
+    output = await download_lines(app, batch["output_file_id"])
     assert answers(output) == {"a": "You said: Hello", "c": "You said: Bye"}
     assert [line["error"] for line in output] == [None, None]
     used = [line["response"]["body"]["usage"] for line in output]
     assert batch["usage"]["total_tokens"] == sum(usage["total_tokens"] for usage in used) > 0
-    (refused,) = await lines_of(app, batch["error_file_id"])
+    (refused,) = await download_lines(app, batch["error_file_id"])
     assert (refused["custom_id"], refused["response"]["status_code"]) == ("b", 400)
     assert refused["response"]["body"]["error"]["type"] == "invalid_request_error"
 
 
 async def test_the_result_files_of_a_batch_are_listed_with_their_size_and_expiry(app: RunningApp) -> None:
-    batch = await settled(app, (await create(app, chat_line("a"), chat_line("b", 5)))["id"])
+    batch = await wait_for_final_status(app, (await create(app, chat_line("a"), chat_line("b", 5)))["id"])
     _, page = await app.call("GET", f"{FILES}?purpose=batch_output")
     assert {file["id"] for file in page["data"]} == {batch["output_file_id"], batch["error_file_id"]}
     for file in page["data"]:
@@ -101,17 +101,17 @@ async def test_the_result_files_of_a_batch_are_listed_with_their_size_and_expiry
 async def test_a_batch_without_errors_has_no_error_file_and_one_without_successes_no_output_file(
     app: RunningApp,
 ) -> None:
-    clean = await settled(app, (await create(app, chat_line("a")))["id"])
+    clean = await wait_for_final_status(app, (await create(app, chat_line("a")))["id"])
     assert (clean["status"], clean["error_file_id"]) == ("completed", None)
-    assert len(await lines_of(app, clean["output_file_id"])) == 1
-    failed = await settled(app, (await create(app, chat_line("a", 1), chat_line("b", 2)))["id"])
+    assert len(await download_lines(app, clean["output_file_id"])) == 1
+    failed = await wait_for_final_status(app, (await create(app, chat_line("a", 1), chat_line("b", 2)))["id"])
     assert (failed["status"], failed["output_file_id"]) == ("completed", None)
-    assert len(await lines_of(app, failed["error_file_id"])) == 2
+    assert len(await download_lines(app, failed["error_file_id"])) == 2
 
 
 async def test_output_expires_after_sets_how_long_the_files_are_kept(app: RunningApp) -> None:
     kept = {"anchor": "created_at", "seconds": 3600}
-    batch = await settled(app, (await create(app, chat_line("a"), output_expires_after=kept))["id"])
+    batch = await wait_for_final_status(app, (await create(app, chat_line("a"), output_expires_after=kept))["id"])
     _, file = await app.call("GET", f"{FILES}/{batch['output_file_id']}")
     assert file["expires_at"] == NOW + 3600
     app.clock.move(3600)
@@ -129,9 +129,9 @@ async def test_output_expires_after_sets_how_long_the_files_are_kept(app: Runnin
 )
 async def test_each_endpoint_returns_its_own_object_type(app: RunningApp, endpoint: str, body: dict[str, Any]) -> None:
     line = {"custom_id": "a", "method": "POST", "url": endpoint, "body": {"model": "simulated"} | body}
-    batch = await settled(app, (await create(app, line, endpoint=endpoint))["id"])
+    batch = await wait_for_final_status(app, (await create(app, line, endpoint=endpoint))["id"])
     assert (batch["endpoint"], batch["request_counts"]) == (endpoint, {"total": 1, "completed": 1, "failed": 0})
-    (answer,) = await lines_of(app, batch["output_file_id"])
+    (answer,) = await download_lines(app, batch["output_file_id"])
     kinds = {CHAT: "chat.completion", "/v1/responses": "response", "/v1/embeddings": "list"}
     assert answer["response"]["body"]["object"] == kinds.get(endpoint, "text_completion")
 
@@ -145,9 +145,9 @@ async def test_a_canceled_batch_keeps_finished_requests_and_lists_the_others_as_
     status, batch = await app.call("POST", f"{BATCHES}/{batch_id}/cancel", data=b"", headers=JSON)
     assert (status, batch["status"], batch["cancelling_at"]) == (200, "cancelling", NOW)
     assert batch["output_file_id"] is None
-    batch = await settled(app, batch_id)
+    batch = await wait_for_final_status(app, batch_id)
     assert (batch["status"], batch["cancelled_at"], batch["completed_at"]) == ("cancelled", NOW, None)
-    output, rest = await lines_of(app, batch["output_file_id"]), await lines_of(app, batch["error_file_id"])
+    output, rest = await download_lines(app, batch["output_file_id"]), await download_lines(app, batch["error_file_id"])
     assert batch["request_counts"] == {"total": 201, "completed": len(output), "failed": 0}
     assert len(output) + len(rest) == 201
     assert {line["error"]["code"] for line in rest} == {"batch_cancelled"}
@@ -160,16 +160,16 @@ async def test_an_expired_batch_keeps_finished_requests_and_lists_the_others_as_
     while (await retrieve(app, batch_id))["request_counts"]["completed"] < 1:
         pass
     app.clock.move(DAY)
-    batch = await settled(app, batch_id)
+    batch = await wait_for_final_status(app, batch_id)
     assert (batch["status"], batch["expired_at"], batch["completed_at"]) == ("expired", NOW + DAY, None)
-    rest = await lines_of(app, batch["error_file_id"])
+    rest = await download_lines(app, batch["error_file_id"])
     assert {line["error"]["code"] for line in rest} == {"batch_expired"}
 
 
 async def test_a_list_continues_after_a_cursor_whose_batch_was_deleted(app: RunningApp) -> None:
     ids = [(await create(app, chat_line("a")))["id"] for _ in range(5)]
     for batch_id in ids:
-        await settled(app, batch_id)
+        await wait_for_final_status(app, batch_id)
     status, page = await app.call("GET", f"{BATCHES}?limit=2")
     assert (status, page["object"], page["has_more"]) == (200, "list", True)
     assert [batch["id"] for batch in page["data"]] == [page["first_id"], page["last_id"]] == ids[:2:-1]
@@ -191,7 +191,7 @@ async def test_a_repeated_create_makes_one_batch(app: RunningApp) -> None:
     assert (await app.call("POST", BATCHES, json=body))[1]["id"] != first
     status, refused = await app.call("POST", BATCHES, json=body | {"metadata": {"a": "b"}}, headers=key)
     assert (status, refused["error"]["type"]) == (422, "invalid_request_error")
-    await settled(app, first)
+    await wait_for_final_status(app, first)
     await app.call("DELETE", f"{FILES}/{body['input_file_id']}")
     assert (await app.call("POST", BATCHES, json=body, headers=key))[1]["id"] == first
     assert (await app.call("POST", BATCHES, json=body))[0] == 400
@@ -227,7 +227,7 @@ async def test_the_body_or_a_header_selects_the_account_by_its_name_or_provider(
         body = create_body(by_body["input_file_id"])
         _, by_header = await app.call("POST", BATCHES, json=body, headers={"x-model-provider": "spare"})
         for batch in (unnamed, by_body, by_header):
-            assert (await settled(app, batch["id"]))["request_counts"]["completed"] == 1
+            assert (await wait_for_final_status(app, batch["id"]))["request_counts"]["completed"] == 1
         _, spare = await app.call("GET", f"{BATCHES}?provider=spare")
         assert [batch["id"] for batch in spare["data"]] == [by_header["id"], by_body["id"]]
         _, own = await app.call("GET", f"{BATCHES}?provider=openai")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from batchgate.settings import ApiKeySettings
-from tests.support.raw_http import connected
-from tests.support.refusals import error_message
+from tests.support.error_responses import check_anthropic_error
+from tests.support.raw_http import raw_connection
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 
 FORBIDDEN = (403, "permission_error")
@@ -14,7 +14,7 @@ FORBIDDEN = (403, "permission_error")
 
 async def message(app: RunningApp, method: str, path: str, headers: dict[str, str]) -> str:
     async with app.client.request(method, app.url + path, headers=headers) as response:
-        return error_message(response.status, response.headers, await response.read(), expected=FORBIDDEN)
+        return check_anthropic_error(response.status, response.headers, await response.read(), expected=FORBIDDEN)
 
 
 @pytest.mark.parametrize("path", [BATCHES, "/health", "/metrics", "/openapi.json", "/nowhere"])
@@ -47,9 +47,9 @@ async def test_a_gateway_accepts_its_own_addresses_and_host_names(tmp_path: Path
 
 
 async def test_a_call_without_a_host_header_is_accepted(gateway: RunningApp) -> None:
-    async with connected(gateway.url) as connection:
+    async with raw_connection(gateway.url) as connection:
         await connection.send(b"GET /health HTTP/1.0\r\n\r\n")
-        assert (await connection.answer()).status == 200
+        assert (await connection.read_response()).status == 200
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support import failpoints
 from batchgate.store.sqlite import SqliteStore
 from tests.integration.contracts.test_store import input_of, new_batch
-from tests.support.leftover_rows import check_nothing_is_left, leftovers
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app
+from tests.support.storage_leaks import check_no_storage_leaks, find_storage_leaks
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def fail_at(step: str) -> None:
 
 
 async def nothing_is_left(data_dir: Path) -> None:
-    await asyncio.to_thread(check_nothing_is_left, data_dir)
+    await asyncio.to_thread(check_no_storage_leaks, data_dir)
 
 
 def files(data_dir: Path) -> list[Path]:
@@ -55,7 +55,7 @@ async def test_a_refused_create_has_left_nothing_stored_when_its_response_arrive
     for body in (b'{"requests": []}', b'{"requests": [' + MEGABYTE * 3 + b"]}", b'{"requests": [' + MEGABYTE * 3):
         status, _ = await gateway.call("POST", BATCHES, data=BytesIO(body), headers=JSON)
         assert status == 400
-        assert leftovers(gateway.data_dir) == []
+        assert find_storage_leaks(gateway.data_dir) == []
 
 
 async def test_a_create_whose_caller_disconnects_leaves_nothing_stored(gateway: RunningApp) -> None:

@@ -26,7 +26,7 @@ from cryptography.fernet import Fernet
 
 from batchgate.store.postgres import Address, PostgresStore
 from tests.support.command import PROGRAM
-from tests.support.databases import Database, a_database
+from tests.support.databases import Database, new_database
 from tests.support.gateway_process import GatewayProcess, clean_environment
 from tests.support.object_server import object_server
 from tests.support.running_app import BATCHES, create_body
@@ -300,7 +300,7 @@ async def test_no_key_is_written_anywhere_when_calls_fail(
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    with a_database(kind, data) as database, object_server() as bucket:
+    with new_database(kind, data) as database, object_server() as bucket:
         options = bucket.options | {"secret_access_key": BLOB_KEY}
         table = ", ".join(f'{name} = "{value}"' for name, value in options.items())
         blobs = f'blob_url = "{bucket.blob_url}"\nstorage_options = {{ {table} }}\n' if kind == "postgres" else ""

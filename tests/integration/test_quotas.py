@@ -14,13 +14,13 @@ from msgspec import structs
 from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings, PriceSettings
 from tests.support import openai_batches
-from tests.support.databases import DATABASES, Database, a_database
+from tests.support.databases import DATABASES, Database, new_database
+from tests.support.error_responses import check_anthropic_error, check_openai_error, check_unified_error
 from tests.support.openai_batches import chat_line, create_body, jsonl, upload_lines
-from tests.support.refusals import error_message, openai_error, unified_error
 from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
 from tests.support.running_app import create_body as messages_body
 from tests.support.surfaces import UNIFIED_BATCHES
-from tests.support.uploads import MULTIPART, file_part, form, good_form, part
+from tests.support.uploads import MULTIPART, file_part, form, part, valid_form
 
 ROOT: Final = {"x-api-key": "sk-root"}
 USAGE: Final = "/api/usage"
@@ -29,7 +29,7 @@ REFUSED: Final = (429, "rate_limit_error")
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with a_database(request.param, tmp_path) as database:
+    with new_database(request.param, tmp_path) as database:
         yield database
 
 
@@ -66,10 +66,10 @@ async def refused(app: RunningApp, path: str, **options: Any) -> str:
     assert answer[1]["x-should-retry"] == "false"
     assert "Retry-After" not in answer[1]
     if path.startswith("/openai"):
-        return openai_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
+        return check_openai_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
     if path.startswith(("/v1/batches", "/v1/files")):
-        return unified_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
-    return error_message(*answer, expected=REFUSED, code="quota_exceeded")
+        return check_unified_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
+    return check_anthropic_error(*answer, expected=REFUSED, code="quota_exceeded")
 
 
 CREATES: Final = [BATCHES, "/v1/messages/batches", "/v1/v1/messages/batches", f"{UNIFIED_BATCHES}?provider=openai"]
@@ -100,7 +100,7 @@ async def test_a_create_from_a_file_over_a_quota_is_refused(app: RunningApp, pat
 async def test_a_file_with_too_many_requests_fails_its_batch(app: RunningApp) -> None:
     await quotas(app, queued_requests=2)
     batch = await openai_batches.create(app, *(chat_line(name) for name in "abc"))
-    failed = await openai_batches.settled(app, batch["id"])
+    failed = await openai_batches.wait_for_final_status(app, batch["id"])
     assert failed["status"] == "failed"
     [fault] = failed["errors"]["data"]
     assert (fault["code"], fault["line"]) == ("quota_exceeded", None)
@@ -110,7 +110,7 @@ async def test_a_file_with_too_many_requests_fails_its_batch(app: RunningApp) ->
 @pytest.mark.parametrize("path", ["/openai/v1/files", "/openai/files", "/v1/files?provider=openai"])
 async def test_an_upload_over_a_quota_is_refused_and_leaves_nothing_stored(app: RunningApp, path: str) -> None:
     await quotas(app, stored_bytes=10)
-    message = await refused(app, path, data=BytesIO(good_form()), headers=MULTIPART)
+    message = await refused(app, path, data=BytesIO(valid_form()), headers=MULTIPART)
     assert "is at its quota of stored bytes: the limit is 10, 0 are in use, and this needs " in message
     assert (await used(app))["stored_bytes"] == 0
     assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []

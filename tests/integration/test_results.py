@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.support.bodies import ON_BOTH
+from tests.support.blob_storage import ON_FOLDER_AND_BUCKET
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 
-pytestmark = ON_BOTH
+pytestmark = ON_FOLDER_AND_BUCKET
 
 IDS = [f"request-{number}" for number in range(600)]
 PLAIN = {"Accept-Encoding": "identity"}

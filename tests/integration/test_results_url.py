@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.raw_http import connected, head
-from tests.support.refusals import error_message
+from tests.support.error_responses import check_anthropic_error
+from tests.support.raw_http import raw_connection, request_head
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
 MOUNTS = pytest.mark.parametrize("mount", ["/anthropic", "", "/v1", "/anthropic/v1"])
@@ -85,8 +85,8 @@ async def test_a_relative_results_url_has_no_mount_since_the_sdk_joins_it_to_the
 @pytest.mark.parametrize("host", ["evil.example/", "user@evil.example", "a b", "{id}", "<script>", "evil.example:x"])
 async def test_an_invalid_host_never_appears_in_a_results_url(gateway: RunningApp, host: str) -> None:
     path = f"{BATCHES}/{await ended_batch(gateway)}"
-    async with connected(gateway.url) as connection:
-        await connection.send(head(f"GET {path}").replace(b"gateway.test", host.encode()))
-        answer = await connection.answer()
-    message = error_message(answer.status, answer.headers, answer.body, expected=(400, "invalid_request_error"))
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(f"GET {path}").replace(b"gateway.test", host.encode()))
+        answer = await connection.read_response()
+    message = check_anthropic_error(answer.status, answer.headers, answer.body, expected=(400, "invalid_request_error"))
     assert message == f"Host: it must be a name or an address, perhaps with a port, and is {host!r}"

@@ -11,7 +11,7 @@ from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation, Scope
-from tests.support.refusals import error_message, openai_error, unified_error
+from tests.support.error_responses import check_anthropic_error, check_openai_error, check_unified_error
 from tests.support.running_app import RunningApp, running_app
 
 FORBIDDEN = (403, "permission_error")
@@ -49,12 +49,12 @@ async def test_a_key_without_the_scope_of_an_operation_is_refused(
         message = f"The API key may not do this: it needs the scope {' or '.join(operation.scopes)}, and has {scope}."
         if path.startswith("/openai"):
             expected = (403, "invalid_request_error")
-            assert openai_error(*answer, expected=expected, param=None, code="missing_scope") == message
+            assert check_openai_error(*answer, expected=expected, param=None, code="missing_scope") == message
         elif path.startswith(("/v1/files", "/v1/batches")):
-            assert unified_error(*answer, expected=FORBIDDEN, param=None, code="missing_scope") == message
+            assert check_unified_error(*answer, expected=FORBIDDEN, param=None, code="missing_scope") == message
         else:
             code = "missing_scope" if operation.dialect == "anthropic" else None
-            assert error_message(*answer, expected=FORBIDDEN, code=code) == message
+            assert check_anthropic_error(*answer, expected=FORBIDDEN, code=code) == message
 
 
 def test_the_scopes_of_the_spec_are_those_of_the_keys() -> None:

@@ -127,7 +127,9 @@ async def test_a_worker_validates_the_file_of_a_batch(installation: Installation
     async with installation.running("gateway") as gateway, installation.running("worker"):
         batch = await openai_batches.create(gateway, *(openai_batches.chat_line(f"r{number}") for number in range(10)))
         async with asyncio.timeout(PATIENCE):
-            assert (await openai_batches.settled(gateway, batch["id"]))["request_counts"]["completed"] == 10
+            assert (await openai_batches.wait_for_final_status(gateway, batch["id"]))["request_counts"][
+                "completed"
+            ] == 10
 
 
 async def test_a_worker_that_stops_releases_its_shards_at_once(installation: Installation) -> None:

@@ -26,8 +26,8 @@ from batchgate.queue import MemoryQueue
 from batchgate.settings import AccountSettings, Settings
 from batchgate.store.sqlite import SqliteStore
 from tests.support.engine_parts import no_secret
-from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import create_body
+from tests.support.storage_leaks import check_no_storage_leaks
 
 MESSAGE = {
     "id": "msg_1",
@@ -120,7 +120,7 @@ async def test_what_a_stale_worker_flushes_is_refused_and_the_batch_keeps_the_an
             assert (await other.batches.find("w", batch.id)).counts.succeeded == 0
             fresh.let.set()
             batch = await ended(other, batch)
-            await asyncio.to_thread(check_nothing_is_left, tmp_path)
+            await asyncio.to_thread(check_no_storage_leaks, tmp_path)
     assert await answers(blobs, batch) == [("a", "fresh"), ("b", "fresh"), ("c", "fresh")]
     assert (batch.counts.succeeded, batch.repeated) == (3, 3)
 
@@ -137,5 +137,5 @@ async def test_a_stale_worker_that_wakes_after_the_end_changes_nothing(store: Sq
             paused.let.set()
             await stale.drain()
             assert await other.batches.find("w", batch.id) == batch
-            await asyncio.to_thread(check_nothing_is_left, tmp_path)
+            await asyncio.to_thread(check_no_storage_leaks, tmp_path)
     assert await answers(blobs, batch) == [("a", "fresh"), ("b", "fresh")]

@@ -11,8 +11,8 @@ import pytest
 from batchgate.engine.lifecycle import sweeper
 from batchgate.store.sqlite import SqliteStore
 from tests.integration.test_full_disk import problem, refused, well_again
-from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
+from tests.support.storage_leaks import check_no_storage_leaks
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -52,7 +52,7 @@ async def test_writes_wait_for_a_locked_database_and_reads_continue(tmp_path: Pa
         assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 2
         assert (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["repeated"] == 0
         await well_again(app)
-        await asyncio.to_thread(check_nothing_is_left, tmp_path)
+        await asyncio.to_thread(check_no_storage_leaks, tmp_path)
 
 
 async def test_a_database_that_is_damaged_during_use_degrades_the_gateway_and_does_not_end_it(
@@ -262,4 +262,4 @@ async def test_a_blob_that_cannot_be_deleted_is_reported_and_delays_no_other_bat
     (path / "in-the-way").unlink()
     mend(path, content)
     await well_again(gateway)
-    await asyncio.to_thread(check_nothing_is_left, gateway.data_dir)
+    await asyncio.to_thread(check_no_storage_leaks, gateway.data_dir)

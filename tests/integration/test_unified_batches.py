@@ -24,7 +24,7 @@ from tests.support.unified_batches import (
     message_rows,
     messages,
     retrieve,
-    settled,
+    wait_for_final_status,
 )
 
 NOW = 1_795_000_000
@@ -85,7 +85,7 @@ async def test_a_batch_of_bodies_runs_from_its_create_to_its_results(app: Runnin
         "in_progress_at": NOW,
         "extra_fields": extra("batch_create", created, model_requested="simulated"),
     }
-    batch = await settled(app, created["id"])
+    batch = await wait_for_final_status(app, created["id"])
     assert batch == created | {
         "status": "completed",
         "request_counts": {"total": 3, "completed": 2, "failed": 1, "succeeded": 2},
@@ -109,7 +109,7 @@ async def test_a_batch_of_params_is_a_messages_batch(app: RunningApp) -> None:
     created = await create(
         app, model="anthropic/simulated", requests=[*message_rows("a"), *message_rows("b", content=5)]
     )
-    batch = await settled(app, created["id"], "anthropic")
+    batch = await wait_for_final_status(app, created["id"], "anthropic")
     assert batch == created | {
         "endpoint": "/v1/messages",
         "status": "ended",
@@ -133,7 +133,7 @@ async def test_bodies_for_messages_make_the_same_batch_as_params(app: RunningApp
     by_url = await create(app, requests=rows)
     by_endpoint = await create(app, endpoint="/v1/messages", requests=[{"custom_id": "a", "body": messages()}])
     for batch in (by_url, by_endpoint):
-        assert (await settled(app, batch["id"]))["status"] == "ended"
+        assert (await wait_for_final_status(app, batch["id"]))["status"] == "ended"
         assert [line["result"]["type"] for line in await app.results(batch["id"])] == ["succeeded"]
 
 
@@ -142,14 +142,14 @@ async def test_a_batch_of_a_file_is_validated_and_run(app: RunningApp) -> None:
     created = await create(app, model="simulated", query="?provider=openai", input_file_id=file_id)
     assert (created["status"], created["input_file_id"]) == ("validating", file_id)
     assert created["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
-    batch = await settled(app, created["id"])
+    batch = await wait_for_final_status(app, created["id"])
     assert (batch["status"], batch["request_counts"]["total"]) == ("completed", 2)
     assert [line["custom_id"] for line in await result_lines(app, batch["id"])] == ["a", "b"]
 
 
 async def test_a_batch_of_an_invalid_file_lists_the_error_of_each_line(app: RunningApp) -> None:
     file_id = await upload_lines(app, jsonl(chat_line("a"), chat_line("a")) + b"{\n")
-    batch = await settled(app, (await create(app, input_file_id=file_id, endpoint=CHAT))["id"])
+    batch = await wait_for_final_status(app, (await create(app, input_file_id=file_id, endpoint=CHAT))["id"])
     assert (batch["status"], batch["failed_at"]) == ("failed", NOW)
     faults = [(fault["line"], fault["code"]) for fault in batch["errors"]["data"]]
     assert faults == [(2, "duplicate_custom_id"), (3, "invalid_json_line")]
@@ -158,7 +158,7 @@ async def test_a_batch_of_an_invalid_file_lists_the_error_of_each_line(app: Runn
 @pytest.mark.parametrize("rows", [chat_rows, message_rows])
 async def test_a_client_that_accepts_json_receives_all_results_as_one_object(app: RunningApp, rows: Any) -> None:
     requests = [*rows("a", "b"), *rows("c", content=5)]
-    batch = await settled(app, (await create(app, requests=requests))["id"])
+    batch = await wait_for_final_status(app, (await create(app, requests=requests))["id"])
     lines = await result_lines(app, batch["id"])
     media_type, body = await results(app, batch["id"], Accept="application/json")
     assert media_type == "application/json"
@@ -183,14 +183,14 @@ async def test_a_client_that_accepts_json_receives_all_results_as_one_object(app
     ],
 )
 async def test_the_accept_header_chooses_between_lines_and_json(app: RunningApp, accept: str, media_type: str) -> None:
-    batch = await settled(app, (await create(app, requests=chat_rows("a")))["id"])
+    batch = await wait_for_final_status(app, (await create(app, requests=chat_rows("a")))["id"])
     assert (await results(app, batch["id"], Accept=accept))[0] == media_type
 
 
 async def test_many_results_are_returned_as_one_object_plain_or_compressed(app: RunningApp) -> None:
     names = [f"r{number}" for number in range(3000)]
     created = await create(app, requests=[*chat_rows(*names[:1], content="x" * 2**20), *chat_rows(*names[1:])])
-    await settled(app, created["id"])
+    await wait_for_final_status(app, created["id"])
     for encoding in ("identity", "gzip"):
         _, body = await results(app, created["id"], Accept="application/json", **{"Accept-Encoding": encoding})
         assert [row["custom_id"] for row in json.loads(body)["results"]] == names
@@ -311,7 +311,7 @@ async def test_a_repeated_create_returns_the_same_batch(app: RunningApp) -> None
 
 
 async def test_a_batch_can_be_read_on_every_surface(app: RunningApp) -> None:
-    batch = await settled(app, (await create(app, requests=chat_rows("a")))["id"])
+    batch = await wait_for_final_status(app, (await create(app, requests=chat_rows("a")))["id"])
     assert (await app.call("GET", f"{OPENAI_BATCHES}/{batch['id']}"))[1]["status"] == "completed"
     assert (await app.call("GET", f"{MESSAGE_BATCHES}/{batch['id']}"))[1]["processing_status"] == "ended"
     theirs = await app.ended((await app.create("a"))["id"])

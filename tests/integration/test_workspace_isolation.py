@@ -20,10 +20,10 @@ from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 from tests.support import openai_batches, unified_batches
-from tests.support.databases import DATABASES, Database, a_database
+from tests.support.databases import DATABASES, Database, new_database
 from tests.support.openai_batches import chat_line, jsonl, upload_lines
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
-from tests.support.uploads import MULTIPART, good_form, upload
+from tests.support.uploads import MULTIPART, upload, valid_form
 
 OWNER, STRANGER, ADMIN = ({"x-api-key": f"sk-{name}"} for name in ("owner", "stranger", "admin"))
 PATH_IDS: Final = {"message_batch_id", "batch_id", "file_id"}
@@ -68,7 +68,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with a_database(request.param, tmp_path) as database:
+    with new_database(request.param, tmp_path) as database:
         yield database
 
 
@@ -97,13 +97,13 @@ async def objects_of_the_owner(app: RunningApp) -> dict[str, str]:
     found["view of an input"] = f"file-input-{messages['id']}"
     found["view of an output"] = f"file-output-{messages['id']}"
     made = await openai_batches.create(app, chat_line("a"), chat_line("b", 1))
-    done = await openai_batches.settled(app, made["id"])
+    done = await openai_batches.wait_for_final_status(app, made["id"])
     found["openai"], found["input"] = done["id"], done["input_file_id"]
     found["output"], found["errors"] = done["output_file_id"], done["error_file_id"]
     failed = await openai_batches.create(app, {"custom_id": "a"})
-    found["failed"] = (await openai_batches.settled(app, failed["id"]))["id"]
+    found["failed"] = (await openai_batches.wait_for_final_status(app, failed["id"]))["id"]
     unified = await unified_batches.create(app, requests=unified_batches.chat_rows("a"))
-    found["unified"] = (await unified_batches.settled(app, unified["id"]))["id"]
+    found["unified"] = (await unified_batches.wait_for_final_status(app, unified["id"]))["id"]
     status, running = await app.call("POST", BATCHES, json=create_body("a", model="slow"))
     assert status == 200
     found["running"] = running["id"]
@@ -217,7 +217,7 @@ async def test_an_equal_create_of_another_workspace_is_not_a_retry(app: RunningA
 
 async def test_an_upload_belongs_only_to_the_workspace_of_its_key(app: RunningApp) -> None:
     for path in ("/openai/v1/files", "/openai/files"):
-        form = good_form()
+        form = valid_form()
         status, file = await app.call("POST", path, data=BytesIO(form), headers=MULTIPART | STRANGER)
         assert status == 200
         assert (await app.call("GET", f"/openai/v1/files/{file['id']}"))[0] == 404

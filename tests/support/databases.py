@@ -12,15 +12,15 @@ from batchgate.store.postgres import Address, PostgresStore
 from batchgate.store.sqlite import SqliteStore
 from tests.support.postgres_server import bare_database, fresh_database
 
-Kind: TypeAlias = Literal["sqlite", "postgres"]
-DATABASES: tuple[Kind, ...] = get_args(Kind)
+DatabaseKind: TypeAlias = Literal["sqlite", "postgres"]
+DATABASES: tuple[DatabaseKind, ...] = get_args(DatabaseKind)
 
 
 @dataclass
 class Database:
     """A database that stores can be opened on, one after another."""
 
-    kind: Kind
+    kind: DatabaseKind
     path: Path
     url: str | None
     """None for SQLite's file at the path."""
@@ -31,7 +31,7 @@ class Database:
 
 
 @contextmanager
-def a_database(kind: Kind, folder: Path) -> Iterator[Database]:
+def new_database(kind: DatabaseKind, folder: Path) -> Iterator[Database]:
     """Make a database, in the folder if it is a file."""
     path = folder / "batchgate.db"
     if kind == "sqlite":
@@ -42,7 +42,7 @@ def a_database(kind: Kind, folder: Path) -> Iterator[Database]:
 
 
 @contextmanager
-def a_bare_database(kind: Kind, folder: Path) -> Iterator[Database]:
+def new_bare_database(kind: DatabaseKind, folder: Path) -> Iterator[Database]:
     """Make a database without any tables."""
     path = folder / "batchgate.db"
     if kind == "sqlite":

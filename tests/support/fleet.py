@@ -16,11 +16,11 @@ import msgspec
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import BatchProgress
 from tests.support.gateway_process import GatewayProcess, WorkerProcess
-from tests.support.postgres_server import PostgresServer, own_server
+from tests.support.postgres_server import PostgresServer, dedicated_server
 
 BATCHES: Final = "/anthropic/v1/messages/batches"
-PATIENCE: Final = 60.0  # seconds until somebody has to answer a call
-PAUSE: Final = 0.1
+CALL_TIMEOUT: Final = 60.0  # seconds until somebody has to answer a call
+RETRY_INTERVAL: Final = 0.1
 
 
 class Fleet:
@@ -31,8 +31,8 @@ class Fleet:
     ) -> None:
         self._folder = folder
         self._settings = settings
-        self._chance = chance
-        self._numbers = (gateways, workers)
+        self._random = chance
+        self._process_counts = (gateways, workers)
         self._cleanup = ExitStack()
         self.database: PostgresServer
         self.gateways: list[GatewayProcess] = []
@@ -41,10 +41,10 @@ class Fleet:
     def __enter__(self) -> Self:
         """Start the database, then the gateways, then the workers."""
         try:
-            self.database = self._cleanup.enter_context(own_server())
-            gateways, workers = self._numbers
-            self.gateways = [self._gateway() for _ in range(gateways)]
-            self.workers = [self._worker() for _ in range(workers)]
+            self.database = self._cleanup.enter_context(dedicated_server())
+            gateways, workers = self._process_counts
+            self.gateways = [self._start_gateway() for _ in range(gateways)]
+            self.workers = [self._start_worker() for _ in range(workers)]
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -56,19 +56,19 @@ class Fleet:
         """Stop all of it."""
         self._cleanup.__exit__(kind, error, trace)
 
-    def kill_a_worker(self) -> None:
+    def kill_worker(self) -> None:
         """End one at once, as a crash does, and start another in its place."""
-        place = self._chance.randrange(len(self.workers))
-        self.workers[place].kill()
-        self.workers[place] = self._worker()
+        index = self._random.randrange(len(self.workers))
+        self.workers[index].kill()
+        self.workers[index] = self._start_worker()
 
-    def kill_a_gateway(self) -> None:
+    def kill_gateway(self) -> None:
         """End one at once, and start another in its place."""
-        place = self._chance.randrange(len(self.gateways))
-        self.gateways[place].kill()
-        self.gateways[place] = self._gateway()
+        index = self._random.randrange(len(self.gateways))
+        self.gateways[index].kill()
+        self.gateways[index] = self._start_gateway()
 
-    def kill_the_database(self) -> None:
+    def kill_database(self) -> None:
         """End the server and all that it is made of at once, and start it again."""
         self.database.kill()
         self.database.start()
@@ -96,17 +96,17 @@ class Fleet:
         deadline = time.monotonic() + within
         while (batch := self.retrieve(batch_id)).processing_status != "ended":
             assert time.monotonic() < deadline, (batch, self.progress(batch_id))
-            time.sleep(PAUSE)
+            time.sleep(RETRY_INTERVAL)
         return batch
 
     def _call(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
         """Ask one gateway after the other until one answers; a refusal that will not change is raised."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + CALL_TIMEOUT
         while True:
-            url = self._chance.choice(self.gateways).url
+            url = self._random.choice(self.gateways).url
             try:
                 request = urllib.request.Request(url + path, data=body, headers=headers or {})
-                with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+                with urllib.request.urlopen(request, timeout=CALL_TIMEOUT) as response:
                     return bytes(response.read())
             except urllib.error.HTTPError as error:
                 if error.code < 500 or time.monotonic() > deadline:
@@ -115,17 +115,17 @@ class Fleet:
             except OSError:
                 if time.monotonic() > deadline:
                     raise
-            time.sleep(PAUSE)
+            time.sleep(RETRY_INTERVAL)
 
-    def _gateway(self) -> GatewayProcess:
-        settings, options = self._with_database(), ("--no-worker",)
+    def _start_gateway(self) -> GatewayProcess:
+        settings, options = self._settings_with_database(), ("--no-worker",)
         process = GatewayProcess(data_dir=self._folder / "shared", settings=settings, options=options)
         return self._cleanup.enter_context(process)
 
-    def _worker(self) -> WorkerProcess:
-        process = WorkerProcess(data_dir=self._folder / "shared", settings=self._with_database())
+    def _start_worker(self) -> WorkerProcess:
+        process = WorkerProcess(data_dir=self._folder / "shared", settings=self._settings_with_database())
         return self._cleanup.enter_context(process)
 
-    def _with_database(self) -> str:
+    def _settings_with_database(self) -> str:
         blobs = (self._folder / "blobs").as_uri()
         return f'database_url = "{self.database.url()}"\nblob_url = "{blobs}"\n{self._settings}'

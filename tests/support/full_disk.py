@@ -13,16 +13,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-REFUSED: Final = "File too large"
+FILE_TOO_LARGE: Final = "File too large"
 """What the system says when a file would grow beyond the size."""
 
 
 @contextmanager
-def full_disk(largest: int, pid: int | None = None) -> Iterator[None]:
+def full_disk(max_bytes: int, pid: int | None = None) -> Iterator[None]:
     """Let no file of a process, this one by default, grow beyond ``largest`` bytes."""
     process = os.getpid() if pid is None else pid
     before = resource.prlimit(process, resource.RLIMIT_FSIZE)
-    resource.prlimit(process, resource.RLIMIT_FSIZE, (largest, before[1]))
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (max_bytes, before[1]))
     try:
         yield
     finally:
@@ -30,6 +30,6 @@ def full_disk(largest: int, pid: int | None = None) -> Iterator[None]:
             resource.prlimit(process, resource.RLIMIT_FSIZE, before)
 
 
-def log_size(data_dir: Path) -> int:
+def wal_size(data_dir: Path) -> int:
     """Measure the database's write-ahead log: where nothing may grow beyond it, no transaction is written."""
     return (data_dir / "batchgate.db-wal").stat().st_size

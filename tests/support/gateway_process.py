@@ -17,10 +17,10 @@ from typing import Any, Final, Self
 SIMULATOR: Final = '[accounts.simulator]\nprovider = "simulator"\n'
 """Settings with a simulated model; append ``simulator.latency = 1`` and the like to change how it behaves."""
 
-_KEPT: Final = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
-_FIRST_LINE: Final = re.compile(r'(?:\{.*"message":")?Batchgate \S+ (?:works(?:, )?)?(?:listens on (http://[^\s"]+))?')
+_INHERITED_VARIABLES: Final = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
+_BANNER: Final = re.compile(r'(?:\{.*"message":")?Batchgate \S+ (?:works(?:, )?)?(?:listens on (http://[^\s"]+))?')
 """Of a banner in either form."""
-_LOG_LINES: Final = 40
+_LOG_LINES_SHOWN: Final = 40
 
 
 class GatewayFailed(Exception):
@@ -105,7 +105,7 @@ class GatewayProcess:
         finally:
             self.kill()
             if error is not None:
-                error.add_note(f"The gateway's log ends:\n{_end_of(self.log)}")
+                error.add_note(f"The gateway's log ends:\n{_last_lines(self.log)}")
             self._last_log = self.log
             self._cleanup.close()
 
@@ -160,10 +160,10 @@ class GatewayProcess:
         if not readable:
             raise GatewayFailed(f"not ready within {self._ready_within:g} s")
         line = self._process.stdout.readline().decode()
-        found = _FIRST_LINE.match(line)
-        if found is None:
+        banner = _BANNER.match(line)
+        if banner is None:
             raise GatewayFailed(line or f"exited with status {self._process.wait()} before it was ready")
-        return found[1] or ""
+        return banner[1] or ""
 
 
 class WorkerProcess(GatewayProcess):
@@ -180,9 +180,9 @@ class WorkerProcess(GatewayProcess):
 
 def clean_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
     """Make an environment for a process under test: none of the machine's keys and settings, but what is added."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return kept | {"PYTHONUNBUFFERED": "1"} | dict(added or {})
+    inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
+    return inherited | {"PYTHONUNBUFFERED": "1"} | dict(added or {})
 
 
-def _end_of(log: str) -> str:
-    return "\n".join(log.splitlines()[-_LOG_LINES:])
+def _last_lines(log: str) -> str:
+    return "\n".join(log.splitlines()[-_LOG_LINES_SHOWN:])

@@ -13,7 +13,7 @@ from uuid import uuid4
 import boto3
 from moto.server import ThreadedMotoServer
 
-KEY, SECRET = "AKIAPLANTEDKEY", "planted-secret-key"
+ACCESS_KEY_ID, SECRET_ACCESS_KEY = "AKIAPLANTEDKEY", "planted-secret-key"
 
 
 @dataclass
@@ -33,7 +33,12 @@ class ObjectServer:
     @property
     def options(self) -> dict[str, str | bool]:
         """The options that go with it."""
-        return {"endpoint": self.url, "region": "us-east-1", "access_key_id": KEY, "secret_access_key": SECRET}
+        return {
+            "endpoint": self.url,
+            "region": "us-east-1",
+            "access_key_id": ACCESS_KEY_ID,
+            "secret_access_key": SECRET_ACCESS_KEY,
+        }
 
     @property
     def settings(self) -> str:
@@ -46,7 +51,7 @@ class ObjectServer:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
         return sorted(o["Key"].removeprefix(f"{self.prefix}/") for page in pages for o in page.get("Contents", ()))
 
-    def uploads(self) -> list[str]:
+    def unfinished_uploads(self) -> list[str]:
         """Name the blobs of which parts lie there that nobody sees."""
         found = self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ())
         return sorted(upload["Key"].removeprefix(f"{self.prefix}/") for upload in found)
@@ -66,7 +71,7 @@ class ObjectServer:
 
 
 @contextmanager
-def serving(port: int = 0) -> Iterator[str]:
+def running_s3_server(port: int = 0) -> Iterator[str]:
     """Run a server and give its URL; what it keeps, it keeps in this process, and for the next one too."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
@@ -77,18 +82,22 @@ def serving(port: int = 0) -> Iterator[str]:
         server.stop()
 
 
-def client_of(url: str) -> Any:
+def s3_client(url: str) -> Any:
     """Make a client that looks at the server past the gateway."""
     return boto3.client(
-        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=KEY, aws_secret_access_key=SECRET
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
     )
 
 
 @contextmanager
 def object_server() -> Iterator[ObjectServer]:
     """Run a server with an empty bucket."""
-    with serving() as url:
-        server = ObjectServer(url, client_of(url))
+    with running_s3_server() as url:
+        server = ObjectServer(url, s3_client(url))
         server.client.create_bucket(Bucket=server.bucket)
         yield server
 

@@ -12,7 +12,7 @@ from tests.support.uploads import file_part, part, upload
 
 BATCHES: Final = "/openai/v1/batches"
 CHAT: Final = "/v1/chat/completions"
-UNSETTLED: Final = ("validating", "in_progress", "finalizing", "cancelling")
+RUNNING_STATUSES: Final = ("validating", "in_progress", "finalizing", "cancelling")
 
 
 def chat_line(custom_id: str, content: Any = "Hello", *, model: str = "simulated", url: str = CHAT) -> dict[str, Any]:
@@ -54,14 +54,14 @@ async def retrieve(app: RunningApp, batch_id: str) -> dict[str, Any]:
     return batch
 
 
-async def settled(app: RunningApp, batch_id: str) -> dict[str, Any]:
+async def wait_for_final_status(app: RunningApp, batch_id: str) -> dict[str, Any]:
     """Follow a batch until it changes no more."""
-    while (batch := await retrieve(app, batch_id))["status"] in UNSETTLED:
+    while (batch := await retrieve(app, batch_id))["status"] in RUNNING_STATUSES:
         pass
     return batch
 
 
-async def lines_of(app: RunningApp, file_id: str) -> list[dict[str, Any]]:
+async def download_lines(app: RunningApp, file_id: str) -> list[dict[str, Any]]:
     """Download the lines of a file."""
     async with app.client.get(f"{app.url}{FILES}/{file_id}/content") as response:
         assert response.status == 200, await response.text()

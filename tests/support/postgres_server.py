@@ -33,17 +33,17 @@ import psycopg
 from batchgate.store.postgres import Address
 from batchgate.store.postgres.migrate import migrate
 
-_UNTIL_STDIN_ENDS = '"$@" & read _; kill -QUIT $! 2>/dev/null; wait'
+_RUN_UNTIL_STDIN_CLOSES = '"$@" & read _; kill -QUIT $! 2>/dev/null; wait'
 """Runs a command for as long as whoever started it lives."""
-START = 60.0  # seconds that a server may take to start
-_NUMBERS = count(1)
-_FREE: list[str] = []
+START_TIMEOUT = 60.0  # seconds that a server may take to start
+_DATABASE_NUMBERS = count(1)
+_UNUSED_DATABASES: list[str] = []
 """Databases of this process that are migrated, empty and not in use."""
 _DISCONNECT_OTHERS = """
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-_EMPTY = """
+_DELETE_ALL_ROWS = """
 SET session_replication_role = replica;
 DO $$
 DECLARE
@@ -92,7 +92,7 @@ class PostgresServer:
             command = [_program("postgres"), "-D", str(self.folder / "data")]
             command += [part for setting in settings for part in ("-c", setting)]
             self._process = subprocess.Popen(
-                ["sh", "-c", _UNTIL_STDIN_ENDS, "sh", *command],
+                ["sh", "-c", _RUN_UNTIL_STDIN_CLOSES, "sh", *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -100,7 +100,7 @@ class PostgresServer:
                 cwd="/",
                 user=self._user,
             )
-        deadline = time.monotonic() + START
+        deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text())
@@ -141,7 +141,7 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def own_server(*options: str) -> Iterator[PostgresServer]:
+def dedicated_server(*options: str) -> Iterator[PostgresServer]:
     """Run a server that no other test uses."""
     folder = Path(tempfile.mkdtemp(prefix="bg-pg-"))
     server = PostgresServer(folder, *options)
@@ -189,7 +189,7 @@ def _start_keeper(folder: Path) -> None:
     keeper.returncode = 0  # it outlives this process, and is nobody's child then
 
 
-def keep(folder: Path) -> None:
+def run_until_unused(folder: Path) -> None:
     """Run the server until nobody uses it."""
     server = PostgresServer(folder, "fsync=off", "max_connections=400")
     try:
@@ -207,7 +207,7 @@ def keep(folder: Path) -> None:
 def _template() -> str:
     """Make the database that others are copied from: one for each process, since a server may outlive it."""
     name = _make_database("template0")
-    migrate(Address(_of_database(shared_server(), name)))
+    migrate(Address(_database_url(shared_server(), name)))
     atexit.register(_drop, name)
     return name
 
@@ -220,12 +220,12 @@ def _drop(name: str) -> None:
 @contextmanager
 def fresh_database() -> Iterator[str]:
     """Lend a database to one test: migrated, and empty. Emptying one is much faster than making one."""
-    name = _FREE.pop() if _FREE else _make_lendable()
+    name = _UNUSED_DATABASES.pop() if _UNUSED_DATABASES else _make_migrated_database()
     try:
-        yield _of_database(shared_server(), name)
+        yield _database_url(shared_server(), name)
     finally:
-        _empty(name)
-        _FREE.append(name)
+        _delete_all_rows(name)
+        _UNUSED_DATABASES.append(name)
 
 
 @contextmanager
@@ -233,41 +233,41 @@ def bare_database() -> Iterator[str]:
     """Lend a database without any tables to one test."""
     name = _make_database("template0")
     try:
-        yield _of_database(shared_server(), name)
+        yield _database_url(shared_server(), name)
     finally:
         _drop(name)
 
 
-def _make_lendable() -> str:
+def _make_migrated_database() -> str:
     name = _make_database(_template())
     atexit.register(_drop, name)
     return name
 
 
-def dumped(url: str, *, without: str = "") -> str:
+def dump_schema(url: str, *, without: str = "") -> str:
     """Write the schema of a database, without the tables that match a pattern."""
     command = [_program("pg_dump"), "--schema-only", "--no-owner", f"--exclude-table={without}", url]
-    made = subprocess.run(command, check=True, capture_output=True, text=True, env=_environment())
+    dump = subprocess.run(command, check=True, capture_output=True, text=True, env=_environment())
     # Two lines hold a number that differs each time.
-    return "".join(line for line in made.stdout.splitlines(keepends=True) if not line.startswith("\\"))
+    return "".join(line for line in dump.stdout.splitlines(keepends=True) if not line.startswith("\\"))
 
 
 def _make_database(template: str) -> str:
-    name = f"test_{os.getpid()}_{next(_NUMBERS)}"
+    name = f"test_{os.getpid()}_{next(_DATABASE_NUMBERS)}"
     with psycopg.connect(shared_server(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
     return name
 
 
-def _empty(name: str) -> None:
-    with psycopg.connect(_of_database(shared_server(), name), autocommit=True) as connection:
+def _delete_all_rows(name: str) -> None:
+    with psycopg.connect(_database_url(shared_server(), name), autocommit=True) as connection:
         connection.execute(_DISCONNECT_OTHERS)
-        connection.execute(_EMPTY)
+        connection.execute(_DELETE_ALL_ROWS)
 
 
-def _of_database(server: str, database: str) -> str:
+def _database_url(server: str, database: str) -> str:
     return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]))
+    run_until_unused(Path(sys.argv[1]))

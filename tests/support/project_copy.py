@@ -36,7 +36,7 @@ class ProjectCopy:
             [sys.executable, "-m", "batchgate_codegen", "--root", str(self.root)], env=self._environment, check=True
         )
 
-    def drift(self, *tests: str) -> str:
+    def run_drift_tests(self, *tests: str) -> str:
         """Run drift tests in the copy, which must fail, and return what they say."""
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         command += [f"tests/drift/{test}" for test in tests]

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 
 @dataclass(frozen=True)
-class Answer:
+class RawResponse:
     """An answer as it came over the connection."""
 
     status: int
@@ -31,20 +31,20 @@ class RawConnection:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def answer(self) -> Answer:
+    async def read_response(self) -> RawResponse:
         """Read one answer."""
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
-        headers = CIMultiDict(_header(line) for line in head[1:-1])
+        request_head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
+        headers = CIMultiDict(_header(line) for line in request_head[1:-1])
         body = await self._reader.readexactly(int(headers.get(hdrs.CONTENT_LENGTH, "0")))
-        return Answer(int(head[0].split()[1]), MappingProxyType(headers), body)
+        return RawResponse(int(request_head[0].split()[1]), MappingProxyType(headers), body)
 
-    async def closed(self) -> bool:
+    async def is_closed(self) -> bool:
         """Wait for the other side to say something more; true when it says nothing and closes."""
         return await self._reader.read(1) == b""
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[RawConnection]:
+async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
     """Connect to the server of a URL, and hang up at the end."""
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -55,7 +55,7 @@ async def connected(url: str) -> AsyncIterator[RawConnection]:
         await writer.wait_closed()
 
 
-def head(request_line: str, *headers: str) -> bytes:
+def request_head(request_line: str, *headers: str) -> bytes:
     """Write the head of a request: its first line, Host, and more headers."""
     lines = (f"{request_line} HTTP/1.1", "Host: gateway.test", *headers, "", "")
     return "\r\n".join(lines).encode("latin-1")

@@ -17,7 +17,7 @@ from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.installation import Role
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
-from tests.support.bodies import Bodies
+from tests.support.blob_storage import BlobStorage
 
 BATCHES = "/anthropic/v1/messages/batches"
 
@@ -119,7 +119,7 @@ async def running_app(
     """Run a gateway, or a worker, until the context is left; without accounts in the settings it has a simulator."""
     clock = clock or MovableClock()
     defaults: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_timeout": 5.0}
-    given = defaults | Bodies.settings() | settings
+    given = defaults | BlobStorage.settings() | settings
     app = build_app(Settings(data_dir=str(data_dir), **given), role=role, clock=clock, environment=environment or {})
     runner = JsonErrorRunner(app)
     try:

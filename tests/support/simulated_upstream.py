@@ -33,7 +33,7 @@ class SimulatedUpstream:
         """Forget what it was asked."""
         self._send("POST", "/stats/reset", b"")
 
-    def behave(self, **settings: object) -> None:
+    def configure(self, **settings: object) -> None:
         """Replace how it behaves."""
         self._send("PUT", "/settings", json.dumps(settings).encode())
 

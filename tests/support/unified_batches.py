@@ -11,7 +11,7 @@ from tests.support.running_app import RunningApp
 
 BATCHES: Final = "/v1/batches"
 CHAT: Final = "/v1/chat/completions"
-UNSETTLED: Final = ("validating", "in_progress", "finalizing", "cancelling")
+RUNNING_STATUSES: Final = ("validating", "in_progress", "finalizing", "cancelling")
 
 
 def messages(content: Any = "Hello", **more: Any) -> dict[str, Any]:
@@ -46,8 +46,8 @@ async def retrieve(app: RunningApp, batch_id: str, provider: str = "openai") -> 
     return batch
 
 
-async def settled(app: RunningApp, batch_id: str, provider: str = "openai") -> dict[str, Any]:
+async def wait_for_final_status(app: RunningApp, batch_id: str, provider: str = "openai") -> dict[str, Any]:
     """Follow a batch until it changes no more."""
-    while (batch := await retrieve(app, batch_id, provider))["status"] in UNSETTLED:
+    while (batch := await retrieve(app, batch_id, provider))["status"] in RUNNING_STATUSES:
         pass
     return batch

@@ -17,11 +17,11 @@ Fault: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 """Answers a call wrongly; one that it answers with None is passed on."""
 
 
-class FaultyStore:
+class FaultyObjectServer:
     """Passes calls on to a server, but for those that ``fault`` answers."""
 
     def __init__(self, server: ObjectServer) -> None:
-        self.fault: Fault = passed_on
+        self.fault: Fault = no_fault
         self.calls: list[str] = []
         """The method and the path of each call, in their order."""
         self._server = server
@@ -51,20 +51,22 @@ class FaultyStore:
         headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
         url = self._server.url + request.raw_path
         async with self._client.request(request.method, url, headers=headers, data=body) as answer:
-            kept = {name: value for name, value in answer.headers.items() if name not in _OF_ONE_HOP}
+            forwarded = {name: value for name, value in answer.headers.items() if name not in _HOP_BY_HOP_HEADERS}
             if request.method == "HEAD":
-                return web.Response(status=answer.status, headers=kept | {"Content-Length": str(answer.content_length)})
-            return web.Response(status=answer.status, headers=kept, body=await answer.read())
+                return web.Response(
+                    status=answer.status, headers=forwarded | {"Content-Length": str(answer.content_length)}
+                )
+            return web.Response(status=answer.status, headers=forwarded, body=await answer.read())
 
 
-_OF_ONE_HOP = ("Content-Length", "Transfer-Encoding", "Connection", "Date", "Server")
+_HOP_BY_HOP_HEADERS = ("Content-Length", "Transfer-Encoding", "Connection", "Date", "Server")
 
 
-async def passed_on(_request: web.Request) -> None:
+async def no_fault(_request: web.Request) -> None:
     """Leave the call as it is."""
 
 
-async def denied(_request: web.Request) -> web.Response:
+async def access_denied(_request: web.Request) -> web.Response:
     """Refuse, and quote what should not be told on."""
     return web.Response(
         status=403,
@@ -73,17 +75,17 @@ async def denied(_request: web.Request) -> web.Response:
     )
 
 
-async def overloaded(_request: web.Request) -> web.Response:
+async def slow_down(_request: web.Request) -> web.Response:
     """Ask to come later."""
     return web.Response(status=503, body=b"<Error><Code>SlowDown</Code></Error>", content_type="application/xml")
 
 
-async def hanging(_request: web.Request) -> None:
+async def no_response(_request: web.Request) -> None:
     """Never answer."""
     await asyncio.Event().wait()
 
 
-async def cut(request: web.Request) -> web.StreamResponse:
+async def truncated_response(request: web.Request) -> web.StreamResponse:
     """Break the answer off in its middle."""
     response = web.StreamResponse(headers={"Content-Length": "1000000", "ETag": '"x"'})
     await response.prepare(request)
@@ -93,11 +95,11 @@ async def cut(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def only(fault: Fault, *, method: str | None = None, query: str | None = None) -> Fault:
+def only_for(fault: Fault, *, method: str | None = None, query: str | None = None) -> Fault:
     """Make a fault of the calls with a method, or with a parameter, alone."""
 
-    async def chosen(request: web.Request) -> web.StreamResponse | None:
-        meant = method in {None, request.method} and (query is None or query in request.query_string)
-        return await fault(request) if meant else None
+    async def selective_fault(request: web.Request) -> web.StreamResponse | None:
+        selected = method in {None, request.method} and (query is None or query in request.query_string)
+        return await fault(request) if selected else None
 
-    return chosen
+    return selective_fault

@@ -12,10 +12,10 @@ import pytest
 
 from tests.support.object_server import ObjectServer
 
-ON_BOTH: Final = pytest.mark.parametrize("bodies", ["folder", "bucket"], indirect=True)
+ON_FOLDER_AND_BUCKET: Final = pytest.mark.parametrize("blob_storage", ["folder", "bucket"], indirect=True)
 
 
-class Bodies:
+class BlobStorage:
     """The place for bodies of the test that runs."""
 
     server: ObjectServer | None = None

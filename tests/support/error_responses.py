@@ -13,7 +13,7 @@ from tests.support.running_app import BATCHES, RunningApp
 JSON = {"Content-Type": "application/json"}
 
 
-def error_message(
+def check_anthropic_error(
     status: int, headers: Mapping[str, str], body: bytes, *, expected: tuple[int, str], code: str | None = None
 ) -> str:
     """Check an error answer against the status and type expected, and return its message."""
@@ -29,7 +29,7 @@ def error_message(
     return error["message"]
 
 
-def openai_error(
+def check_openai_error(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
@@ -49,7 +49,7 @@ def openai_error(
     return message
 
 
-def unified_error(
+def check_unified_error(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
@@ -73,17 +73,19 @@ def unified_error(
     return message
 
 
-async def refusal(
+async def expect_anthropic_error(
     app: RunningApp, method: str, path: str, *, expected: tuple[int, str], code: str | None = None, **options: Any
 ) -> str:
     """Make a request that must be refused, with nothing stored, and return the message."""
     async with app.client.request(method, URL(app.url + path, encoded=True), **options) as response:
-        message = error_message(response.status, response.headers, await response.read(), expected=expected, code=code)
+        message = check_anthropic_error(
+            response.status, response.headers, await response.read(), expected=expected, code=code
+        )
     await assert_nothing_stored(app)
     return message
 
 
-async def create_refusal(
+async def expect_create_error(
     app: RunningApp,
     body: bytes | AsyncIterable[bytes],
     *,
@@ -94,7 +96,7 @@ async def create_refusal(
     """Try to create a batch from a body that must be refused, and return the message."""
     headers = JSON | ({"Content-Encoding": encoding} if encoding else {})
     data = BytesIO(body) if isinstance(body, bytes) else body
-    return await refusal(app, "POST", BATCHES, expected=expected, code=code, data=data, headers=headers)
+    return await expect_anthropic_error(app, "POST", BATCHES, expected=expected, code=code, data=data, headers=headers)
 
 
 async def assert_nothing_stored(app: RunningApp) -> None:

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 import psycopg
 
-WITHIN = 20.0  # seconds
+TIMEOUT = 20.0  # seconds
 
-_WAITING = """
+_LOCK_WAITERS = """
 SELECT count(*) AS number FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 
 
 @dataclass
-class Watch:
+class DatabaseObserver:
     """Looks at a database."""
 
     connection: psycopg.Connection[dict[str, Any]]
@@ -36,28 +36,28 @@ class Watch:
         return value
 
     @contextmanager
-    def holding(self, query: str, **bound: object) -> Iterator[None]:
+    def holding_locks(self, query: str, **bound: object) -> Iterator[None]:
         """Keep locks in a transaction that is undone."""
         with self.connection.transaction(force_rollback=True):
             self.connection.execute(query.encode(), bound)
             yield
 
-    async def until(self, query: str, wanted: object, **bound: object) -> None:
+    async def wait_for_value(self, query: str, expected: object, **bound: object) -> None:
         """Wait until a query has a value."""
-        deadline = time.monotonic() + WITHIN
-        while (found := self.value(query, **bound)) != wanted:
-            assert time.monotonic() < deadline, f"{query}: {found}, not {wanted}"
+        deadline = time.monotonic() + TIMEOUT
+        while (found := self.value(query, **bound)) != expected:
+            assert time.monotonic() < deadline, f"{query}: {found}, not {expected}"
             await asyncio.sleep(0.01)
 
-    async def until_waiting(self, number: int) -> None:
+    async def wait_for_lock_waiters(self, number: int) -> None:
         """Wait until so many connections wait for locks."""
-        await self.until(_WAITING, number)
+        await self.wait_for_value(_LOCK_WAITERS, number)
 
     def listen(self) -> None:
         """Hear from now on what is told."""
         self.connection.execute("LISTEN batchgate")
 
-    def heard(self) -> list[tuple[str, int]]:
+    def received_events(self) -> list[tuple[str, int]]:
         """Read what has been told since, as events and the keys of batches."""
-        told = [msgspec.json.decode(note.payload) for note in self.connection.notifies(timeout=0.2)]
-        return [(note["event"], note["batch"]) for note in told]
+        payloads = [msgspec.json.decode(notification.payload) for notification in self.connection.notifies(timeout=0.2)]
+        return [(notification["event"], notification["batch"]) for notification in payloads]

@@ -8,7 +8,7 @@ from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.usage import Counts
 
 
-def a_batch(**more: Any) -> Batch:
+def sample_batch(**more: Any) -> Batch:
     """Make a running batch that differs from others in what is given."""
     values: dict[str, Any] = {
         "key": 1,
