@@ -58,7 +58,7 @@ async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_retry_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the gateway look again, and wait for a lock, for a moment instead of seconds."""
     waits = (
         "engine.dispatch.shard_run.STORAGE_RETRY",

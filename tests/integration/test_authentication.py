@@ -33,19 +33,19 @@ async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield app
 
 
-def by(key: str) -> dict[str, str]:
+def auth_headers(key: str) -> dict[str, str]:
     return {"x-api-key": key}
 
 
-async def refused(app: RunningApp, method: str, path: str, expected: tuple[int, str], **options: Any) -> str:
+async def expect_error(app: RunningApp, method: str, path: str, expected: tuple[int, str], **options: Any) -> str:
     async with app.client.request(method, app.url + path, **options) as response:
         return check_anthropic_error(response.status, response.headers, await response.read(), expected=expected)
 
 
-async def ended_batch_of(app: RunningApp, key: str) -> str:
-    created = await app.create("a", headers=by(key))
+async def create_ended_batch(app: RunningApp, key: str) -> str:
+    created = await app.create("a", headers=auth_headers(key))
     while True:
-        _, batch = await app.call("GET", f"{BATCHES}/{created['id']}", headers=by(key))
+        _, batch = await app.call("GET", f"{BATCHES}/{created['id']}", headers=auth_headers(key))
         if batch["processing_status"] == "ended":
             assert isinstance(batch["id"], str)
             return batch["id"]
@@ -92,9 +92,11 @@ async def test_a_valid_key_is_accepted_in_every_supported_header(gateway: Runnin
 async def test_a_call_without_a_valid_key_is_refused(
     gateway: RunningApp, headers: dict[str, str], message: str
 ) -> None:
-    assert await refused(gateway, "GET", BATCHES, UNAUTHENTICATED, headers=headers) == message
-    assert await refused(gateway, "POST", BATCHES, UNAUTHENTICATED, headers=headers, json=create_body("a")) == message
-    _, page = await gateway.call("GET", BATCHES, headers=by(ALICE))
+    assert await expect_error(gateway, "GET", BATCHES, UNAUTHENTICATED, headers=headers) == message
+    assert (
+        await expect_error(gateway, "POST", BATCHES, UNAUTHENTICATED, headers=headers, json=create_body("a")) == message
+    )
+    _, page = await gateway.call("GET", BATCHES, headers=auth_headers(ALICE))
     assert page["data"] == []
 
 
@@ -136,7 +138,7 @@ async def test_every_operation_that_the_spec_secures_needs_a_key(gateway: Runnin
 
 
 @pytest.mark.parametrize("path", ["/health", "/openapi.json"])
-@pytest.mark.parametrize("headers", [{}, by(WRONG)], ids=["no key", "a wrong key"])
+@pytest.mark.parametrize("headers", [{}, auth_headers(WRONG)], ids=["no key", "a wrong key"])
 async def test_health_and_the_openapi_document_need_no_key(
     gateway: RunningApp, path: str, headers: dict[str, str]
 ) -> None:
@@ -154,42 +156,42 @@ async def test_health_and_the_openapi_document_need_no_key(
     ],
 )
 async def test_a_batch_of_another_workspace_is_not_found(gateway: RunningApp, method: str, path: str) -> None:
-    batch_id = await ended_batch_of(gateway, ALICE)
+    batch_id = await create_ended_batch(gateway, ALICE)
     params = {"provider": "openai"} if path.startswith("/v1/batches") else {}
     messages = []
     for wanted in (batch_id, "msgbatch_none"):
         asked = re.sub(r"\{\w+\}", wanted, path)
-        status, answer = await gateway.call(method, asked, params=params, headers=by(BOB))
+        status, answer = await gateway.call(method, asked, params=params, headers=auth_headers(BOB))
         assert status == 404, answer
         messages.append(answer["error"]["message"])
     assert messages[0] == messages[1].replace("msgbatch_none", batch_id)
-    _, batch = await gateway.call("GET", f"{BATCHES}/{batch_id}", headers=by(ALICE))
+    _, batch = await gateway.call("GET", f"{BATCHES}/{batch_id}", headers=auth_headers(ALICE))
     assert batch["processing_status"] == "ended"
     assert batch["cancel_initiated_at"] is None
 
 
 async def test_a_list_contains_only_batches_of_the_callers_workspace(gateway: RunningApp) -> None:
-    ids = [await ended_batch_of(gateway, key) for key in (ALICE, BOB, ALICE, CAROL, BOB)]
+    ids = [await create_ended_batch(gateway, key) for key in (ALICE, BOB, ALICE, CAROL, BOB)]
     for key, expected in (
         (ALICE, [ids[3], ids[2], ids[0]]),
         (CAROL, [ids[3], ids[2], ids[0]]),
         (BOB, [ids[4], ids[1]]),
     ):
-        _, page = await gateway.call("GET", BATCHES, headers=by(key))
+        _, page = await gateway.call("GET", BATCHES, headers=auth_headers(key))
         assert [batch["id"] for batch in page["data"]] == expected
-        _, page = await gateway.call("GET", BATCHES, headers=by(key) | {"x-model-provider": "simulator"})
+        _, page = await gateway.call("GET", BATCHES, headers=auth_headers(key) | {"x-model-provider": "simulator"})
         assert [batch["id"] for batch in page["data"]] == expected
-        _, page = await gateway.call("GET", f"{BATCHES}?limit=1", headers=by(key))
+        _, page = await gateway.call("GET", f"{BATCHES}?limit=1", headers=auth_headers(key))
         assert page["has_more"]
-    _, page = await gateway.call("GET", f"{BATCHES}?limit=1&after_id={ids[4]}", headers=by(BOB))
+    _, page = await gateway.call("GET", f"{BATCHES}?limit=1&after_id={ids[4]}", headers=auth_headers(BOB))
     assert ([batch["id"] for batch in page["data"]], page["has_more"]) == ([ids[1]], False)
 
 
 @pytest.mark.parametrize("cursor", ["after_id", "before_id", "page_token"])
 async def test_a_cursor_of_another_workspace_is_refused(gateway: RunningApp, cursor: str) -> None:
-    batch_id = await ended_batch_of(gateway, ALICE)
+    batch_id = await create_ended_batch(gateway, ALICE)
     path = f"{BATCHES}?{cursor}={batch_id}"
-    message = await refused(gateway, "GET", path, (400, "invalid_request_error"), headers=by(BOB))
+    message = await expect_error(gateway, "GET", path, (400, "invalid_request_error"), headers=auth_headers(BOB))
     assert message == f"{cursor}: there is no batch {batch_id!r} to page from"
 
 
@@ -197,7 +199,7 @@ async def test_no_key_ever_appears_in_a_response_or_in_the_log(
     gateway: RunningApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    batch_id = await ended_batch_of(gateway, ALICE)
+    batch_id = await create_ended_batch(gateway, ALICE)
     answers = []
     for key in (ALICE, BOB, WRONG):
         for header, value in (("x-api-key", key), ("Authorization", f"Bearer {key}"), ("Authorization", key)):

@@ -63,12 +63,12 @@ def large_body(size: int) -> Iterator[bytes]:
     yield b'{"custom_id":"last","params":{}}]}'
 
 
-async def streamed(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def stream(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
 
 
-async def compressed(pieces: Iterator[bytes], compressor: Compressor) -> AsyncIterator[bytes]:
+async def compress(pieces: Iterator[bytes], compressor: Compressor) -> AsyncIterator[bytes]:
     for piece in pieces:
         if packed := compressor.compress(piece):
             yield packed
@@ -85,7 +85,7 @@ async def test_a_body_with_a_too_large_content_length_is_refused_before_it_is_re
 
 
 async def test_a_body_of_undeclared_length_is_refused_once_it_is_too_large(gateway: RunningApp) -> None:
-    message = await expect_create_error(gateway, streamed(large_body(MAX_BODY)), expected=TOO_LARGE)
+    message = await expect_create_error(gateway, stream(large_body(MAX_BODY)), expected=TOO_LARGE)
     assert message == f"the body may have at most {MAX_BODY} bytes"
 
 
@@ -97,7 +97,7 @@ async def test_a_body_that_is_too_large_only_once_decoded_is_refused(
     monkeypatch.setattr(create_body, "MAX_BODY", limit)
     message = await expect_create_error(
         gateway,
-        compressed(large_body(limit), new()),
+        compress(large_body(limit), new()),
         encoding=encoding,
         expected=TOO_LARGE,
         code="request_body_too_large_after_decoding",
@@ -108,7 +108,7 @@ async def test_a_body_that_is_too_large_only_once_decoded_is_refused(
 @COMPRESSED
 async def test_a_compressed_body_is_accepted(gateway: RunningApp, encoding: str, new: NewCompressor) -> None:
     headers = JSON | {"Content-Encoding": encoding}
-    body = compressed(large_body(3 * MB), new())
+    body = compress(large_body(3 * MB), new())
     status, batch = await gateway.call("POST", BATCHES, data=body, headers=headers)
     assert status == 200, batch
     results = await gateway.results((await gateway.ended(batch["id"]))["id"])
@@ -190,10 +190,10 @@ async def test_a_gzip_bomb_is_refused_with_little_memory(
             client.post(gateway.url + BATCHES, data=BytesIO(body), headers=headers) as response,
         ):
             assert response.status == status, await response.text()
-        assert highest_memory(gateway.pid) - before < growth
+        assert peak_memory(gateway.pid) - before < growth
 
 
-def highest_memory(pid: int) -> int:
+def peak_memory(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
 

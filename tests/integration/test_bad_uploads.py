@@ -177,8 +177,8 @@ async def test_an_invalid_upload_is_refused_with_the_name_of_the_field(
         UNIFIED: "batch, assistants, fine-tune, vision, batch_output, user_data, responses, evals",
     }[surface]
     where = {} if b"acme" in body or surface == OPENAI else {"x-model-provider": "openai"}
-    said = await expect_error(gateway, "POST", surface, param=param, code=code, data=body, headers=MULTIPART | where)
-    assert said == message.format(purposes=purposes)
+    error = await expect_error(gateway, "POST", surface, param=param, code=code, data=body, headers=MULTIPART | where)
+    assert error == message.format(purposes=purposes)
     assert find_storage_leaks(gateway.data_dir) == []
     await check_nothing_stored(gateway)
 
@@ -224,9 +224,9 @@ async def test_a_malformed_form_is_refused(
             gateway, "POST", OPENAI, param="file", code="missing_required_parameter", data=body, headers=headers
         )
     else:
-        said = await expect_error(gateway, "POST", OPENAI, data=body, headers=headers)
-        assert said.startswith("the body is not good multipart/form-data: ")
-        assert reason in said
+        error = await expect_error(gateway, "POST", OPENAI, data=body, headers=headers)
+        assert error.startswith("the body is not good multipart/form-data: ")
+        assert reason in error
     await check_nothing_stored(gateway)
 
 
@@ -234,8 +234,8 @@ async def test_a_malformed_form_is_refused(
     "sent", ["application/json", "application/x-www-form-urlencoded", "multipart/mixed; boundary=x"]
 )
 async def test_a_body_of_another_type_is_refused(gateway: RunningApp, sent: str) -> None:
-    said = await expect_error(gateway, "POST", OPENAI, status=415, data=valid_form(), headers={"Content-Type": sent})
-    assert said == f"Content-Type: it must be multipart/form-data, and is {sent.partition(';')[0]!r}"
+    error = await expect_error(gateway, "POST", OPENAI, status=415, data=valid_form(), headers={"Content-Type": sent})
+    assert error == f"Content-Type: it must be multipart/form-data, and is {sent.partition(';')[0]!r}"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ async def test_a_body_that_cannot_be_decoded_is_refused(gateway: RunningApp, enc
 
 
 async def test_the_error_for_an_upload_without_a_provider_lists_the_providers(gateway: RunningApp) -> None:
-    said = await expect_error(
+    error = await expect_error(
         gateway,
         "POST",
         UNIFIED,
@@ -258,7 +258,7 @@ async def test_the_error_for_an_upload_without_a_provider_lists_the_providers(ga
         data=valid_form(),
         headers=MULTIPART,
     )
-    assert said == f"provider: Field required; it must be one of {PROVIDERS}"
+    assert error == f"provider: Field required; it must be one of {PROVIDERS}"
     await check_nothing_stored(gateway)
 
 
@@ -277,7 +277,7 @@ async def test_a_file_over_the_limit_of_its_purpose_is_refused(
                 assert (found, file["bytes"]) == (200, limit)
                 assert (await gateway.call("DELETE", f"{OPENAI}/{file['id']}"))[0] == 200
             else:
-                said = await expect_error(
+                error = await expect_error(
                     gateway,
                     "POST",
                     OPENAI,
@@ -287,7 +287,7 @@ async def test_a_file_over_the_limit_of_its_purpose_is_refused(
                     data=BytesIO(body),
                     headers=MULTIPART,
                 )
-                assert said.endswith(f"may have at most {limit} bytes")
+                assert error.endswith(f"may have at most {limit} bytes")
     await check_nothing_stored(gateway)
 
 
@@ -301,17 +301,19 @@ async def test_a_boundary_that_is_not_text_is_refused_as_a_client_error(gateway:
     async with raw_connection(gateway.url) as connection:
         await connection.send(request_head(f"POST {OPENAI}", *lines) + body)
         answer = await connection.read_response()
-    said = check_openai_error(
+    error = check_openai_error(
         answer.status, answer.headers, answer.body, expected=(400, INVALID), param=None, code=None
     )
-    assert "not good multipart/form-data" in said
+    assert "not good multipart/form-data" in error
 
 
 async def test_a_filename_that_is_not_utf_8_is_refused(gateway: RunningApp) -> None:
     lines = ("--b-o-u-n-d-a-r-y", "Content-Disposition: form-data; name=file; filename*=UTF-8''%ff", "", "text", "")
     body = form(PURPOSE, "\r\n".join(lines).encode())
-    said = await expect_error(gateway, "POST", OPENAI, param="file", code="invalid_value", data=body, headers=MULTIPART)
-    assert said == "file: its name is not UTF-8"
+    error = await expect_error(
+        gateway, "POST", OPENAI, param="file", code="invalid_value", data=body, headers=MULTIPART
+    )
+    assert error == "file: its name is not UTF-8"
     await check_nothing_stored(gateway)
 
 
@@ -329,8 +331,8 @@ async def test_a_small_body_that_decodes_to_more_than_the_limit_is_refused(gatew
 
     body = await asyncio.to_thread(bomb)
     headers = MULTIPART | {"Content-Encoding": "gzip"}
-    said = await expect_error(gateway, "POST", OPENAI, status=413, data=BytesIO(body), headers=headers)
-    assert said.endswith("after decoding")
+    error = await expect_error(gateway, "POST", OPENAI, status=413, data=BytesIO(body), headers=headers)
+    assert error.endswith("after decoding")
 
 
 async def test_an_upload_whose_caller_disconnects_leaves_nothing_stored(gateway: RunningApp) -> None:
@@ -361,7 +363,7 @@ async def test_a_stalled_upload_times_out_and_leaves_nothing_stored(
         yield form(file_part(BATCH_LINE * 50_000))[:-100]
         await waiting.wait()
 
-    said = await expect_error(gateway, "POST", OPENAI, status=408, kind="server_error", data=body(), headers=MULTIPART)
+    error = await expect_error(gateway, "POST", OPENAI, status=408, kind="server_error", data=body(), headers=MULTIPART)
     waiting.set()
-    assert said.startswith("the body stopped for ")
+    assert error.startswith("the body stopped for ")
     await check_nothing_stored(gateway)

@@ -27,32 +27,32 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield running
 
 
-async def message_batch(app: RunningApp, **options: Any) -> str:
+async def create_message_batch(app: RunningApp, **options: Any) -> str:
     batch = await app.create("a", headers={"x-model-provider": "openai"}, **options)
     await app.ended(batch["id"])
     return str(batch["id"])
 
 
-async def mixed_batch(app: RunningApp, **more: Any) -> dict[str, Any]:
+async def create_mixed_batch(app: RunningApp, **more: Any) -> dict[str, Any]:
     """Run a batch of which one request succeeds and the other does not."""
     return await wait_for_final_status(app, (await create(app, chat_line("a"), chat_line("b", 5), **more))["id"])
 
 
-async def listed(app: RunningApp, **query: Any) -> list[str]:
+async def list_file_ids(app: RunningApp, **query: Any) -> list[str]:
     _, page = await app.call("GET", FILES, params=query)
     return [file["id"] for file in page["data"]]
 
 
 async def test_file_views_can_be_read_but_are_not_listed_and_cannot_be_deleted(app: RunningApp) -> None:
-    batch_id = await message_batch(app)
+    batch_id = await create_message_batch(app)
     view = f"{FILES}/file-output-{batch_id}"
     status, file = await app.call("GET", view)
     assert (status, file["purpose"], file["filename"]) == (200, "batch_output", f"{batch_id}_output.jsonl")
     assert [line["custom_id"] for line in await download_lines(app, file["id"])] == ["a"]
-    assert await listed(app) == []
-    status, refused = await app.call("DELETE", view)
-    assert (status, refused["error"]["param"]) == (400, "id")
-    assert batch_id in refused["error"]["message"]
+    assert await list_file_ids(app) == []
+    status, refusal = await app.call("DELETE", view)
+    assert (status, refusal["error"]["param"]) == (400, "id")
+    assert batch_id in refusal["error"]["message"]
     assert (await app.call("GET", f"{FILES}/file-error-{batch_id}"))[0] == 404
     await app.call("DELETE", f"{MESSAGE_BATCHES}/{batch_id}")
     assert (await app.call("GET", view))[0] == (await app.call("GET", f"{view}/content"))[0] == 404
@@ -70,20 +70,20 @@ async def test_a_file_view_of_another_workspace_is_not_found(tmp_path: Path) -> 
 
 
 async def test_result_files_are_listed_for_every_provider_of_their_batch(app: RunningApp) -> None:
-    batch = await mixed_batch(app, provider="east")
+    batch = await create_mixed_batch(app, provider="east")
     for provider in ("openai", "groq"):
-        assert await listed(app, provider=provider, purpose="batch_output") == []
+        assert await list_file_ids(app, provider=provider, purpose="batch_output") == []
     _, page = await app.call("GET", UNIFIED_FILES, params=OPENAI)
     assert [file["id"] for file in page["data"]] == [batch["input_file_id"]]
-    ours = await mixed_batch(app)
-    files = [ours["error_file_id"], ours["output_file_id"]]
-    assert await listed(app, provider="openai", purpose="batch_output") == files
+    own_batch = await create_mixed_batch(app)
+    files = [own_batch["error_file_id"], own_batch["output_file_id"]]
+    assert await list_file_ids(app, provider="openai", purpose="batch_output") == files
     status, file = await app.call("GET", f"{UNIFIED_FILES}/{files[0]}", params=OPENAI)
     assert (status, file["extra_fields"]["provider"]) == (200, "openai")
 
 
 async def test_deleting_the_last_result_file_deletes_the_results_of_the_batch(app: RunningApp) -> None:
-    batch = await mixed_batch(app)
+    batch = await create_mixed_batch(app)
     results = f"{MESSAGE_BATCHES}/{batch['id']}/results"
     assert (await app.call("DELETE", f"{FILES}/{batch['output_file_id']}"))[0] == 200
     assert len(await app.results(batch["id"])) == 2
@@ -112,8 +112,8 @@ async def test_a_list_shows_the_first_errors_of_a_file_and_a_retrieve_shows_all(
     assert "earlier lines" in batch["errors"]["data"][-1]["message"]
     _, page = await app.call("GET", BATCHES)
     assert page["data"][0]["errors"]["data"] == batch["errors"]["data"][:10]
-    status, refused = await app.call("GET", f"{MESSAGE_BATCHES}/{batch['id']}/results")
-    assert (status, "failed: its file has faults" in refused["error"]["message"]) == (404, True)
+    status, refusal = await app.call("GET", f"{MESSAGE_BATCHES}/{batch['id']}/results")
+    assert (status, "failed: its file has faults" in refusal["error"]["message"]) == (404, True)
 
 
 async def download(app: RunningApp, path: str) -> bytes:
@@ -127,7 +127,7 @@ async def test_a_download_of_a_damaged_result_file_is_aborted_in_every_dialect(
     app: RunningApp, tmp_path: Path, damage: str, file: str
 ) -> None:
     # What was left of it ended like a whole answer, or had the JSON of an error in its middle.
-    batch = await mixed_batch(app)
+    batch = await create_mixed_batch(app)
     (results,) = [name for name in BlobStorage.names(tmp_path) if name.startswith(f"batches/{batch['id']}/results")]
     whole = BlobStorage.read(tmp_path, results)
     BlobStorage.write(tmp_path, results, whole[:-20] if damage == "cut" else whole.replace(b'{"id"', b'["id"', 1))

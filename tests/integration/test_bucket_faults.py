@@ -13,7 +13,7 @@ import pytest
 
 from batchgate.blobs import BucketBlobs, FolderBlobs, bucket, open_blobs
 from batchgate.engine.model.errors import BlobError
-from tests.integration.test_full_disk import problem, refused, well_again
+from tests.integration.test_full_disk import expect_storage_error, wait_for_problem, wait_until_healthy
 from tests.support.blob_storage import BlobStorage
 from tests.support.faulty_object_server import (
     Fault,
@@ -38,7 +38,7 @@ PLAIN = {"Accept-Encoding": "identity"}
 
 
 @pytest.fixture
-def given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a store be given up after a moment, as it is after most of a minute."""
     monkeypatch.setattr("batchgate.blobs.place.CLIENT", bucket.CLIENT | {"timeout": "2s"})
     monkeypatch.setattr(
@@ -58,12 +58,12 @@ async def faulty(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyObjectS
         yield store
 
 
-def opened(server: ObjectServer | None) -> FolderBlobs | BucketBlobs:
+def open_storage(server: ObjectServer | None) -> FolderBlobs | BucketBlobs:
     assert server is not None
     return open_blobs(server.blob_url, Path(), server.options)
 
 
-async def written(blobs: FolderBlobs | BucketBlobs, name: str, megabytes: int) -> None:
+async def write_blob(blobs: FolderBlobs | BucketBlobs, name: str, megabytes: int) -> None:
     writer = blobs.writer(name)
     try:
         for _ in range(megabytes):
@@ -92,34 +92,34 @@ BEGIN = only_for(access_denied, method="POST", query="uploads")
         pytest.param(only_for(no_response, query="partNumber=2"), "did not answer in time", id="hanging"),
     ],
 )
-@pytest.mark.usefixtures("given_up_soon")
+@pytest.mark.usefixtures("short_timeouts")
 async def test_an_upload_that_fails_at_any_step_reports_the_reason_and_leaves_no_parts(
     faulty: FaultyObjectServer, fault: Fault, reason: str
 ) -> None:
-    blobs = opened(BlobStorage.server)
+    blobs = open_storage(BlobStorage.server)
     faulty.fault = fault
     with pytest.raises(BlobError, match=rf"^files/f: .*{reason}") as raised:
-        await written(blobs, "files/f", 20)
+        await write_blob(blobs, "files/f", 20)
     assert "AKIAPLANTEDKEY" not in str(raised.value)
     assert "127.0.0.1" not in str(raised.value)
     assert BlobStorage.server is not None
     assert BlobStorage.server.names() + BlobStorage.server.unfinished_uploads() == []
     faulty.fault = no_fault
-    await written(blobs, "files/f", 20)
+    await write_blob(blobs, "files/f", 20)
     assert BlobStorage.server.names() == ["files/f"]
 
 
 async def test_a_failed_writer_writes_nothing_more(faulty: FaultyObjectServer) -> None:
     # The library forgets the name with the first fault: the next bytes went to an object called as the prefix.
-    blobs = opened(BlobStorage.server)
+    blobs = open_storage(BlobStorage.server)
     writer = blobs.writer("files/f")
     faulty.fault = BEGIN
     with pytest.raises(BlobError, match="access denied"):
         await writer.write(bytes(9 * MB))
     faulty.fault = no_fault
-    for after in (writer.write(bytes(9 * MB)), writer.commit()):
+    for late_call in (writer.write(bytes(9 * MB)), writer.commit()):
         with pytest.raises(BlobError, match="after its end"):
-            await after
+            await late_call
     assert BlobStorage.server is not None
     listed = BlobStorage.server.client.list_objects_v2(
         Bucket=BlobStorage.server.bucket, Prefix=BlobStorage.server.prefix
@@ -136,12 +136,12 @@ async def test_a_failed_writer_writes_nothing_more(faulty: FaultyObjectServer) -
         (truncated_response, None),
     ],
 )
-@pytest.mark.usefixtures("given_up_soon")
+@pytest.mark.usefixtures("short_timeouts")
 async def test_every_call_to_a_faulty_bucket_reports_the_reason_and_ends_in_time(
     faulty: FaultyObjectServer, fault: Fault, reason: str | None
 ) -> None:
-    blobs = opened(BlobStorage.server)
-    await written(blobs, "a", 1)
+    blobs = open_storage(BlobStorage.server)
+    await write_blob(blobs, "a", 1)
     faulty.fault = fault
     calls: list[Callable[[], Any]] = [
         blobs.check,
@@ -149,13 +149,13 @@ async def test_every_call_to_a_faulty_bucket_reports_the_reason_and_ends_in_time
         lambda: blobs.read_range("a", 0, 10),
         lambda: anext(blobs.stream("a", 0, 10)),
         lambda: blobs.delete("a"),
-        lambda: written(blobs, "b", 1),
+        lambda: write_blob(blobs, "b", 1),
     ]
     for call in calls[2:4] if fault is truncated_response else calls:
-        begun = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(BlobError, match=reason or "^a: "):
             await call()
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - started < 10
 
 
 def test_a_call_to_a_hanging_bucket_times_out_within_a_minute() -> None:
@@ -164,7 +164,7 @@ def test_a_call_to_a_hanging_bucket_times_out_within_a_minute() -> None:
     assert bucket.RETRIES["retry_timeout"].total_seconds() + one_try + bucket.ABORT_PATIENCE <= 60
 
 
-@pytest.mark.usefixtures("given_up_soon")
+@pytest.mark.usefixtures("short_timeouts")
 async def test_a_gateway_does_not_start_without_its_bucket_and_reports_why_in_one_line(
     faulty: FaultyObjectServer, tmp_path: Path
 ) -> None:
@@ -184,7 +184,7 @@ async def test_a_gateway_does_not_start_without_its_bucket_and_reports_why_in_on
             pass
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_retry_intervals")
 async def test_a_gateway_reports_a_bucket_that_denies_access_for_a_while_and_loses_nothing(
     faulty: FaultyObjectServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -196,24 +196,24 @@ async def test_a_gateway_reports_a_bucket_that_denies_access_for_a_while_and_los
         while (await app.call("GET", "/health"))[1]["requests_in_flight"] < 1:
             pass
         faulty.fault = access_denied
-        assert "access denied" in await refused(app, "POST", BATCHES, json=create_body("late"))
-        assert "access denied" in await problem(app, "finalization")
-        assert "access denied" in await refused(app, "GET", f"{BATCHES}/{batch['id']}/results")
+        assert "access denied" in await expect_storage_error(app, "POST", BATCHES, json=create_body("late"))
+        assert "access denied" in await wait_for_problem(app, "finalization")
+        assert "access denied" in await expect_storage_error(app, "GET", f"{BATCHES}/{batch['id']}/results")
         health = (await app.call("GET", "/health"))[1]
         assert health["status"] == "degraded"
         faulty.fault = no_fault
         await app.ended(running["id"])
-        await well_again(app)
+        await wait_until_healthy(app)
         assert [line["custom_id"] for line in await app.results(batch["id"])] == ["a", "b", "c"]
         await asyncio.to_thread(check_no_storage_leaks, tmp_path)
-    told = caplog.text + str(health)
-    assert "access denied" in told
+    output = caplog.text + str(health)
+    assert "access denied" in output
     for secret in (ACCESS_KEY_ID, SECRET_ACCESS_KEY, "127.0.0.1:"):
         assert secret not in caplog.text.replace(app.url, "")
 
 
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.usefixtures("given_up_soon")
+@pytest.mark.usefixtures("short_retry_intervals")
+@pytest.mark.usefixtures("short_timeouts")
 async def test_a_batch_waits_for_a_bucket_that_hangs_while_its_shards_are_read(
     faulty: FaultyObjectServer, tmp_path: Path
 ) -> None:
@@ -223,16 +223,16 @@ async def test_a_batch_waits_for_a_bucket_that_hangs_while_its_shards_are_read(
     async with running_app(tmp_path, accounts={"busy": simulator(latency=0.2)}) as app:
         faulty.fault = no_response
         while not any(
-            "did not answer in time" in told for told in problem_texts((await app.call("GET", "/health"))[1])
+            "did not answer in time" in output for output in problem_texts((await app.call("GET", "/health"))[1])
         ):
             if (await app.call("GET", f"{BATCHES}/{batch_id}"))[1]["processing_status"] == "ended":
                 break
         faulty.fault = no_fault
         assert (await app.ended(batch_id))["request_counts"]["succeeded"] == 2
-        await well_again(app)
+        await wait_until_healthy(app)
 
 
-async def uploaded(app: RunningApp, content: bytes) -> str:
+async def upload_file(app: RunningApp, content: bytes) -> str:
     body = BytesIO(form(part("purpose", "user_data"), file_part(content, "a.bin")))
     status, file = await app.call("POST", OPENAI, data=body, headers=MULTIPART)
     assert status == 200, file
@@ -244,19 +244,19 @@ async def test_a_fault_during_a_download_closes_the_connection(
     faulty: FaultyObjectServer, tmp_path: Path, fault: Fault
 ) -> None:
     async with running_app(tmp_path) as app:
-        path = await uploaded(app, bytes(20 * MB))
+        path = await upload_file(app, bytes(20 * MB))
 
-        async def from_the_third_piece(request: Any) -> Any:
+        async def fault_from_third_piece(request: Any) -> Any:
             return await fault(request) if request.headers.get("Range", "").startswith("bytes=8388608-") else None
 
-        faulty.fault = from_the_third_piece
+        faulty.fault = fault_from_third_piece
         async with app.client.get(app.url + path, headers=PLAIN) as response:
             assert response.status == 200
             with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
                 await response.read()
         faulty.fault = no_fault
-        wanted = PLAIN | {"Range": "bytes=8388608-", "If-Range": response.headers["ETag"]}
-        async with app.client.get(app.url + path, headers=wanted) as response:
+        headers = PLAIN | {"Range": "bytes=8388608-", "If-Range": response.headers["ETag"]}
+        async with app.client.get(app.url + path, headers=headers) as response:
             assert (response.status, await response.read()) == (206, bytes(12 * MB))
 
 
@@ -264,7 +264,7 @@ async def test_a_download_of_a_truncated_or_missing_blob_is_refused_before_anyth
     tmp_path: Path,
 ) -> None:
     async with running_app(tmp_path) as app:
-        path = await uploaded(app, b"0123456789")
+        path = await upload_file(app, b"0123456789")
         (name,) = BlobStorage.names(tmp_path)
         BlobStorage.write(tmp_path, name, b"012345")
         status, error = await app.call("GET", path)
@@ -279,7 +279,7 @@ async def test_a_head_request_makes_one_bucket_call_and_reads_nothing(
     faulty: FaultyObjectServer, tmp_path: Path
 ) -> None:
     async with running_app(tmp_path) as app:
-        path = await uploaded(app, b"0123456789")
+        path = await upload_file(app, b"0123456789")
         faulty.calls.clear()
         async with app.client.head(app.url + path) as response:
             assert (response.status, response.content_length) == (200, 10)
@@ -290,13 +290,13 @@ async def test_the_gateway_reads_the_bucket_no_faster_than_a_slow_client_downloa
     faulty: FaultyObjectServer, tmp_path: Path
 ) -> None:
     async with running_app(tmp_path) as app:
-        path = await uploaded(app, bytes(80 * MB))
+        path = await upload_file(app, bytes(80 * MB))
         faulty.calls.clear()
         async with app.client.get(app.url + path, headers=PLAIN) as response:
             await response.content.readexactly(MB)
-            seen = -1
-            while seen < len(faulty.calls):  # it comes to rest
-                seen = len(faulty.calls)
+            calls_seen = -1
+            while calls_seen < len(faulty.calls):  # it comes to rest
+                calls_seen = len(faulty.calls)
                 await asyncio.sleep(0.3)
-            assert seen * bucket.READ_PIECE < 40 * MB
+            assert calls_seen * bucket.READ_PIECE < 40 * MB
             assert len(await response.read()) == 79 * MB

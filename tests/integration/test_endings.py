@@ -17,7 +17,7 @@ DAY = 24 * 3600
 MICROSECOND = 1e-6
 
 
-def accounts(**behaviour: object) -> dict[str, AccountSettings]:
+def make_accounts(**behaviour: object) -> dict[str, AccountSettings]:
     """Make two accounts: one that calls a model twice at a time, and one that is always told to come later."""
     busy = simulator(rate_limit_rate=1.0, retry_after=30.0)
     narrow = AccountSettings(provider="simulator", concurrency=2, simulator=simulator(**behaviour).simulator)
@@ -27,8 +27,8 @@ def accounts(**behaviour: object) -> dict[str, AccountSettings]:
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway on which two calls of a second are under way at a time, on the account ``narrow``."""
-    given = accounts(latency_by_model={"slow": 1.0})
-    async with running_app(tmp_path, accounts=given, default_provider="narrow", shutdown_timeout=0.0) as running:
+    accounts = make_accounts(latency_by_model={"slow": 1.0})
+    async with running_app(tmp_path, accounts=accounts, default_provider="narrow", shutdown_timeout=0.0) as running:
         yield running
     failpoints.arm({})
 
@@ -41,12 +41,12 @@ async def create(app: RunningApp, **models: str) -> str:
     return str(batch["id"])
 
 
-async def under_way(app: RunningApp, calls: int) -> None:
+async def wait_for_calls_in_flight(app: RunningApp, calls: int) -> None:
     while (await app.call("GET", "/health"))[1]["requests_in_flight"] != calls:
         pass
 
 
-async def answered(app: RunningApp, batch_id: str, number: int) -> None:
+async def wait_for_succeeded(app: RunningApp, batch_id: str, number: int) -> None:
     while (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["succeeded"] < number:
         pass
 
@@ -57,7 +57,7 @@ async def cancel(app: RunningApp, batch_id: str) -> str:
     return str(batch["processing_status"])
 
 
-async def endings(app: RunningApp, batch_id: str) -> dict[str, str]:
+async def wait_for_outcomes(app: RunningApp, batch_id: str) -> dict[str, str]:
     """Follow a batch to its end, and read how each request ended; the counts must say the same."""
     batch = await app.ended(batch_id)
     found = {line["custom_id"]: line["result"]["type"] for line in await app.results(batch_id)}
@@ -70,44 +70,44 @@ async def endings(app: RunningApp, batch_id: str) -> dict[str, str]:
 async def test_a_batch_canceled_before_any_request_was_sent_ends_with_canceled_lines(app: RunningApp) -> None:
     batch_id = await create(app, a="busy/m", b="busy/m")
     assert await cancel(app, batch_id) == "canceling"
-    assert await endings(app, batch_id) == {"a": "canceled", "b": "canceled"}
+    assert await wait_for_outcomes(app, batch_id) == {"a": "canceled", "b": "canceled"}
 
 
 async def test_a_canceled_batch_keeps_its_calls_in_flight_and_ends_within_a_second_of_the_last(
     app: RunningApp,
 ) -> None:
     batch_id = await create(app, a="slow", b="slow", c="slow")
-    await under_way(app, 2)
+    await wait_for_calls_in_flight(app, 2)
     assert await cancel(app, batch_id) == "canceling"
-    await under_way(app, 0)
+    await wait_for_calls_in_flight(app, 0)
     async with asyncio.timeout(1.0):
-        assert await endings(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "canceled"}
+        assert await wait_for_outcomes(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "canceled"}
 
 
 async def test_a_call_that_fails_after_a_cancel_is_not_retried(tmp_path: Path) -> None:
-    given = {"down": simulator(latency=0.3, error_rate=1.0, retry_after=60.0)}
-    async with running_app(tmp_path, accounts=given) as app:
+    accounts = {"down": simulator(latency=0.3, error_rate=1.0, retry_after=60.0)}
+    async with running_app(tmp_path, accounts=accounts) as app:
         batch_id = await create(app, a="m")
-        await under_way(app, 1)
+        await wait_for_calls_in_flight(app, 1)
         await cancel(app, batch_id)
         async with asyncio.timeout(5.0):
-            assert await endings(app, batch_id) == {"a": "canceled"}
+            assert await wait_for_outcomes(app, batch_id) == {"a": "canceled"}
 
 
 async def test_a_canceled_batch_keeps_the_results_that_arrived_before_the_cancel(app: RunningApp) -> None:
     batch_id = await create(app, a="quick", b="busy/m")
-    await answered(app, batch_id, 1)
+    await wait_for_succeeded(app, batch_id, 1)
     await cancel(app, batch_id)
-    assert await endings(app, batch_id) == {"a": "succeeded", "b": "canceled"}
+    assert await wait_for_outcomes(app, batch_id) == {"a": "succeeded", "b": "canceled"}
 
 
 async def test_a_second_cancel_changes_nothing(app: RunningApp) -> None:
     batch_id = await create(app, a="slow", b="slow", c="slow")
-    await under_way(app, 2)
+    await wait_for_calls_in_flight(app, 2)
     _, first = await app.call("POST", f"{BATCHES}/{batch_id}/cancel")
     app.clock.move(60)
     assert await app.call("POST", f"{BATCHES}/{batch_id}/cancel") == (200, first)
-    assert (await endings(app, batch_id))["c"] == "canceled"
+    assert (await wait_for_outcomes(app, batch_id))["c"] == "canceled"
 
 
 async def test_a_cancel_after_the_last_response_keeps_it_and_a_later_cancel_finds_the_same_end(
@@ -115,21 +115,26 @@ async def test_a_cancel_after_the_last_response_keeps_it_and_a_later_cancel_find
 ) -> None:
     failpoints.arm({failpoints.VARIABLE: "finalizing_started=raise"})  # it fails, and is tried again a second later
     batch_id = await create(app, a="quick")
-    await answered(app, batch_id, 1)
+    await wait_for_succeeded(app, batch_id, 1)
     while not (await app.call("GET", "/health"))[1]["problems"]:
         pass
     assert await cancel(app, batch_id) == "canceling"
-    assert await endings(app, batch_id) == {"a": "succeeded"}
+    assert await wait_for_outcomes(app, batch_id) == {"a": "succeeded"}
     assert await cancel(app, batch_id) == "ended"
 
 
 async def test_requests_unanswered_at_the_expiry_are_expired_even_if_a_cancel_follows(app: RunningApp) -> None:
     # The finalizer asked only if there had been a cancel, and called canceled what had expired before it.
     batch_id = await create(app, a="slow", b="slow", c="slow", d="busy/m")
-    await under_way(app, 2)
+    await wait_for_calls_in_flight(app, 2)
     app.clock.move(DAY)
     assert await cancel(app, batch_id) == "canceling"
-    assert await endings(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "expired", "d": "expired"}
+    assert await wait_for_outcomes(app, batch_id) == {
+        "a": "succeeded",
+        "b": "succeeded",
+        "c": "expired",
+        "d": "expired",
+    }
     assert await cancel(app, batch_id) == "ended"
 
 
@@ -137,23 +142,23 @@ async def test_requests_canceled_before_the_expiry_are_canceled_even_if_the_batc
     app: RunningApp,
 ) -> None:
     batch_id = await create(app, a="slow", b="slow", c="slow")
-    await under_way(app, 2)
+    await wait_for_calls_in_flight(app, 2)
     await cancel(app, batch_id)
     app.clock.move(DAY)
-    assert await endings(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "canceled"}
+    assert await wait_for_outcomes(app, batch_id) == {"a": "succeeded", "b": "succeeded", "c": "canceled"}
 
 
 async def test_a_batch_that_is_canceling_when_the_gateway_stops_ends_canceled_after_the_next_start(
     tmp_path: Path,
 ) -> None:
-    given = accounts(latency_by_model={"slow": 60.0})
-    options: dict[str, Any] = {"accounts": given, "default_provider": "narrow", "shutdown_timeout": 0.0}
+    accounts = make_accounts(latency_by_model={"slow": 60.0})
+    options: dict[str, Any] = {"accounts": accounts, "default_provider": "narrow", "shutdown_timeout": 0.0}
     async with running_app(tmp_path, **options) as app:
         batch_id = await create(app, a="slow", b="slow", c="slow")
-        await under_way(app, 2)
+        await wait_for_calls_in_flight(app, 2)
         await cancel(app, batch_id)
     async with running_app(tmp_path, **options) as app:
-        assert set((await endings(app, batch_id)).values()) == {"canceled"}
+        assert set((await wait_for_outcomes(app, batch_id)).values()) == {"canceled"}
 
 
 @pytest.fixture
@@ -165,20 +170,20 @@ def only_the_clock_wakes_the_sweeper(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("only_the_clock_wakes_the_sweeper")
 async def test_a_batch_expires_at_its_exact_expiry_time_and_keeps_its_results(tmp_path: Path) -> None:
     clock = MovableClock()
-    given = accounts(latency_by_model={"slow": 1.0})
-    async with running_app(tmp_path, clock=clock, accounts=given, default_provider="narrow") as app:
+    accounts = make_accounts(latency_by_model={"slow": 1.0})
+    async with running_app(tmp_path, clock=clock, accounts=accounts, default_provider="narrow") as app:
         batch_id = await create(app, done="quick", flying="slow", waiting="busy/m")
-        await answered(app, batch_id, 1)
-        await under_way(app, 1)
+        await wait_for_succeeded(app, batch_id, 1)
+        await wait_for_calls_in_flight(app, 1)
     # Started again, so that the sweeper knows of the batch's time.
     # Moved as soon as it runs: once the sweeper looked for what is due, was overtaken by the clock, and then asked for
     # what is due next, so that what fell due in between waited for its next look around.
-    async with running_app(tmp_path, clock=clock, accounts=given, default_provider="narrow") as app:
+    async with running_app(tmp_path, clock=clock, accounts=accounts, default_provider="narrow") as app:
         clock.move(DAY - MICROSECOND)
         assert (await app.call("GET", f"{BATCHES}/{batch_id}"))[1]["processing_status"] == "in_progress"
         clock.move(MICROSECOND)
         expected = {"done": "succeeded", "flying": "succeeded", "waiting": "expired"}
-        assert await endings(app, batch_id) == expected
+        assert await wait_for_outcomes(app, batch_id) == expected
         assert (await app.call("GET", f"{BATCHES}/{batch_id}"))[1]["cancel_initiated_at"] is None
 
 
@@ -203,24 +208,24 @@ async def test_the_gateway_deletes_results_and_input_after_exactly_29_days(tmp_p
 
 
 async def test_a_response_that_arrives_while_the_gateway_stops_is_kept(tmp_path: Path) -> None:
-    given = accounts(latency_by_model={"slow": 1.0})
-    async with running_app(tmp_path, accounts=given, default_provider="narrow") as app:
+    accounts = make_accounts(latency_by_model={"slow": 1.0})
+    async with running_app(tmp_path, accounts=accounts, default_provider="narrow") as app:
         batch_id = await create(app, a="slow", b="slow", c="slow")
-        await under_way(app, 2)
-    async with running_app(tmp_path, accounts=accounts(), default_provider="narrow") as app:
-        assert set((await endings(app, batch_id)).values()) == {"succeeded"}
+        await wait_for_calls_in_flight(app, 2)
+    async with running_app(tmp_path, accounts=make_accounts(), default_provider="narrow") as app:
+        assert set((await wait_for_outcomes(app, batch_id)).values()) == {"succeeded"}
         assert (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["repeated"] == 0
 
 
 async def test_a_request_that_waits_for_a_retry_when_the_gateway_stops_is_not_counted_as_repeated(
     tmp_path: Path,
 ) -> None:
-    async with running_app(tmp_path, accounts=accounts(), default_provider="busy") as app:
+    async with running_app(tmp_path, accounts=make_accounts(), default_provider="busy") as app:
         batch_id = await create(app, a="m", b="m")
         while "batchgate_retries_total{" not in await metrics(app):
             pass
     async with running_app(tmp_path, accounts={"busy": simulator()}, default_provider="busy") as app:
-        assert set((await endings(app, batch_id)).values()) == {"succeeded"}
+        assert set((await wait_for_outcomes(app, batch_id)).values()) == {"succeeded"}
         assert (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["repeated"] == 0
 
 

@@ -60,124 +60,134 @@ def body_row(request: Request) -> dict[str, Any]:
     return chat_line(request.custom_id, request.content, model=request.model)
 
 
-async def posted(app: RunningApp, path: str, body: dict[str, Any]) -> str:
+async def post_batch(app: RunningApp, path: str, body: dict[str, Any]) -> str:
     status, batch = await app.call("POST", path, json=body, headers=HEADERS)
     assert status == 200, batch
     return str(batch["id"])
 
 
-async def by_anthropic(app: RunningApp, *requests: Request) -> str:
-    return await posted(app, ANTHROPIC.path, {"requests": [params_row(request) for request in requests]})
+async def create_on_anthropic(app: RunningApp, *requests: Request) -> str:
+    return await post_batch(app, ANTHROPIC.path, {"requests": [params_row(request) for request in requests]})
 
 
-async def by_openai(app: RunningApp, *requests: Request) -> str:
+async def create_on_openai(app: RunningApp, *requests: Request) -> str:
     return str((await create(app, *(body_row(request) for request in requests)))["id"])
 
 
-async def by_unified_params(app: RunningApp, *requests: Request) -> str:
-    return await posted(app, UNIFIED.path, {"requests": [params_row(request) for request in requests]})
+async def create_from_unified_params(app: RunningApp, *requests: Request) -> str:
+    return await post_batch(app, UNIFIED.path, {"requests": [params_row(request) for request in requests]})
 
 
-async def by_unified_bodies(app: RunningApp, *requests: Request) -> str:
-    return await posted(app, UNIFIED.path, {"requests": [body_row(request) for request in requests]})
+async def create_from_unified_bodies(app: RunningApp, *requests: Request) -> str:
+    return await post_batch(app, UNIFIED.path, {"requests": [body_row(request) for request in requests]})
 
 
-async def by_unified_file(app: RunningApp, *requests: Request) -> str:
+async def create_from_unified_file(app: RunningApp, *requests: Request) -> str:
     file_id = await upload_lines(app, jsonl(*(body_row(request) for request in requests)))
-    return await posted(app, UNIFIED.path, create_body(file_id))
+    return await post_batch(app, UNIFIED.path, create_body(file_id))
 
 
-Way = Callable[..., Awaitable[str]]
-WAYS: Final[list[Way]] = [by_anthropic, by_openai, by_unified_params, by_unified_bodies, by_unified_file]
-FROM_FILES: Final[list[Way]] = [by_openai, by_unified_file]
-IN_ANTHROPIC_LINES: Final = (by_anthropic, by_unified_params)
+CreateBatch = Callable[..., Awaitable[str]]
+CREATORS: Final[list[CreateBatch]] = [
+    create_on_anthropic,
+    create_on_openai,
+    create_from_unified_params,
+    create_from_unified_bodies,
+    create_from_unified_file,
+]
+CREATORS_FROM_FILES: Final[list[CreateBatch]] = [create_on_openai, create_from_unified_file]
+CREATORS_OF_MESSAGES: Final = (create_on_anthropic, create_from_unified_params)
 
 
-def named(value: Any) -> str:
+def name_of(value: Any) -> str:
     return str(getattr(value, "name", None) or value.__name__)
 
 
-@pytest.fixture(params=WAYS, ids=named)
-def made(request: pytest.FixtureRequest) -> Way:
+@pytest.fixture(params=CREATORS, ids=name_of)
+def create_batch(request: pytest.FixtureRequest) -> CreateBatch:
     """Every way to make a batch."""
-    way: Way = request.param
+    way: CreateBatch = request.param
     return way
 
 
-@pytest.fixture(params=SURFACES, ids=named)
+@pytest.fixture(params=SURFACES, ids=name_of)
 def surface(request: pytest.FixtureRequest) -> Surface:
     """Every surface."""
     found: Surface = request.param
     return found
 
 
-def word(surface: Surface, made: Way, **words: str) -> str:
+def status_on(surface: Surface, create_batch: CreateBatch, **statuses: str) -> str:
     """Choose the word of a surface; the unified one has Anthropic's for batches of its lines."""
-    if surface.name == "unified" and made in IN_ANTHROPIC_LINES:
-        return words["unified_anthropic"]
-    return words[surface.name]
+    if surface.name == "unified" and create_batch in CREATORS_OF_MESSAGES:
+        return statuses["unified_anthropic"]
+    return statuses[surface.name]
 
 
 # ---------------------------------------------------------------- the matrix
 
 
 async def test_every_surface_lists_retrieves_and_reads_a_batch_of_any_surface(
-    app: RunningApp, made: Way, surface: Surface
+    app: RunningApp, create_batch: CreateBatch, surface: Surface
 ) -> None:
-    batch_id = await made(app, *MIXED)
-    shown = await surface.ended(app, batch_id)
-    assert shown.status == word(
-        surface, made, anthropic="ended", openai="completed", unified="completed", unified_anthropic="ended"
+    batch_id = await create_batch(app, *MIXED)
+    view = await surface.ended(app, batch_id)
+    assert view.status == status_on(
+        surface, create_batch, anthropic="ended", openai="completed", unified="completed", unified_anthropic="ended"
     )
-    assert (shown.counts["succeeded"], shown.counts["errored"]) == (2, 1)
-    assert await surface.list_batches(app) == {batch_id: shown}
+    assert (view.counts["succeeded"], view.counts["errored"]) == (2, 1)
+    assert await surface.list_batches(app) == {batch_id: view}
     assert await surface.read_results(app, batch_id) == ANSWERS
-    assert await surface.cancel(app, batch_id) == shown
+    assert await surface.cancel(app, batch_id) == view
 
 
-async def test_every_surface_cancels_a_batch_of_any_surface(app: RunningApp, made: Way, surface: Surface) -> None:
-    batch_id = await made(app, Request("a"), Request("b", model="slow"))
+async def test_every_surface_cancels_a_batch_of_any_surface(
+    app: RunningApp, create_batch: CreateBatch, surface: Surface
+) -> None:
+    batch_id = await create_batch(app, Request("a"), Request("b", model="slow"))
     while (await ANTHROPIC.retrieve(app, batch_id)).status == "in_progress":
         _, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
         if progress["status"] == "in_progress":
             break
-    asked = await surface.cancel(app, batch_id)
-    assert asked.status == word(
+    canceling = await surface.cancel(app, batch_id)
+    assert canceling.status == status_on(
         surface,
-        made,
+        create_batch,
         anthropic="canceling",
         openai="cancelling",
         unified="cancelling",
         unified_anthropic="cancelling",
     )
     for other in SURFACES:
-        shown = await other.ended(app, batch_id)
-        assert shown.status == word(
-            other, made, anthropic="ended", openai="cancelled", unified="canceled", unified_anthropic="ended"
+        view = await other.ended(app, batch_id)
+        assert view.status == status_on(
+            other, create_batch, anthropic="ended", openai="cancelled", unified="canceled", unified_anthropic="ended"
         )
         assert set(await other.read_results(app, batch_id)) == {"a", "b"}
-        assert await other.list_batches(app) == {batch_id: shown}
+        assert await other.list_batches(app) == {batch_id: view}
 
 
 async def test_every_surface_shows_an_expired_batch_of_any_surface(
-    app: RunningApp, made: Way, surface: Surface
+    app: RunningApp, create_batch: CreateBatch, surface: Surface
 ) -> None:
-    batch_id = await made(app, Request("a"), Request("late", model="down/m"))
+    batch_id = await create_batch(app, Request("a"), Request("late", model="down/m"))
     while (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["succeeded"] == 0:
         pass
     app.clock.move(DAY)
-    shown = await surface.ended(app, batch_id)
-    assert shown.status == word(
-        surface, made, anthropic="ended", openai="expired", unified="expired", unified_anthropic="ended"
+    view = await surface.ended(app, batch_id)
+    assert view.status == status_on(
+        surface, create_batch, anthropic="ended", openai="expired", unified="expired", unified_anthropic="ended"
     )
-    assert (shown.counts["succeeded"], shown.counts.get("expired", 1)) == (1, 1)
+    assert (view.counts["succeeded"], view.counts.get("expired", 1)) == (1, 1)
     assert await surface.read_results(app, batch_id) == {"a": "You said: Hello", "late": None}
-    assert await surface.list_batches(app) == {batch_id: shown}
+    assert await surface.list_batches(app) == {batch_id: view}
 
 
-async def test_a_batch_is_listed_for_every_provider_that_its_models_name(app: RunningApp, made: Way) -> None:
-    batch_id = await made(app, Request("a"), Request("b", model="down/m"))
-    await made(app, Request("a"))
+async def test_a_batch_is_listed_for_every_provider_that_its_models_name(
+    app: RunningApp, create_batch: CreateBatch
+) -> None:
+    batch_id = await create_batch(app, Request("a"), Request("b", model="down/m"))
+    await create_batch(app, Request("a"))
     await UNIFIED.ended(app, (await UNIFIED.call(app, "GET"))["data"][0]["id"])
     while (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["total"] == 0:
         pass
@@ -190,13 +200,13 @@ async def test_a_batch_is_listed_for_every_provider_that_its_models_name(app: Ru
     assert len(page["data"]) == 2
 
 
-@pytest.mark.parametrize("made_from_file", FROM_FILES, ids=named)
+@pytest.mark.parametrize("create_from_file", CREATORS_FROM_FILES, ids=name_of)
 async def test_every_surface_shows_the_batch_of_an_invalid_file_as_failed(
-    app: RunningApp, made_from_file: Way, surface: Surface
+    app: RunningApp, create_from_file: CreateBatch, surface: Surface
 ) -> None:
-    batch_id = await made_from_file(app, Request("same"), Request("same"))
-    shown = await surface.ended(app, batch_id)
-    assert shown.status == {"anthropic": "ended", "openai": "failed", "unified": "failed"}[surface.name]
-    assert not any(shown.counts.values())
-    assert await surface.list_batches(app) == {batch_id: shown}
-    assert await surface.cancel(app, batch_id) == shown
+    batch_id = await create_from_file(app, Request("same"), Request("same"))
+    view = await surface.ended(app, batch_id)
+    assert view.status == {"anthropic": "ended", "openai": "failed", "unified": "failed"}[surface.name]
+    assert not any(view.counts.values())
+    assert await surface.list_batches(app) == {batch_id: view}
+    assert await surface.cancel(app, batch_id) == view

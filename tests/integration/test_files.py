@@ -22,12 +22,12 @@ PURPOSE = part("purpose", "user_data")
 
 
 async def download(app: RunningApp, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-    wanted = {"Accept-Encoding": "identity"} | headers
-    async with app.client.get(app.url + path, headers=wanted, auto_decompress=False) as response:
+    request_headers = {"Accept-Encoding": "identity"} | headers
+    async with app.client.get(app.url + path, headers=request_headers, auto_decompress=False) as response:
         return response.status, await response.read(), {key.lower(): value for key, value in response.headers.items()}
 
 
-async def listed(app: RunningApp, path: str) -> str:
+async def list_filenames(app: RunningApp, path: str) -> str:
     status, page = await app.call("GET", path)
     assert status == 200, page
     return "".join(file["filename"] for file in page["data"]) + ("+" if page["has_more"] else "")
@@ -130,9 +130,9 @@ async def test_a_download_supports_ranges_and_etags_and_returns_its_digest(gatew
 async def test_each_surface_shows_the_files_of_the_other_in_its_own_format(gateway: RunningApp) -> None:
     mine = await upload(gateway)
     theirs = await upload(gateway, PURPOSE, file_part(b"text", "b.txt"), path=f"{UNIFIED}?provider=anthropic")
-    status, seen = await gateway.call("GET", f"{UNIFIED}/{mine['id']}?provider=openai")
+    status, shown_file = await gateway.call("GET", f"{UNIFIED}/{mine['id']}?provider=openai")
     assert status == 200
-    extra = seen.pop("extra_fields")
+    extra = shown_file.pop("extra_fields")
     assert extra == {
         "request_type": "file_retrieve",
         "provider": "openai",
@@ -140,11 +140,11 @@ async def test_each_surface_shows_the_files_of_the_other_in_its_own_format(gatew
         "chunk_index": 0,
     }
     shared = {name: mine[name] for name in ("id", "object", "bytes", "created_at", "expires_at", "filename", "purpose")}
-    assert seen == shared | {"status": "processed", "storage_backend": "api"}
+    assert shown_file == shared | {"status": "processed", "storage_backend": "api"}
     assert "expires_at" not in theirs
     assert theirs["extra_fields"]["request_type"] == "file_upload"
-    status, seen = await gateway.call("GET", f"{OPENAI}/{theirs['id']}")
-    assert (status, seen["filename"], seen["expires_at"]) == (200, "b.txt", None)
+    status, shown_file = await gateway.call("GET", f"{OPENAI}/{theirs['id']}")
+    assert (status, shown_file["filename"], shown_file["expires_at"]) == (200, "b.txt", None)
     status, deleted = await gateway.call("DELETE", f"{UNIFIED}/{theirs['id']}?provider=anthropic")
     assert (status, deleted["id"], deleted["deleted"]) == (200, theirs["id"], True)
     assert (await gateway.call("GET", f"{OPENAI}/{theirs['id']}"))[0] == 404
@@ -165,33 +165,35 @@ async def test_the_provider_of_an_upload_may_be_named_in_three_places(
 ) -> None:
     file = await upload(gateway, file_part(), PURPOSE, *parts, path=UNIFIED + query, headers=headers)
     assert file["extra_fields"]["provider"] == "azure"
-    assert await listed(gateway, f"{UNIFIED}?x-model-provider=azure") == "a.jsonl"
+    assert await list_filenames(gateway, f"{UNIFIED}?x-model-provider=azure") == "a.jsonl"
     _, page = await gateway.call("GET", UNIFIED, headers={"x-model-provider": "azure"})
     assert [found["id"] for found in page["data"]] == [file["id"]]
-    assert await listed(gateway, f"{UNIFIED}?provider=openai") == ""
+    assert await list_filenames(gateway, f"{UNIFIED}?provider=openai") == ""
 
 
 async def test_a_page_continues_after_its_cursor_and_reports_whether_more_pages_follow(gateway: RunningApp) -> None:
     ids = {}
     for name in "abcde":
         ids[name] = (await upload(gateway, PURPOSE, file_part(b"x", name)))["id"]
-    assert await listed(gateway, f"{OPENAI}?limit=2") == "ed+"
-    assert await listed(gateway, f"{OPENAI}?limit=2&after={ids['c']}") == "ba"
-    assert await listed(gateway, f"{OPENAI}?order=asc&after={ids['c']}") == "de"
+    assert await list_filenames(gateway, f"{OPENAI}?limit=2") == "ed+"
+    assert await list_filenames(gateway, f"{OPENAI}?limit=2&after={ids['c']}") == "ba"
+    assert await list_filenames(gateway, f"{OPENAI}?order=asc&after={ids['c']}") == "de"
     await gateway.call("DELETE", f"{OPENAI}/{ids['c']}")
-    assert await listed(gateway, f"{OPENAI}?after={ids['c']}") == "ba"
-    assert await listed(gateway, f"{UNIFIED}?provider=openai&limit=3&purpose=user_data&after={ids['e']}") == "dba"
+    assert await list_filenames(gateway, f"{OPENAI}?after={ids['c']}") == "ba"
+    assert (
+        await list_filenames(gateway, f"{UNIFIED}?provider=openai&limit=3&purpose=user_data&after={ids['e']}") == "dba"
+    )
     _, page = await gateway.call("GET", f"{UNIFIED}?provider=openai&limit=1&order=asc")
     assert (page["has_more"], page["after"]) == (True, ids["a"])
     _, page = await gateway.call("GET", f"{UNIFIED}?provider=openai&limit=99999999999999999999")
     assert (page["has_more"], "after" in page, len(page["data"])) == (False, False, 4)
-    assert await listed(gateway, f"{OPENAI}?purpose=batch") == ""
+    assert await list_filenames(gateway, f"{OPENAI}?purpose=batch") == ""
 
 
 async def test_a_file_and_its_content_are_gone_exactly_at_the_expiry_time(gateway: RunningApp) -> None:
     gateway.clock.move(0.7)
     file = await upload(gateway, PURPOSE, ANCHOR, SECONDS, file_part())
-    kept = await upload(gateway, PURPOSE, file_part())
+    kept_file = await upload(gateway, PURPOSE, file_part())
     assert file["expires_at"] - file["created_at"] == 3600
     gateway.clock.move(3600 - 0.7 - 0.000001)
     assert (await gateway.call("GET", f"{OPENAI}/{file['id']}"))[0] == 200
@@ -203,7 +205,7 @@ async def test_a_file_and_its_content_are_gone_exactly_at_the_expiry_time(gatewa
         await gateway.call("GET", "/health")
     await asyncio.to_thread(check_no_storage_leaks, gateway.data_dir, gateway.database_url)
     gateway.clock.move(1000 * DAY)
-    assert (await gateway.call("GET", f"{OPENAI}/{kept['id']}"))[0] == 200
+    assert (await gateway.call("GET", f"{OPENAI}/{kept_file['id']}"))[0] == 200
 
 
 @pytest.fixture

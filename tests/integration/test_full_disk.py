@@ -13,29 +13,29 @@ from tests.support.health import problem_texts
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 from tests.support.storage_leaks import check_no_storage_leaks, find_storage_leaks
 
-pytestmark = pytest.mark.usefixtures("impatient")
+pytestmark = pytest.mark.usefixtures("short_retry_intervals")
 
-MANY = [f"{number:064}" for number in range(5_000)]
-SOME_ROOM = 300_000
+MANY_IDS = [f"{number:064}" for number in range(5_000)]
+SPACE_LEFT = 300_000
 """Bytes, enough for some rows and much too little for the bodies of so many requests."""
 
 
-async def problem(app: RunningApp, part: str) -> str:
+async def wait_for_problem(app: RunningApp, component: str) -> str:
     """Wait until a part is not well, and read what /health says of it."""
     while True:
         health = (await app.call("GET", "/health"))[1]
-        for found in problem_texts(health):
-            if found.startswith(f"{part}: "):
+        for problem in problem_texts(health):
+            if problem.startswith(f"{component}: "):
                 assert health["status"] == "degraded"
-                return found
+                return problem
 
 
-async def well_again(app: RunningApp) -> None:
+async def wait_until_healthy(app: RunningApp) -> None:
     while (await app.call("GET", "/health"))[1]["status"] != "ok":
         pass
 
 
-async def refused(app: RunningApp, method: str, path: str, **options: Any) -> str:
+async def expect_storage_error(app: RunningApp, method: str, path: str, **options: Any) -> str:
     """Make a request that storage fails, and read what the caller is told."""
     async with app.client.request(method, app.url + path, **options) as response:
         error = msgspec.json.decode(await response.read())
@@ -49,14 +49,14 @@ async def refused(app: RunningApp, method: str, path: str, **options: Any) -> st
 
 async def test_a_create_that_does_not_fit_on_the_disk_is_refused_and_leaves_nothing_stored(gateway: RunningApp) -> None:
     ended = await gateway.ended((await gateway.create("before"))["id"])
-    with full_disk(wal_size(gateway.data_dir) + SOME_ROOM):
-        assert FILE_TOO_LARGE in await refused(gateway, "POST", BATCHES, json=create_body(*MANY))
+    with full_disk(wal_size(gateway.data_dir) + SPACE_LEFT):
+        assert FILE_TOO_LARGE in await expect_storage_error(gateway, "POST", BATCHES, json=create_body(*MANY_IDS))
         assert find_storage_leaks(gateway.data_dir) == []
-        assert FILE_TOO_LARGE in await problem(gateway, "storage")
+        assert FILE_TOO_LARGE in await wait_for_problem(gateway, "storage")
         assert [batch["id"] for batch in (await gateway.call("GET", BATCHES))[1]["data"]] == [ended["id"]]
         assert len(await gateway.results(ended["id"])) == 1
-    await well_again(gateway)
-    assert (await gateway.call("POST", BATCHES, json=create_body(*MANY)))[0] == 200
+    await wait_until_healthy(gateway)
+    assert (await gateway.call("POST", BATCHES, json=create_body(*MANY_IDS)))[0] == 200
 
 
 async def test_a_database_on_a_full_disk_refuses_writes_and_still_serves_reads(tmp_path: Path) -> None:
@@ -65,11 +65,11 @@ async def test_a_database_on_a_full_disk_refuses_writes_and_still_serves_reads(t
         waiting = await app.create("waiting")
         path = f"{BATCHES}/{waiting['id']}"
         with full_disk(wal_size(tmp_path)):
-            for asked in (("POST", BATCHES), ("POST", f"{path}/cancel")):
-                assert "could not be written" in await refused(app, *asked, json=create_body("late"))
-            assert "could not be written" in await problem(app, "storage")
+            for call in (("POST", BATCHES), ("POST", f"{path}/cancel")):
+                assert "could not be written" in await expect_storage_error(app, *call, json=create_body("late"))
+            assert "could not be written" in await wait_for_problem(app, "storage")
             assert (await app.call("GET", path))[1] == waiting
-        await well_again(app)
+        await wait_until_healthy(app)
         assert (await app.call("POST", f"{path}/cancel"))[1]["processing_status"] == "canceling"
         assert (await app.ended(waiting["id"]))["request_counts"]["canceled"] == 1
         await asyncio.to_thread(check_no_storage_leaks, tmp_path)
@@ -82,25 +82,25 @@ async def test_results_wait_for_disk_space_and_their_requests_are_sent_once(tmp_
         while (await app.call("GET", "/health"))[1]["requests_in_flight"] < 2:
             pass
         with full_disk(wal_size(tmp_path)):
-            assert "could not be written" in await problem(app, "results")
+            assert "could not be written" in await wait_for_problem(app, "results")
         assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 2
         assert (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["repeated"] == 0
-        await well_again(app)
+        await wait_until_healthy(app)
 
 
 async def test_a_result_file_waits_for_disk_space_and_delays_no_smaller_one(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
     async with running_app(tmp_path, accounts=accounts, default_provider="simulator") as app:
-        _, large = await app.call("POST", BATCHES, json=create_body(*MANY, model="busy/m"))
-        with full_disk(wal_size(tmp_path) + SOME_ROOM):
+        _, large = await app.call("POST", BATCHES, json=create_body(*MANY_IDS, model="busy/m"))
+        with full_disk(wal_size(tmp_path) + SPACE_LEFT):
             await app.call("POST", f"{BATCHES}/{large['id']}/cancel")
-            assert FILE_TOO_LARGE in await problem(app, "finalization")
+            assert FILE_TOO_LARGE in await wait_for_problem(app, "finalization")
             await app.ended((await app.create("small"))["id"])
             # The other's success is no end of this one's trouble.
-            assert FILE_TOO_LARGE in await problem(app, "finalization")
-        assert (await app.ended(large["id"]))["request_counts"]["canceled"] == len(MANY)
-        assert [line["custom_id"] for line in await app.results(large["id"])] == MANY
-        await well_again(app)
+            assert FILE_TOO_LARGE in await wait_for_problem(app, "finalization")
+        assert (await app.ended(large["id"]))["request_counts"]["canceled"] == len(MANY_IDS)
+        assert [line["custom_id"] for line in await app.results(large["id"])] == MANY_IDS
+        await wait_until_healthy(app)
         await asyncio.to_thread(check_no_storage_leaks, tmp_path)
 
 
@@ -108,11 +108,11 @@ async def test_a_gateway_with_a_full_disk_can_be_stopped_and_loses_nothing(tmp_p
     accounts = {"simulator": simulator(latency_by_model={"slow": 0.5})}
     with ExitStack() as disk:
         async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.3) as app:
-            _, batch = await app.call("POST", BATCHES, json=create_body(*MANY[:100], model="slow"))
+            _, batch = await app.call("POST", BATCHES, json=create_body(*MANY_IDS[:100], model="slow"))
             while (await app.call("GET", "/health"))[1]["requests_in_flight"] == 0:
                 pass
             disk.enter_context(full_disk(wal_size(tmp_path)))
-            await problem(app, "results")
+            await wait_for_problem(app, "results")
     async with running_app(tmp_path) as app:
         assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 100
         assert (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["repeated"] > 0

@@ -21,9 +21,9 @@ pytestmark = ON_FOLDER_AND_BUCKET
 
 
 async def test_a_64_megabyte_file_is_uploaded_and_downloaded_with_little_memory(tmp_path: Path) -> None:
-    settings, most = SIMULATOR, 24 * MB
+    settings, max_growth = SIMULATOR, 24 * MB
     if BlobStorage.server is not None:  # whose writers hold three parts of 8 MB
-        settings, most = BlobStorage.server.settings + SIMULATOR, 48 * MB
+        settings, max_growth = BlobStorage.server.settings + SIMULATOR, 48 * MB
 
     async def body() -> AsyncIterator[bytes]:
         before, _, after = file_part(b"|").rpartition(b"|")
@@ -44,9 +44,9 @@ async def test_a_64_megabyte_file_is_uploaded_and_downloaded_with_little_memory(
                 async for piece in response.content.iter_chunked(MB):
                     received.update(piece)
         assert received.digest() == hashlib.sha256(BLOCK * (LARGE // MB)).digest()
-        assert highest_memory(gateway.pid) - before < most
+        assert peak_memory(gateway.pid) - before < max_growth
 
 
-def highest_memory(pid: int) -> int:
+def peak_memory(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024

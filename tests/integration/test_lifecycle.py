@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 
-TEN_KEYS = {
+BATCH_KEYS = {
     "id",
     "type",
     "processing_status",
@@ -27,7 +27,7 @@ def counts(**named: int) -> dict[str, int]:
 
 async def test_a_new_batch_has_all_ten_keys_and_counts_all_its_requests_as_processing(gateway: RunningApp) -> None:
     batch = await gateway.create("a", "b", "c")
-    assert batch.keys() == TEN_KEYS
+    assert batch.keys() == BATCH_KEYS
     assert batch["type"] == "message_batch"
     assert batch["processing_status"] == "in_progress"
     assert batch["request_counts"] == counts(processing=3)
@@ -71,9 +71,9 @@ async def test_counts_stay_in_processing_until_the_end_unless_live_counts_is_set
             _, batch = await app.call("POST", BATCHES, json=body)
             while (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["succeeded"] == 0:
                 pass
-            _, seen = await app.call("GET", f"{BATCHES}/{batch['id']}")
+            _, running = await app.call("GET", f"{BATCHES}/{batch['id']}")
             expected = counts(processing=1, succeeded=1) if live else counts(processing=2)
-            assert seen["request_counts"] == expected
+            assert running["request_counts"] == expected
 
 
 async def test_a_request_that_the_provider_refuses_is_errored_and_the_others_succeed(gateway: RunningApp) -> None:

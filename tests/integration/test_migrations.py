@@ -32,9 +32,9 @@ from tests.support.postgres_server import bare_database, dump_schema
 from tests.support.running_app import MovableClock, RunningApp, running_app, simulator
 
 STORE = Path(migration_files.__file__).parent
-BEFORE = Path(__file__).parents[1] / "fixtures" / "before_migrations"
-ENDS_WITHIN = 30.0  # seconds
-OTHER = "CREATE TABLE other (x integer)"
+BEFORE_MIGRATIONS = Path(__file__).parents[1] / "fixtures" / "before_migrations"
+TIMEOUT = 30.0  # seconds
+CREATE_OTHER_TABLE = "CREATE TABLE other (x integer)"
 
 _ARGUMENTS = "import sys; from pathlib import Path; target, folder = sys.argv[1], Path(sys.argv[2])\n"
 SCRIPTS: dict[DatabaseKind, str] = {
@@ -55,26 +55,26 @@ migrate.migrate(Address(target))
 """What a process does that starts on a database."""
 
 
-def start(database: Database, folder: Path | None = None) -> subprocess.Popen[str]:
+def start_migration(database: Database, folder: Path | None = None) -> subprocess.Popen[str]:
     """Have a process apply the migrations of a folder, or those that there are."""
     target = database.url or str(database.path)
-    folder = folder or folder_of(database.kind)
+    folder = folder or migrations_folder(database.kind)
     command = [sys.executable, "-W", "error", "-c", SCRIPTS[database.kind], target, str(folder)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def folder_of(kind: DatabaseKind) -> Path:
+def migrations_folder(kind: DatabaseKind) -> Path:
     return STORE / kind / "migrations"
 
 
 def more_migrations(database: Database, folder: Path, name: str, content: str) -> Path:
     """Copy the migrations and add one."""
-    shutil.copytree(folder_of(database.kind), folder)
+    shutil.copytree(migrations_folder(database.kind), folder)
     (folder / name).write_text(content)
     return folder
 
 
-def applied(database: Database) -> list[str]:
+def applied_migrations(database: Database) -> list[str]:
     """Read which migrations a database has."""
     query = f"SELECT migration_id FROM {migration_files.APPLIED} ORDER BY migration_id"
     if database.url is not None:
@@ -102,7 +102,7 @@ def test_the_sqlite_migrations_produce_the_schema(tmp_path: Path) -> None:
         }
 
     database = Database("sqlite", tmp_path / "migrated.db", None)
-    assert start(database).communicate()[0] == ""
+    assert start_migration(database).communicate()[0] == ""
     with closing(sqlite3.connect(tmp_path / "schema.db")) as connection:
         connection.executescript((STORE / "sqlite" / "schema.sql").read_text())
     assert structure(database.path) == structure(tmp_path / "schema.db")
@@ -125,10 +125,10 @@ def test_the_installed_procrastinate_is_the_release_of_the_schema() -> None:
 def test_processes_that_start_at_the_same_time_migrate_once(database: Database) -> None:
     if database.kind == "sqlite":  # a data folder is one process's; here it is the file's own lock that makes them wait
         database.path.touch()
-    processes = [start(database) for _ in range(3)]
+    processes = [start_migration(database) for _ in range(3)]
     assert [process.communicate()[0] for process in processes] == [""] * 3
     assert [process.returncode for process in processes] == [0] * 3
-    assert applied(database) == migration_files.names(folder_of(database.kind))
+    assert applied_migrations(database) == migration_files.names(migrations_folder(database.kind))
 
 
 async def test_a_process_killed_during_a_migration_leaves_the_database_unchanged(
@@ -138,16 +138,16 @@ async def test_a_process_killed_during_a_migration_leaves_the_database_unchanged
         batch, _ = await create(store, "a")
     folder = more_migrations(database, tmp_path / "migrations", "9998.half.sql", "CREATE TABLE half (x integer);")
     (folder / "9999.killed.py").write_text(
-        f'import os\nfrom yoyo import step\n\nstep("{OTHER}")\nstep(lambda _: os.kill(os.getpid(), 9))\n'
+        f'import os\nfrom yoyo import step\n\nstep("{CREATE_OTHER_TABLE}")\nstep(lambda _: os.kill(os.getpid(), 9))\n'
     )
-    process = start(database, folder)
+    process = start_migration(database, folder)
     assert (process.communicate()[0], process.returncode) == ("", -signal.SIGKILL)
-    assert applied(database) == migration_files.names(folder_of(database.kind))
+    assert applied_migrations(database) == migration_files.names(migrations_folder(database.kind))
     async with database.store() as store:
         assert await store.find_batch("w", "a") == batch
-    (folder / "9999.killed.py").write_text(f'from yoyo import step\n\nstep("{OTHER}")\n')
-    assert start(database, folder).communicate()[0] == ""
-    assert applied(database)[-2:] == ["9998.half", "9999.killed"]
+    (folder / "9999.killed.py").write_text(f'from yoyo import step\n\nstep("{CREATE_OTHER_TABLE}")\n')
+    assert start_migration(database, folder).communicate()[0] == ""
+    assert applied_migrations(database)[-2:] == ["9998.half", "9999.killed"]
     with pytest.raises(StoreError, match=r"migration 9998\.half, which only a newer version of Batchgate knows"):
         async with database.store():
             pass
@@ -157,11 +157,11 @@ async def test_a_process_killed_during_the_first_migrations_leaves_nothing_behin
     database: Database, tmp_path: Path
 ) -> None:
     killed = "import os\nfrom yoyo import step\n\nstep(lambda _: os.kill(os.getpid(), 9))\n"
-    process = start(database, more_migrations(database, tmp_path / "migrations", "9999.killed.py", killed))
+    process = start_migration(database, more_migrations(database, tmp_path / "migrations", "9999.killed.py", killed))
     assert (process.communicate()[0], process.returncode) == ("", -signal.SIGKILL)
     async with database.store() as store:
         await create(store, "a")
-    assert applied(database) == migration_files.names(folder_of(database.kind))
+    assert applied_migrations(database) == migration_files.names(migrations_folder(database.kind))
 
 
 async def test_a_database_of_another_application_is_refused(database: Database) -> None:
@@ -186,7 +186,7 @@ async def test_a_sqlite_file_with_an_unknown_schema_version_is_refused(tmp_path:
 
 
 async def test_the_next_start_applies_a_migration_that_a_full_disk_stopped(tmp_path: Path) -> None:
-    shutil.copytree(BEFORE / "data", tmp_path / "data")
+    shutil.copytree(BEFORE_MIGRATIONS / "data", tmp_path / "data")
     path = tmp_path / "data" / "batchgate.db"
     with full_disk(1000), pytest.raises(StoreError):
         async with SqliteStore(path):
@@ -197,14 +197,16 @@ async def test_the_next_start_applies_a_migration_that_a_full_disk_stopped(tmp_p
 
 def test_a_start_with_nothing_to_apply_does_not_import_yoyo(tmp_path: Path) -> None:
     database = Database("sqlite", tmp_path / "a.db", None)
-    assert start(database).communicate()[0] == ""
+    assert start_migration(database).communicate()[0] == ""
     script = SCRIPTS["sqlite"] + "assert 'yoyo' not in sys.modules"
-    folder = str(folder_of("sqlite"))
+    folder = str(migrations_folder("sqlite"))
     subprocess.run([sys.executable, "-c", script, str(database.path), folder], check=True)
 
 
 def test_each_applied_migration_is_logged_in_one_line(tmp_path: Path) -> None:
-    applied_lines = [f"the database has migration {name} now" for name in migration_files.names(folder_of("sqlite"))]
+    applied_lines = [
+        f"the database has migration {name} now" for name in migration_files.names(migrations_folder("sqlite"))
+    ]
     for expected in (applied_lines, []):
         with GatewayProcess(data_dir=tmp_path) as gateway:
             before, listens, _ = gateway.log.partition("listens on")
@@ -213,30 +215,30 @@ def test_each_applied_migration_is_logged_in_one_line(tmp_path: Path) -> None:
 
 
 async def test_an_installation_from_before_the_migrations_keeps_its_data(tmp_path: Path) -> None:
-    told = msgspec.json.decode((BEFORE / "answers.json").read_bytes())
-    shutil.copytree(BEFORE / "data", tmp_path / "data")
-    given: dict[str, Any] = {"relative_results_url": True, "default_provider": "simulator", "shutdown_timeout": 0.0}
+    recorded = msgspec.json.decode((BEFORE_MIGRATIONS / "answers.json").read_bytes())
+    shutil.copytree(BEFORE_MIGRATIONS / "data", tmp_path / "data")
+    settings: dict[str, Any] = {"relative_results_url": True, "default_provider": "simulator", "shutdown_timeout": 0.0}
     for latency in (3600.0, 0.0):
         accounts = {"simulator": simulator(), "slow": simulator(latency=latency)}
-        clock = MovableClock(told["now"])
-        async with running_app(tmp_path / "data", clock=clock, accounts=accounts, **given) as app:
-            for path, answer in told["answers"].items():
-                if latency or told["running"] not in answer:
-                    check_same(path, answer, await text(app, path))
+        clock = MovableClock(recorded["now"])
+        async with running_app(tmp_path / "data", clock=clock, accounts=accounts, **settings) as app:
+            for path, answer in recorded["answers"].items():
+                if latency or recorded["running"] not in answer:
+                    check_same_response(path, answer, await download_text(app, path))
             if latency:
                 continue
-            async with asyncio.timeout(ENDS_WITHIN):
-                ended = await app.ended(told["running"])
+            async with asyncio.timeout(TIMEOUT):
+                ended = await app.ended(recorded["running"])
                 assert ended["request_counts"]["succeeded"] == 2
-                assert {line["custom_id"] for line in await app.results(told["running"])} == {"f", "g"}
-                while (await newest(app))["status"] != "completed":
+                assert {line["custom_id"] for line in await app.results(recorded["running"])} == {"f", "g"}
+                while (await newest_batch(app))["status"] != "completed":
                     continue
     database = Database("sqlite", tmp_path / "data" / "batchgate.db", None)
-    assert applied(database) == migration_files.names(folder_of("sqlite"))
+    assert applied_migrations(database) == migration_files.names(migrations_folder("sqlite"))
 
 
 async def test_data_from_before_workspaces_is_counted_in_a_workspace(tmp_path: Path) -> None:
-    shutil.copytree(BEFORE / "data", tmp_path / "data")
+    shutil.copytree(BEFORE_MIGRATIONS / "data", tmp_path / "data")
     async with SqliteStore(tmp_path / "data" / "batchgate.db") as store:
         found = await store.tenants.list_workspaces(after=None, limit=9)
         assert [workspace.name for workspace in found.workspaces] == ["default"]
@@ -250,13 +252,13 @@ async def test_data_from_before_workspaces_is_counted_in_a_workspace(tmp_path: P
     assert counted.concurrent_batches == 2
 
 
-async def text(app: RunningApp, path: str) -> str:
+async def download_text(app: RunningApp, path: str) -> str:
     async with app.client.get(app.url + path) as response:
         assert response.status == 200, await response.text()
         return await response.text()
 
 
-async def newest(app: RunningApp) -> dict[str, Any]:
+async def newest_batch(app: RunningApp) -> dict[str, Any]:
     """Read the batch that was waiting for its file to be validated."""
     _, page = await app.call("GET", "/openai/v1/batches")
     batch = page["data"][0]
@@ -264,7 +266,7 @@ async def newest(app: RunningApp) -> dict[str, Any]:
     return batch
 
 
-def check_same(path: str, before: str, after: str) -> None:
+def check_same_response(path: str, before: str, after: str) -> None:
     """Compare answers; a list may have more by now than it had."""
     if not path.endswith(("/batches", "/files")):
         assert after == before

@@ -38,7 +38,7 @@ async def upstream(answer: Callable[[], web.Response]) -> AsyncIterator[AccountS
         await runner.cleanup()
 
 
-async def outcome(app: RunningApp, body: dict[str, Any]) -> dict[str, Any]:
+async def first_result(app: RunningApp, body: dict[str, Any]) -> dict[str, Any]:
     _, batch = await app.call("POST", BATCHES, json=body)
     await app.ended(batch["id"])
     result: dict[str, Any] = (await app.results(batch["id"]))[0]["result"]
@@ -73,7 +73,7 @@ async def test_a_provider_error_with_a_non_utf_8_header_becomes_an_errored_resul
     port = server.sockets[0].getsockname()[1]
     account = AccountSettings(provider="anthropic", base_url=f"http://127.0.0.1:{port}")
     async with server, running_app(tmp_path, accounts={"odd": account}) as app:
-        result = await outcome(app, create_body("a"))
+        result = await first_result(app, create_body("a"))
         assert result["type"] == "errored"
         assert result["error"]["request_id"] == "req_\N{REPLACEMENT CHARACTER}"
 
@@ -84,7 +84,7 @@ async def test_a_response_that_is_not_utf_8_becomes_an_errored_result(tmp_path: 
         return web.Response(body=MESSAGE % b"caf\xe9", content_type="application/json")
 
     async with upstream(answer) as account, running_app(tmp_path, accounts={"odd": account}) as app:
-        result = await outcome(app, create_body("a"))
+        result = await first_result(app, create_body("a"))
         assert result["type"] == "errored"
         assert "not UTF-8" in result["error"]["error"]["message"]
 

@@ -12,7 +12,7 @@ from tests.support.running_app import BATCHES, RunningApp, create_body, running_
 FORBIDDEN = (403, "permission_error")
 
 
-async def message(app: RunningApp, method: str, path: str, headers: dict[str, str]) -> str:
+async def expect_forbidden(app: RunningApp, method: str, path: str, headers: dict[str, str]) -> str:
     async with app.client.request(method, app.url + path, headers=headers) as response:
         return check_anthropic_error(response.status, response.headers, await response.read(), expected=FORBIDDEN)
 
@@ -22,8 +22,8 @@ async def message(app: RunningApp, method: str, path: str, headers: dict[str, st
 async def test_an_unknown_host_name_is_refused_with_the_setting_to_change(
     gateway: RunningApp, host: str, path: str
 ) -> None:
-    said = await message(gateway, "GET", path, {"Host": host})
-    assert said == f"Host: {host!r} is not known; set public_url to the URL with this name, or use api_keys"
+    error = await expect_forbidden(gateway, "GET", path, {"Host": host})
+    assert error == f"Host: {host!r} is not known; set public_url to the URL with this name, or use api_keys"
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ async def test_a_call_without_a_host_header_is_accepted(gateway: RunningApp) -> 
 )
 async def test_a_page_of_another_site_cannot_change_anything(gateway: RunningApp, headers: dict[str, str]) -> None:
     batch = await gateway.create("a")
-    said = await message(gateway, "POST", f"{BATCHES}/{batch['id']}/cancel", headers)
-    assert said == "Origin: pages of other sites may not call this gateway unless it has api_keys"
+    error = await expect_forbidden(gateway, "POST", f"{BATCHES}/{batch['id']}/cancel", headers)
+    assert error == "Origin: pages of other sites may not call this gateway unless it has api_keys"
     _, batch = await gateway.call("GET", f"{BATCHES}/{batch['id']}", headers=headers)
     assert batch["cancel_initiated_at"] is None
 

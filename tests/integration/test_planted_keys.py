@@ -42,7 +42,7 @@ OLD_MASTER: Final = "Planted" * 6 + "A="
 OPERATOR, USER, UNKNOWN = "sk-bf-operator-planted", "sk-bf-user-planted", "sk-bf-unknown-planted"
 PASSWORD, IN_URL, REFUSED = "db-planted-password", "url-planted-password", "sk-refused-planted"
 BLOB_KEY: Final = "blob-planted-secret"
-ALL: tuple[str, ...] = (
+ALL_KEYS: tuple[str, ...] = (
     *KEYS.values(),
     MASTER,
     OLD_MASTER,
@@ -62,7 +62,7 @@ access_key_id = "k"
 endpoint = "http://127.0.0.1:9"
 region = "r"
 """
-KINDS: Final = ("refused", "failing", "garbage", "moved", "odd-error")
+FAULTS: Final = ("refused", "failing", "garbage", "moved", "odd-error")
 
 
 def encodings(key: str) -> Iterator[bytes]:
@@ -77,11 +77,11 @@ def encodings(key: str) -> Iterator[bytes]:
         yield base64.b64encode(b"\0" * shift + plain)[4:-4]
 
 
-def check(what: str, written: bytes) -> None:
+def check_no_key(source: str, written: bytes) -> None:
     """Search for every key; what is found names the place and not the key."""
-    for number, key in enumerate(ALL):
+    for number, key in enumerate(ALL_KEYS):
         for way, text in enumerate(encodings(key)):
-            assert text not in written, f"key {number} of the test, encoding {way}, stands in {what}"
+            assert text not in written, f"key {number} of the test, encoding {way}, stands in {source}"
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -176,7 +176,7 @@ class Installation:
 
     def command(self, *words: str, given: str = "", **changed: str) -> None:
         """Run a command; it may fail."""
-        done = subprocess.run(
+        completed = subprocess.run(
             [*PROGRAM, *words, "--config", str(self.config)],
             input=given.encode(),
             env=clean_environment(self.environment | changed),
@@ -184,7 +184,7 @@ class Installation:
             timeout=60,
             check=False,
         )
-        check(f"the output of {words[:2]}", done.stdout + done.stderr)
+        check_no_key(f"the output of {words[:2]}", completed.stdout + completed.stderr)
 
     @contextmanager
     def gateway(self, form: str) -> Iterator[GatewayProcess]:
@@ -196,8 +196,8 @@ class Installation:
             yield gateway
             gateway.terminate()
             assert gateway._process.stdout is not None
-            check("stdout", gateway._process.stdout.read())
-            check("stderr", gateway.log.encode())
+            check_no_key("stdout", gateway._process.stdout.read())
+            check_no_key("stderr", gateway.log.encode())
             assert "call_failed" in gateway.log or form == "text"
 
     async def damage(self, name: str) -> None:
@@ -232,7 +232,7 @@ class Caller:
         """Make a call and search its answer."""
         async with self._client.request(method, path, headers={"x-api-key": key}, **options) as response:
             body = await response.read()
-            check(f"the answer of {method} {path.partition('?')[0]}", body + str(response.headers).encode())
+            check_no_key(f"the answer of {method} {path.partition('?')[0]}", body + str(response.headers).encode())
             return response.status, body
 
     async def json(self, method: str, path: str, **options: Any) -> Any:
@@ -242,7 +242,7 @@ class Caller:
         return msgspec.json.decode(body)
 
 
-async def made_key(client: aiohttp.ClientSession) -> str:
+async def create_key(client: aiohttp.ClientSession) -> str:
     """Have a key made, which is shown this once and never again."""
     path, headers = "/api/workspaces/default/keys", {"x-api-key": OPERATOR}
     async with client.post(path, json={"name": "made"}, headers=headers) as response:
@@ -267,7 +267,7 @@ async def bad_calls(caller: Caller) -> None:
 
 async def bad_batch(caller: Caller) -> None:
     """Let every account meet every fault, and read the results."""
-    models = [f"{place}/{kind}" for place in PLACES for kind in KINDS]
+    models = [f"{place}/{kind}" for place in PLACES for kind in FAULTS]
     endless = [*(f"{place}/broken" for place in PLACES), "rejected/rejected", "away/any"]
     body = create_body(*(f"r{number}" for number in range(len(models) + len(endless))))
     for request, model in zip(body["requests"], (*models, *endless), strict=True):
@@ -288,10 +288,10 @@ async def bad_batch(caller: Caller) -> None:
 
 
 def test_the_search_finds_every_planted_key_in_several_encodings() -> None:
-    for key in ALL:
+    for key in ALL_KEYS:
         for written in (key, f"x{base64.b64encode(key.encode()).decode()}", f"key%3D{quote(key, safe='')}"):
             with pytest.raises(AssertionError, match="of the test"):
-                check("here", b"some" + written.encode() + b"thing")
+                check_no_key("here", b"some" + written.encode() + b"thing")
 
 
 @pytest.mark.parametrize(("kind", "form"), [("sqlite", "json"), ("sqlite", "text"), ("postgres", "json")])
@@ -305,30 +305,30 @@ async def test_no_key_is_written_anywhere_when_calls_fail(
         table = ", ".join(f'{name} = "{value}"' for name, value in options.items())
         blobs = f'blob_url = "{bucket.blob_url}"\nstorage_options = {{ {table} }}\n' if kind == "postgres" else ""
         async with echoing_provider() as upstream:
-            installed = Installation(tmp_path, database, settings_of(tmp_path, upstream, blobs))
+            installation = Installation(tmp_path, database, settings_of(tmp_path, upstream, blobs))
             for name, key in (("kept", KEYS["database"]), ("replaced", UNKNOWN)):
                 await asyncio.to_thread(
-                    installed.command, "secrets", "set", name, given=key, BATCHGATE_MASTER_KEY=OLD_MASTER
+                    installation.command, "secrets", "set", name, given=key, BATCHGATE_MASTER_KEY=OLD_MASTER
                 )
-            await asyncio.to_thread(installed.command, "secrets", "reencrypt")
-            with installed.gateway(form) as gateway:
+            await asyncio.to_thread(installation.command, "secrets", "reencrypt")
+            with installation.gateway(form) as gateway:
                 async with aiohttp.ClientSession(gateway.url) as client:
                     caller = Caller(client)
-                    monkeypatch.setattr(__name__ + ".ALL", (*ALL, made := await made_key(client)))
+                    monkeypatch.setattr(__name__ + ".ALL_KEYS", (*ALL_KEYS, created_key := await create_key(client)))
                     await caller.call("GET", "/api/workspaces/default/keys")
-                    assert (await caller.call("GET", BATCHES, key=made))[0] == 200
-                    await caller.call("GET", "/api/secrets", key=made)
+                    assert (await caller.call("GET", BATCHES, key=created_key))[0] == 200
+                    await caller.call("GET", "/api/secrets", key=created_key)
                     await caller.json("PUT", "/api/secrets/replaced", json={"value": KEYS["replaced"]})
                     await bad_calls(caller)
                     await bad_batch(caller)
-                    await installed.damage("kept")
+                    await installation.damage("kept")
                     await caller.json("PUT", "/api/secrets/other", json={"value": REFUSED})
                     await caller.json("GET", "/api/secrets")
                 assert "key_unreadable" in gateway.log or form == "text"
-        for name, written in installed.dump():
-            check(name, written)
+        for name, written in installation.dump():
+            check_no_key(name, written)
         for name in bucket.names():
-            check(f"the blob {name}", bucket.read(name))
+            check_no_key(f"the blob {name}", bucket.read(name))
 
 
 @pytest.mark.parametrize(
@@ -363,22 +363,22 @@ def test_a_start_that_fails_prints_the_reason_without_a_key(
     config = tmp_path / "settings.toml"
     config.write_text(settings)
     words = ["serve", "--config", str(config), "--port", "0", "--data-dir", str(tmp_path / "data")]
-    done = subprocess.run(
+    completed = subprocess.run(
         [*PROGRAM, *words], env=clean_environment(changed), cwd=tmp_path, capture_output=True, timeout=60, check=False
     )
-    assert done.returncode != 0
-    assert b"Error: " in done.stderr
-    check("the output", done.stdout + done.stderr)
+    assert completed.returncode != 0
+    assert b"Error: " in completed.stderr
+    check_no_key("the output", completed.stdout + completed.stderr)
 
 
 def test_the_error_for_an_invalid_master_key_file_does_not_quote_it(tmp_path: Path) -> None:
     (tmp_path / "master").write_text(REFUSED)
     environment = clean_environment({"BATCHGATE_MASTER_KEY_FILE": str(tmp_path / "master")})
-    done = subprocess.run(
+    completed = subprocess.run(
         [*PROGRAM, "serve", "--port", "0"], env=environment, cwd=tmp_path, capture_output=True, timeout=60, check=False
     )
-    assert (done.returncode, b"number 1 is none" in done.stderr) == (2, True)
-    check("the output", done.stdout + done.stderr)
+    assert (completed.returncode, b"number 1 is none" in completed.stderr) == (2, True)
+    check_no_key("the output", completed.stdout + completed.stderr)
 
 
 def test_the_master_keys_of_this_module_are_valid() -> None:

@@ -47,19 +47,19 @@ async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield running
 
 
-async def quotas(app: RunningApp, **changes: Any) -> None:
+async def set_quotas(app: RunningApp, **changes: Any) -> None:
     status, answer = await app.call("PATCH", "/api/workspaces/default", json={"quotas": changes})
     assert status == 200, answer
 
 
-async def used(app: RunningApp) -> dict[str, Any]:
+async def current_usage(app: RunningApp) -> dict[str, Any]:
     status, workspace = await app.call("GET", USAGE)
     assert status == 200
     assert isinstance(workspace["use"], dict)
     return workspace["use"]
 
 
-async def refused(app: RunningApp, path: str, **options: Any) -> str:
+async def expect_quota_error(app: RunningApp, path: str, **options: Any) -> str:
     """Make a call that must be refused for a quota, and return its message."""
     async with app.client.post(app.url + path, **options) as response:
         answer = (response.status, response.headers, await response.read())
@@ -77,28 +77,28 @@ CREATES: Final = [BATCHES, "/v1/messages/batches", "/v1/v1/messages/batches", f"
 
 @pytest.mark.parametrize("path", CREATES)
 async def test_a_create_over_a_quota_is_refused_in_the_envelope_of_its_dialect(app: RunningApp, path: str) -> None:
-    await quotas(app, queued_requests=1)
-    message = await refused(app, path, json=messages_body("a", "b"))
+    await set_quotas(app, queued_requests=1)
+    message = await expect_quota_error(app, path, json=messages_body("a", "b"))
     assert message == (
         "Workspace 'default' is at its quota of queued requests: the limit is 1, 0 are in use, and this needs 2 more."
     )
     _, page = await app.call("GET", BATCHES)
     assert page["data"] == []
     assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []
-    await quotas(app, queued_requests=None)
+    await set_quotas(app, queued_requests=None)
     await app.create("a", "b")
 
 
 @pytest.mark.parametrize("path", ["/openai/v1/batches", "/openai/batches"])
 async def test_a_create_from_a_file_over_a_quota_is_refused(app: RunningApp, path: str) -> None:
     file_id = await upload_lines(app, jsonl(chat_line("a")))
-    await quotas(app, concurrent_batches=0)
-    message = await refused(app, path, json=create_body(file_id))
+    await set_quotas(app, concurrent_batches=0)
+    message = await expect_quota_error(app, path, json=create_body(file_id))
     assert "quota of concurrent batches: the limit is 0, 0 are in use, and this needs 1 more." in message
 
 
 async def test_a_file_with_too_many_requests_fails_its_batch(app: RunningApp) -> None:
-    await quotas(app, queued_requests=2)
+    await set_quotas(app, queued_requests=2)
     batch = await openai_batches.create(app, *(chat_line(name) for name in "abc"))
     failed = await openai_batches.wait_for_final_status(app, batch["id"])
     assert failed["status"] == "failed"
@@ -109,27 +109,27 @@ async def test_a_file_with_too_many_requests_fails_its_batch(app: RunningApp) ->
 
 @pytest.mark.parametrize("path", ["/openai/v1/files", "/openai/files", "/v1/files?provider=openai"])
 async def test_an_upload_over_a_quota_is_refused_and_leaves_nothing_stored(app: RunningApp, path: str) -> None:
-    await quotas(app, stored_bytes=10)
-    message = await refused(app, path, data=BytesIO(valid_form()), headers=MULTIPART)
+    await set_quotas(app, stored_bytes=10)
+    message = await expect_quota_error(app, path, data=BytesIO(valid_form()), headers=MULTIPART)
     assert "is at its quota of stored bytes: the limit is 10, 0 are in use, and this needs " in message
-    assert (await used(app))["stored_bytes"] == 0
+    assert (await current_usage(app))["stored_bytes"] == 0
     assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []
 
 
 async def test_an_upload_over_a_quota_is_refused_before_it_is_complete(app: RunningApp) -> None:
-    await quotas(app, stored_bytes=1_000_000)
+    await set_quotas(app, stored_bytes=1_000_000)
     never = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
         yield form(part("purpose", "user_data"), file_part(b"x" * 2_000_000))[:1_900_000]
         await never.wait()
 
-    message = await refused(app, "/openai/v1/files", data=body(), headers=MULTIPART)
+    message = await expect_quota_error(app, "/openai/v1/files", data=body(), headers=MULTIPART)
     assert "is at its quota of stored bytes: the limit is 1000000" in message
 
 
 async def test_concurrent_creates_are_accepted_up_to_the_quota(app: RunningApp) -> None:
-    await quotas(app, concurrent_batches=3)
+    await set_quotas(app, concurrent_batches=3)
 
     async def attempt() -> int:
         status, _ = await app.call("POST", BATCHES, json=messages_body("a", model="slow"))
@@ -140,25 +140,25 @@ async def test_concurrent_creates_are_accepted_up_to_the_quota(app: RunningApp) 
 
 
 async def test_the_cost_of_responses_is_added_up_and_limits_new_batches(app: RunningApp) -> None:
-    await quotas(app, monthly_spend_usd=0.0005)
+    await set_quotas(app, monthly_spend_usd=0.0005)
     batch = await app.create("a", "b")
     await app.ended(batch["id"])
     results = await app.results(batch["id"])
     usages = [result["result"]["message"]["usage"] for result in results]
     cost = sum(usage["input_tokens"] * 10 + usage["output_tokens"] * 20 for usage in usages) / 1_000_000
     assert cost > 0
-    assert (await used(app))["monthly_spend_usd"] == pytest.approx(cost)
-    while (await used(app))["monthly_spend_usd"] < 0.0005:
+    assert (await current_usage(app))["monthly_spend_usd"] == pytest.approx(cost)
+    while (await current_usage(app))["monthly_spend_usd"] < 0.0005:
         await app.ended((await app.create("a"))["id"])
-    message = await refused(app, BATCHES, json=messages_body("a"))
+    message = await expect_quota_error(app, BATCHES, json=messages_body("a"))
     assert "is at its quota of spend in a calendar month: the limit is $0.0005, and $0.000" in message
     app.clock.move(40 * 24 * 3600)
-    assert (await used(app))["monthly_spend_usd"] == 0
+    assert (await current_usage(app))["monthly_spend_usd"] == 0
     await app.create("a")
 
 
 async def test_usage_counts_queued_requests_running_batches_and_stored_bytes(app: RunningApp) -> None:
-    assert await used(app) == {
+    assert await current_usage(app) == {
         "queued_requests": 0,
         "concurrent_batches": 0,
         "stored_bytes": 0,
@@ -167,18 +167,18 @@ async def test_usage_counts_queued_requests_running_batches_and_stored_bytes(app
     status, running = await app.call("POST", BATCHES, json=messages_body("a", "b", model="slow"))
     assert status == 200
     file_id = await upload_lines(app, b"notes", purpose="user_data")
-    use = await used(app)
+    usage = await current_usage(app)
     on_disk = sum(path.stat().st_size for path in (app.data_dir / "blobs").rglob("*") if path.is_file())
-    assert (use["queued_requests"], use["concurrent_batches"], use["stored_bytes"]) == (2, 1, on_disk)
+    assert (usage["queued_requests"], usage["concurrent_batches"], usage["stored_bytes"]) == (2, 1, on_disk)
     await app.call("POST", f"{BATCHES}/{running['id']}/cancel")
     await app.call("DELETE", f"/openai/v1/files/{file_id}")
     await app.ended(running["id"])
     await app.call("DELETE", f"{BATCHES}/{running['id']}")
-    assert (await used(app))["stored_bytes"] == 0
+    assert (await current_usage(app))["stored_bytes"] == 0
 
 
 async def test_a_quota_applies_only_to_its_own_workspace(app: RunningApp) -> None:
-    await quotas(app, concurrent_batches=0)
+    await set_quotas(app, concurrent_batches=0)
     await app.call("POST", "/api/workspaces", json={"name": "other"})
     _, key = await app.call("POST", "/api/workspaces/other/keys", json={"name": "theirs"})
     await app.create("a", headers={"x-api-key": key["key"]})
@@ -191,7 +191,7 @@ async def test_a_quota_applies_only_to_its_own_workspace(app: RunningApp) -> Non
 async def test_a_retried_create_returns_its_batch_even_if_the_quota_is_full(app: RunningApp) -> None:
     headers = {"Idempotency-Key": "once"}
     first = await app.create("a", headers=headers)
-    await quotas(app, concurrent_batches=0, queued_requests=0, stored_bytes=0, monthly_spend_usd=0)
+    await set_quotas(app, concurrent_batches=0, queued_requests=0, stored_bytes=0, monthly_spend_usd=0)
     assert (await app.create("a", headers=headers))["id"] == first["id"]
 
 

@@ -41,8 +41,8 @@ async def upstream(key: str, *, status: int, body: str, **headers: str) -> Async
 async def result(app: RunningApp) -> dict[str, Any]:
     _, batch = await app.call("POST", "/v1/messages/batches", json=create_body("a"))
     await app.ended(batch["id"])
-    answered: dict[str, Any] = (await app.results(batch["id"]))[0]["result"]
-    return answered
+    batch_result: dict[str, Any] = (await app.results(batch["id"]))[0]["result"]
+    return batch_result
 
 
 async def result_of(folder: Path, key: str, *, status: int, body: str, **headers: str) -> dict[str, Any]:
@@ -70,15 +70,17 @@ def error(message: str) -> str:
     ],
 )
 async def test_the_key_of_an_account_is_redacted_from_errors_in_any_format(tmp_path: Path, body: str) -> None:
-    answered = await result_of(tmp_path, ODD_KEY, status=400, body=body)
-    assert answered["type"] == "errored"
-    assert ODD_KEY[:4] not in str(answered)
-    assert "[key]" in str(answered) or "…" in str(answered)
+    batch_result = await result_of(tmp_path, ODD_KEY, status=400, body=body)
+    assert batch_result["type"] == "errored"
+    assert ODD_KEY[:4] not in str(batch_result)
+    assert "[key]" in str(batch_result) or "…" in str(batch_result)
 
 
 async def test_a_key_in_a_header_that_an_error_quotes_is_redacted(tmp_path: Path) -> None:
-    answered = await result_of(tmp_path, ODD_KEY, status=307, body="", Location=f"https://up.example/?key={ODD_KEY}")
-    assert "https://up.example/?key=[key]" in answered["error"]["error"]["message"]
+    batch_result = await result_of(
+        tmp_path, ODD_KEY, status=307, body="", Location=f"https://up.example/?key={ODD_KEY}"
+    )
+    assert "https://up.example/?key=[key]" in batch_result["error"]["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -86,10 +88,10 @@ async def test_a_key_in_a_header_that_an_error_quotes_is_redacted(tmp_path: Path
     [("EMPTY", "EMPTY abc12 EMPTYabc12"), ("abc12", "EMPTY [key] EMPTYabc12")],
 )
 async def test_a_short_key_is_redacted_only_as_a_whole_word(tmp_path: Path, key: str, shown: str) -> None:
-    answered = await result_of(tmp_path, key, status=400, body=error("EMPTY abc12 EMPTYabc12"))
-    assert answered["error"]["error"]["message"] == shown
+    batch_result = await result_of(tmp_path, key, status=400, body=error("EMPTY abc12 EMPTYabc12"))
+    assert batch_result["error"]["error"]["message"] == shown
 
 
 async def test_a_successful_response_that_contains_the_key_is_not_changed(tmp_path: Path) -> None:
-    answered = await result_of(tmp_path, ODD_KEY, status=200, body=MESSAGE % ODD_KEY)
-    assert answered["message"]["content"][0]["text"] == ODD_KEY
+    batch_result = await result_of(tmp_path, ODD_KEY, status=200, body=MESSAGE % ODD_KEY)
+    assert batch_result["message"]["content"][0]["text"] == ODD_KEY

@@ -33,8 +33,8 @@ async def test_a_plain_download_has_its_length_and_an_etag(gateway: RunningApp, 
     assert headers["etag"]
     assert headers["vary"] == "Accept-Encoding"
     assert len(body.splitlines()) == len(IDS)
-    again, nothing, _ = await results(gateway, batch_id, **PLAIN, **{"If-None-Match": headers["etag"]})
-    assert (again, nothing) == (304, b"")
+    cached_status, cached_body, _ = await results(gateway, batch_id, **PLAIN, **{"If-None-Match": headers["etag"]})
+    assert (cached_status, cached_body) == (304, b"")
 
 
 async def test_a_client_resumes_a_broken_download_with_a_range(gateway: RunningApp, batch_id: str) -> None:
@@ -105,7 +105,7 @@ async def test_a_client_that_does_not_accept_gzip_receives_plain_lines(
     assert "content-encoding" not in headers
 
 
-async def partial(app: RunningApp, batch_id: str) -> tuple[str, list[bytes]]:
+async def download_partial(app: RunningApp, batch_id: str) -> tuple[str, list[bytes]]:
     async with app.client.get(f"{app.url}/api/batches/{batch_id}/results") as response:
         assert response.status == 200
         assert response.content_type == "application/x-jsonl"
@@ -118,26 +118,26 @@ async def test_the_partial_results_of_a_running_batch_contain_its_finished_reque
     body["requests"] += create_body("a", "b")["requests"]
     async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         _, batch = await app.call("POST", BATCHES, json=body)
-        while (found := await partial(app, batch["id"]))[0] != "2/3":
+        while (found := await download_partial(app, batch["id"]))[0] != "2/3":
             assert found[0] in {"0/3", "1/3"}
-        reach, lines = found
-        assert reach == "2/3"
+        progress, lines = found
+        assert progress == "2/3"
         assert [line.partition(b",")[0] for line in lines] == [b'{"custom_id":"a"', b'{"custom_id":"b"']
 
 
 async def test_the_partial_results_of_an_ended_batch_are_complete(gateway: RunningApp, batch_id: str) -> None:
     _, whole, _ = await results(gateway, batch_id)
-    assert await partial(gateway, batch_id) == ("600/600", whole.splitlines())
+    assert await download_partial(gateway, batch_id) == ("600/600", whole.splitlines())
 
 
 async def test_a_partial_download_while_the_batch_ends_contains_every_announced_line(tmp_path: Path) -> None:
     ids = [f"r{number}" for number in range(3_000)]
     async with running_app(tmp_path, accounts={"simulator": simulator(latency=0.001)}) as app:
         batch = await app.create(*ids)
-        reach, ended = "", False
+        progress, ended = "", False
         while not ended:
-            reach, lines = await partial(app, batch["id"])
-            ended = reach == "3000/3000"
-            assert len(lines) >= int(reach.partition("/")[0])
+            progress, lines = await download_partial(app, batch["id"])
+            ended = progress == "3000/3000"
+            assert len(lines) >= int(progress.partition("/")[0])
             assert len({line.partition(b",")[0] for line in lines}) == len(lines)
         assert len(lines) == 3_000

@@ -23,7 +23,7 @@ class Collector:
         self.spans: list[Span] = []
         self.url = ""
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def receive(self, request: web.Request) -> web.Response:
         """Decode what is exported."""
         for group in ExportTraceServiceRequest.FromString(await request.read()).resource_spans:
             names = (a.value.string_value for a in group.resource.attributes if a.key == "service.name")
@@ -35,7 +35,7 @@ class Collector:
     async def listening(self) -> AsyncIterator[str]:
         """Listen while the context is entered."""
         app = web.Application()
-        app.router.add_post("/v1/traces", self.take)
+        app.router.add_post("/v1/traces", self.receive)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -57,8 +57,8 @@ async def test_a_gateway_exports_the_spans_of_a_batch_before_it_stops(
     names = sorted(span.name for span in collector.spans)
     assert names == ["call provider", "call provider", "create batch", "run shard", "finalize batch"]
     assert len({span.trace_id for span in collector.spans}) == 1
-    known = {span.span_id for span in collector.spans}
-    assert [span.name for span in collector.spans if span.parent_span_id not in known] == ["create batch"]
+    span_ids = {span.span_id for span in collector.spans}
+    assert [span.name for span in collector.spans if span.parent_span_id not in span_ids] == ["create batch"]
     for span in collector.spans:
         assert {a.value.string_value for a in span.attributes if a.key == "batchgate.batch"} == {batch["id"]}
     assert collector.services == {"batchgate"}
@@ -68,7 +68,7 @@ async def test_a_gateway_without_a_collector_does_not_import_opentelemetry(tmp_p
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, sys\n"
         "@atexit.register\n"
-        "def tell():\n"
+        "def print_imports():\n"
         "    print('imported', [name for name in sys.modules if name.startswith('opentelemetry')], file=sys.stderr)\n"
     )
     environment = {"PYTHONPATH": ":".join([str(tmp_path), *sys.path])}

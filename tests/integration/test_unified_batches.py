@@ -61,7 +61,7 @@ def without_nulls(line: dict[str, Any], *names: str) -> dict[str, Any]:
     return found | ({"response": without_nulls(found["response"])} if "response" in found else {})
 
 
-def extra(request_type: str, seen: dict[str, Any], provider: str = "openai", **more: str) -> dict[str, Any]:
+def extra_fields(request_type: str, seen: dict[str, Any], provider: str = "openai", **more: str) -> dict[str, Any]:
     latency = seen["extra_fields"]["latency"]
     assert isinstance(latency, int)
     return {"request_type": request_type, "provider": provider, "latency": latency, "chunk_index": 0} | more
@@ -83,7 +83,7 @@ async def test_a_batch_of_bodies_runs_from_its_create_to_its_results(app: Runnin
         "created_at": NOW,
         "expires_at": NOW + DAY,
         "in_progress_at": NOW,
-        "extra_fields": extra("batch_create", created, model_requested="simulated"),
+        "extra_fields": extra_fields("batch_create", created, model_requested="simulated"),
     }
     batch = await wait_for_final_status(app, created["id"])
     assert batch == created | {
@@ -93,7 +93,7 @@ async def test_a_batch_of_bodies_runs_from_its_create_to_its_results(app: Runnin
         "completed_at": NOW,
         "output_file_id": batch["output_file_id"],
         "error_file_id": batch["error_file_id"],
-        "extra_fields": extra("batch_retrieve", batch, model_requested="simulated"),
+        "extra_fields": extra_fields("batch_retrieve", batch, model_requested="simulated"),
     }
     lines = await result_lines(app, batch["id"])
     assert [line["custom_id"] for line in lines] == ["a", "b", "c"]
@@ -120,7 +120,7 @@ async def test_a_batch_of_params_is_a_messages_batch(app: RunningApp) -> None:
         "output_file_id": f"file-output-{batch['id']}",
         "error_file_id": f"file-error-{batch['id']}",
         "results_url": f"{app.url}/v1/messages/batches/{batch['id']}/results",
-        "extra_fields": extra("batch_retrieve", batch, "anthropic", model_requested="simulated"),
+        "extra_fields": extra_fields("batch_retrieve", batch, "anthropic", model_requested="simulated"),
     }
     assert await result_lines(app, batch["id"], "anthropic") == await app.results(batch["id"])
     assert [line["result"]["type"] for line in await app.results(batch["id"])] == ["succeeded", "errored"]
@@ -168,7 +168,7 @@ async def test_a_client_that_accepts_json_receives_all_results_as_one_object(app
         "batch_id": batch["id"],
         "results": [without_nulls(line, "id") for line in lines],
         "has_more": False,
-        "extra_fields": extra("batch_results", answer, model_requested="simulated"),
+        "extra_fields": extra_fields("batch_results", answer, model_requested="simulated"),
     }
 
 
@@ -216,7 +216,7 @@ async def test_a_batch_is_listed_for_every_provider_that_its_requests_name(app: 
     status, page = await app.call("GET", f"{BATCHES}?provider=azure")
     assert (status, page) == (
         200,
-        {"object": "list", "data": [], "has_more": False, "extra_fields": extra("batch_list", page, "azure")},
+        {"object": "list", "data": [], "has_more": False, "extra_fields": extra_fields("batch_list", page, "azure")},
     )
     assert (await app.call("GET", f"{BATCHES}/{batch['id']}?provider=azure"))[0] == 404
 
@@ -224,14 +224,14 @@ async def test_a_batch_is_listed_for_every_provider_that_its_requests_name(app: 
 async def test_a_client_can_page_in_both_directions(app: RunningApp) -> None:
     ids = [(await create(app, requests=chat_rows("a")))["id"] for _ in range(5)][::-1]
     for limit in (1, 2, 3, 5, 99999999999):
-        assert await walked(app, limit, "after") == ids
-        assert await walked(app, limit, "before", start=ids[-1]) == ids[:-1][::-1]
+        assert await walk_pages(app, limit, "after") == ids
+        assert await walk_pages(app, limit, "before", start=ids[-1]) == ids[:-1][::-1]
     _, between = await app.call("GET", f"{BATCHES}?provider=openai&after={ids[0]}&before={ids[4]}&limit=2")
     assert [found["id"] for found in between["data"]] == ids[1:3]
     assert between["next_cursor"] == ids[2]
 
 
-async def walked(app: RunningApp, limit: int, direction: str, start: str | None = None) -> list[str]:
+async def walk_pages(app: RunningApp, limit: int, direction: str, start: str | None = None) -> list[str]:
     """Follow next_cursor to the end."""
     found: list[str] = []
     cursor = start

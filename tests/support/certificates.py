@@ -1,4 +1,4 @@
-"""Certificates of an authority of the test's own, made when they are needed."""
+"""A certificate authority for tests, and TLS server contexts with its certificates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VALIDITY: Final = timedelta(days=1)
 
 
 class CertificateAuthority:
-    """Signs certificates; those who read its file trust them."""
+    """Signs server certificates; a client that loads its certificate file trusts them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -31,11 +31,11 @@ class CertificateAuthority:
             .sign(self._key, hashes.SHA256())
         )
         self.certificate_file: Final = folder / "authority.pem"
-        """Its certificate, for SSL_CERT_FILE."""
+        """The certificate of the authority, for SSL_CERT_FILE."""
         self.certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def server_context(self, address: str = "127.0.0.1", *, expired: bool = False) -> ssl.SSLContext:
-        """Make what a server at an address needs."""
+        """Make the TLS context of a server at an address."""
         key = ec.generate_private_key(ec.SECP256R1())
         not_after = datetime.now(UTC) + (-_VALIDITY if expired else _VALIDITY)
         builder = _with_address(
@@ -45,7 +45,7 @@ class CertificateAuthority:
 
 
 def self_signed_context(folder: Path, address: str = "127.0.0.1") -> ssl.SSLContext:
-    """Make what a server needs that vouches for itself."""
+    """Make the TLS context of a server with a self-signed certificate."""
     key, name = ec.generate_private_key(ec.SECP256R1()), _common_name("Server of a test")
     builder = _with_address(_certificate_builder(name, name, key, datetime.now(UTC) + _VALIDITY), address)
     return _context(folder, key, builder.sign(key, hashes.SHA256()))

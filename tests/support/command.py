@@ -1,4 +1,4 @@
-"""The command line in processes of its own, as a user runs it, and what tests say to it and read from it."""
+"""Runs the ``batchgate`` command in processes of its own, as a user does, with input and output for tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLOW_SETTINGS: Final = f"shutdown_timeout = 0\n{SIMULATOR}simulator.latency = 60
 def batchgate(
     folder: Path, *words: str, gateway: GatewayProcess | None = None, stdin: str = "", key: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command and wait for its end."""
     return subprocess.run(
         [*PROGRAM, *words],
         input=stdin,
@@ -37,7 +37,7 @@ def batchgate(
 def running_command(
     folder: Path, *words: str, gateway: GatewayProcess | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a command, and end it for certain."""
+    """Start a command, and kill it when the context is left."""
     with subprocess.Popen(
         [*PROGRAM, *words],
         env=command_environment(gateway),
@@ -54,7 +54,7 @@ def running_command(
 
 
 def command_environment(gateway: GatewayProcess | None, key: str | None = None) -> dict[str, str]:
-    """Make the environment of a command that knows where the gateway is."""
+    """Make the environment of a command, with the URL of the gateway and an API key."""
     variables: dict[str, str] = {}
     if gateway is not None:
         variables["BATCHGATE_URL"] = gateway.url
@@ -64,13 +64,13 @@ def command_environment(gateway: GatewayProcess | None, key: str | None = None) 
 
 
 def message_request(name: str, **changed: object) -> dict[str, object]:
-    """Write one request; ``changed`` are params."""
+    """Make one Messages request; ``changed`` replaces params."""
     params = {"model": "m", "max_tokens": 20, "messages": [{"role": "user", "content": f"I am {name}"}]}
     return {"custom_id": name, "params": params | changed}
 
 
 def jsonl(*names: str) -> str:
-    """Write a request for each name, one a line."""
+    """Write JSONL with one request for each name."""
     return "".join(json.dumps(message_request(name)) + "\n" for name in names)
 
 
@@ -89,7 +89,7 @@ def run_batch(folder: Path, gateway: GatewayProcess, *names: str) -> str:
 
 
 def answers_by_custom_id(results: str) -> dict[str, str]:
-    """Map the custom ids of results to the texts of their messages, or to how else they ended."""
+    """Map the custom_ids of results to the texts of their messages, or to the types of other results."""
     found: dict[str, str] = {}
     for line in results.splitlines():
         result = json.loads(line)["result"]

@@ -1,4 +1,4 @@
-"""A connection that looks at a PostgreSQL database from outside of what is tested, and can stand in its way."""
+"""Observes a PostgreSQL database from outside of the code under test, and can hold locks on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SELECT count(*) AS number FROM pg_stat_activity WHERE datname = current_database
 
 @dataclass
 class DatabaseObserver:
-    """Looks at a database."""
+    """A connection that reads a database, holds locks and receives notifications."""
 
     connection: psycopg.Connection[dict[str, Any]]
 
@@ -37,27 +37,27 @@ class DatabaseObserver:
 
     @contextmanager
     def holding_locks(self, query: str, **bound: object) -> Iterator[None]:
-        """Keep locks in a transaction that is undone."""
+        """Hold the locks of a query in a transaction that is rolled back at the end."""
         with self.connection.transaction(force_rollback=True):
             self.connection.execute(query.encode(), bound)
             yield
 
     async def wait_for_value(self, query: str, expected: object, **bound: object) -> None:
-        """Wait until a query has a value."""
+        """Wait until a query returns a value."""
         deadline = time.monotonic() + TIMEOUT
         while (found := self.value(query, **bound)) != expected:
             assert time.monotonic() < deadline, f"{query}: {found}, not {expected}"
             await asyncio.sleep(0.01)
 
     async def wait_for_lock_waiters(self, number: int) -> None:
-        """Wait until so many connections wait for locks."""
+        """Wait until this number of connections wait for locks."""
         await self.wait_for_value(_LOCK_WAITERS, number)
 
     def listen(self) -> None:
-        """Hear from now on what is told."""
+        """Receive notifications from now on."""
         self.connection.execute("LISTEN batchgate")
 
     def received_events(self) -> list[tuple[str, int]]:
-        """Read what has been told since, as events and the keys of batches."""
+        """Return the notifications received since, as events with the keys of their batches."""
         payloads = [msgspec.json.decode(notification.payload) for notification in self.connection.notifies(timeout=0.2)]
         return [(notification["event"], notification["batch"]) for notification in payloads]

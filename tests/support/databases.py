@@ -1,4 +1,4 @@
-"""An empty database of either kind, for tests that hold on both."""
+"""A new database of either kind, for tests that must pass on both."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ DATABASES: tuple[DatabaseKind, ...] = get_args(DatabaseKind)
 
 @dataclass
 class Database:
-    """A database that stores can be opened on, one after another."""
+    """A database on which stores can be opened, one after another."""
 
     kind: DatabaseKind
     path: Path
     url: str | None
-    """None for SQLite's file at the path."""
+    """None for SQLite, whose file is at the path."""
 
     def store(self) -> SqliteStore | PostgresStore:
-        """Make a store on it, to be entered."""
+        """Make a store on this database; the caller enters it."""
         return SqliteStore(self.path) if self.url is None else PostgresStore(Address(self.url))
 
 
 @contextmanager
 def new_database(kind: DatabaseKind, folder: Path) -> Iterator[Database]:
-    """Make a database, in the folder if it is a file."""
+    """Make an empty database; a SQLite file is created in the folder."""
     path = folder / "batchgate.db"
     if kind == "sqlite":
         yield Database(kind, path, None)

@@ -1,4 +1,4 @@
-"""What holds for every request that the gateway refuses."""
+"""Checks the error responses of the gateway in the envelope of each API."""
 
 from collections.abc import AsyncIterable, Mapping
 from io import BytesIO
@@ -16,7 +16,7 @@ JSON = {"Content-Type": "application/json"}
 def check_anthropic_error(
     status: int, headers: Mapping[str, str], body: bytes, *, expected: tuple[int, str], code: str | None = None
 ) -> str:
-    """Check an error answer against the status and type expected, and return its message."""
+    """Check an error response in the Anthropic envelope, and return its message."""
     assert status == expected[0], body
     assert headers["Content-Type"] == "application/json"
     answer = msgspec.json.decode(body)
@@ -38,7 +38,7 @@ def check_openai_error(
     param: str | None,
     code: str | None,
 ) -> str:
-    """Check an error answer in the envelope of OpenAI, and return its message."""
+    """Check an error response in the OpenAI envelope, and return its message."""
     assert status == expected[0], body
     assert headers["Content-Type"] == "application/json"
     assert headers["x-request-id"].startswith("req_01")
@@ -58,7 +58,7 @@ def check_unified_error(
     param: str | None,
     code: str | None,
 ) -> str:
-    """Check an error answer in the envelope of the unified surface, and return its message."""
+    """Check an error response in the envelope of the unified surface, and return its message."""
     assert status == expected[0], body
     assert headers["Content-Type"] == "application/json"
     answer = msgspec.json.decode(body)
@@ -76,7 +76,7 @@ def check_unified_error(
 async def expect_anthropic_error(
     app: RunningApp, method: str, path: str, *, expected: tuple[int, str], code: str | None = None, **options: Any
 ) -> str:
-    """Make a request that must be refused, with nothing stored, and return the message."""
+    """Make a request that must be refused with nothing stored, and return the message."""
     async with app.client.request(method, URL(app.url + path, encoded=True), **options) as response:
         message = check_anthropic_error(
             response.status, response.headers, await response.read(), expected=expected, code=code
@@ -93,14 +93,14 @@ async def expect_create_error(
     code: str | None = None,
     encoding: str | None = None,
 ) -> str:
-    """Try to create a batch from a body that must be refused, and return the message."""
+    """Create a batch from a body that must be refused, and return the message."""
     headers = JSON | ({"Content-Encoding": encoding} if encoding else {})
     data = BytesIO(body) if isinstance(body, bytes) else body
     return await expect_anthropic_error(app, "POST", BATCHES, expected=expected, code=code, data=data, headers=headers)
 
 
 async def assert_nothing_stored(app: RunningApp) -> None:
-    """Check that there is no batch and no body of one, not even a part."""
+    """Check that no batch and no blob is stored, not even a part of a blob."""
     async with aiohttp.ClientSession() as client, client.get(app.url + BATCHES) as response:
         page = msgspec.json.decode(await response.read())
     assert page == {"data": [], "has_more": False, "first_id": None, "last_id": None}

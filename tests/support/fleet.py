@@ -1,4 +1,4 @@
-"""Gateways and workers as processes on one PostgreSQL server: an installation of which some may die."""
+"""An installation of gateway and worker processes on one PostgreSQL server, in which processes can be killed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.support.gateway_process import GatewayProcess, WorkerProcess
 from tests.support.postgres_server import PostgresServer, dedicated_server
 
 BATCHES: Final = "/anthropic/v1/messages/batches"
-CALL_TIMEOUT: Final = 60.0  # seconds until somebody has to answer a call
+CALL_TIMEOUT: Final = 60.0  # seconds within which a gateway must respond to a call
 RETRY_INTERVAL: Final = 0.1
 
 
 class Fleet:
-    """Runs while the context is entered. Calls go to any gateway that answers, as behind a load balancer."""
+    """Runs while the context is entered. A call goes to any gateway that responds, as behind a load balancer."""
 
     def __init__(
         self, folder: Path, settings: str, chance: random.Random, *, gateways: int = 2, workers: int = 3
@@ -53,28 +53,28 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop all of it."""
+        """Stop all processes."""
         self._cleanup.__exit__(kind, error, trace)
 
     def kill_worker(self) -> None:
-        """End one at once, as a crash does, and start another in its place."""
+        """Kill a random worker, as a crash does, and start another in its place."""
         index = self._random.randrange(len(self.workers))
         self.workers[index].kill()
         self.workers[index] = self._start_worker()
 
     def kill_gateway(self) -> None:
-        """End one at once, and start another in its place."""
+        """Kill a random gateway, and start another in its place."""
         index = self._random.randrange(len(self.gateways))
         self.gateways[index].kill()
         self.gateways[index] = self._start_gateway()
 
     def kill_database(self) -> None:
-        """End the server and all that it is made of at once, and start it again."""
+        """Kill the database server with all its processes, and start it again."""
         self.database.kill()
         self.database.start()
 
     def create(self, requests: list[dict[str, object]], key: str) -> MessageBatch:
-        """Create a batch, as an SDK does that tries again with the same key until it is answered."""
+        """Create a batch, as an SDK does that retries with the same key until it receives a response."""
         body = msgspec.json.encode({"requests": requests})
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         return msgspec.json.decode(self._call(BATCHES, body, headers), type=MessageBatch)
@@ -84,15 +84,15 @@ class Fleet:
         return msgspec.json.decode(self._call(f"{BATCHES}/{batch_id}"), type=MessageBatch)
 
     def progress(self, batch_id: str) -> BatchProgress:
-        """Read how far a batch is."""
+        """Read the progress of a batch."""
         return msgspec.json.decode(self._call(f"/api/batches/{batch_id}/progress"), type=BatchProgress)
 
     def results(self, batch_id: str) -> list[bytes]:
-        """Download the results of a batch, a line each."""
+        """Download the result lines of a batch."""
         return self._call(f"{BATCHES}/{batch_id}/results").splitlines()
 
     def ended(self, batch_id: str, within: float) -> MessageBatch:
-        """Follow a batch until it has ended."""
+        """Poll a batch until it has ended."""
         deadline = time.monotonic() + within
         while (batch := self.retrieve(batch_id)).processing_status != "ended":
             assert time.monotonic() < deadline, (batch, self.progress(batch_id))
@@ -100,7 +100,7 @@ class Fleet:
         return batch
 
     def _call(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
-        """Ask one gateway after the other until one answers; a refusal that will not change is raised."""
+        """Call random gateways until one responds; raise a client error (4xx) at once."""
         deadline = time.monotonic() + CALL_TIMEOUT
         while True:
             url = self._random.choice(self.gateways).url

@@ -1,4 +1,4 @@
-"""HTTP spoken by hand, for what no client library would send."""
+"""HTTP over a plain socket, for requests that no client library would send."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 
 @dataclass(frozen=True)
 class RawResponse:
-    """An answer as it came over the connection."""
+    """A response as it was received."""
 
     status: int
     headers: Mapping[str, str]
@@ -20,7 +20,7 @@ class RawResponse:
 
 
 class RawConnection:
-    """A connection on which any bytes may be sent."""
+    """A connection on which a test can send any bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -32,20 +32,20 @@ class RawConnection:
         await self._writer.drain()
 
     async def read_response(self) -> RawResponse:
-        """Read one answer."""
+        """Read one response."""
         request_head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
         headers = CIMultiDict(_header(line) for line in request_head[1:-1])
         body = await self._reader.readexactly(int(headers.get(hdrs.CONTENT_LENGTH, "0")))
         return RawResponse(int(request_head[0].split()[1]), MappingProxyType(headers), body)
 
     async def is_closed(self) -> bool:
-        """Wait for the other side to say something more; true when it says nothing and closes."""
+        """Wait until the server sends more or closes the connection; return whether it closed it."""
         return await self._reader.read(1) == b""
 
 
 @asynccontextmanager
 async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
-    """Connect to the server of a URL, and hang up at the end."""
+    """Connect to the server of a URL, and close the connection at the end."""
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -56,7 +56,7 @@ async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
 
 
 def request_head(request_line: str, *headers: str) -> bytes:
-    """Write the head of a request: its first line, Host, and more headers."""
+    """Return the head of a request: its first line, Host, and more headers."""
     lines = (f"{request_line} HTTP/1.1", "Host: gateway.test", *headers, "", "")
     return "\r\n".join(lines).encode("latin-1")
 

@@ -1,4 +1,4 @@
-"""What a gateway has left in its data folder that no batch and no file needs."""
+"""Finds storage leaks: blobs and rows that no batch and no file owns, and blobs that are missing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ UNION SELECT blob FROM files WHERE deleted_at IS NULL AND blob IS NOT NULL
 """
 _WITHOUT_RUNNING_BATCH = "WHERE batch_key NOT IN (SELECT key FROM batches WHERE ended_at IS NULL)"
 _LEAKED_ROWS = {
-    "loose blobs": "SELECT count(*) FROM loose_blobs",
+    "orphan blobs": "SELECT count(*) FROM loose_blobs",
     "chunks of ended batches": f"SELECT count(*) FROM chunks {_WITHOUT_RUNNING_BATCH}",
     "shards of ended batches": f"SELECT count(*) FROM shards {_WITHOUT_RUNNING_BATCH}",
 }
 
 
 def find_storage_leaks(data_dir: Path, database_url: str | None = None) -> list[str]:
-    """Name the files and count the rows that belong to nothing, and name the files that are missing."""
+    """List leaked files, missing files and empty folders by name, and leaked rows by count."""
     with closing(_connect(data_dir, database_url)) as connection:
         owned = {name for (name,) in connection.execute(_OWNED_BLOBS)}
         rows = [f"{count} {kind}" for kind, query in _LEAKED_ROWS.items() for (count,) in connection.execute(query)]
@@ -60,7 +60,7 @@ def _connect(data_dir: Path, database_url: str | None) -> Any:
 
 
 def check_no_storage_leaks(data_dir: Path, database_url: str | None = None) -> None:
-    """Fail unless a gateway that runs has soon removed all that nothing needs."""
+    """Fail unless the running gateway has removed all leaks within `TIMEOUT`."""
     deadline = time.monotonic() + TIMEOUT
     while leaks := find_storage_leaks(data_dir, database_url):
         assert time.monotonic() < deadline, leaks

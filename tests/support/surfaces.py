@@ -1,4 +1,4 @@
-"""The three surfaces that show one batch: what each calls it, how it counts, and where its results are read."""
+"""The three API surfaces that show one batch: its status, its counts and its results on each of them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.support.uploads import OPENAI as OPENAI_FILES
 
 UNIFIED_BATCHES: Final = "/v1/batches"
 Answers = dict[str, str | None]
-"""The text of each answer by its custom_id, and None for a request that has none."""
+"""The text of each answer by custom_id; None for a request without an answer."""
 
 
 class BatchView(NamedTuple):
-    """A batch as a surface shows it: its word for how far it is, and its counts by how requests ended."""
+    """A batch as a surface shows it: its status, and its counts by request outcome."""
 
     status: str
     counts: dict[str, int]
@@ -27,42 +27,42 @@ class BatchView(NamedTuple):
 
 @dataclass(frozen=True)
 class Surface:
-    """Asks for batches at one surface; its results are lines at a route of the batch's own."""
+    """Calls the batch operations of one surface; results are lines at a route of the batch."""
 
     name: str
     path: str
     status: str
-    """The field that says how far a batch is."""
+    """The name of the status field of a batch."""
     count_names: Mapping[str, str]
-    """What it calls the requests that ended in each way; it does not count the others."""
+    """The names of its counts by outcome; it does not count the other outcomes."""
     query: Mapping[str, str] = field(default_factory=dict)
 
     async def call(self, app: RunningApp, method: str, rest: str = "") -> Any:
-        """Make a call below the path of batches."""
+        """Call a path below the path of batches."""
         status, answer = await app.call(method, self.path + rest, params=self.query)
         assert status == 200, answer
         return answer
 
     async def retrieve(self, app: RunningApp, batch_id: str) -> BatchView:
-        """Look at one batch."""
+        """Retrieve a batch."""
         return self._view(await self.call(app, "GET", f"/{batch_id}"))
 
     async def list_batches(self, app: RunningApp) -> dict[str, BatchView]:
-        """Look at the first page of batches."""
+        """Return the first page of batches by id."""
         return {batch["id"]: self._view(batch) for batch in (await self.call(app, "GET"))["data"]}
 
     async def cancel(self, app: RunningApp, batch_id: str) -> BatchView:
-        """Cancel one batch."""
+        """Cancel a batch."""
         return self._view(await self.call(app, "POST", f"/{batch_id}/cancel"))
 
     async def ended(self, app: RunningApp, batch_id: str) -> BatchView:
-        """Look at one batch when it has ended."""
+        """Wait for the end of a batch and retrieve it."""
         while not (await app.call("GET", f"{MESSAGE_BATCHES}/{batch_id}"))[1]["ended_at"]:
             pass
         return await self.retrieve(app, batch_id)
 
     async def read_results(self, app: RunningApp, batch_id: str) -> Answers:
-        """Read the results of one batch."""
+        """Read the results of a batch."""
         lines = await download_lines(app, f"{self.path}/{batch_id}/results", self.query)
         return {line["custom_id"]: answer_text(line) for line in lines}
 
@@ -72,10 +72,10 @@ class Surface:
 
 
 class FileSurface(Surface):
-    """Asks at the surface whose results are files."""
+    """Calls the batch operations of the surface whose results are files."""
 
     async def read_results(self, app: RunningApp, batch_id: str) -> Answers:
-        """Read the output and the error file of one batch, and check what is said of all its files."""
+        """Read the output and the error file of a batch, and check the metadata of all its files."""
         batch = await self.call(app, "GET", f"/{batch_id}")
         files = [file for file in (batch["output_file_id"], batch["error_file_id"]) if file is not None]
         for file_id in (batch["input_file_id"], *files):
@@ -108,14 +108,14 @@ SURFACES: Final = (ANTHROPIC, OPENAI, UNIFIED)
 
 
 async def download_lines(app: RunningApp, path: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """Download lines."""
+    """Download lines of JSON."""
     async with app.client.get(app.url + path, params=query) as response:
         assert response.status == 200, await response.text()
         return [msgspec.json.decode(line) for line in (await response.read()).splitlines()]
 
 
 def answer_text(line: dict[str, Any]) -> str | None:
-    """Read the answer of a result line of either dialect."""
+    """Return the text of the answer in a result line of either dialect."""
     text: str
     if "result" in line:
         found = line["result"]

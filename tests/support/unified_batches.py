@@ -1,4 +1,4 @@
-"""Batches as callers of the unified surface make and follow them."""
+"""Creates and polls batches as callers of the unified surface do."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ RUNNING_STATUSES: Final = ("validating", "in_progress", "finalizing", "cancellin
 
 
 def messages(content: Any = "Hello", **more: Any) -> dict[str, Any]:
-    """Make a small request of Messages or Chat Completions; one whose content is a number is refused by the model."""
+    """Make a small Messages or Chat Completions request; the simulated model refuses a number as content."""
     return {"max_tokens": 16, "messages": [{"role": "user", "content": content}]} | more
 
 
 def chat_rows(*custom_ids: str, content: Any = "Hello") -> list[dict[str, Any]]:
-    """Make requests with bodies."""
+    """Make requests that have a ``body``."""
     return [{"custom_id": custom_id, "url": CHAT, "body": messages(content)} for custom_id in custom_ids]
 
 
 def message_rows(*custom_ids: str, content: Any = "Hello") -> list[dict[str, Any]]:
-    """Make requests with params."""
+    """Make requests that have ``params``."""
     return [{"custom_id": custom_id, "params": messages(content)} for custom_id in custom_ids]
 
 
@@ -39,7 +39,7 @@ async def create(app: RunningApp, query: str = "", **body: Any) -> dict[str, Any
 
 
 async def retrieve(app: RunningApp, batch_id: str, provider: str = "openai") -> dict[str, Any]:
-    """Look at a batch."""
+    """Retrieve a batch."""
     status, batch = await app.call("GET", f"{BATCHES}/{batch_id}?provider={provider}")
     assert status == 200, batch
     assert isinstance(batch, dict)
@@ -47,7 +47,7 @@ async def retrieve(app: RunningApp, batch_id: str, provider: str = "openai") -> 
 
 
 async def wait_for_final_status(app: RunningApp, batch_id: str, provider: str = "openai") -> dict[str, Any]:
-    """Follow a batch until it changes no more."""
+    """Poll a batch until its status is final."""
     while (batch := await retrieve(app, batch_id, provider))["status"] in RUNNING_STATUSES:
         pass
     return batch

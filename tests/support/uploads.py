@@ -1,4 +1,4 @@
-"""Uploads of files, as good clients send them and as bad ones do."""
+"""File uploads: multipart forms, valid and invalid."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROVIDERS = (
 
 
 def part(name: str, content: bytes | str = b"", *, filename: str | None = None, headers: Iterable[str] = ()) -> bytes:
-    """Write one part of a form."""
+    """Return one part of a form."""
     file = "" if filename is None else f'; filename="{filename}"'
     lines = [f"--{BOUNDARY}", f'Content-Disposition: form-data; name="{name}"{file}', *headers, "", ""]
     data = content.encode() if isinstance(content, str) else content
@@ -33,24 +33,24 @@ def part(name: str, content: bytes | str = b"", *, filename: str | None = None, 
 
 
 def file_part(content: bytes = BATCH_LINE, filename: str = "a.jsonl") -> bytes:
-    """Write the part that is the file."""
+    """Return the part that contains the file."""
     return part("file", content, filename=filename, headers=["Content-Type: application/octet-stream"])
 
 
 def form(*parts: bytes) -> bytes:
-    """Write a whole form."""
+    """Return a complete form."""
     return b"".join(parts) + CLOSING_BOUNDARY
 
 
 def valid_form(purpose: str = "batch", **fields: str) -> bytes:
-    """Write a form that is accepted."""
+    """Return a form that the gateway accepts."""
     return form(part("purpose", purpose), *(part(name, value) for name, value in fields.items()), file_part())
 
 
 async def upload(
     app: RunningApp, *parts: bytes, path: str = OPENAI, headers: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """Upload a form of these parts, or a small input of a batch, and return the file."""
+    """Upload a form of these parts (by default a small batch input) and return the file."""
     body = form(*parts) if parts else valid_form()
     status, file = await app.call("POST", path, data=BytesIO(body), headers=MULTIPART | (headers or {}))
     assert status == 200, file
@@ -69,7 +69,7 @@ async def expect_error(
     code: str | None = None,
     **options: Any,
 ) -> str:
-    """Make a call that must be refused, and return the message."""
+    """Make a call that must be refused in the envelope of its surface, and return the message."""
     async with app.client.request(method, app.url + path, **options) as response:
         check = check_openai_error if path.startswith("/openai") else check_unified_error
         return check(
@@ -83,6 +83,6 @@ async def expect_error(
 
 
 async def check_nothing_stored(app: RunningApp) -> None:
-    """Check that soon no body is stored, and no trace of one."""
+    """Check that within a short time no blob is stored, not even a part of one."""
     await asyncio.to_thread(check_no_storage_leaks, app.data_dir, app.database_url)
     assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []
