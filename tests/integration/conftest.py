@@ -22,11 +22,11 @@ ON_BOTH_DATABASES = {
     "test_paging",
     "test_unified_batches",
 }
-"""Modules whose tests of `gateway` run on PostgreSQL as well."""
+"""Modules whose tests with the fixture `gateway` also run on PostgreSQL."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of some modules on each database."""
+    """Run the tests of the modules in `ON_BOTH_DATABASES` on each database."""
     module = metafunc.module.__name__.rpartition(".")[2]
     if "gateway" in metafunc.fixturenames and module in ON_BOTH_DATABASES:
         metafunc.parametrize("gateway", DATABASES, indirect=True)
@@ -34,14 +34,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def bucket_server() -> Iterator[ObjectServer]:
-    """Run a server that speaks the protocol of S3."""
+    """Run an S3-compatible server."""
     with object_server() as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
 def blob_storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let gateways keep bodies in their data folders, or, where a module asks for both, in a bucket."""
+    """Make gateways store blobs in their data folders, or in a bucket if a module is parametrized with both."""
     if getattr(request, "param", "folder") == "bucket":
         server: ObjectServer = request.getfixturevalue("bucket_server")
         monkeypatch.setattr(server, "prefix", f"gate/{tmp_path.name}")
@@ -59,7 +59,7 @@ async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 @pytest.fixture
 def short_retry_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the gateway look again, and wait for a lock, for a moment instead of seconds."""
+    """Make the gateway retry and check at intervals of milliseconds instead of seconds, and wait briefly for locks."""
     waits = (
         "engine.dispatch.shard_run.STORAGE_RETRY",
         "engine.support.batch_tasks.SHORTEST_REST",

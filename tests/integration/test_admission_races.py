@@ -183,7 +183,7 @@ async def test_a_run_that_loses_its_shard_takes_nothing_more_up_and_leaves_the_r
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_retry_intervals")
 async def test_a_shard_whose_input_cannot_be_read_leaves_the_room_that_was_kept_for_it_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Keys of the database: how a gateway comes to its first one, how they are replaced and end, what nobody finds out."""
+"""API keys in the database: the first key, rotation, revocation and expiry, and attacks on keys."""
 
 import asyncio
 import hmac
@@ -28,7 +28,7 @@ UNKNOWN = "The API key is not known to this gateway."
 
 @pytest.fixture
 async def admin_app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway whose client is an administrator by the settings, with all scopes."""
+    """Run a gateway whose client has an admin key in the settings, with all scopes."""
     keys = {"root": ApiKeySettings(key="sk-root", scopes=SCOPES)}
     async with running_app(tmp_path / "data", api_keys=keys) as app:
         app.client.headers.update(ROOT)
@@ -75,7 +75,8 @@ async def test_every_call_needs_a_key_once_the_first_key_exists(gateway: Running
     assert await status_for(gateway, auth_headers(key)) == 200
     assert await status_for(gateway, auth_headers(key), f"{BATCHES}/{batch['id']}") == 200
     assert await status_for(gateway, {}, "/health") == 200
-    assert await status_for(gateway, {"Host": "stranger.example"}, "/health") == 200  # names are of no matter any more
+    # With a key, any host name is accepted.
+    assert await status_for(gateway, {"Host": "stranger.example"}, "/health") == 200
     status, _ = await gateway.call("POST", KEYS, json={"name": "b", "scopes": ["admin"]})
     assert status == 401
 
@@ -90,7 +91,7 @@ async def test_a_gateway_still_requires_a_key_after_its_last_key_has_expired(tmp
 
 
 async def test_another_gateway_requires_a_key_within_two_seconds_of_the_first_key(tmp_path: Path) -> None:
-    # Two processes cannot share SQLite's folder; what one writes behind another's back stands in for it.
+    # Two processes cannot share a SQLite folder. A write past the gateway simulates the other process.
     async with running_app(tmp_path) as app:
         assert await status_for(app, {}) == 200
         connection = sqlite3.connect(tmp_path / "batchgate.db")
@@ -125,7 +126,7 @@ async def test_a_gateway_on_a_public_address_needs_a_key_in_its_settings_or_data
         assert await status_for(app, auth_headers("sk")) == 200
 
 
-# ---------------------------------------------------------------- what is shown
+# ---------------------------------------------------------------- responses with keys
 
 
 async def test_only_the_create_response_shows_a_key(admin_app: RunningApp) -> None:
@@ -172,7 +173,7 @@ async def test_no_response_log_record_or_file_contains_a_key_in_plain_text(
         assert key["id"].encode() in on_disk
 
 
-# ---------------------------------------------------------------- how keys end
+# ---------------------------------------------------------------- revocation, expiry and rotation
 
 
 async def test_the_gateway_that_revokes_a_key_refuses_it_at_once(admin_app: RunningApp) -> None:
@@ -330,7 +331,7 @@ async def test_hashes_and_parts_of_a_key_are_refused(admin_app: RunningApp) -> N
 async def test_every_configured_key_is_compared_in_constant_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every key of the settings is compared, whichever it is, and as a hash in constant time."""
+    """Each call compares every key in the settings, as a hash and in constant time: the duration reveals nothing."""
     compared: list[tuple[bytes, bytes]] = []
 
     def compare(one: bytes, other: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""API keys: every header in which they may come, what is answered without one, and who sees whose batches."""
+"""API keys: the headers that may contain them, calls without a valid key, and the isolation of workspaces."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Calls that are wrong before their body is looked at: paths, methods, parameters, and what is no HTTP at all."""
+"""Calls that are refused before their body is read: wrong paths, methods and parameters, and malformed HTTP."""
 
 from pathlib import Path
 
@@ -32,11 +32,11 @@ UNKNOWN_ID = "msgbatch_013Zva2CMHLNnXjNJJKqJ2EF"
     [
         pytest.param(UNKNOWN_ID, UNKNOWN_ID, id="well-formed"),
         pytest.param("x", "x", id="short"),
-        pytest.param("x" * 128, "x" * 128, id="as long as may be"),
+        pytest.param("x" * 128, "x" * 128, id="maximum length"),
         pytest.param("a%2Fb", "a/b", id="slash"),
         pytest.param("%2E%2E", "..", id="dots"),
         pytest.param("a%20b", "a b", id="space"),
-        pytest.param("a%3Fb%23c", "a?b#c", id="what would end a path"),
+        pytest.param("a%3Fb%23c", "a?b#c", id="characters that end a path"),
         pytest.param("%C3%A4%F0%9F%98%80", "ä😀", id="unicode"),
         pytest.param("a%00b", "a\x00b", id="null"),
         pytest.param("%25", "%", id="percent"),
@@ -259,7 +259,7 @@ async def test_an_unknown_path_is_not_found(gateway: RunningApp, method: str, pa
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [
-        pytest.param(b"hello\r\n\r\n", "Invalid method encountered:", id="no request"),
+        pytest.param(b"hello\r\n\r\n", "Invalid method encountered:", id="not a request"),
         pytest.param(b"FETCH /health HTTP/1.1\r\n\r\n", "Invalid method encountered:", id="unknown method"),
         pytest.param(b"GET /health HTTP/9.9\r\n\r\n", "Bad status line:", id="unknown version"),
         pytest.param(b"GET /\xff HTTP/1.1\r\n\r\n", "Invalid char in url path:", id="raw bytes in the path"),

@@ -1,4 +1,4 @@
-"""Calls about files that are wrong: each is refused in the envelope of its surface, by the name of what is wrong."""
+"""Invalid file calls: each is refused in the envelope of its surface, and the error names the invalid parameter."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bodies of a create that say something wrong: the answer names the place, and nothing is stored."""
+"""Invalid bodies of a create: the error names the place in the body, and nothing is stored."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from tests.support.error_responses import JSON, expect_anthropic_error, expect_c
 from tests.support.running_app import BATCHES, RunningApp, create_body
 
 FAULT = "¬"
-"""Marks in a body, and is no part of it, where the fault is."""
+"""Marks the place of the fault in a test body; it is removed before the body is sent."""
 
 
 def requests(*items: Any) -> bytes:
@@ -75,8 +75,8 @@ async def test_the_error_for_a_late_fault_names_its_byte_in_the_whole_body(gatew
 @pytest.mark.parametrize(
     ("before", "wrong"),
     [
-        pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xff", id="no first byte"),
-        pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xc3", id="no second byte"),
+        pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xff", id="invalid first byte"),
+        pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xc3", id="missing second byte"),
         pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xed\xa0\x80", id="surrogate"),
         pytest.param(b'{"requests":[{"custom_id":"', b"\xff", id="in a custom_id"),
     ],

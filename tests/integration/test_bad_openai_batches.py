@@ -1,4 +1,4 @@
-"""Batch operations of the OpenAI surface that are wrong: each is refused by name, or fails with every bad line."""
+"""Invalid batch calls on the OpenAI surface: each is refused with the invalid field, or fails with every bad line."""
 
 import gzip
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""Bodies of a create that are too large, cannot be decoded, break off or stall: refused, with nothing stored."""
+"""Bodies of a create that are too large, cannot be decoded, are cut off or stall: refused, with nothing stored."""
 
 import gzip
 import sys
@@ -31,14 +31,14 @@ CREATE = f"POST {BATCHES}"
 
 
 class Compressor(Protocol):
-    """What zlib and zstd have in common."""
+    """The common interface of zlib and zstd compressors."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """Take bytes and return some of what they become."""
+        """Compress bytes and return the output that is ready."""
         ...
 
     def flush(self) -> bytes:
-        """Return the rest."""
+        """Return the rest of the output."""
         ...
 
 
@@ -55,7 +55,7 @@ NewCompressor = Callable[[], Compressor]
 
 
 def large_body(size: int) -> Iterator[bytes]:
-    """Write a good body of more than that size, a request of a megabyte at a time."""
+    """Yield a valid body larger than ``size`` bytes, one request of a megabyte at a time."""
     yield b'{"requests":['
     text = b"a" * MB
     for number in range(size // MB + 1):
@@ -93,7 +93,7 @@ async def test_a_body_of_undeclared_length_is_refused_once_it_is_too_large(gatew
 async def test_a_body_that_is_too_large_only_once_decoded_is_refused(
     gateway: RunningApp, encoding: str, new: NewCompressor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit = MAX_BODY if encoding == "gzip" else 8 * MB  # once in full is enough
+    limit = MAX_BODY if encoding == "gzip" else 8 * MB  # the full limit is tested once
     monkeypatch.setattr(create_body, "MAX_BODY", limit)
     message = await expect_create_error(
         gateway,

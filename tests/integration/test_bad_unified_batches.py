@@ -1,4 +1,4 @@
-"""Unified batch operations that are wrong: each is refused by name, in the unified envelope, and nothing is stored."""
+"""Invalid unified batch calls: each is refused with the invalid field in the unified envelope; nothing is stored."""
 
 import json
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ BODY = messages()
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway with two accounts that have the names of providers."""
+    """Run a gateway with two accounts that are named like providers."""
     async with running_app(tmp_path, accounts={"openai": simulator(), "anthropic": simulator()}) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""Uploads that are wrong: each is refused in the envelope of its surface, by name, and nothing is stored."""
+"""Invalid uploads: each is refused in the envelope of its surface with the invalid field, and nothing is stored."""
 
 import asyncio
 import gzip

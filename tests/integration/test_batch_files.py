@@ -1,4 +1,4 @@
-"""The files that show a batch: where they are found, what becomes of them, and what a damaged one does to readers."""
+"""The files of a batch and the views of them: how they are listed, deleted, and downloaded when damaged."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -34,7 +34,7 @@ async def create_message_batch(app: RunningApp, **options: Any) -> str:
 
 
 async def create_mixed_batch(app: RunningApp, **more: Any) -> dict[str, Any]:
-    """Run a batch of which one request succeeds and the other does not."""
+    """Run a batch of two requests: the first succeeds, the second fails."""
     return await wait_for_final_status(app, (await create(app, chat_line("a"), chat_line("b", 5), **more))["id"])
 
 
@@ -126,7 +126,7 @@ async def download(app: RunningApp, path: str) -> bytes:
 async def test_a_download_of_a_damaged_result_file_is_aborted_in_every_dialect(
     app: RunningApp, tmp_path: Path, damage: str, file: str
 ) -> None:
-    # What was left of it ended like a whole answer, or had the JSON of an error in its middle.
+    # Once, the rest of such a file ended like a complete response, or had the JSON of an error in its middle.
     batch = await create_mixed_batch(app)
     (results,) = [name for name in BlobStorage.names(tmp_path) if name.startswith(f"batches/{batch['id']}/results")]
     whole = BlobStorage.read(tmp_path, results)

@@ -1,4 +1,4 @@
-"""A bucket that refuses, hangs, or gives other bytes than it was given: what is said, and what is left."""
+"""A bucket that refuses, hangs, or returns wrong bytes: the errors that are reported, and the blobs that remain."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ PLAIN = {"Accept-Encoding": "identity"}
 
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a store be given up after a moment, as it is after most of a minute."""
+    """Make calls to the bucket time out after seconds instead of most of a minute."""
     monkeypatch.setattr("batchgate.blobs.place.CLIENT", bucket.CLIENT | {"timeout": "2s"})
     monkeypatch.setattr(
         "batchgate.blobs.place.RETRIES", bucket.RETRIES | {"max_retries": 1, "retry_timeout": timedelta(seconds=1)}
@@ -50,7 +50,7 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def faulty(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyObjectServer]:
-    """Let gateways reach the bucket through a server that fails when a test says so."""
+    """Make gateways reach the bucket through a proxy that injects the faults of a test."""
     assert BlobStorage.server is not None
     store = FaultyObjectServer(BlobStorage.server)
     async with store.running() as server:
@@ -110,7 +110,7 @@ async def test_an_upload_that_fails_at_any_step_reports_the_reason_and_leaves_no
 
 
 async def test_a_failed_writer_writes_nothing_more(faulty: FaultyObjectServer) -> None:
-    # The library forgets the name with the first fault: the next bytes went to an object called as the prefix.
+    # After the first fault the library forgets the name: the next bytes went to an object named like the prefix.
     blobs = open_storage(BlobStorage.server)
     writer = blobs.writer("files/f")
     faulty.fault = BEGIN
@@ -159,7 +159,7 @@ async def test_every_call_to_a_faulty_bucket_reports_the_reason_and_ends_in_time
 
 
 def test_a_call_to_a_hanging_bucket_times_out_within_a_minute() -> None:
-    # Measured with these values: 40 seconds. Another try begins only while the time for tries is not over.
+    # Measured with these values: 40 seconds. A retry starts only while the retry timeout has not elapsed.
     one_try = float(str(bucket.CLIENT["timeout"]).removesuffix("s"))
     assert bucket.RETRIES["retry_timeout"].total_seconds() + one_try + bucket.ABORT_PATIENCE <= 60
 
@@ -295,7 +295,7 @@ async def test_the_gateway_reads_the_bucket_no_faster_than_a_slow_client_downloa
         async with app.client.get(app.url + path, headers=PLAIN) as response:
             await response.content.readexactly(MB)
             calls_seen = -1
-            while calls_seen < len(faulty.calls):  # it comes to rest
+            while calls_seen < len(faulty.calls):  # until no more calls are made
                 calls_seen = len(faulty.calls)
                 await asyncio.sleep(0.3)
             assert calls_seen * bucket.READ_PIECE < 40 * MB

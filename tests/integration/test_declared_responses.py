@@ -1,4 +1,4 @@
-"""Every response status that the spec declares can be got from a live gateway, or has its reason here."""
+"""A live gateway returns every response status that the spec declares; exceptions are listed here with a reason."""
 
 import asyncio
 import sqlite3
@@ -20,7 +20,7 @@ from tests.support.uploads import MULTIPART, form, upload, valid_form
 
 KEY = {"x-api-key": "sk-bf-known"}
 
-UNREACHABLE = {500: "a fault of the gateway itself: no door leads to one on purpose"}
+UNREACHABLE = {500: "a fault of the gateway itself: no call causes one on purpose"}
 TOO_LONG_ID = "x" * 129
 CREATE = "createMessageBatch"
 CREATE_OF_FILE = "createBatch"
@@ -42,7 +42,7 @@ TENANT_BODIES = {
     "createKey": {"name": "key"},
     "rotateKey": {},
 }
-"""Good bodies of the operations that manage tenants."""
+"""Valid bodies of the operations that manage tenants."""
 JSON = {"Content-Type": "application/json"}
 
 
@@ -68,7 +68,7 @@ def is_upload(operation: Operation) -> bool:
 
 
 async def call_operation(app: RunningApp, operation: Operation, id_: str = "msgbatch_01nobody", **options: Any) -> int:
-    """Call an operation; a create or an upload gets a good body, and a provider, unless told otherwise."""
+    """Call an operation; by default a create or an upload is sent with a valid body and a provider."""
     if operation.id in (CREATE, CREATE_UNIFIED) and not options.keys() & {"data", "json"}:
         options["json"] = create_body("a")
     if operation.id == CREATE_OF_FILE and not options.keys() & {"data", "json"}:
@@ -88,7 +88,7 @@ async def call_operation(app: RunningApp, operation: Operation, id_: str = "msgb
 
 
 async def create_tenant_object(app: RunningApp, operation: Operation) -> str:
-    """Make what an operation that manages tenants is for, and name it."""
+    """Create the workspace or the key that the operation manages, and return its name or id."""
     await app.call("POST", "/api/workspaces", json={"name": "tenant"})
     if "key_id" not in operation.locations:
         return "tenant"

@@ -1,4 +1,4 @@
-"""How a batch comes to its end, in each of its states: canceled, expired at the exact moment, archived."""
+"""The end of a batch in each of its states: canceled, expired at its exact expiry time, archived."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ MICROSECOND = 1e-6
 
 
 def make_accounts(**behaviour: object) -> dict[str, AccountSettings]:
-    """Make two accounts: one that calls a model twice at a time, and one that is always told to come later."""
+    """Make two accounts: ``narrow`` makes two calls at a time, and ``busy`` always receives 429."""
     busy = simulator(rate_limit_rate=1.0, retry_after=30.0)
     narrow = AccountSettings(provider="simulator", concurrency=2, simulator=simulator(**behaviour).simulator)
     return {"narrow": narrow, "busy": busy}
@@ -26,7 +26,7 @@ def make_accounts(**behaviour: object) -> dict[str, AccountSettings]:
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway on which two calls of a second are under way at a time, on the account ``narrow``."""
+    """Run a gateway whose default account ``narrow`` has at most two calls in flight, of a second each."""
     accounts = make_accounts(latency_by_model={"slow": 1.0})
     async with running_app(tmp_path, accounts=accounts, default_provider="narrow", shutdown_timeout=0.0) as running:
         yield running
@@ -58,7 +58,7 @@ async def cancel(app: RunningApp, batch_id: str) -> str:
 
 
 async def wait_for_outcomes(app: RunningApp, batch_id: str) -> dict[str, str]:
-    """Follow a batch to its end, and read how each request ended; the counts must say the same."""
+    """Wait for the end of a batch and return the result type of each request; the counts must match."""
     batch = await app.ended(batch_id)
     found = {line["custom_id"]: line["result"]["type"] for line in await app.results(batch_id)}
     for kind, number in batch["request_counts"].items():
@@ -113,7 +113,8 @@ async def test_a_second_cancel_changes_nothing(app: RunningApp) -> None:
 async def test_a_cancel_after_the_last_response_keeps_it_and_a_later_cancel_finds_the_same_end(
     app: RunningApp,
 ) -> None:
-    failpoints.arm({failpoints.VARIABLE: "finalizing_started=raise"})  # it fails, and is tried again a second later
+    # Finalization fails, and is retried a second later.
+    failpoints.arm({failpoints.VARIABLE: "finalizing_started=raise"})
     batch_id = await create(app, a="quick")
     await wait_for_succeeded(app, batch_id, 1)
     while not (await app.call("GET", "/health"))[1]["problems"]:
@@ -124,7 +125,7 @@ async def test_a_cancel_after_the_last_response_keeps_it_and_a_later_cancel_find
 
 
 async def test_requests_unanswered_at_the_expiry_are_expired_even_if_a_cancel_follows(app: RunningApp) -> None:
-    # The finalizer asked only if there had been a cancel, and called canceled what had expired before it.
+    # The finalizer checked only whether a cancel existed. It marked requests as canceled that had expired before it.
     batch_id = await create(app, a="slow", b="slow", c="slow", d="busy/m")
     await wait_for_calls_in_flight(app, 2)
     app.clock.move(DAY)
@@ -163,7 +164,7 @@ async def test_a_batch_that_is_canceling_when_the_gateway_stops_ends_canceled_af
 
 @pytest.fixture
 def only_the_clock_wakes_the_sweeper(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the sweeper not look around once a second."""
+    """Prevent the periodic sweep once a second."""
     monkeypatch.setattr(sweeper, "INTERVAL", 3600.0)
 
 
@@ -175,9 +176,10 @@ async def test_a_batch_expires_at_its_exact_expiry_time_and_keeps_its_results(tm
         batch_id = await create(app, done="quick", flying="slow", waiting="busy/m")
         await wait_for_succeeded(app, batch_id, 1)
         await wait_for_calls_in_flight(app, 1)
-    # Started again, so that the sweeper knows of the batch's time.
-    # Moved as soon as it runs: once the sweeper looked for what is due, was overtaken by the clock, and then asked for
-    # what is due next, so that what fell due in between waited for its next look around.
+    # The gateway is restarted, so that the sweeper has read the expiry of the batch. The clock moves as soon as the
+    # gateway runs, because of a race that once occurred: the sweeper read the batches that were due, then the clock
+    # passed the expiry, then the sweeper read the next due time. A batch that became due in between waited for the next
+    # periodic sweep.
     async with running_app(tmp_path, clock=clock, accounts=accounts, default_provider="narrow") as app:
         clock.move(DAY - MICROSECOND)
         assert (await app.call("GET", f"{BATCHES}/{batch_id}"))[1]["processing_status"] == "in_progress"

@@ -1,4 +1,4 @@
-"""One batch, one id: whichever surface made it, each lists, shows, cancels and reads it, in its own words."""
+"""One batch has one id on all surfaces: each lists, retrieves, cancels and reads it in its own format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADERS: Final = {"x-model-provider": "openai"}
 
 
 class Request(NamedTuple):
-    """What is asked for; content that is a number is refused by the model."""
+    """One request of a batch; the simulated model refuses a number as content."""
 
     custom_id: str
     content: str | int = "Hello"
@@ -31,12 +31,12 @@ class Request(NamedTuple):
 
 MIXED: Final = (Request("a"), Request("b", 5), Request("c", "Bye"))
 ANSWERS: Final = {"a": "You said: Hello", "b": None, "c": "You said: Bye"}
-"""What is said to them; None for an error."""
+"""The expected answers; None for an error."""
 
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway with a quick model, one that takes its time, and a provider that nobody reaches."""
+    """Run a gateway with a fast model, a slow model, and a provider that is unreachable."""
     accounts = {
         "openai": simulator(latency_by_model={"slow": 0.5}),
         "down": AccountSettings(provider="groq", base_url=f"http://127.0.0.1:{unused_port()}"),
@@ -45,7 +45,7 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield running
 
 
-# ---------------------------------------------------------------- the ways to make a batch
+# ---------------------------------------------------------------- the ways to create a batch
 
 
 def params_row(request: Request) -> dict[str, Any]:
@@ -105,20 +105,20 @@ def name_of(value: Any) -> str:
 
 @pytest.fixture(params=CREATORS, ids=name_of)
 def create_batch(request: pytest.FixtureRequest) -> CreateBatch:
-    """Every way to make a batch."""
+    """Return each way to create a batch."""
     way: CreateBatch = request.param
     return way
 
 
 @pytest.fixture(params=SURFACES, ids=name_of)
 def surface(request: pytest.FixtureRequest) -> Surface:
-    """Every surface."""
+    """Return each surface."""
     found: Surface = request.param
     return found
 
 
 def status_on(surface: Surface, create_batch: CreateBatch, **statuses: str) -> str:
-    """Choose the word of a surface; the unified one has Anthropic's for batches of its lines."""
+    """Choose the status of a surface; for Messages batches the unified surface uses that of Anthropic."""
     if surface.name == "unified" and create_batch in CREATORS_OF_MESSAGES:
         return statuses["unified_anthropic"]
     return statuses[surface.name]

@@ -1,4 +1,4 @@
-"""Files on both surfaces: uploads in every order, listing, downloads, expiry and workspaces."""
+"""Files on both surfaces: uploads, lists, downloads, expiry and workspaces."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""A disk that is full while a batch is taken in, flushed or finalized, and has room again."""
+"""A disk that is full while a batch is created, run or finalized, and that later has space again."""
 
 import asyncio
 from contextlib import ExitStack
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.usefixtures("short_retry_intervals")
 
 MANY_IDS = [f"{number:064}" for number in range(5_000)]
 SPACE_LEFT = 300_000
-"""Bytes, enough for some rows and much too little for the bodies of so many requests."""
+"""Bytes: enough for a few rows, and much too little for the bodies of 5,000 requests."""
 
 
 async def wait_for_problem(app: RunningApp, component: str) -> str:
-    """Wait until a part is not well, and read what /health says of it."""
+    """Wait until a component is unhealthy, and return its problem from /health."""
     while True:
         health = (await app.call("GET", "/health"))[1]
         for problem in problem_texts(health):
@@ -36,7 +36,7 @@ async def wait_until_healthy(app: RunningApp) -> None:
 
 
 async def expect_storage_error(app: RunningApp, method: str, path: str, **options: Any) -> str:
-    """Make a request that storage fails, and read what the caller is told."""
+    """Make a call that must fail because of the storage, and return the error message."""
     async with app.client.request(method, app.url + path, **options) as response:
         error = msgspec.json.decode(await response.read())
         assert (response.status, error["error"]["type"]) == (529, "overloaded_error")
@@ -96,7 +96,7 @@ async def test_a_result_file_waits_for_disk_space_and_delays_no_smaller_one(tmp_
             await app.call("POST", f"{BATCHES}/{large['id']}/cancel")
             assert FILE_TOO_LARGE in await wait_for_problem(app, "finalization")
             await app.ended((await app.create("small"))["id"])
-            # The other's success is no end of this one's trouble.
+            # The success of the other batch does not end the problem of this one.
             assert FILE_TOO_LARGE in await wait_for_problem(app, "finalization")
         assert (await app.ended(large["id"]))["request_counts"]["canceled"] == len(MANY_IDS)
         assert [line["custom_id"] for line in await app.results(large["id"])] == MANY_IDS

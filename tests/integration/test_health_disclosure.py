@@ -1,4 +1,4 @@
-"""What a gateway tells anybody who asks says nothing of the machine that it runs on."""
+"""Public responses of a gateway disclose nothing about the machine on which it runs."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.support.running_app import BATCHES, RunningApp, running_app
 
 
 async def test_health_names_an_unreadable_blob_but_not_its_path_on_the_machine(tmp_path: Path) -> None:
-    # Nobody listens there, so that no request has an answer when the batch is canceled.
+    # The provider is unreachable, so that no request has a response when the batch is canceled.
     accounts = {"down": AccountSettings(provider="openai", base_url=f"http://127.0.0.1:{unused_port()}/v1")}
     async with running_app(tmp_path, accounts=accounts) as app:
         batch = await app.create("a")

@@ -1,4 +1,4 @@
-"""Creates that are sent twice: by name, or by an SDK that lost the first answer."""
+"""Creates that are sent twice: with an Idempotency-Key, or by an SDK that did not receive the first response."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ async def create(app: RunningApp, *custom_ids: str, **headers: str) -> tuple[int
 
 
 async def stored_batch_ids(app: RunningApp) -> list[str]:
-    """List the batches, and see that there is one input file for each and none beside."""
+    """List the batches, and check that each has one input file and that there are no others."""
     _, page = await app.call("GET", BATCHES)
     inputs = {path.parent.name for path in (app.data_dir / "blobs").rglob("input.jsonl")}
     ids = [batch["id"] for batch in page["data"]]

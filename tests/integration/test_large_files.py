@@ -1,4 +1,4 @@
-"""A large file passes through a gateway without being held by it."""
+"""A gateway streams a large file without keeping it in memory."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ pytestmark = ON_FOLDER_AND_BUCKET
 
 async def test_a_64_megabyte_file_is_uploaded_and_downloaded_with_little_memory(tmp_path: Path) -> None:
     settings, max_growth = SIMULATOR, 24 * MB
-    if BlobStorage.server is not None:  # whose writers hold three parts of 8 MB
+    if BlobStorage.server is not None:  # the writers of a bucket hold three parts of 8 MB
         settings, max_growth = BlobStorage.server.settings + SIMULATOR, 48 * MB
 
     async def body() -> AsyncIterator[bytes]:

@@ -146,7 +146,7 @@ async def test_results_are_archived_29_days_after_creation_and_the_batch_stays_l
     status, error = await gateway.call("GET", f"{path}/results")
     assert (status, error["error"]["type"]) == (404, "not_found_error")
     assert [shown["id"] for shown in (await gateway.call("GET", BATCHES))[1]["data"]] == [batch["id"]]
-    while list((gateway.data_dir / "blobs").rglob("*.jsonl")):  # they go once the batch no longer offers them
+    while list((gateway.data_dir / "blobs").rglob("*.jsonl")):  # the blobs are deleted after the batch is archived
         await gateway.call("GET", "/health")
 
 

@@ -1,4 +1,4 @@
-"""Whatever is done with batches, in whatever order: the gateway is in the state that a small model says."""
+"""Random operations on batches, in random order: the state of the gateway always matches a small model."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tests.support.storage_leaks import check_no_storage_leaks
 
 DAY = 24 * 3600
 ACCOUNTS = {"quick": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
-"""One that answers at once, and one that never does, so that its requests wait until the batch is over."""
-TIMEOUT = 30.0  # seconds, as more than tests may run on the machine
+"""``quick`` answers at once. ``busy`` never answers, so its requests wait until the batch ends."""
+TIMEOUT = 30.0  # seconds; other programs may run on the machine too
 
 
 @dataclass
 class Model:
-    """What is known of a batch: its requests by custom_id, how they must end, and what has become of it."""
+    """The expected state of a batch: its requests by custom_id with their outcomes, and its status."""
 
     endings: dict[str, str]
-    """The type of each result; ``?`` where a race decides between an answer and a cancel."""
+    """The type of each result; ``?`` if a race between a response and a cancel decides."""
     age: int = 0
     ended: bool = False
     canceled: bool = False
@@ -37,7 +37,7 @@ class Model:
     results: list[tuple[str, str]] = field(default_factory=list)
 
     def end_waiting_requests(self, ending: str) -> None:
-        """Let the requests that wait for an answer end without one."""
+        """Mark the requests that wait for a response as ended with this type."""
         self.ended = True
         self.endings = {name: ending if current == "waiting" else current for name, current in self.endings.items()}
 
@@ -57,17 +57,17 @@ class Lifecycle(RuleBasedStateMachine):
         self.start()
 
     def start(self) -> None:
-        """Start the gateway on what there is."""
+        """Start the gateway on the existing data folder."""
         self.stack = AsyncExitStack()
         app = running_app(self.folder, clock=self.clock, accounts=ACCOUNTS, default_provider="quick")
         self.app: RunningApp = self.loop.run(self.stack.enter_async_context(app))
 
     def stop(self) -> None:
-        """Stop it gracefully."""
+        """Stop the gateway gracefully."""
         self.loop.run(self.stack.aclose())
 
     def teardown(self) -> None:
-        """Leave nothing running."""
+        """Stop the gateway and remove its data folder."""
         self.stop()
         self.loop.close()
         shutil.rmtree(self.folder)
@@ -78,12 +78,12 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(target=batches, answered=st.integers(0, 3), waiting=st.integers(0, 2))
     def create(self, answered: int, waiting: int) -> str:
-        """Create a batch and wait for the answers that it gets."""
+        """Create a batch and wait for its responses."""
         return self._create_batch(answered, max(waiting, 0 if answered else 1))
 
     @rule(target=batches, requests=st.integers(1, 3))
     def create_and_cancel_at_once(self, requests: int) -> str:
-        """Let a cancel race with the claim, the calls, the flush and the finalization."""
+        """Create a batch and cancel it at once: the cancel races with claim, calls, result write and finalization."""
         batch_id = self._create_batch(requests, 0, wait=False)
         model = self.models[batch_id]
         model.endings = dict.fromkeys(model.endings, "?")
@@ -111,7 +111,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(batch_id=batches)
     def cancel(self, batch_id: str) -> None:
-        """Cancel a batch, in whatever state it is."""
+        """Cancel a batch in any state."""
         status, batch = self.call("POST", f"{BATCHES}/{batch_id}/cancel")
         model = self.models.get(batch_id)
         if model is None:
@@ -125,7 +125,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(batch_id=batches)
     def delete(self, batch_id: str) -> None:
-        """Delete a batch, which is refused before its end."""
+        """Delete a batch, which the gateway refuses before its end."""
         model = self.models.get(batch_id)
         if model is not None and model.ended:
             self.loop.run(self._wait_for_end(batch_id))
@@ -136,11 +136,11 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(batch_id=consumes(batches))
     def forget(self, batch_id: str) -> None:
-        """Let later rules be about other batches."""
+        """Exclude a batch from later rules."""
 
     @rule(days=st.sampled_from([1, 28, 29]))
     def pass_days(self, days: int) -> None:
-        """Let batches expire, and be archived."""
+        """Move the clock by days: batches expire and are archived."""
         self.clock.move(days * DAY)
         for model in self.models.values():
             model.age += days
@@ -149,13 +149,13 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """Stop and start."""
+        """Stop the gateway and start it again."""
         self.stop()
         self.start()
 
     @rule(limit=st.integers(1, 3))
     def list_pages(self, limit: int) -> None:
-        """Walk through all batches."""
+        """Read all pages of the list."""
         found: list[str] = []
         page: dict[str, Any] = {"has_more": True, "last_id": None}
         while page["has_more"]:
@@ -167,7 +167,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def every_batch_matches_the_model(self) -> None:
-        """Compare state, counts and results."""
+        """Compare status, counts and results with the model."""
         for batch_id, model in self.models.items():
             if model.ended:
                 self.loop.run(self._wait_for_end(batch_id))
@@ -180,7 +180,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def storage_has_no_leaks(self) -> None:
-        """Look into the data folder."""
+        """Check that the data folder contains no leaked blobs and rows."""
         self.loop.run(asyncio.to_thread(check_no_storage_leaks, self.folder))
 
     async def _wait_for_end(self, batch_id: str) -> None:

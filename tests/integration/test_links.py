@@ -1,4 +1,4 @@
-"""Every link of the served document leads from a good answer to a good answer."""
+"""Every link in the served OpenAPI document leads from a successful response to another one."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ METHODS: Final = {"get", "post", "patch", "delete"}
 KEY: Final = {"x-api-key": "sk-bf-known"}
 PROVIDER: Final = {"provider": "openai"}
 REQUIRED: Final = {"endpoint": CHAT, "completion_window": "24h"}
-"""What a create from a file needs beside the file."""
+"""The fields that a create from a file needs in addition to the file."""
 
 
 class Link(NamedTuple):
-    """Where an answer of one operation leads."""
+    """A link from the response of one operation to another operation."""
 
     source: str
     name: str
@@ -46,12 +46,12 @@ class Link(NamedTuple):
     body: dict[str, str]
 
     def __str__(self) -> str:
-        """Name it."""
+        """Return the name of the test case."""
         return f"{self.source}-{self.name}"
 
 
 class Operation(NamedTuple):
-    """Where an operation is called."""
+    """The method and the path of an operation."""
 
     method: str
     path: str
@@ -66,7 +66,7 @@ OPERATIONS: Final = {
 
 
 def links() -> Iterator[Link]:
-    """Read the links of the document."""
+    """Yield all links in the document."""
     for item in BUNDLE["paths"].values():
         for operation in (candidate for method, candidate in item.items() if method in METHODS):
             for name, reference in operation["responses"]["200"].get("links", {}).items():
@@ -80,7 +80,7 @@ def links() -> Iterator[Link]:
                 )
 
 
-# ---------------------------------------------------------------- a good answer of each operation
+# ---------------------------------------------------------------- a successful response of each operation
 
 
 async def successful_call(app: RunningApp, method: str, path: str, **options: Any) -> dict[str, Any]:
@@ -122,7 +122,7 @@ MakeObject = Callable[[RunningApp], Awaitable[dict[str, Any]]]
 
 
 def call_on_new(make: MakeObject, method: str, path: str, **options: Any) -> MakeObject:
-    """Call an operation on what was made."""
+    """Return a function that creates an object and calls an operation on it."""
 
     async def make_response(app: RunningApp) -> dict[str, Any]:
         return await successful_call(app, method, path.format((await make(app))["id"]), **options)
@@ -131,7 +131,7 @@ def call_on_new(make: MakeObject, method: str, path: str, **options: Any) -> Mak
 
 
 def list_page(make: MakeObject, path: str, *, cursor: str, **query: Any) -> MakeObject:
-    """List the second of three, which has one before and one behind it."""
+    """Return a function that creates three objects and lists the second, so that the page has both neighbours."""
 
     async def make_response(app: RunningApp) -> dict[str, Any]:
         ids = [(await make(app))["id"] for _ in range(3)]
@@ -194,7 +194,7 @@ EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
 }
 
 
-# ---------------------------------------------------------------- the walk
+# ---------------------------------------------------------------- following the links
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The log says what happened, in lines that a machine reads, and never a key or a prompt."""
+"""The log records events in lines that a machine can read, and never contains a key or a prompt."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ workspace = "team"
 
 
 class LogLines(logging.Handler):
-    """Keeps what would be written."""
+    """A log handler that collects the lines instead of writing them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,16 +40,16 @@ class LogLines(logging.Handler):
         self._line_added = asyncio.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line."""
+        """Add a line."""
         self.entries.append(msgspec.json.decode(self.format(record)))
         self._line_added.set()
 
     def matching(self, **fields: object) -> list[dict[str, Any]]:
-        """Read the lines with these fields."""
+        """Return the lines with these fields."""
         return [line for line in self.entries if fields.items() <= line.items()]
 
     async def wait_for(self, number: int, **fields: object) -> list[dict[str, Any]]:
-        """Wait for some lines with these fields: that of a request is written once its answer is sent."""
+        """Wait for a number of lines with these fields: a request is logged only after its response is sent."""
         while len(self.matching(**fields)) < number:
             self._line_added.clear()
             await self._line_added.wait()
@@ -126,7 +126,7 @@ async def test_a_request_that_matches_no_operation_is_logged_without_its_content
 
 
 async def echo(request: web.Request) -> web.Response:
-    """Answer as badly as a provider may: with what it was sent, the key included."""
+    """Respond as badly as a provider may: with the request that it received, including the key."""
     body = await request.read()
     model = msgspec.json.decode(body)["model"]
     text = f"{request.headers['x-api-key']} may not send {body.decode()}"
@@ -164,7 +164,7 @@ def planted_body() -> dict[str, Any]:
 
 
 async def send_planted_values(gateway: GatewayProcess) -> None:
-    """Send keys and prompts wherever they can stand, and wait until all has gone wrong that can."""
+    """Send keys and prompts in every possible place, and wait until all calls have failed."""
     headers = {"x-api-key": "sk-caller-planted"}
     async with aiohttp.ClientSession(gateway.url) as client:
         async with client.post(BATCHES, json=planted_body(), headers=headers) as response:

@@ -1,4 +1,4 @@
-"""What is no HTTP is answered in the envelope of the path that it names, if it can be known, else in the gateway's."""
+"""Malformed HTTP is refused in the envelope of its path if the path is clear, otherwise in that of the gateway."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""What Prometheus reads at ``/metrics`` is what has happened and what goes on."""
+"""The metrics at ``/metrics`` count finished and running work correctly."""
 
 import sqlite3
 from pathlib import Path

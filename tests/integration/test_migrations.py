@@ -1,4 +1,4 @@
-"""Migrations of both databases make the schema, once, whatever dies meanwhile, and keep the data that is there."""
+"""The migrations of both databases create the schema exactly once, survive killed processes and keep existing data."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ migrate.MIGRATIONS = folder
 migrate.migrate(Address(target))
 """,
 }
-"""What a process does that starts on a database."""
+"""The script of a process that migrates a database at its start."""
 
 
 def start_migration(database: Database, folder: Path | None = None) -> subprocess.Popen[str]:
-    """Have a process apply the migrations of a folder, or those that there are."""
+    """Start a process that applies the migrations of a folder, by default the real ones."""
     target = database.url or str(database.path)
     folder = folder or migrations_folder(database.kind)
     command = [sys.executable, "-W", "error", "-c", SCRIPTS[database.kind], target, str(folder)]
@@ -68,14 +68,14 @@ def migrations_folder(kind: DatabaseKind) -> Path:
 
 
 def more_migrations(database: Database, folder: Path, name: str, content: str) -> Path:
-    """Copy the migrations and add one."""
+    """Copy the migrations into a folder and add one."""
     shutil.copytree(migrations_folder(database.kind), folder)
     (folder / name).write_text(content)
     return folder
 
 
 def applied_migrations(database: Database) -> list[str]:
-    """Read which migrations a database has."""
+    """Return the ids of the migrations that a database has."""
     query = f"SELECT migration_id FROM {migration_files.APPLIED} ORDER BY migration_id"
     if database.url is not None:
         with psycopg.connect(database.url) as server:
@@ -123,7 +123,8 @@ def test_the_installed_procrastinate_is_the_release_of_the_schema() -> None:
 
 
 def test_processes_that_start_at_the_same_time_migrate_once(database: Database) -> None:
-    if database.kind == "sqlite":  # a data folder is one process's; here it is the file's own lock that makes them wait
+    # Only one process can use a data folder; here the lock of the database file makes the others wait.
+    if database.kind == "sqlite":
         database.path.touch()
     processes = [start_migration(database) for _ in range(3)]
     assert [process.communicate()[0] for process in processes] == [""] * 3
@@ -259,7 +260,7 @@ async def download_text(app: RunningApp, path: str) -> str:
 
 
 async def newest_batch(app: RunningApp) -> dict[str, Any]:
-    """Read the batch that was waiting for its file to be validated."""
+    """Return the batch whose file was not yet validated."""
     _, page = await app.call("GET", "/openai/v1/batches")
     batch = page["data"][0]
     assert isinstance(batch, dict)
@@ -267,7 +268,7 @@ async def newest_batch(app: RunningApp) -> dict[str, Any]:
 
 
 def check_same_response(path: str, before: str, after: str) -> None:
-    """Compare answers; a list may have more by now than it had."""
+    """Compare responses; a list may contain more objects than before."""
     if not path.endswith(("/batches", "/files")):
         assert after == before
         return

@@ -1,4 +1,4 @@
-"""Requests and answers that are odd in ways that once stopped a batch, or the whole gateway."""
+"""Unusual requests and responses that once stopped a batch, or the whole gateway."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ MESSAGE = (
 
 @asynccontextmanager
 async def upstream(answer: Callable[[], web.Response]) -> AsyncIterator[AccountSettings]:
-    """Run a provider that always answers the same, as an account without retries that take long."""
+    """Run a provider that always returns the same response, and yield an account for it."""
 
     async def handle(request: web.Request) -> web.Response:
         await request.read()
@@ -45,8 +45,8 @@ async def first_result(app: RunningApp, body: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-# Reading the custom_id of a line meant parsing it, which failed for these params, in the handler of that very failure:
-# the batch never ended, and with its finalization all others stopped.
+# The gateway parsed the whole line to read its custom_id. For these params the parser failed, and the handler of that
+# failure parsed the line again. The batch never ended, and its finalization stopped all other batches.
 @pytest.mark.parametrize("depth", [400, 700, 900, 960, 980, 1000])
 async def test_a_request_nested_as_deeply_as_intake_accepts_ends(gateway: RunningApp, depth: int) -> None:
     deep = b'{"requests":[{"custom_id":"a","params":{"model":"m","max_tokens":1,"messages":%s}}]}'
@@ -61,7 +61,7 @@ async def test_a_request_nested_as_deeply_as_intake_accepts_ends(gateway: Runnin
     await gateway.ended((await gateway.create("b"))["id"])
 
 
-# The bytes reached the writer of the result line as lone surrogates, which it cannot write.
+# The bytes of the header reached the writer of the result line as lone surrogates, which it cannot write.
 async def test_a_provider_error_with_a_non_utf_8_header_becomes_an_errored_result(tmp_path: Path) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -89,7 +89,7 @@ async def test_a_response_that_is_not_utf_8_becomes_an_errored_result(tmp_path: 
         assert "not UTF-8" in result["error"]["error"]["message"]
 
 
-# Two on one folder freed each other's claims and asked the provider twice.
+# Two gateways on one folder released each other's claims and sent requests to the provider twice.
 async def test_a_second_gateway_on_the_same_folder_does_not_start(tmp_path: Path) -> None:
     async with running_app(tmp_path):
         with pytest.raises(ConfigurationError, match="data_dir"):

@@ -1,4 +1,4 @@
-"""Texts that no database can hold, or not every one, in the places where callers put them."""
+"""Ids and cursors with text that some or all databases cannot store."""
 
 import asyncio
 
@@ -8,11 +8,11 @@ from tests.support.running_app import BATCHES, RunningApp
 from tests.support.unified_batches import BATCHES as UNIFIED
 
 ODD = ("a%00b", "%00", "%FF", "%ED%A0%80")
-"""A NUL, what is no UTF-8, and half of a surrogate pair."""
+"""A NUL character, invalid UTF-8, and half of a surrogate pair."""
 
 
 async def status_of(app: RunningApp, method: str, path: str) -> int:
-    """Send a request as it is written here, which no client would."""
+    """Send a path without encoding it, which no client library does."""
     host, _, port = app.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(

@@ -35,7 +35,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway with a model that takes its time beside the quick ones."""
+    """Run a gateway with one slow model; all other models are fast."""
     account = simulator(latency_by_model={"slow": 1.0})
     async with running_app(tmp_path, accounts={"openai": account}, shutdown_timeout=0.0) as running:
         yield running
@@ -141,7 +141,7 @@ async def test_a_canceled_batch_keeps_finished_requests_and_lists_the_others_as_
     batch_id = (await create(app, *lines))["id"]
     while (await retrieve(app, batch_id))["request_counts"]["completed"] < 1:
         pass
-    # The SDKs declare JSON, and send none.
+    # The SDKs declare JSON but send an empty body.
     status, batch = await app.call("POST", f"{BATCHES}/{batch_id}/cancel", data=b"", headers=JSON)
     assert (status, batch["status"], batch["cancelling_at"]) == (200, "cancelling", NOW)
     assert batch["output_file_id"] is None

@@ -1,4 +1,4 @@
-"""A gateway without API keys answers this machine, and no web page that a browser on it happens to show."""
+"""A gateway without API keys serves this machine, but no web page of another site in its browsers."""
 
 from pathlib import Path
 

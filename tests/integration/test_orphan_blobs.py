@@ -1,4 +1,4 @@
-"""What a create, a finalization or a removal leaves in the data folder when it does not come through: nothing."""
+"""A create, a finalization or a delete that is interrupted leaves nothing in the data folder."""
 
 import asyncio
 import sqlite3
@@ -142,22 +142,22 @@ async def test_the_next_start_removes_the_staged_file_of_a_killed_process(tmp_pa
 
 
 class SlowStore(SqliteStore):
-    """A store that is slow to create and to end batches."""
+    """A store that delays the writes that create and end batches."""
 
     write_started: asyncio.Event
     write_allowed: asyncio.Event
     writes: list[asyncio.Future[Any]]
 
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
-        """Create when it is let, whether it is waited for or not."""
+        """Create the batch once the test allows it, even if the caller no longer waits."""
         return await self._delay(super().create_batch(new))
 
     async def end_batch(self, batch_key: int, **finalized: Any) -> bool:
-        """End when it is let, whether it is waited for or not."""
+        """End the batch once the test allows it, even if the caller no longer waits."""
         return await self._delay(super().end_batch(batch_key, **finalized))
 
     async def owns_blob(self, owner: str, name: str) -> bool:
-        """Look, and then let what was late come through before the answer is there."""
+        """Read the owner, then let the delayed writes finish before the result is returned."""
         found = await super().owns_blob(owner, name)
         self.write_allowed.set()
         await asyncio.gather(*self.writes)
@@ -183,8 +183,8 @@ def slow_store(monkeypatch: pytest.MonkeyPatch) -> type[SlowStore]:
 async def test_a_batch_whose_create_is_canceled_during_its_database_write_keeps_its_input_and_runs(
     tmp_path: Path, slow_store: type[SlowStore]
 ) -> None:
-    # A write that was handed to the store happens, waited for or not: once the input was removed after a cancellation,
-    # and then the rows came; the batch could be neither run nor finalized.
+    # A write that the store has accepted is executed even if its caller is canceled. Once, the gateway removed the
+    # input after the cancellation, and then the store wrote the rows. The batch could be neither run nor finalized.
     async with running_app(tmp_path) as app:
         creating = asyncio.create_task(app.app[ENGINE].batches.create(*submission("a", "b")))
         await slow_store.write_started.wait()
@@ -200,7 +200,8 @@ async def test_a_batch_whose_create_is_canceled_during_its_database_write_keeps_
 async def test_a_shutdown_while_a_batch_is_marked_ended_keeps_its_results(
     tmp_path: Path, slow_store: type[SlowStore]
 ) -> None:
-    # The finalizer was cancelled, removed its file since no batch had it, and then the batch was marked ended with it.
+    # Once, the finalizer was canceled and removed its file because no batch owned it. Then the store marked the batch
+    # as ended with that file.
     clock = MovableClock()
     async with running_app(tmp_path, clock=clock) as app:
         slow_store.write_allowed.set()
@@ -223,13 +224,13 @@ def submission(*custom_ids: str) -> tuple[Callable[[], Submission], AsyncIterato
 
 
 class PausedListStore(SqliteStore):
-    """A store on which a create comes through while somebody looks through the names of loose blobs."""
+    """A store that pauses after it has read the names of orphan blobs, so that a create can complete."""
 
     resume: asyncio.Event
     names_read: asyncio.Event
 
     async def list_orphan_blobs(self) -> list[str]:
-        """Read the names, and let something happen before they are used."""
+        """Read the names, and wait for the test before they are returned."""
         names = list(await super().list_orphan_blobs())
         self.names_read.set()
         await self.resume.wait()
@@ -237,8 +238,9 @@ class PausedListStore(SqliteStore):
 
 
 async def test_a_sweep_keeps_a_blob_that_a_batch_acquired_after_the_sweep_listed_it(tmp_path: Path) -> None:
-    # The sweeper read the names of loose blobs, a create gave one of them to its batch and was through with it, and
-    # the sweeper, finding that nobody was writing it any more, removed the input of an acknowledged batch.
+    # Once, the sweeper read the names of orphan blobs. Then a create made its batch the owner of one of them and
+    # completed. The sweeper found that no writer was using the blob any more, and removed the input of an acknowledged
+    # batch.
     async with PausedListStore(tmp_path / "batchgate.db") as store:
         store.resume, store.names_read = asyncio.Event(), asyncio.Event()
         blobs = FolderBlobs(tmp_path / "blobs")
@@ -256,7 +258,7 @@ async def test_a_sweep_keeps_a_blob_that_a_batch_acquired_after_the_sweep_listed
 
 
 async def test_a_create_whose_blob_was_removed_as_an_orphan_is_refused(tmp_path: Path) -> None:
-    # By a gateway that was started on the same folder: its start cannot know that the create still goes on elsewhere.
+    # Another gateway, started on the same folder, removes the blob: it cannot detect that the create is still running.
     async with SqliteStore(tmp_path / "batchgate.db") as store:
         blobs = FolderBlobs(tmp_path / "blobs")
         new = new_batch("batch")

@@ -1,4 +1,4 @@
-"""Both paging styles list every batch once, newest first, whatever comes and goes between two pages."""
+"""Both paging styles return every batch once, newest first, even if batches change between two pages."""
 
 import itertools
 import random
@@ -12,7 +12,7 @@ from tests.support.running_app import BATCHES, RunningApp, running_app, simulato
 
 
 async def create_ended_batches(app: RunningApp, count: int) -> list[str]:
-    """Create ended batches and return their ids as a list shows them, newest first."""
+    """Create batches, wait for their end and return their ids newest first, as a list does."""
     ids = [(await app.create("a"))["id"] for _ in range(count)]
     for batch_id in ids:
         await app.ended(batch_id)
@@ -26,7 +26,7 @@ async def delete(app: RunningApp, batch_id: str) -> None:
 
 
 async def page(app: RunningApp, provider: str | None = None, **query: Any) -> tuple[list[str], bool]:
-    """Read one page: the ids on it, and whether there are more."""
+    """Read one page, and return its ids and has_more."""
     headers = {"x-model-provider": provider} if provider else {}
     status, answer = await app.call("GET", BATCHES, params=query, headers=headers)
     assert status == 200, answer
@@ -37,7 +37,7 @@ async def page(app: RunningApp, provider: str | None = None, **query: Any) -> tu
 
 
 async def pages(app: RunningApp, size: str, cursor: str, limit: int, start: str = "") -> AsyncIterator[list[str]]:
-    """Walk as the SDKs do: on from the end of the page that lies in the direction, until there are no more."""
+    """Read pages as the SDKs do: from the last id in the direction of paging, until has_more is false."""
     query: dict[str, Any] = {size: limit} | ({cursor: start} if start else {})
     more = True
     while more:

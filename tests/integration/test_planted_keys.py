@@ -1,8 +1,8 @@
-"""Keys are planted wherever they may stand, all goes wrong that can, and all that is written is searched.
+"""Plants keys in every possible place, makes every kind of call fail, and searches all output for the keys.
 
-That is: both outputs of the processes, in both forms of log lines, every HTTP answer, the metrics, the results, every
-file of the data folder, and every row of the database. Keys are searched for as they are, and in the encodings that
-anybody undoes.
+The searched output is: stdout and stderr of the processes in both log formats, every HTTP response, the metrics, the
+results, every file of the data folder, and every row of the database. Keys are searched in plain text and in common
+encodings.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.support.object_server import object_server
 from tests.support.running_app import BATCHES, create_body
 
 PLACES: Final = ("setting", "variable", "file", "database", "replaced", "odd", "compatible")
-"""Accounts whose keys come from different places, all on a provider that answers with what it was sent."""
+"""Accounts whose keys come from different places, all on a provider that returns the request that it received."""
 KEYS: Final = {place: f"sk-{place}-planted-1f3a" for place in PLACES} | {
     "odd": "7f/3Q+9=planted==",
     "rejected": "planted.9",
@@ -66,26 +66,26 @@ FAULTS: Final = ("refused", "failing", "garbage", "moved", "odd-error")
 
 
 def encodings(key: str) -> Iterator[bytes]:
-    """Write a key in the ways in which it might be met."""
+    """Yield a key in plain text and in the encodings in which output could contain it."""
     plain = key.encode()
     yield plain
     yield plain[::-1]
     yield plain.hex().encode()
     yield quote(key, safe="").encode()
     yield msgspec.json.encode(key)[1:-1].replace(b"/", b"\\/")
-    for shift in range(3):  # in the middle of something else, whatever stands before it
+    for shift in range(3):  # inside a longer text, at each alignment
         yield base64.b64encode(b"\0" * shift + plain)[4:-4]
 
 
 def check_no_key(source: str, written: bytes) -> None:
-    """Search for every key; what is found names the place and not the key."""
+    """Search for every key; the failure message names the source and not the key."""
     for number, key in enumerate(ALL_KEYS):
         for way, text in enumerate(encodings(key)):
             assert text not in written, f"key {number} of the test, encoding {way}, stands in {source}"
 
 
 async def echo(request: web.Request) -> web.Response:
-    """Answer as badly as a provider may: with the key that it was called with."""
+    """Respond as badly as a provider may: with the key of the call."""
     body = await request.read()
     key = request.headers.get("x-api-key") or request.headers["authorization"]
     text = f"{key} may not do this; key={quote(key)}"
@@ -119,7 +119,7 @@ async def echoing_provider() -> AsyncIterator[str]:
 
 
 def settings_of(folder: Path, upstream: str, blobs: str) -> str:
-    """Write the settings, with keys wherever they may stand."""
+    """Return the settings, with keys in every place that allows one."""
     (folder / "key").write_text(f"{KEYS['file']}\n")
     places = {
         "setting": f'api_key = "{KEYS["setting"]}"',
@@ -153,7 +153,7 @@ key_env = "PLANTED_USER"
 
 
 class Installation:
-    """A database and what the processes on it are told; everything that they say is searched."""
+    """A database with the settings and environment of its processes; all their output is searched."""
 
     def __init__(self, folder: Path, database: Database, settings: str) -> None:
         self.folder = folder
@@ -166,7 +166,7 @@ class Installation:
             "BATCHGATE_DATA_DIR": str(database.path.parent),
         }
         if database.url is not None:
-            parts = urlsplit(database.url)  # the server of the tests believes whatever password
+            parts = urlsplit(database.url)  # the test server accepts any password
             user = parts.netloc.partition("@")[0]
             file = folder / "url"
             file.write_text(urlunsplit(parts._replace(netloc=f"{user}:{PASSWORD}@{parts.netloc.partition('@')[2]}")))
@@ -188,7 +188,7 @@ class Installation:
 
     @contextmanager
     def gateway(self, form: str) -> Iterator[GatewayProcess]:
-        """Run a gateway, and search what it has said when it has stopped."""
+        """Run a gateway, and search its output when it has stopped."""
         options = ("--log-level", "debug", "--log-format", form)
         with GatewayProcess(
             data_dir=self.database.path.parent, settings=self.settings, environment=self.environment, options=options
@@ -201,7 +201,7 @@ class Installation:
             assert "call_failed" in gateway.log or form == "text"
 
     async def damage(self, name: str) -> None:
-        """Let what a secret holds be no ciphertext any more."""
+        """Replace the ciphertext of a secret by an invalid one."""
         if self.database.url is None:
             with closing(sqlite3.connect(self.database.path, isolation_level=None)) as connection:
                 connection.execute("UPDATE secrets SET ciphertext = x'00' WHERE name = ?", (name,))
@@ -223,34 +223,34 @@ class Installation:
 
 
 class Caller:
-    """Calls the gateway, and searches each answer with its headers."""
+    """Calls the gateway, and searches each response with its headers."""
 
     def __init__(self, client: aiohttp.ClientSession) -> None:
         self._client = client
 
     async def call(self, method: str, path: str, *, key: str = OPERATOR, **options: Any) -> tuple[int, bytes]:
-        """Make a call and search its answer."""
+        """Make a call and search its response."""
         async with self._client.request(method, path, headers={"x-api-key": key}, **options) as response:
             body = await response.read()
             check_no_key(f"the answer of {method} {path.partition('?')[0]}", body + str(response.headers).encode())
             return response.status, body
 
     async def json(self, method: str, path: str, **options: Any) -> Any:
-        """Make a call that succeeds."""
+        """Make a call that must succeed, and return its JSON."""
         status, body = await self.call(method, path, **options)
         assert status == 200, body
         return msgspec.json.decode(body)
 
 
 async def create_key(client: aiohttp.ClientSession) -> str:
-    """Have a key made, which is shown this once and never again."""
+    """Create an API key; only this response contains it."""
     path, headers = "/api/workspaces/default/keys", {"x-api-key": OPERATOR}
     async with client.post(path, json={"name": "made"}, headers=headers) as response:
         return str((await response.json())["key"])
 
 
 async def bad_calls(caller: Caller) -> None:
-    """Send keys where they do not belong."""
+    """Send keys in places where they are invalid."""
     for key in (UNKNOWN, MASTER, KEYS["setting"], ""):
         assert (await caller.call("GET", BATCHES, key=key))[0] == 401
     for path in (f"{BATCHES}?api_key={UNKNOWN}&limit={UNKNOWN}", "/api/secrets/kept"):
@@ -266,7 +266,7 @@ async def bad_calls(caller: Caller) -> None:
 
 
 async def bad_batch(caller: Caller) -> None:
-    """Let every account meet every fault, and read the results."""
+    """Run a batch in which every account has every fault, and read its results."""
     models = [f"{place}/{kind}" for place in PLACES for kind in FAULTS]
     endless = [*(f"{place}/broken" for place in PLACES), "rejected/rejected", "away/any"]
     body = create_body(*(f"r{number}" for number in range(len(models) + len(endless))))
@@ -324,7 +324,7 @@ async def test_no_key_is_written_anywhere_when_calls_fail(
                     await installation.damage("kept")
                     await caller.json("PUT", "/api/secrets/other", json={"value": REFUSED})
                     await caller.json("GET", "/api/secrets")
-                assert "key_unreadable" in gateway.log or form == "text"
+                assert "provider_key_read_failed" in gateway.log or form == "text"
         for name, written in installation.dump():
             check_no_key(name, written)
         for name in bucket.names():

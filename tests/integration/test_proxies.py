@@ -1,4 +1,4 @@
-"""Companies let nothing out but through their proxy; whether the gateway asks it is a setting."""
+"""Company networks allow outgoing calls only through a proxy; a setting makes the gateway use it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ ACCOUNT = AccountSettings(provider="anthropic", base_url="http://provider.invali
 
 @asynccontextmanager
 async def proxy() -> AsyncIterator[tuple[str, list[str]]]:
-    """Run what answers for every host, and notes for which."""
+    """Run a proxy that responds for every host, and yield its URL and the called hosts."""
     called_hosts: list[str] = []
 
     async def respond(request: web.BaseRequest) -> web.Response:

@@ -1,4 +1,4 @@
-"""Quotas: what does not fit is refused with 429 in the words of each dialect, and nothing of it stays."""
+"""Quotas: a call over a quota is refused with 429 in the envelope of its dialect, and nothing of it is stored."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 @pytest.fixture
 async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway whose models cost 10 dollars for a million tokens in, and 20 for a million out."""
+    """Run a gateway whose models cost $10 per million input tokens, and $20 per million output tokens."""
     price = PriceSettings(input=10.0, output=20.0)
     account = structs.replace(simulator(latency_by_model={"slow": 30.0}), prices={"*": price})
     accounts = {"openai": account}
@@ -60,7 +60,7 @@ async def current_usage(app: RunningApp) -> dict[str, Any]:
 
 
 async def expect_quota_error(app: RunningApp, path: str, **options: Any) -> str:
-    """Make a call that must be refused for a quota, and return its message."""
+    """Make a call that must be refused because of a quota, and return the message."""
     async with app.client.post(app.url + path, **options) as response:
         answer = (response.status, response.headers, await response.read())
     assert answer[1]["x-should-retry"] == "false"

@@ -1,4 +1,4 @@
-"""Providers quote the key that they were called with; who reads the results may not be who owns it."""
+"""Providers quote the key of a call in their errors; the reader of the results may not be its owner."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,13 +13,13 @@ from batchgate.settings import AccountSettings
 from tests.support.running_app import RunningApp, create_body, running_app
 
 ODD_KEY = "7f/3Q+9planted=="
-"""A key that looks like those of no provider."""
+"""A key in a format that no provider uses."""
 MESSAGE = '{"id":"m","type":"message","role":"assistant","content":[{"type":"text","text":"%s"}]}'
 
 
 @asynccontextmanager
 async def upstream(key: str, *, status: int, body: str, **headers: str) -> AsyncIterator[AccountSettings]:
-    """Run a provider that always answers the same, as an account with a key."""
+    """Run a provider that always returns the same response, and yield an account with a key for it."""
 
     async def handle(request: web.Request) -> web.Response:
         await request.read()

@@ -1,4 +1,4 @@
-"""Downloads of results: ranges, tags, compression, and what is there of a batch that still runs."""
+"""Downloads of results: ranges, ETags, compression, and partial results of a running batch."""
 
 import gzip
 from pathlib import Path
@@ -71,7 +71,7 @@ async def test_a_range_of_an_older_file_is_ignored(gateway: RunningApp, batch_id
 async def test_a_client_with_a_part_of_another_file_receives_the_whole_file(
     gateway: RunningApp, batch_id: str, tag: str, unit: str
 ) -> None:
-    # It was answered with 206: a client that trusts its If-Range would have put two files together.
+    # Once, the gateway returned 206: a client that trusts its If-Range would have combined parts of two files.
     _, whole, plain = await results(gateway, batch_id)
     more = {"If-Range": tag.format(etag=plain["etag"]), "Range": unit}
     status, body, headers = await results(gateway, batch_id, **PLAIN, **more)

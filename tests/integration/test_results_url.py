@@ -1,4 +1,4 @@
-"""A results_url can be followed from where the caller is, and leads back to the gateway by the same way."""
+"""A results_url works for the caller: it leads to the gateway through the same host, proxy and mount."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What API keys may do: each operation asks for the scope that its spec names, on every path of it."""
+"""The scopes of API keys: each operation requires the scope that its spec names, on every path."""
 
 import re
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ FORBIDDEN = (403, "permission_error")
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway with a key for each scope alone."""
+    """Run a gateway with one key for each scope."""
     keys = {scope: ApiKeySettings(key=f"sk-{scope}", scopes=(scope,)) for scope in SCOPES}
     async with running_app(tmp_path / "data", api_keys=keys) as app:
         yield app

@@ -1,4 +1,4 @@
-"""Keys of providers in the database: encrypted, never shown, and taken up by accounts while they run."""
+"""Provider keys in the database: encrypted, never returned, and updated in running accounts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def running_provider(**settings: Any) -> AsyncIterator[BaseTestServer]:
 
 
 async def store_secret(folder: Path, value: str, master_key: str = MASTER, name: str = "prod") -> None:
-    """Store a secret as the command does, which is another process than the gateway's."""
+    """Store a secret as the command does, which runs in another process than the gateway."""
     settings, environment = Settings(data_dir=str(folder)), {"BATCHGATE_MASTER_KEY": master_key}
     async with opened_secrets(settings, environment) as secrets:
         await secrets.put(name, value)
@@ -170,7 +170,7 @@ async def test_an_account_keeps_its_key_if_its_secret_can_no_longer_be_decrypted
         running_gateway(tmp_path, accounts=account_settings(server.port)) as app,
     ):
         await store_secret(tmp_path, "another", master_key=new_master_key())
-        await app.call("PUT", f"{SECRETS}/unrelated", json={"value": "any"})  # has the keys read again
+        await app.call("PUT", f"{SECRETS}/unrelated", json={"value": "any"})  # makes the gateway read all keys again
         batch = await app.ended((await app.create("a"))["id"])
     assert batch["request_counts"]["succeeded"] == 1
 

@@ -1,4 +1,4 @@
-"""Gateways and workers on one PostgreSQL database, each an application of its own in the process of the test."""
+"""Gateways and workers on one PostgreSQL database, each as a separate application in the test process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TIMEOUT = 30.0  # seconds
 
 @dataclass
 class Installation:
-    """One database and one folder of bodies, on which applications run."""
+    """One database and one blob folder that several applications share."""
 
     folder: Path
     url: str
@@ -39,7 +39,7 @@ class Installation:
 
     @asynccontextmanager
     async def running(self, role: Role, **settings: Any) -> AsyncIterator[RunningApp]:
-        """Run one."""
+        """Run one application with a role."""
         async with running_app(
             self.folder,
             role=role,
@@ -57,7 +57,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 
 def slow_accounts(latency: float, concurrency: int = 64) -> dict[str, AccountSettings]:
-    """Make an account that takes its time."""
+    """Make a slow account."""
     simulated = SimulatorSettings(latency=latency)
     return {"simulator": AccountSettings(provider="simulator", concurrency=concurrency, simulator=simulated)}
 
@@ -133,7 +133,7 @@ async def test_a_worker_validates_the_file_of_a_batch(installation: Installation
 
 
 async def test_a_worker_that_stops_releases_its_shards_at_once(installation: Installation) -> None:
-    # It would be three minutes if another one had to find out.
+    # With this timeout, another process would need three minutes to detect that the worker is gone.
     long_timeout: dict[str, Any] = {"worker_heartbeat_timeout": 180.0}
     async with installation.running("gateway", **long_timeout) as gateway:
         accounts = slow_accounts(0.1, concurrency=2)
@@ -147,8 +147,9 @@ async def test_a_worker_that_stops_releases_its_shards_at_once(installation: Ins
 async def test_many_batches_of_an_unreachable_account_do_not_block_a_batch_of_another_account(
     installation: Installation,
 ) -> None:
-    # A worker that had something of it in memory looked at one more shard a second, and each that it had no room for
-    # came back after half a minute at the latest: of so many it did not get to the end.
+    # Once, a worker that already held shards of the unreachable account claimed one more shard a second. Each shard for
+    # which it had no capacity returned to the queue after at most half a minute. With so many shards, the worker never
+    # reached the end of the queue.
     accounts = {
         "down": AccountSettings(provider="anthropic", base_url=f"http://127.0.0.1:{unused_port()}"),
         "simulator": simulator(),
@@ -167,8 +168,9 @@ async def test_many_batches_of_an_unreachable_account_do_not_block_a_batch_of_an
 async def test_a_shard_that_an_evicted_worker_claims_again_is_run_by_the_worker_that_has_its_job(
     installation: Installation,
 ) -> None:
-    # The one that had the job found that its claim was good no more, took the shard for done, and ended the job. When
-    # the other found out that it was taken for dead, nobody had the shard until the sweeper looked, a minute later.
+    # Once, the worker with the job found that its claim was stale, considered the shard done, and completed the job.
+    # Then the other worker detected that it had been evicted. No worker had the shard until the sweeper found it a
+    # minute later.
     async with (
         installation.running("gateway") as gateway,
         installation.running("worker", accounts=slow_accounts(0.5)) as worker,
@@ -186,13 +188,13 @@ async def test_a_shard_that_an_evicted_worker_claims_again_is_run_by_the_worker_
 
 
 class DelayedClaimStore(PostgresStore):
-    """A store of which one claim is told late."""
+    """A store that returns its first claim late."""
 
     claimed: asyncio.Event
     resume: asyncio.Event
 
     async def claim_shard(self, job: ShardJob) -> Claim | None:
-        """Claim, and let something else come first, the first time."""
+        """Claim a shard; the first time, wait for the test before the claim is returned."""
         claim = await super().claim_shard(job)
         if not self.claimed.is_set():
             self.claimed.set()
@@ -234,7 +236,7 @@ async def pause_reason(app: RunningApp, batch: dict[str, Any]) -> str | None:
 async def test_a_gateway_reports_the_paused_account_of_a_worker_whose_key_is_rejected(
     installation: Installation,
 ) -> None:
-    # Nothing but the gateway is reached by teams: it said "ok" and `paused` was null, and their batch just hung.
+    # Teams can reach only the gateway. Once, it reported "ok" and `paused` was null while their batch was stuck.
     accounts = {"mine": simulator(require_key="another"), "simulator": simulator()}
     default = {"accounts": accounts, "default_provider": "simulator", "shutdown_timeout": 0.0}
     reason = "account 'mine' is paused: the provider rejects its key (401)"
@@ -258,7 +260,7 @@ async def test_a_gateway_reports_the_paused_account_of_a_worker_whose_key_is_rej
 async def test_a_gateway_reports_a_worker_that_cannot_find_the_blobs(
     installation: Installation, tmp_path: Path
 ) -> None:
-    # Two local folders where one was meant: nothing but the worker knew, and the batch just hung.
+    # Two local folders were configured instead of one. Once, only the worker reported it, and the batch was stuck.
     folder = (tmp_path / "elsewhere").as_uri()
     async with (
         installation.running("gateway", blob_url=None) as gateway,

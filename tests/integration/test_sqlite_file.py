@@ -1,4 +1,4 @@
-"""One SQLite file, its one writer and its readers, when something is wrong."""
+"""Errors of a SQLite file with one writer thread and several readers."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -31,8 +31,8 @@ def count_rows(connection: sqlite3.Connection) -> int:
 
 
 async def test_an_unexpected_exception_fails_only_the_call_that_caused_it(tmp_path: Path) -> None:
-    # An integer over 64 bits raises OverflowError, which is no sqlite3.Error: it once ended the thread that writes for
-    # all, and every later write waited for ever while the gateway looked well.
+    # An integer over 64 bits raises OverflowError, which is not a sqlite3.Error. Once, it ended the only writer thread,
+    # and every later write waited forever while the gateway appeared healthy.
     async with opened_file(tmp_path / "db") as file:
         await file.write(create_table)
         with pytest.raises(OverflowError):
@@ -42,7 +42,7 @@ async def test_an_unexpected_exception_fails_only_the_call_that_caused_it(tmp_pa
 
 
 async def test_a_file_that_cannot_be_opened_fails_each_call_until_it_can_be_opened(tmp_path: Path) -> None:
-    # A failed connect once ended the writer's thread and broke the pool of readers for good.
+    # Once, a failed connect ended the writer thread and broke the pool of readers permanently.
     path = tmp_path / "db"
     path.mkdir()
     async with opened_file(path) as file:

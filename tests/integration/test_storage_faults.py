@@ -1,4 +1,4 @@
-"""Storage that is locked, damaged or gone: what waits, what is refused, what is said, and its end."""
+"""Storage that is locked, damaged or missing: which work waits, which calls are refused, and how it recovers."""
 
 import asyncio
 import sqlite3
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("short_retry_intervals")
 
 DAY = 24 * 3600
 BUSY = {"simulator": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
-"""One account that answers at once, and one that never does, so that its requests wait until the batch is over."""
+"""``simulator`` answers at once. ``busy`` never answers, so its requests wait until the batch ends."""
 
 
 def input_of(app: RunningApp, batch_id: str) -> Path:
@@ -32,7 +32,7 @@ def results_of(app: RunningApp, batch_id: str) -> Path:
 
 @asynccontextmanager
 async def locked(data_dir: Path) -> AsyncIterator[None]:
-    """Hold the database as another process does that is in the middle of a long transaction."""
+    """Lock the database as another process with a long transaction does."""
     with closing(sqlite3.connect(data_dir / "batchgate.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -131,7 +131,7 @@ async def test_a_batch_with_an_unreadable_input_delays_no_other_batch_and_stays_
         await app.ended((await app.create("b"))["id"])
         assert broken in await wait_for_problem(app, "input")
         await app.call("POST", f"{BATCHES}/{broken}/cancel")
-        # Nobody reads it to send it any more; that its end still needs it is said instead.
+        # No worker reads the input to send requests any more. The finalization still needs it and reports the problem.
         assert broken in await wait_for_problem(app, "finalization")
         assert len((await app.call("GET", "/health"))[1]["problems"]) == 1
 
@@ -140,7 +140,7 @@ async def test_a_batch_with_an_unreadable_input_delays_no_other_batch_and_stays_
 async def test_a_batch_whose_input_is_lost_ends_after_a_day_with_the_results_that_it_has(
     tmp_path: Path, cancel: bool
 ) -> None:
-    # It was tried to be finalized for ever: it never ended, so that it could not be deleted either.
+    # Once, finalization was retried forever: the batch never ended, so that it could not be deleted either.
     async with running_app(tmp_path, accounts=BUSY, default_provider="busy") as app:
         body = create_body("done", model="simulator/m")
         body["requests"] += create_body("waiting")["requests"]
@@ -180,7 +180,7 @@ async def test_unreadable_results_are_refused_with_the_reason_before_anything_is
 
 @asynccontextmanager
 async def row_update_refused(data_dir: Path, batch_id: str) -> AsyncIterator[None]:
-    """Let the row of one batch not be changed, as if its page could not be written."""
+    """Make updates of one batch row fail, as if its page could not be written."""
     with closing(sqlite3.connect(data_dir / "batchgate.db", isolation_level=None)) as other:
         other.execute(
             f"CREATE TRIGGER refused BEFORE UPDATE ON batches WHEN OLD.id = '{batch_id}' "
@@ -191,7 +191,7 @@ async def row_update_refused(data_dir: Path, batch_id: str) -> AsyncIterator[Non
 
 
 async def test_a_batch_that_cannot_be_expired_delays_no_other_batch(tmp_path: Path) -> None:
-    # All that expired were written in one piece: a fault in one of them kept every other from its end.
+    # Once, all expired batches were written in one transaction: an error in one of them kept all others from ending.
     async with running_app(tmp_path, accounts=BUSY, default_provider="busy", shutdown_timeout=0.0) as app:
         failing, other = [(await app.create("a"))["id"] for _ in range(2)]
         async with row_update_refused(tmp_path, failing):
@@ -204,12 +204,12 @@ async def test_a_batch_that_cannot_be_expired_delays_no_other_batch(tmp_path: Pa
 
 
 class CountingStore(SqliteStore):
-    """A store that counts how often something was to be archived."""
+    """A store that counts the attempts to archive a batch."""
 
     tries = 0
 
     async def archive_batch(self, batch_key: int, now: int) -> None:
-        """Count, and archive."""
+        """Count the attempt and archive the batch."""
         CountingStore.tries += 1
         await super().archive_batch(batch_key, now)
 
@@ -230,7 +230,7 @@ async def test_a_batch_that_cannot_be_archived_delays_no_other_batch_and_is_retr
             async with running_app(tmp_path, clock=clock) as app:
                 assert "no such page" in await wait_for_problem(app, "sweeping")
                 await wait_until_archived(app, other)
-                # It stayed due, so that the sweeper looked again at once, and again, as fast as it could.
+                # Once, the batch stayed due, and the sweeper retried it without any pause, as fast as it could.
                 for _ in range(20):
                     assert (await app.call("GET", f"{BATCHES}/{failing}"))[1]["archived_at"] is None
                 assert CountingStore.tries == 2
@@ -245,7 +245,7 @@ async def wait_until_archived(app: RunningApp, batch_id: str) -> None:
 
 
 async def test_a_blob_that_cannot_be_deleted_is_reported_and_delays_no_other_batch(gateway: RunningApp) -> None:
-    # The sweep ended at the first of them, in the order of their names.
+    # Once, the sweep stopped at the first such blob, in the order of their names.
     failing, other = [(await gateway.create(name))["id"] for name in "ab"]
     for batch_id in (failing, other):
         await gateway.ended(batch_id)

@@ -16,7 +16,7 @@ from tests.support.scrape import scrape_until
 
 
 class Collector:
-    """Takes spans in as an OpenTelemetry collector does."""
+    """Receives spans as an OpenTelemetry collector does."""
 
     def __init__(self) -> None:
         self.services: set[str] = set()
@@ -24,7 +24,7 @@ class Collector:
         self.url = ""
 
     async def receive(self, request: web.Request) -> web.Response:
-        """Decode what is exported."""
+        """Decode and store the exported spans."""
         for group in ExportTraceServiceRequest.FromString(await request.read()).resource_spans:
             names = (a.value.string_value for a in group.resource.attributes if a.key == "service.name")
             self.services.update(names)
@@ -55,7 +55,7 @@ async def test_a_gateway_exports_the_spans_of_a_batch_before_it_stops(
             batch = await app.create("a", "b")
             await scrape_until(app, "batchgate_batches_ended_total")
     names = sorted(span.name for span in collector.spans)
-    assert names == ["call provider", "call provider", "create batch", "run shard", "finalize batch"]
+    assert names == ["call provider", "call provider", "create batch", "finalize batch", "run shard"]
     assert len({span.trace_id for span in collector.spans}) == 1
     span_ids = {span.span_id for span in collector.spans}
     assert [span.name for span in collector.spans if span.parent_span_id not in span_ids] == ["create batch"]
@@ -86,5 +86,5 @@ async def test_a_gateway_without_the_otel_extra_logs_a_warning_and_still_serves(
     }
     with GatewayProcess(data_dir=tmp_path / "data", environment=environment) as gateway:
         pass
-    assert '"action":"spans_missing"' in gateway.log
+    assert '"action":"span_exporter_missing"' in gateway.log
     assert "pip install 'batchgate[otel]'" in gateway.log

@@ -1,4 +1,4 @@
-"""Batches on the unified surface: created from both shapes of requests and from files, followed, listed, read."""
+"""Batches on the unified surface: created from both formats of requests and from files, polled, listed and read."""
 
 import gzip
 import json
@@ -34,7 +34,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway with two accounts that have the names of providers, and a model that takes its time."""
+    """Run a gateway with two accounts that are named like providers, and one slow model."""
     account = simulator(latency_by_model={"slow": 60.0})
     async with running_app(
         tmp_path, accounts={"openai": account, "anthropic": account}, shutdown_timeout=0.0
@@ -56,7 +56,7 @@ async def result_lines(app: RunningApp, batch_id: str, provider: str = "openai")
 
 
 def without_nulls(line: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Leave out these fields, and those without a value, of a line and of its response."""
+    """Remove these fields and all null fields from a line and from its response."""
     found = {name: value for name, value in line.items() if name not in names and value is not None}
     return found | ({"response": without_nulls(found["response"])} if "response" in found else {})
 
@@ -232,7 +232,7 @@ async def test_a_client_can_page_in_both_directions(app: RunningApp) -> None:
 
 
 async def walk_pages(app: RunningApp, limit: int, direction: str, start: str | None = None) -> list[str]:
-    """Follow next_cursor to the end."""
+    """Follow next_cursor to the last page, and return all ids."""
     found: list[str] = []
     cursor = start
     while True:

@@ -1,7 +1,7 @@
-"""What belongs to another workspace does not exist: in every operation, for every kind of object, on all mounts.
+"""Objects of another workspace are not found: in every operation, for every kind of object, on all mounts.
 
-The matrix is made of the operation table: a parameter or a field that is not classified here fails a test, so that no
-operation can be forgotten.
+The test cases are generated from the operation table. A parameter or a field that is not classified here fails a test,
+so that no operation can be forgotten.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ NO_BODY_IDS: Final = {
     "requests",
 }
 ADMIN_TAGS: Final = {"Workspaces", "API Keys", "Secrets"}
-"""What these operations name belongs to no workspace: they need the scope admin, and see all."""
+"""Operations on objects outside of workspaces: they need the scope admin, and can access all objects."""
 WORKSPACE_OPERATIONS: Final = [o for o in OPERATIONS if o.authenticated and o.tag not in ADMIN_TAGS]
 CALLS: Final = [
     pytest.param(operation, path, id=f"{operation.method} {path}")
@@ -76,7 +76,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 @pytest.fixture
 async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway that its client calls as the owner, unless told otherwise."""
+    """Run a gateway whose client uses the key of the owner by default."""
     keys = {
         "owner": ApiKeySettings(key="sk-owner", workspace="owners"),
         "other": ApiKeySettings(key="sk-other", workspace="others"),
@@ -91,7 +91,7 @@ async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
 
 
 async def create_objects_of_the_owner(app: RunningApp) -> dict[str, str]:
-    """Make one object of each kind, and name their ids."""
+    """Create one object of each kind, and return their ids by kind."""
     found: dict[str, str] = {}
     messages = await app.create("a", "b")
     await app.ended(messages["id"])
@@ -120,7 +120,7 @@ async def create_objects_of_the_owner(app: RunningApp) -> dict[str, str]:
 
 
 def similar_unknown_id(id_: str) -> str:
-    """Make an id that looks like another one, and is nobody's."""
+    """Return an id in the same format that no object has."""
     return f"{id_[:-6]}111111"
 
 
@@ -136,14 +136,14 @@ async def call_operation(
     ) as response:
         kept = {name.lower(): value for name, value in response.headers.items() if name.lower() not in VOLATILE}
         body = re.sub(rb"req_01\w+", b"REQUEST", await response.read())
-    if b'"latency":' in body:  # how long it took may have more digits one time than the other
+    if b'"latency":' in body:  # the number of digits in the latency varies
         body = re.sub(rb'"latency":\d+', b'"latency":0', body)
         kept.pop("content-length")
     return response.status, kept, body
 
 
 def calls_with_id(operation: Operation, path: str, id_: str) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Put an id into each place that the operation has for one: the path to call, and what to send."""
+    """Put an id into each place that the operation has for one; return path and request options by place."""
     filled = re.sub(r"\{\w+\}", id_, path)
     places: dict[str, tuple[str, dict[str, Any]]] = {}
     if filled != path:
@@ -156,7 +156,7 @@ def calls_with_id(operation: Operation, path: str, id_: str) -> dict[str, tuple[
 
 
 async def lists_of_the_owner(app: RunningApp) -> list[Answer]:
-    """Look at all there is, as its owner; counts of the one that runs stand still."""
+    """Return all lists as the owner sees them; the counts of the running batch do not change."""
     lists = [
         operation for operation in WORKSPACE_OPERATIONS if operation.method == "GET" and operation.id.startswith("list")
     ]
