@@ -174,7 +174,7 @@ async def test_a_run_that_loses_its_claim_admits_no_more_requests_and_leaves_the
         batch = await create(app, *["slow"] * PER_KEY)
         await wait_released(app, 1)
         job = min(await app.app[STORE].unfinished_jobs())
-        await app.app[STORE].claim_shard(job)  # as another worker does, which then dies
+        await app.app[STORE].claim_shard(job)  # as another worker that then crashes
         provider.let_answer("slow")
         async with asyncio.timeout(PATIENCE):
             await provider.called("slow", PER_KEY)  # the last of them is of the deferred batch

@@ -1,4 +1,4 @@
-"""A key outside the settings is read again without a restart, and not once for each denied call."""
+"""A key in a file or a secret is read again without a restart, and not once for each denied call."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ from tests.support.virtual_time import in_virtual_time
 
 
 class Keys:
-    """The place outside the settings where the key is kept; reading it takes a second."""
+    """A file or secret with the key; reading it takes a second."""
 
     def __init__(self, key: str | Exception) -> None:
         self.key = key

@@ -1,7 +1,7 @@
 """Decides when a worker claims the next shard, and what happens to a shard that it has no capacity for.
 
-A worker that is alone claims every shard: whatever fits runs at once, however the models are mixed. One of several
-workers must not, or it would hold shards that the other workers could run.
+A worker that is alone claims every shard, so that every request that fits runs at once, for any mix of models. One of
+several workers must not, or it would hold shards that the other workers could run.
 """
 
 from __future__ import annotations

@@ -40,12 +40,12 @@ class Endpoint:
         self._read_lock = asyncio.Lock()
 
     async def read_key(self) -> None:
-        """Read the key if it is kept outside the settings; raises what ``read_key`` raises."""
+        """Read the key if it is in a file or a secret; raises `ConfigurationError` or `StoreError`."""
         if self._read_key is not None:
             self.account = msgspec.structs.replace(self.account, api_key=await self._read_key())
 
     async def refresh_key(self) -> bool:
-        """Read the key again if it is kept outside the settings, and return whether it has changed."""
+        """Read the key again if it is in a file or a secret, and return whether it has changed."""
         if self._read_key is None:
             return False
         loop = asyncio.get_running_loop()

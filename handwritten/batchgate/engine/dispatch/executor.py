@@ -85,7 +85,7 @@ class Executor:
         seq, row = request.seq, request.row
         try:
             answer = await self._call_with_retries(self._request_run(batch, request, on_sending))
-        except Exception as error:  # noqa: BLE001 - likewise
+        except Exception as error:  # noqa: BLE001 - after any error the request must have a result
             return self._error_result(batch, seq, row.custom_id, error)
         line = self._rows[batch.dialect].succeeded(row.custom_id, answer)
         usage = self._translator.usage(batch.options.kind, answer)

@@ -1,4 +1,4 @@
-"""Reads the provider keys again from time to time, as any process may have replaced one."""
+"""Reads the provider keys again at an interval, as any process may replace one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INTERVAL: Final = 30.0  # seconds
 
 
 class ProviderKeyRefresh:
-    """Refreshes keys kept outside the settings, so that a new key is used before the old one is revoked."""
+    """Refreshes the keys that are in files or secrets, so that a new key is used before the old one is revoked."""
 
     def __init__(self, router: Router, interval: float = INTERVAL) -> None:
         self._router = router

@@ -15,7 +15,7 @@ MAX_DELAY: Final = 60.0  # seconds
 MAX_FAILURES: Final = 5
 """Calls for one request that may fail for other reasons than load."""
 MAX_OUTAGE: Final = 4 * 3600.0
-"""Seconds for which faults do not count against a request while the provider serves no other request either."""
+"""Seconds for which server errors do not count against a request while the provider serves no other request."""
 MAX_DENIALS: Final[Mapping[OutcomeKind, int]] = {OutcomeKind.FORBIDDEN: 2, OutcomeKind.ACCOUNT_REJECTED: 3}
 """Denials of one request, with others served in between, after which the request fails.
 
@@ -29,8 +29,8 @@ class Retries:
     __slots__ = (
         "_denials",
         "_denied_at",
+        "_errors_since",
         "_failures",
-        "_faulty_since",
         "_refusals",
         "_rng",
         "delay",
@@ -42,7 +42,7 @@ class Retries:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._failures = 0
-        self._faulty_since = inf
+        self._errors_since = inf
         self._refusals = 0
         self._denied_at = inf
         self._denials = 0
@@ -67,7 +67,7 @@ class Retries:
             case OutcomeKind.ACCOUNT_REJECTED | OutcomeKind.FORBIDDEN:
                 self._record_denial(MAX_DENIALS[outcome.kind], now, last_success)
             case OutcomeKind.SERVER_ERROR:
-                self._record_fault(now, last_success)
+                self._record_server_error(now, last_success)
                 self.delay = self._jittered_delay(error.retry_after, max(1, self._failures))
             case OutcomeKind.REFUSED:
                 self.refused = True
@@ -80,7 +80,7 @@ class Retries:
                 self.should_retry = error.retry_safe and self._failures < MAX_FAILURES
 
     def _record_denial(self, limit: int, now: float, last_success: float) -> None:
-        """Count the first denial, and each one after others were served; the rest are the paused account's."""
+        """Count the first denial, and each later one if other calls were served since; else the account is to blame."""
         if self._denials == 0 or last_success > self._denied_at:
             self._denials += 1
             self.demotions += 1
@@ -88,15 +88,15 @@ class Retries:
             self.delay = FIRST_DELAY
         self.should_retry = self._denials < limit
 
-    def _record_fault(self, now: float, last_success: float) -> None:
-        """Count a fault against the request, or during an outage let other requests go first."""
-        self._faulty_since = min(self._faulty_since, now)
+    def _record_server_error(self, now: float, last_success: float) -> None:
+        """Count a server error against the request; during an outage let other requests go first instead."""
+        self._errors_since = min(self._errors_since, now)
         if last_success >= now:
             self._failures += 1
             self.should_retry = self._failures < MAX_FAILURES
         else:
             self.demotions += 1
-            self.should_retry = now - self._faulty_since < MAX_OUTAGE
+            self.should_retry = now - self._errors_since < MAX_OUTAGE
 
     def _jittered_delay(self, retry_after: float | None, failures: int) -> float:
         if retry_after is not None:

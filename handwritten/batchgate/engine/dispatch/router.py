@@ -76,7 +76,7 @@ class Router:
         return all(limiter.within_share for limiter in self._limiters.values())
 
     @property
-    def without_share(self) -> tuple[str, ...]:
+    def accounts_without_share(self) -> tuple[str, ...]:
         """The accounts of whose limits this worker has no share."""
         return tuple(name for name, account in self._accounts.items() if account.without_share)
 
@@ -158,7 +158,7 @@ class Router:
         return Route(endpoint=endpoint, model=upstream_model, limiter=self._limiter(endpoint, upstream_model))
 
     async def read_keys(self) -> None:
-        """Read the keys kept outside the settings; raises `ConfigurationError` for a missing one."""
+        """Read the keys that are in files or secrets; raises `ConfigurationError` for a missing one."""
         for endpoint in self._endpoints.values():
             await endpoint.read_key()
 

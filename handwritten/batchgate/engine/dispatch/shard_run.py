@@ -107,7 +107,7 @@ class ShardRun:
             task.cancel()
 
     def abort(self) -> None:
-        """Cancel the calls in flight too; store the results that have come, and leave the rest for a later run."""
+        """Cancel the calls in flight too; store the results so far, and leave the rest for a later run."""
         self.stop(release=True)
         self._aborted.set()
         for task in self._sending:
@@ -289,7 +289,7 @@ class ShardRun:
             raise
 
     async def _flush(self, *, shard_done: bool) -> bool:
-        """Store the results that have come, and try again while storage fails; return whether the batch is finalizable.
+        """Store the results so far, and try again while storage fails; return whether the batch can be finalized.
 
         Raises `StaleClaim` when another worker has claimed the shard.
         """

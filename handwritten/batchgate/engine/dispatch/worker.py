@@ -106,7 +106,7 @@ class Worker:
         await self.abort()
 
     async def abort(self) -> None:
-        """Cancel the requests in flight, and store the results that have come."""
+        """Cancel the requests in flight, and store the results of the others."""
         for run in self._runs.values():
             run.abort()
         if self._tasks:
@@ -245,7 +245,7 @@ class Worker:
         self._queue.release(job, delay=delay)
 
     def _abandon_all(self) -> None:
-        """Abort all runs: other workers may hold their jobs now, and send again whatever is not stored."""
+        """Abort all runs: other workers may hold their jobs now, and send requests without a stored result again."""
         self._times_lost += 1
         for job in self._held:
             self._admission.forget(job)

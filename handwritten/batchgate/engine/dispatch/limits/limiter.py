@@ -22,7 +22,7 @@ from batchgate.engine.model.limit_share import LimitShare
 from batchgate.engine.model.provider_call import Allowance
 
 FIRST_COOLDOWN: Final = 0.5  # seconds without calls, if the provider sends no Retry-After
-MAX_COOLDOWN: Final = 30.0  # seconds, likewise
+MAX_COOLDOWN: Final = 30.0  # seconds, in the same case
 MIN_COOLDOWN: Final = 0.05  # seconds, if the provider sends a shorter Retry-After; doubled five times at most
 TRIAL_DELAY: Final = 10.0
 """Seconds after a refusal until one call more is allowed, if no success has raised the limit by then."""

@@ -6,7 +6,7 @@ from math import inf
 from typing import Final
 
 MIN_REFUSALS: Final = 4
-"""Refusals from which on they are no longer taken for chance."""
+"""Refusals from which on the provider may be considered to accept nothing; fewer may be random."""
 
 
 class RefusalStreak:
