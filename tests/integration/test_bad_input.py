@@ -26,7 +26,7 @@ def in_params(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "marked",
+    "marked_body",
     [
         pytest.param("¬hello", id="plain text"),
         pytest.param("¬\ufeff{}", id="byte order mark"),
@@ -46,8 +46,8 @@ def in_params(text: str) -> str:
         pytest.param(in_params("1 ¬// one"), id="comment"),
     ],
 )
-async def test_the_error_for_invalid_json_names_the_byte_of_the_fault(gateway: RunningApp, marked: str) -> None:
-    before, _, after = marked.partition(FAULT)
+async def test_the_error_for_invalid_json_names_the_byte_of_the_fault(gateway: RunningApp, marked_body: str) -> None:
+    before, _, after = marked_body.partition(FAULT)
     message = await expect_create_error(gateway, (before + after).encode())
     assert message.startswith("the body is not valid JSON: ")
     assert message.endswith(f"(byte {len(before.encode())})")
@@ -73,7 +73,7 @@ async def test_the_error_for_a_late_fault_names_its_byte_in_the_whole_body(gatew
 
 
 @pytest.mark.parametrize(
-    ("before", "wrong"),
+    ("before", "invalid"),
     [
         pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xff", id="invalid first byte"),
         pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xc3", id="missing second byte"),
@@ -81,8 +81,8 @@ async def test_the_error_for_a_late_fault_names_its_byte_in_the_whole_body(gatew
         pytest.param(b'{"requests":[{"custom_id":"', b"\xff", id="in a custom_id"),
     ],
 )
-async def test_the_error_for_invalid_utf_8_names_its_byte(gateway: RunningApp, before: bytes, wrong: bytes) -> None:
-    message = await expect_create_error(gateway, before + wrong + b'"}}]}')
+async def test_the_error_for_invalid_utf_8_names_its_byte(gateway: RunningApp, before: bytes, invalid: bytes) -> None:
+    message = await expect_create_error(gateway, before + invalid + b'"}}]}')
     assert message == f"the body is not valid JSON: it is not UTF-8 (byte {len(before)})"
 
 
@@ -210,8 +210,8 @@ async def test_a_batch_with_a_malformed_custom_id_is_refused(gateway: RunningApp
 
 async def test_the_error_names_every_problem_in_the_body(gateway: RunningApp) -> None:
     filler = [request(f"filler-{number}", {"x": "a" * 4096}) for number in range(600)]
-    wrong = [request("a b"), request("good"), request("good"), request(params=1), {"custom_id": "x"}]
-    body = requests(*wrong, *filler, request(""))
+    invalid = [request("a b"), request("good"), request("good"), request(params=1), {"custom_id": "x"}]
+    body = requests(*invalid, *filler, request(""))
     assert (await expect_create_error(gateway, body)).split("; ") == [
         f"requests.0.custom_id: {PATTERN}",
         "requests.2.custom_id: 'good' is already the custom_id of requests.1",
@@ -222,9 +222,9 @@ async def test_the_error_names_every_problem_in_the_body(gateway: RunningApp) ->
     ]
 
 
-@pytest.mark.parametrize("wrong", ["a b", "a"], ids=["malformed", "repeated"])
-async def test_the_error_names_at_most_max_problems(gateway: RunningApp, wrong: str) -> None:
-    message = await expect_create_error(gateway, requests(request("a"), *[request(wrong)] * 200))
+@pytest.mark.parametrize("invalid", ["a b", "a"], ids=["malformed", "repeated"])
+async def test_the_error_names_at_most_max_problems(gateway: RunningApp, invalid: str) -> None:
+    message = await expect_create_error(gateway, requests(request("a"), *[request(invalid)] * 200))
     assert message.count("requests.") - message.count("of requests.") == MAX_PROBLEMS
     assert f"requests.{MAX_PROBLEMS}.custom_id" in message
     assert f"requests.{MAX_PROBLEMS + 1}.custom_id" not in message

@@ -174,11 +174,11 @@ class Installation:
         self.config = folder / "settings.toml"
         self.config.write_text(settings)
 
-    def command(self, *words: str, given: str = "", **changed: str) -> None:
+    def command(self, *words: str, stdin: str = "", **changed: str) -> None:
         """Run a command; it may fail."""
         completed = subprocess.run(
             [*PROGRAM, *words, "--config", str(self.config)],
-            input=given.encode(),
+            input=stdin.encode(),
             env=clean_environment(self.environment | changed),
             capture_output=True,
             timeout=60,
@@ -308,7 +308,7 @@ async def test_no_key_is_written_anywhere_when_calls_fail(
             installation = Installation(tmp_path, database, settings_of(tmp_path, upstream, blobs))
             for name, key in (("kept", KEYS["database"]), ("replaced", UNKNOWN)):
                 await asyncio.to_thread(
-                    installation.command, "secrets", "set", name, given=key, BATCHGATE_MASTER_KEY=OLD_MASTER
+                    installation.command, "secrets", "set", name, stdin=key, BATCHGATE_MASTER_KEY=OLD_MASTER
                 )
             await asyncio.to_thread(installation.command, "secrets", "reencrypt")
             with installation.gateway(form) as gateway:

@@ -202,7 +202,7 @@ async def test_a_retried_create_returns_its_batch_even_if_the_quota_is_full(app:
     assert (await app.create("a", headers=headers))["id"] == first["id"]
 
 
-@pytest.mark.parametrize("wrong", [-1, 1.5, "many", 10**16])
-async def test_an_invalid_quota_is_refused(app: RunningApp, wrong: Any) -> None:
-    status, answer = await app.call("PATCH", "/api/workspaces/default", json={"quotas": {"stored_bytes": wrong}})
+@pytest.mark.parametrize("invalid", [-1, 1.5, "many", 10**16])
+async def test_an_invalid_quota_is_refused(app: RunningApp, invalid: Any) -> None:
+    status, answer = await app.call("PATCH", "/api/workspaces/default", json={"quotas": {"stored_bytes": invalid}})
     assert (status, answer["error"]["type"]) == (400, "invalid_request_error")

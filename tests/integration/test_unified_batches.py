@@ -61,8 +61,8 @@ def without_nulls(line: dict[str, Any], *names: str) -> dict[str, Any]:
     return found | ({"response": without_nulls(found["response"])} if "response" in found else {})
 
 
-def extra_fields(request_type: str, seen: dict[str, Any], provider: str = "openai", **more: str) -> dict[str, Any]:
-    latency = seen["extra_fields"]["latency"]
+def extra_fields(request_type: str, response: dict[str, Any], provider: str = "openai", **more: str) -> dict[str, Any]:
+    latency = response["extra_fields"]["latency"]
     assert isinstance(latency, int)
     return {"request_type": request_type, "provider": provider, "latency": latency, "chunk_index": 0} | more
 

@@ -174,8 +174,8 @@ class WorkerProcess(GatewayProcess):
 
     command = ("worker",)
 
-    def __init__(self, *, port: int | None = None, **given: Any) -> None:
-        super().__init__(port=port, **given)
+    def __init__(self, *, port: int | None = None, **arguments: Any) -> None:
+        super().__init__(port=port, **arguments)
 
 
 def clean_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
