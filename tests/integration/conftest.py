@@ -60,11 +60,12 @@ async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the gateway look again, and wait for a lock, for a moment instead of seconds."""
-    waits = ("engine.shard_run.STORAGE_RETRY", "engine.errands.SHORTEST_REST", "engine.worker.STORAGE_RETRY")
     for name in (
-        *waits,
-        "engine.sweeper.INTERVAL",
-        "engine.storage_probe.INTERVAL",
+        "engine.dispatch.shard_run.STORAGE_RETRY",
+        "engine.dispatch.worker.STORAGE_RETRY",
+        "engine.support.batch_tasks.MIN_RETRY_DELAY",
+        "engine.lifecycle.sweeper.INTERVAL",
+        "engine.storage.storage_probe.INTERVAL",
         "store.sqlite.connection.BUSY_TIMEOUT",
     ):
         monkeypatch.setattr(f"batchgate.{name}", 0.05)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batchgate.api import authentication
-from batchgate.engine.model.api_key import SCOPES, digest_of
+from batchgate.engine.model.api_key import SCOPES, hash_key
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.tenancy import api_key_cache
 from batchgate.settings import ApiKeySettings
@@ -95,7 +95,7 @@ async def test_another_gateway_on_the_database_hears_of_the_first_key_within_two
         connection.execute(
             "INSERT INTO api_keys (id, digest, name, workspace, scopes, hint, created_at) "
             "VALUES ('key_1', ?, 'n', 'default', 'read', 'h', 0)",
-            (digest_of("sk-bf-elsewhere"),),
+            (hash_key("sk-bf-elsewhere"),),
         )
         connection.commit()
         connection.close()
@@ -248,7 +248,7 @@ async def test_the_last_use_of_a_key_is_a_minute_behind_at_the_most(managed: Run
     key = await created(managed)
     assert await status_for(managed, by(key)) == 200
     while (await managed.call("GET", f"/api/keys/{key['id']}"))[1]["last_used_at"] is None:
-        managed.clock.move(api_key_cache.USES_NOTED_AFTER / 1_000_000)
+        managed.clock.move(api_key_cache.USE_WRITE_INTERVAL / 1_000_000)
 
 
 async def test_a_use_is_noted_when_the_gateway_stops(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ async def test_what_is_no_key_opens_nothing(managed: RunningApp, line: str) -> N
 
 async def test_the_hash_of_a_key_is_no_key(managed: RunningApp) -> None:
     key = await created(managed)
-    for wrong in (digest_of(key["key"]).hex(), key["id"], key["hint"], key["key"][:-1], key["key"] + "A", "sk-bf-"):
+    for wrong in (hash_key(key["key"]).hex(), key["id"], key["hint"], key["key"][:-1], key["key"] + "A", "sk-bf-"):
         assert await status_for(managed, by(wrong)) == 401
 
 
@@ -331,7 +331,7 @@ async def test_how_soon_a_key_is_found_tells_nothing(tmp_path: Path, monkeypatch
         for sent in ("sk-first", "sk-third", "sk-none"):
             compared.clear()
             await status_for(app, by(sent))
-            assert [other for _, other in compared] == [digest_of(sent)] * 3
+            assert [other for _, other in compared] == [hash_key(sent)] * 3
 
 
 async def test_keys_of_two_workspaces_in_one_call_are_refused(managed: RunningApp) -> None:
@@ -350,7 +350,7 @@ async def test_keys_of_two_workspaces_in_one_call_are_refused(managed: RunningAp
 
 
 async def test_guesses_do_not_fill_the_memory(managed: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_key_cache, "MOST_KNOWN", 5)
+    monkeypatch.setattr(api_key_cache, "MAX_ENTRIES", 5)
     key = await created(managed)
     for number in range(20):
         assert await status_for(managed, by(f"sk-bf-{number}")) == 401

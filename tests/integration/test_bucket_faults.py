@@ -35,7 +35,7 @@ def given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
         "batchgate.blobs.place.RETRIES", bucket.RETRIES | {"max_retries": 1, "retry_timeout": timedelta(seconds=1)}
     )
     monkeypatch.setattr(bucket, "ABORT_PATIENCE", 1.0)
-    monkeypatch.setattr("batchgate.engine.storage.orphan_blobs.REMOVAL_PATIENCE", 1.0)
+    monkeypatch.setattr("batchgate.engine.storage.orphan_blobs.REMOVAL_TIMEOUT", 1.0)
 
 
 @pytest.fixture

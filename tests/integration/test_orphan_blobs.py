@@ -15,10 +15,10 @@ from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.content_encoding import content_decoder
 from batchgate.app import ENGINE
 from batchgate.blobs import FolderBlobs
-from batchgate.engine.lifecycle.batches import Submission
 from batchgate.engine.model.batch import Batch, NewBatch
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.submission import Submission
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support import failpoints
 from batchgate.store.sqlite import SqliteStore
@@ -242,7 +242,7 @@ async def test_a_sweep_removes_no_blob_that_a_batch_has_got_since_it_was_named(t
         blobs = FolderBlobs(tmp_path / "blobs")
         loose = OrphanBlobs(store, blobs)
         new = new_batch("batch")
-        async with loose.writing("batch", input_of(new)) as writer:
+        async with loose.open_writer("batch", input_of(new)) as writer:
             sweeping = asyncio.create_task(loose.sweep())
             await store.named.wait()
             await writer.write(b"input\n")
@@ -258,7 +258,7 @@ async def test_a_create_whose_blob_was_taken_for_left_over_is_refused(tmp_path: 
     async with SqliteStore(tmp_path / "batchgate.db") as store:
         blobs = FolderBlobs(tmp_path / "blobs")
         new = new_batch("batch")
-        async with OrphanBlobs(store, blobs).writing("batch", input_of(new)) as writer:
+        async with OrphanBlobs(store, blobs).open_writer("batch", input_of(new)) as writer:
             await writer.write(b"input\n")
             await OrphanBlobs(store, blobs).sweep()
             await writer.commit()

@@ -14,7 +14,6 @@ from batchgate.engine.dispatch.claim_policy import ClaimPolicy
 from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
 from batchgate.engine.dispatch.router import Router
-from batchgate.engine.intake.input_writer import FileReader
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.model.batch import Backlog, Batch, BatchOptions, Dialect
@@ -23,6 +22,7 @@ from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.health_report import pause_reason, worker_problems
 from batchgate.engine.ports.batch_signals import NoBatchSignals
 from batchgate.engine.ports.blobs import Blobs
+from batchgate.engine.ports.body_readers import FileReader
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.rows import LineTranslator, RowFormat

@@ -9,11 +9,11 @@ from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.dispatch.worker import Worker
 from batchgate.engine.intake.file_validation import FileValidator
-from batchgate.engine.intake.input_writer import FileReader
 from batchgate.engine.lifecycle.sweeper import Sweeper
 from batchgate.engine.model.batch import BatchOptions, Dialect
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.ports.blobs import Blobs
+from batchgate.engine.ports.body_readers import FileReader
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.rows import RowFormat
@@ -101,7 +101,7 @@ class BackgroundServices:
     async def resume(self) -> None:
         """Line up what stopped processes left undone."""
         await self._restore()
-        await self.sweeper.hand_over()
+        await self.sweeper.signal_waiting_batches()
 
     async def expedite(self, batch_keys: Sequence[int]) -> None:
         """Put these batches before all others, wherever they wait."""

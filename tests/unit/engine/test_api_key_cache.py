@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from batchgate.engine.model.api_key import ApiKey, digest_of
+from batchgate.engine.model.api_key import ApiKey, hash_key
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 from batchgate.store.sqlite.tenants import SqliteTenants
 from tests.support.running_app import MovableClock
 
 KEY = ApiKey(
-    id="key_1", digest=digest_of("k"), name="k", workspace="default", scopes=("read",), hint="kkkk", created_at=0
+    id="key_1", digest=hash_key("k"), name="k", workspace="default", scopes=("read",), hint="kkkk", created_at=0
 )
 
 
@@ -28,7 +28,7 @@ class SlowTenants(SqliteTenants):
         self.let = asyncio.Event()
         self.let.set()
 
-    async def key_by_digest(self, digest: bytes) -> ApiKey | None:  # noqa: ARG002 - the signature is the port's
+    async def find_key_by_digest(self, digest: bytes) -> ApiKey | None:  # noqa: ARG002 - the signature is the port's
         """Read the key, and answer when it is let."""
         found = self.key
         await self._hold()
@@ -54,7 +54,7 @@ async def test_a_look_up_that_a_revocation_overtakes_is_not_remembered() -> None
     looking = asyncio.create_task(ring.find(KEY.digest))
     await store.read.wait()
     store.key = None
-    ring.forget()
+    ring.invalidate()
     store.let.set()
     assert await looking == KEY  # it was asked before
     assert await ring.find(KEY.digest) is None
@@ -64,13 +64,13 @@ async def test_a_gateway_is_closed_at_once_though_somebody_was_asking_when_its_f
     store, clock = SlowTenants(), MovableClock()
     ring = ApiKeyCache(store, clock)
     store.let.clear()
-    asking = asyncio.create_task(ring.any())
+    asking = asyncio.create_task(ring.has_keys())
     await store.read.wait()
-    ring.forget()
+    ring.invalidate()
     store.let.set()
     assert await asking
     store.broken = True
-    assert await ring.any()
+    assert await ring.has_keys()
 
 
 async def test_while_the_database_is_away_a_gateway_is_as_open_as_it_was() -> None:
@@ -78,18 +78,18 @@ async def test_while_the_database_is_away_a_gateway_is_as_open_as_it_was() -> No
     ring = ApiKeyCache(store, clock)
     store.broken = True
     with pytest.raises(StoreError):
-        await ring.any()
+        await ring.has_keys()
     store.broken = False
-    assert not await ring.any()
+    assert not await ring.has_keys()
     store.broken, store.any = True, True
     clock.move(5)
-    assert not await ring.any()
+    assert not await ring.has_keys()
     store.broken = False
     clock.move(5)
-    assert await ring.any()
+    assert await ring.has_keys()
     store.broken = True
     clock.move(5)
-    assert await ring.any()
+    assert await ring.has_keys()
 
 
 async def test_a_clock_that_is_set_back_makes_nothing_believed_for_longer() -> None:

@@ -58,7 +58,7 @@ async def test_no_number_of_cancellations_cuts_it_short_and_its_error_gives_way_
 async def test_a_task_that_loses_a_cancellation_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     # Before Python 3.12, asyncio.wait_for loses one that comes in the same moment as what it waits for. A listener that
     # heard of a job at that moment listened on, and its worker never stopped.
-    monkeypatch.setattr("batchgate.engine.support.cancellation.PATIENCE", 0.01)
+    monkeypatch.setattr("batchgate.engine.support.cancellation.CANCEL_INTERVAL", 0.01)
     lost: list[asyncio.CancelledError] = []
 
     async def deaf() -> None:

@@ -6,7 +6,7 @@ from batchgate.accounts import endpoints
 from batchgate.engine.model.cost import cost_of
 from batchgate.engine.model.provider_call import Account, Price
 from batchgate.engine.model.usage import Usage
-from batchgate.engine.model.workspace import dollars
+from batchgate.engine.model.workspace import format_dollars
 from batchgate.providers.simulator.simulator import SimulatorTransport
 from batchgate.settings import AccountSettings, PriceSettings, Settings
 from tests.support.engine_parts import no_secret
@@ -64,4 +64,4 @@ def test_prices_are_settings_in_dollars_for_a_million_tokens() -> None:
     ],
 )
 def test_amounts_are_written_to_the_cent_and_beyond_as_far_as_there_is_anything(nanodollars: int, text: str) -> None:
-    assert dollars(nanodollars) == text
+    assert format_dollars(nanodollars) == text

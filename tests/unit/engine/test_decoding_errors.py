@@ -6,7 +6,12 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, Problem, describe, describe_decoding
+from batchgate.engine.model.decoding_errors import (
+    DECODING_ERRORS,
+    DocumentFault,
+    describe_decoding_error,
+    describe_validation_error,
+)
 
 
 class _Inner(Struct, forbid_unknown_fields=True, tag_field="role", tag="user"):
@@ -67,7 +72,7 @@ class _Body(Struct, forbid_unknown_fields=True):
 def test_a_wrong_document_is_described_by_path_and_message(body: str, problem: str) -> None:
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.json.decode(body, type=_Body)
-    assert str(describe(caught.value)) == problem
+    assert str(describe_validation_error(caught.value)) == problem
 
 
 @pytest.mark.parametrize(
@@ -87,14 +92,14 @@ def test_json_that_is_nested_too_deeply_is_described_too() -> None:
     assert str(_failure(b"[" * 100_000, object)) == "Invalid JSON: nested too deeply"
 
 
-def _failure(body: bytes, expected: type) -> Problem:
+def _failure(body: bytes, expected: type) -> DocumentFault:
     try:
         msgspec.json.decode(body, type=expected)
     except DECODING_ERRORS as error:
-        return describe_decoding(error)
+        return describe_decoding_error(error)
     raise AssertionError(body)
 
 
 def test_a_problem_can_be_placed_within_a_larger_document() -> None:
-    assert str(Problem("role", "no").under("messages.0")) == "messages.0.role: no"
-    assert str(Problem("", "no").under("tools.1")) == "tools.1: no"
+    assert str(DocumentFault("role", "no").with_prefix("messages.0")) == "messages.0.role: no"
+    assert str(DocumentFault("", "no").with_prefix("tools.1")) == "tools.1: no"

@@ -12,7 +12,7 @@ async def rounds(turns: FairYield, tasks: int) -> list[list[int]]:
     went: list[list[int]] = [[]]
 
     async def task(number: int) -> None:
-        await turns.take()
+        await turns.wait_turn()
         went[-1].append(number)
 
     waiting = [asyncio.create_task(task(number)) for number in range(tasks)]
@@ -32,14 +32,14 @@ async def test_a_few_go_in_each_round_in_the_order_in_which_they_came() -> None:
 
 async def test_who_is_alone_does_not_wait() -> None:
     turns = FairYield(at_once=1)
-    task = asyncio.create_task(turns.take())
+    task = asyncio.create_task(turns.wait_turn())
     await asyncio.sleep(0)
     assert task.done()
 
 
 async def test_who_gives_up_takes_nobody_s_turn() -> None:
     turns = FairYield(at_once=1)
-    first, second, third = (asyncio.create_task(turns.take()) for _ in range(3))
+    first, second, third = (asyncio.create_task(turns.wait_turn()) for _ in range(3))
     await asyncio.sleep(0)
     second.cancel()
     await asyncio.gather(first, third)

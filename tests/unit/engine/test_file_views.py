@@ -4,7 +4,7 @@ import pytest
 
 from batchgate.engine.model.batch import BatchOptions
 from batchgate.engine.model.usage import Counts
-from batchgate.engine.results.file_views import FileIds, file_ids, viewed
+from batchgate.engine.results.file_views import FileIds, file_ids, parse_view_id
 from tests.support.batch_values import a_batch
 
 
@@ -40,7 +40,7 @@ def test_a_batch_of_openai_s_dialect_has_its_own_files() -> None:
 
 
 def test_the_id_of_a_view_says_of_which_part_of_which_batch() -> None:
-    assert viewed("file-input-msgbatch_01") == ("msgbatch_01", "input")
-    assert viewed("file-output-batch_01") == ("batch_01", "output")
-    assert viewed("file-error-batch_01") == ("batch_01", "error")
-    assert viewed("file-8QfBrsPGZqmVQAjGpVgkAe") is None
+    assert parse_view_id("file-input-msgbatch_01") == ("msgbatch_01", "input")
+    assert parse_view_id("file-output-batch_01") == ("batch_01", "output")
+    assert parse_view_id("file-error-batch_01") == ("batch_01", "error")
+    assert parse_view_id("file-8QfBrsPGZqmVQAjGpVgkAe") is None

@@ -87,7 +87,7 @@ class Executor:
             answer = await self._answer(self._course(batch, request, sending))
         except Exception as error:  # noqa: BLE001 - likewise
             return self._errored(batch, seq, row.custom_id, error)
-        line = self._rows[batch.dialect].succeeded(row.custom_id, answer)
+        line = self._rows[batch.dialect].succeeded_line(row.custom_id, answer)
         usage = self._reading.usage(batch.options.kind, answer)
         cost = cost_of(usage, request.route.endpoint.account, request.route.model)
         return ResultLine(seq=seq, ending="succeeded", line=line, usage=usage, cost=cost)
@@ -97,7 +97,7 @@ class Executor:
             fields = {"action": "request_failed", "batch": batch.id, "seq": seq}
             logger.error("a request failed in the gateway itself", exc_info=error, extra=fields)
             error = RequestError("api_error", "the gateway failed on this request; its log says why")
-        return ResultLine(seq=seq, ending="errored", line=self._rows[batch.dialect].errored(custom_id, error))
+        return ResultLine(seq=seq, ending="errored", line=self._rows[batch.dialect].errored_line(custom_id, error))
 
     def _course(self, batch: Batch, request: PreparedRequest, sending: OnSending) -> _Course:
         row, route = request.row, request.route
@@ -150,7 +150,7 @@ class Executor:
     async def _enter(self, course: _Course) -> Permit:
         limiter, retries = course.limiter, course.retries
         order = (retries.rejections, course.seq, course.batch.key)
-        tokens = course.call.endpoint.meter.estimate(course.call.upstream) if limiter.counts_tokens else 0
+        tokens = course.call.endpoint.meter.estimate_tokens(course.call.upstream) if limiter.counts_tokens else 0
         return await limiter.enter(order, tokens=tokens, rest=retries.rest, refused=retries.refused)
 
     async def _send(self, course: _Course, ticket: Permit) -> bytes:
@@ -158,7 +158,7 @@ class Executor:
         if ticket.probe:
             await endpoint.renew_key()
         response = await endpoint.transport.send(course.call.upstream)
-        await self._turns.take()
+        await self._turns.wait_turn()
         self._read_meter(course, ticket, response)
         return endpoint.handler.decode(course.call.row, response)
 
@@ -167,7 +167,7 @@ class Executor:
         allowances = meter.allowances(response)
         if response.status != 200 or not (allowances or limiter.counts_tokens):
             return  # a refusal says itself when to come back
-        used = meter.used(response)
+        used = meter.tokens_used(response)
         if used is not None:
             limiter.used(ticket, used)
         limiter.told(allowances)

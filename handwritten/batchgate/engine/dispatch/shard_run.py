@@ -18,7 +18,7 @@ from batchgate.engine.model.usage import Usage
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
-from batchgate.engine.storage.input_lines import input_lines
+from batchgate.engine.storage.input_lines import read_input_lines
 from batchgate.engine.support.failpoints import hit
 from batchgate.engine.support.health_problems import ReportHealth
 
@@ -173,7 +173,7 @@ class ShardRun:
         place = f"{self.claim.batch.id}/{self.claim.shard.index}"
         while self._left and lines is None and not self._stopped:
             try:
-                lines = await input_lines(self._blobs, self.claim)
+                lines = await read_input_lines(self._blobs, self.claim)
             except BlobError as error:
                 self._room.forget(self.job)
                 self._report("input", error, of=place)

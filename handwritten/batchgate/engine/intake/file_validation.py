@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
 import msgspec
 
-from batchgate.engine.intake.input_writer import FileReader, write_input
+from batchgate.engine.intake.input_writer import write_input
 from batchgate.engine.model.batch import Batch, BatchOptions, InputFault, ValidatedInput
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import QuotaExceeded
@@ -20,6 +20,7 @@ from batchgate.engine.model.file import File
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.ports.blobs import Blobs, BlobWriter
+from batchgate.engine.ports.body_readers import FileReader
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
@@ -34,8 +35,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_FAULTS = 10
 """How many faults a list of batches shows of each."""
-GONE = InputFault(code="file_not_found", message="The file was deleted, or has expired, before it was read.")
-LATE = InputFault(code="batch_expired", message="The file could not be read before the completion window expired.")
+FILE_GONE = InputFault(code="file_not_found", message="The file was deleted, or has expired, before it was read.")
+EXPIRED = InputFault(code="batch_expired", message="The file could not be read before the completion window expired.")
 
 
 class FileValidator:
@@ -79,11 +80,11 @@ class FileValidator:
             return
         now = self._clock.now()
         if now >= batch.expires_at:
-            await self._fail(batch, [LATE])
+            await self._fail(batch, [EXPIRED])
             return
         file = await self._store.find_file(batch.workspace, batch.options.input_file or "", now)
         if file is None:
-            await self._fail(batch, [GONE])
+            await self._fail(batch, [FILE_GONE])
         else:
             await self._read(batch, file)
 
@@ -91,13 +92,13 @@ class FileValidator:
         begun, reader = time.perf_counter(), self._reader(batch.options)
         # A new name each time: two gateways that take each other for dead must not write to one blob.
         name = f"batches/{batch.id}/{new_id('input')}.jsonl"
-        async with self._orphan_blobs.writing(batch.id, name) as writer:
+        async with self._orphan_blobs.open_writer(batch.id, name) as writer:
             shards = await self._take_in(file, reader, writer)
             hit("file_validated")
             faults = list(reader.faults)
             if not faults:
                 try:
-                    await shielded(self._begin(batch, name, shards, reader.prefixes, begun))
+                    await shielded(self._begin(batch, name, shards, reader.model_prefixes, begun))
                 except QuotaExceeded as error:
                     faults.append(InputFault(code="quota_exceeded", message=error.message))
         if faults:
@@ -106,7 +107,7 @@ class FileValidator:
     async def _take_in(self, file: File, reader: FileReader, writer: BlobWriter) -> tuple[Shard, ...]:
         async def pieces() -> AsyncIterator[bytes]:
             async for piece in self._blobs.stream(file.blob or "", 0, file.size):
-                if reader.hopeless:
+                if reader.over_limit:
                     return
                 yield piece
 
@@ -115,7 +116,7 @@ class FileValidator:
     async def _begin(
         self, batch: Batch, name: str, shards: tuple[Shard, ...], prefixes: Collection[str], begun: float
     ) -> None:
-        providers = self._names_of((batch.provider, *batch.options.prefixes, *prefixes))
+        providers = self._names_of((batch.provider, *batch.options.model_prefixes, *prefixes))
         requests = ValidatedInput(input_blob=name, shards=shards, providers=providers)
         jobs = await self._store.start_batch(batch.key, requests, self._clock.now())
         if jobs is None:

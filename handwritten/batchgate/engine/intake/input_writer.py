@@ -9,62 +9,23 @@ import asyncio
 import hashlib
 import re
 import zlib
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Final
 
 from msgspec import structs
 
-from batchgate.engine.model.batch import InputFault
 from batchgate.engine.model.shard import SHARD_BYTES, SHARD_REQUESTS, Shard
 from batchgate.engine.ports.blobs import BlobWriter
-from batchgate.engine.storage.hashing_writer import THREAD_FROM, HashingWriter, next_part
+from batchgate.engine.ports.body_readers import BodyReader
+from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD, HashingWriter, next_piece
 
-PIECE = 1024 * 1024
+PIECE_SIZE = 1024 * 1024
 """Bytes of a body that are read at once, if it has so many."""
 MAX_PREFIXES = 1_000
 """How many different prefixes of models are gathered: names of accounts are fewer."""
 
 _MODEL_KEY: Final = b'"model"'
 _PREFIX: Final = re.compile(rb'"model"[ \t]*:[ \t]*"([^"\\/]+)\\?/')
-
-
-class BodyReader(Protocol):
-    """Reads a body in one wire format, piece by piece; raises `RefusedError` for what is wrong with it."""
-
-    @property
-    def expands(self) -> bool:
-        """Whether a little of the body may hold very much, as when it is compressed."""
-        ...
-
-    def feed(self, data: bytes) -> Iterator[list[bytes]]:
-        """Take the next bytes and yield the input lines, LF included, that are complete and valid.
-
-        They come a few at a time, since a little of a compressed body may hold very many.
-        """
-        ...
-
-    def finish(self) -> list[bytes]:
-        """Take the end of the body and return the last lines."""
-        ...
-
-
-class FileReader(BodyReader, Protocol):
-    """A `BodyReader` for a file: what is wrong with it is gathered instead of raised, and then no lines come."""
-
-    @property
-    def faults(self) -> Sequence[InputFault]:
-        """What has been found to be wrong so far, in the order of the lines."""
-        ...
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether to read on is of no use: there are more lines than a batch may have."""
-        ...
-
-    @property
-    def prefixes(self) -> Collection[str]:
-        """What stands before a slash in the models of the requests, as far as that is of bounded number."""
-        ...
 
 
 class ShardCutter:
@@ -102,7 +63,7 @@ class ShardCutter:
         self._requests = self._length = 0
 
 
-class InputHash:
+class ShardChecksums:
     """Hashes each shard of an input file, as far as they are cut; in large pieces, which free the GIL.
 
     ``summary``, if there is one, passes all bytes too, which happens off the event loop.
@@ -153,16 +114,16 @@ class InputSummary:
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
-        self.prefixes: set[str] = set()
+        self.model_prefixes: set[str] = set()
         """Names of accounts, or parts of the models' own names."""
 
     def update(self, lines: bytes) -> None:
         """Take the next lines."""
         self._hash.update(lines)
         place = lines.find(_MODEL_KEY)
-        while place >= 0 and len(self.prefixes) < MAX_PREFIXES:
+        while place >= 0 and len(self.model_prefixes) < MAX_PREFIXES:
             if match := _PREFIX.match(lines, place):
-                self.prefixes.add(match[1].decode(errors="replace"))
+                self.model_prefixes.add(match[1].decode(errors="replace"))
             place = lines.find(_MODEL_KEY, place + len(_MODEL_KEY))
 
     def digest(self) -> bytes:
@@ -175,21 +136,23 @@ async def write_input(
 ) -> tuple[Shard, ...]:
     """Write the input file of a batch and say how it is cut; after an error the file does not exist."""
     cutter = ShardCutter()
-    input_hash = InputHash(cutter, summary)
+    input_hash = ShardChecksums(cutter, summary)
     behind = HashingWriter(writer, input_hash)
     try:
         async for data in _gathered(body):
             parts = _cut(reader.feed(data), cutter)
-            while (part := await next_part(parts, in_thread=reader.expands or len(data) >= THREAD_FROM)) is not None:
+            while (
+                part := await next_piece(parts, in_thread=reader.expands or len(data) >= THREAD_THRESHOLD)
+            ) is not None:
                 await behind.write(part)
         last = await asyncio.to_thread(reader.finish)
         cutter.add(last)
         cutter.cut()
         await behind.write(b"".join(last))
-        await behind.settle()
+        await behind.flush()
         await writer.commit()
     except BaseException:
-        await behind.give_up()
+        await behind.cancel()
         await writer.abort()
         raise
     return input_hash.shards()
@@ -209,7 +172,7 @@ async def _gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     async for data in body:
         pieces.append(data)
         size += len(data)
-        if size >= PIECE:
+        if size >= PIECE_SIZE:
             yield b"".join(pieces)
             pieces, size = [], 0
     if pieces:

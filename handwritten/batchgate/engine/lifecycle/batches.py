@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
-import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
-from batchgate.engine.intake.input_writer import BodyReader, InputSummary, write_input
-from batchgate.engine.model.batch import Batch, BatchOptions, BatchPage, Dialect, NewBatch
+from batchgate.engine.intake.input_writer import InputSummary, write_input
+from batchgate.engine.model.batch import Batch, BatchPage, NewBatch
 from batchgate.engine.model.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError, StoreError
 from batchgate.engine.model.ids import new_id
+from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.batch_signals import BatchSignals
+from batchgate.engine.ports.body_readers import BodyReader
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
@@ -28,30 +28,9 @@ LIFETIME = DAY
 """From creation to expiry."""
 
 
-RETRIED_WITHIN = 10 * 60 * MICROSECONDS
+SDK_RETRY_WINDOW = 10 * 60 * MICROSECONDS
 """How long after a create an SDK's retry of it is still known as one."""
-RETRY_AFTER_A_STOP = "5"  # seconds
-
-
-class Submission(Struct, frozen=True, kw_only=True):
-    """What comes with the requests of a create."""
-
-    workspace: str
-    dialect: Dialect
-    options: BatchOptions = BatchOptions()
-    provider: str
-    headers: Mapping[str, str]
-    """Headers that go upstream with every request."""
-    caller: str = ""
-    """Who submits: the name of an API key, or nothing where none is needed."""
-    idempotency_key: str | None = None
-    is_retry: bool = False
-    """Whether the caller's SDK says that it has sent this before."""
-
-    def fingerprint(self, digest: bytes) -> bytes:
-        """Hash all that makes the batch what it is; ``digest`` stands for its requests."""
-        rest = msgspec.json.encode((self.dialect, self.options, self.provider, sorted(self.headers.items())))
-        return hashlib.blake2b(digest + rest, digest_size=16).digest()
+RETRY_AFTER = "5"  # seconds
 
 
 class Batches:
@@ -86,7 +65,7 @@ class Batches:
     def _check_open(self) -> None:
         if self._closed:
             message = "The gateway is stopping and takes no new batches; try again."
-            raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER_A_STOP})
+            raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER})
 
     async def create(
         self,
@@ -103,7 +82,7 @@ class Batches:
         """
         self._check_open()
         begun = time.perf_counter()
-        with self._probe.noted():
+        with self._probe.reporting_errors():
             new, batch = await self._take_in(id_prefix, submission, body, reader)
         if batch.id != new.id:
             _check_same(batch, new)
@@ -117,12 +96,12 @@ class Batches:
     ) -> tuple[NewBatch, Batch]:
         batch_id = new_id(id_prefix)
         name = f"batches/{batch_id}/input.jsonl"
-        async with self._orphan_blobs.writing(batch_id, name) as writer:
+        async with self._orphan_blobs.open_writer(batch_id, name) as writer:
             summary = InputSummary()
             shards = await write_input(body, reader, writer, summary)
             hit("intake_spooled")
             new = self._new_batch(batch_id, submission(), summary.digest())
-            names = self._names_of((*new.providers, *summary.prefixes))
+            names = self._names_of((*new.providers, *summary.model_prefixes))
             new = structs.replace(new, input_blob=name, shards=shards, providers=names)
             return new, await shielded(self._line_up(new))
 
@@ -140,7 +119,7 @@ class Batches:
             dialect=submission.dialect,
             options=submission.options,
             provider=submission.provider,
-            providers=self._names_of((submission.provider, *submission.options.prefixes)),
+            providers=self._names_of((submission.provider, *submission.options.model_prefixes)),
             headers=submission.headers,
             created_at=now,
             expires_at=now + LIFETIME,
@@ -148,7 +127,7 @@ class Batches:
             caller=submission.caller,
             fingerprint=submission.fingerprint(digest),
             idempotency_key=submission.idempotency_key,
-            repeats_since=now - RETRIED_WITHIN if submission.is_retry else None,
+            deduplicate_since=now - SDK_RETRY_WINDOW if submission.is_retry else None,
         )
 
     async def create_from_file(self, submission: Submission) -> Batch:
@@ -160,7 +139,7 @@ class Batches:
         new = self._new_batch(new_id("batch"), submission, b"")
         if await self._store.find_repeated(new) is None:  # the file of an earlier one may be gone by now
             await self._check_file(submission)
-        with self._probe.noted():
+        with self._probe.reporting_errors():
             batch, _ = await shielded(self._store.create_batch(new))
         if batch.id != new.id:
             _check_same(batch, new)
@@ -219,7 +198,7 @@ class Batches:
 
     async def cancel(self, workspace: str, batch_id: str) -> Batch:
         """Stop a batch; one that is canceling or has ended is returned unchanged."""
-        with self._probe.noted():
+        with self._probe.reporting_errors():
             canceled = await self._store.cancel_batch(workspace, batch_id, self._clock.now())
         batch = _found(canceled, batch_id)
         if batch.status == "canceling":
@@ -230,7 +209,7 @@ class Batches:
 
     async def delete(self, workspace: str, batch_id: str) -> None:
         """Delete an ended batch and its bodies; raises `RefusedError` for one that has not ended."""
-        with self._probe.noted():
+        with self._probe.reporting_errors():
             deleted = await self._store.delete_batch(workspace, batch_id, self._clock.now())
         batch = _found(deleted, batch_id)
         if batch.ended_at is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import PurePath
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import structs
 
@@ -17,11 +17,12 @@ from batchgate.engine.model.file import File, FilePage, NewFile, Upload
 from batchgate.engine.model.ids import new_file_id
 from batchgate.engine.model.workspace import QuotaDemand, check_quotas, month_of
 from batchgate.engine.ports.blobs import BlobWriter
+from batchgate.engine.ports.body_readers import UploadReader
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.tenant_store import TenantStore
 from batchgate.engine.results.content_renderer import Content, ContentRenderer
-from batchgate.engine.results.file_views import RESULT_PURPOSE, file_ids, file_name, has_part, viewed
-from batchgate.engine.storage.hashing_writer import HashingWriter, next_part
+from batchgate.engine.results.file_views import RESULT_PURPOSE, download_name, file_ids, is_part_stored, parse_view_id
+from batchgate.engine.storage.hashing_writer import HashingWriter, next_piece
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.cancellation import shielded
 
@@ -30,28 +31,6 @@ MAX_FILE: Final = 512 * MB
 MAX_BATCH_INPUT: Final = 200 * MB
 BATCH_LIFETIME: Final = 30 * DAY
 """How long a file for a batch is kept when its upload does not say; others are kept until they are deleted."""
-
-
-class UploadReader(Protocol):
-    """Reads the body of an upload, piece by piece; raises `RefusedError` for what is wrong with it."""
-
-    @property
-    def expands(self) -> bool:
-        """Whether a little of the body may hold very much, as when it is compressed."""
-        ...
-
-    @property
-    def purpose(self) -> str | None:
-        """The purpose, if it has come already."""
-        ...
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take the next bytes and yield those of them that are the file's content."""
-        ...
-
-    def finish(self) -> Upload:
-        """Take the end of the body, and say what stood beside the content."""
-        ...
 
 
 class Files:
@@ -70,7 +49,7 @@ class Files:
         """Store a file as it arrives; raises `RefusedError`, and then nothing is stored."""
         file_id = new_file_id()
         blob = f"files/{file_id}/content"
-        async with self._orphan_blobs.writing(file_id, blob) as writer:
+        async with self._orphan_blobs.open_writer(file_id, blob) as writer:
             check_room = await self._check_of_room(workspace)
             upload, size, sha256 = await _take_in(body, reader, writer, check_room)
             now = self._clock.now()
@@ -93,24 +72,24 @@ class Files:
         found = await self._tenants.find_workspace(workspace)
         if found is None or found.quotas.stored_bytes is None:
             return lambda _: None
-        quotas, use = found.quotas, await self._tenants.use_of(workspace, month_of(self._clock.now()))
+        quotas, use = found.quotas, await self._tenants.find_usage(workspace, month_of(self._clock.now()))
         return lambda size: check_quotas(workspace, quotas, use, QuotaDemand(stored_bytes=size))
 
     async def find(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
         """Read what is known of a file, of a provider if one is named; raises `RefusedError` when there is none."""
         file, batch = await self._find(workspace, file_id, provider)
-        if file.part is None or batch is None or not viewed(file.id):
+        if file.part is None or batch is None or not parse_view_id(file.id):
             return file
-        return structs.replace(file, size=await self._contents.size(batch, file.part))
+        return structs.replace(file, size=await self._contents.part_size(batch, file.part))
 
     async def open(self, workspace: str, file_id: str, *, provider: str | None = None) -> tuple[File, Content]:
         """Find a file, and say what is in it; of a view, the size is left open."""
         file, batch = await self._find(workspace, file_id, provider)
         if file.blob is not None:
-            return file, self._contents.whole(file.blob, file.size)
-        if batch is None or file.part is None or not has_part(batch, file.part):
-            raise not_found(file_id)
-        return file, self._contents.part(batch, file.part)
+            return file, self._contents.stored_blob(file.blob, file.size)
+        if batch is None or file.part is None or not is_part_stored(batch, file.part):
+            raise file_not_found(file_id)
+        return file, self._contents.batch_part(batch, file.part)
 
     async def _find(self, workspace: str, file_id: str, provider: str | None) -> tuple[File, Batch | None]:
         """Read what is known of a file, but for the size of a view, and the batch that it shows."""
@@ -122,7 +101,7 @@ class Files:
 
     async def _batch(self, workspace: str, file_id: str, file: File | None) -> Batch | None:
         """Read the batch that a file, or a view by its id, shows."""
-        found = viewed(file_id)
+        found = parse_view_id(file_id)
         batch_id = found[0] if found and file is None else file.batch_id if file is not None else None
         return None if batch_id is None else await self._store.find_batch(workspace, batch_id)
 
@@ -155,14 +134,14 @@ class Files:
 
         With the last of the files of a batch its results go.
         """
-        if provider is not None or viewed(file_id):
+        if provider is not None or parse_view_id(file_id):
             found, _ = await self._find(workspace, file_id, provider)
-            if viewed(found.id):
+            if parse_view_id(found.id):
                 message = f"File {file_id!r} is a view of batch {found.batch_id} and goes with it; delete the batch."
                 raise RefusedError("invalid_request_error", message, param="id")
         deleted = await self._store.delete_file(workspace, file_id, self._clock.now())
         if deleted is None:
-            raise not_found(file_id)
+            raise file_not_found(file_id)
         if deleted.blob is not None:
             await self._orphan_blobs.remove(deleted.blob)
         return deleted
@@ -186,17 +165,17 @@ async def _take_in(
     try:
         async for data in body:
             parts = reader.feed(data)
-            while (piece := await next_part(parts, in_thread=reader.expands)) is not None:
+            while (piece := await next_piece(parts, in_thread=reader.expands)) is not None:
                 size += len(piece)
                 _check_size(reader.purpose, size)
                 check_room(size)
                 await behind.write(piece)
         upload = await asyncio.to_thread(reader.finish)
         _check(upload, size)
-        await behind.settle()
+        await behind.flush()
         await writer.commit()
     except BaseException:
-        await behind.give_up()
+        await behind.cancel()
         raise
     return upload, size, sha256.digest()
 
@@ -229,8 +208,8 @@ def _expiry(upload: Upload, now: int) -> int | None:
 
 def _view(batch: Batch, file_id: str) -> File | None:
     """Describe a view of a batch, but for its size; None where it has no such part, or a file for it."""
-    found = viewed(file_id)
-    if found is None or file_id not in structs.asdict(file_ids(batch)).values() or not has_part(batch, found[1]):
+    found = parse_view_id(file_id)
+    if found is None or file_id not in structs.asdict(file_ids(batch)).values() or not is_part_stored(batch, found[1]):
         return None
     part = found[1]
     return File(
@@ -239,7 +218,7 @@ def _view(batch: Batch, file_id: str) -> File | None:
         workspace=batch.workspace,
         provider=batch.provider,
         purpose="batch" if part == "input" else RESULT_PURPOSE,
-        filename=file_name(batch, part),
+        filename=download_name(batch, part),
         size=0,
         sha256=b"",
         created_at=batch.created_at if part == "input" or batch.ended_at is None else batch.ended_at,
@@ -250,7 +229,7 @@ def _view(batch: Batch, file_id: str) -> File | None:
     )
 
 
-def not_found(file_id: str) -> RefusedError:
+def file_not_found(file_id: str) -> RefusedError:
     """Refuse what asks for a file that does not exist."""
     return RefusedError("not_found_error", f"There is no file {file_id!r} in this workspace.", param="id")
 
@@ -258,7 +237,7 @@ def not_found(file_id: str) -> RefusedError:
 def _found(file: File | None, file_id: str, provider: str | None, providers: Collection[str]) -> File:
     """Check that a file is there, and was uploaded for the provider, or shows a batch that ran on it."""
     if file is None:
-        raise not_found(file_id)
+        raise file_not_found(file_id)
     if provider is not None and provider not in {file.provider, *providers}:
         made = "uploaded" if file.batch_id is None else "made"
         message = f"File {file_id!r} was {made} for {file.provider}, not for {provider}."

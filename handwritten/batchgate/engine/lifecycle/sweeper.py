@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 RETENTION = 29 * DAY
 """From the creation of a batch to the end of its results and of its input."""
 INTERVAL = 1.0  # seconds between two looks when nothing falls due
-RESTORES_EVERY = 60.0
+ENQUEUE_MISSING_INTERVAL = 60.0
 """Seconds between two looks for shards that nobody would run; there are none unless a job was lost."""
 LEASE = "sweeping"
 
@@ -111,11 +111,11 @@ class Sweeper:
 
     async def _restore(self, _now: int) -> None:
         now = asyncio.get_running_loop().time()
-        if now >= self._restored_at + RESTORES_EVERY:
+        if now >= self._restored_at + ENQUEUE_MISSING_INTERVAL:
             await self._restore_jobs()
             self._restored_at = now
 
-    async def hand_over(self) -> None:
+    async def signal_waiting_batches(self) -> None:
         """Hand the batches over that wait for their validation or their finalization."""
         for key in await self._store.validating_batches():
             self._validate(key)
@@ -123,7 +123,7 @@ class Sweeper:
             self._finalize(key)
 
     async def _hand_over(self, _now: int) -> None:
-        await self.hand_over()
+        await self.signal_waiting_batches()
 
     async def _archive(self, now: int) -> None:
         batches = await self._store.archivable_batches(now - RETENTION)
@@ -146,7 +146,7 @@ class Sweeper:
     async def _wait_for(self, due: int | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(INTERVAL):
-                await (asyncio.sleep(INTERVAL) if due is None else self._clock.until(due))
+                await (asyncio.sleep(INTERVAL) if due is None else self._clock.sleep_until(due))
 
 
 async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:

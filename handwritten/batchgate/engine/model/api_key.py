@@ -55,7 +55,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         """Who calls with it."""
         return Caller(name=self.name, workspace=self.workspace, scopes=self.scopes)
 
-    def good_at(self, now: int) -> bool:
+    def is_valid_at(self, now: int) -> bool:
         """Tell if it may be used at a time."""
         return all(end is None or now < end for end in (self.expires_at, self.revoked_at))
 
@@ -64,18 +64,18 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         return f"ApiKey(id={self.id!r}, name={self.name!r}, workspace={self.workspace!r}, scopes={self.scopes!r})"
 
 
-class KeyPage(Struct, frozen=True, kw_only=True):
+class ApiKeyPage(Struct, frozen=True, kw_only=True):
     """Some keys, the newest first, and whether there are more."""
 
     keys: tuple[ApiKey, ...]
     has_more: bool
 
 
-def new_key() -> str:
+def generate_key() -> str:
     """Draw a key that nobody can guess."""
     return PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 
-def digest_of(key: str) -> bytes:
+def hash_key(key: str) -> bytes:
     """Hash a key as it is stored: keys are random enough that a slow hash would protect nothing more."""
     return hashlib.sha256(key.encode(errors="surrogateescape")).digest()

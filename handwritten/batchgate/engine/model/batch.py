@@ -52,7 +52,7 @@ class BatchOptions(Struct, frozen=True, kw_only=True):
     """Seconds for which its output and error files are kept after its end, if the caller says."""
 
     @property
-    def prefixes(self) -> tuple[str, ...]:
+    def model_prefixes(self) -> tuple[str, ...]:
         """What stands before a slash in the model, which may name an account."""
         prefix, slash, _ = (self.model or "").partition("/")
         return (prefix,) if slash else ()
@@ -145,7 +145,7 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     """A hash of all that makes the batch what it is, by which a repeated create is known."""
     idempotency_key: str | None = None
     """The caller's own name for this create; another create with it is the same one."""
-    repeats_since: int | None = None
+    deduplicate_since: int | None = None
     """For a create that the caller's SDK has sent before: from when on an equal one counts as that."""
 
     @property

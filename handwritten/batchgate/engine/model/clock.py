@@ -11,7 +11,7 @@ HOUR = 3600 * MICROSECONDS
 DAY = 24 * HOUR
 
 
-LONGEST_SLEEP = 60.0
+MAX_SLEEP = 60.0
 """Seconds after which the clock of the machine is looked at again: it may have been set."""
 
 
@@ -22,7 +22,7 @@ class Clock(Protocol):
         """Microseconds since the epoch."""
         ...
 
-    async def until(self, moment: int) -> None:
+    async def sleep_until(self, moment: int) -> None:
         """Wait until it is that time, in microseconds since the epoch."""
         ...
 
@@ -34,10 +34,10 @@ class SystemClock:
         """Microseconds since the epoch."""
         return time.time_ns() // 1000
 
-    async def until(self, moment: int) -> None:
+    async def sleep_until(self, moment: int) -> None:
         """Wait until it is that time, in microseconds since the epoch."""
         while True:
             left = moment - self.now()
             if left <= 0:
                 return
-            await asyncio.sleep(min(left / MICROSECONDS, LONGEST_SLEEP))
+            await asyncio.sleep(min(left / MICROSECONDS, MAX_SLEEP))

@@ -7,7 +7,7 @@ from typing import Final
 from batchgate.engine.model.provider_call import Account
 from batchgate.engine.model.usage import Usage
 
-PRICED: Final = 1_000_000
+TOKENS_PER_PRICE: Final = 1_000_000
 """Prices are those of so many tokens."""
 ANY_MODEL: Final = "*"
 
@@ -20,4 +20,4 @@ def cost_of(usage: Usage | None, account: Account, model: str) -> int:
     cached = min(usage.cached_tokens, usage.input_tokens)
     fresh = usage.input_tokens - cached
     total = fresh * price.input + cached * price.cached_input + usage.output_tokens * price.output
-    return -(-total // PRICED)
+    return -(-total // TOKENS_PER_PRICE)

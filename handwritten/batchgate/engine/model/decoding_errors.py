@@ -23,7 +23,7 @@ DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionErro
 """The same, for an ``except`` clause."""
 
 
-class Problem(msgspec.Struct, frozen=True):
+class DocumentFault(msgspec.Struct, frozen=True):
     """What is wrong with a JSON document, and where."""
 
     path: str
@@ -34,39 +34,39 @@ class Problem(msgspec.Struct, frozen=True):
         """Say both, as the Messages API does."""
         return f"{self.path}: {self.message}" if self.path else self.message
 
-    def under(self, prefix: str) -> Problem:
+    def with_prefix(self, prefix: str) -> DocumentFault:
         """Say the same of a document that stands at ``prefix`` within a larger one."""
-        return Problem(f"{prefix}.{self.path}" if self.path else prefix, self.message)
+        return DocumentFault(f"{prefix}.{self.path}" if self.path else prefix, self.message)
 
 
-def describe(error: msgspec.ValidationError) -> Problem:
+def describe_validation_error(error: msgspec.ValidationError) -> DocumentFault:
     """Say where a JSON document is not what it should be, and what it should be there."""
     text = str(error)
     found = _PLACED.fullmatch(text)
     what, path = (found["what"], _dotted(found["place"])) if found else (text, "")
     for pattern, words in _ABOUT_A_FIELD:
         if match := pattern.fullmatch(what):
-            return Problem(f"{path}.{match[1]}" if path else match[1], words)
+            return DocumentFault(f"{path}.{match[1]}" if path else match[1], words)
     for pattern, word in _WORDINGS:
         if match := pattern.fullmatch(what):
-            return Problem(path, word(match))
-    return Problem(path, what)
+            return DocumentFault(path, word(match))
+    return DocumentFault(path, what)
 
 
-def describe_decoding(error: DecodingError) -> Problem:
+def describe_decoding_error(error: DecodingError) -> DocumentFault:
     """Say what is wrong with bytes that did not decode, whether they are no JSON or the wrong one."""
     match error:
         case msgspec.ValidationError():
-            return describe(error)
+            return describe_validation_error(error)
         case UnicodeDecodeError():
-            return Problem("", "Invalid JSON: a string is not UTF-8")
+            return DocumentFault("", "Invalid JSON: a string is not UTF-8")
         case RecursionError():
-            return Problem("", "Invalid JSON: nested too deeply")
+            return DocumentFault("", "Invalid JSON: nested too deeply")
         case _:
-            return Problem("", f"Invalid JSON: {str(error).removeprefix('JSON is malformed: ')}")
+            return DocumentFault("", f"Invalid JSON: {str(error).removeprefix('JSON is malformed: ')}")
 
 
-def lone_surrogate(document: bytes) -> tuple[int, str] | None:
+def find_lone_surrogate(document: bytes) -> tuple[int, str] | None:
     r"""Find half of a surrogate pair among the escapes of a JSON document: its place, and itself, such as ``\ud83d``.
 
     It stands for no character. msgspec takes the document for truncated; Anthropic answers 400 as well. One that is

@@ -147,18 +147,18 @@ class UpstreamError(RequestError):
         retry_safe: bool,
         retry_after: float | None = None,
         request_id: str | None = None,
-        said_type: str | None = None,
-        said_param: str | None = None,
-        said_code: str | int | None = None,
+        provider_type: str | None = None,
+        provider_param: str | None = None,
+        provider_code: str | int | None = None,
     ) -> None:
         super().__init__(kind, message)
         self.status = status
         self.retry_safe = retry_safe
         self.retry_after = retry_after
         self.request_id = request_id
-        self.said_type = said_type
-        self.said_param = said_param
-        self.said_code = said_code
+        self.provider_type = provider_type
+        self.provider_param = provider_param
+        self.provider_code = provider_code
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -181,11 +181,11 @@ class BlobError(BatchgateError):
     """A body could not be read or written."""
 
 
-TELLING: Final = (OSError, ConfigurationError, StoreError, BlobError)
+LOGGABLE_ERRORS: Final = (OSError, ConfigurationError, StoreError, BlobError)
 """Errors whose messages are of the machine and the gateway; those of others may quote a request, or a key."""
 
 
-def shown(error: BaseException) -> str:
+def loggable_text(error: BaseException) -> str:
     """Say an error as logs and /health may show it: with its message only if that quotes no request."""
     name = type(error).__qualname__
-    return f"{name}: {error}" if isinstance(error, TELLING) else name
+    return f"{name}: {error}" if isinstance(error, LOGGABLE_ERRORS) else name

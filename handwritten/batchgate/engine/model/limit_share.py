@@ -32,7 +32,7 @@ class LimitShare(Struct, frozen=True):
         """Tell how many of so many belong to it."""
         return floor(limit * self.end + _ROUNDING) - floor(limit * self.begin + _ROUNDING)
 
-    def common(self, other: LimitShare) -> LimitShare:
+    def intersection(self, other: LimitShare) -> LimitShare:
         """Cut out what belongs to another one as well."""
         begin, end = max(self.begin, other.begin), min(self.end, other.end)
         return LimitShare(begin, end) if begin < end else NO_SHARE
@@ -49,10 +49,10 @@ def fair_share(rank: int, number: int) -> LimitShare:
 
 def next_share(held: LimitShare, fair: LimitShare, others: Sequence[LimitShare]) -> LimitShare:
     """Tell what to have next: less than is held as long as it is not fair, and then what the others have let go of."""
-    kept = held.common(fair)
+    kept = held.intersection(fair)
     if kept != held:
         return kept
-    taken = sorted((other.common(fair) for other in others), key=lambda share: share.begin)
+    taken = sorted((other.intersection(fair) for other in others), key=lambda share: share.begin)
     gaps, begin = [], fair.begin
     for other in taken:
         if other.width:

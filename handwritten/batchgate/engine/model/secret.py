@@ -8,7 +8,7 @@ from msgspec import Struct
 
 NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """What a secret may be called."""
-LONGEST_VALUE: Final = 8192
+MAX_VALUE_LENGTH: Final = 8192
 """Characters."""
 
 

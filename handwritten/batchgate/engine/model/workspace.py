@@ -10,7 +10,7 @@ from msgspec import Struct
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import QuotaExceeded
 
-NANODOLLARS: Final = 1_000_000_000
+NANODOLLARS_PER_DOLLAR: Final = 1_000_000_000
 """Money is counted in whole billionths of a US dollar."""
 
 
@@ -78,11 +78,11 @@ def check_quotas(workspace: str, quotas: Quotas, use: QuotaUsage, needs: QuotaDe
         if most is not None and more and used + more > most:
             raise QuotaExceeded(workspace, name, f"{most}, {used} are in use, and this needs {more} more")
     if quotas.monthly_spend is not None and needs.batches and use.monthly_spend >= quotas.monthly_spend:
-        told = f"{dollars(quotas.monthly_spend)}, and {dollars(use.monthly_spend)} are spent"
+        told = f"{format_dollars(quotas.monthly_spend)}, and {format_dollars(use.monthly_spend)} are spent"
         raise QuotaExceeded(workspace, "spend in a calendar month", told)
 
 
-def dollars(nanodollars: int) -> str:
+def format_dollars(nanodollars: int) -> str:
     """Write an amount for people, to the cent and as far beyond as there is anything."""
-    cents, rest = divmod(nanodollars, NANODOLLARS // 100)
+    cents, rest = divmod(nanodollars, NANODOLLARS_PER_DOLLAR // 100)
     return f"${cents / 100:,.2f}" + f"{rest:07d}".rstrip("0")

@@ -17,7 +17,7 @@ class BatchStore(Protocol):
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
         """Store a batch and its shards, all or nothing, and make the batch the owner of its input blob.
 
-        If the create repeats an earlier one (same idempotency key, or equal and within ``repeats_since``), the
+        If the create repeats an earlier one (same idempotency key, or equal and within ``deduplicate_since``), the
         store returns that batch instead, without jobs.
         """
         ...

@@ -25,7 +25,7 @@ class BlobWriter(Protocol):
         ...
 
 
-class StoredBlob(Struct, frozen=True, kw_only=True):
+class BlobInfo(Struct, frozen=True, kw_only=True):
     """What the blob storage knows of one blob."""
 
     size: int
@@ -44,7 +44,7 @@ class Blobs(Protocol):
         """Read exactly these bytes."""
         ...
 
-    async def find(self, name: str) -> StoredBlob:
+    async def find(self, name: str) -> BlobInfo:
         """Return size and time of a blob; raises `BlobError` also when it does not exist."""
         ...
 

@@ -34,11 +34,11 @@ class ProviderHandler(Protocol):
 class Meter(Protocol):
     """Reads what calls cost and what is left for others: pure, and cheap where there is nothing to read."""
 
-    def estimate(self, request: UpstreamRequest) -> int:
+    def estimate_tokens(self, request: UpstreamRequest) -> int:
         """Tell about how many tokens a call will take at the most."""
         ...
 
-    def used(self, response: UpstreamResponse) -> int | None:
+    def tokens_used(self, response: UpstreamResponse) -> int | None:
         """Read how many tokens a call took, if its answer says so."""
         ...
 

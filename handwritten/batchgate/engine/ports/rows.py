@@ -35,19 +35,19 @@ class RowFormat(Protocol):
         """
         ...
 
-    def succeeded(self, custom_id: str, message: bytes) -> bytes:
+    def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
         """Write the line of a request that the model answered."""
         ...
 
-    def errored(self, custom_id: str, error: RequestError) -> bytes:
+    def errored_line(self, custom_id: str, error: RequestError) -> bytes:
         """Write the line of a request that ended in an error."""
         ...
 
-    def unfinished(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
+    def unfinished_line(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
         """Write the line of a request that was never answered."""
         ...
 
-    def is_answer(self, line: bytes) -> bool:
+    def is_success(self, line: bytes) -> bool:
         """Tell if a result line is that of a request which succeeded."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from batchgate.engine.model.api_key import ApiKey, KeyPage
+from batchgate.engine.model.api_key import ApiKey, ApiKeyPage
 from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
 
 
@@ -39,7 +39,7 @@ class TenantStore(Protocol):
         """Take a workspace out of use; False if there is none. Refused while it has a batch, a file or a good key."""
         ...
 
-    async def use_of(self, workspace: str, month: str) -> QuotaUsage:
+    async def find_usage(self, workspace: str, month: str) -> QuotaUsage:
         """Read what a workspace uses."""
         ...
 
@@ -66,14 +66,14 @@ class TenantStore(Protocol):
         """Read a key by its id."""
         ...
 
-    async def key_by_digest(self, digest: bytes) -> ApiKey | None:
+    async def find_key_by_digest(self, digest: bytes) -> ApiKey | None:
         """Read a key by the hash of what was sent."""
         ...
 
-    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> KeyPage | None:
+    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage | None:
         """Read a page of a workspace's keys, newest first, from right after a key of it on; None if it has no such."""
         ...
 
-    async def note_use(self, used: Mapping[str, int]) -> None:
+    async def record_key_use(self, used: Mapping[str, int]) -> None:
         """Remember when keys were used last, by their ids."""
         ...

@@ -16,10 +16,10 @@ from batchgate.engine.model.errors import BlobError
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.rows import LineTranslator, RowFormat
 
-KNOWN_SIZES: Final = 10_000
+MAX_CACHED_SIZES: Final = 10_000
 """How many measured sizes are remembered; they never change."""
 
-Line: TypeAlias = Callable[[bytes], bytes]
+LineTransform: TypeAlias = Callable[[bytes], bytes]
 """Says a line otherwise; nothing at all if it is left out."""
 
 
@@ -43,7 +43,7 @@ class ContentRenderer:
         self._reading = reading
         self._sizes: OrderedDict[tuple[str, BatchPart], int] = OrderedDict()
 
-    def whole(self, blob: str, size: int | None) -> Content:
+    def stored_blob(self, blob: str, size: int | None) -> Content:
         """Say a blob as it is."""
         return Content(pieces=lambda: self._blobs.stream(blob), blob=blob, size=size)
 
@@ -51,11 +51,11 @@ class ContentRenderer:
         """Say all results of a batch that has some, in the order of submission, in a dialect."""
         assert batch.results_blob is not None
         if dialect == batch.dialect:
-            return self.whole(batch.results_blob, batch.results_size)
+            return self.stored_blob(batch.results_blob, batch.results_size)
         say = partial(self._reading.result_line, batch, dialect=dialect)
         return self._lined(batch.results_blob, say, whole=batch.results_size)
 
-    def part(self, batch: Batch, part: BatchPart) -> Content:
+    def batch_part(self, batch: Batch, part: BatchPart) -> Content:
         """Say a part of a batch that has it, in the dialect of files, OpenAI's."""
         blob = batch.input_blob if part == "input" else batch.results_blob
         assert blob is not None
@@ -63,28 +63,28 @@ class ContentRenderer:
             return self._input(batch, blob)
         size = self._part_size(batch, part)
         if batch.dialect == "openai" and size == batch.results_size:
-            return self.whole(blob, size)
-        is_answer, wanted = self._rows[batch.dialect].is_answer, part == "output"
+            return self.stored_blob(blob, size)
+        is_success, wanted = self._rows[batch.dialect].is_success, part == "output"
 
         def line_of_part(line: bytes) -> bytes:
-            return self._reading.result_line(batch, line, "openai") if is_answer(line) == wanted else b""
+            return self._reading.result_line(batch, line, "openai") if is_success(line) == wanted else b""
 
         known = size if batch.dialect == "openai" else None
         return self._lined(blob, line_of_part, size=known, whole=batch.results_size)
 
-    async def size(self, batch: Batch, part: BatchPart) -> int:
+    async def part_size(self, batch: Batch, part: BatchPart) -> int:
         """Tell the bytes of a part; where they have to be counted, that is done once."""
-        content, key = self.part(batch, part), (batch.id, part)
+        content, key = self.batch_part(batch, part), (batch.id, part)
         size = content.size if content.size is not None else self._sizes.get(key)
         if size is None:
             size = self._sizes[key] = sum([len(piece) async for piece in content.pieces()])
-            if len(self._sizes) > KNOWN_SIZES:
+            if len(self._sizes) > MAX_CACHED_SIZES:
                 self._sizes.popitem(last=False)
         return size
 
     def _input(self, batch: Batch, blob: str) -> Content:
         if batch.dialect == "openai":
-            return self.whole(blob, None)
+            return self.stored_blob(blob, None)
         return self._lined(blob, partial(self._reading.request_line, batch, dialect="openai"))
 
     def _part_size(self, batch: Batch, part: BatchPart) -> int | None:
@@ -92,16 +92,16 @@ class ContentRenderer:
             return None
         return batch.output_size if part == "output" else batch.results_size - batch.output_size
 
-    def _lined(self, blob: str, say: Line, *, size: int | None = None, whole: int | None = None) -> Content:
+    def _lined(self, blob: str, say: LineTransform, *, size: int | None = None, whole: int | None = None) -> Content:
         return Content(pieces=lambda: self._said(blob, say, whole), size=size)
 
-    async def _said(self, blob: str, say: Line, whole: int | None) -> AsyncIterator[bytes]:
+    async def _said(self, blob: str, say: LineTransform, whole: int | None) -> AsyncIterator[bytes]:
         """Yield what becomes of the lines of a blob, which has ``whole`` bytes if that is known.
 
         They are worked on in a thread, about a megabyte at a time. Raises `BlobError` where the blob is damaged.
         """
         read = 0
-        async for lines in whole_lines(blob, self._blobs.stream(blob)):
+        async for lines in complete_lines(blob, self._blobs.stream(blob)):
             read += sum(map(len, lines))
             if said := await asyncio.to_thread(_say_all, blob, lines, say):
                 yield said
@@ -109,7 +109,7 @@ class ContentRenderer:
             raise BlobError(f"{blob}: damaged: {read} bytes, not {whole}")
 
 
-async def whole_lines(name: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+async def complete_lines(name: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
     """Yield pieces of a blob as lists of parts that end at the end of a line; raises `BlobError` if it does not."""
     held: list[bytes] = []
     async for piece in pieces:
@@ -123,7 +123,7 @@ async def whole_lines(name: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[
         raise BlobError(f"{name}: damaged: its last line has no end")
 
 
-def _say_all(blob: str, parts: list[bytes], say: Line) -> bytes:
+def _say_all(blob: str, parts: list[bytes], say: LineTransform) -> bytes:
     try:
         return b"".join([say(line) for line in b"".join(parts).splitlines(keepends=True)])
     except DECODING_ERRORS as error:

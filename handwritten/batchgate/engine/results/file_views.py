@@ -35,16 +35,16 @@ class FileIds(Struct, frozen=True, kw_only=True):
 def file_ids(batch: Batch) -> FileIds:
     """Tell by which ids the files of a batch are found."""
     counts = batch.counts
-    viewed = batch.dialect != "openai" and batch.results_blob is not None
+    parse_view_id = batch.dialect != "openai" and batch.results_blob is not None
     unanswered = counts.errored + counts.canceled + counts.expired
     return FileIds(
         input=batch.options.input_file or view_id(batch.id, "input"),
-        output=view_id(batch.id, "output") if viewed and counts.succeeded else batch.output_file,
-        error=view_id(batch.id, "error") if viewed and unanswered else batch.error_file,
+        output=view_id(batch.id, "output") if parse_view_id and counts.succeeded else batch.output_file,
+        error=view_id(batch.id, "error") if parse_view_id and unanswered else batch.error_file,
     )
 
 
-def has_part(batch: Batch, part: BatchPart) -> bool:
+def is_part_stored(batch: Batch, part: BatchPart) -> bool:
     """Tell if the body that holds a part is there."""
     return (batch.input_blob if part == "input" else batch.results_blob) is not None
 
@@ -54,7 +54,7 @@ def view_id(batch_id: str, part: BatchPart) -> str:
     return _VIEW.format(part=part, batch_id=batch_id)
 
 
-def viewed(file_id: str) -> tuple[str, BatchPart] | None:
+def parse_view_id(file_id: str) -> tuple[str, BatchPart] | None:
     """Read the id of a view: the batch and the part that it shows."""
     for part in PARTS:
         prefix = view_id("", part)
@@ -63,7 +63,7 @@ def viewed(file_id: str) -> tuple[str, BatchPart] | None:
     return None
 
 
-def result_files(batch: Batch, size: int, output_size: int, now: int) -> Sequence[NewFile]:
+def new_result_files(batch: Batch, size: int, output_size: int, now: int) -> Sequence[NewFile]:
     """Make the files for the results of a batch that ends now, if its lines are in their dialect; none is empty."""
     sizes: dict[BatchPart, int] = {"output": output_size, "error": size - output_size}
     if batch.dialect != "openai":
@@ -76,7 +76,7 @@ def result_files(batch: Batch, size: int, output_size: int, now: int) -> Sequenc
             workspace=batch.workspace,
             provider=batch.provider,
             purpose=RESULT_PURPOSE,
-            filename=file_name(batch, part),
+            filename=download_name(batch, part),
             size=part_size,
             sha256=b"",
             created_at=now,
@@ -90,6 +90,6 @@ def result_files(batch: Batch, size: int, output_size: int, now: int) -> Sequenc
     ]
 
 
-def file_name(batch: Batch, part: BatchPart) -> str:
+def download_name(batch: Batch, part: BatchPart) -> str:
     """Name a file for whoever saves it."""
     return f"{batch.id}_{part}.jsonl"

@@ -23,8 +23,8 @@ from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.rows import RowFormat
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
-from batchgate.engine.results.file_views import result_files
-from batchgate.engine.storage.input_lines import input_lines
+from batchgate.engine.results.file_views import new_result_files
+from batchgate.engine.storage.input_lines import read_input_lines
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.batch_tasks import BatchTasks
 from batchgate.engine.support.cancellation import shielded
@@ -34,7 +34,7 @@ from batchgate.engine.support.prefetch import prefetch
 
 logger = logging.getLogger(__name__)
 
-INPUT_PATIENCE = DAY
+INPUT_RETRY_PERIOD = DAY
 """How long after a cancel or expiry an input that cannot be read is waited for: somebody may bring it back.
 
 It is only needed for the custom_ids of requests without a result. After that the batch ends without their lines, since
@@ -105,7 +105,7 @@ class Finalizer:
 
     async def _end(self, batch: Batch) -> None:
         begun, name = time.perf_counter(), new_results_blob(batch)
-        async with self._orphan_blobs.writing(batch.id, name) as writer:
+        async with self._orphan_blobs.open_writer(batch.id, name) as writer:
             finalized = await self._write(batch, writer)
             await writer.commit()
             hit("result_file_written")
@@ -122,7 +122,7 @@ class Finalizer:
             results_blob=name,
             results_size=finalized.size,
             output_size=finalized.output_size,
-            files=result_files(batch, finalized.size, finalized.output_size, now),
+            files=new_result_files(batch, finalized.size, finalized.output_size, now),
             now=now,
         )
 
@@ -161,8 +161,8 @@ class Finalizer:
         """Count the bytes of those lines that are answers."""
         if not chunk.errored:
             return len(chunk.lines)
-        is_answer = self._rows[batch.dialect].is_answer
-        return sum(len(line) for line in chunk.lines.splitlines(keepends=True) if is_answer(line))
+        is_success = self._rows[batch.dialect].is_success
+        return sum(len(line) for line in chunk.lines.splitlines(keepends=True) if is_success(line))
 
     async def _fill(self, claim: Claim, merged: dict[int, bytes], ending: Literal["canceled", "expired"]) -> int:
         """Write lines for the requests of a shard that have none; returns how many."""
@@ -171,16 +171,16 @@ class Finalizer:
         if missing:
             for seq, line in await self._input(claim, missing):
                 if seq not in merged:
-                    merged[seq] = rows.unfinished(rows.custom_id(line), ending)
+                    merged[seq] = rows.unfinished_line(rows.custom_id(line), ending)
         return missing
 
     async def _input(self, claim: Claim, missing: int) -> list[tuple[int, bytes]]:
         """Read the input of a shard; nothing once it has been waited for in vain."""
         _, since = claim.batch.cut_off
         try:
-            return await input_lines(self._blobs, claim)
+            return await read_input_lines(self._blobs, claim)
         except BlobError as error:
-            if self._clock.now() < since + INPUT_PATIENCE:
+            if self._clock.now() < since + INPUT_RETRY_PERIOD:
                 raise
             fields = {"action": "request_lines_missing", "batch": claim.batch.id, "shard": claim.shard.index}
             logger.error("no lines for %d requests without a result: %s", missing, error, extra=fields)  # noqa: TRY400

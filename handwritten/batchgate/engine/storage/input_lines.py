@@ -9,7 +9,7 @@ from batchgate.engine.model.errors import BlobError
 from batchgate.engine.ports.blobs import Blobs
 
 
-async def input_lines(blobs: Blobs, claim: Claim) -> list[tuple[int, bytes]]:
+async def read_input_lines(blobs: Blobs, claim: Claim) -> list[tuple[int, bytes]]:
     """Read the lines of a shard with their seqs; raises `BlobError`, also when they are not what intake wrote.
 
     A disk may give other bytes than it was given: a prompt that was changed must not be paid for, and a line that

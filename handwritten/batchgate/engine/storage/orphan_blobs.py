@@ -18,8 +18,8 @@ from batchgate.engine.ports.store import Store
 
 logger = logging.getLogger(__name__)
 
-REMOVED_AT_ONCE = 16
-REMOVAL_PATIENCE = 5.0
+REMOVALS_AT_ONCE = 16
+REMOVAL_TIMEOUT = 5.0
 """Seconds after which a caller is answered although what was written for him in vain is not removed yet."""
 
 
@@ -34,7 +34,7 @@ class OrphanBlobs:
         """Those that this process wrote and could not remove, with who was to own them."""
 
     @asynccontextmanager
-    async def writing(self, owner: str, name: str) -> AsyncIterator[BlobWriter]:
+    async def open_writer(self, owner: str, name: str) -> AsyncIterator[BlobWriter]:
         """Announce a blob and write it; when the context is left and its owner has not got it, it is removed."""
         self._being_written.add(name)
         try:
@@ -54,7 +54,7 @@ class OrphanBlobs:
             for name in names:
                 await self._remove(name)
 
-    async def remove_what_was_left(self) -> None:
+    async def retry_failed_removals(self) -> None:
         """Try again to remove what was written here in vain: for others it is being written as long as this lives."""
         for name, owner in tuple(self._left.items()):
             with suppress(BlobError, StoreError, TimeoutError):
@@ -69,8 +69,8 @@ class OrphanBlobs:
         """
         failed: list[BlobError] = []
         names = await self._store.list_orphan_blobs()
-        for start in range(0, len(names), REMOVED_AT_ONCE):
-            group = names[start : start + REMOVED_AT_ONCE]
+        for start in range(0, len(names), REMOVALS_AT_ONCE):
+            group = names[start : start + REMOVALS_AT_ONCE]
             faults = await asyncio.gather(*map(self._remove_if_loose, group))
             failed += filter(None, faults)
             if all(faults):
@@ -95,7 +95,7 @@ class OrphanBlobs:
             await self._settle(owner, name)
 
     async def _settle(self, owner: str, name: str) -> None:
-        async with asyncio.timeout(REMOVAL_PATIENCE):
+        async with asyncio.timeout(REMOVAL_TIMEOUT):
             # One that is loose no longer has an owner, or was swept away before its last bytes came.
             if await self._store.tombstone_blob(name) or not await self._store.owns_blob(owner, name):
                 await self._delete(name)

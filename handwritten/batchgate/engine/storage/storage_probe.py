@@ -15,7 +15,7 @@ from batchgate.engine.model.ids import new_id
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.health_problems import ReportHealth
 
-PART = "storage"
+COMPONENT = "storage"
 PROBE = bytes(1024 * 1024)
 INTERVAL = 1.0  # seconds between two looks
 
@@ -31,29 +31,29 @@ class StorageProbe:
         self._name = f"probes/{new_id('probe')}"
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
+    def reporting_errors(self) -> Iterator[None]:
         """Report a fault of storage in what is done inside."""
         try:
             yield
         except (StoreError, BlobError) as error:
             self._failing = True
-            self._report(PART, error)
+            self._report(COMPONENT, error)
             raise
 
     async def run(self) -> None:
         """Look once a second until cancelled."""
         while True:
-            await self.look()
-            await self._orphan_blobs.remove_what_was_left()
+            await self.probe()
+            await self._orphan_blobs.retry_failed_removals()
             await asyncio.sleep(INTERVAL)
 
-    async def look(self) -> None:
+    async def probe(self) -> None:
         """Try what a create does, if storage was failing the last time."""
         if not self._failing:
             return
-        with suppress(StoreError, BlobError), self.noted():
-            async with self._orphan_blobs.writing("", self._name) as writer:
+        with suppress(StoreError, BlobError), self.reporting_errors():
+            async with self._orphan_blobs.open_writer("", self._name) as writer:
                 await writer.write(PROBE)
                 await writer.commit()
             self._failing = False
-            self._report(PART, None)
+            self._report(COMPONENT, None)

@@ -15,8 +15,8 @@ from batchgate.engine.support.health_problems import ReportHealth
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_REST = 1.0  # seconds between two tries, at first
-LONGEST_REST = 30.0
+MIN_RETRY_DELAY = 1.0  # seconds between two tries, at first
+MAX_RETRY_DELAY = 30.0
 
 
 class BatchTasks:
@@ -67,5 +67,5 @@ class BatchTasks:
     def _try_again(self, key: int, error: Exception) -> None:
         self._report(self._part, error, of=str(key))
         # Longer from time to time: each try may write a large file up to where it fails.
-        rest = self._rests[key] = min(LONGEST_REST, 2 * self._rests.get(key, SHORTEST_REST / 2))
+        rest = self._rests[key] = min(MAX_RETRY_DELAY, 2 * self._rests.get(key, MIN_RETRY_DELAY / 2))
         asyncio.get_running_loop().call_later(rest, self._waiting.put_nowait, key)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE: Final = 0.5  # seconds until a task is cancelled once more
+CANCEL_INTERVAL: Final = 0.5  # seconds until a task is cancelled once more
 
 
 async def shielded(work: Coroutine[Any, Any, T]) -> T:
@@ -40,4 +40,4 @@ async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=PATIENCE)
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_INTERVAL)

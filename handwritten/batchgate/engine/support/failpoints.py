@@ -24,9 +24,9 @@ from msgspec import Struct
 from batchgate.engine.model.errors import ConfigurationError
 
 VARIABLE: Final = "BATCHGATE_FAILPOINTS"
-LOOKS_AGAIN_AFTER: Final = 0.01  # seconds between two looks for the file of a pause
+POLL_INTERVAL: Final = 0.01  # seconds between two looks for the file of a pause
 
-Name: TypeAlias = Literal[
+FailpointName: TypeAlias = Literal[
     "intake_spooled",
     "rows_written",
     "file_submitted",
@@ -46,7 +46,7 @@ Name: TypeAlias = Literal[
 ]
 """The steps of a batch's way, in its order."""
 
-NAMES: Final[tuple[Name, ...]] = get_args(Name)
+NAMES: Final[tuple[FailpointName, ...]] = get_args(FailpointName)
 
 
 class FailpointHit(Exception):
@@ -59,10 +59,10 @@ class _Failpoint(Struct, kw_only=True):
     countdown: int
 
 
-_ARMED: Final[dict[Name, _Failpoint]] = {}
+_ARMED: Final[dict[FailpointName, _Failpoint]] = {}
 
 
-def hit(name: Name) -> None:
+def hit(name: FailpointName) -> None:
     """Do what was asked for at this place: nothing, but in tests."""
     if _ARMED:
         _act(name)
@@ -76,7 +76,7 @@ def arm(environment: Mapping[str, str]) -> None:
         _ARMED[name] = failpoint
 
 
-def _read(text: str) -> tuple[Name, _Failpoint]:
+def _read(text: str) -> tuple[FailpointName, _Failpoint]:
     name, _, rest = text.partition("=")
     action, *arguments = rest.split(":")
     if name not in NAMES:
@@ -90,7 +90,7 @@ def _read(text: str) -> tuple[Name, _Failpoint]:
     return name, _Failpoint(action=action, path=path, countdown=int(number))
 
 
-def _act(name: Name) -> None:
+def _act(name: FailpointName) -> None:
     failpoint = _ARMED.get(name)
     if failpoint is None:
         return
@@ -106,4 +106,4 @@ def _act(name: Name) -> None:
             assert failpoint.path is not None
             failpoint.path.with_name(f"{failpoint.path.name}.reached").touch()
             while not failpoint.path.exists():
-                time.sleep(LOOKS_AGAIN_AFTER)
+                time.sleep(POLL_INTERVAL)

@@ -6,19 +6,19 @@ import asyncio
 from collections import deque
 from typing import Final
 
-AT_ONCE: Final = 32
+TASKS_PER_ROUND: Final = 32
 """How many go in one round: a few milliseconds of work on answers."""
 
 
 class FairYield:
     """Lets so many go in each round of the event loop, in the order in which they came."""
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
+    def __init__(self, at_once: int = TASKS_PER_ROUND) -> None:
         self._at_once = at_once
         self._left = at_once
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def take(self) -> None:
+    async def wait_turn(self) -> None:
         """Go on in this round if it is not full yet, else in a later one."""
         loop = asyncio.get_running_loop()
         if self._left == self._at_once:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from batchgate.engine.model.errors import TELLING, shown
+from batchgate.engine.model.errors import LOGGABLE_ERRORS, loggable_text
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def _told(error: Exception) -> str:
     """Say an error as callers may read it in /health: without the paths of this machine, and without a request."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__qualname__
-    return str(error) if isinstance(error, TELLING) else f"{shown(error)}; the log says where"
+    return str(error) if isinstance(error, LOGGABLE_ERRORS) else f"{loggable_text(error)}; the log says where"
 
 
 def _sentence(faults: dict[str, str]) -> str:

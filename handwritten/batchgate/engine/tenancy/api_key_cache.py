@@ -18,10 +18,10 @@ from batchgate.engine.ports.tenant_store import TenantStore
 
 logger = logging.getLogger(__name__)
 
-BELIEVED_FOR: Final = MICROSECONDS
-MOST_KNOWN: Final = 10_000
+MAX_AGE: Final = MICROSECONDS
+MAX_ENTRIES: Final = 10_000
 """How many hashes are remembered: those that are no key's are among them, and come from callers."""
-USES_NOTED_AFTER: Final = 60 * MICROSECONDS
+USE_WRITE_INTERVAL: Final = 60 * MICROSECONDS
 
 
 class _Seen(Struct, frozen=True):
@@ -48,16 +48,16 @@ class ApiKeyCache:
         seen = self._seen.get(digest)
         if seen is None or not _believed(seen.at, now):
             changes = self._changes
-            seen = _Seen(await self._store.key_by_digest(digest), now)
+            seen = _Seen(await self._store.find_key_by_digest(digest), now)
             if changes == self._changes:
                 self._remember(digest, seen)
         key = seen.key
-        if key is None or not hmac.compare_digest(key.digest, digest) or not key.good_at(now):
+        if key is None or not hmac.compare_digest(key.digest, digest) or not key.is_valid_at(now):
             return None
         self._used[key.id] = now
         return key
 
-    async def any(self) -> bool:
+    async def has_keys(self) -> bool:
         """Tell if there are keys, or have been any: there is no way back to a gateway without.
 
         While the database does not answer, that is as it was.
@@ -76,7 +76,7 @@ class ApiKeyCache:
         self._looked_at = now
         return self._any
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Believe nothing that was read before, since keys have been changed here; so there are some."""
         self._changes += 1
         self._seen.clear()
@@ -85,16 +85,16 @@ class ApiKeyCache:
     async def run(self) -> None:
         """Note the uses of keys, some at a time, until cancelled."""
         while True:
-            await self._clock.until(self._clock.now() + USES_NOTED_AFTER)
-            await self.note_uses()
+            await self._clock.sleep_until(self._clock.now() + USE_WRITE_INTERVAL)
+            await self.write_uses()
 
-    async def note_uses(self) -> None:
+    async def write_uses(self) -> None:
         """Note the uses since the last time; what cannot be stored is noted with the next ones."""
         used, self._used = self._used, {}
         if not used:
             return
         try:
-            await self._store.note_use(used)
+            await self._store.record_key_use(used)
         except StoreError as error:
             self._used = used | self._used
             logger.warning(
@@ -102,11 +102,11 @@ class ApiKeyCache:
             )
 
     def _remember(self, digest: bytes, seen: _Seen) -> None:
-        if len(self._seen) >= MOST_KNOWN:
+        if len(self._seen) >= MAX_ENTRIES:
             self._seen.clear()
         self._seen[digest] = seen
 
 
 def _believed(since: int, now: int) -> bool:
     """Tell if what was read is still believed; it is not after the clock was set back."""
-    return 0 <= now - since < BELIEVED_FOR
+    return 0 <= now - since < MAX_AGE

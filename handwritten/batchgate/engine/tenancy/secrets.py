@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import ConfigurationError, RefusedError
-from batchgate.engine.model.secret import LONGEST_VALUE, NAME_PATTERN, Secret
+from batchgate.engine.model.secret import MAX_VALUE_LENGTH, NAME_PATTERN, Secret
 from batchgate.engine.ports.cipher import Cipher
 from batchgate.engine.ports.secret_store import SecretStore
 
@@ -26,14 +26,14 @@ class Secrets:
         """Store a secret, or replace its value; raises `RefusedError`, which does not quote it."""
         _check_name(name)
         value = value.strip()
-        if not (0 < len(value) <= LONGEST_VALUE and value.isascii() and value.isprintable()):
-            message = f"value: it must be 1 to {LONGEST_VALUE} visible ASCII characters"
+        if not (0 < len(value) <= MAX_VALUE_LENGTH and value.isascii() and value.isprintable()):
+            message = f"value: it must be 1 to {MAX_VALUE_LENGTH} visible ASCII characters"
             raise RefusedError("invalid_request_error", message, param="value")
         if self._cipher is None:
             raise RefusedError("invalid_request_error", NO_MASTER_KEY, code="no_master_key")
         return await self._store.put_secret(name, self._cipher.encrypt(name, value), self._clock.now())
 
-    async def listed(self) -> Sequence[Secret]:
+    async def list(self) -> Sequence[Secret]:
         """Read all secrets in the order of their names."""
         return await self._store.list_secrets()
 

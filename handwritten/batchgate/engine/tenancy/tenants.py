@@ -8,7 +8,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from batchgate.engine.model.api_key import DEFAULT_SCOPES, HINT_LENGTH, ApiKey, KeyPage, Scope, digest_of, new_key
+from batchgate.engine.model.api_key import (
+    DEFAULT_SCOPES,
+    HINT_LENGTH,
+    ApiKey,
+    ApiKeyPage,
+    Scope,
+    generate_key,
+    hash_key,
+)
 from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.ids import new_id
@@ -18,7 +26,7 @@ from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 
 logger = logging.getLogger(__name__)
 
-FIRST_MANAGES: Final = (
+FIRST_KEY_NEEDS_ADMIN: Final = (
     "scopes: the first key of a gateway must have the scope admin: from then on every call needs a key, and without "
     "that scope nobody could create another one"
 )
@@ -52,7 +60,7 @@ class Tenants:
         self._clock = clock
         self._configured = configured
 
-    async def begin(self) -> None:
+    async def ensure_workspaces(self) -> None:
         """See to it that the workspaces of the settings are there."""
         await self._store.ensure_workspaces(sorted(self._configured.workspaces), self._clock.now())
 
@@ -65,10 +73,10 @@ class Tenants:
         logger.info("workspace %r created", new.name, extra={"action": "workspace_created", "workspace": new.name})
         return new
 
-    async def workspace(self, name: str) -> tuple[Workspace, QuotaUsage]:
+    async def find_workspace(self, name: str) -> tuple[Workspace, QuotaUsage]:
         """Read a workspace and what it uses; raises `RefusedError` when there is none."""
         found = _found_workspace(await self._store.find_workspace(name), name)
-        return found, await self._store.use_of(name, month_of(self._clock.now()))
+        return found, await self._store.find_usage(name, month_of(self._clock.now()))
 
     async def list_workspaces(self, *, after: str | None, limit: int) -> WorkspacePage:
         """Read a page by name."""
@@ -78,7 +86,7 @@ class Tenants:
         """Change some quotas of a workspace, by their names."""
         updated = _found_workspace(await self._store.update_quotas(name, changes), name)
         logger.info("workspace %r has other quotas", name, extra={"action": "workspace_updated", "workspace": name})
-        return updated, await self._store.use_of(name, month_of(self._clock.now()))
+        return updated, await self._store.find_usage(name, month_of(self._clock.now()))
 
     async def archive_workspace(self, name: str) -> None:
         """Take an empty workspace out of use; raises `RefusedError` for one that is not, or is in the settings."""
@@ -86,25 +94,25 @@ class Tenants:
             message = f"Workspace {name!r} is the default one, or that of a key in the settings, and stays."
             raise RefusedError("invalid_request_error", message)
         if not await self._store.archive_workspace(name, self._clock.now()):
-            raise no_workspace(name)
+            raise workspace_not_found(name)
         logger.info("workspace %r archived", name, extra={"action": "workspace_archived", "workspace": name})
 
     async def create_key(self, workspace: str, options: ApiKeyOptions) -> tuple[ApiKey, str]:
         """Create a key, and give it away; raises `RefusedError` where there is no such workspace."""
-        first = not self._configured.has_keys and not await self._ring.any()
+        first = not self._configured.has_keys and not await self._ring.has_keys()
         if first and "admin" not in options.scopes:
-            raise RefusedError("invalid_request_error", FIRST_MANAGES, param="scopes")
+            raise RefusedError("invalid_request_error", FIRST_KEY_NEEDS_ADMIN, param="scopes")
         key, secret = self._drawn(workspace, options)
         await self._store.create_key(key, first=first)
-        self._ring.forget()
+        self._ring.invalidate()
         logger.info("key %r created", key.id, extra={"action": "key_created", "key": key.id, "workspace": workspace})
         return key, secret
 
-    async def key(self, key_id: str) -> ApiKey:
+    async def find_key(self, key_id: str) -> ApiKey:
         """Read what is known of a key; raises `RefusedError` when there is none."""
         return _found_key(await self._store.find_key(key_id), key_id)
 
-    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> KeyPage:
+    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage:
         """Read a page of a workspace's keys, the newest first; raises `RefusedError` for an unknown ``after``."""
         _found_workspace(await self._store.find_workspace(workspace), workspace)
         page = await self._store.list_keys(workspace, after=after, limit=limit)
@@ -115,13 +123,13 @@ class Tenants:
 
     async def rotate_key(self, key_id: str, grace: int) -> tuple[ApiKey, str]:
         """Replace a key by one that lives as long as it was made for; the old one is good for ``grace`` seconds."""
-        old = await self.key(key_id)
+        old = await self.find_key(key_id)
         lifetime = None if old.expires_at is None else (old.expires_at - old.created_at) // MICROSECONDS
         options = ApiKeyOptions(name=old.name, scopes=old.scopes, lifetime=lifetime)
         key, secret = self._drawn(old.workspace, options)
         ends = (key.created_at + grace * MICROSECONDS, old.revoked_at)
         await self._store.rotate_key(key_id, key, min(end for end in ends if end is not None))
-        self._ring.forget()
+        self._ring.invalidate()
         logger.info(
             "key %r replaced", key_id, extra={"action": "key_rotated", "key": key_id, "workspace": old.workspace}
         )
@@ -131,7 +139,7 @@ class Tenants:
         """Let a key be refused; raises `RefusedError` for the last one that manages keys."""
         another_admin = self._configured.has_admin
         revoked = await self._store.revoke_key(key_id, self._clock.now(), another_admin=another_admin)
-        self._ring.forget()
+        self._ring.invalidate()
         key = _found_key(revoked, key_id)
         logger.info(
             "key %r revoked", key_id, extra={"action": "key_revoked", "key": key_id, "workspace": key.workspace}
@@ -139,10 +147,10 @@ class Tenants:
         return key
 
     def _drawn(self, workspace: str, options: ApiKeyOptions) -> tuple[ApiKey, str]:
-        secret, now = new_key(), self._clock.now()
+        secret, now = generate_key(), self._clock.now()
         key = ApiKey(
             id=new_id("key"),
-            digest=digest_of(secret),
+            digest=hash_key(secret),
             name=options.name,
             workspace=workspace,
             scopes=options.scopes,
@@ -153,14 +161,14 @@ class Tenants:
         return key, secret
 
 
-def no_workspace(name: str) -> RefusedError:
+def workspace_not_found(name: str) -> RefusedError:
     """Refuse what asks for a workspace that does not exist."""
     return RefusedError("not_found_error", f"There is no workspace {name!r}.")
 
 
 def _found_workspace(workspace: Workspace | None, name: str) -> Workspace:
     if workspace is None:
-        raise no_workspace(name)
+        raise workspace_not_found(name)
     return workspace
 
 
