@@ -55,6 +55,14 @@ BatchMetadata: TypeAlias = Annotated[
 ]
 
 
+class BatchPause(OpenStruct, frozen=True, kw_only=True):
+    """Why requests of a batch wait."""
+
+    code: PauseCode
+    reason: Annotated[str, Meta(description="The account and what its provider does, for people.")]
+    """The account and what its provider does, for people."""
+
+
 class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     """The requests of a batch, counted by how they ended so far."""
 
@@ -85,14 +93,12 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
 
     paused: (
         Annotated[
-            str,
-            Meta(
-                description="Why requests wait, if it is because the provider does not let their account in, or cannot be reached."
-            ),
+            BatchPause,
+            Meta(description="Why requests wait, if their account is paused; null otherwise."),
         ]
         | None
     )
-    """Why requests wait, if it is because the provider does not let their account in, or cannot be reached."""
+    """Why requests wait, if their account is paused; null otherwise."""
 
 
 BatchStatus: TypeAlias = Annotated[
@@ -326,8 +332,47 @@ class Health(OpenStruct, frozen=True, kw_only=True):
     requests_in_flight: Annotated[int, Meta(description="Upstream calls under way.")]
     """Upstream calls under way."""
 
-    problems: Annotated[list[str], Meta(description="What is not well, a sentence each.")]
-    """What is not well, a sentence each."""
+    problems: Annotated[list[HealthProblem], Meta(description="The present problems.")]
+    """The present problems."""
+
+
+class HealthProblem(OpenStruct, frozen=True, kw_only=True):
+    """One problem of a process."""
+
+    code: HealthProblemCode
+    component: Annotated[
+        str,
+        Meta(
+            description="The part that has the problem, such as `results`, `queue` or `account/NAME`."
+        ),
+    ]
+    """The part that has the problem, such as `results`, `queue` or `account/NAME`."""
+
+    since: Annotated[str, Meta(description="When it began.")]
+    """When it began."""
+
+    message: Annotated[str, Meta(description="What is wrong, for people.")]
+    """What is wrong, for people."""
+
+
+HealthProblemCode: TypeAlias = Annotated[
+    Literal[
+        "stopping",
+        "no_worker",
+        "storage_error",
+        "internal_error",
+        "crashed",
+        "more_problems",
+        "key_rejected",
+        "payment_required",
+        "permission_denied",
+        "unreachable",
+        "provider_failing",
+    ],
+    Meta(
+        description="The kind of a problem. `stopping`: the process drains. `no_worker`: no process runs batches. `storage_error`: the database or the storage for bodies fails. `internal_error`: a fault of Batchgate itself. `crashed`: a component stays down until the process starts again. `more_problems`: the process has more problems than a heartbeat carries. All others say why an account is paused, see `PauseCode`."
+    ),
+]
 
 
 HealthStatus: TypeAlias = Annotated[Literal["ok", "degraded"], Meta(description="In one word.")]
@@ -410,6 +455,16 @@ class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
 
     seconds: Annotated[int, Meta(description="How long.", ge=3600, le=2592000)]
     """How long."""
+
+
+PauseCode: TypeAlias = Annotated[
+    Literal[
+        "key_rejected", "payment_required", "permission_denied", "unreachable", "provider_failing"
+    ],
+    Meta(
+        description="Why no requests are sent to an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider wants to be paid first. `permission_denied`: the key may not use the model. `unreachable`: no connection. `provider_failing`: the provider answers every request with a server error."
+    ),
+]
 
 
 class PutSecret(HiddenStruct, frozen=True, kw_only=True):

@@ -88,8 +88,8 @@ class GatewayHandlers(Protocol):
     ) -> gateway.Health:
         """Tell if the gateway is well.
 
-        Answers without an API key. `degraded` means that it serves, but not all of it;
-        `problems` says why.
+        Answers without an API key. `degraded` means that the process serves, but has the
+        problems that `problems` lists.
         """
         ...
 

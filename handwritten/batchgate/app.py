@@ -26,14 +26,17 @@ from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.origin_guard import origin_guard
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
+from batchgate.api.times import rfc3339
 from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
 from batchgate.blobs import open_blobs
+from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
 from batchgate.engine.model.batch import Batch, BatchOptions, Dialect
 from batchgate.engine.model.clock import Clock, SystemClock
+from batchgate.engine.model.health_report import AccountPause, HealthProblem
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.rows import RowFormat
 from batchgate.engine.ports.store import Store
@@ -98,7 +101,7 @@ def build_app(
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
     blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.storage_options, environment)
     secrets = Secrets(installed.secrets, cipher(settings, environment), clock)
-    router = Router(endpoints(settings, transport, environment, secrets.value))
+    router = Router(endpoints(settings, transport, environment, secrets.value), clock=clock)
     metrics = Metrics(__version__, role)
     own: GatewayHandlers = GatewayHandler(lambda: _health(app, role), partial(_exposition, app, metrics))
     app[SETTINGS] = settings
@@ -128,7 +131,7 @@ def _handlers(
     router: Router,
     *,
     secrets: Secrets,
-    paused: Callable[[Batch], str | None],
+    paused: Callable[[Batch], AccountPause | None],
 ) -> tuple[
     MessageBatchesHandlers,
     BatchProgressHandlers,
@@ -193,20 +196,22 @@ def _engine(
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(app: web.Application) -> AsyncIterator[None]:
         engine = Engine(
-            store=installed.store,
-            tenants=installed.tenants,
-            blobs=blobs,
-            queue=installed.queue,
-            claim_policy=installed.claim_policy,
-            cluster=installed.cluster,
-            works=installed.role != "gateway",
-            router=router,
-            rows=ROWS,
-            reading=DialectLineTranslator(),
-            file_reader=file_reader,
-            clock=clock,
-            grace=app[SETTINGS].shutdown_timeout,
-            telemetry=telemetry,
+            EngineDependencies(
+                store=installed.store,
+                tenants=installed.tenants,
+                blobs=blobs,
+                queue=installed.queue,
+                claim_policy=installed.claim_policy,
+                cluster=installed.cluster,
+                router=router,
+                rows=ROWS,
+                translator=DialectLineTranslator(),
+                file_reader=file_reader,
+                clock=clock,
+                shutdown_timeout=app[SETTINGS].shutdown_timeout,
+                has_worker=installed.role != "gateway",
+                telemetry=telemetry,
+            )
         )
         app[ENGINE] = engine
         app[BATCHES] = engine.batches
@@ -241,7 +246,7 @@ async def _exposition(app: web.Application, metrics: Metrics, workspace: str | N
     return await metrics.expose(await app[ENGINE].state(), workspace)
 
 
-def _paused(app: web.Application, batch: Batch) -> str | None:
+def _paused(app: web.Application, batch: Batch) -> AccountPause | None:
     return app[ENGINE].paused(batch)
 
 
@@ -255,5 +260,11 @@ def _health(app: web.Application, role: Role) -> gateway.Health:
         workers=engine.cluster.workers,
         accounts=list(engine.router.names),
         requests_in_flight=engine.router.in_flight,
-        problems=list(engine.problems),
+        problems=[_health_problem(problem) for problem in engine.problems],
+    )
+
+
+def _health_problem(problem: HealthProblem) -> gateway.HealthProblem:
+    return gateway.HealthProblem(
+        code=problem.code, component=problem.component, since=rfc3339(problem.since), message=problem.message
     )

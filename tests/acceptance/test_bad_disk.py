@@ -16,6 +16,7 @@ import pytest
 from tests.support.command import PROGRAM
 from tests.support.full_disk import full_disk
 from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
+from tests.support.health import problem_texts
 from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import BATCHES, create_body
 
@@ -45,7 +46,7 @@ def submitted(gateway: GatewayProcess) -> str:
 
 def results_wait(gateway: GatewayProcess) -> bool:
     health = call(gateway, "/health")[1]
-    return health["status"] == "degraded" and any(problem.startswith("results: ") for problem in health["problems"])
+    return health["status"] == "degraded" and any(problem.startswith("results: ") for problem in problem_texts(health))
 
 
 def ended(gateway: GatewayProcess, batch_id: str) -> dict[str, Any]:

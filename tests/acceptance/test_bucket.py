@@ -15,6 +15,7 @@ from tests.acceptance.test_bad_disk import SLOW, call, check_start_fails, ended,
 from tests.acceptance.test_crashes import check_results, found_again, gateway_on, repeated, sdk, submit
 from tests.support.bodies import Bodies
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
+from tests.support.health import problem_texts
 from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.object_server import KEY, SECRET, ObjectServer, client_of, closed_port, object_server, serving
 from tests.support.running_app import BATCHES, create_body
@@ -111,7 +112,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for_said_and_costs_nothing(
         with GatewayProcess(data_dir=tmp_path, settings=server.settings + SLOW) as gateway:
             batch_id = submitted(gateway)
             up.close()
-            while "finalization: " not in str((health := call(gateway, "/health")[1])["problems"]):
+            while "finalization: " not in str(problem_texts(health := call(gateway, "/health")[1])):
                 pass
             assert health["status"] == "degraded"
             assert "the store cannot be reached" in str(health["problems"])

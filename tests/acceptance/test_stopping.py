@@ -73,7 +73,7 @@ def stopping(tmp_path: Path) -> Iterator[GatewayProcess]:
 
 def test_a_stopping_gateway_says_so(stopping: GatewayProcess) -> None:
     assert health(stopping)["status"] == "degraded"
-    assert any("stopping" in problem for problem in health(stopping)["problems"])
+    assert [problem["code"] for problem in health(stopping)["problems"]] == ["stopping"]
 
 
 def test_a_stopping_gateway_refuses_new_batches_so_that_clients_try_again_and_still_shows_the_others(

@@ -16,6 +16,7 @@ from batchgate.engine.model.errors import BlobError
 from tests.integration.test_full_disk import problem, refused, well_again
 from tests.support.bodies import Bodies
 from tests.support.faulty_store import Fault, FaultyStore, cut, denied, hanging, only, overloaded, passed_on
+from tests.support.health import problem_texts
 from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.object_server import KEY, SECRET, ObjectServer, closed_port
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
@@ -206,7 +207,9 @@ async def test_a_bucket_that_hangs_while_shards_are_read_is_waited_for(faulty: F
         batch_id = (await app.create("a", "b"))["id"]
     async with running_app(tmp_path, accounts={"busy": simulator(latency=0.2)}) as app:
         faulty.fault = hanging
-        while not any("did not answer in time" in told for told in (await app.call("GET", "/health"))[1]["problems"]):
+        while not any(
+            "did not answer in time" in told for told in problem_texts((await app.call("GET", "/health"))[1])
+        ):
             if (await app.call("GET", f"{BATCHES}/{batch_id}"))[1]["processing_status"] == "ended":
                 break
         faulty.fault = passed_on

@@ -48,7 +48,7 @@ async def test_requests_to_an_account_that_is_down_keep_no_other_account_waiting
         assert ended["request_counts"]["succeeded"] == 600
         progress = (await app.call("GET", f"/api/batches/{waiting['id']}/progress"))[1]
         assert progress["succeeded"] + progress["errored"] == 0
-        assert "down" in progress["paused"]
+        assert "down" in progress["paused"]["reason"]
 
 
 async def test_in_a_batch_of_two_models_the_slow_one_keeps_the_fast_one_not_waiting(tmp_path: Path) -> None:

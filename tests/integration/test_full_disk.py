@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.support.full_disk import REFUSED, full_disk, log_size
+from tests.support.health import problem_texts
 from tests.support.leftover_rows import check_nothing_is_left, leftovers
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 
@@ -23,10 +24,10 @@ async def problem(app: RunningApp, part: str) -> str:
     """Wait until a part is not well, and read what /health says of it."""
     while True:
         health = (await app.call("GET", "/health"))[1]
-        for found in health["problems"]:
+        for found in problem_texts(health):
             if found.startswith(f"{part}: "):
                 assert health["status"] == "degraded"
-                return str(found)
+                return found
 
 
 async def well_again(app: RunningApp) -> None:

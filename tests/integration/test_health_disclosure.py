@@ -6,6 +6,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from batchgate.settings import AccountSettings
+from tests.support.health import problem_texts
 from tests.support.raw_http import connected
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
@@ -20,7 +21,7 @@ async def test_health_names_the_body_that_cannot_be_read_and_not_where_it_lies(t
         problems: list[str] = []
         while not problems:
             _, health = await app.call("GET", "/health")
-            problems = [problem for problem in health["problems"] if "input.jsonl" in problem]
+            problems = [problem for problem in problem_texts(health) if "input.jsonl" in problem]
     reason = f"batches/{batch['id']}/input.jsonl: No such file or directory"
     assert all(problem.endswith(f": {reason}") for problem in problems)
     assert str(tmp_path) not in str(problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,13 @@ def account(port: int | None, **settings: Any) -> dict[str, AccountSettings]:
     return {"mine": AccountSettings(provider="anthropic", base_url=f"http://127.0.0.1:{port}", **settings)}
 
 
-async def paused(app: RunningApp, batch_id: str) -> str:
+async def paused(app: RunningApp, batch_id: str) -> Any:
     """Wait until a batch says why it waits."""
     while True:
         status, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
         assert (status, progress["status"]) == (200, "in_progress")
         if progress["paused"] is not None:
-            return str(progress["paused"])
+            return progress["paused"]
         await asyncio.sleep(0.01)
 
 
@@ -64,9 +65,12 @@ async def test_a_rejected_key_is_named_by_its_account_in_health_and_progress_and
 ) -> None:
     app, batch_id, _ = rejected
     reason = "account 'mine' is paused: the provider rejects its key (401)"
-    assert await paused(app, batch_id) == reason
+    assert await paused(app, batch_id) == {"code": "key_rejected", "reason": reason}
     _, health = await app.call("GET", "/health")
-    assert (health["status"], health["problems"]) == ("degraded", [reason])
+    [problem] = health["problems"]
+    assert datetime.fromisoformat(problem.pop("since")) <= datetime.now(UTC)
+    assert health["status"] == "degraded"
+    assert problem == {"code": "key_rejected", "component": "account/mine", "message": reason}
     assert WRONG not in str(health)
 
 
@@ -83,8 +87,11 @@ async def test_a_replaced_key_resumes_the_account_without_a_restart_or_a_failed_
     _, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
     assert progress["paused"] is None
     records = (record.__dict__ for record in [*caplog.get_records("setup"), *caplog.get_records("call")])
-    told = [record for record in records if record.get("action") in {"paused", "resumed"}]
-    assert [(record["action"], record["account"]) for record in told] == [("paused", "mine"), ("resumed", "mine")]
+    told = [record for record in records if record.get("action") in {"account_paused", "account_resumed"}]
+    assert [(record["action"], record["account"]) for record in told] == [
+        ("account_paused", "mine"),
+        ("account_resumed", "mine"),
+    ]
 
 
 async def test_a_batch_that_waits_for_a_paused_account_can_be_canceled(rejected: Rejected) -> None:
@@ -105,8 +112,9 @@ async def test_an_endpoint_that_is_down_is_named_and_recovers_by_itself(tmp_path
     port = unused_port()
     async with running_app(tmp_path, accounts=account(port)) as app:
         batch = await app.create(*(f"r{number}" for number in range(50)))
-        reason = await paused(app, batch["id"])
-        assert reason == f"account 'mine' is paused: cannot connect to 127.0.0.1:{port}: Connection refused"
+        pause = await paused(app, batch["id"])
+        assert pause["code"] == "unreachable"
+        assert pause["reason"] == f"account 'mine' is paused: cannot connect to 127.0.0.1:{port}: Connection refused"
         async with provider(port):
             ended = await app.ended(batch["id"])
         assert ended["request_counts"]["succeeded"] == 50

@@ -22,6 +22,7 @@ from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
 from batchgate.store.postgres import Address, PostgresStore
 from tests.support import openai_batches
+from tests.support.health import problem_texts
 from tests.support.postgres_server import fresh_database
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 
@@ -68,7 +69,7 @@ async def calls_under_way(worker: RunningApp, number: int) -> None:
 
 
 async def problems(app: RunningApp) -> list[str]:
-    return list((await app.call("GET", "/health"))[1]["problems"])
+    return problem_texts((await app.call("GET", "/health"))[1])
 
 
 async def test_a_gateway_takes_batches_in_and_a_worker_runs_them(installation: Installation) -> None:
@@ -222,7 +223,7 @@ async def test_a_worker_that_was_taken_for_dead_while_it_claimed_a_shard_does_no
 
 async def paused(app: RunningApp, batch: dict[str, Any]) -> str | None:
     progress = (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]
-    return None if progress["paused"] is None else str(progress["paused"])
+    return None if progress["paused"] is None else str(progress["paused"]["reason"])
 
 
 async def test_a_gateway_says_of_a_worker_whose_key_is_rejected_that_its_account_is_paused(
@@ -238,14 +239,14 @@ async def test_a_gateway_says_of_a_worker_whose_key_is_rejected_that_its_account
             waiting = (await gateway.call("POST", BATCHES, json=body))[1]
             while not (told := await problems(gateway)):
                 pass
-            assert told == [f"worker {worker.app[ENGINE].cluster.member}: {reason}"]
+            assert told == [f"account/mine: worker {worker.app[ENGINE].cluster.member}: {reason}"]
             assert (await gateway.call("GET", "/health"))[1]["status"] == "degraded"
             assert await paused(gateway, waiting) == reason
             assert await paused(gateway, await gateway.create("c")) is None, "it runs on another account"
             await gateway.call("POST", f"{BATCHES}/{waiting['id']}/cancel")
             while await problems(gateway):
                 pass
-        while not any("none is running" in problem for problem in await problems(gateway)):
+        while not any("no worker is running" in problem for problem in await problems(gateway)):
             pass
 
 
@@ -262,8 +263,10 @@ async def test_a_gateway_says_of_a_worker_that_it_does_not_find_the_bodies(
         await gateway.create("a")
         while not (told := await problems(gateway)):
             pass
-        assert told == [f"worker {worker.app[ENGINE].cluster.member}: {problem}" for problem in await problems(worker)]
-        assert "input: " in told[0]
+        [own] = await problems(worker)
+        component, _, message = own.partition(": ")
+        assert told == [f"{component}: worker {worker.app[ENGINE].cluster.member}: {message}"]
+        assert component == "input"
 
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])

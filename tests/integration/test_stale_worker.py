@@ -12,6 +12,7 @@ from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.content_encoding import content_decoder
 from batchgate.app import ROWS, file_reader
 from batchgate.blobs import FolderBlobs
+from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.claim_policy import ClaimAll
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
@@ -64,18 +65,20 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Engine:
     settings = Settings(accounts={"anthropic": AccountSettings(provider="anthropic", api_key="k")})
     return Engine(
-        store=store,
-        tenants=store.tenants,
-        blobs=blobs,
-        queue=MemoryQueue(store.unfinished_jobs),
-        claim_policy=ClaimAll(),
-        cluster=SingleProcess(),
-        router=Router(endpoints(settings, provider, {}, no_secret)),
-        rows=ROWS,
-        reading=DialectLineTranslator(),
-        file_reader=file_reader,
-        clock=SystemClock(),
-        grace=5.0,
+        EngineDependencies(
+            store=store,
+            tenants=store.tenants,
+            blobs=blobs,
+            queue=MemoryQueue(store.unfinished_jobs),
+            claim_policy=ClaimAll(),
+            cluster=SingleProcess(),
+            router=Router(endpoints(settings, provider, {}, no_secret)),
+            rows=ROWS,
+            translator=DialectLineTranslator(),
+            file_reader=file_reader,
+            clock=SystemClock(),
+            shutdown_timeout=5.0,
+        )
     )
 
 

@@ -13,6 +13,7 @@ from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.shard import ShardJob
 from batchgate.engine.support import failpoints
 from batchgate.store.sqlite import SqliteStore
+from tests.support.health import problem_texts
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 
 
@@ -27,9 +28,7 @@ def fail_at(step: str) -> None:
 
 
 async def problems(app: RunningApp) -> list[str]:
-    found = (await app.call("GET", "/health"))[1]["problems"]
-    assert isinstance(found, list)
-    return found
+    return problem_texts((await app.call("GET", "/health"))[1])
 
 
 class LateClaims(SqliteStore):

@@ -33,4 +33,4 @@ def progress_line(progress: BatchProgress) -> str:
     parts = [f"[{'#' * full}{'-' * (BAR - full)}] {done}/{progress.total}"]
     parts += [f"{count} {name}" for name, count in counts.items() if count]
     parts.append(progress.status.replace("_", " "))
-    return ", ".join(parts) + (f": {progress.paused}" if progress.paused else "")
+    return ", ".join(parts) + (f": {progress.paused.reason}" if progress.paused else "")

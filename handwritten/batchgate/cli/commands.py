@@ -16,7 +16,7 @@ from batchgate.cli.failures import failures_shown
 COMMANDS: Final = {
     "serve": ("batchgate.cli.serve", "Start the gateway."),
     "worker": ("batchgate.cli.worker", "Start a worker for gateways on the same database."),
-    "migrate": ("batchgate.cli.transfer", "Copy an installation to another database and place for bodies."),
+    "transfer": ("batchgate.cli.transfer", "Copy an installation to another database and place for bodies."),
     "demo": ("batchgate.cli.demo", "Run a batch on a gateway of its own, with a simulated model."),
     "simulate": ("batchgate.cli.simulate", "Serve a simulated model, as an upstream for tests and measurements."),
     "submit": ("batchgate.cli.submit", "Submit a batch, and wait for its results if asked to."),

@@ -28,16 +28,16 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
     """Return the counts of a batch once it has ended; raises `CallFailed` when the gateway stays away."""
     progress = await client.progress(batch_id)
     pause = SHORTEST_PAUSE
-    told: str | None = None
+    reported: str | None = None
     # To stderr, as stdout is for ids and results.
     with click.progressbar(
         length=progress.total, label="Waiting for results", show_pos=True, width=24, file=sys.stderr
     ) as bar:
         while True:
             bar.update(finished(progress) - bar.pos)
-            if progress.paused not in {told, None}:
-                told = progress.paused
-                click.echo(f"\nIt waits: {told}", err=True)
+            if progress.paused is not None and progress.paused.reason != reported:
+                reported = progress.paused.reason
+                click.echo(f"\nPaused: {reported}", err=True)
             if progress.status in {"ended", "failed"}:
                 return progress
             await asyncio.sleep(pause)

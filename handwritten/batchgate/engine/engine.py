@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Self
 
 from batchgate.engine.cluster.membership import ClusterMember
-from batchgate.engine.dispatch.claim_policy import ClaimPolicy
-from batchgate.engine.dispatch.executor import Executor
+from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
-from batchgate.engine.dispatch.router import Router
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.files import Files
-from batchgate.engine.model.batch import Backlog, Batch, BatchOptions, Dialect
-from batchgate.engine.model.clock import MICROSECONDS, Clock
+from batchgate.engine.model.batch import Backlog, Batch
+from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.health_report import pause_reason, worker_problems
-from batchgate.engine.ports.batch_signals import NoBatchSignals
-from batchgate.engine.ports.blobs import Blobs
-from batchgate.engine.ports.body_readers import FileReader
-from batchgate.engine.ports.cluster import Cluster
-from batchgate.engine.ports.queue import Queue
-from batchgate.engine.ports.rows import LineTranslator, RowFormat
-from batchgate.engine.ports.store import Store
-from batchgate.engine.ports.telemetry import EngineState, NoTelemetry, Telemetry
-from batchgate.engine.ports.tenant_store import TenantStore
+from batchgate.engine.model.health_report import AccountPause, HealthProblem, pause_of, worker_problems
+from batchgate.engine.ports.batch_signals import BatchSignals, NoBatchSignals
+from batchgate.engine.ports.telemetry import EngineState
 from batchgate.engine.results.content_renderer import ContentRenderer
 from batchgate.engine.services import BackgroundServices
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
@@ -38,101 +28,56 @@ from batchgate.engine.support.health_problems import HealthProblems
 
 logger = logging.getLogger(__name__)
 
-STOPPING = "it is stopping; calls under way may finish, new batches are refused"
-NO_WORKER = "none is running; batches are taken in, and wait until one is"
+STOPPING = "stopping: requests in flight may finish, new batches are refused"
+NO_WORKER = "no worker is running; batches are accepted and wait for one"
 
 
 class Engine:
     """Runs batches from the moment it is entered until it is left; then it drains."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        tenants: TenantStore,
-        blobs: Blobs,
-        queue: Queue,
-        claim_policy: ClaimPolicy,
-        cluster: Cluster,
-        router: Router,
-        rows: Mapping[Dialect, RowFormat],
-        reading: LineTranslator,
-        file_reader: Callable[[BatchOptions], FileReader],
-        clock: Clock,
-        grace: float,
-        works: bool = True,
-        seed: int | None = None,
-        telemetry: Telemetry | None = None,
-    ) -> None:
-        self.router = router
-        self.cluster = cluster
-        self._store = store
-        self._clock = clock
-        self._grace = grace
-        self._problems = HealthProblems()
-        self._stopping = False
-        telemetry = telemetry or NoTelemetry()
-        report = self._problems.report
-        orphan_blobs = OrphanBlobs(store, blobs)
-        self._probe = StorageProbe(orphan_blobs, report)
-        self._own = None
-        if works:
-            self._own = BackgroundServices(
-                store=store,
-                blobs=blobs,
-                orphan_blobs=orphan_blobs,
-                queue=queue,
-                claim_policy=claim_policy,
-                cluster=cluster,
-                router=router,
-                executor=Executor(router, rows, reading, random.Random(seed), telemetry),
-                rows=rows,
-                file_reader=file_reader,
-                clock=clock,
-                report=report,
-                telemetry=telemetry,
-            )
-        signals = self._own or NoBatchSignals()
-        self._membership = ClusterMember(
-            store=store,
-            clock=clock,
-            router=router,
-            signals=signals,
-            worker=None if self._own is None else self._own.worker,
-            problems=self._problems,
-        )
-        self._key_watch = ProviderKeyRefresh(router)
-        self.batches = Batches(
-            store=store,
+    def __init__(self, needs: EngineDependencies) -> None:
+        self.router = needs.router
+        self.cluster = needs.cluster
+        self._store = needs.store
+        self._clock = needs.clock
+        self._shutdown_timeout = needs.shutdown_timeout
+        self._problems = HealthProblems(needs.clock)
+        self._stopping_since: int | None = None
+        self._no_worker_since: int | None = None
+        """When this process first saw that there is no worker."""
+        orphan_blobs = OrphanBlobs(needs.store, needs.blobs)
+        self._probe = StorageProbe(orphan_blobs, self._problems.report)
+        self._services = BackgroundServices(needs, orphan_blobs, self._problems.report) if needs.has_worker else None
+        signals = self._services or NoBatchSignals()
+        self._member = self._cluster_member(needs, signals)
+        self._key_refresh = ProviderKeyRefresh(needs.router)
+        self.batches = self._batches(needs, orphan_blobs, signals)
+        self.contents = ContentRenderer(needs.blobs, needs.rows, needs.translator)
+        self.files = Files(
+            store=needs.store,
+            tenants=needs.tenants,
+            contents=self.contents,
             orphan_blobs=orphan_blobs,
-            probe=self._probe,
-            queue=queue,
-            clock=clock,
-            signals=signals,
-            names_of=router.names_of,
-            telemetry=telemetry,
+            clock=needs.clock,
         )
-        self.contents = ContentRenderer(blobs, rows, reading)
-        self.files = Files(store=store, tenants=tenants, contents=self.contents, orphan_blobs=orphan_blobs, clock=clock)
         self._working: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
-    def problems(self) -> tuple[str, ...]:
-        """What is not well now, a sentence each; of the workers too, if it has none of its own."""
-        stopping = (f"gateway: {STOPPING}",) if self._stopping else ()
-        alone = () if self.cluster.workers else (f"workers: {NO_WORKER}",)
-        others = worker_problems(self.cluster.other_workers) if self._own is None else ()
-        return (*stopping, *alone, *self._problems.sentences(), *self.router.problems, *others)
+    def problems(self) -> tuple[HealthProblem, ...]:
+        """The present problems; a gateway without a worker adds those of all workers."""
+        own = (*self._problems.current(), *(pause.problem for pause in self.router.pauses))
+        workers = worker_problems(self.cluster.other_workers) if self._services is None else ()
+        return (*self._role_problems(), *own, *workers)
 
-    def paused(self, batch: Batch) -> str | None:
-        """Tell why requests of a batch wait, if it is because their account is paused where they run."""
-        if self._own is not None:
+    def paused(self, batch: Batch) -> AccountPause | None:
+        """Return why requests of a batch wait, if it is because their account is paused where they run."""
+        if self._services is not None:
             return self.router.paused(batch)
-        return pause_reason(self.cluster.other_workers, self.router.accounts_of(batch))
+        return pause_of(self.cluster.other_workers, self.router.accounts_of(batch))
 
     async def state(self) -> EngineState:
-        """Read how the engine stands now, as far as the store answers."""
+        """Read the present state of the engine, as far as the store answers."""
         backlog = await self._backlog()
         since = backlog.waiting_since if backlog else None
         waiting = 0 if since is None else max(0, self._clock.now() - since)
@@ -140,49 +85,84 @@ class Engine:
             limiters=self.router.limiters,
             backlog=backlog,
             waiting_seconds=waiting / MICROSECONDS,
-            problems=len(self._problems) + len(self.router.problems),
+            problems=len(self._problems) + len(self.router.pauses),
             workers=self.cluster.workers,
         )
 
     async def __aenter__(self) -> Self:
-        """Read the keys, line up what stopped processes left undone, and start; raises `ConfigurationError`."""
+        """Read the providers' keys, resume unfinished work, and start; raises `ConfigurationError`."""
         await self.router.read_keys()
-        if self._own is not None:
-            await self._own.resume()
-        # The peers first: they say how much the worker may do.
-        self._start("peers", self.cluster.run(self._membership))
+        if self._services is not None:
+            await self._services.resume()
+        # The cluster first: it decides how much the worker may send.
+        self._start("cluster", self.cluster.run(self._member))
         self._start("storage probe", self._probe.run())
-        self._start("key watch", self._key_watch.run())
-        if self._own is not None:
-            self._working = self._start("worker", self._own.worker.run())
-            for name, run in self._own.tasks.items():
+        self._start("key refresh", self._key_refresh.run())
+        if self._services is not None:
+            self._working = self._start("worker", self._services.worker.run())
+            for name, run in self._services.tasks.items():
                 self._start(name, run())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop claiming, let the calls under way finish within the grace, and flush what was answered."""
+        """Drain, then stop all tasks."""
         await self.drain()
         await cancel_all(self._tasks)
 
     async def drain(self) -> None:
-        """Refuse creates and claim nothing more; let the calls under way finish within the grace, and flush."""
-        self._stopping = True
+        """Refuse new batches and claim nothing more; let calls in flight finish within the timeout; write their results."""
+        self._stopping_since = self._stopping_since or self._clock.now()
         self.batches.close()
-        if self._own is not None and self._working is not None:
+        if self._services is not None and self._working is not None:
             await cancel_all([self._working])
-            await self._own.worker.drain(self._grace)
+            await self._services.worker.drain(self._shutdown_timeout)
 
     async def abort(self) -> None:
-        """End a drain at once: calls under way are given up, what was answered is flushed."""
-        self._grace = 0.0
-        if self._own is not None:
-            await self._own.worker.abort()
+        """End a drain at once: cancel the calls in flight, and write the results that are there."""
+        self._shutdown_timeout = 0.0
+        if self._services is not None:
+            await self._services.worker.abort()
+
+    def _cluster_member(self, needs: EngineDependencies, signals: BatchSignals) -> ClusterMember:
+        return ClusterMember(
+            store=needs.store,
+            clock=needs.clock,
+            router=needs.router,
+            signals=signals,
+            worker=None if self._services is None else self._services.worker,
+            problems=self._problems,
+        )
+
+    def _batches(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, signals: BatchSignals) -> Batches:
+        return Batches(
+            store=needs.store,
+            orphan_blobs=orphan_blobs,
+            probe=self._probe,
+            queue=needs.queue,
+            clock=needs.clock,
+            signals=signals,
+            names_of=needs.router.names_of,
+            telemetry=needs.telemetry,
+        )
+
+    def _role_problems(self) -> tuple[HealthProblem, ...]:
+        """List the problems of the process's role: it is stopping, or no process has a worker."""
+        problems = []
+        if self._stopping_since is not None:
+            since = self._stopping_since
+            problems.append(HealthProblem(code="stopping", component="gateway", since=since, message=STOPPING))
+        if self.cluster.workers:
+            self._no_worker_since = None
+        else:
+            since = self._no_worker_since = self._no_worker_since or self._clock.now()
+            problems.append(HealthProblem(code="no_worker", component="workers", since=since, message=NO_WORKER))
+        return tuple(problems)
 
     def _start(self, name: str, run: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(run, name=name)
-        task.add_done_callback(self._tell_of_a_crash)
+        task.add_done_callback(self._report_crash)
         self._tasks.append(task)
         return task
 
@@ -192,9 +172,9 @@ class Engine:
         except StoreError:
             return None
 
-    def _tell_of_a_crash(self, task: asyncio.Task[None]) -> None:
-        """Say so where it is seen: a part that has crashed stays down until the gateway starts again."""
+    def _report_crash(self, task: asyncio.Task[None]) -> None:
+        """Report a task that failed: its component is down until the process starts again."""
         if not task.cancelled() and task.exception() is not None:
-            fields = {"action": "component_crashed", "part": task.get_name()}
+            fields = {"action": "component_crashed", "component": task.get_name()}
             logger.critical("%s has crashed", task.get_name(), exc_info=task.exception(), extra=fields)
-            self._problems.crashed(task.get_name())
+            self._problems.report_crash(task.get_name())

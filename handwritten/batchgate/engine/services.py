@@ -1,121 +1,111 @@
-"""The parts of the engine that do the work: the worker, the finalizer, the validator, and the sweeper among them."""
+"""The background services of a process with a worker: worker, finalizer, file validator and sweeper."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-from batchgate.engine.dispatch.claim_policy import ClaimPolicy
+from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.executor import Executor
-from batchgate.engine.dispatch.router import Router
 from batchgate.engine.dispatch.worker import Worker
 from batchgate.engine.intake.file_validation import FileValidator
 from batchgate.engine.lifecycle.sweeper import Sweeper
-from batchgate.engine.model.batch import BatchOptions, Dialect
-from batchgate.engine.model.clock import Clock
-from batchgate.engine.ports.blobs import Blobs
-from batchgate.engine.ports.body_readers import FileReader
-from batchgate.engine.ports.cluster import Cluster
-from batchgate.engine.ports.queue import Queue
-from batchgate.engine.ports.rows import RowFormat
-from batchgate.engine.ports.store import Store
-from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.results.finalizer import Finalizer
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.health_problems import ReportHealth
 
 
 class BackgroundServices:
-    """The `Hands` of a process with a worker."""
+    """Builds and connects the services; signals about a batch (`BatchSignals`) reach them through this class."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        blobs: Blobs,
-        orphan_blobs: OrphanBlobs,
-        queue: Queue,
-        claim_policy: ClaimPolicy,
-        cluster: Cluster,
-        router: Router,
-        executor: Executor,
-        rows: Mapping[Dialect, RowFormat],
-        file_reader: Callable[[BatchOptions], FileReader],
-        clock: Clock,
-        report: ReportHealth,
-        telemetry: Telemetry,
-    ) -> None:
-        self.finalizer = Finalizer(
-            store=store,
-            blobs=blobs,
-            orphan_blobs=orphan_blobs,
-            rows=rows,
-            clock=clock,
-            cluster=cluster,
-            report=report,
-            telemetry=telemetry,
-        )
-        self.worker = Worker(
-            store=store,
-            blobs=blobs,
-            queue=queue,
-            claim_policy=claim_policy,
-            executor=executor,
-            clock=clock,
-            finalize=self.finalizer.add,
-            report=report,
-            telemetry=telemetry,
-            concurrency=router.concurrency,
-        )
-        self.validator = FileValidator(
-            store=store,
-            blobs=blobs,
-            orphan_blobs=orphan_blobs,
-            queue=queue,
-            reader=file_reader,
-            names_of=router.names_of,
-            clock=clock,
-            cluster=cluster,
-            report=report,
-            telemetry=telemetry,
-        )
-        self.sweeper = Sweeper(
-            store=store,
-            orphan_blobs=orphan_blobs,
-            clock=clock,
-            cluster=cluster,
-            stop_sending=self.stop_sending,
-            finalize=self.finalize,
-            validate=self.validate,
-            expedite=self.expedite,
-            restore=queue.enqueue_missing,
-            report=report,
-        )
-        self._router = router
-        self._restore = queue.enqueue_missing
+    def __init__(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: ReportHealth) -> None:
+        self._router = needs.router
+        self._queue = needs.queue
+        self.finalizer = _finalizer(needs, orphan_blobs, report)
+        self.worker = _worker(needs, self.finalizer, report)
+        self.validator = _validator(needs, orphan_blobs, report)
+        self.sweeper = self._sweeper(needs, orphan_blobs, report)
 
     @property
     def tasks(self) -> Mapping[str, Callable[[], Coroutine[None, None, None]]]:
-        """What runs from the start on, by name, beside the worker."""
+        """The services that run from start to stop, by name; the worker, which drains first, is not among them."""
         return {"finalizer": self.finalizer.run, "validator": self.validator.run, "sweeper": self.sweeper.run}
 
     async def resume(self) -> None:
-        """Line up what stopped processes left undone."""
-        await self._restore()
+        """Continue what stopped processes left unfinished."""
+        await self._queue.enqueue_missing()
         await self.sweeper.signal_waiting_batches()
 
     async def expedite(self, batch_keys: Sequence[int]) -> None:
-        """Put these batches before all others, wherever they wait."""
+        """Move these batches before all others, in the queue and in every wait queue of this process."""
         self._router.expedite(batch_keys)
         await self.worker.expedite(batch_keys)
 
     def stop_sending(self, batch_key: int) -> None:
-        """Send nothing more of a batch."""
+        """Send no more requests of a batch."""
         self.worker.stop_batch(batch_key)
 
     def finalize(self, batch_key: int) -> None:
-        """Finalize a batch whose shards are all done."""
+        """Write the result file of a batch whose shards are all done."""
         self.finalizer.add(batch_key)
 
     def validate(self, batch_key: int) -> None:
         """Validate the file of a batch."""
         self.validator.add(batch_key)
+
+    def _sweeper(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: ReportHealth) -> Sweeper:
+        return Sweeper(
+            store=needs.store,
+            orphan_blobs=orphan_blobs,
+            clock=needs.clock,
+            cluster=needs.cluster,
+            stop_sending=self.stop_sending,
+            finalize=self.finalize,
+            validate=self.validate,
+            expedite=self.expedite,
+            restore=needs.queue.enqueue_missing,
+            report=report,
+        )
+
+
+def _finalizer(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: ReportHealth) -> Finalizer:
+    return Finalizer(
+        store=needs.store,
+        blobs=needs.blobs,
+        orphan_blobs=orphan_blobs,
+        rows=needs.rows,
+        clock=needs.clock,
+        cluster=needs.cluster,
+        report=report,
+        telemetry=needs.telemetry,
+    )
+
+
+def _worker(needs: EngineDependencies, finalizer: Finalizer, report: ReportHealth) -> Worker:
+    return Worker(
+        store=needs.store,
+        blobs=needs.blobs,
+        queue=needs.queue,
+        claim_policy=needs.claim_policy,
+        executor=Executor(needs.router, needs.rows, needs.translator, random.Random(needs.seed), needs.telemetry),
+        clock=needs.clock,
+        finalize=finalizer.add,
+        report=report,
+        telemetry=needs.telemetry,
+        concurrency=needs.router.concurrency,
+    )
+
+
+def _validator(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: ReportHealth) -> FileValidator:
+    return FileValidator(
+        store=needs.store,
+        blobs=needs.blobs,
+        orphan_blobs=orphan_blobs,
+        queue=needs.queue,
+        reader=needs.file_reader,
+        names_of=needs.router.names_of,
+        clock=needs.clock,
+        cluster=needs.cluster,
+        report=report,
+        telemetry=needs.telemetry,
+    )

@@ -308,7 +308,7 @@ async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
 def _tell_of_a_crash(task: asyncio.Task[None]) -> None:
     """Say so where it is seen: what has crashed stays down until the process starts again."""
     if not task.cancelled() and task.exception() is not None:
-        fields = {"action": "component_crashed", "part": task.get_name()}
+        fields = {"action": "component_crashed", "component": task.get_name()}
         logger.critical("%s has crashed", task.get_name(), exc_info=task.exception(), extra=fields)
 
 

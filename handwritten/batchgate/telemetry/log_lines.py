@@ -37,7 +37,7 @@ FIELDS: Final = (
     "model",
     "outcome",
     "reason",
-    "part",
+    "component",
     "requests",
     "bytes",
     "counts",
@@ -48,7 +48,7 @@ FIELDS: Final = (
 )
 """What a line may say besides its time, level, logger, action and message; anything else on a record is left out."""
 IN_WORDS: Final = frozenset(
-    {"operation", "method", "path", "status", "outcome", "reason", "part", "requests", "seconds", "url", "role"}
+    {"operation", "method", "path", "status", "outcome", "reason", "component", "requests", "seconds", "url", "role"}
 )
 """Those that messages say in words, or that people do not miss: text leaves them out."""
 

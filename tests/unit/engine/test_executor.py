@@ -64,7 +64,7 @@ def endings(results: list[ResultLine]) -> Counter[str]:
 
 
 def problems(engine: EngineParts) -> tuple[str, ...]:
-    return engine.router.problems
+    return tuple(pause.reason for pause in engine.router.pauses)
 
 
 def now() -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchgate_client.models import BatchProgress
+from batchgate_client.models import BatchPause, BatchProgress
 from batchgate_streams import on_terminal, progress_line
 
 
@@ -16,12 +16,19 @@ def progress(status: Any = "in_progress", total: int = 100, **counts: Any) -> Ba
     return BatchProgress("b", status, total, **{**zeros, **counts})
 
 
+def pause(reason: str) -> BatchPause:
+    return BatchPause("key_rejected", reason)
+
+
 @pytest.mark.parametrize(
     ("given", "line"),
     [
         (progress("validating", 0), "[------------------------] 0/0, validating"),
         (progress(succeeded=47, errored=3), "[############------------] 50/100, 3 errored, in progress"),
-        (progress(paused="the key is rejected"), "[------------------------] 0/100, in progress: the key is rejected"),
+        (
+            progress(paused=pause("the key is rejected")),
+            "[------------------------] 0/100, in progress: the key is rejected",
+        ),
         (progress("ended", canceled=60, expired=40), f"[{'#' * 24}] 100/100, 60 canceled, 40 expired, ended"),
     ],
 )
@@ -33,7 +40,7 @@ def test_each_line_takes_the_place_of_the_last_one_and_the_final_one_stays(monke
     terminal, inside = pty.openpty()
     with os.fdopen(inside, "w") as stderr, monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", stderr)
-        on_terminal(progress(succeeded=10, paused="x" * 500))
+        on_terminal(progress(succeeded=10, paused=pause("x" * 500)))
         on_terminal(progress("ended", succeeded=100))
     shown = os.read(terminal, 4096).decode()
     os.close(terminal)

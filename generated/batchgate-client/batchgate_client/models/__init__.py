@@ -11,6 +11,7 @@ from .batch_input_tokens import BatchInputTokens
 from .batch_list import BatchList
 from .batch_metadata import BatchMetadata
 from .batch_output_tokens import BatchOutputTokens
+from .batch_pause import BatchPause
 from .batch_progress import BatchProgress
 from .batch_request_counts import BatchRequestCounts
 from .batch_status import BatchStatus
@@ -50,6 +51,8 @@ from .file_status import FileStatus
 from .gateway_error import GatewayError
 from .gateway_error_body import GatewayErrorBody
 from .health import Health
+from .health_problem import HealthProblem
+from .health_problem_code import HealthProblemCode
 from .health_status import HealthStatus
 from .key import Key
 from .key_list import KeyList
@@ -72,6 +75,7 @@ from .openai_error_body import OpenaiErrorBody
 from .openapi_document import OpenapiDocument
 from .output_expires_after import OutputExpiresAfter
 from .output_expires_after_anchor import OutputExpiresAfterAnchor
+from .pause_code import PauseCode
 from .processing_status import ProcessingStatus
 from .put_secret import PutSecret
 from .quota_changes import QuotaChanges
@@ -125,6 +129,7 @@ __all__ = (
     "BatchList",
     "BatchMetadata",
     "BatchOutputTokens",
+    "BatchPause",
     "BatchProgress",
     "BatchRequestCounts",
     "BatchStatus",
@@ -164,6 +169,8 @@ __all__ = (
     "GatewayError",
     "GatewayErrorBody",
     "Health",
+    "HealthProblem",
+    "HealthProblemCode",
     "HealthStatus",
     "Key",
     "KeyList",
@@ -186,6 +193,7 @@ __all__ = (
     "OpenapiDocument",
     "OutputExpiresAfter",
     "OutputExpiresAfterAnchor",
+    "PauseCode",
     "ProcessingStatus",
     "PutSecret",
     "QuotaChanges",

@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.batch_status import BatchStatus, check_batch_status
+
+if TYPE_CHECKING:
+    from ..models.batch_pause import BatchPause
+
 
 T = TypeVar("T", bound="BatchProgress")
 
@@ -27,8 +31,7 @@ class BatchProgress:
         repeated (int): Of the requests with a result, those that had been sent before by a gateway that was killed, or
             stopped at once, before the answer was stored: the provider may have been paid twice for them. Tries that the
             provider itself answered with an error do not count.
-        paused (None | str): Why requests wait, if it is because the provider does not let their account in, or cannot
-            be reached.
+        paused (BatchPause | None): Why requests wait, if their account is paused; null otherwise.
     """
 
     id: str
@@ -39,10 +42,12 @@ class BatchProgress:
     canceled: int
     expired: int
     repeated: int
-    paused: None | str
+    paused: BatchPause | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.batch_pause import BatchPause  # noqa: PLC0415
+
         id = self.id
 
         status: str = self.status
@@ -59,8 +64,11 @@ class BatchProgress:
 
         repeated = self.repeated
 
-        paused: None | str
-        paused = self.paused
+        paused: dict[str, Any] | None
+        if isinstance(self.paused, BatchPause):
+            paused = self.paused.to_dict()
+        else:
+            paused = self.paused
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -82,6 +90,8 @@ class BatchProgress:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.batch_pause import BatchPause  # noqa: PLC0415
+
         d = dict(src_dict)
         id = d.pop("id")
 
@@ -99,10 +109,18 @@ class BatchProgress:
 
         repeated = d.pop("repeated")
 
-        def _parse_paused(data: object) -> None | str:
+        def _parse_paused(data: object) -> BatchPause | None:
             if data is None:
                 return data
-            return cast(None | str, data)
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                paused_type_0 = BatchPause.from_dict(data)
+
+                return paused_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(BatchPause | None, data)
 
         paused = _parse_paused(d.pop("paused"))
 

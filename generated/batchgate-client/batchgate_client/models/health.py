@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.health_status import HealthStatus, check_health_status
 from ..models.role import Role, check_role
+
+if TYPE_CHECKING:
+    from ..models.health_problem import HealthProblem
+
 
 T = TypeVar("T", bound="Health")
 
@@ -26,7 +30,7 @@ class Health:
         workers (int): How many processes with a worker live, as far as is known.
         accounts (list[str]): The names of the configured accounts.
         requests_in_flight (int): Upstream calls under way.
-        problems (list[str]): What is not well, a sentence each.
+        problems (list[HealthProblem]): The present problems.
     """
 
     status: HealthStatus
@@ -36,7 +40,7 @@ class Health:
     workers: int
     accounts: list[str]
     requests_in_flight: int
-    problems: list[str]
+    problems: list[HealthProblem]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,7 +59,10 @@ class Health:
 
         requests_in_flight = self.requests_in_flight
 
-        problems = self.problems
+        problems = []
+        for problems_item_data in self.problems:
+            problems_item = problems_item_data.to_dict()
+            problems.append(problems_item)
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -76,6 +83,8 @@ class Health:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.health_problem import HealthProblem  # noqa: PLC0415
+
         d = dict(src_dict)
         status = check_health_status(d.pop("status"))
 
@@ -96,7 +105,12 @@ class Health:
 
         requests_in_flight = d.pop("requests_in_flight")
 
-        problems = cast(list[str], d.pop("problems"))
+        problems = []
+        _problems = d.pop("problems")
+        for problems_item_data in _problems:
+            problems_item = HealthProblem.from_dict(problems_item_data)
+
+            problems.append(problems_item)
 
         health = cls(
             status=status,

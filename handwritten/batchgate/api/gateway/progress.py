@@ -10,6 +10,7 @@ from aiohttp import web
 from batchgate.api.context import BATCHES, CONTENTS, WORKSPACE
 from batchgate.api.downloads import JSONL, send_lines, send_pieces
 from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.results.partial_results import PartialResults
 from batchgate_api import gateway, parameters
@@ -20,7 +21,7 @@ REACH_HEADER = "batchgate-results"
 class BatchProgressHandler:
     """`BatchProgressHandlers` on the engine."""
 
-    def __init__(self, blobs: Blobs, partial: PartialResults, paused: Callable[[Batch], str | None]) -> None:
+    def __init__(self, blobs: Blobs, partial: PartialResults, paused: Callable[[Batch], AccountPause | None]) -> None:
         self._blobs = blobs
         self._partial = partial
         self._paused = paused
@@ -31,7 +32,8 @@ class BatchProgressHandler:
         """Tell how far a batch is."""
         batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
         counts = msgspec.structs.asdict(batch.counts)
-        paused = None if batch.ended_at is not None else self._paused(batch)
+        pause = None if batch.ended_at is not None else self._paused(batch)
+        paused = None if pause is None else gateway.BatchPause(code=pause.code, reason=pause.reason)
         return gateway.BatchProgress(id=batch.id, status=batch.status, **counts, repeated=batch.repeated, paused=paused)
 
     async def get_batch_results(

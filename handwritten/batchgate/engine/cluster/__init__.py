@@ -1,1 +1,1 @@
-"""This process as one of several on a database: heartbeats, leases, shares of the limits."""
+"""The process as one of several on a database: heartbeats, leases, shares of the limits."""

@@ -60,13 +60,13 @@ class Executor:
         self,
         router: Router,
         rows: Mapping[Dialect, RowFormat],
-        reading: LineTranslator,
+        translator: LineTranslator,
         chance: random.Random,
         telemetry: Telemetry,
     ) -> None:
         self._router = router
         self._rows = rows
-        self._reading = reading
+        self._translator = translator
         self._chance = chance
         self._telemetry = telemetry
         self._turns = FairYield()
@@ -88,7 +88,7 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - likewise
             return self._errored(batch, seq, row.custom_id, error)
         line = self._rows[batch.dialect].succeeded_line(row.custom_id, answer)
-        usage = self._reading.usage(batch.options.kind, answer)
+        usage = self._translator.usage(batch.options.kind, answer)
         cost = cost_of(usage, request.route.endpoint.account, request.route.model)
         return ResultLine(seq=seq, ending="succeeded", line=line, usage=usage, cost=cost)
 

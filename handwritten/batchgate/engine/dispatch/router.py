@@ -14,7 +14,9 @@ from msgspec import Struct
 from batchgate.engine.dispatch.endpoint import Endpoint
 from batchgate.engine.dispatch.limits import AccountLimits, Limiter
 from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import RequestError
+from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.model.limit_share import LimitShare
 from batchgate.engine.ports.telemetry import LimiterState
 
@@ -40,10 +42,14 @@ class Route(Struct, frozen=True, kw_only=True):
 class Router:
     """Chooses endpoints by name, and keeps a limiter for each model that is asked for."""
 
-    def __init__(self, endpoints: Iterable[Endpoint], chance: random.Random | None = None) -> None:
+    def __init__(
+        self, endpoints: Iterable[Endpoint], chance: random.Random | None = None, clock: Clock | None = None
+    ) -> None:
         self._endpoints: Mapping[str, Endpoint] = {endpoint.account.name: endpoint for endpoint in endpoints}
         chance = chance or random.Random()
-        self._accounts = {name: AccountLimits(endpoint.account, chance) for name, endpoint in self._endpoints.items()}
+        self._accounts = {
+            name: AccountLimits(endpoint.account, chance, clock) for name, endpoint in self._endpoints.items()
+        }
         self._limiters: OrderedDict[tuple[str, str], Limiter] = OrderedDict()
         """The one that was asked for last is the last."""
         self._urgent: frozenset[int] = frozenset()
@@ -95,25 +101,25 @@ class Router:
         )
 
     @property
-    def problems(self) -> tuple[str, ...]:
-        """Which accounts and models that requests wait for are paused and why, a sentence each."""
+    def pauses(self) -> tuple[AccountPause, ...]:
+        """The pauses of the accounts and models that requests wait for."""
         waited_for = (limiter.paused for limiter in self._limiters.values() if limiter.busy)
-        return tuple(dict.fromkeys(problem for problem in waited_for if problem is not None))
+        return tuple({pause.component: pause for pause in waited_for if pause is not None}.values())
 
-    def paused(self, batch: Batch) -> str | None:
-        """Tell why requests of a batch wait, if it is because their account is paused."""
+    def paused(self, batch: Batch) -> AccountPause | None:
+        """Return why requests of a batch wait, if it is because their account is paused."""
         for limiter in self._limiters.values():
             if limiter.paused is not None and limiter.waits_for(batch.key):
                 return limiter.paused
         account = self._accounts.get(batch.provider)
-        return account.pause.problem if account is not None else None
+        return account.pause.pause if account is not None else None
 
     @property
-    def paused_accounts(self) -> Mapping[str, str]:
+    def paused_accounts(self) -> Mapping[str, AccountPause]:
         """Which accounts that requests wait for are paused as a whole, and why."""
         waited_for = sorted({account for (account, _), limiter in self._limiters.items() if limiter.busy})
-        pauses = {name: self._accounts[name].pause.problem for name in waited_for}
-        return {name: problem for name, problem in pauses.items() if problem is not None}
+        pauses = {name: self._accounts[name].pause.pause for name in waited_for}
+        return {name: pause for name, pause in pauses.items() if pause is not None}
 
     def accounts_of(self, batch: Batch) -> tuple[str, ...]:
         """List the accounts of a batch, the default one first, as far as the names that it is found by tell them.

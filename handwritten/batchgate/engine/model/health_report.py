@@ -1,72 +1,130 @@
-"""How a process is, as it tells the others on its database, and what a gateway makes of what it is told."""
+"""Health: the problems of a process, the pauses of accounts, and the report that a process shares with its cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-MOST: Final = 20
-"""The most sentences that a process publishes of each kind: they are in each of its heartbeats."""
-LONGEST: Final = 400
-"""The most characters of one of them."""
-NAMED: Final = 3
+MAX_PROBLEMS: Final = 20
+"""The most problems, and the most paused accounts, in one report: every heartbeat carries it."""
+MAX_LENGTH: Final = 400
+"""The most characters of one message in a report."""
+MAX_NAMED: Final = 3
 """The most workers that are named as having the same problem."""
+
+PauseCode: TypeAlias = Literal[
+    "key_rejected", "payment_required", "permission_denied", "unreachable", "provider_failing"
+]
+"""Why no requests are sent to an account, or to one model of it."""
+
+ProblemCode: TypeAlias = Literal[
+    "stopping", "no_worker", "storage_error", "internal_error", "crashed", "more_problems", PauseCode
+]
+"""What kind of problem it is, for programs."""
+
+
+class HealthProblem(Struct, frozen=True, kw_only=True):
+    """One problem of a process."""
+
+    code: ProblemCode
+    component: str
+    """The part that has it, such as ``results``, ``queue`` or ``account/NAME``."""
+    since: int
+    """When it began, in microseconds since the epoch."""
+    message: str
+
+
+class AccountPause(Struct, frozen=True, kw_only=True):
+    """Why requests for an account, or for one model of it, wait."""
+
+    code: PauseCode
+    component: str
+    """``account/NAME`` or ``account/NAME/MODEL``."""
+    since: int
+    """When the pause began, in microseconds since the epoch."""
+    reason: str
+
+    @property
+    def problem(self) -> HealthProblem:
+        """The pause as a problem of the process."""
+        return HealthProblem(code=self.code, component=self.component, since=self.since, message=self.reason)
 
 
 class HealthReport(Struct, frozen=True, kw_only=True):
-    """What a process says of itself to the others; `bounded_report` makes one that is fit for it."""
+    """What a process reports to its cluster; `bounded_report` makes one that fits a heartbeat."""
 
-    problems: tuple[str, ...] = ()
-    """What is not well, a sentence each."""
-    paused: Mapping[str, str] = {}
-    """Accounts that requests wait for and that are paused, with the sentence that says why."""
+    problems: tuple[HealthProblem, ...] = ()
+    paused: Mapping[str, AccountPause] = {}
+    """Paused accounts that requests wait for, by name."""
 
 
 HEALTHY: Final = HealthReport()
 
 
 class WorkerHealth(Struct, frozen=True, kw_only=True):
-    """Another process on the database, named by its member number: an open /health tells nothing of machines."""
+    """Another process with a worker, named by its member number: an open /health names no machines."""
 
     name: str
     report: HealthReport
 
 
-def bounded_report(problems: Sequence[str], paused: Mapping[str, str]) -> HealthReport:
-    """Bound what is said in number and length, and take out what no database could keep."""
-    more = len(problems) - MOST
-    said = tuple(_line(problem) for problem in problems[:MOST])
+def bounded_report(problems: Sequence[HealthProblem], paused: Mapping[str, AccountPause]) -> HealthReport:
+    """Limit a report in number and length, and replace what a database cannot store."""
+    kept = tuple(
+        structs.replace(each, component=_line(each.component), message=_line(each.message))
+        for each in problems[:MAX_PROBLEMS]
+    )
     return HealthReport(
-        problems=(*said, f"{more} more, which its own /health says") if more > 0 else said,
-        paused={account: _line(why) for account, why in islice(paused.items(), MOST)},
+        problems=(*kept, *_more_problems(problems[MAX_PROBLEMS:])),
+        paused={
+            name: structs.replace(pause, component=_line(pause.component), reason=_line(pause.reason))
+            for name, pause in islice(paused.items(), MAX_PROBLEMS)
+        },
     )
 
 
-def worker_problems(workers: Iterable[WorkerHealth]) -> tuple[str, ...]:
-    """Say what is not well in workers, a sentence each; what several have is said once."""
-    having: dict[str, list[str]] = {}
+def worker_problems(workers: Iterable[WorkerHealth]) -> tuple[HealthProblem, ...]:
+    """List the problems of workers, each with the workers that have it; one that several have is listed once."""
+    found: dict[tuple[str, str, str], list[tuple[str, HealthProblem]]] = {}
     for worker in workers:
         for problem in worker.report.problems:
-            having.setdefault(problem, []).append(worker.name)
-    return tuple(f"{_named(names)}: {problem}" for problem, names in having.items())
+            key = (problem.code, problem.component, problem.message)
+            found.setdefault(key, []).append((worker.name, problem))
+    return tuple(_shared_problem(having) for having in found.values())
 
 
-def pause_reason(workers: Iterable[WorkerHealth], accounts: Sequence[str]) -> str | None:
-    """Tell why the first of some accounts is paused that is paused in any worker."""
-    paused = (worker.report.paused.get(account) for account in accounts for worker in workers)
-    return next((why for why in paused if why is not None), None)
+def pause_of(workers: Iterable[WorkerHealth], accounts: Sequence[str]) -> AccountPause | None:
+    """Return the pause of the first of some accounts that any worker has paused."""
+    workers = tuple(workers)
+    pauses = (worker.report.paused.get(account) for account in accounts for worker in workers)
+    return next((pause for pause in pauses if pause is not None), None)
+
+
+def _more_problems(left_out: Sequence[HealthProblem]) -> tuple[HealthProblem, ...]:
+    if not left_out:
+        return ()
+    since = min(problem.since for problem in left_out)
+    message = f"{len(left_out)} more problems; the process's own /health lists them"
+    return (HealthProblem(code="more_problems", component="process", since=since, message=message),)
+
+
+def _shared_problem(having: Sequence[tuple[str, HealthProblem]]) -> HealthProblem:
+    names = [name for name, _ in having]
+    _, problem = having[0]
+    since = min(problem.since for _, problem in having)
+    return structs.replace(problem, since=since, message=f"{_named(names)}: {problem.message}")
 
 
 def _named(workers: Sequence[str]) -> str:
-    more = len(workers) - NAMED
-    names = ", ".join(workers[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(workers) - MAX_NAMED
+    names = ", ".join(workers[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
     return f"worker {names}" if len(workers) == 1 else f"workers {names}"
 
 
 def _line(text: str) -> str:
-    """Make one line of at most `LONGEST` characters; one that does not print, as a NUL, becomes a space."""
-    line = "".join(character if character.isprintable() else " " for character in text[: LONGEST + 1])
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    """Cut a text to `MAX_LENGTH` characters on one line; a character that does not print becomes a space."""
+    line = "".join(character if character.isprintable() else " " for character in text[: MAX_LENGTH + 1])
+    return line if len(line) <= MAX_LENGTH else f"{line[: MAX_LENGTH - 1]}…"

@@ -37,10 +37,10 @@ class Content(Struct, frozen=True, kw_only=True):
 class ContentRenderer:
     """Makes contents of batches; what has to be said otherwise is said line by line while it is sent."""
 
-    def __init__(self, blobs: Blobs, rows: Mapping[Dialect, RowFormat], reading: LineTranslator) -> None:
+    def __init__(self, blobs: Blobs, rows: Mapping[Dialect, RowFormat], translator: LineTranslator) -> None:
         self._blobs = blobs
         self._rows = rows
-        self._reading = reading
+        self._translator = translator
         self._sizes: OrderedDict[tuple[str, BatchPart], int] = OrderedDict()
 
     def stored_blob(self, blob: str, size: int | None) -> Content:
@@ -52,7 +52,7 @@ class ContentRenderer:
         assert batch.results_blob is not None
         if dialect == batch.dialect:
             return self.stored_blob(batch.results_blob, batch.results_size)
-        say = partial(self._reading.result_line, batch, dialect=dialect)
+        say = partial(self._translator.result_line, batch, dialect=dialect)
         return self._lined(batch.results_blob, say, whole=batch.results_size)
 
     def batch_part(self, batch: Batch, part: BatchPart) -> Content:
@@ -67,7 +67,7 @@ class ContentRenderer:
         is_success, wanted = self._rows[batch.dialect].is_success, part == "output"
 
         def line_of_part(line: bytes) -> bytes:
-            return self._reading.result_line(batch, line, "openai") if is_success(line) == wanted else b""
+            return self._translator.result_line(batch, line, "openai") if is_success(line) == wanted else b""
 
         known = size if batch.dialect == "openai" else None
         return self._lined(blob, line_of_part, size=known, whole=batch.results_size)
@@ -85,7 +85,7 @@ class ContentRenderer:
     def _input(self, batch: Batch, blob: str) -> Content:
         if batch.dialect == "openai":
             return self.stored_blob(blob, None)
-        return self._lined(blob, partial(self._reading.request_line, batch, dialect="openai"))
+        return self._lined(blob, partial(self._translator.request_line, batch, dialect="openai"))
 
     def _part_size(self, batch: Batch, part: BatchPart) -> int | None:
         if batch.results_size is None or batch.output_size is None:

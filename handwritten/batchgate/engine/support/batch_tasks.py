@@ -48,7 +48,7 @@ class BatchTasks:
             except (StoreError, BlobError) as error:
                 self._try_again(key, error)
             except Exception as error:
-                fields = {"action": "batch_task_failed", "part": self._part}
+                fields = {"action": "batch_task_failed", "component": self._part}
                 logger.exception("%s failed in the gateway itself", self._part, extra=fields)
                 self._try_again(key, error)
             else:

@@ -1,64 +1,84 @@
-"""What is not well in the engine now: each part reports its faults and their end, and /health shows them."""
+"""The problems of this process: each component reports when it fails and when it works again, and /health lists them."""
 
 from __future__ import annotations
 
 import logging
 from typing import Protocol
 
-from batchgate.engine.model.errors import LOGGABLE_ERRORS, loggable_text
+from msgspec import Struct
+
+from batchgate.engine.model.clock import Clock
+from batchgate.engine.model.errors import LOGGABLE_ERRORS, BlobError, StoreError, loggable_text
+from batchgate.engine.model.health_report import HealthProblem, ProblemCode
 
 logger = logging.getLogger(__name__)
 
 
 class ReportHealth(Protocol):
-    """Told of a fault of some part of the engine, or with None that the part is well again.
+    """Called with an error when a component fails, and with None when it works again.
 
-    ``of`` tells apart what the part works on: it is well when all of that is.
+    ``of`` names the object that the component works on: the component is healthy when it works for all of them.
     """
 
-    def __call__(self, part: str, error: Exception | None, *, of: str = "") -> None:
+    def __call__(self, component: str, error: Exception | None, *, of: str = "") -> None:
         """Report."""
         ...
 
 
-class HealthProblems:
-    """The faults that are not over yet, by part and by what the part works on."""
+class _Fault(Struct, frozen=True):
+    code: ProblemCode
+    since: int
+    message: str
 
-    def __init__(self) -> None:
-        self._parts: dict[str, dict[str, str]] = {}
+
+class HealthProblems:
+    """The present faults, by component and by the object that the component works on."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._faults: dict[str, dict[str, _Fault]] = {}
 
     def __len__(self) -> int:
-        """Count the parts that are not well."""
-        return len(self._parts)
+        """Count the components that have a problem."""
+        return len(self._faults)
 
-    def report(self, part: str, error: Exception | None, *, of: str = "") -> None:
-        """Remember a fault, or that it is over; both are logged when they begin."""
-        faults = self._parts.get(part, {})
+    def report(self, component: str, error: Exception | None, *, of: str = "") -> None:
+        """Record a fault, or its end; each is logged once."""
+        faults = self._faults.get(component, {})
         if error is not None:
-            problem = _told(error)
-            if of not in faults:
-                logger.error("%s: %s", part, problem, extra={"action": "component_unhealthy", "part": part})
-            self._parts.setdefault(part, {})[of] = problem
+            before = faults.get(of)
+            fault = _Fault(_code(error), self._clock.now() if before is None else before.since, _message(error))
+            if before is None:
+                fields = {"action": "component_unhealthy", "component": component}
+                logger.error("%s: %s", component, fault.message, extra=fields)
+            self._faults.setdefault(component, {})[of] = fault
         elif faults.pop(of, None) is not None and not faults:
-            del self._parts[part]
-            logger.info("%s: well again", part, extra={"action": "component_recovered", "part": part})
+            del self._faults[component]
+            logger.info("%s: healthy again", component, extra={"action": "component_recovered", "component": component})
 
-    def crashed(self, part: str) -> None:
-        """Remember what is never over."""
-        self._parts.setdefault(part, {})["crash"] = "it has crashed; the log says why"
+    def report_crash(self, component: str) -> None:
+        """Record a fault that lasts until the process starts again."""
+        fault = _Fault("crashed", self._clock.now(), "crashed; the log says why; restart the process")
+        self._faults.setdefault(component, {})["crash"] = fault
 
-    def sentences(self) -> tuple[str, ...]:
-        """Say one of the faults of each part, and how many there are beside it."""
-        return tuple(f"{part}: {_sentence(faults)}" for part, faults in sorted(self._parts.items()))
+    def current(self) -> tuple[HealthProblem, ...]:
+        """Return one problem for each component, with the number of its other faults."""
+        return tuple(_problem(component, faults) for component, faults in sorted(self._faults.items()))
 
 
-def _told(error: Exception) -> str:
-    """Say an error as callers may read it in /health: without the paths of this machine, and without a request."""
+def _code(error: Exception) -> ProblemCode:
+    return "storage_error" if isinstance(error, StoreError | BlobError | OSError) else "internal_error"
+
+
+def _message(error: Exception) -> str:
+    """Describe an error for /health: without paths of this machine and without the content of requests."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__qualname__
     return str(error) if isinstance(error, LOGGABLE_ERRORS) else f"{loggable_text(error)}; the log says where"
 
 
-def _sentence(faults: dict[str, str]) -> str:
-    more = len(faults) - 1
-    return next(iter(faults.values())) + (f" (and {more} more like it)" if more else "")
+def _problem(component: str, faults: dict[str, _Fault]) -> HealthProblem:
+    first, more = next(iter(faults.values())), len(faults) - 1
+    message = first.message + (f" (and {more} more like it)" if more else "")
+    since = min(fault.since for fault in faults.values())
+    return HealthProblem(code=first.code, component=component, since=since, message=message)

@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 
 from batchgate.engine.cluster.heartbeats import Heartbeats
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.health_report import HealthReport, WorkerHealth
+from batchgate.engine.model.health_report import HEALTHY, HealthReport, WorkerHealth
 from batchgate.engine.model.limit_share import NO_SHARE, LimitShare, fair_share, next_share
 from batchgate.engine.ports.cluster import CLUSTER_EVENTS, ClusterEvent, ClusterListener
 from batchgate.engine.support.cancellation import cancel_all, shielded
@@ -139,7 +139,7 @@ class PostgresCluster:
             return False
         self._heartbeats.record_beat(begun)
         self.workers = len(workers)
-        self.other_workers = tuple(_peer(row) for row in workers if row["id"] != self.member)
+        self.other_workers = tuple(_worker_health(row) for row in workers if row["id"] != self.member)
         if self._role == "gateway":
             return True
         return await self._take_share(listener, workers, begun + self._heartbeats.self_evict_after)
@@ -244,5 +244,10 @@ class PostgresCluster:
             listener.on_event(event, told.batch)
 
 
-def _peer(row: Row) -> WorkerHealth:
-    return WorkerHealth(name=str(row["id"]), report=msgspec.convert(row["condition"], HealthReport))
+def _worker_health(row: Row) -> WorkerHealth:
+    """Read the report of another worker; one in the format of another version counts as healthy, as it cannot be read."""
+    try:
+        report = msgspec.convert(row["condition"], HealthReport)
+    except msgspec.ValidationError:
+        report = HEALTHY
+    return WorkerHealth(name=str(row["id"]), report=report)

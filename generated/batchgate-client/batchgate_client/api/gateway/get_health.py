@@ -67,7 +67,8 @@ def sync_detailed(
 ) -> Response[GatewayError | Health]:
     """Tell if the gateway is well.
 
-     Answers without an API key. `degraded` means that it serves, but not all of it; `problems` says why.
+     Answers without an API key. `degraded` means that the process serves, but has the problems that
+    `problems` lists.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -92,7 +93,8 @@ def sync(
 ) -> GatewayError | Health | None:
     """Tell if the gateway is well.
 
-     Answers without an API key. `degraded` means that it serves, but not all of it; `problems` says why.
+     Answers without an API key. `degraded` means that the process serves, but has the problems that
+    `problems` lists.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -113,7 +115,8 @@ async def asyncio_detailed(
 ) -> Response[GatewayError | Health]:
     """Tell if the gateway is well.
 
-     Answers without an API key. `degraded` means that it serves, but not all of it; `problems` says why.
+     Answers without an API key. `degraded` means that the process serves, but has the problems that
+    `problems` lists.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -136,7 +139,8 @@ async def asyncio(
 ) -> GatewayError | Health | None:
     """Tell if the gateway is well.
 
-     Answers without an API key. `degraded` means that it serves, but not all of it; `problems` says why.
+     Answers without an API key. `degraded` means that the process serves, but has the problems that
+    `problems` lists.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -12,6 +12,7 @@ from batchgate.engine.dispatch.limits.circuit_breaker import CircuitBreaker
 from batchgate.engine.dispatch.limits.outcome import Outcome, OutcomeKind
 from batchgate.engine.dispatch.limits.permit import Permit
 from batchgate.engine.dispatch.limits.rate_budget import RateBudget
+from batchgate.engine.model.clock import Clock, SystemClock
 from batchgate.engine.model.limit_share import FULL_SHARE, LimitShare
 from batchgate.engine.model.provider_call import Account
 
@@ -39,6 +40,7 @@ class AccountLimits:
         "_requests",
         "_tokens",
         "chance",
+        "clock",
         "counts_tokens",
         "has_budgets",
         "name",
@@ -49,11 +51,12 @@ class AccountLimits:
         "share",
     )
 
-    def __init__(self, account: Account, chance: random.Random) -> None:
+    def __init__(self, account: Account, chance: random.Random, clock: Clock | None = None) -> None:
         self._account = account
         self.name = account.name
         self.chance = chance
-        self.pause = CircuitBreaker(account.name, None, NOT_LET_IN, 1, chance)
+        self.clock = clock or SystemClock()
+        self.pause = CircuitBreaker(account.name, None, NOT_LET_IN, 1, chance, self.clock)
         self.ready_at = -inf
         """When the budgets let the next call go."""
         self.served_since = -inf

@@ -9,6 +9,8 @@ from typing import Final
 
 from batchgate.engine.dispatch.limits.outcome import Outcome, OutcomeKind
 from batchgate.engine.dispatch.limits.permit import Permit
+from batchgate.engine.model.clock import Clock
+from batchgate.engine.model.health_report import AccountPause
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,8 @@ class CircuitBreaker:
     __slots__ = (
         "_causes",
         "_chance",
+        "_clock",
+        "_component",
         "_delay",
         "_fields",
         "_probe",
@@ -32,16 +36,22 @@ class CircuitBreaker:
         "_strikes",
         "_strikes_left",
         "calm",
-        "reason",
+        "pause",
         "what",
     )
 
     def __init__(
-        self, account: str, model: str | None, causes: frozenset[OutcomeKind], strikes: int, chance: random.Random
+        self,
+        account: str,
+        model: str | None,
+        causes: frozenset[OutcomeKind],
+        strikes: int,
+        chance: random.Random,
+        clock: Clock,
     ) -> None:
         self.what = f"account {account!r}" if model is None else f"model {model!r} of account {account!r}"
         """What is paused, in words."""
-        self.reason: str | None = None
+        self.pause: AccountPause | None = None
         """Why it is paused, if it is."""
         self.calm = True
         """Whether it is neither paused nor near to it; if so, successes need not be told."""
@@ -49,15 +59,12 @@ class CircuitBreaker:
         self._causes = causes
         self._strikes = self._strikes_left = strikes
         self._chance = chance
+        self._clock = clock
+        self._component = f"account/{account}" if model is None else f"account/{account}/{model}"
         self._since = -inf
         self._delay = FIRST_PROBE
         self._probe: Permit | None = None
         self._probe_at = -inf
-
-    @property
-    def problem(self) -> str | None:
-        """What is paused and why, if it is."""
-        return None if self.reason is None else f"{self.what} is paused: {self.reason}"
 
     @property
     def probe_at(self) -> float:
@@ -66,7 +73,7 @@ class CircuitBreaker:
 
     def probed_by(self, ticket: Permit) -> None:
         """Make a call the probe, if one is needed."""
-        if self.reason is not None:
+        if self.pause is not None:
             self._probe = ticket
             ticket.probe = True
 
@@ -75,7 +82,7 @@ class CircuitBreaker:
         if outcome.kind in self._causes:
             if ticket.entered >= self._since:
                 self._failed(outcome, now)
-                return self.reason is not None
+                return self.pause is not None
         elif outcome.works:
             return self._worked(ticket)
         if ticket is not self._probe:
@@ -90,10 +97,10 @@ class CircuitBreaker:
             return False
         self.calm = True
         self._strikes_left = self._strikes
-        if self.reason is None:
+        if self.pause is None:
             return False
         logger.info("%s is resumed", self.what, extra={"action": "account_resumed", **self._fields})
-        self.reason = self._probe = None
+        self.pause = self._probe = None
         return True
 
     def _failed(self, outcome: Outcome, now: float) -> None:
@@ -101,14 +108,22 @@ class CircuitBreaker:
         self._strikes_left -= 1
         if self._strikes_left > 0:
             return
-        if self.reason is None:
+        if self.pause is None:
             fields = {"action": "account_paused", **self._fields}
             logger.warning("%s is paused: %s", self.what, outcome.reason, extra=fields)
             delay = FIRST_PROBE
         else:
             delay = min(LONGEST_WHILE_DOWN if outcome.kind in DOWN else LONGEST, 2 * self._delay)
-        self.reason = outcome.reason
+        self.pause = self._pause_for(outcome)
         self._wait(now, delay)
+
+    def _pause_for(self, outcome: Outcome) -> AccountPause:
+        return AccountPause(
+            code=outcome.pause_code,
+            component=self._component,
+            since=self._clock.now() if self.pause is None else self.pause.since,
+            reason=f"{self.what} is paused: {outcome.reason}",
+        )
 
     def _wait(self, now: float, delay: float) -> None:
         """Set the time of the next probe; how calls end that began before now says nothing new."""

@@ -16,6 +16,7 @@ from batchgate.engine.dispatch.limits.pacer import Pacer
 from batchgate.engine.dispatch.limits.permit import Permit
 from batchgate.engine.dispatch.limits.refusal_streak import RefusalStreak
 from batchgate.engine.dispatch.limits.wait_queue import Precedence, Waiter, WaitQueue
+from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.model.limit_share import LimitShare
 from batchgate.engine.model.provider_call import Allowance
 
@@ -61,8 +62,8 @@ class Limiter:
     )
 
     def __init__(self, account: AccountLimits, model: str, cap: int) -> None:
-        self.pause = CircuitBreaker(account.name, model, FORBIDDEN, STRIKES, account.chance)
-        self._outage = CircuitBreaker(account.name, model, FAULTED, FAULTS, account.chance)
+        self.pause = CircuitBreaker(account.name, model, FORBIDDEN, STRIKES, account.chance, account.clock)
+        self._outage = CircuitBreaker(account.name, model, FAULTED, FAULTS, account.chance, account.clock)
         self._pauses = (account.pause, self.pause, self._outage)
         self._account = account
         self._cap = cap
@@ -114,9 +115,9 @@ class Limiter:
         return self._in_flight > 0 or self._line.waiting > 0
 
     @property
-    def paused(self) -> str | None:
-        """Why nothing goes but a probe now and then, if that is so."""
-        return next((pause.problem for pause in self._pauses if pause.reason is not None), None)
+    def paused(self) -> AccountPause | None:
+        """Why only an occasional probe is sent, if that is so."""
+        return next((breaker.pause for breaker in self._pauses if breaker.pause is not None), None)
 
     @property
     def _calm(self) -> bool:
@@ -133,7 +134,7 @@ class Limiter:
 
         Of faults, it is taken to be served at this moment unless there is an outage.
         """
-        if kind is OutcomeKind.FAULTED and self._outage.reason is None:
+        if kind is OutcomeKind.FAULTED and self._outage.pause is None:
             return self._now()
         return self._served_since if kind in FORBIDDEN | FAULTED else self._account.served_since
 
@@ -218,7 +219,7 @@ class Limiter:
         if now >= account.open_until:
             return inf
         if not self._calm:
-            probes_at = [pause.probe_at for pause in self._pauses if pause.reason is not None]
+            probes_at = [pause.probe_at for pause in self._pauses if pause.pause is not None]
             if probes_at:
                 return max(probes_at)
         if now >= self._trial_at:
@@ -266,11 +267,11 @@ class Limiter:
 
     def _faulted(self, ticket: Permit, outcome: Outcome, now: float) -> None:
         """Learn of a fault, or that there was none; a request that keeps failing says nothing about others."""
-        running = self._outage.reason is None
+        running = self._outage.pause is None
         if running and ticket.again and outcome.kind is OutcomeKind.FAULTED:
             return
         self._outage.heard(ticket, outcome, now)
-        if running and self._outage.reason is not None:
+        if running and self._outage.pause is not None:
             self._limit.shut()
 
     def _closing(self, retry_after: float | None) -> float:

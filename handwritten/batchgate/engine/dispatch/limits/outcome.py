@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from batchgate.engine.model.errors import ErrorKind, UpstreamDown, UpstreamError
+from batchgate.engine.model.health_report import PauseCode
 
 
 class OutcomeKind(Enum):
@@ -42,6 +43,8 @@ class Outcome(Struct, frozen=True):
     """It shows that the account is reached and let in."""
     retry_after: float | None = None
     reason: str = ""
+    pause_code: PauseCode = "provider_failing"
+    """What the account is paused for, if this outcome pauses it."""
 
     @property
     def turned_away(self) -> bool:
@@ -60,15 +63,22 @@ _BY_ERROR: Final[Mapping[ErrorKind, OutcomeKind]] = {
     "billing_error": OutcomeKind.REJECTED,
     "permission_error": OutcomeKind.FORBIDDEN,
 }
+_PAUSE_CODES: Final[Mapping[ErrorKind, PauseCode]] = {
+    "authentication_error": "key_rejected",
+    "billing_error": "payment_required",
+    "permission_error": "permission_denied",
+}
 _WORKING: Final = frozenset({OutcomeKind.ANSWERED, OutcomeKind.FAULTED, OutcomeKind.REFUSED})
 
 
 def outcome_of(error: UpstreamError) -> Outcome:
     """Read an error. The reason is in our own words, as a provider's may repeat the key."""
     if isinstance(error, UpstreamDown):
-        return Outcome(OutcomeKind.DOWN, reason=error.message)
+        return Outcome(OutcomeKind.DOWN, reason=error.message, pause_code="unreachable")
     kind = _BY_ERROR.get(error.kind) or _other_kind(error)
-    return Outcome(kind, kind in _WORKING, error.retry_after, _reason(error))
+    return Outcome(
+        kind, kind in _WORKING, error.retry_after, _reason(error), _PAUSE_CODES.get(error.kind, "provider_failing")
+    )
 
 
 def _other_kind(error: UpstreamError) -> OutcomeKind:

@@ -1,0 +1,43 @@
+"""What an engine is built from: its ports, its policies and its options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from batchgate.engine.dispatch.claim_policy import ClaimPolicy
+from batchgate.engine.dispatch.router import Router
+from batchgate.engine.model.batch import BatchOptions, Dialect
+from batchgate.engine.model.clock import Clock
+from batchgate.engine.ports.blobs import Blobs
+from batchgate.engine.ports.body_readers import FileReader
+from batchgate.engine.ports.cluster import Cluster
+from batchgate.engine.ports.queue import Queue
+from batchgate.engine.ports.rows import LineTranslator, RowFormat
+from batchgate.engine.ports.store import Store
+from batchgate.engine.ports.telemetry import NoTelemetry, Telemetry
+from batchgate.engine.ports.tenant_store import TenantStore
+
+
+class EngineDependencies(Struct, frozen=True, kw_only=True):
+    """The dependencies of one `Engine`."""
+
+    store: Store
+    tenants: TenantStore
+    blobs: Blobs
+    queue: Queue
+    claim_policy: ClaimPolicy
+    cluster: Cluster
+    router: Router
+    rows: Mapping[Dialect, RowFormat]
+    translator: LineTranslator
+    file_reader: Callable[[BatchOptions], FileReader]
+    clock: Clock
+    shutdown_timeout: float
+    """Seconds that calls in flight may take when the engine stops."""
+    has_worker: bool = True
+    """Whether this process runs batches; a gateway without a worker only accepts and shows them."""
+    seed: int | None = None
+    """Seed of the random delays between retries, for tests."""
+    telemetry: Telemetry = NoTelemetry()
