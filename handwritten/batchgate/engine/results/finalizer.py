@@ -128,7 +128,7 @@ class Finalizer:
 
     async def _write(self, batch: Batch, writer: BlobWriter) -> _WrittenResults:
         succeeded = errored = unfinished = size = output_size = 0
-        ending, _ = batch.cut_off
+        ending = batch.unfinished_status
         shards = (self._shard(batch, claim, ending) for claim in await self._store.list_shards(batch))
         async for shard in prefetch(shards, ahead=SHARDS_AHEAD):
             succeeded += shard.succeeded
@@ -176,11 +176,10 @@ class Finalizer:
 
     async def _input(self, claim: Claim, missing: int) -> list[tuple[int, bytes]]:
         """Read the input of a shard; nothing once it has been waited for in vain."""
-        _, since = claim.batch.cut_off
         try:
             return await read_input_lines(self._blobs, claim)
         except BlobError as error:
-            if self._clock.now() < since + INPUT_RETRY_PERIOD:
+            if self._clock.now() < claim.batch.stopped_at + INPUT_RETRY_PERIOD:
                 raise
             fields = {"action": "request_lines_missing", "batch": claim.batch.id, "shard": claim.shard.index}
             logger.error("no lines for %d requests without a result: %s", missing, error, extra=fields)  # noqa: TRY400
