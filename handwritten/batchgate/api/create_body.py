@@ -110,7 +110,7 @@ class CreateReader(Generic[R]):
         self._faults: list[Fault] = []
 
     @property
-    def expands(self) -> bool:
+    def is_compressed(self) -> bool:
         """Whether the body is compressed."""
         return not isinstance(self._decoder, IdentityDecoder)
 

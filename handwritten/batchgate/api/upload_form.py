@@ -78,7 +78,7 @@ class UploadForm:
             raise _malformed(error) from error
 
     @property
-    def expands(self) -> bool:
+    def is_compressed(self) -> bool:
         """Whether the body is compressed."""
         return not isinstance(self._decoder, IdentityDecoder)
 

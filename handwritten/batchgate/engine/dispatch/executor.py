@@ -90,14 +90,14 @@ class Executor:
         line = self._rows[batch.dialect].succeeded_line(row.custom_id, answer)
         usage = self._translator.usage(batch.options.kind, answer)
         cost = cost_of(usage, request.route.endpoint.account, request.route.model)
-        return ResultLine(seq=seq, ending="succeeded", line=line, usage=usage, cost=cost)
+        return ResultLine(seq=seq, status="succeeded", line=line, usage=usage, cost=cost)
 
     def _errored(self, batch: Batch, seq: int, custom_id: str, error: Exception) -> ResultLine:
         if not isinstance(error, RequestError):
             fields = {"action": "request_failed", "batch": batch.id, "seq": seq}
             logger.error("a request failed in the gateway itself", exc_info=error, extra=fields)
             error = RequestError("api_error", "the gateway failed on this request; its log says why")
-        return ResultLine(seq=seq, ending="errored", line=self._rows[batch.dialect].errored_line(custom_id, error))
+        return ResultLine(seq=seq, status="errored", line=self._rows[batch.dialect].errored_line(custom_id, error))
 
     def _course(self, batch: Batch, request: PreparedRequest, sending: OnSending) -> _Course:
         row, route = request.row, request.route

@@ -318,7 +318,7 @@ class ShardRun:
         return False
 
     def _chunk(self, results: list[ResultLine]) -> Chunk:
-        succeeded = sum(result.ending == "succeeded" for result in results)
+        succeeded = sum(result.status == "succeeded" for result in results)
         return Chunk(
             seqs=tuple(result.seq for result in results),
             lines=b"".join(result.line for result in results),

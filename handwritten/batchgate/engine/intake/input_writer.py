@@ -142,7 +142,7 @@ async def write_input(
         async for data in _gathered(body):
             parts = _cut(reader.feed(data), cutter)
             while (
-                part := await next_piece(parts, in_thread=reader.expands or len(data) >= THREAD_THRESHOLD)
+                part := await next_piece(parts, in_thread=reader.is_compressed or len(data) >= THREAD_THRESHOLD)
             ) is not None:
                 await behind.write(part)
         last = await asyncio.to_thread(reader.finish)

@@ -165,7 +165,7 @@ async def _take_in(
     try:
         async for data in body:
             parts = reader.feed(data)
-            while (piece := await next_piece(parts, in_thread=reader.expands)) is not None:
+            while (piece := await next_piece(parts, in_thread=reader.is_compressed)) is not None:
                 size += len(piece)
                 _check_size(reader.purpose, size)
                 check_room(size)

@@ -57,7 +57,7 @@ class ResultLine(Struct, frozen=True, kw_only=True):
     """The result of one request, with its line for the result file, LF included."""
 
     seq: int
-    ending: Literal["succeeded", "errored"]
+    status: Literal["succeeded", "errored"]
     line: bytes
     usage: Usage | None = None
     """The tokens that the answer states, if it does."""

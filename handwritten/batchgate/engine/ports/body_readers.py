@@ -10,61 +10,61 @@ from batchgate.engine.model.file import Upload
 
 
 class BodyReader(Protocol):
-    """Reads a body in one wire format, piece by piece; raises `RefusedError` for what is wrong with it."""
+    """Reads the requests of a create in one wire format, piece by piece; raises `RefusedError` for a fault."""
 
     @property
-    def expands(self) -> bool:
-        """Whether a little of the body may hold very much, as when it is compressed."""
+    def is_compressed(self) -> bool:
+        """Whether a few bytes of the body may contain much data, because it is compressed."""
         ...
 
     def feed(self, data: bytes) -> Iterator[list[bytes]]:
-        """Take the next bytes and yield the input lines, LF included, that are complete and valid.
+        """Read the next bytes and yield the input lines that they complete, LF included.
 
-        They come a few at a time, since a little of a compressed body may hold very many.
+        The lines come a few at a time, since a few bytes of a compressed body may contain very many.
         """
         ...
 
     def finish(self) -> list[bytes]:
-        """Take the end of the body and return the last lines."""
+        """Read the end of the body and return the last lines."""
         ...
 
 
 class FileReader(BodyReader, Protocol):
-    """A `BodyReader` for a file: what is wrong with it is gathered instead of raised, and then no lines come."""
+    """A `BodyReader` for an input file: it collects the faults; after the first fault it yields no more lines."""
 
     @property
     def faults(self) -> Sequence[InputFault]:
-        """What has been found to be wrong so far, in the order of the lines."""
+        """The faults found so far, in the order of the lines."""
         ...
 
     @property
     def over_limit(self) -> bool:
-        """Whether to read on is of no use: there are more lines than a batch may have."""
+        """Whether the file has more lines than a batch may have, so that reading can stop."""
         ...
 
     @property
     def model_prefixes(self) -> Collection[str]:
-        """What stands before a slash in the models of the requests, as far as that is of bounded number."""
+        """The parts before a slash in the models of the requests; bounded in number."""
         ...
 
 
 class UploadReader(Protocol):
-    """Reads the body of an upload, piece by piece; raises `RefusedError` for what is wrong with it."""
+    """Reads the body of a file upload, piece by piece; raises `RefusedError` for a fault."""
 
     @property
-    def expands(self) -> bool:
-        """Whether a little of the body may hold very much, as when it is compressed."""
+    def is_compressed(self) -> bool:
+        """Whether a few bytes of the body may contain much data, because it is compressed."""
         ...
 
     @property
     def purpose(self) -> str | None:
-        """The purpose, if it has come already."""
+        """The purpose of the file, once it has been read."""
         ...
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take the next bytes and yield those of them that are the file's content."""
+        """Read the next bytes and yield those of the file content."""
         ...
 
     def finish(self) -> Upload:
-        """Take the end of the body, and say what stood beside the content."""
+        """Read the end of the body and return the fields beside the content."""
         ...

@@ -68,9 +68,9 @@ class AnthropicRows:
         body = ErrorBody(type=error.kind, message=error.message)
         return _written(custom_id, ErroredResult(error=ErrorResponse(type="error", error=body, request_id=request_id)))
 
-    def unfinished_line(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
+    def unfinished_line(self, custom_id: str, status: Literal["canceled", "expired"]) -> bytes:
         """Write the line of a request that was never answered."""
-        return _written(custom_id, CanceledResult() if ending == "canceled" else ExpiredResult())
+        return _written(custom_id, CanceledResult() if status == "canceled" else ExpiredResult())
 
     def is_success(self, line: bytes) -> bool:
         """Tell if a result line is that of a request which succeeded; the message is passed over."""

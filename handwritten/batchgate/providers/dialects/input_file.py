@@ -107,7 +107,7 @@ class InputFileReader:
         self._prefixes: set[str] = set()
 
     @property
-    def expands(self) -> bool:
+    def is_compressed(self) -> bool:
         """Never: files are stored as they are."""
         return False
 

@@ -100,9 +100,9 @@ class OpenAIRows:
             return _unanswered(custom_id, BatchLineError(code=_code(error), message=error.message))
         return _written(BatchOutputLine(id=_id(), custom_id=custom_id, response=_refusal(error), error=None))
 
-    def unfinished_line(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
+    def unfinished_line(self, custom_id: str, status: Literal["canceled", "expired"]) -> bytes:
         """Write the line of a request that was never answered."""
-        return _unanswered(custom_id, CANCELLED if ending == "canceled" else EXPIRED)
+        return _unanswered(custom_id, CANCELLED if status == "canceled" else EXPIRED)
 
     def is_success(self, line: bytes) -> bool:
         """Tell if a result line is that of a request which succeeded; all but the status is passed over."""
