@@ -23,7 +23,7 @@ async def rounds(turns: FairYield, tasks: int) -> list[list[int]]:
 
 
 async def test_a_few_go_in_each_round_in_the_order_in_which_they_came() -> None:
-    turns = FairYield(at_once=4)
+    turns = FairYield(tasks_per_round=4)
     for _ in range(2):
         groups = await rounds(turns, 10)
         assert [number for group in groups for number in group] == list(range(10))
@@ -31,14 +31,14 @@ async def test_a_few_go_in_each_round_in_the_order_in_which_they_came() -> None:
 
 
 async def test_who_is_alone_does_not_wait() -> None:
-    turns = FairYield(at_once=1)
+    turns = FairYield(tasks_per_round=1)
     task = asyncio.create_task(turns.wait_turn())
     await asyncio.sleep(0)
     assert task.done()
 
 
 async def test_who_gives_up_takes_nobody_s_turn() -> None:
-    turns = FairYield(at_once=1)
+    turns = FairYield(tasks_per_round=1)
     first, second, third = (asyncio.create_task(turns.wait_turn()) for _ in range(3))
     await asyncio.sleep(0)
     second.cancel()

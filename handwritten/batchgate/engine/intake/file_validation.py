@@ -1,7 +1,7 @@
-"""Validation: turns the file that a batch is made from into its input, behind the answer to the create.
+"""Validates the input files of batches in the background, after the create has been answered.
 
-The input is a copy in which each line is as the worker expects it, so that the file may be deleted at any time after.
-Whatever is wrong with the file is found in one pass, and fails the batch as a whole.
+Validation copies the file into the input blob of the batch, with each line in the form that the worker expects. So the
+file may be deleted afterwards. One pass finds all faults; any fault fails the batch as a whole.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from batchgate.engine.support.health_problems import ReportHealth
 logger = logging.getLogger(__name__)
 
 FIRST_FAULTS = 10
-"""How many faults a list of batches shows of each."""
-FILE_GONE = InputFault(code="file_not_found", message="The file was deleted, or has expired, before it was read.")
-EXPIRED = InputFault(code="batch_expired", message="The file could not be read before the completion window expired.")
+"""The number of faults of a batch that lists of batches show."""
+FILE_GONE = InputFault(code="file_not_found", message="The file was deleted or expired before it was validated.")
+EXPIRED = InputFault(code="batch_expired", message="The file was not validated before the completion window expired.")
 
 
 class FileValidator:
-    """Validates the files of one batch after another, as they are handed to it."""
+    """Validates the input files of batches, one after another."""
 
     def __init__(
         self,
@@ -67,11 +67,11 @@ class FileValidator:
         self._tasks = BatchTasks("validation", self._validate, cluster, report)
 
     def add(self, batch_key: int) -> None:
-        """Line up a batch whose file is to be validated; asked twice, it is validated once."""
+        """Enqueue a batch for validation; does nothing if it is enqueued already."""
         self._tasks.add(batch_key)
 
     async def run(self) -> None:
-        """Validate until cancelled; what storage does not give is tried again, and holds up no other batch."""
+        """Validate until cancelled; a storage failure is retried later, and does not delay other batches."""
         await self._tasks.run()
 
     async def _validate(self, key: int) -> None:
@@ -90,21 +90,21 @@ class FileValidator:
 
     async def _read(self, batch: Batch, file: File) -> None:
         begun, reader = time.perf_counter(), self._reader(batch.options)
-        # A new name each time: two gateways that take each other for dead must not write to one blob.
+        # A new name each time: a process that was wrongly considered dead must not write to the blob of its successor.
         name = f"batches/{batch.id}/{new_id('input')}.jsonl"
         async with self._orphan_blobs.open_writer(batch.id, name) as writer:
-            shards = await self._take_in(file, reader, writer)
+            shards = await self._copy(file, reader, writer)
             hit("file_validated")
             faults = list(reader.faults)
             if not faults:
                 try:
-                    await shielded(self._begin(batch, name, shards, reader.model_prefixes, begun))
+                    await shielded(self._start(batch, name, shards, reader.model_prefixes, begun))
                 except QuotaExceeded as error:
                     faults.append(InputFault(code="quota_exceeded", message=error.message))
         if faults:
             await self._fail(batch, faults)
 
-    async def _take_in(self, file: File, reader: FileReader, writer: BlobWriter) -> tuple[Shard, ...]:
+    async def _copy(self, file: File, reader: FileReader, writer: BlobWriter) -> tuple[Shard, ...]:
         async def pieces() -> AsyncIterator[bytes]:
             async for piece in self._blobs.stream(file.blob or "", 0, file.size):
                 if reader.over_limit:
@@ -113,24 +113,23 @@ class FileValidator:
 
         return await write_input(pieces(), reader, writer)
 
-    async def _begin(
+    async def _start(
         self, batch: Batch, name: str, shards: tuple[Shard, ...], prefixes: Collection[str], begun: float
     ) -> None:
         providers = self._names_of((batch.provider, *batch.options.model_prefixes, *prefixes))
-        requests = ValidatedInput(input_blob=name, shards=shards, providers=providers)
-        jobs = await self._store.start_batch(batch.key, requests, self._clock.now())
+        validated = ValidatedInput(input_blob=name, shards=shards, providers=providers)
+        jobs = await self._store.start_batch(batch.key, validated, self._clock.now())
         if jobs is None:
-            return  # canceled meanwhile
+            return  # it was canceled meanwhile
         hit("batch_begun")
         self._queue.enqueue(jobs)
-        now = await self._store.find_batch_by_key(batch.key)
-        if now is not None:
-            size = sum(shard.length for shard in shards)
-            self._telemetry.batch_created(now, size=size, seconds=time.perf_counter() - begun)
+        started = await self._store.find_batch_by_key(batch.key)
+        if started is not None:
+            self._telemetry.batch_created(started, size=validated.input_size, seconds=time.perf_counter() - begun)
 
     async def _fail(self, batch: Batch, faults: Iterable[InputFault]) -> None:
         found = list(faults)
-        told, first = msgspec.json.encode(found), msgspec.json.encode(found[:FIRST_FAULTS])
-        if await self._store.fail_batch(batch.key, told, first, self._clock.now()):
+        encoded, first = msgspec.json.encode(found), msgspec.json.encode(found[:FIRST_FAULTS])
+        if await self._store.fail_batch(batch.key, encoded, first, self._clock.now()):
             fields = {"action": "batch_failed", "batch": batch.id, "workspace": batch.workspace}
-            logger.info("batch failed: its file has %d faults", len(found), extra=fields)
+            logger.info("batch failed: its input file has %d faults", len(found), extra=fields)

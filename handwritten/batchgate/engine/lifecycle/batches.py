@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from msgspec import structs
 
-from batchgate.engine.intake.input_writer import InputSummary, write_input
+from batchgate.engine.intake.input_summary import InputSummary
+from batchgate.engine.intake.input_writer import write_input
 from batchgate.engine.model.batch import Batch, BatchPage, NewBatch
 from batchgate.engine.model.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError, StoreError

@@ -14,7 +14,7 @@ class BodyReader(Protocol):
 
     @property
     def is_compressed(self) -> bool:
-        """Whether a few bytes of the body may contain much data, because it is compressed."""
+        """Whether the body is compressed, so that a few bytes of it may contain much data."""
         ...
 
     def feed(self, data: bytes) -> Iterator[list[bytes]]:
@@ -53,7 +53,7 @@ class UploadReader(Protocol):
 
     @property
     def is_compressed(self) -> bool:
-        """Whether a few bytes of the body may contain much data, because it is compressed."""
+        """Whether the body is compressed, so that a few bytes of it may contain much data."""
         ...
 
     @property
