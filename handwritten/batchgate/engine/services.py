@@ -63,7 +63,7 @@ class BackgroundServices:
             finalize=self.finalize,
             validate=self.validate,
             expedite=self.expedite,
-            restore=needs.queue.enqueue_missing,
+            enqueue_missing=needs.queue.enqueue_missing,
             report=report,
         )
 

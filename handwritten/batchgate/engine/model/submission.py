@@ -1,4 +1,4 @@
-"""What a caller submits beside the requests of a batch."""
+"""Submissions: the fields of a create beside its requests."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from batchgate.engine.model.batch import BatchOptions, Dialect
 
 
 class Submission(Struct, frozen=True, kw_only=True):
-    """What comes with the requests of a create."""
+    """A create of a batch, without its requests."""
 
     workspace: str
     dialect: Dialect
     options: BatchOptions = BatchOptions()
     provider: str
+    """The account for requests that name none."""
     headers: Mapping[str, str]
-    """Headers that go upstream with every request."""
+    """Headers that are sent to the provider with each request; names in lower case."""
     caller: str = ""
-    """Who submits: the name of an API key, or nothing where none is needed."""
+    """The name of the caller's API key; empty if the gateway needs no key."""
     idempotency_key: str | None = None
     is_retry: bool = False
-    """Whether the caller's SDK says that it has sent this before."""
+    """Whether the caller's SDK marks this call as a retry."""
 
     def fingerprint(self, digest: bytes) -> bytes:
-        """Hash all that makes the batch what it is; ``digest`` stands for its requests."""
+        """Hash everything that determines the batch; ``digest`` is the hash of its requests."""
         rest = msgspec.json.encode((self.dialect, self.options, self.provider, sorted(self.headers.items())))
         return hashlib.blake2b(digest + rest, digest_size=16).digest()
