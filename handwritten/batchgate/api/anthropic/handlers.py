@@ -91,7 +91,7 @@ class MessageBatchesHandler:
         self, request: web.Request, parameters: parameters.RetrieveMessageBatchResultsParameters
     ) -> web.StreamResponse:
         """Download the results of an ended batch."""
-        batch = await request.app[BATCHES].results(request[WORKSPACE], parameters.message_batch_id)
+        batch = await request.app[BATCHES].find_with_results(request[WORKSPACE], parameters.message_batch_id)
         content = request.app[CONTENTS].results(batch, "anthropic")
         return await send_lines(request, self._blobs, content)
 

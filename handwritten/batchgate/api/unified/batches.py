@@ -136,7 +136,7 @@ class UnifiedBatchesHandler:
         extra = begin("batch_results")
         batches, workspace, provider = request.app[BATCHES], request[WORKSPACE], parameters.provider
         await batches.find(workspace, parameters.batch_id, provider=provider)
-        batch = await batches.results(workspace, parameters.batch_id)
+        batch = await batches.find_with_results(workspace, parameters.batch_id)
         lines = request.app[CONTENTS].results(batch, batch.dialect)
         vary: dict[str, str] = {hdrs.VARY: f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"}
         if _wants_json(request):

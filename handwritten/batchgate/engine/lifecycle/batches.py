@@ -158,7 +158,7 @@ class Batches:
 
     async def find(self, workspace: str, batch_id: str, *, provider: str | None = None) -> Batch:
         """Return a batch, which must run on ``provider`` if given; raises `RefusedError` if there is none."""
-        batch = _found(await self._store.find_batch(workspace, batch_id), batch_id)
+        batch = _require(await self._store.find_batch(workspace, batch_id), batch_id)
         if provider is not None and provider not in batch.providers:
             message = f"Batch {batch_id!r} runs on {', '.join(batch.providers)}, not on {provider}."
             raise RefusedError("not_found_error", message, param="provider")
@@ -198,7 +198,7 @@ class Batches:
         """Cancel a batch; one that is canceling or has ended is returned unchanged."""
         with self._probe.reporting_errors():
             canceled = await self._store.cancel_batch(workspace, batch_id, self._clock.now())
-        batch = _found(canceled, batch_id)
+        batch = _require(canceled, batch_id)
         if batch.status == "canceling":
             self._signals.stop_sending(batch.key)
             with suppress(StoreError):  # the batch is canceled already, and the sweeper signals it later
@@ -209,7 +209,7 @@ class Batches:
         """Delete an ended batch and its blobs; raises `RefusedError` for one that has not ended."""
         with self._probe.reporting_errors():
             deleted = await self._store.delete_batch(workspace, batch_id, self._clock.now())
-        batch = _found(deleted, batch_id)
+        batch = _require(deleted, batch_id)
         if batch.ended_at is None:
             raise RefusedError(
                 "invalid_request_error",
@@ -218,7 +218,7 @@ class Batches:
         hit("batch_deleted")
         await self._orphan_blobs.remove(*batch.blobs)
 
-    async def results(self, workspace: str, batch_id: str) -> Batch:
+    async def find_with_results(self, workspace: str, batch_id: str) -> Batch:
         """Return a batch that has a result file; raises `RefusedError` if it has none yet, or no longer."""
         batch = await self.find(workspace, batch_id)
         if batch.archived_at is not None:
@@ -261,7 +261,7 @@ def _without_results(batch: Batch) -> str:
     return f"Batch {batch.id!r} is {batch.status}; it has results once it has ended."
 
 
-def _found(batch: Batch | None, batch_id: str) -> Batch:
+def _require(batch: Batch | None, batch_id: str) -> Batch:
     if batch is None:
         raise RefusedError("not_found_error", f"There is no batch {batch_id!r} in this workspace.", param="id")
     return batch

@@ -90,7 +90,7 @@ class Files:
         batch = await self._batch(workspace, file_id, file)
         if file is None and batch is not None:
             file = _view(batch, file_id)
-        return _found(file, file_id, provider, () if batch is None else batch.providers), batch
+        return _require(file, file_id, provider, () if batch is None else batch.providers), batch
 
     async def _batch(self, workspace: str, file_id: str, file: File | None) -> Batch | None:
         """Return the batch that a file shows, or that the id of a view names."""
@@ -190,7 +190,7 @@ def file_not_found(file_id: str) -> RefusedError:
     return RefusedError("not_found_error", f"There is no file {file_id!r} in this workspace.", param="id")
 
 
-def _found(file: File | None, file_id: str, provider: str | None, providers: Collection[str]) -> File:
+def _require(file: File | None, file_id: str, provider: str | None, providers: Collection[str]) -> File:
     """Check that a file exists, and that it was uploaded for the provider or shows a batch that ran on it."""
     if file is None:
         raise file_not_found(file_id)

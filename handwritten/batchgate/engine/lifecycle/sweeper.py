@@ -74,16 +74,16 @@ class Sweeper:
         now = self._clock.now()
         # Every process expedites batches, since each has its own wait queues.
         await self._run_step(self._expedite, now)
-        return await self._has_lease() and all([await self._run_step(step, now) for step in self._steps()])
+        return await self._acquire_lease() and all([await self._run_step(step, now) for step in self._steps()])
 
-    async def _has_lease(self) -> bool:
+    async def _acquire_lease(self) -> bool:
         try:
-            has_lease = await self._cluster.acquire_lease(LEASE)
+            acquired = await self._cluster.acquire_lease(LEASE)
         except StoreError as error:
             self._report(COMPONENT, error, of=LEASE)
             return False
         self._report(COMPONENT, None, of=LEASE)
-        return has_lease
+        return acquired
 
     def _steps(self) -> tuple[Callable[[int], Awaitable[None]], ...]:
         return (

@@ -75,7 +75,7 @@ class Tenants:
 
     async def find_workspace(self, name: str) -> tuple[Workspace, QuotaUsage]:
         """Return a workspace and its usage; raises `RefusedError` if there is none."""
-        found = _found_workspace(await self._store.find_workspace(name), name)
+        found = _require_workspace(await self._store.find_workspace(name), name)
         return found, await self._store.find_usage(name, month_of(self._clock.now()))
 
     async def list_workspaces(self, *, after: str | None, limit: int) -> WorkspacePage:
@@ -84,7 +84,7 @@ class Tenants:
 
     async def update_quotas(self, name: str, changes: Mapping[str, int | None]) -> tuple[Workspace, QuotaUsage]:
         """Change quotas of a workspace; the keys of ``changes`` are fields of `Quotas`."""
-        updated = _found_workspace(await self._store.update_quotas(name, changes), name)
+        updated = _require_workspace(await self._store.update_quotas(name, changes), name)
         logger.info("quotas of workspace %r changed", name, extra={"action": "workspace_updated", "workspace": name})
         return updated, await self._store.find_usage(name, month_of(self._clock.now()))
 
@@ -112,11 +112,11 @@ class Tenants:
 
     async def find_key(self, key_id: str) -> ApiKey:
         """Return a stored key; raises `RefusedError` if there is none."""
-        return _found_key(await self._store.find_key(key_id), key_id)
+        return _require_key(await self._store.find_key(key_id), key_id)
 
     async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage:
         """Return a page of a workspace's keys, newest first; raises `RefusedError` for an unknown ``after``."""
-        _found_workspace(await self._store.find_workspace(workspace), workspace)
+        _require_workspace(await self._store.find_workspace(workspace), workspace)
         page = await self._store.list_keys(workspace, after=after, limit=limit)
         if page is None:
             message = f"after: there is no key {after!r} in this workspace to page from"
@@ -142,7 +142,7 @@ class Tenants:
         another_admin = self._configured.has_admin
         revoked = await self._store.revoke_key(key_id, self._clock.now(), another_admin=another_admin)
         self._key_cache.invalidate()
-        key = _found_key(revoked, key_id)
+        key = _require_key(revoked, key_id)
         logger.info(
             "key %r revoked", key_id, extra={"action": "key_revoked", "key": key_id, "workspace": key.workspace}
         )
@@ -168,13 +168,13 @@ def workspace_not_found(name: str) -> RefusedError:
     return RefusedError("not_found_error", f"There is no workspace {name!r}.")
 
 
-def _found_workspace(workspace: Workspace | None, name: str) -> Workspace:
+def _require_workspace(workspace: Workspace | None, name: str) -> Workspace:
     if workspace is None:
         raise workspace_not_found(name)
     return workspace
 
 
-def _found_key(key: ApiKey | None, key_id: str) -> ApiKey:
+def _require_key(key: ApiKey | None, key_id: str) -> ApiKey:
     if key is None:
         raise RefusedError("not_found_error", f"There is no API key {key_id!r}.")
     return key
