@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiohttp.test_utils import unused_port
 from msgspec import structs
 
 from batchgate.engine.model.api_key import SCOPES
-from batchgate.settings import ApiKeySettings, PriceSettings
+from batchgate.settings import AccountSettings, ApiKeySettings, PriceSettings
 from tests.support import openai_batches
 from tests.support.databases import DATABASES, Database, a_database
 from tests.support.openai_batches import chat_line, create_body, jsonl, upload_lines
@@ -38,10 +39,16 @@ async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway whose models cost 10 dollars for a million tokens in, and 20 for a million out."""
     price = PriceSettings(input=10.0, output=20.0)
     account = structs.replace(simulator(latency_by_model={"slow": 30.0}), prices={"*": price})
-    accounts = {"openai": account}
+    down = AccountSettings(provider="openai", base_url=f"http://127.0.0.1:{unused_port()}/v1")
+    accounts = {"openai": account, "down": down}
     keys = {"root": ApiKeySettings(key="sk-root", scopes=SCOPES)}
     async with running_app(
-        tmp_path, accounts=accounts, api_keys=keys, shutdown_timeout=0.0, database_url=database.url
+        tmp_path,
+        accounts=accounts,
+        default_provider="openai",
+        api_keys=keys,
+        shutdown_timeout=0.0,
+        database_url=database.url,
     ) as running:
         running.client.headers.update(ROOT)
         yield running
@@ -164,7 +171,7 @@ async def test_use_is_what_is_there(app: RunningApp) -> None:
         "stored_bytes": 0,
         "monthly_spend_usd": 0.0,
     }
-    status, running = await app.call("POST", BATCHES, json=messages_body("a", "b", model="slow"))
+    status, running = await app.call("POST", BATCHES, json=messages_body("a", "b", model="down/m"))
     assert status == 200
     file_id = await upload_lines(app, b"notes", purpose="user_data")
     use = await used(app)
