@@ -50,7 +50,7 @@ class FileValidator:
         orphan_blobs: OrphanBlobs,
         queue: Queue,
         reader: Callable[[BatchOptions], FileReader],
-        names_of: Callable[[Iterable[str]], tuple[str, ...]],
+        searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
         clock: Clock,
         cluster: Cluster,
         report: ReportHealth,
@@ -61,7 +61,7 @@ class FileValidator:
         self._orphan_blobs = orphan_blobs
         self._queue = queue
         self._reader = reader
-        self._names_of = names_of
+        self._searchable_names = searchable_names
         self._clock = clock
         self._telemetry = telemetry
         self._tasks = BatchTasks("validation", self._validate, cluster, report)
@@ -116,7 +116,7 @@ class FileValidator:
     async def _start(
         self, batch: Batch, name: str, shards: tuple[Shard, ...], prefixes: Collection[str], begun: float
     ) -> None:
-        providers = self._names_of((batch.provider, *batch.options.model_prefixes, *prefixes))
+        providers = self._searchable_names((batch.provider, *batch.options.model_prefixes, *prefixes))
         validated = ValidatedInput(input_blob=name, shards=shards, providers=providers)
         jobs = await self._store.start_batch(batch.key, validated, self._clock.now())
         if jobs is None:

@@ -49,19 +49,19 @@ class ShardCutter:
 class ShardChecksums:
     """Computes the CRC-32 of each shard, in large pieces, during which the GIL is free.
 
-    ``also``, if given, hashes all bytes as well, in the same thread.
+    ``summary``, if given, gets all bytes as well, in the same thread.
     """
 
-    def __init__(self, cutter: ShardCutter, also: Hash | None) -> None:
+    def __init__(self, cutter: ShardCutter, summary: Hash | None) -> None:
         self._cutter = cutter
-        self._also = also
+        self._summary = summary
         self._checksums: list[int] = []
         self._checksum = self._position = 0
 
     def update(self, data: bytes) -> None:
         """Hash the next bytes: whole lines that the cutter has already counted."""
-        if self._also is not None:
-            self._also.update(data)
+        if self._summary is not None:
+            self._summary.update(data)
         rest = memoryview(data)
         while (left := self._left_of_shard()) is not None and left <= len(rest):
             self._hash(rest[:left])

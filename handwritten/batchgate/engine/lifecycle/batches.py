@@ -44,7 +44,7 @@ class Batches:
         queue: Queue,
         clock: Clock,
         signals: BatchSignals,
-        names_of: Callable[[Iterable[str]], tuple[str, ...]],
+        searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
         telemetry: Telemetry,
     ) -> None:
         self._store = store
@@ -53,7 +53,7 @@ class Batches:
         self._queue = queue
         self._clock = clock
         self._signals = signals
-        self._names_of = names_of
+        self._searchable_names = searchable_names
         self._telemetry = telemetry
         self._closed = False
 
@@ -99,7 +99,7 @@ class Batches:
             shards = await write_input(body, reader, writer, summary)
             hit("intake_spooled")
             new = self._new_batch(batch_id, submission(), summary.digest())
-            names = self._names_of((*new.providers, *summary.model_prefixes))
+            names = self._searchable_names((*new.providers, *summary.model_prefixes))
             new = structs.replace(new, input_blob=name, shards=shards, providers=names)
             return new, await shielded(self._store_and_enqueue(new))
 
@@ -117,7 +117,7 @@ class Batches:
             dialect=submission.dialect,
             options=submission.options,
             provider=submission.provider,
-            providers=self._names_of((submission.provider, *submission.options.model_prefixes)),
+            providers=self._searchable_names((submission.provider, *submission.options.model_prefixes)),
             headers=submission.headers,
             created_at=now,
             expires_at=now + LIFETIME,

@@ -81,7 +81,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     cost: int = 0
     """The cost of its answers so far, in nano-dollars."""
     repeated: int
-    """How many requests were sent more than once, because a process ended before it had stored the answer."""
+    """The number of answered requests that were sent again, because a process ended before it stored their answers."""
     created_at: int
     expires_at: int
     in_progress_at: int | None = None

@@ -100,7 +100,7 @@ class InputFileReader:
         self._plain = True
         self._line = 0
         self._requests = 0
-        self._hopeless = False
+        self._over_limit = False
         self._first_lines: dict[str | bytes, int] = {}
         self._faults: list[InputFault] = []
         self._said = 0
@@ -119,7 +119,7 @@ class InputFileReader:
     @property
     def over_limit(self) -> bool:
         """Whether there are more requests than a batch may have."""
-        return self._hopeless
+        return self._over_limit
 
     @property
     def model_prefixes(self) -> Collection[str]:
@@ -171,7 +171,7 @@ class InputFileReader:
     def _read(self, line: bytes | None) -> bytes | None:
         """Read the next line, where None is one too long to be held; returns it as it is passed on, if it is."""
         self._line += 1
-        if self._hopeless:
+        if self._over_limit:
             return None
         if line is not None and self._line == 1:
             line = line.removeprefix(_BOM)
@@ -179,7 +179,7 @@ class InputFileReader:
             return None
         self._requests += 1
         if self._requests > MAX_REQUESTS:
-            self._hopeless = True
+            self._over_limit = True
             self._note("too_many_tasks", f"The file has more than {MAX_REQUESTS} requests; split it into several.")
             return None
         if line is None or len(line) > MAX_LINE:
