@@ -11,7 +11,7 @@ HOUR = 3600 * MICROSECONDS
 DAY = 24 * HOUR
 
 MAX_SLEEP = 60.0
-"""Seconds after which a sleep reads the system clock again, because somebody may have set it."""
+"""Seconds after which a sleep reads the system clock again, since it may have been set meanwhile."""
 
 
 class Clock(Protocol):

@@ -52,7 +52,7 @@ class TenantStore(Protocol):
         ...
 
     async def rotate_key(self, key_id: str, new: ApiKey, revoked_at: int) -> None:
-        """Store a key that replaces a valid one, and revoke that one from ``revoked_at`` on at the latest."""
+        """Store a key that replaces a valid one, which is valid until ``revoked_at``."""
         ...
 
     async def revoke_key(self, key_id: str, now: int, *, another_admin: bool) -> ApiKey | None:
