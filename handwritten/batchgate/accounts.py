@@ -14,7 +14,7 @@ from msgspec import structs
 from batchgate.engine.dispatch.endpoint import Endpoint
 from batchgate.engine.model.errors import ConfigurationError, RefusedError
 from batchgate.engine.model.provider_call import Account, Price
-from batchgate.engine.model.workspace import NANODOLLARS
+from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR
 from batchgate.engine.ports.provider import Transport
 from batchgate.providers.registry.providers import PROVIDERS, Provider
 from batchgate.providers.responses.key_redaction import KeyRedactingHandler
@@ -152,9 +152,9 @@ def _key_reader(name: str, given: AccountSettings, read_secret: ReadSecret) -> C
 def _price(given: PriceSettings) -> Price:
     cached = given.input if given.cached_input is None else given.cached_input
     return Price(
-        input=round(given.input * NANODOLLARS),
-        cached_input=round(cached * NANODOLLARS),
-        output=round(given.output * NANODOLLARS),
+        input=round(given.input * NANODOLLARS_PER_DOLLAR),
+        cached_input=round(cached * NANODOLLARS_PER_DOLLAR),
+        output=round(given.output * NANODOLLARS_PER_DOLLAR),
     )
 
 

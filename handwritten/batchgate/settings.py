@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, Scope
-from batchgate.engine.model.decoding_errors import Problem, describe
+from batchgate.engine.model.decoding_errors import DocumentFault, describe_validation_error
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.model.redacted_repr import redacted_repr
 from batchgate.engine.model.secret import NAME_PATTERN
@@ -272,7 +272,7 @@ def _from_environment(name: str, variable: str, text: str) -> object:
     try:
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
-        expected = describe(error).message.removesuffix(", not a string")
+        expected = describe_validation_error(error).message.removesuffix(", not a string")
         raise ConfigurationError(variable, f"{expected}, not {text!r}") from error
 
 
@@ -311,15 +311,15 @@ def _convert(content: dict[str, Any]) -> Settings:
         raise ConfigurationError(problem.path or "settings", problem.message + hint) from error
 
 
-def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> Problem:
+def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> DocumentFault:
     """Say what is wrong, and in which entry of a table, where the error itself only says ``*``."""
-    problem = describe(error)
+    problem = describe_validation_error(error)
     table, inside, _ = problem.path.partition(".*")
     for name, entry in content[table].items() if inside and table in TABLES else ():
         try:
             msgspec.convert(entry, TABLES[table])
         except msgspec.ValidationError as closer:
-            return describe(closer).under(f"{table}.{name}")
+            return describe_validation_error(closer).with_prefix(f"{table}.{name}")
     return problem
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from batchgate.api.authentication import Authenticator, ConfiguredKey
-from batchgate.engine.model.api_key import DEFAULT_WORKSPACE, Caller, digest_of
+from batchgate.engine.model.api_key import DEFAULT_WORKSPACE, Caller, hash_key
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.ports.tenant_store import TenantStore
@@ -29,18 +29,18 @@ class Tenancy:
 
     async def run(self, _: web.Application) -> AsyncIterator[None]:
         """Begin with what the settings say, and note the uses of keys meanwhile; raises `ConfigurationError`."""
-        await self.tenants.begin()
+        await self.tenants.ensure_workspaces()
         await self._check_host()
         noting = asyncio.create_task(self._ring.run(), name="key uses")
         yield
         noting.cancel()
         with suppress(asyncio.CancelledError):
             await noting
-        await self._ring.note_uses()
+        await self._ring.write_uses()
 
     async def _check_host(self) -> None:
         host = self._settings.host
-        if not (is_loopback(host) or self._settings.api_keys or await self._ring.any()):
+        if not (is_loopback(host) or self._settings.api_keys or await self._ring.has_keys()):
             expected = f"a loopback address such as 127.0.0.1, since there are no API keys; {host} needs some"
             raise ConfigurationError("host", expected)
 
@@ -57,7 +57,7 @@ def _configured(settings: Settings) -> ConfiguredTenants:
 def _configured_keys(settings: Settings, environment: Mapping[str, str]) -> list[ConfiguredKey]:
     return [
         ConfiguredKey(
-            digest=digest_of(secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment) or ""),
+            digest=hash_key(secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment) or ""),
             caller=Caller(name=name, workspace=key.workspace, scopes=key.scopes),
         )
         for name, key in settings.api_keys.items()

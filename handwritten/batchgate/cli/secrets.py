@@ -20,7 +20,7 @@ from batchgate.cli.failures import CommandFailed
 from batchgate.cli.umask import restrict_umask
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import ConfigurationError
-from batchgate.engine.model.secret import LONGEST_VALUE, Secret
+from batchgate.engine.model.secret import MAX_VALUE_LENGTH, Secret
 from batchgate.engine.tenancy.secrets import Secrets
 from batchgate.master_key import NEEDS_EXTRA
 from batchgate.secret_access import opened_secrets
@@ -75,7 +75,7 @@ def set_command(settings: Settings, name: str) -> None:
 def list_command(settings: Settings) -> None:
     """List the names of the secrets, and when each was stored and replaced."""
     click.echo(COLUMNS.format("NAME", "STORED", "REPLACED"))
-    for secret in _run(settings, lambda secrets: secrets.listed()):
+    for secret in _run(settings, lambda secrets: secrets.list()):
         click.echo(_row(secret))
 
 
@@ -118,7 +118,7 @@ def _value() -> str:
     if sys.stdin.isatty():
         value: str = click.prompt("Value", hide_input=True, err=True)
         return value
-    value = sys.stdin.read(LONGEST_VALUE + 2).strip()
+    value = sys.stdin.read(MAX_VALUE_LENGTH + 2).strip()
     if not value:
         raise CommandFailed("There is no value: write it to stdin, or run the command in a terminal to be asked.")
     return value

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from batchgate.cli.failures import SubmissionRefused
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 
 PIECE: Final = 256 * 1024
 LONGEST_LINE: Final = 33 * 1024 * 1024
@@ -107,6 +107,6 @@ def _check(number: int, text: bytes) -> None:
     try:
         _OBJECT.decode(text)
     except DECODING_ERRORS as error:
-        problem = describe_decoding(error)
+        problem = describe_decoding_error(error)
         hint = '; a file that is one JSON document must begin with {"requests": [' if number == 1 else ""
         raise SubmissionRefused(f"line {number}: {problem.message}{hint}") from error

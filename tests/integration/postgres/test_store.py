@@ -271,7 +271,7 @@ async def test_a_batch_gets_no_blob_that_is_about_to_be_removed(
     # The writer was paused and taken for dead, and comes back when somebody else has just begun to remove its blob.
     async with opened_by_member(url, watch) as (store, member):
         blobs, new = Slow(tmp_path), new_batch("a")
-        async with OrphanBlobs(store, blobs).writing("a", input_of(new)) as writer:
+        async with OrphanBlobs(store, blobs).open_writer("a", input_of(new)) as writer:
             await writer.write(b"input")
             await writer.commit()
             watch.connection.execute("DELETE FROM members WHERE id = %s", (member,))
@@ -298,12 +298,12 @@ async def test_what_a_member_could_not_remove_it_removes_later_as_no_other_one_m
         loose = OrphanBlobs(store, blobs)
         with monkeypatch.context() as patched:
             patched.setattr(store, "tombstone_blob", away)
-            async with loose.writing("batch", "batch/input") as writer:
+            async with loose.open_writer("batch", "batch/input") as writer:
                 await writer.write(b"input")
                 await writer.commit()
         await OrphanBlobs(stores[0], blobs).sweep()
         assert await blobs.read_range("batch/input", 0, 5) == b"input"
-        await loose.remove_what_was_left()
+        await loose.retry_failed_removals()
         assert watch.rows("SELECT * FROM loose_blobs") == []
         with pytest.raises(BlobError):
             await blobs.read_range("batch/input", 0, 5)
