@@ -1,0 +1,89 @@
+"""No page points to what is not there: relative links, headings, modules and messages."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "handwritten" / "docs"
+SKIPPED = {".git", ".nox", ".venv", "node_modules", "build", "dist"}
+PAGES = sorted(path for path in ROOT.rglob("*.md") if not SKIPPED.intersection(path.relative_to(ROOT).parts))
+PACKAGE = ROOT / "handwritten" / "batchgate"
+TOP = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+LEAST = 12
+"""Characters that a piece of a message needs to be looked for."""
+
+
+def prose(page: Path) -> str:
+    """Read a page without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def links(page: Path) -> Iterator[str]:
+    """Find the relative links of a page."""
+    text = re.sub(r"`[^`\n]*`", "", prose(page))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:", target):
+            yield target
+
+
+def anchors(page: Path) -> set[str]:
+    """Name the headings of a page as GitHub does in links."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken(page: Path, link: str) -> bool:
+    """Tell if a link leads nowhere."""
+    name, _, anchor = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    if not target.exists():
+        return True
+    return bool(anchor) and target.suffix == ".md" and anchor not in anchors(target)
+
+
+def literals() -> Iterator[str]:
+    """Read every text in the source of the service."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    dead = [link for link in links(page) if broken(page, link)]
+    assert not dead, f"{page.relative_to(ROOT)} links to {', '.join(dead)}"
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    waiting, reached = [DOCS / "index.md"], set[Path]()
+    while waiting:
+        page = waiting.pop()
+        if page not in reached:
+            reached.add(page)
+            targets = ((page.parent / link.partition("#")[0]).resolve() for link in links(page))
+            waiting += [target for target in targets if target.suffix == ".md" and target.is_file()]
+    lost = [str(page.relative_to(DOCS)) for page in PAGES if DOCS in page.parents and page not in reached]
+    assert not lost, f"no page leads to {', '.join(lost)}"
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "ARCHITECTURE.md", *sorted((DOCS / "decisions").glob("*.md")), DOCS / "contributing.md"], ids=str
+)
+def test_every_module_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"`((?:\w[\w.-]*/)+(?:[\w.-]+\.(?:py|sql))?)`", prose(page))
+    gone = [name for name in named if name.split("/")[0] in TOP and not (PACKAGE / name).exists()]
+    assert not gone, f"{page.name} names {', '.join(gone)}"
+
+
+def test_every_message_on_the_page_of_troubleshooting_is_in_the_code() -> None:
+    text = "\0".join(literals())
+    messages = re.findall(r"^### `(.*)`$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
+    assert messages
+    pieces = [piece.strip() for message in messages for piece in message.split("...") if len(piece.strip()) >= LEAST]
+    gone = [piece for piece in pieces if piece not in text]
+    assert not gone, f"no message says {gone}; mend handwritten/docs/troubleshooting.md"
