@@ -5,7 +5,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from batchgate.cli import main
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "handwritten" / "docs"
@@ -51,6 +54,37 @@ def literals() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield node.value
+
+
+def code(page: Path) -> Iterator[str]:
+    """Read the lines of shell blocks and the code in the text of a page, one command each."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    for text in (*blocks, *re.findall(r"`([^`\n]+)`", prose(page))):
+        yield from re.split(r"[\n|;&#()]", text)
+
+
+def wrong_options(words: list[str]) -> str | None:
+    """Tell what is wrong with a call of the command line, if anything is."""
+    command: click.Command = main
+    for word in words:
+        if not isinstance(command, click.Group) or word.startswith("-"):
+            break
+        found = command.get_command(click.Context(command), word)
+        if found is None:
+            return f"there is no command {word}"
+        command = found
+    known = {option for parameter in command.params for option in parameter.opts} | {"--version", "--help", "-h"}
+    unknown = {word.partition("=")[0] for word in words if word.startswith("--")} - known
+    return f"{' '.join(words)}: no {', '.join(unknown)}" if unknown else None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_on_a_page_is_one_of_the_command_line(page: Path) -> None:
+    calls = (
+        match[1] for line in code(page) if (match := re.search(r"(?:^|[\s/])(?<!-n )batchgate ((?:-|[a-z]).*)", line))
+    )
+    wrong = [fault for call in calls if (fault := wrong_options(call.split())) is not None]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
