@@ -1,5 +1,6 @@
 """The pages on HTTP operations are what spec/ and its examples say."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,25 @@ def test_the_pages_are_what_the_spec_says() -> None:
     assert sorted(WRITTEN) == sorted(rendered), f"{FOLDER} has other pages than spec/ has tags; run `nox -s generate`"
     stale = [name for name, text in rendered.items() if WRITTEN[name] != text]
     assert not stale, f"{FOLDER}/{stale[0]} is not what spec/ says; run `nox -s generate`"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "page"),
+    [
+        ("anthropic.yaml", "Create a batch of Messages requests.", "Create another thing.", "message-batches.md"),
+        ("examples/CreateKey/reader.json", "dashboard", "another name", "api-keys.md"),
+    ],
+)
+def test_a_change_of_the_spec_or_of_an_example_is_seen(
+    tmp_path: Path, name: str, old: str, new: str, page: str
+) -> None:
+    shutil.copytree(ROOT / "spec", tmp_path / "spec")
+    changed = tmp_path / "spec" / name
+    text = changed.read_text()
+    assert old in text
+    changed.write_text(text.replace(old, new))
+    assert new in pages(tmp_path / "spec")[page]
+    assert new not in WRITTEN[page]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)

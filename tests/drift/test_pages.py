@@ -80,9 +80,8 @@ def wrong_options(words: list[str]) -> str | None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_on_a_page_is_one_of_the_command_line(page: Path) -> None:
-    calls = (
-        match[1] for line in code(page) if (match := re.search(r"(?:^|[\s/])(?<!-n )batchgate ((?:-|[a-z]).*)", line))
-    )
+    found = (re.search(r"(?:^|[\s/])(?<!-n )batchgate ((?:-|[a-z]).*)", line) for line in code(page))
+    calls = [match[1] for match in found if match]
     wrong = [fault for call in calls if (fault := wrong_options(call.split())) is not None]
     assert not wrong, "\n".join(wrong)
 
@@ -91,6 +90,22 @@ def test_every_command_on_a_page_is_one_of_the_command_line(page: Path) -> None:
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     dead = [link for link in links(page) if broken(page, link)]
     assert not dead, f"{page.relative_to(ROOT)} links to {', '.join(dead)}"
+
+
+def test_a_link_to_a_page_or_a_heading_that_is_gone_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "there.md").write_text("# A page\n\n## Its `second` part\n")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "[a](there.md) [b](there.md#its-second-part) [c](gone.md) [d](there.md#gone) [e](https://x.example)\n"
+    )
+    assert [link for link in links(page) if broken(page, link)] == ["gone.md", "there.md#gone"]
+
+
+def test_a_command_or_an_option_that_is_gone_is_seen() -> None:
+    assert wrong_options(["serve", "--port", "8080"]) is None
+    assert wrong_options(["keys", "create", "ci", "--days", "3"]) is None
+    assert wrong_options(["keys", "make", "ci"]) == "there is no command make"
+    assert wrong_options(["serve", "--prot=1"]) == "serve --prot=1: no --prot"
 
 
 def test_every_page_can_be_reached_from_the_index() -> None:
