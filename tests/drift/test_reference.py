@@ -1,5 +1,6 @@
-"""The pages name every command, exit code, setting and error class, and none that does not exist."""
+"""The pages name every command, exit code, setting, error class and code, and none that does not exist."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 
 from batchgate.cli import failures, main
 from batchgate.engine.model.errors import STATUSES, ErrorKind
+from batchgate.providers.registry.providers import PROVIDERS
 from batchgate.settings import AccountSettings, ApiKeySettings, PriceSettings, Settings
 
-DOCS = Path(__file__).parents[2] / "handwritten" / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "handwritten" / "docs"
+COMPONENTS = json.loads((ROOT / "generated" / "batchgate_api" / "openapi.json").read_text())["components"]
 TABLES = {
     "## Gateway and worker": Settings,
     "## Accounts": AccountSettings,
@@ -84,3 +88,35 @@ def test_the_page_names_the_error_classes_with_their_status() -> None:
     assert sorted(rows) == sorted(get_args(ErrorKind))
     wrong = [kind for kind, status in STATUSES.items() if str(status) not in rows[kind].split(", ")]
     assert not wrong, f"the status of {', '.join(wrong)} is another one"
+
+
+def test_the_page_on_settings_names_the_providers_that_an_account_can_have() -> None:
+    (row,) = re.findall(r"^\| `provider` \| required \|(.*)$", (DOCS / "settings.md").read_text(), re.MULTILINE)
+    assert sorted(re.findall(r"`([a-z]+)`", row)) == sorted({*PROVIDERS, "simulator"})
+
+
+def test_the_page_on_http_names_the_providers_that_calls_can_name() -> None:
+    section = (
+        (DOCS / "http" / "index.md").read_text().split("\n## Names of providers\n", 1)[1].split("\n\nA file", 1)[0]
+    )
+    named = re.findall(r"`([a-z]+)`", section)
+    assert sorted(set(named) - {"provider"}) == sorted(COMPONENTS["parameters"]["RequiredProvider"]["schema"]["enum"])
+
+
+def test_the_page_on_operation_names_the_codes_of_health_problems() -> None:
+    section = (DOCS / "operating.md").read_text().split("\n| code | meaning |\n", 1)[1].split("\n\n", 1)[0]
+    named = {code for row in section.splitlines() for code in re.findall(r"`([a-z_]+)`", row.split(" | ")[0])}
+    assert named == set(COMPONENTS["schemas"]["HealthProblemCode"]["enum"])
+
+
+def test_the_page_on_concepts_names_the_codes_of_pauses() -> None:
+    section = (DOCS / "concepts.md").read_text().split("\n## Paused accounts\n", 1)[1].split("\n\nRequests", 1)[0]
+    named = set(re.findall(r"\| `([a-z_]+)` \|$", section, re.MULTILINE))
+    assert named == set(COMPONENTS["schemas"]["PauseCode"]["enum"])
+
+
+def test_the_page_on_tenants_names_the_quotas_and_the_scopes() -> None:
+    quotas = [name for name in first_column("tenants.md", "## Quotas") if name != "quota"]
+    assert sorted(quotas) == sorted(COMPONENTS["schemas"]["Quotas"]["properties"])
+    scopes = [name for name in first_column("tenants.md", "## Scopes") if name != "scope"]
+    assert sorted(scopes) == sorted(COMPONENTS["schemas"]["KeyScope"]["enum"])
