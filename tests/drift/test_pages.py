@@ -12,8 +12,7 @@ from batchgate.cli import main
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "handwritten" / "docs"
-SKIPPED = {".git", ".nox", ".venv", "node_modules", "build", "dist"}
-PAGES = sorted(path for path in ROOT.rglob("*.md") if not SKIPPED.intersection(path.relative_to(ROOT).parts))
+PAGES = sorted(path for path in ROOT.rglob("*.md") if not any(part[0] == "." for part in path.relative_to(ROOT).parts))
 PACKAGE = ROOT / "handwritten" / "batchgate"
 TOP = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
 LEAST = 12
