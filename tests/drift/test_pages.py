@@ -129,6 +129,15 @@ def test_every_module_that_a_page_names_is_there(page: Path) -> None:
     assert not gone, f"{page.name} names {', '.join(gone)}"
 
 
+def test_every_name_in_the_architecture_is_in_the_code() -> None:
+    sources = [path for folder in ("handwritten", "spec", "tests") for path in (ROOT / folder).rglob("*.*")]
+    texts = (path.read_text() for path in sources if path.suffix in {".py", ".sql", ".yaml"})
+    words = {word for text in texts for word in re.findall(r"\w+", text)}
+    named = re.findall(r"`([A-Z]\w+|[a-z]+(?:_[a-z]+)+)`", prose(ROOT / "ARCHITECTURE.md"))
+    gone = sorted(set(named) - words)
+    assert not gone, f"ARCHITECTURE.md names {', '.join(gone)}"
+
+
 def test_every_message_on_the_page_of_troubleshooting_is_in_the_code() -> None:
     text = "\0".join(literals())
     messages = re.findall(r"^### `(.*)`$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
