@@ -40,6 +40,8 @@ The scope is what an API key needs; `-` means that no key is needed.
 
 """
 
+_BACK: Final = "[All operations](index.md), [what they have in common](../index.md).\n"
+
 
 def pages(spec: Path) -> dict[str, str]:
     """Render every page of `FOLDER`, by file name. Raises `SpecError` for a fault of the spec."""
@@ -76,7 +78,7 @@ class _Page:
         self._operations = _in_order(operation for operation in document.operations if operation.tag == tag["name"])
 
     def render(self) -> str:
-        sections = [f"# {self._tag['name']}\n\n{self._tag['description']}\n"]
+        sections = [f"# Operations: {self._tag['name']}\n\n{self._tag['description']}\n\n{_BACK}"]
         sections += [self._operation(operation) for operation in self._operations]
         return "\n".join([*sections, *self._objects()])
 
