@@ -1,4 +1,4 @@
-"""The installed gateway on a bucket: SDKs, kills in the middle of uploads and finalization, and a server that is away."""
+"""The installed gateway on a bucket: SDKs, kills during uploads and finalization, and an unreachable server."""
 
 import os
 import signal

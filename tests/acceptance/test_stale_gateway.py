@@ -30,8 +30,9 @@ def ended(client: Anthropic, batch_id: str) -> MessageBatch:
     "step", ["response_received", "chunk_half_flushed", "finalizing_started", "result_file_written"]
 )
 def test_a_gateway_paused_at_a_step_wakes_beside_one_that_has_finished_its_batch(tmp_path: Path, step: str) -> None:
-    # Finalization twice was the dangerous one: the first to end the batch deletes its chunks, and the second, reading what
-    # was left of them, wrote "expired" lines over the good file. Now each has a file of its own, and the store decides.
+    # Finalization twice was the dangerous one: the first to end the batch deletes its chunks, and the second, reading
+    # what was left of them, wrote "expired" lines over the good file. Now each has a file of its own, and the store
+    # decides.
     data_dir, go = tmp_path / "data", tmp_path / "go"
     failpoints = {"BATCHGATE_FAILPOINTS": f"{step}=pause:{go}"}
     holds_lock = step == "chunk_half_flushed"

@@ -19,13 +19,13 @@ from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.specs.openapi import stateful
 from schemathesis.specs.openapi.stateful.dependencies.models import OperationNode
 
-from batchgate.api.request_errors import known_values
+from batchgate.api.request_errors import allowed_values
 from batchgate_api.parameters import ListUnifiedFilesParameters
 
 AnyCase: TypeAlias = Case[Any]
 Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
 
-ACCOUNTS: Final = known_values(ListUnifiedFilesParameters, "provider")
+ACCOUNTS: Final = allowed_values(ListUnifiedFilesParameters, "provider")
 """The accounts of the gateway under test: their names are settings, not part of a document. One for each provider."""
 KEY: Final = "sk-bf-fuzz"
 """The API key of the gateway under test, as in schemathesis.toml."""

@@ -1,7 +1,7 @@
 """Spans for OpenTelemetry: one trace for each batch, whichever processes work on it and however often they restart.
 
-The ids of the trace and of its root, the create, are derived from the id of the batch. Shards, calls and the finalization
-find their trace by that, without anything stored.
+The ids of the trace and of its root, the create, are derived from the id of the batch. Shards, calls and the
+finalization find their trace by that, without anything stored.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ class PostgresCluster:
 
 
 def _worker_health(row: Row) -> WorkerHealth:
-    """Read the report of another worker; one in the format of another version counts as healthy, as it cannot be read."""
+    """Read the report of another worker; one in another version's format counts as healthy."""
     try:
         report = msgspec.convert(row["condition"], HealthReport)
     except msgspec.ValidationError:
