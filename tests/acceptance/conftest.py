@@ -1,4 +1,4 @@
-"""Processes that the acceptance tests talk to."""
+"""The gateway process that most acceptance tests call."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ scopes = ["admin", "read"]
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """Run a gateway with an API key, and a simulated model in the place of Anthropic's."""
+    """Run a gateway with two API keys and a simulated provider as its account ``anthropic``."""
     data_dir: Path = tmp_path_factory.mktemp("gateway")
     with GatewayProcess(data_dir=data_dir, settings=SETTINGS) as process:
         yield process
