@@ -10,6 +10,8 @@ from tests.support.gateway_process import GatewayProcess
 API_KEY = "sk-bf-acceptance"
 ADMIN_KEY = "sk-bf-administrator"
 SETTINGS = f"""
+shutdown_timeout = 0
+
 [accounts.anthropic]
 provider = "simulator"
 simulator.latency = 0.01

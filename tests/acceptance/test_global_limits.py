@@ -25,7 +25,7 @@ from tests.support.running_app import BATCHES, create_body
 TIMEOUT = 2.0
 """Seconds without a heartbeat after which a worker is considered dead."""
 PATIENCE = 60.0  # seconds
-SECONDS_OF_CALLS = 0.3
+SECONDS_OF_CALLS = 0.2
 
 
 @dataclass

@@ -27,6 +27,7 @@ TIMEOUT = 3.0
 """Seconds without a heartbeat after which other workers claim the shards of a worker."""
 PATIENCE = 60.0  # seconds
 POLL = 0.02  # seconds between two polls
+QUICK = 0.05  # seconds that a call takes where a test needs many calls and no long shard
 
 
 @dataclass
@@ -108,6 +109,7 @@ def finished_by(worker: WorkerProcess) -> float:
 
 
 def test_workers_share_a_batch_and_export_how_many_requests_each_finished(installation: Installation) -> None:
+    installation.upstream.behave(latency=QUICK)
     workers = [installation.start_worker(port=0) for _ in range(2)]
     batch = installation.create(1_500)
     installation.wait_until_ended(batch)
@@ -151,6 +153,7 @@ def test_a_worker_paused_beyond_the_heartbeat_timeout_changes_nothing_and_works_
     assert (progress.succeeded, progress.errored) == (400, 0)
     installation.wait_for(lambda: "taken for dead" in paused.log)
     other.terminate()
+    installation.upstream.behave(latency=QUICK)
     second_batch = installation.create(400)
     assert installation.wait_until_ended(second_batch).succeeded == 400
 
@@ -169,6 +172,7 @@ def test_a_cancel_stops_a_shard_in_another_process_within_a_second(installation:
 
 
 def test_workers_survive_a_kill_and_restart_of_the_database(installation: Installation) -> None:
+    installation.upstream.behave(latency=QUICK)
     workers = [installation.start_worker() for _ in range(2)]
     batch = installation.create(1_500)
     installation.wait_for(lambda: installation.progress(batch).succeeded > 10)
