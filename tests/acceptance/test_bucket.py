@@ -27,13 +27,21 @@ from tests.acceptance.test_crashes import (
     redelivered_requests,
     submit_once,
 )
-from tests.support.bodies import Bodies
+from tests.support.blob_storage import BlobStorage
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
 from tests.support.health import problem_texts
-from tests.support.leftover_rows import check_nothing_is_left
-from tests.support.object_server import KEY, SECRET, ObjectServer, client_of, closed_port, object_server, serving
+from tests.support.object_server import (
+    ACCESS_KEY_ID,
+    SECRET_ACCESS_KEY,
+    ObjectServer,
+    closed_port,
+    object_server,
+    running_s3_server,
+    s3_client,
+)
 from tests.support.running_app import BATCHES, create_body
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
+from tests.support.storage_leaks import check_no_storage_leaks
 
 MB = 1024 * 1024
 
@@ -41,7 +49,7 @@ MB = 1024 * 1024
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
     with object_server() as server:
-        monkeypatch.setattr(Bodies, "server", server)
+        monkeypatch.setattr(BlobStorage, "server", server)
         yield server
 
 
@@ -66,10 +74,10 @@ def test_the_sdks_work_on_a_bucket_and_the_log_contains_no_credentials(server: O
                 pass
             assert [line.custom_id for line in anthropic.messages.batches.results(batch.id)] == ["a", "b", "c"]
             anthropic.messages.batches.delete(batch.id)
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
         assert gateway.terminate() == 0
-    assert KEY not in gateway.log
-    assert SECRET not in gateway.log
+    assert ACCESS_KEY_ID not in gateway.log
+    assert SECRET_ACCESS_KEY not in gateway.log
 
 
 @pytest.mark.parametrize("step", ["intake_spooled", "rows_written", "finalizing_started", "result_file_written"])
@@ -89,7 +97,7 @@ def test_a_gateway_killed_at_a_step_finishes_the_batch_after_a_restart(
         batch_id = find_or_submit(client, acknowledged)
         check_results(client, batch_id)
         assert redelivered_requests(client, batch_id) >= upstream.stats().calls - 600
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
 
 
 def test_a_kill_during_an_upload_leaves_no_blob_and_only_parts_that_the_lifecycle_rule_of_the_bucket_removes(
@@ -104,7 +112,7 @@ def test_a_kill_during_an_upload_leaves_no_blob_and_only_parts_that_the_lifecycl
             def read(self, _size: int = -1) -> bytes:
                 piece = next(pieces, b"")
                 if not piece:
-                    while not server.uploads():
+                    while not server.unfinished_uploads():
                         time.sleep(0.01)
                     gateway.kill()
                 return piece
@@ -112,12 +120,12 @@ def test_a_kill_during_an_upload_leaves_no_blob_and_only_parts_that_the_lifecycl
         openai = OpenAI(base_url=f"{gateway.url}/openai/v1", api_key="any", max_retries=0)
         with openai, pytest.raises(APIConnectionError):
             openai.files.create(file=("a.bin", Body()), purpose="user_data")  # type: ignore[arg-type]
-    (unfinished,) = server.uploads()
+    (unfinished,) = server.unfinished_uploads()
     assert unfinished.startswith("files/")
     with GatewayProcess(data_dir=tmp_path, settings=server.settings + SIMULATOR):
         for upload in server.client.list_multipart_uploads(Bucket=server.bucket)["Uploads"]:
             server.client.abort_multipart_upload(Bucket=server.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
 
 
 def test_the_gateway_waits_for_an_unavailable_object_store_reports_it_and_resends_nothing(
@@ -125,9 +133,9 @@ def test_the_gateway_waits_for_an_unavailable_object_store_reports_it_and_resend
 ) -> None:
     port = closed_port()
     with ExitStack() as object_store:
-        url = object_store.enter_context(serving(port))
-        server = ObjectServer(url, client_of(url))
-        monkeypatch.setattr(Bodies, "server", server)
+        url = object_store.enter_context(running_s3_server(port))
+        server = ObjectServer(url, s3_client(url))
+        monkeypatch.setattr(BlobStorage, "server", server)
         server.client.create_bucket(Bucket=server.bucket)
         with GatewayProcess(data_dir=tmp_path, settings=server.settings + SLOW) as gateway:
             batch_id = submit_two_requests(gateway)
@@ -138,13 +146,13 @@ def test_the_gateway_waits_for_an_unavailable_object_store_reports_it_and_resend
             assert "the store cannot be reached" in str(health["problems"])
             status, error = call(gateway, BATCHES, create_body("late"))
             assert (status, "the store cannot be reached" in error["error"]["message"]) == (529, True)
-            object_store.enter_context(serving(port))
+            object_store.enter_context(running_s3_server(port))
             progress = wait_until_ended(gateway, batch_id)
             assert (progress["succeeded"], progress["repeated"]) == (2, 0)
             while call(gateway, "/health")[1]["status"] != "ok":
                 pass
-            check_nothing_is_left(tmp_path)
-            assert SECRET not in gateway.log
+            check_no_storage_leaks(tmp_path)
+            assert SECRET_ACCESS_KEY not in gateway.log
 
 
 def test_a_start_without_the_bucket_fails_with_one_line_that_names_the_bucket(

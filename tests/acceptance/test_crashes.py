@@ -18,8 +18,8 @@ import pytest
 from anthropic import Anthropic
 
 from tests.support.gateway_process import GatewayProcess
-from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
+from tests.support.storage_leaks import check_no_storage_leaks
 
 REQUESTS = 600
 """Two shards; the results of the first fill more than one write buffer of the result file."""
@@ -141,7 +141,7 @@ def test_a_gateway_killed_at_a_step_finishes_the_batch_after_a_restart(
         # The gateway cannot know whether a request that it was sending during the kill has arrived: it counts as sent.
         assert resent <= redelivered_requests(client, batch_id) <= min(resent + CONCURRENCY, MOST_REDELIVERED)
         assert upstream.stats().distinct_bodies == REQUESTS
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -166,7 +166,7 @@ def test_a_gateway_killed_at_random_moments_finishes_the_batch(
             resent = upstream.stats().calls - REQUESTS
             assert resent <= len(seconds_to_kill) * MOST_REDELIVERED
             assert resent <= len(seconds_to_kill) * redelivered_requests(client, batch_id)
-            check_nothing_is_left(tmp_path)
+            check_no_storage_leaks(tmp_path)
     except BaseException as error:
         error.add_note(
             f"seed {seed}: killed after {', '.join(f'{seconds:.3f}' for seconds in seconds_to_kill)} seconds"
@@ -185,5 +185,5 @@ def test_a_gateway_killed_during_a_delete_leaves_no_file(upstream: SimulatedUpst
     with make_gateway(upstream, tmp_path) as gateway, anthropic_client(gateway) as client:
         with pytest.raises(anthropic.NotFoundError):
             client.messages.batches.retrieve(batch_id)
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
     assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]

@@ -12,7 +12,7 @@ import pytest
 from openai import OpenAI
 
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.leftover_rows import check_nothing_is_left
+from tests.support.storage_leaks import check_no_storage_leaks
 
 REQUESTS = 700
 """Two shards."""
@@ -63,7 +63,7 @@ def test_a_gateway_killed_at_a_step_completes_the_batch_of_the_file_after_a_rest
         lines = client.files.content(batch.output_file_id).text.splitlines()
         assert [msgspec.json.decode(line)["custom_id"] for line in lines] == [f"r{n}" for n in range(REQUESTS)]
         assert [file.purpose for file in client.files.list()] == ["batch_output", "batch"]
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
 
 
 def test_a_gateway_killed_after_it_found_an_invalid_line_reports_that_line_after_a_restart(tmp_path: Path) -> None:
@@ -73,4 +73,4 @@ def test_a_gateway_killed_after_it_found_an_invalid_line_reports_that_line_after
     with make_gateway(tmp_path) as gateway, openai_client(gateway) as client:
         batch = wait_until_terminal(client)
         assert [(error.line, error.code) for error in batch.errors.data] == [(REQUESTS + 1, "invalid_json_line")]
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)

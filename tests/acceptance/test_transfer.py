@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from batchgate.data_lock import sole_use
+from batchgate.data_lock import exclusive_folder
 from tests.support.command import PROGRAM
 from tests.support.gateway_process import GatewayProcess, clean_environment
 from tests.support.object_server import ObjectServer, object_server
 from tests.support.postgres_server import fresh_database
 from tests.support.running_app import BATCHES, create_body
-from tests.support.uploads import LINE, MULTIPART, file_part, form, part
+from tests.support.uploads import BATCH_LINE, MULTIPART, file_part, form, part
 
 BASE = 'public_url = "http://gate"\nshutdown_timeout = 0\n'
 ACCOUNTS = """
@@ -138,7 +138,7 @@ def create_everything(url: str, recorded: Installation) -> None:
     call(url, f"/openai/v1/files/{call(url, f'/openai/v1/batches/{archived}')['output_file_id']}", method="DELETE")
     recorded.ended.append(archived)
     upload(url, bytes(range(256)) * 40_000, "kept.bin", "user_data")
-    call(url, f"/openai/v1/files/{upload(url, LINE, 'gone.jsonl', 'user_data')}", method="DELETE")
+    call(url, f"/openai/v1/files/{upload(url, BATCH_LINE, 'gone.jsonl', 'user_data')}", method="DELETE")
     half_done = create(url, one="simulator/m", two="simulator/m", three="busy/m", four="busy/m")
     wait_for(url, half_done, succeeded=2)
     canceling = create(url, five="slow/m", six="simulator/m")
@@ -345,7 +345,7 @@ def test_a_transfer_names_a_blob_that_is_missing_in_the_source_and_keeps_nothing
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    with sole_use(folder):
+    with exclusive_folder(folder):
         yield
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.leftover_rows import check_nothing_is_left
-from tests.support.uploads import LINE, MULTIPART, OPENAI, file_part, form, part
+from tests.support.storage_leaks import check_no_storage_leaks
+from tests.support.uploads import BATCH_LINE, MULTIPART, OPENAI, file_part, form, part
 
-CONTENT = LINE * 60_000
+CONTENT = BATCH_LINE * 60_000
 """Larger than the buffer through which the gateway writes a blob."""
 FORM = form(part("purpose", "batch"), file_part(CONTENT))
 
@@ -49,7 +49,7 @@ def test_a_kill_during_an_upload_leaves_nothing_after_the_next_start(tmp_path: P
     assert list_blobs(tmp_path)
     with GatewayProcess(data_dir=tmp_path, settings=SIMULATOR) as gateway:
         assert list_files(gateway) == []
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
         assert list_blobs(tmp_path) == []
 
 
@@ -63,4 +63,4 @@ def test_an_acknowledged_upload_is_complete_after_a_kill(tmp_path: Path) -> None
     with GatewayProcess(data_dir=tmp_path, settings=SIMULATOR) as gateway:
         assert list_files(gateway) == [file]
         assert get(gateway, f"{OPENAI}/{file['id']}/content") == CONTENT
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)

@@ -17,7 +17,7 @@ from anthropic.types.messages import MessageBatch
 
 from batchgate_api.gateway import BatchProgress
 from tests.support.gateway_process import GatewayProcess, WorkerProcess
-from tests.support.postgres_server import PostgresServer, own_server
+from tests.support.postgres_server import PostgresServer, dedicated_server
 from tests.support.running_app import create_body
 from tests.support.scrape import Scrape
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
@@ -95,7 +95,7 @@ concurrency = {CONCURRENCY}
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
     with ExitStack() as stack:
-        database = stack.enter_context(own_server())
+        database = stack.enter_context(dedicated_server())
         upstream = stack.enter_context(simulated_upstream("--latency", "0.1"))
         settings, options = settings_of(database, upstream), ("--no-worker",)
         gateway = stack.enter_context(GatewayProcess(data_dir=tmp_path, settings=settings, options=options))
@@ -109,7 +109,7 @@ def finished_by(worker: WorkerProcess) -> float:
 
 
 def test_workers_share_a_batch_and_export_how_many_requests_each_finished(installation: Installation) -> None:
-    installation.upstream.behave(latency=QUICK)
+    installation.upstream.configure(latency=QUICK)
     workers = [installation.start_worker(port=0) for _ in range(2)]
     batch = installation.create(1_500)
     installation.wait_until_ended(batch)
@@ -153,7 +153,7 @@ def test_a_worker_paused_beyond_the_heartbeat_timeout_changes_nothing_and_works_
     assert (progress.succeeded, progress.errored) == (400, 0)
     installation.wait_for(lambda: "taken for dead" in paused.log)
     other.terminate()
-    installation.upstream.behave(latency=QUICK)
+    installation.upstream.configure(latency=QUICK)
     second_batch = installation.create(400)
     assert installation.wait_until_ended(second_batch).succeeded == 400
 
@@ -172,7 +172,7 @@ def test_a_cancel_stops_a_shard_in_another_process_within_a_second(installation:
 
 
 def test_workers_survive_a_kill_and_restart_of_the_database(installation: Installation) -> None:
-    installation.upstream.behave(latency=QUICK)
+    installation.upstream.configure(latency=QUICK)
     workers = [installation.start_worker() for _ in range(2)]
     batch = installation.create(1_500)
     installation.wait_for(lambda: installation.progress(batch).succeeded > 10)

@@ -30,7 +30,7 @@ def copy(tmp_path: Path) -> ProjectCopy:
 
 def test_a_field_renamed_in_the_spec_fails_the_suite(copy: ProjectCopy) -> None:
     copy.replace("spec/anthropic.yaml", "has_more", "has_further")
-    output = copy.drift("test_generated_code.py::test_generated_code_matches_the_spec")
+    output = copy.run_drift_tests("test_generated_code.py::test_generated_code_matches_the_spec")
     assert "differs: generated/batchgate_api/anthropic.py" in output
     assert "+    has_further" in output
     assert ADVICE in output
@@ -40,7 +40,7 @@ def test_a_generated_file_that_was_edited_added_or_deleted_fails_the_suite(copy:
     copy.replace("generated/batchgate_api/gateway.py", "class Health(", "class Healthy(")
     (copy.root / "generated/batchgate_api/extra.py").write_text("")
     (copy.root / "generated/batchgate-client/batchgate_client/errors.py").unlink()
-    output = copy.drift("test_generated_code.py::test_generated_code_matches_the_spec")
+    output = copy.run_drift_tests("test_generated_code.py::test_generated_code_matches_the_spec")
     assert "differs: generated/batchgate_api/gateway.py" in output
     assert "left over: generated/batchgate_api/extra.py" in output
     assert "missing: generated/batchgate-client/batchgate_client/errors.py" in output
@@ -50,13 +50,13 @@ def test_a_generated_file_that_was_edited_added_or_deleted_fails_the_suite(copy:
 def test_an_operation_without_a_handler_fails_the_suite(copy: ProjectCopy) -> None:
     copy.replace("spec/gateway.yaml", "\ncomponents:\n", OPERATION)
     copy.generate()
-    output = copy.drift("test_operations.py")
+    output = copy.run_drift_tests("test_operations.py")
     assert "operation get_new has no handler, write it in batchgate/api/" in output
 
 
 def test_a_handler_without_an_operation_fails_the_suite(copy: ProjectCopy) -> None:
     copy.replace("handwritten/batchgate/api/gateway/handlers.py", "async def get_health(", "async def get_wealth(")
-    output = copy.drift("test_operations.py")
+    output = copy.run_drift_tests("test_operations.py")
     assert "handler get_wealth has no operation, declare it in spec/ and run `nox -s generate`" in output
     assert "operation get_health has no handler" in output
 
@@ -66,19 +66,19 @@ def test_a_route_that_the_spec_lacks_fails_the_suite(copy: ProjectCopy) -> None:
     copy.replace(
         "handwritten/batchgate/app.py", mounted, '    app.router.add_get("/secret", errors_as_json)\n' + mounted
     )
-    output = copy.drift("test_operations.py")
+    output = copy.run_drift_tests("test_operations.py")
     assert "GET /secret is mounted, declare it in spec/" in output
 
 
 def test_an_example_that_no_longer_fits_fails_the_suite(copy: ProjectCopy) -> None:
     copy.replace("spec/examples/MessageBatch/ended.json", '"ended_at"', '"finished_at"')
-    output = copy.drift("test_examples.py")
+    output = copy.run_drift_tests("test_examples.py")
     assert "spec/examples/MessageBatch/ended.json no longer fits its schema" in output
 
 
 def test_a_translation_rule_that_the_docs_lack_fails_the_suite(copy: ProjectCopy) -> None:
     rules = "handwritten/batchgate/providers/dialects/chat_via_messages/request_rules.py"
     copy.replace(rules, "Messages has no seed; leave it out", "Messages has no seed; change it")
-    output = copy.drift("test_translation_page.py")
+    output = copy.run_drift_tests("test_translation_page.py")
     assert "handwritten/docs/translation.md is not what the rules say" in output
     assert ADVICE in output

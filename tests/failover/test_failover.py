@@ -82,7 +82,7 @@ def test_a_batch_ends_with_each_request_once_whichever_processes_are_killed(
 ) -> None:
     rng = random.Random(seed)
     with Fleet(tmp_path, settings(upstream), rng) as fleet:
-        kills: list[Callable[[], None]] = [fleet.kill_a_worker, fleet.kill_a_gateway, fleet.kill_the_database]
+        kills: list[Callable[[], None]] = [fleet.kill_worker, fleet.kill_gateway, fleet.kill_database]
         rng.shuffle(kills)
         kills += rng.choices(kills, k=2)
         moments = sorted(rng.uniform(0.02, 0.8) for _ in kills)
@@ -94,7 +94,7 @@ def test_a_batch_ends_with_each_request_once_whichever_processes_are_killed(
                 wait_for_successes(fleet, batch.id, moment * REQUESTS)
                 kill()
             check_results(fleet, batch.id, REQUESTS)
-            check_resent_requests(fleet, upstream, batch.id, kills.count(fleet.kill_a_worker))
+            check_resent_requests(fleet, upstream, batch.id, kills.count(fleet.kill_worker))
         except BaseException as error:
             error.add_note(f"seed {seed}: {schedule}")
             raise
@@ -128,7 +128,7 @@ def check_resent_requests(fleet: Fleet, upstream: SimulatedUpstream, batch_id: s
 def test_a_gateway_killed_during_a_create_leaves_one_batch_or_none(upstream: SimulatedUpstream, tmp_path: Path) -> None:
     rng = random.Random(7)
     with Fleet(tmp_path, settings(upstream), rng, workers=1) as fleet:
-        killer = threading.Timer(rng.uniform(0.05, 0.4), fleet.kill_a_gateway)
+        killer = threading.Timer(rng.uniform(0.05, 0.4), fleet.kill_gateway)
         killer.start()
         try:
             batch = fleet.create(requests(SMALL_BATCH), "once")

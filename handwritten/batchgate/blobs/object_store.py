@@ -8,7 +8,7 @@ import obstore
 
 from batchgate.blobs.faults import translated
 from batchgate.engine.model.errors import BlobError
-from batchgate.engine.ports.blobs import StoredBlob
+from batchgate.engine.ports.blobs import BlobInfo
 from batchgate.engine.support.cancellation import shielded
 
 if TYPE_CHECKING:  # a name that obstore has for type checkers alone
@@ -26,11 +26,11 @@ class ObjectStoreBlobs:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    async def find(self, name: str) -> StoredBlob:
+    async def find(self, name: str) -> BlobInfo:
         """Tell what is known of a blob."""
         with translated(name):
             found = await obstore.head_async(self._store, name)
-        return StoredBlob(size=found["size"], modified=found["last_modified"].timestamp())
+        return BlobInfo(size=found["size"], modified=found["last_modified"].timestamp())
 
     async def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Read exactly these bytes."""

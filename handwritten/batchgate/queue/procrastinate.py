@@ -211,8 +211,8 @@ class ProcrastinateQueue:
         if worker is not None and not await self._run("beat", worker_id=worker):
             self._lose(worker)
         now, dead_after = asyncio.get_running_loop().time(), self._heartbeats.dead_after
-        self._heartbeats.seen(now)
-        if not self._heartbeats.may_judge(now):
+        self._heartbeats.record_beat(now)
+        if not self._heartbeats.may_evict(now):
             return
         # In this order: who dies between two statements leaves jobs that nobody holds, which the next beat finds.
         async with _translated():

@@ -60,7 +60,7 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
 
 def repeat_row(new: NewBatch) -> dict[str, object]:
     """Write what an earlier create is found by that this one repeats."""
-    names = ("workspace", "caller", "fingerprint", "repeats_since", "idempotency_key")
+    names = ("workspace", "caller", "fingerprint", "deduplicate_since", "idempotency_key")
     return {name: getattr(new, name) for name in names}
 
 

@@ -48,7 +48,7 @@ def key_of(row: Row) -> ApiKey:
 
 def manages(key: ApiKey, now: int) -> bool:
     """Tell if a key manages others at a time."""
-    return "admin" in key.scopes and key.good_at(now)
+    return "admin" in key.scopes and key.is_valid_at(now)
 
 
 MANAGING = "%admin%"

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from batchgate.engine.model.errors import shown
+from batchgate.engine.model.errors import loggable_text
 from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID
 
 FIELDS: Final = (
@@ -123,7 +123,7 @@ def _lines(error: BaseException, seen: set[int]) -> Iterator[str]:
         yield from _lines(before, seen)
         yield "which led to:\n"
     yield from traceback.format_tb(error.__traceback__)
-    yield f"{shown(error)}\n"
+    yield f"{loggable_text(error)}\n"
     for part in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
         yield "of which one is:\n"
         yield from _lines(part, seen)

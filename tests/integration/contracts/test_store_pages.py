@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from batchgate.engine.ports.store import Store
 from tests.integration.contracts.test_store import create, end
-from tests.support.databases import DATABASES, Kind, a_database
+from tests.support.databases import DATABASES, DatabaseKind, new_database
 
 Change = Literal["create"] | int
 """A new batch, or the place of one, counted from the newest, that is deleted."""
@@ -58,8 +58,8 @@ class Shelf:
         return keys
 
 
-async def walk(kind: Kind, direction: str, limit: int, start: int, between: Sequence[Sequence[Change]]) -> None:
-    with TemporaryDirectory() as folder, a_database(kind, Path(folder)) as database:
+async def walk(kind: DatabaseKind, direction: str, limit: int, start: int, between: Sequence[Sequence[Change]]) -> None:
+    with TemporaryDirectory() as folder, new_database(kind, Path(folder)) as database:
         async with database.store() as store:
             shelf = Shelf(store)
             await shelf.change(["create"] * start)
@@ -83,6 +83,6 @@ async def walk(kind: Kind, direction: str, limit: int, start: int, between: Sequ
 @given(limit=st.integers(1, 4), start=st.integers(0, 7), between=CHANGES)
 @settings(max_examples=40, deadline=None)
 def test_a_walk_loses_nothing_and_repeats_nothing(
-    kind: Kind, direction: str, limit: int, start: int, between: list[list[Change]]
+    kind: DatabaseKind, direction: str, limit: int, start: int, between: list[list[Change]]
 ) -> None:
     asyncio.run(walk(kind, direction, limit, start, between))

@@ -17,7 +17,7 @@ from batchgate.engine.ports.store import Store
 from batchgate.store.postgres import PostgresStore
 from tests.integration.contracts.test_store import EMPTY, chunk, claimed, create, create_file, end, input_of, new_batch
 from tests.integration.contracts.test_store_validation import begin, finish, submit
-from tests.support.notifications import Watch
+from tests.support.database_observer import DatabaseObserver
 
 Stores = tuple[PostgresStore, PostgresStore]
 
@@ -31,7 +31,7 @@ SELECT count(*) FROM batches WHERE ended_at IS NULL AND status <> 'validating'
 @pytest.mark.parametrize("closing", ["cancel", "expire"])
 @pytest.mark.parametrize("first", ["append", "close"])
 async def test_a_batch_ends_although_its_last_flush_and_its_cancel_come_at_once(
-    stores: Stores, watch: Watch, closing: str, first: str
+    stores: Stores, watch: DatabaseObserver, closing: str, first: str
 ) -> None:
     # Both change how many shards are open. A count that began before the other's commit would be stale, and with one
     # shard too many the batch would wait for ever.
@@ -47,25 +47,25 @@ async def test_a_batch_ends_although_its_last_flush_and_its_cancel_come_at_once(
     async def append() -> object:
         return await stores[0].append_chunk(held, chunk(0), shard_done=True)
 
-    with watch.holding(LOCK_BATCH, key=batch.key):
+    with watch.holding_locks(LOCK_BATCH, key=batch.key):
         calls = {"append": append, "close": close}
         tasks = [asyncio.create_task(calls.pop(first)())]
-        await watch.until_waiting(1)
+        await watch.wait_for_lock_waiters(1)
         tasks += [asyncio.create_task(call()) for call in calls.values()]
-        await watch.until_waiting(2)
+        await watch.wait_for_lock_waiters(2)
     await asyncio.gather(*tasks)
     assert watch.value(WRONG_COUNTS) == 0
     assert await stores[0].finalizable_batches() == [batch.key]
 
 
-async def test_a_cancel_that_comes_while_a_batch_ends_finds_it_ended(stores: Stores, watch: Watch) -> None:
+async def test_a_cancel_that_comes_while_a_batch_ends_finds_it_ended(stores: Stores, watch: DatabaseObserver) -> None:
     batch, (job,) = await create(stores[0], "a")
     await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
-    with watch.holding(LOCK_BATCH, key=batch.key):
+    with watch.holding_locks(LOCK_BATCH, key=batch.key):
         ending = asyncio.create_task(end(stores[0], batch, []))
-        await watch.until_waiting(1)
+        await watch.wait_for_lock_waiters(1)
         cancel = asyncio.create_task(stores[1].cancel_batch("w", "a", 5))
-        await watch.until_waiting(2)
+        await watch.wait_for_lock_waiters(2)
     await ending
     canceled = await cancel
     assert canceled == await stores[0].find_batch("w", "a")
@@ -73,7 +73,9 @@ async def test_a_cancel_that_comes_while_a_batch_ends_finds_it_ended(stores: Sto
     assert (canceled.status, canceled.cancel_initiated_at) == ("ended", None)
 
 
-async def test_two_creates_with_one_idempotency_key_at_once_make_one_batch(stores: Stores, watch: Watch) -> None:
+async def test_two_creates_with_one_idempotency_key_at_once_make_one_batch(
+    stores: Stores, watch: DatabaseObserver
+) -> None:
     async def submit_once(number: int) -> str:
         new = msgspec.structs.replace(new_batch(f"b{number}", shards=2), idempotency_key="k")
         store = stores[number % 2]
@@ -88,10 +90,10 @@ async def test_two_creates_with_one_idempotency_key_at_once_make_one_batch(store
 
 
 async def test_two_creates_that_an_sdk_has_sent_twice_make_one_batch_although_they_come_at_once(
-    stores: Stores, watch: Watch
+    stores: Stores, watch: DatabaseObserver
 ) -> None:
     async def submit_once(number: int) -> str:
-        new = msgspec.structs.replace(new_batch(f"b{number}"), fingerprint=b"\0same", repeats_since=0)
+        new = msgspec.structs.replace(new_batch(f"b{number}"), fingerprint=b"\0same", deduplicate_since=0)
         store = stores[number % 2]
         await store.add_orphan_blob(input_of(new))
         return (await store.create_batch(new))[0].id
@@ -113,21 +115,23 @@ async def test_of_two_claims_at_once_the_later_epoch_wins_and_the_other_writes_n
     assert await stores[1].append_chunk(last, chunk(0, 1), shard_done=True) is True
 
 
-async def test_a_claim_waits_for_a_flush_under_way_and_knows_what_it_stored(stores: Stores, watch: Watch) -> None:
+async def test_a_claim_waits_for_a_flush_under_way_and_knows_what_it_stored(
+    stores: Stores, watch: DatabaseObserver
+) -> None:
     # The claim reads the chunks after it has the shard, in a statement of its own; read in the same one, they would be
     # those of before the wait, and what they hold would be asked, and counted, again.
     batch, (job,) = await create(stores[0], "a")
     held = await claimed(stores[0], job)
-    with watch.holding("SELECT 1 FROM shards WHERE batch_key = %(key)s FOR UPDATE", key=batch.key):
+    with watch.holding_locks("SELECT 1 FROM shards WHERE batch_key = %(key)s FOR UPDATE", key=batch.key):
         flush = asyncio.create_task(stores[0].append_chunk(held, chunk(0), shard_done=False))
-        await watch.until_waiting(1)
+        await watch.wait_for_lock_waiters(1)
         claim = asyncio.create_task(claimed(stores[1], job))
-        await watch.until_waiting(2)
+        await watch.wait_for_lock_waiters(2)
     await flush
     assert (await claim).finished == {0}
 
 
-async def test_two_flushes_of_a_shard_at_once_are_two_chunks(stores: Stores, watch: Watch) -> None:
+async def test_two_flushes_of_a_shard_at_once_are_two_chunks(stores: Stores, watch: DatabaseObserver) -> None:
     batch, (job,) = await create(stores[0], "a")
     held = await claimed(stores[0], job)
     chunks = [chunk(seq) for seq in range(12)]
@@ -139,7 +143,9 @@ async def test_two_flushes_of_a_shard_at_once_are_two_chunks(stores: Stores, wat
     assert await counts(stores[0], batch) == Counts(total=2, succeeded=12)
 
 
-async def test_a_flush_that_is_made_again_because_its_answer_was_lost_counts_once(stores: Stores, watch: Watch) -> None:
+async def test_a_flush_that_is_made_again_because_its_answer_was_lost_counts_once(
+    stores: Stores, watch: DatabaseObserver
+) -> None:
     batch, jobs = await create(stores[0], "a", shards=2)
     first, second = [await claimed(stores[0], job) for job in jobs]
     for _ in range(2):
@@ -163,17 +169,17 @@ async def counts(store: Store, batch: Batch) -> Counts:
 
 
 async def test_the_last_two_files_of_a_batch_deleted_at_once_take_its_bodies_along(
-    stores: Stores, watch: Watch
+    stores: Stores, watch: DatabaseObserver
 ) -> None:
     # Each would see the file of the other, which is not gone before its commit, and leave the bodies to it.
     batch = await submit(stores[0], "a")
     await finish(stores[0], batch, await begin(stores[0], batch), "output", "error")
-    with watch.holding(LOCK_BATCH, key=batch.key):
+    with watch.holding_locks(LOCK_BATCH, key=batch.key):
         deletes = [
             asyncio.create_task(store.delete_file("w", f"file-a-{part}", 3000))
             for store, part in zip(stores, ("output", "error"), strict=True)
         ]
-        await watch.until_waiting(2)
+        await watch.wait_for_lock_waiters(2)
     assert all(await asyncio.gather(*deletes))
     assert list(await stores[0].list_orphan_blobs()) == ["a/input", "a/results"]
 
@@ -195,13 +201,13 @@ async def test_who_follows_the_newest_misses_none_although_they_are_created_at_o
     assert sorted(seen) == sorted(f"b{number}" for number in range(60))
 
 
-async def test_who_gives_way_in_a_deadlock_tries_again(stores: Stores, watch: Watch) -> None:
+async def test_who_gives_way_in_a_deadlock_tries_again(stores: Stores, watch: DatabaseObserver) -> None:
     # None is known to happen between stores; an administrator's statement may lock in any order.
     batch = await submit(stores[0], "a")
     await finish(stores[0], batch, await begin(stores[0], batch), "output")
-    with watch.holding("SELECT 1 FROM files FOR UPDATE"):
+    with watch.holding_locks("SELECT 1 FROM files FOR UPDATE"):
         delete = asyncio.create_task(stores[0].delete_batch("w", "a", 3000))
-        await watch.until_waiting(1)
+        await watch.wait_for_lock_waiters(1)
         watch.connection.execute("SET LOCAL deadlock_timeout = '60s'")
         assert watch.rows(LOCK_BATCH, key=batch.key), "the other one gave way"
     assert await delete
@@ -209,7 +215,9 @@ async def test_who_gives_way_in_a_deadlock_tries_again(stores: Stores, watch: Wa
 
 
 @pytest.mark.parametrize("_round", range(3))
-async def test_nobody_waits_in_a_circle_whatever_comes_at_once(stores: Stores, watch: Watch, _round: int) -> None:
+async def test_nobody_waits_in_a_circle_whatever_comes_at_once(
+    stores: Stores, watch: DatabaseObserver, _round: int
+) -> None:
     choose = random.Random(seed := random.randrange(10**6))
     print("seed", seed)
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"

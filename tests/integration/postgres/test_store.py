@@ -26,7 +26,7 @@ from tests.integration.contracts.test_store import (
     new_batch,
 )
 from tests.integration.contracts.test_store_validation import begin, submit
-from tests.support.notifications import Watch
+from tests.support.database_observer import DatabaseObserver
 
 Stores = tuple[PostgresStore, PostgresStore]
 
@@ -93,7 +93,7 @@ async def test_numbers_of_64_bits_are_kept_and_larger_ones_refused(stores: Store
     assert (file.size, file.created_at, file.expires_at) == (LARGEST, -LARGEST - 1, LARGEST)
 
 
-async def test_pages_begin_at_the_newest_even_at_the_end_of_all_keys(stores: Stores, watch: Watch) -> None:
+async def test_pages_begin_at_the_newest_even_at_the_end_of_all_keys(stores: Stores, watch: DatabaseObserver) -> None:
     assert NO_UPPER_BOUND == LARGEST
     watch.connection.execute(f"ALTER SEQUENCE batches_key_seq RESTART {LARGEST - 2}".encode())
     for name in "ab":
@@ -102,7 +102,9 @@ async def test_pages_begin_at_the_newest_even_at_the_end_of_all_keys(stores: Sto
     assert [batch.id for batch in page.batches] == ["b", "a"]
 
 
-async def test_a_batch_and_the_jobs_of_its_shards_come_into_being_together(stores: Stores, watch: Watch) -> None:
+async def test_a_batch_and_the_jobs_of_its_shards_come_into_being_together(
+    stores: Stores, watch: DatabaseObserver
+) -> None:
     jobs = "SELECT queue_name, task_name, priority, queueing_lock, args, lock FROM procrastinate_jobs ORDER BY id"
     with pytest.raises(StoreError):
         await stores[0].create_batch(new_batch("unannounced", shards=2))
@@ -123,38 +125,40 @@ async def test_a_batch_and_the_jobs_of_its_shards_come_into_being_together(store
     ]
 
 
-async def test_other_processes_hear_what_they_have_to_do(stores: Stores, watch: Watch) -> None:
+async def test_other_processes_hear_what_they_have_to_do(stores: Stores, watch: DatabaseObserver) -> None:
     watch.listen()
     file = await submit(stores[0], "file")
-    assert watch.heard() == [("validate", file.key)]
+    assert watch.received_events() == [("validate", file.key)]
     batch, jobs = await create(stores[0], "a", shards=2)
     held = await claimed(stores[0], jobs[0])
-    assert watch.heard() == []
+    assert watch.received_events() == []
     await stores[0].cancel_batch("w", "a", 5)
-    assert watch.heard() == [("stop_sending", batch.key)]
+    assert watch.received_events() == [("stop_sending", batch.key)]
     await stores[0].append_chunk(held, chunk(0), shard_done=True)
-    assert watch.heard() == [("finalize", batch.key)]
+    assert watch.received_events() == [("finalize", batch.key)]
     overdue, _ = await create(stores[0], "b")
     await stores[0].expire_batch(overdue.key)
-    assert sorted(watch.heard()) == [("stop_sending", overdue.key), ("finalize", overdue.key)]
+    assert sorted(watch.received_events()) == [("stop_sending", overdue.key), ("finalize", overdue.key)]
     done, (job,) = await create(stores[0], "c")
     await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
-    assert watch.heard() == [("finalize", done.key)]
+    assert watch.received_events() == [("finalize", done.key)]
 
 
-async def test_marks_of_one_process_are_counted_by_the_next_to_claim_the_shard(stores: Stores, watch: Watch) -> None:
+async def test_marks_of_one_process_are_counted_by_the_next_to_claim_the_shard(
+    stores: Stores, watch: DatabaseObserver
+) -> None:
     first, second = stores
     batch, (job,) = await create(first, "a")
     claim = await claimed(first, job)
     for seq in (0, 1):
         first.mark_sent(claim, seq, sent=True)
     first.mark_sent(claim, 0, sent=False)
-    await watch.until("SELECT coalesce(max(bits), '') FROM sent_marks", b"\2")
+    await watch.wait_for_value("SELECT coalesce(max(bits), '') FROM sent_marks", b"\2")
     taken = await claimed(second, job)
     assert taken.sent == {1}
     first.mark_sent(claim, 0, sent=True)  # by one that does not know yet that it has lost the shard
     second.mark_sent(taken, 1, sent=False)
-    await watch.until("SELECT bits FROM sent_marks", b"\0")
+    await watch.wait_for_value("SELECT bits FROM sent_marks", b"\0")
     second.mark_sent(taken, 1, sent=True)
     await second.append_chunk(taken, chunk(0, 1), shard_done=True)
     assert watch.value("SELECT count(*) FROM sent_marks") == 0
@@ -163,7 +167,7 @@ async def test_marks_of_one_process_are_counted_by_the_next_to_claim_the_shard(s
 
 
 async def test_a_store_writes_its_last_marks_when_it_is_closed_and_those_of_a_shard_that_it_let_go(
-    url: str, watch: Watch
+    url: str, watch: DatabaseObserver
 ) -> None:
     async with PostgresStore(Address(url)) as store:
         _, jobs = await create(store, "a", shards=2)
@@ -175,13 +179,13 @@ async def test_a_store_writes_its_last_marks_when_it_is_closed_and_those_of_a_sh
 
 
 @asynccontextmanager
-async def opened_by_member(url: str, watch: Watch) -> AsyncIterator[tuple[PostgresStore, int]]:
+async def opened_by_member(url: str, watch: DatabaseObserver) -> AsyncIterator[tuple[PostgresStore, int]]:
     member = watch.value("INSERT INTO members (name, role) VALUES ('m', 'gateway') RETURNING id")
     async with PostgresStore(Address(url), member=lambda: member) as store:
         yield store, member
 
 
-async def test_what_a_member_writes_is_not_left_over_before_it_is_gone(url: str, watch: Watch) -> None:
+async def test_what_a_member_writes_is_not_left_over_before_it_is_gone(url: str, watch: DatabaseObserver) -> None:
     async with opened_by_member(url, watch) as (store, member), PostgresStore(Address(url)) as other:
         await store.add_orphan_blob("being/written")
         await other.add_orphan_blob("nobody")
@@ -190,7 +194,7 @@ async def test_what_a_member_writes_is_not_left_over_before_it_is_gone(url: str,
         assert list(await other.list_orphan_blobs()) == ["being/written", "nobody"]
 
 
-async def test_blobs_whose_owner_is_gone_are_written_by_nobody(url: str, watch: Watch) -> None:
+async def test_blobs_whose_owner_is_gone_are_written_by_nobody(url: str, watch: DatabaseObserver) -> None:
     async with opened_by_member(url, watch) as (store, _), PostgresStore(Address(url)) as other:
         batch, jobs = await create(store, "a")
         await end(store, batch, jobs)
@@ -216,7 +220,9 @@ async def test_an_empty_last_flush_ends_a_shard(stores: Stores) -> None:
     assert await stores[1].append_chunk(await claimed(stores[0], job), EMPTY, shard_done=True) is True
 
 
-async def test_a_process_goes_on_when_a_newer_one_has_changed_the_schema(stores: Stores, watch: Watch) -> None:
+async def test_a_process_goes_on_when_a_newer_one_has_changed_the_schema(
+    stores: Stores, watch: DatabaseObserver
+) -> None:
     # The server refuses to run what was prepared for a table that has got a column since.
     _, (job,) = await create(stores[0], "a")
     for _ in range(10):
@@ -231,7 +237,7 @@ async def test_a_process_goes_on_when_a_newer_one_has_changed_the_schema(stores:
 
 
 async def test_who_starts_deletes_the_chunks_of_batches_whose_finalizer_died_when_it_had_ended_them(
-    stores: Stores, url: str, watch: Watch
+    stores: Stores, url: str, watch: DatabaseObserver
 ) -> None:
     for name in "abc":
         batch, (job,) = await create(stores[0], name)
@@ -260,12 +266,12 @@ class Slow(FolderBlobs):
 
 
 async def test_a_batch_gets_no_blob_that_is_about_to_be_removed(
-    url: str, watch: Watch, stores: Stores, tmp_path: Path
+    url: str, watch: DatabaseObserver, stores: Stores, tmp_path: Path
 ) -> None:
     # The writer was paused and taken for dead, and comes back when somebody else has just begun to remove its blob.
     async with opened_by_member(url, watch) as (store, member):
         blobs, new = Slow(tmp_path), new_batch("a")
-        async with OrphanBlobs(store, blobs).writing("a", input_of(new)) as writer:
+        async with OrphanBlobs(store, blobs).open_writer("a", input_of(new)) as writer:
             await writer.write(b"input")
             await writer.commit()
             watch.connection.execute("DELETE FROM members WHERE id = %s", (member,))
@@ -280,7 +286,7 @@ async def test_a_batch_gets_no_blob_that_is_about_to_be_removed(
 
 
 async def test_what_a_member_could_not_remove_it_removes_later_as_no_other_one_may(
-    url: str, watch: Watch, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, watch: DatabaseObserver, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The database was away when an upload had come to nothing. To the others the blob is being written, for as long as
     # the process lives that announced it.
@@ -292,12 +298,12 @@ async def test_what_a_member_could_not_remove_it_removes_later_as_no_other_one_m
         loose = OrphanBlobs(store, blobs)
         with monkeypatch.context() as patched:
             patched.setattr(store, "tombstone_blob", away)
-            async with loose.writing("batch", "batch/input") as writer:
+            async with loose.open_writer("batch", "batch/input") as writer:
                 await writer.write(b"input")
                 await writer.commit()
         await OrphanBlobs(stores[0], blobs).sweep()
         assert await blobs.read_range("batch/input", 0, 5) == b"input"
-        await loose.remove_what_was_left()
+        await loose.retry_failed_removals()
         assert watch.rows("SELECT * FROM loose_blobs") == []
         with pytest.raises(BlobError):
             await blobs.read_range("batch/input", 0, 5)

@@ -137,16 +137,16 @@ class PostgresCluster:
         if workers is None:
             await self._come_back(listener)
             return False
-        self._heartbeats.seen(begun)
+        self._heartbeats.record_beat(begun)
         self.workers = len(workers)
         self.other_workers = tuple(_worker_health(row) for row in workers if row["id"] != self.member)
         if self._role == "gateway":
             return True
-        return await self._take_share(listener, workers, begun + self._heartbeats.sure_for)
+        return await self._take_share(listener, workers, begun + self._heartbeats.self_evict_after)
 
     async def _take_share(self, listener: ClusterListener, workers: list[Row], until: float) -> bool:
         held, wanted = self._shares(workers)
-        if wanted.common(held) == wanted:
+        if wanted.intersection(held) == wanted:
             # Not more than before: what is less is let go of when nothing is under way any more that belongs to it.
             listener.set_share(wanted, until)
             if not listener.within_share:
@@ -180,7 +180,7 @@ class PostgresCluster:
         said = Jsonb(msgspec.to_builtins(report))
         if await transaction.one("seen", {"member": self.member, "condition": said}) is None:
             return None
-        if self._heartbeats.may_judge(asyncio.get_running_loop().time()):
+        if self._heartbeats.may_evict(asyncio.get_running_loop().time()):
             await self._bury(transaction)
         return await transaction.rows("living_workers", {})
 

@@ -85,7 +85,9 @@ class PostgresStore:
         """Find the batch that `create_batch` would return instead of storing this one."""
         if new.idempotency_key is not None:
             return _batch(await self._one("find_by_idempotency_key", repeat_row(new)))
-        return None if new.repeats_since is None else _batch(await self._one("find_by_fingerprint", repeat_row(new)))
+        return (
+            None if new.deduplicate_since is None else _batch(await self._one("find_by_fingerprint", repeat_row(new)))
+        )
 
     async def start_batch(self, batch_key: int, begun: ValidatedInput, now: int) -> Sequence[ShardJob] | None:
         """Give a batch that was validating its requests; None if it is no longer waiting for them."""

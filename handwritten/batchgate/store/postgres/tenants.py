@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from batchgate.engine.model.api_key import ApiKey, KeyPage
+from batchgate.engine.model.api_key import ApiKey, ApiKeyPage
 from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
 from batchgate.store.postgres.connection import Bound, PostgresPool, Row, Transaction, storable
 from batchgate.store.tenant_records import (
@@ -71,7 +71,7 @@ class PostgresTenants:
             return False
         return await self._pool.write(lambda transaction: _archive(transaction, name, now))
 
-    async def use_of(self, workspace: str, month: str) -> QuotaUsage:
+    async def find_usage(self, workspace: str, month: str) -> QuotaUsage:
         """Read what a workspace uses."""
         bound = {"workspace": workspace, "month": month}
         current, stored, spent = [await self._pool.one(name, bound) for name in ("open_use", "stored_bytes", "spent")]
@@ -106,11 +106,11 @@ class PostgresTenants:
         """Read a key by its id."""
         return _key(await self._one("find_key", {"id": key_id}))
 
-    async def key_by_digest(self, digest: bytes) -> ApiKey | None:
+    async def find_key_by_digest(self, digest: bytes) -> ApiKey | None:
         """Read a key by the hash of what was sent."""
         return _key(await self._pool.one("key_by_digest", {"digest": digest}))
 
-    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> KeyPage | None:
+    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage | None:
         """Read a page of a workspace's keys, newest first, from right after a key of it on; None if it has no such."""
         older_than = NO_UPPER_BOUND
         if after is not None:
@@ -120,9 +120,9 @@ class PostgresTenants:
             older_than = cursor["key"]
         bound = {"workspace": workspace, "older_than": older_than, "limit": limit + 1}
         rows = await self._pool.rows("list_keys", bound)
-        return KeyPage(keys=tuple(map(key_of, rows[:limit])), has_more=len(rows) > limit)
+        return ApiKeyPage(keys=tuple(map(key_of, rows[:limit])), has_more=len(rows) > limit)
 
-    async def note_use(self, used: Mapping[str, int]) -> None:
+    async def record_key_use(self, used: Mapping[str, int]) -> None:
         """Remember when keys were used last, by their ids."""
 
         async def work(transaction: Transaction) -> None:

@@ -45,7 +45,7 @@ DROPPED_AT_ONCE: Final = 64
 
 async def create(transaction: Transaction, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
     """Store a batch and its shards, unless it repeats an earlier create."""
-    if new.idempotency_key is not None or new.repeats_since is not None:
+    if new.idempotency_key is not None or new.deduplicate_since is not None:
         await transaction.send("lock_create", {"lock": _create_lock(new)})
         repeated = await find_repeated(transaction, new)
         if repeated is not None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from batchgate.engine.model.api_key import ApiKey, KeyPage
+from batchgate.engine.model.api_key import ApiKey, ApiKeyPage
 from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.quotas import QUERIES, use_of
@@ -63,7 +63,7 @@ class SqliteTenants:
         """Take a workspace out of use; False if there is none. Refused while it has a batch, a file or a good key."""
         return await self._file.write(lambda connection: _archive(connection, name, now))
 
-    async def use_of(self, workspace: str, month: str) -> QuotaUsage:
+    async def find_usage(self, workspace: str, month: str) -> QuotaUsage:
         """Read what a workspace uses."""
         return await self._file.read(lambda connection: use_of(connection, workspace, month))
 
@@ -88,15 +88,15 @@ class SqliteTenants:
         """Read a key by its id."""
         return await self._file.read(lambda connection: _key(connection, "find_key", {"id": key_id}))
 
-    async def key_by_digest(self, digest: bytes) -> ApiKey | None:
+    async def find_key_by_digest(self, digest: bytes) -> ApiKey | None:
         """Read a key by the hash of what was sent."""
         return await self._file.read(lambda connection: _key(connection, "key_by_digest", {"digest": digest}))
 
-    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> KeyPage | None:
+    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage | None:
         """Read a page of a workspace's keys, newest first, from right after a key of it on; None if it has no such."""
         return await self._file.read(lambda connection: _page(connection, workspace, after, limit))
 
-    async def note_use(self, used: Mapping[str, int]) -> None:
+    async def record_key_use(self, used: Mapping[str, int]) -> None:
         """Remember when keys were used last, by their ids."""
         bound = [{"id": key_id, "at": at} for key_id, at in used.items()]
         await self._file.write(lambda connection: connection.executemany(QUERIES["note_use"], bound).rowcount)
@@ -147,7 +147,7 @@ def _revoke(connection: sqlite3.Connection, key_id: str, now: int, *, another_ad
     return _key(connection, "find_key", bound)
 
 
-def _page(connection: sqlite3.Connection, workspace: str, after: str | None, limit: int) -> KeyPage | None:
+def _page(connection: sqlite3.Connection, workspace: str, after: str | None, limit: int) -> ApiKeyPage | None:
     older_than = NO_UPPER_BOUND
     if after is not None:
         cursor = _one(connection, "key_cursor", {"workspace": workspace, "id": after})
@@ -156,7 +156,7 @@ def _page(connection: sqlite3.Connection, workspace: str, after: str | None, lim
         older_than = cursor["key"]
     bound = {"workspace": workspace, "older_than": older_than, "limit": limit + 1}
     rows = connection.execute(QUERIES["list_keys"], bound).fetchall()
-    return KeyPage(keys=tuple(map(key_of, rows[:limit])), has_more=len(rows) > limit)
+    return ApiKeyPage(keys=tuple(map(key_of, rows[:limit])), has_more=len(rows) > limit)
 
 
 def _key(connection: sqlite3.Connection, query: str, bound: Mapping[str, object]) -> ApiKey | None:

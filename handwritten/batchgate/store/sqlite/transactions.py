@@ -94,7 +94,7 @@ def find_repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None
     bound, row = repeat_row(new), None
     if new.idempotency_key is not None:
         row = one(connection, "find_by_idempotency_key", bound)
-    elif new.repeats_since is not None:
+    elif new.deduplicate_since is not None:
         row = one(connection, "find_by_fingerprint", bound)
     return None if row is None else batch_of(row)
 
