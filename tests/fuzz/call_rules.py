@@ -151,7 +151,7 @@ def spared_workspace(case: AnyCase) -> None:
 
 REFUSALS: Final = (
     # What a workspace holds, and whether a key is still good, depends on earlier calls.
-    b"is the default one, or that of a key in the settings",
+    b"it is the default workspace, or a key in the settings uses it",
     b"; delete or revoke them first",
     b"has expired or was revoked; create another one instead",
     # Whether a batch can be deleted depends on how far it is, which no schema of the call can say. Anthropic refuses it
