@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from batchgate.blobs import BucketBlobs, FolderBlobs, open_blobs, place_of
-from batchgate.data_lock import sole_use
+from batchgate.data_lock import exclusive_folder
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.settings import ENVIRONMENT_PREFIX, SIMPLE, Settings, load_settings
 from batchgate.store.sqlite.tables import SqliteRows
@@ -34,7 +34,7 @@ class InstallationEnd:
     @property
     def database(self) -> str:
         """Say where the rows are, as people may read it."""
-        return self._settings.database_place or str(self.folder.resolve() / DATABASE)
+        return self._settings.database_display or str(self.folder.resolve() / DATABASE)
 
     @property
     def bodies(self) -> str:
@@ -55,7 +55,7 @@ class InstallationEnd:
             if not new and not (self.folder / DATABASE).is_file():
                 raise ConfigurationError("--from", f"a data folder of a gateway; {self.folder} has no {DATABASE}")
             in_use = f"a gateway runs on {self.folder}, and must be stopped first"
-            entered.enter_context(sole_use(self.folder, in_use))
+            entered.enter_context(exclusive_folder(self.folder, in_use))
             yield entered.enter_context(SqliteRows(self.folder / DATABASE, new=new).opened())
 
 
