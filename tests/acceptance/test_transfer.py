@@ -346,7 +346,7 @@ def test_an_installation_that_is_in_use_and_places_that_are_none_are_refused(
 ) -> None:
     with held(small):
         done = migrate(small, scaled.config)
-    assert done.stderr == f"Error: data_dir: a gateway runs on {small}, and must be stopped first\n"
+    assert done.stderr == f"Error: data_dir: a gateway is using {small}; stop it first\n"
     assert f"To    PostgreSQL, on this machine{urlsplit(scaled.database_url).path}, bodies in s3://" in done.stdout
     (tmp_path / "empty").mkdir()
     done = migrate(tmp_path / "empty", scaled.config)

@@ -241,7 +241,7 @@ async def test_the_last_admin_of_a_gateway_without_one_in_its_settings_stays(gat
     key = await created(gateway, scopes=["admin"])
     status, answer = await gateway.call("DELETE", f"/api/keys/{key['id']}", headers=by(key))
     assert status == 400
-    assert "is the last one with the scope admin" in answer["error"]["message"]
+    assert "is the last valid key with the scope admin" in answer["error"]["message"]
 
 
 async def test_the_last_use_of_a_key_is_a_minute_behind_at_the_most(managed: RunningApp) -> None:

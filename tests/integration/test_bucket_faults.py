@@ -31,11 +31,12 @@ PLAIN = {"Accept-Encoding": "identity"}
 @pytest.fixture
 def given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a store be given up after a moment, as it is after most of a minute."""
-    monkeypatch.setattr("batchgate.blobs.place.CLIENT", bucket.CLIENT | {"timeout": "2s"})
+    monkeypatch.setattr("batchgate.blobs.location.CLIENT_OPTIONS", bucket.CLIENT_OPTIONS | {"timeout": "2s"})
     monkeypatch.setattr(
-        "batchgate.blobs.place.RETRIES", bucket.RETRIES | {"max_retries": 1, "retry_timeout": timedelta(seconds=1)}
+        "batchgate.blobs.location.RETRY_OPTIONS",
+        bucket.RETRY_OPTIONS | {"max_retries": 1, "retry_timeout": timedelta(seconds=1)},
     )
-    monkeypatch.setattr(bucket, "ABORT_PATIENCE", 1.0)
+    monkeypatch.setattr(bucket, "ABORT_TIMEOUT", 1.0)
     monkeypatch.setattr("batchgate.engine.storage.orphan_blobs.REMOVAL_PATIENCE", 1.0)
 
 
@@ -107,7 +108,7 @@ async def test_a_writer_that_has_failed_writes_nothing_more_anywhere(faulty: Fau
         await writer.write(bytes(9 * MB))
     faulty.fault = passed_on
     for after in (writer.write(bytes(9 * MB)), writer.commit()):
-        with pytest.raises(BlobError, match="after its end"):
+        with pytest.raises(BlobError, match="after its commit, abort or failure"):
             await after
     assert Bodies.server is not None
     listed = Bodies.server.client.list_objects_v2(Bucket=Bodies.server.bucket, Prefix=Bodies.server.prefix)
@@ -147,8 +148,8 @@ async def test_every_call_says_what_is_wrong_and_none_waits_for_ever(
 
 def test_a_store_that_hangs_is_given_up_within_a_minute() -> None:
     # Measured with these values: 40 seconds. Another try begins only while the time for tries is not over.
-    one_try = float(str(bucket.CLIENT["timeout"]).removesuffix("s"))
-    assert bucket.RETRIES["retry_timeout"].total_seconds() + one_try + bucket.ABORT_PATIENCE <= 60
+    one_try = float(str(bucket.CLIENT_OPTIONS["timeout"]).removesuffix("s"))
+    assert bucket.RETRY_OPTIONS["retry_timeout"].total_seconds() + one_try + bucket.ABORT_TIMEOUT <= 60
 
 
 @pytest.mark.usefixtures("given_up_soon")
@@ -279,5 +280,5 @@ async def test_who_reads_slowly_makes_the_gateway_read_no_faster(faulty: FaultyS
             while seen < len(faulty.calls):  # it comes to rest
                 seen = len(faulty.calls)
                 await asyncio.sleep(0.3)
-            assert seen * bucket.READ_PIECE < 40 * MB
+            assert seen * bucket.READ_SIZE < 40 * MB
             assert len(await response.read()) == 79 * MB

@@ -21,7 +21,7 @@ from procrastinate.schema import SchemaManager
 
 from batchgate.engine.model.errors import StoreError
 from batchgate.store import migration_files
-from batchgate.store.postgres import Address
+from batchgate.store.postgres import PostgresAddress
 from batchgate.store.postgres import migrate as postgres
 from batchgate.store.sqlite import SqliteStore
 from tests.integration.contracts.test_store import create
@@ -47,9 +47,9 @@ migrate.migrate(SqliteFile(Path(target)).connect)
 """,
     "postgres": _ARGUMENTS
     + """
-from batchgate.store.postgres import Address, migrate
+from batchgate.store.postgres import PostgresAddress, migrate
 migrate.MIGRATIONS = folder
-migrate.migrate(Address(target))
+migrate.migrate(PostgresAddress(target))
 """,
 }
 """What a process does that starts on a database."""
@@ -76,7 +76,7 @@ def more_migrations(database: Database, folder: Path, name: str, content: str) -
 
 def applied(database: Database) -> list[str]:
     """Read which migrations a database has."""
-    query = f"SELECT migration_id FROM {migration_files.APPLIED} ORDER BY migration_id"
+    query = f"SELECT migration_id FROM {migration_files.MIGRATIONS_TABLE} ORDER BY migration_id"
     if database.url is not None:
         with psycopg.connect(database.url) as server:
             return [name for (name,) in server.execute(query.encode())]
@@ -110,7 +110,7 @@ def test_the_migrations_of_sqlite_make_the_schema(tmp_path: Path) -> None:
 
 def test_the_migrations_of_postgres_make_the_schema() -> None:
     with bare_database() as migrated, bare_database() as made:
-        postgres.migrate(Address(migrated))
+        postgres.migrate(PostgresAddress(migrated))
         with psycopg.connect(made) as connection:
             connection.execute(SchemaManager.get_schema().encode())
             connection.execute((STORE / "postgres" / "schema.sql").read_bytes())
@@ -128,7 +128,7 @@ def test_processes_that_start_at_once_migrate_once(database: Database) -> None:
     processes = [start(database) for _ in range(3)]
     assert [process.communicate()[0] for process in processes] == [""] * 3
     assert [process.returncode for process in processes] == [0] * 3
-    assert applied(database) == migration_files.names(folder_of(database.kind))
+    assert applied(database) == migration_files.migration_names(folder_of(database.kind))
 
 
 async def test_a_process_killed_in_the_middle_of_a_migration_leaves_the_database_as_it_was(
@@ -142,13 +142,13 @@ async def test_a_process_killed_in_the_middle_of_a_migration_leaves_the_database
     )
     process = start(database, folder)
     assert (process.communicate()[0], process.returncode) == ("", -signal.SIGKILL)
-    assert applied(database) == migration_files.names(folder_of(database.kind))
+    assert applied(database) == migration_files.migration_names(folder_of(database.kind))
     async with database.store() as store:
         assert await store.find_batch("w", "a") == batch
     (folder / "9999.killed.py").write_text(f'from yoyo import step\n\nstep("{OTHER}")\n')
     assert start(database, folder).communicate()[0] == ""
     assert applied(database)[-2:] == ["9998.half", "9999.killed"]
-    with pytest.raises(StoreError, match=r"migration 9998\.half, which only a newer version of Batchgate knows"):
+    with pytest.raises(StoreError, match=r"migration 9998\.half of a newer version of Batchgate"):
         async with database.store():
             pass
 
@@ -161,7 +161,7 @@ async def test_a_process_killed_before_the_first_migration_was_through_leaves_no
     assert (process.communicate()[0], process.returncode) == ("", -signal.SIGKILL)
     async with database.store() as store:
         await create(store, "a")
-    assert applied(database) == migration_files.names(folder_of(database.kind))
+    assert applied(database) == migration_files.migration_names(folder_of(database.kind))
 
 
 async def test_a_database_of_somebody_else_is_left_alone(database: Database) -> None:
@@ -204,7 +204,7 @@ def test_a_start_with_nothing_to_apply_does_not_import_yoyo(tmp_path: Path) -> N
 
 
 def test_each_migration_is_one_line_of_the_log_and_only_when_it_is_applied(tmp_path: Path) -> None:
-    applied_lines = [f"the database has migration {name} now" for name in migration_files.names(folder_of("sqlite"))]
+    applied_lines = [f"applied migration {name}" for name in migration_files.migration_names(folder_of("sqlite"))]
     for expected in (applied_lines, []):
         with GatewayProcess(data_dir=tmp_path) as gateway:
             before, listens, _ = gateway.log.partition("listens on")
@@ -232,7 +232,7 @@ async def test_an_installation_of_before_the_migrations_goes_on_with_its_data(tm
                 while (await newest(app))["status"] != "completed":
                     continue
     database = Database("sqlite", tmp_path / "data" / "batchgate.db", None)
-    assert applied(database) == migration_files.names(folder_of("sqlite"))
+    assert applied(database) == migration_files.migration_names(folder_of("sqlite"))
 
 
 async def test_what_was_there_before_tenants_is_in_their_workspaces_and_counted(tmp_path: Path) -> None:

@@ -169,8 +169,8 @@ async def test_a_secret_that_cannot_be_read_any_more_leaves_the_account_with_the
         ({}, "accounts.mine.api_key_secret", "a master key beside it: set BATCHGATE_MASTER_KEY or master_key_file"),
         ({"BATCHGATE_MASTER_KEY": ""}, "accounts.mine.api_key_secret", "a master key beside it"),
         ({"BATCHGATE_MASTER_KEY": new_master_key()}, "BATCHGATE_MASTER_KEY", "the master key that the secret 'prod'"),
-        ({"BATCHGATE_MASTER_KEY": "no key"}, "BATCHGATE_MASTER_KEY", "number 1 is none"),
-        ({"BATCHGATE_MASTER_KEY": f"{MASTER},damaged"}, "BATCHGATE_MASTER_KEY", "number 2 is none"),
+        ({"BATCHGATE_MASTER_KEY": "no key"}, "BATCHGATE_MASTER_KEY", "number 1 is not one"),
+        ({"BATCHGATE_MASTER_KEY": f"{MASTER},damaged"}, "BATCHGATE_MASTER_KEY", "number 2 is not one"),
         ({"BATCHGATE_MASTER_KEY": " "}, "BATCHGATE_MASTER_KEY", "a master key; it is empty"),
     ],
 )

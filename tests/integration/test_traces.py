@@ -55,7 +55,7 @@ async def test_the_spans_of_a_batch_reach_the_collector_before_the_gateway_has_s
             batch = await app.create("a", "b")
             await scrape_until(app, "batchgate_batches_ended_total")
     names = sorted(span.name for span in collector.spans)
-    assert names == ["call provider", "call provider", "create batch", "run shard", "finalize batch"]
+    assert names == ["chat simulated", "chat simulated", "create batch", "finalize batch", "run shard"]
     assert len({span.trace_id for span in collector.spans}) == 1
     known = {span.span_id for span in collector.spans}
     assert [span.name for span in collector.spans if span.parent_span_id not in known] == ["create batch"]
@@ -86,5 +86,5 @@ async def test_a_collector_that_is_named_without_the_extra_is_told_and_the_gatew
     }
     with GatewayProcess(data_dir=tmp_path / "data", environment=environment) as gateway:
         pass
-    assert '"action":"spans_missing"' in gateway.log
+    assert '"action":"span_exporter_missing"' in gateway.log
     assert "pip install 'batchgate[otel]'" in gateway.log

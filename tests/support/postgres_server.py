@@ -30,7 +30,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psutil
 import psycopg
 
-from batchgate.store.postgres import Address
+from batchgate.store.postgres import PostgresAddress
 from batchgate.store.postgres.migrate import migrate
 
 _UNTIL_STDIN_ENDS = '"$@" & read _; kill -QUIT $! 2>/dev/null; wait'
@@ -207,7 +207,7 @@ def keep(folder: Path) -> None:
 def _template() -> str:
     """Make the database that others are copied from: one for each process, since a server may outlive it."""
     name = _make_database("template0")
-    migrate(Address(_of_database(shared_server(), name)))
+    migrate(PostgresAddress(_of_database(shared_server(), name)))
     atexit.register(_drop, name)
     return name
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from batchgate.blobs import place_of
+from batchgate.blobs import blob_location
 from batchgate.cli.banner import announce_gateway
 from batchgate.cli.log_output import FORMATS, LEVELS, log_to_stderr
 from batchgate.cli.umask import restrict_umask
@@ -67,6 +67,6 @@ def settings_of(config: Path | None, **given: object) -> Settings:
         logger.warning("%s is not a setting and has no effect", variable, extra={"action": "unknown_variable"})
     if settings.database_url is not None and (settings.blob_url or "file:").startswith("file:"):
         message = "bodies lie in %s: all gateways and workers have to see this folder, or blob_url name a bucket"
-        place = place_of(settings.blob_url, Path(settings.data_dir))
+        place = blob_location(settings.blob_url, Path(settings.data_dir))
         logger.warning(message, place, extra={"action": "local_blob_storage"})
     return settings
