@@ -152,7 +152,7 @@ def _handlers(
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),
         UnifiedBatchesHandler(_unified_view(settings), blobs, provider_chooser(settings)),
-        SecretsHandler(secrets, router.renew_keys),
+        SecretsHandler(secrets, router.refresh_keys),
     )
 
 
@@ -258,7 +258,7 @@ def _health(app: web.Application, role: Role) -> gateway.Health:
         role=role,
         member=engine.cluster.member,
         workers=engine.cluster.workers,
-        accounts=list(engine.router.names),
+        accounts=list(engine.router.account_names),
         requests_in_flight=engine.router.in_flight,
         problems=[_health_problem(problem) for problem in engine.problems],
     )

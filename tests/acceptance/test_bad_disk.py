@@ -17,8 +17,8 @@ from tests.support.command import PROGRAM
 from tests.support.full_disk import full_disk
 from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
 from tests.support.health import problem_texts
-from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import BATCHES, create_body
+from tests.support.storage_leaks import check_no_storage_leaks
 
 SLOW = f"shutdown_timeout = 0.5\n{SIMULATOR}simulator.latency_by_model = {{ slow = 0.5 }}\n"
 
@@ -70,7 +70,7 @@ def test_a_gateway_whose_disk_is_full_answers_waits_and_goes_on_when_there_is_ro
         assert (progress["succeeded"], progress["repeated"]) == (2, 0)
         while call(gateway, "/health")[1]["status"] != "ok":
             pass
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
         assert gateway.terminate() == 0
 
 

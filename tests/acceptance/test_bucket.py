@@ -13,13 +13,21 @@ from openai import APIConnectionError, OpenAI
 
 from tests.acceptance.test_bad_disk import SLOW, call, check_start_fails, ended, serve, submitted
 from tests.acceptance.test_crashes import check_results, found_again, gateway_on, repeated, sdk, submit
-from tests.support.bodies import Bodies
+from tests.support.blob_storage import BlobStorage
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
 from tests.support.health import problem_texts
-from tests.support.leftover_rows import check_nothing_is_left
-from tests.support.object_server import KEY, SECRET, ObjectServer, client_of, closed_port, object_server, serving
+from tests.support.object_server import (
+    ACCESS_KEY_ID,
+    SECRET_ACCESS_KEY,
+    ObjectServer,
+    closed_port,
+    object_server,
+    running_s3_server,
+    s3_client,
+)
 from tests.support.running_app import BATCHES, create_body
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
+from tests.support.storage_leaks import check_no_storage_leaks
 
 MB = 1024 * 1024
 
@@ -27,7 +35,7 @@ MB = 1024 * 1024
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
     with object_server() as server:
-        monkeypatch.setattr(Bodies, "server", server)
+        monkeypatch.setattr(BlobStorage, "server", server)
         yield server
 
 
@@ -52,10 +60,10 @@ def test_the_sdks_work_as_usual_and_no_key_is_written(server: ObjectServer, tmp_
                 pass
             assert [line.custom_id for line in anthropic.messages.batches.results(batch.id)] == ["a", "b", "c"]
             anthropic.messages.batches.delete(batch.id)
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
         assert gateway.terminate() == 0
-    assert KEY not in gateway.log
-    assert SECRET not in gateway.log
+    assert ACCESS_KEY_ID not in gateway.log
+    assert SECRET_ACCESS_KEY not in gateway.log
 
 
 @pytest.mark.parametrize("step", ["intake_spooled", "rows_written", "finalizing_started", "result_file_written"])
@@ -69,7 +77,7 @@ def test_a_gateway_killed_at_a_step_ends_the_batch_as_if_it_had_not_been(
         batch_id = found_again(client, acknowledged)
         check_results(client, batch_id)
         assert repeated(client, batch_id) >= upstream.stats().calls - 600
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
 
 
 def test_a_kill_in_the_middle_of_an_upload_leaves_no_blob_and_only_parts_that_the_rule_of_the_bucket_removes(
@@ -84,7 +92,7 @@ def test_a_kill_in_the_middle_of_an_upload_leaves_no_blob_and_only_parts_that_th
             def read(self, _size: int = -1) -> bytes:
                 piece = next(pieces, b"")
                 if not piece:
-                    while not server.uploads():
+                    while not server.unfinished_uploads():
                         time.sleep(0.01)
                     gateway.kill()
                 return piece
@@ -92,12 +100,12 @@ def test_a_kill_in_the_middle_of_an_upload_leaves_no_blob_and_only_parts_that_th
         openai = OpenAI(base_url=f"{gateway.url}/openai/v1", api_key="any", max_retries=0)
         with openai, pytest.raises(APIConnectionError):
             openai.files.create(file=("a.bin", Body()), purpose="user_data")  # type: ignore[arg-type]
-    (left,) = server.uploads()
+    (left,) = server.unfinished_uploads()
     assert left.startswith("files/")
     with GatewayProcess(data_dir=tmp_path, settings=server.settings + SIMULATOR):
         for upload in server.client.list_multipart_uploads(Bucket=server.bucket)["Uploads"]:
             server.client.abort_multipart_upload(Bucket=server.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
 
 
 def test_a_server_that_is_away_for_a_while_is_waited_for_said_and_costs_nothing(
@@ -105,9 +113,9 @@ def test_a_server_that_is_away_for_a_while_is_waited_for_said_and_costs_nothing(
 ) -> None:
     port = closed_port()
     with ExitStack() as up:
-        url = up.enter_context(serving(port))
-        server = ObjectServer(url, client_of(url))
-        monkeypatch.setattr(Bodies, "server", server)
+        url = up.enter_context(running_s3_server(port))
+        server = ObjectServer(url, s3_client(url))
+        monkeypatch.setattr(BlobStorage, "server", server)
         server.client.create_bucket(Bucket=server.bucket)
         with GatewayProcess(data_dir=tmp_path, settings=server.settings + SLOW) as gateway:
             batch_id = submitted(gateway)
@@ -118,13 +126,13 @@ def test_a_server_that_is_away_for_a_while_is_waited_for_said_and_costs_nothing(
             assert "the store cannot be reached" in str(health["problems"])
             status, error = call(gateway, BATCHES, create_body("late"))
             assert (status, "the store cannot be reached" in error["error"]["message"]) == (529, True)
-            up.enter_context(serving(port))
+            up.enter_context(running_s3_server(port))
             progress = ended(gateway, batch_id)
             assert (progress["succeeded"], progress["repeated"]) == (2, 0)
             while call(gateway, "/health")[1]["status"] != "ok":
                 pass
-            check_nothing_is_left(tmp_path)
-            assert SECRET not in gateway.log
+            check_no_storage_leaks(tmp_path)
+            assert SECRET_ACCESS_KEY not in gateway.log
 
 
 def test_a_start_without_the_bucket_ends_with_one_line_that_names_it(server: ObjectServer, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ import pytest
 from anthropic import Anthropic
 
 from tests.support.gateway_process import GatewayProcess
-from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
+from tests.support.storage_leaks import check_no_storage_leaks
 
 REQUESTS = 600
 """In two shards, of which the first fills more than one write buffer of the result file."""
@@ -139,7 +139,7 @@ def test_a_gateway_killed_at_a_step_ends_the_batch_as_if_it_had_not_been(
         # A request that the kill has caught on its way out was sent as far as the gateway can know.
         assert again <= repeated(client, batch_id) <= min(again + CONCURRENCY, MOST_REPEATS)
         assert upstream.stats().distinct_bodies == REQUESTS
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -164,7 +164,7 @@ def test_a_gateway_killed_at_random_moments_ends_the_batch_all_the_same(
             again = upstream.stats().calls - REQUESTS
             assert again <= len(lives) * MOST_REPEATS
             assert again <= len(lives) * repeated(client, batch_id)
-            check_nothing_is_left(tmp_path)
+            check_no_storage_leaks(tmp_path)
     except BaseException as error:
         error.add_note(f"seed {seed}: killed after {', '.join(f'{life:.3f}' for life in lives)} seconds")
         raise
@@ -181,5 +181,5 @@ def test_a_delete_that_is_cut_in_two_leaves_no_file(upstream: SimulatedUpstream,
     with gateway_on(upstream, tmp_path) as gateway, sdk(gateway) as client:
         with pytest.raises(anthropic.NotFoundError):
             client.messages.batches.retrieve(batch_id)
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
     assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]

@@ -12,7 +12,7 @@ import pytest
 from openai import OpenAI
 
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.leftover_rows import check_nothing_is_left
+from tests.support.storage_leaks import check_no_storage_leaks
 
 REQUESTS = 700
 """In two shards."""
@@ -63,7 +63,7 @@ def test_a_gateway_killed_at_a_step_takes_the_file_all_the_same(tmp_path: Path, 
         lines = client.files.content(batch.output_file_id).text.splitlines()
         assert [msgspec.json.decode(line)["custom_id"] for line in lines] == [f"r{n}" for n in range(REQUESTS)]
         assert [file.purpose for file in client.files.list()] == ["batch_output", "batch"]
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
 
 
 def test_a_gateway_killed_when_it_had_found_a_fault_finds_it_again(tmp_path: Path) -> None:
@@ -73,4 +73,4 @@ def test_a_gateway_killed_when_it_had_found_a_fault_finds_it_again(tmp_path: Pat
     with gateway_on(tmp_path) as gateway, sdk(gateway) as client:
         batch = settled(client)
         assert [(error.line, error.code) for error in batch.errors.data] == [(REQUESTS + 1, "invalid_json_line")]
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)

@@ -10,8 +10,8 @@ from anthropic.types.messages import MessageBatch
 
 from batchgate.engine.model.shard import SHARD_REQUESTS
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import create_body
+from tests.support.storage_leaks import check_no_storage_leaks
 
 TWO_SHARDS = [f"r{number}" for number in range(SHARD_REQUESTS + 1)]
 
@@ -57,4 +57,4 @@ def test_a_gateway_paused_at_a_step_wakes_beside_one_that_has_finished_its_batch
             assert [(line.custom_id, line.result.type) for line in before] == [
                 (name, "succeeded") for name in TWO_SHARDS
             ]
-            check_nothing_is_left(data_dir)
+            check_no_storage_leaks(data_dir)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support.gateway_process import GatewayProcess
-from tests.support.leftover_rows import leftovers
 from tests.support.running_app import BATCHES, create_body
+from tests.support.storage_leaks import find_storage_leaks
 
 SLOW = 2.0  # seconds that a call to the slow model takes
 
@@ -144,7 +144,7 @@ def test_a_create_that_is_under_way_may_finish_and_its_batch_runs_after_the_next
         host, port = gateway.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=20) as connection:
             connection.sendall(head.encode() + body[:20])
-            while "1 loose blobs" not in leftovers(tmp_path):
+            while "1 loose blobs" not in find_storage_leaks(tmp_path):
                 pass
             gateway.signal(signal.SIGTERM)
             while health(gateway)["status"] == "ok":

@@ -23,7 +23,7 @@ from tests.support.gateway_process import GatewayProcess, clean_environment
 from tests.support.object_server import ObjectServer, object_server
 from tests.support.postgres_server import fresh_database
 from tests.support.running_app import BATCHES, create_body
-from tests.support.uploads import LINE, MULTIPART, file_part, form, part
+from tests.support.uploads import BATCH_LINE, MULTIPART, file_part, form, part
 
 PLAIN = 'public_url = "http://gate"\nshutdown_timeout = 0\n'
 ACCOUNTS = """
@@ -134,7 +134,7 @@ def fill(url: str, made: Installation) -> None:
     call(url, f"/openai/v1/files/{call(url, f'/openai/v1/batches/{archived}')['output_file_id']}", method="DELETE")
     made.ended.append(archived)
     upload(url, bytes(range(256)) * 40_000, "kept.bin", "user_data")
-    call(url, f"/openai/v1/files/{upload(url, LINE, 'gone.jsonl', 'user_data')}", method="DELETE")
+    call(url, f"/openai/v1/files/{upload(url, BATCH_LINE, 'gone.jsonl', 'user_data')}", method="DELETE")
     some = create(url, one="simulator/m", two="simulator/m", three="busy/m", four="busy/m")
     until(url, some, succeeded=2)
     canceling = create(url, five="slow/m", six="simulator/m")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.leftover_rows import check_nothing_is_left
-from tests.support.uploads import LINE, MULTIPART, OPENAI, file_part, form, part
+from tests.support.storage_leaks import check_no_storage_leaks
+from tests.support.uploads import BATCH_LINE, MULTIPART, OPENAI, file_part, form, part
 
-CONTENT = LINE * 60_000
+CONTENT = BATCH_LINE * 60_000
 """More than one write buffer of a body."""
 FORM = form(part("purpose", "batch"), file_part(CONTENT))
 
@@ -49,7 +49,7 @@ def test_an_upload_that_is_cut_by_a_kill_leaves_nothing_after_the_next_start(tmp
     assert bodies(tmp_path)
     with GatewayProcess(data_dir=tmp_path, settings=SIMULATOR) as gateway:
         assert listed(gateway) == []
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)
         assert bodies(tmp_path) == []
 
 
@@ -63,4 +63,4 @@ def test_an_upload_that_was_acknowledged_is_whole_after_a_kill(tmp_path: Path) -
     with GatewayProcess(data_dir=tmp_path, settings=SIMULATOR) as gateway:
         assert listed(gateway) == [file]
         assert get(gateway, f"{OPENAI}/{file['id']}/content") == CONTENT
-        check_nothing_is_left(tmp_path)
+        check_no_storage_leaks(tmp_path)

@@ -17,7 +17,7 @@ from anthropic.types.messages import MessageBatch
 
 from batchgate_api.gateway import BatchProgress
 from tests.support.gateway_process import GatewayProcess, WorkerProcess
-from tests.support.postgres_server import PostgresServer, own_server
+from tests.support.postgres_server import PostgresServer, dedicated_server
 from tests.support.running_app import create_body
 from tests.support.scrape import Scrape
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
@@ -94,7 +94,7 @@ concurrency = {CONCURRENCY}
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
     with ExitStack() as stack:
-        database = stack.enter_context(own_server())
+        database = stack.enter_context(dedicated_server())
         upstream = stack.enter_context(simulated_upstream("--latency", "0.1"))
         settings, options = settings_of(database, upstream), ("--no-worker",)
         gateway = stack.enter_context(GatewayProcess(data_dir=tmp_path, settings=settings, options=options))

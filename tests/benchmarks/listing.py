@@ -19,7 +19,7 @@ from batchgate.store.postgres.migrate import migrate
 from tests.benchmarks.gateway_calls import BATCHES
 from tests.benchmarks.table import Row
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.postgres_server import PostgresServer, own_server
+from tests.support.postgres_server import PostgresServer, dedicated_server
 
 FEW, MANY = 1_000, 1_000_000
 SECONDS = 2.0
@@ -44,7 +44,7 @@ def listing() -> Iterator[Row]:
     with TemporaryDirectory() as folder:
         rates = {count: _on_sqlite(Path(folder) / str(count), count) for count in (FEW, MANY)}
         yield from _rows("SQLite", rates)
-    with TemporaryDirectory() as folder, own_server() as server:
+    with TemporaryDirectory() as folder, dedicated_server() as server:
         rates = {count: _on_postgres(Path(folder) / str(count), server, count) for count in (FEW, MANY)}
         yield from _rows("PostgreSQL", rates)
 

@@ -15,7 +15,7 @@ from tests.benchmarks.direct import PROMPT
 from tests.benchmarks.gateway_calls import create, ended
 from tests.benchmarks.table import Row
 from tests.support.gateway_process import GatewayProcess, WorkerProcess
-from tests.support.postgres_server import own_server
+from tests.support.postgres_server import dedicated_server
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
 
 ROUNDS = 3
@@ -65,7 +65,7 @@ def _embedded(upstream: SimulatedUpstream, requests: int) -> float:
 def _workers(upstream: SimulatedUpstream, requests: int, *, workers: int, concurrency: int) -> float:
     """Run a batch on PostgreSQL: in the gateway itself, or on so many workers beside it."""
     with TemporaryDirectory() as folder, ExitStack() as fleet:
-        database = fleet.enter_context(own_server())
+        database = fleet.enter_context(dedicated_server())
         blobs = (Path(folder) / "blobs").as_uri()
         settings = f'database_url = "{database.url()}"\nblob_url = "{blobs}"\n{_account(upstream, concurrency)}'
         options = ("--no-worker",) if workers else ()

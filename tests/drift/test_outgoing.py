@@ -18,8 +18,8 @@ WAYS = re.compile(
 CHOSEN_BY_THE_OPERATOR = {
     "blobs/place.py": "blob_url",
     "cli/gateway_client.py": "the command line's --url",
-    "providers/http_client.py": "an account's base_url",
-    "providers/transport.py": "an account's base_url",
+    "providers/transport/http_client.py": "an account's base_url",
+    "providers/transport/proxy_transport.py": "an account's base_url",
     "telemetry/spans.py": "OTEL_EXPORTER_OTLP_ENDPOINT",
 }
 """The modules that open connections to URLs, and what says where to."""

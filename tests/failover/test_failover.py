@@ -82,7 +82,7 @@ def test_whoever_is_killed_the_batch_ends_with_each_request_once(
 ) -> None:
     chance = random.Random(seed)
     with Fleet(tmp_path, settings(upstream), chance) as fleet:
-        deaths: list[Callable[[], None]] = [fleet.kill_a_worker, fleet.kill_a_gateway, fleet.kill_the_database]
+        deaths: list[Callable[[], None]] = [fleet.kill_worker, fleet.kill_gateway, fleet.kill_database]
         chance.shuffle(deaths)
         deaths += chance.choices(deaths, k=2)
         moments = sorted(chance.uniform(0.02, 0.8) for _ in deaths)
@@ -94,7 +94,7 @@ def test_whoever_is_killed_the_batch_ends_with_each_request_once(
                 until(fleet, batch.id, moment * REQUESTS)
                 death()
             check_results(fleet, batch.id, REQUESTS)
-            check_repeats(fleet, upstream, batch.id, deaths.count(fleet.kill_a_worker))
+            check_repeats(fleet, upstream, batch.id, deaths.count(fleet.kill_worker))
         except BaseException as error:
             error.add_note(f"seed {seed}: {told}")
             raise
@@ -130,7 +130,7 @@ def test_a_gateway_killed_in_the_middle_of_a_create_leaves_one_batch_or_none(
 ) -> None:
     chance = random.Random(7)
     with Fleet(tmp_path, settings(upstream), chance, workers=1) as fleet:
-        killer = threading.Timer(chance.uniform(0.05, 0.4), fleet.kill_a_gateway)
+        killer = threading.Timer(chance.uniform(0.05, 0.4), fleet.kill_gateway)
         killer.start()
         try:
             batch = fleet.create(requests(FEW), "once")

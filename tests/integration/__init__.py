@@ -1,1 +1,1 @@
-"""Several parts together, through their public doors."""
+"""Tests of several components together, through their public interfaces."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bodies import Bodies
-from tests.support.databases import DATABASES, Kind, a_database
+from tests.support.blob_storage import BlobStorage
+from tests.support.databases import DATABASES, DatabaseKind, new_database
 from tests.support.object_server import ObjectServer, object_server
 from tests.support.running_app import RunningApp, running_app
 
@@ -22,11 +22,11 @@ ON_BOTH_DATABASES = {
     "test_paging",
     "test_unified_batches",
 }
-"""Modules whose tests of `gateway` run on PostgreSQL as well."""
+"""Modules whose tests with the fixture `gateway` also run on PostgreSQL."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of some modules on each database."""
+    """Run the tests of the modules in `ON_BOTH_DATABASES` on each database."""
     module = metafunc.module.__name__.rpartition(".")[2]
     if "gateway" in metafunc.fixturenames and module in ON_BOTH_DATABASES:
         metafunc.parametrize("gateway", DATABASES, indirect=True)
@@ -34,32 +34,32 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def bucket_server() -> Iterator[ObjectServer]:
-    """Run a server that speaks the protocol of S3."""
+    """Run an S3-compatible server."""
     with object_server() as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
-def bodies(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let gateways keep bodies in their data folders, or, where a module asks for both, in a bucket."""
+def blob_storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make gateways store blobs in their data folders, or in a bucket if a module is parametrized with both."""
     if getattr(request, "param", "folder") == "bucket":
         server: ObjectServer = request.getfixturevalue("bucket_server")
         monkeypatch.setattr(server, "prefix", f"gate/{tmp_path.name}")
-        monkeypatch.setattr(Bodies, "server", server)
+        monkeypatch.setattr(BlobStorage, "server", server)
 
 
 @pytest.fixture
 async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway with a simulator account that answers at once."""
-    kind: Kind = getattr(request, "param", "sqlite")
-    with a_database(kind, tmp_path / "data") as database:
+    kind: DatabaseKind = getattr(request, "param", "sqlite")
+    with new_database(kind, tmp_path / "data") as database:
         async with running_app(tmp_path / "data", database_url=database.url) as app:
             yield app
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the gateway look again, and wait for a lock, for a moment instead of seconds."""
+def short_retry_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the gateway retry and check at intervals of milliseconds instead of seconds, and wait briefly for locks."""
     waits = (
         "engine.dispatch.shard_run.STORAGE_RETRY",
         "engine.support.batch_tasks.SHORTEST_REST",
@@ -67,8 +67,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     for name in (
         *waits,
-        "engine.sweeper.INTERVAL",
-        "engine.storage_probe.INTERVAL",
+        "engine.lifecycle.sweeper.INTERVAL",
+        "engine.storage.storage_probe.INTERVAL",
         "store.sqlite.connection.BUSY_TIMEOUT",
     ):
         monkeypatch.setattr(f"batchgate.{name}", 0.05)

@@ -1,6 +1,6 @@
-"""Moments in which shards that wait for room are let in while something else becomes of them.
+"""Races in which a deferred shard is resumed while its run ends, its claim is lost, or its batch is canceled.
 
-The room is small, so that each gate holds three requests, and a provider answers when the test lets it.
+The capacity is small: three requests per limiter key. The provider answers when the test lets it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from batchgate.settings import AccountSettings
 from batchgate.store.sqlite import SqliteStore
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 
-ROOM = 9
-GATE = 3
-"""So many requests to one model fit in it."""
+CAPACITY = 9
+PER_KEY = 3
+"""Requests to one model that fit in the capacity."""
 PATIENCE = 10.0  # seconds
 MESSAGE = {
     "id": "msg_1",
@@ -41,34 +41,34 @@ MESSAGE = {
 
 
 class Provider:
-    """A provider that answers the calls to a model in the order of their coming, as many as it is let."""
+    """A provider that answers the calls to a model in the order of arrival, each when the test lets it."""
 
     def __init__(self) -> None:
-        self._let: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(0))
-        self._asked: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(0))
+        self._permits: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(0))
+        self._called: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(0))
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
-        """Answer a call when it is let."""
+        """Answer a call when the test lets it."""
         model = msgspec.json.decode(await request.read())["model"]
-        self._asked[model].release()
-        await self._let[model].acquire()
+        self._called[model].release()
+        await self._permits[model].acquire()
         return web.json_response(MESSAGE)
 
-    async def asked(self, model: str, calls: int = 1) -> None:
-        """Wait for so many more calls to a model."""
+    async def called(self, model: str, calls: int = 1) -> None:
+        """Wait for a number of further calls to a model."""
         for _ in range(calls):
-            await self._asked[model].acquire()
+            await self._called[model].acquire()
 
-    def let(self, model: str, calls: int = 1) -> None:
-        """Let it answer some more calls to a model."""
+    def let_answer(self, model: str, calls: int = 1) -> None:
+        """Let the provider answer a number of further calls to a model."""
         for _ in range(calls):
-            self._let[model].release()
+            self._permits[model].release()
 
 
 @asynccontextmanager
-async def small_room(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[RunningApp, Provider]]:
-    """Run a gateway with little room, which calls a provider that waits to be let."""
-    monkeypatch.setattr("batchgate.engine.dispatch.claim_policy.REQUESTS", ROOM)
+async def small_capacity(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[RunningApp, Provider]]:
+    """Run a gateway with a small capacity, which calls a provider that the test controls."""
+    monkeypatch.setattr("batchgate.engine.dispatch.claim_policy.MAX_REQUESTS", CAPACITY)
     provider = Provider()
     runner = web.ServerRunner(web.Server(provider.answer), shutdown_timeout=0.1)
     await runner.setup()
@@ -97,21 +97,21 @@ async def all_succeeded(app: RunningApp, batch_id: str) -> None:
 
 
 class HeldStore(SqliteStore):
-    """A store that waits at one step for as long as a test holds it, as a database across a network may."""
+    """A store that waits at one step until the test continues, as a remote database may."""
 
     step = ""
     reached: asyncio.Event
     go_on: asyncio.Event
 
     async def claim_shard(self, job: ShardJob) -> Claim | None:
-        """Claim late, or tell of it late."""
+        """Claim a shard late, or return the claim late."""
         await self._wait_at("claim")
         claim = await super().claim_shard(job)
-        await self._wait_at("tell of the claim")
+        await self._wait_at("return the claim")
         return claim
 
     async def release_shard(self, claim: Claim) -> None:
-        """Let go late."""
+        """Release the claim late."""
         await self._wait_at("release")
         await super().release_shard(claim)
 
@@ -123,100 +123,100 @@ class HeldStore(SqliteStore):
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> type[HeldStore]:
-    """Let the gateways of a test have a store that can be held."""
+    """Give the gateways of a test a store that can be held."""
     monkeypatch.setattr("batchgate.installation.SqliteStore", HeldStore)
     monkeypatch.setattr(HeldStore, "step", "")
     HeldStore.reached, HeldStore.go_on = asyncio.Event(), asyncio.Event()
     return HeldStore
 
 
-async def wait_outside(app: RunningApp, shards: int) -> None:
-    """Wait until so many shards have been claimed and let go, as there was no room for them."""
+async def wait_released(app: RunningApp, shards: int) -> None:
+    """Wait until a number of shards have been claimed and released, as there was no capacity for them."""
     async with asyncio.timeout(PATIENCE):
-        while await asyncio.to_thread(let_go, app.data_dir) != shards:
+        while await asyncio.to_thread(released_shards, app.data_dir) != shards:
             pass
 
 
-def let_go(data_dir: Path) -> int:
-    """Count the open shards that a worker had and has no more."""
+def released_shards(data_dir: Path) -> int:
+    """Count the open shards that a worker has claimed and released."""
     with closing(sqlite3.connect(data_dir / "batchgate.db")) as connection:
         query = "SELECT count(*) FROM shards WHERE epoch > 0 AND claimed = 0 AND done = 0"
         return int(connection.execute(query).fetchone()[0])
 
 
-async def test_a_shard_that_is_let_in_while_its_run_ends_is_run_again(
+async def test_a_shard_that_is_resumed_while_its_run_ends_is_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: type[HeldStore]
 ) -> None:
-    # The room called the run, which took nothing up any more; nobody else had the shard, and its batch stayed in
-    # progress until a restart.
+    # The buffer resumed the run, which admitted no more requests. No other worker had the shard, and its batch stayed
+    # in progress until a restart.
     held.step = "release"
-    async with small_room(tmp_path, monkeypatch) as (app, provider):
-        full = await create(app, *["slow"] * GATE)
-        await provider.asked("slow")
+    async with small_capacity(tmp_path, monkeypatch) as (app, provider):
+        full = await create(app, *["slow"] * PER_KEY)
+        await provider.called("slow")
         batch = await create(app, "quick", "slow")
-        provider.let("quick")
+        provider.let_answer("quick")
         await held.reached.wait()
-        provider.let("slow", GATE)
+        provider.let_answer("slow", PER_KEY)
         await all_succeeded(app, full)
         held.go_on.set()
-        provider.let("slow")
+        provider.let_answer("slow")
         await all_succeeded(app, batch)
 
 
-async def test_a_run_that_loses_its_shard_takes_nothing_more_up_and_leaves_the_room_to_others(
+async def test_a_run_that_loses_its_claim_admits_no_more_requests_and_leaves_the_capacity_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # The calls that it gave up made room for its own rest, which was then begun in a group of tasks that was ending:
-    # an exception in the middle of counting.
-    async with small_room(tmp_path, monkeypatch) as (app, provider):
-        await create(app, *["slow"] * 2 * GATE)
-        await provider.asked("slow")
-        batch = await create(app, *["slow"] * GATE)
-        await wait_outside(app, 1)
+    # Its cancelled calls freed capacity for its own remaining requests. These were then started in a task group that
+    # was ending, which raised an exception in the middle of counting.
+    async with small_capacity(tmp_path, monkeypatch) as (app, provider):
+        await create(app, *["slow"] * 2 * PER_KEY)
+        await provider.called("slow")
+        batch = await create(app, *["slow"] * PER_KEY)
+        await wait_released(app, 1)
         job = min(await app.app[STORE].unfinished_jobs())
-        await app.app[STORE].claim_shard(job)  # as another worker does, which dies then
-        provider.let("slow")
+        await app.app[STORE].claim_shard(job)  # as another worker that then crashes
+        provider.let_answer("slow")
         async with asyncio.timeout(PATIENCE):
-            await provider.asked("slow", GATE)  # the last of them is of the batch that waited
-        provider.let("slow", 2 * GATE)
+            await provider.called("slow", PER_KEY)  # the last of them is of the deferred batch
+        provider.let_answer("slow", 2 * PER_KEY)
         await all_succeeded(app, batch)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_shard_whose_input_cannot_be_read_leaves_the_room_that_was_kept_for_it_to_others(
+@pytest.mark.usefixtures("short_retry_intervals")
+async def test_a_shard_whose_input_cannot_be_read_leaves_its_reserved_capacity_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As long as the disk was not well, a sound batch waited for room that nobody used.
-    async with small_room(tmp_path, monkeypatch) as (app, provider):
-        unreadable = await create(app, *["slow"] * 2 * GATE)
-        await provider.asked("slow")
+    # As long as the disk failed, a sound batch waited for capacity that was reserved and not used.
+    async with small_capacity(tmp_path, monkeypatch) as (app, provider):
+        unreadable = await create(app, *["slow"] * 2 * PER_KEY)
+        await provider.called("slow")
         body = tmp_path / "blobs" / "batches" / unreadable / "input.jsonl"
         body.rename(tmp_path / "away")
-        sound = await create(app, *["slow"] * GATE)
-        provider.let("slow", 2 * GATE)
+        sound = await create(app, *["slow"] * PER_KEY)
+        provider.let_answer("slow", 2 * PER_KEY)
         await all_succeeded(app, sound)
         (tmp_path / "away").rename(body)
-        provider.let("slow", GATE)
+        provider.let_answer("slow", PER_KEY)
         await all_succeeded(app, unreadable)
 
 
-@pytest.mark.parametrize("step", ["claim", "tell of the claim"])
-async def test_the_room_that_was_kept_for_a_batch_which_is_canceled_goes_to_the_next(
+@pytest.mark.parametrize("step", ["claim", "return the claim"])
+async def test_the_capacity_reserved_for_a_canceled_batch_goes_to_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: type[HeldStore], step: str
 ) -> None:
-    # The shards of the next one waited for ever, as nothing was held any more that could have been given back.
-    async with small_room(tmp_path, monkeypatch) as (app, provider):
-        full = await create(app, *["slow"] * GATE)
-        await provider.asked("slow")
-        canceled, batch = [await create(app, *["slow"] * GATE) for _ in range(2)]
-        await wait_outside(app, 2)
+    # The shards of the next one waited forever, as no admitted request was left whose end could have resumed them.
+    async with small_capacity(tmp_path, monkeypatch) as (app, provider):
+        full = await create(app, *["slow"] * PER_KEY)
+        await provider.called("slow")
+        canceled, batch = [await create(app, *["slow"] * PER_KEY) for _ in range(2)]
+        await wait_released(app, 2)
         held.step = step
-        provider.let("slow", GATE)
+        provider.let_answer("slow", PER_KEY)
         await all_succeeded(app, full)
         await held.reached.wait()
         await app.call("POST", f"{BATCHES}/{canceled}/cancel")
         held.go_on.set()
-        provider.let("slow", GATE)
+        provider.let_answer("slow", PER_KEY)
         await all_succeeded(app, batch)
-        assert (await app.ended(canceled))["request_counts"]["canceled"] == GATE
+        assert (await app.ended(canceled))["request_counts"]["canceled"] == PER_KEY

@@ -1,4 +1,4 @@
-"""API keys: every header in which they may come, what is answered without one, and who sees whose batches."""
+"""API keys: the headers that may contain them, calls without a valid key, and the isolation of workspaces."""
 
 import logging
 import re
@@ -10,8 +10,8 @@ import pytest
 
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
-from tests.support.raw_http import connected, head
-from tests.support.refusals import error_message, openai_error, unified_error
+from tests.support.error_responses import check_anthropic_error, check_openai_error, check_unified_error
+from tests.support.raw_http import raw_connection, request_head
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 
 ALICE, BOB, CAROL = "sk-alice-Ab12Cd34", "sk-bob-Ef56Gh78", "sk-carol-Ij90Kl12"
@@ -33,19 +33,19 @@ async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield app
 
 
-def by(key: str) -> dict[str, str]:
+def auth_headers(key: str) -> dict[str, str]:
     return {"x-api-key": key}
 
 
-async def refused(app: RunningApp, method: str, path: str, expected: tuple[int, str], **options: Any) -> str:
+async def expect_error(app: RunningApp, method: str, path: str, expected: tuple[int, str], **options: Any) -> str:
     async with app.client.request(method, app.url + path, **options) as response:
-        return error_message(response.status, response.headers, await response.read(), expected=expected)
+        return check_anthropic_error(response.status, response.headers, await response.read(), expected=expected)
 
 
-async def ended_batch_of(app: RunningApp, key: str) -> str:
-    created = await app.create("a", headers=by(key))
+async def create_ended_batch(app: RunningApp, key: str) -> str:
+    created = await app.create("a", headers=auth_headers(key))
     while True:
-        _, batch = await app.call("GET", f"{BATCHES}/{created['id']}", headers=by(key))
+        _, batch = await app.call("GET", f"{BATCHES}/{created['id']}", headers=auth_headers(key))
         if batch["processing_status"] == "ended":
             assert isinstance(batch["id"], str)
             return batch["id"]
@@ -65,7 +65,7 @@ async def ended_batch_of(app: RunningApp, key: str) -> str:
         pytest.param({"Authorization": "Basic YTpi", "x-api-key": ALICE}, id="beside another scheme"),
     ],
 )
-async def test_a_good_key_is_taken_from_any_of_its_headers(gateway: RunningApp, headers: dict[str, str]) -> None:
+async def test_a_valid_key_is_accepted_in_every_supported_header(gateway: RunningApp, headers: dict[str, str]) -> None:
     status, page = await gateway.call("GET", BATCHES, headers=headers)
     assert (status, page["data"]) == (200, [])
 
@@ -89,27 +89,31 @@ async def test_a_good_key_is_taken_from_any_of_its_headers(gateway: RunningApp, 
         pytest.param({"x-api-key": "Schlüssel 🔑"}, UNKNOWN, id="not ASCII"),
     ],
 )
-async def test_without_a_good_key_nothing_is_answered(
+async def test_a_call_without_a_valid_key_is_refused(
     gateway: RunningApp, headers: dict[str, str], message: str
 ) -> None:
-    assert await refused(gateway, "GET", BATCHES, UNAUTHENTICATED, headers=headers) == message
-    assert await refused(gateway, "POST", BATCHES, UNAUTHENTICATED, headers=headers, json=create_body("a")) == message
-    _, page = await gateway.call("GET", BATCHES, headers=by(ALICE))
+    assert await expect_error(gateway, "GET", BATCHES, UNAUTHENTICATED, headers=headers) == message
+    assert (
+        await expect_error(gateway, "POST", BATCHES, UNAUTHENTICATED, headers=headers, json=create_body("a")) == message
+    )
+    _, page = await gateway.call("GET", BATCHES, headers=auth_headers(ALICE))
     assert page["data"] == []
 
 
-async def test_a_key_that_is_not_even_text_is_unknown(gateway: RunningApp) -> None:
-    async with connected(gateway.url) as connection:
-        await connection.send(head(f"GET {BATCHES}", "x-api-key: \xff\xfe"))
-        answer = await connection.answer()
-    assert error_message(answer.status, answer.headers, answer.body, expected=UNAUTHENTICATED) == UNKNOWN
+async def test_a_key_that_is_not_utf_8_is_refused_as_unknown(gateway: RunningApp) -> None:
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(f"GET {BATCHES}", "x-api-key: \xff\xfe"))
+        answer = await connection.read_response()
+    assert check_anthropic_error(answer.status, answer.headers, answer.body, expected=UNAUTHENTICATED) == UNKNOWN
 
 
-async def test_the_key_is_looked_at_before_the_body_is_read(gateway: RunningApp) -> None:
-    async with connected(gateway.url) as connection:
-        await connection.send(head(f"POST {BATCHES}", "Content-Type: application/json", "Content-Length: 1000000"))
-        answer = await connection.answer()
-    assert error_message(answer.status, answer.headers, answer.body, expected=UNAUTHENTICATED) == NEEDED
+async def test_the_gateway_checks_the_key_before_it_reads_the_body(gateway: RunningApp) -> None:
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(
+            request_head(f"POST {BATCHES}", "Content-Type: application/json", "Content-Length: 1000000")
+        )
+        answer = await connection.read_response()
+    assert check_anthropic_error(answer.status, answer.headers, answer.body, expected=UNAUTHENTICATED) == NEEDED
 
 
 @pytest.mark.parametrize(
@@ -126,16 +130,18 @@ async def test_every_operation_that_the_spec_secures_needs_a_key(gateway: Runnin
         answer = (response.status, response.headers, await response.read())
     if path.startswith("/openai"):
         expected = (401, "invalid_request_error")
-        assert openai_error(*answer, expected=expected, param=None, code="invalid_api_key") == NEEDED
+        assert check_openai_error(*answer, expected=expected, param=None, code="invalid_api_key") == NEEDED
     elif path.startswith(("/v1/files", "/v1/batches")):
-        assert unified_error(*answer, expected=UNAUTHENTICATED, param=None, code="invalid_api_key") == NEEDED
+        assert check_unified_error(*answer, expected=UNAUTHENTICATED, param=None, code="invalid_api_key") == NEEDED
     else:
-        assert error_message(*answer, expected=UNAUTHENTICATED) == NEEDED
+        assert check_anthropic_error(*answer, expected=UNAUTHENTICATED) == NEEDED
 
 
 @pytest.mark.parametrize("path", ["/health", "/openapi.json"])
-@pytest.mark.parametrize("headers", [{}, by(WRONG)], ids=["no key", "a wrong key"])
-async def test_health_and_the_document_need_no_key(gateway: RunningApp, path: str, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize("headers", [{}, auth_headers(WRONG)], ids=["no key", "a wrong key"])
+async def test_health_and_the_openapi_document_need_no_key(
+    gateway: RunningApp, path: str, headers: dict[str, str]
+) -> None:
     status, answer = await gateway.call("GET", path, headers=headers)
     assert status == 200
     assert isinstance(answer, dict)
@@ -149,51 +155,51 @@ async def test_health_and_the_document_need_no_key(gateway: RunningApp, path: st
         if operation.authenticated and "batch_id}" in operation.paths[0]
     ],
 )
-async def test_the_batches_of_another_workspace_do_not_exist(gateway: RunningApp, method: str, path: str) -> None:
-    batch_id = await ended_batch_of(gateway, ALICE)
+async def test_a_batch_of_another_workspace_is_not_found(gateway: RunningApp, method: str, path: str) -> None:
+    batch_id = await create_ended_batch(gateway, ALICE)
     params = {"provider": "openai"} if path.startswith("/v1/batches") else {}
     messages = []
     for wanted in (batch_id, "msgbatch_none"):
         asked = re.sub(r"\{\w+\}", wanted, path)
-        status, answer = await gateway.call(method, asked, params=params, headers=by(BOB))
+        status, answer = await gateway.call(method, asked, params=params, headers=auth_headers(BOB))
         assert status == 404, answer
         messages.append(answer["error"]["message"])
     assert messages[0] == messages[1].replace("msgbatch_none", batch_id)
-    _, batch = await gateway.call("GET", f"{BATCHES}/{batch_id}", headers=by(ALICE))
+    _, batch = await gateway.call("GET", f"{BATCHES}/{batch_id}", headers=auth_headers(ALICE))
     assert batch["processing_status"] == "ended"
     assert batch["cancel_initiated_at"] is None
 
 
-async def test_a_list_holds_the_batches_of_its_own_workspace_only(gateway: RunningApp) -> None:
-    ids = [await ended_batch_of(gateway, key) for key in (ALICE, BOB, ALICE, CAROL, BOB)]
+async def test_a_list_contains_only_batches_of_the_callers_workspace(gateway: RunningApp) -> None:
+    ids = [await create_ended_batch(gateway, key) for key in (ALICE, BOB, ALICE, CAROL, BOB)]
     for key, expected in (
         (ALICE, [ids[3], ids[2], ids[0]]),
         (CAROL, [ids[3], ids[2], ids[0]]),
         (BOB, [ids[4], ids[1]]),
     ):
-        _, page = await gateway.call("GET", BATCHES, headers=by(key))
+        _, page = await gateway.call("GET", BATCHES, headers=auth_headers(key))
         assert [batch["id"] for batch in page["data"]] == expected
-        _, page = await gateway.call("GET", BATCHES, headers=by(key) | {"x-model-provider": "simulator"})
+        _, page = await gateway.call("GET", BATCHES, headers=auth_headers(key) | {"x-model-provider": "simulator"})
         assert [batch["id"] for batch in page["data"]] == expected
-        _, page = await gateway.call("GET", f"{BATCHES}?limit=1", headers=by(key))
+        _, page = await gateway.call("GET", f"{BATCHES}?limit=1", headers=auth_headers(key))
         assert page["has_more"]
-    _, page = await gateway.call("GET", f"{BATCHES}?limit=1&after_id={ids[4]}", headers=by(BOB))
+    _, page = await gateway.call("GET", f"{BATCHES}?limit=1&after_id={ids[4]}", headers=auth_headers(BOB))
     assert ([batch["id"] for batch in page["data"]], page["has_more"]) == ([ids[1]], False)
 
 
 @pytest.mark.parametrize("cursor", ["after_id", "before_id", "page_token"])
-async def test_the_cursors_of_another_workspace_are_unknown(gateway: RunningApp, cursor: str) -> None:
-    batch_id = await ended_batch_of(gateway, ALICE)
+async def test_a_cursor_of_another_workspace_is_refused(gateway: RunningApp, cursor: str) -> None:
+    batch_id = await create_ended_batch(gateway, ALICE)
     path = f"{BATCHES}?{cursor}={batch_id}"
-    message = await refused(gateway, "GET", path, (400, "invalid_request_error"), headers=by(BOB))
+    message = await expect_error(gateway, "GET", path, (400, "invalid_request_error"), headers=auth_headers(BOB))
     assert message == f"{cursor}: there is no batch {batch_id!r} to page from"
 
 
-async def test_no_key_ever_appears_in_an_answer_or_in_the_log(
+async def test_no_key_ever_appears_in_a_response_or_in_the_log(
     gateway: RunningApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    batch_id = await ended_batch_of(gateway, ALICE)
+    batch_id = await create_ended_batch(gateway, ALICE)
     answers = []
     for key in (ALICE, BOB, WRONG):
         for header, value in (("x-api-key", key), ("Authorization", f"Bearer {key}"), ("Authorization", key)):
@@ -206,9 +212,9 @@ async def test_no_key_ever_appears_in_an_answer_or_in_the_log(
         f"x-api-key {ALICE}",
         f"x-api-key: a\r\n {ALICE}",
     ):
-        async with connected(gateway.url) as connection:
-            await connection.send(head(f"GET {BATCHES}", line))
-            answer = await connection.answer()
+        async with raw_connection(gateway.url) as connection:
+            await connection.send(request_head(f"GET {BATCHES}", line))
+            answer = await connection.read_response()
             assert answer.status == 400
             answers.append(f"{answer.headers}{answer.body!r}")
     assert "malformed HTTP" in caplog.text

@@ -1,11 +1,11 @@
-"""Calls that are wrong before their body is looked at: paths, methods, parameters, and what is no HTTP at all."""
+"""Calls that are refused before their body is read: wrong paths, methods and parameters, and malformed HTTP."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.support.raw_http import connected, head
-from tests.support.refusals import assert_nothing_stored, error_message, refusal
+from tests.support.error_responses import assert_nothing_stored, check_anthropic_error, expect_anthropic_error
+from tests.support.raw_http import raw_connection, request_head
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 
 INVALID = (400, "invalid_request_error")
@@ -32,11 +32,11 @@ UNKNOWN_ID = "msgbatch_013Zva2CMHLNnXjNJJKqJ2EF"
     [
         pytest.param(UNKNOWN_ID, UNKNOWN_ID, id="well-formed"),
         pytest.param("x", "x", id="short"),
-        pytest.param("x" * 128, "x" * 128, id="as long as may be"),
+        pytest.param("x" * 128, "x" * 128, id="maximum length"),
         pytest.param("a%2Fb", "a/b", id="slash"),
         pytest.param("%2E%2E", "..", id="dots"),
         pytest.param("a%20b", "a b", id="space"),
-        pytest.param("a%3Fb%23c", "a?b#c", id="what would end a path"),
+        pytest.param("a%3Fb%23c", "a?b#c", id="characters that end a path"),
         pytest.param("%C3%A4%F0%9F%98%80", "ä😀", id="unicode"),
         pytest.param("a%00b", "a\x00b", id="null"),
         pytest.param("%25", "%", id="percent"),
@@ -46,20 +46,20 @@ UNKNOWN_ID = "msgbatch_013Zva2CMHLNnXjNJJKqJ2EF"
 async def test_an_unknown_batch_is_not_found(
     gateway: RunningApp, method: str, path: str, sent: str, meant: str
 ) -> None:
-    message = await refusal(gateway, method, path.format(sent), expected=NOT_FOUND)
+    message = await expect_anthropic_error(gateway, method, path.format(sent), expected=NOT_FOUND)
     assert message == f"There is no batch {meant!r} in this workspace."
 
 
 @OPERATIONS_ON_AN_ID
 async def test_an_id_that_is_too_long_is_refused(gateway: RunningApp, method: str, path: str) -> None:
-    message = await refusal(gateway, method, path.format("x" * 129), expected=INVALID)
+    message = await expect_anthropic_error(gateway, method, path.format("x" * 129), expected=INVALID)
     assert message.endswith("batch_id: String should have at most 128 characters")
 
 
 @pytest.mark.parametrize("name", ["after_id", "before_id", "page_token"])
 @pytest.mark.parametrize("sent", [UNKNOWN_ID, "x", "%00", "%C3%A4", "%FF"])
-async def test_an_unknown_cursor_is_refused_by_its_name(gateway: RunningApp, name: str, sent: str) -> None:
-    message = await refusal(gateway, "GET", f"{BATCHES}?{name}={sent}", expected=INVALID)
+async def test_an_unknown_cursor_is_refused_with_its_parameter_name(gateway: RunningApp, name: str, sent: str) -> None:
+    message = await expect_anthropic_error(gateway, "GET", f"{BATCHES}?{name}={sent}", expected=INVALID)
     assert message.startswith(f"{name}: there is no batch ")
 
 
@@ -79,10 +79,13 @@ async def test_an_unknown_cursor_is_refused_by_its_name(gateway: RunningApp, nam
         ("%D9%A1", "Input should be an integer, not a string"),
     ],
 )
-async def test_a_wrong_page_size_is_refused_by_its_name(
+async def test_an_invalid_page_size_is_refused_with_its_parameter_name(
     gateway: RunningApp, name: str, sent: str, problem: str
 ) -> None:
-    assert await refusal(gateway, "GET", f"{BATCHES}?{name}={sent}", expected=INVALID) == f"{name}: {problem}"
+    assert (
+        await expect_anthropic_error(gateway, "GET", f"{BATCHES}?{name}={sent}", expected=INVALID)
+        == f"{name}: {problem}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,26 +100,28 @@ async def test_a_wrong_page_size_is_refused_by_its_name(
         (f"before_id={'x' * 129}", "before_id: String should have at most 128 characters"),
     ],
 )
-async def test_parameters_that_contradict_themselves_are_refused(gateway: RunningApp, query: str, message: str) -> None:
-    assert await refusal(gateway, "GET", f"{BATCHES}?{query}", expected=INVALID) == message
+async def test_contradicting_parameters_are_refused(gateway: RunningApp, query: str, message: str) -> None:
+    assert await expect_anthropic_error(gateway, "GET", f"{BATCHES}?{query}", expected=INVALID) == message
 
 
-async def test_parameters_that_are_not_declared_are_passed_over(gateway: RunningApp) -> None:
+async def test_undeclared_parameters_are_ignored(gateway: RunningApp) -> None:
     status, _ = await gateway.call("GET", f"{BATCHES}?beta=true&limit=5&limits=0&x=%FF")
     assert status == 200
 
 
-async def test_an_unknown_provider_is_refused_with_those_that_are_configured(tmp_path: Path) -> None:
+async def test_the_error_for_an_unknown_provider_lists_the_configured_accounts(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(), "other": simulator()}
     async with running_app(tmp_path, accounts=accounts, default_provider="other") as gateway:
         headers = {"x-model-provider": "azure"}
-        message = await refusal(gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"), headers=headers)
+        message = await expect_anthropic_error(
+            gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"), headers=headers
+        )
     assert message == "x-model-provider: no account is called 'azure'; configured: simulator, other"
 
 
-async def test_without_any_account_a_create_is_refused_with_what_to_do(tmp_path: Path) -> None:
+async def test_a_create_without_any_account_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
     async with running_app(tmp_path, accounts={}) as gateway:
-        message = await refusal(gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"))
+        message = await expect_anthropic_error(gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"))
     assert message.startswith("no account is configured, so nothing can run; set a provider's key")
 
 
@@ -124,13 +129,13 @@ async def test_without_any_account_a_create_is_refused_with_what_to_do(tmp_path:
     "header",
     ["x-model-provider", "anthropic-version", "anthropic-beta", "anthropic-user-profile-id"],
 )
-async def test_a_header_that_is_not_utf_8_is_refused_by_its_name(gateway: RunningApp, header: str) -> None:
+async def test_a_header_that_is_not_utf_8_is_refused_with_its_name(gateway: RunningApp, header: str) -> None:
     body = b'{"requests":[{"custom_id":"a","params":{}}]}'
     lines = ("Content-Type: application/json", f"Content-Length: {len(body)}", f"{header}: \xff")
-    async with connected(gateway.url) as connection:
-        await connection.send(head(f"POST {BATCHES}", *lines) + body)
-        answer = await connection.answer()
-    message = error_message(answer.status, answer.headers, answer.body, expected=INVALID)
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(f"POST {BATCHES}", *lines) + body)
+        answer = await connection.read_response()
+    message = check_anthropic_error(answer.status, answer.headers, answer.body, expected=INVALID)
     assert message == f"{header}: it is not UTF-8"
     await assert_nothing_stored(gateway)
 
@@ -139,21 +144,25 @@ async def test_a_header_that_is_not_utf_8_is_refused_by_its_name(gateway: Runnin
     ("header", "length"),
     [("x-model-provider", 65), ("anthropic-version", 65), ("anthropic-beta", 2049), ("anthropic-user-profile-id", 129)],
 )
-async def test_a_header_that_is_too_long_is_refused_by_its_name(gateway: RunningApp, header: str, length: int) -> None:
-    message = await refusal(
+async def test_a_header_that_is_too_long_is_refused_with_its_name(
+    gateway: RunningApp, header: str, length: int
+) -> None:
+    message = await expect_anthropic_error(
         gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"), headers={header: "x" * length}
     )
     assert message == f"{header}: String should have at most {length - 1} characters"
 
 
 @pytest.mark.parametrize("header", ["x-model-provider", "anthropic-version", "anthropic-user-profile-id"])
-async def test_a_header_that_is_given_twice_is_refused_by_its_name(gateway: RunningApp, header: str) -> None:
+async def test_a_repeated_header_is_refused_with_its_name(gateway: RunningApp, header: str) -> None:
     headers = [(header, "simulator"), (header, "simulator")]
-    message = await refusal(gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"), headers=headers)
+    message = await expect_anthropic_error(
+        gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"), headers=headers
+    )
     assert message == f"{header}: it is given 2 times; give it once"
 
 
-async def test_betas_may_come_in_several_headers_as_the_go_sdk_sends_them(gateway: RunningApp) -> None:
+async def test_beta_names_may_be_sent_in_several_headers_as_the_go_sdk_does(gateway: RunningApp) -> None:
     headers = [("anthropic-beta", "message-batches-2024-09-24"), ("anthropic-beta", "output-300k-2026-03-24")]
     status, batch = await gateway.call("POST", f"{BATCHES}?beta=true", json=create_body("a"), headers=headers)
     assert status == 200, batch
@@ -176,11 +185,11 @@ async def test_betas_may_come_in_several_headers_as_the_go_sdk_sends_them(gatewa
         ("POST", "/api/batches/x/progress", "GET, HEAD"),
     ],
 )
-async def test_a_wrong_method_is_refused_with_those_that_are_right(
+async def test_the_error_for_a_wrong_method_lists_the_allowed_methods(
     gateway: RunningApp, method: str, path: str, allowed: str
 ) -> None:
     async with gateway.client.request(method, gateway.url + path) as response:
-        message = error_message(response.status, response.headers, await response.read(), expected=NOT_ALLOWED)
+        message = check_anthropic_error(response.status, response.headers, await response.read(), expected=NOT_ALLOWED)
         assert response.headers["Allow"] == allowed
     assert message == f"{path} does not answer to {method}; it answers to {allowed}."
     await assert_nothing_stored(gateway)
@@ -188,7 +197,7 @@ async def test_a_wrong_method_is_refused_with_those_that_are_right(
 
 @pytest.mark.parametrize("mount", MOUNTS)
 async def test_a_wrong_method_is_refused_under_every_mount(gateway: RunningApp, mount: str) -> None:
-    message = await refusal(gateway, "PUT", f"{mount}/v1/messages/batches", expected=NOT_ALLOWED)
+    message = await expect_anthropic_error(gateway, "PUT", f"{mount}/v1/messages/batches", expected=NOT_ALLOWED)
     assert message.startswith(f"{mount}/v1/messages/batches does not answer to PUT")
 
 
@@ -202,7 +211,7 @@ async def test_a_wrong_method_is_refused_under_every_mount(gateway: RunningApp, 
         pytest.param("/nowhere", 404, None, id="unknown path"),
     ],
 )
-async def test_head_answers_as_get_would_but_without_a_body(
+async def test_head_returns_the_response_of_get_without_its_body(
     gateway: RunningApp, path: str, status: int, body_length: int | None
 ) -> None:
     async with gateway.client.head(gateway.url + path) as response:
@@ -243,30 +252,36 @@ async def test_head_answers_as_get_would_but_without_a_body(
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_an_unknown_path_is_not_found(gateway: RunningApp, method: str, path: str) -> None:
-    message = await refusal(gateway, method, path, expected=NOT_FOUND)
+    message = await expect_anthropic_error(gateway, method, path, expected=NOT_FOUND)
     assert message == f"There is nothing at {path}; see /openapi.json."
 
 
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [
-        pytest.param(b"hello\r\n\r\n", "Invalid method encountered:", id="no request"),
+        pytest.param(b"hello\r\n\r\n", "Invalid method encountered:", id="not a request"),
         pytest.param(b"FETCH /health HTTP/1.1\r\n\r\n", "Invalid method encountered:", id="unknown method"),
         pytest.param(b"GET /health HTTP/9.9\r\n\r\n", "Bad status line:", id="unknown version"),
         pytest.param(b"GET /\xff HTTP/1.1\r\n\r\n", "Invalid char in url path:", id="raw bytes in the path"),
         pytest.param(b"GET /health HTTP/1.1\r\n\r\n", "Missing 'Host' header in request.", id="no host"),
-        pytest.param(head("GET /health", "Host: other"), "Duplicate 'Host' header found.", id="two hosts"),
-        pytest.param(head("GET /health", "no colon"), "Invalid header token:", id="header without a colon"),
-        pytest.param(head("GET /health", "a: b\0"), "Invalid header value char:", id="null in a header"),
-        pytest.param(head("GET /health", "a: b", " c: d"), "Unexpected whitespace", id="folded header"),
-        pytest.param(head("GET /health", "a: " + "b" * 9_000), "a line of its head is too long", id="long header"),
-        pytest.param(head("GET /" + "a" * 9_000), "a line of its head is too long", id="long path"),
-        pytest.param(head("POST /health", "Content-Length: abc"), "Invalid character in Content-Length", id="length"),
+        pytest.param(request_head("GET /health", "Host: other"), "Duplicate 'Host' header found.", id="two hosts"),
+        pytest.param(request_head("GET /health", "no colon"), "Invalid header token:", id="header without a colon"),
+        pytest.param(request_head("GET /health", "a: b\0"), "Invalid header value char:", id="null in a header"),
+        pytest.param(request_head("GET /health", "a: b", " c: d"), "Unexpected whitespace", id="folded header"),
         pytest.param(
-            head("POST /health", "Content-Length: 1", "Content-Length: 2"), "Duplicate Content-Length", id="two lengths"
+            request_head("GET /health", "a: " + "b" * 9_000), "a line of its head is too long", id="long header"
+        ),
+        pytest.param(request_head("GET /" + "a" * 9_000), "a line of its head is too long", id="long path"),
+        pytest.param(
+            request_head("POST /health", "Content-Length: abc"), "Invalid character in Content-Length", id="length"
         ),
         pytest.param(
-            head("POST /health", "Content-Length: 1", "Transfer-Encoding: chunked"),
+            request_head("POST /health", "Content-Length: 1", "Content-Length: 2"),
+            "Duplicate Content-Length",
+            id="two lengths",
+        ),
+        pytest.param(
+            request_head("POST /health", "Content-Length: 1", "Transfer-Encoding: chunked"),
             "Transfer-Encoding can't be present with Content-Length",
             id="length and chunks",
         ),
@@ -274,22 +289,22 @@ async def test_an_unknown_path_is_not_found(gateway: RunningApp, method: str, pa
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "Pause on PRI/Upgrade:", id="HTTP/2"),
     ],
 )
-async def test_what_is_no_http_is_refused_in_json_and_the_connection_closed(
+async def test_malformed_http_is_refused_in_json_and_the_connection_is_closed(
     gateway: RunningApp, sent: bytes, reason: str
 ) -> None:
-    async with connected(gateway.url) as connection:
+    async with raw_connection(gateway.url) as connection:
         await connection.send(sent)
-        answer = await connection.answer()
-        assert await connection.closed()
-    message = error_message(answer.status, answer.headers, answer.body, expected=INVALID)
+        answer = await connection.read_response()
+        assert await connection.is_closed()
+    message = check_anthropic_error(answer.status, answer.headers, answer.body, expected=INVALID)
     assert message.startswith(f"The request is not valid HTTP: {reason}")
     await assert_nothing_stored(gateway)
 
 
 @pytest.mark.parametrize("path", [BATCHES, "/health", "/nowhere"])
-async def test_an_expectation_that_cannot_be_met_is_refused_in_json(gateway: RunningApp, path: str) -> None:
-    async with connected(gateway.url) as connection:
-        await connection.send(head(f"GET {path}", "Expect: miracles"))
-        answer = await connection.answer()
-    message = error_message(answer.status, answer.headers, answer.body, expected=(417, "invalid_request_error"))
+async def test_an_unsupported_expect_header_is_refused_in_json(gateway: RunningApp, path: str) -> None:
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(f"GET {path}", "Expect: miracles"))
+        answer = await connection.read_response()
+    message = check_anthropic_error(answer.status, answer.headers, answer.body, expected=(417, "invalid_request_error"))
     assert message == "Unknown Expect: miracles"

@@ -1,9 +1,9 @@
-"""Calls about files that are wrong: each is refused in the envelope of its surface, by the name of what is wrong."""
+"""Invalid file calls: each is refused in the envelope of its surface, and the error names the invalid parameter."""
 
 import pytest
 
 from tests.support.running_app import RunningApp
-from tests.support.uploads import INVALID, OPENAI, PROVIDERS, UNIFIED, refused, upload
+from tests.support.uploads import INVALID, OPENAI, PROVIDERS, UNIFIED, expect_error, upload
 
 FILE_CALLS = pytest.mark.parametrize(
     ("method", "path"),
@@ -26,7 +26,7 @@ FILE_CALLS = pytest.mark.parametrize(
 )
 async def test_an_unknown_file_is_not_found(gateway: RunningApp, method: str, path: str, sent: str, meant: str) -> None:
     for surface, query in ((OPENAI, ""), (UNIFIED, "?provider=openai")):
-        said = await refused(
+        error = await expect_error(
             gateway,
             method,
             surface + path.format(sent) + query,
@@ -34,16 +34,18 @@ async def test_an_unknown_file_is_not_found(gateway: RunningApp, method: str, pa
             kind=INVALID if surface == OPENAI else "not_found_error",
             param="id",
         )
-        assert said == f"There is no file {meant!r} in this workspace."
+        assert error == f"There is no file {meant!r} in this workspace."
 
 
 @FILE_CALLS
-async def test_a_file_of_another_provider_is_not_found_and_kept(gateway: RunningApp, method: str, path: str) -> None:
+async def test_a_file_of_another_provider_is_not_found_and_is_not_deleted(
+    gateway: RunningApp, method: str, path: str
+) -> None:
     file = await upload(gateway)
     query = "?provider=azure"
     unified = UNIFIED + path.format(file["id"]) + query
-    said = await refused(gateway, method, unified, status=404, kind="not_found_error", param="provider")
-    assert said == f"File {file['id']!r} was uploaded for openai, not for azure."
+    error = await expect_error(gateway, method, unified, status=404, kind="not_found_error", param="provider")
+    assert error == f"File {file['id']!r} was uploaded for openai, not for azure."
     assert (await gateway.call("GET", f"{OPENAI}/{file['id']}"))[0] == 200
 
 
@@ -151,18 +153,18 @@ async def test_a_file_of_another_provider_is_not_found_and_kept(gateway: Running
         ),
     ],
 )
-async def test_a_wrong_parameter_is_refused_by_name(
+async def test_an_invalid_parameter_is_refused_with_its_name(
     gateway: RunningApp, path: str, param: str, code: str, message: str
 ) -> None:
-    assert await refused(gateway, "GET", path, param=param, code=code) == message
+    assert await expect_error(gateway, "GET", path, param=param, code=code) == message
 
 
 @pytest.mark.parametrize("path", ["/openai/v1/files", "/openai/files", "/v1/files"])
 async def test_wrong_methods_and_paths_are_refused_in_the_envelope_of_the_surface(
     gateway: RunningApp, path: str
 ) -> None:
-    said = await refused(gateway, "PUT", path, status=405)
-    assert said == f"{path} does not answer to PUT; it answers to GET, HEAD, POST."
+    error = await expect_error(gateway, "PUT", path, status=405)
+    assert error == f"{path} does not answer to PUT; it answers to GET, HEAD, POST."
     kind = INVALID if path.startswith("/openai") else "not_found_error"
-    said = await refused(gateway, "GET", f"{path}/x/nothing", status=404, kind=kind)
-    assert said == f"There is nothing at {path}/x/nothing; see /openapi.json."
+    error = await expect_error(gateway, "GET", f"{path}/x/nothing", status=404, kind=kind)
+    assert error == f"There is nothing at {path}/x/nothing; see /openapi.json."

@@ -1,4 +1,4 @@
-"""Bodies of a create that say something wrong: the answer names the place, and nothing is stored."""
+"""Invalid bodies of a create: the error names the place in the body, and nothing is stored."""
 
 import json
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from batchgate.api.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS, WINDOW
-from tests.support.refusals import JSON, create_refusal, refusal
+from tests.support.error_responses import JSON, expect_anthropic_error, expect_create_error
 from tests.support.running_app import BATCHES, RunningApp, create_body
 
 FAULT = "¬"
-"""Marks in a body, and is no part of it, where the fault is."""
+"""Marks the place of the fault in a test body; it is removed before the body is sent."""
 
 
 def requests(*items: Any) -> bytes:
@@ -26,7 +26,7 @@ def in_params(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "marked",
+    "marked_body",
     [
         pytest.param("¬hello", id="plain text"),
         pytest.param("¬\ufeff{}", id="byte order mark"),
@@ -46,45 +46,43 @@ def in_params(text: str) -> str:
         pytest.param(in_params("1 ¬// one"), id="comment"),
     ],
 )
-async def test_what_is_not_json_is_refused_with_the_byte_at_which_it_stops_being_so(
-    gateway: RunningApp, marked: str
-) -> None:
-    before, _, after = marked.partition(FAULT)
-    message = await create_refusal(gateway, (before + after).encode())
+async def test_the_error_for_invalid_json_names_the_byte_of_the_fault(gateway: RunningApp, marked_body: str) -> None:
+    before, _, after = marked_body.partition(FAULT)
+    message = await expect_create_error(gateway, (before + after).encode())
     assert message.startswith("the body is not valid JSON: ")
     assert message.endswith(f"(byte {len(before.encode())})")
 
 
 @pytest.mark.parametrize("more", [" x", '{"requests":[]}', "]", "}"])
 async def test_text_after_the_body_is_refused(gateway: RunningApp, more: str) -> None:
-    message = await create_refusal(gateway, requests(request()) + more.encode())
+    message = await expect_create_error(gateway, requests(request()) + more.encode())
     assert message.startswith("the body is not valid JSON: trailing characters (byte ")
 
 
 @pytest.mark.parametrize("kept", [0, 1, 11, 13, 14, 20, 30, 40, 41, 42])
 async def test_a_body_that_ends_too_early_is_refused(gateway: RunningApp, kept: int) -> None:
     body = b'{"requests":[{"custom_id":"a","params":{}}]}'
-    assert await create_refusal(gateway, body[:kept]) == "the body is not valid JSON: it ends too early"
+    assert await expect_create_error(gateway, body[:kept]) == "the body is not valid JSON: it ends too early"
 
 
-async def test_a_fault_far_into_the_body_is_told_by_its_byte_in_the_whole(gateway: RunningApp) -> None:
+async def test_the_error_for_a_late_fault_names_its_byte_in_the_whole_body(gateway: RunningApp) -> None:
     good = requests(*(request(f"r{number}", {"x": "a" * 4096}) for number in range(600)))
     assert len(good) > 2 * WINDOW
     body = good.removesuffix(b"}]}") + b",}]}"
-    assert f"(byte {len(body) - 3})" in await create_refusal(gateway, body)
+    assert f"(byte {len(body) - 3})" in await expect_create_error(gateway, body)
 
 
 @pytest.mark.parametrize(
-    ("before", "wrong"),
+    ("before", "invalid"),
     [
-        pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xff", id="no first byte"),
-        pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xc3", id="no second byte"),
+        pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xff", id="invalid first byte"),
+        pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xc3", id="missing second byte"),
         pytest.param(b'{"requests":[{"custom_id":"a","params":{"x":"', b"\xed\xa0\x80", id="surrogate"),
         pytest.param(b'{"requests":[{"custom_id":"', b"\xff", id="in a custom_id"),
     ],
 )
-async def test_what_is_not_utf_8_is_refused_with_its_byte(gateway: RunningApp, before: bytes, wrong: bytes) -> None:
-    message = await create_refusal(gateway, before + wrong + b'"}}]}')
+async def test_the_error_for_invalid_utf_8_names_its_byte(gateway: RunningApp, before: bytes, invalid: bytes) -> None:
+    message = await expect_create_error(gateway, before + invalid + b'"}}]}')
     assert message == f"the body is not valid JSON: it is not UTF-8 (byte {len(before)})"
 
 
@@ -92,21 +90,19 @@ async def test_what_is_not_utf_8_is_refused_with_its_byte(gateway: RunningApp, b
 @pytest.mark.parametrize(
     "half", ["\\ud83d", "\\uDE00", "\\ud83dx", "\\ud83d\\u0041", "\\ud83d\\ud83d\\ude00", "\\\\\\ud800"]
 )
-async def test_half_a_surrogate_pair_is_refused_with_the_request_that_has_it(
-    gateway: RunningApp, half: str, fill: int
-) -> None:
+async def test_the_error_for_a_lone_surrogate_names_its_request(gateway: RunningApp, half: str, fill: int) -> None:
     good = [request(f"r{number}", {"x": "😀" + "a" * fill}) for number in range(600)]
     good[421] = request("r421", {"x": "half"})
     body = requests(*good)
     lone = half.lstrip("\\")[:5]
     place = body.index(b"half") + half.index(f"\\{lone}")
-    message = await create_refusal(gateway, body.replace(b"half", half.encode()))
+    message = await expect_create_error(gateway, body.replace(b"half", half.encode()))
     assert message == (
         f"requests.421: Invalid JSON: \\{lone} is a lone surrogate, half of a character (byte {place} of the body)"
     )
 
 
-async def test_escapes_that_only_look_like_half_a_pair_pass(gateway: RunningApp) -> None:
+async def test_escapes_that_resemble_a_lone_surrogate_are_accepted(gateway: RunningApp) -> None:
     body = requests(request("a", {"x": "whole"})).replace(b"whole", rb"\ud83d\ude00 \\ud83d \\\\udc00 \uD83D\uDE00")
     assert (await gateway.call("POST", BATCHES, data=body, headers=JSON))[0] == 200
 
@@ -145,10 +141,10 @@ async def test_escapes_that_only_look_like_half_a_pair_pass(gateway: RunningApp)
         (requests(request("a"), request("b", method="POST")), "requests.1.method: Extra inputs are not permitted"),
     ],
 )
-async def test_what_is_not_the_body_of_a_create_is_refused_by_its_place(
+async def test_the_error_for_an_invalid_create_body_names_the_place(
     gateway: RunningApp, body: bytes, message: str
 ) -> None:
-    assert await create_refusal(gateway, body) == message
+    assert await expect_create_error(gateway, body) == message
 
 
 @pytest.mark.parametrize(
@@ -159,15 +155,15 @@ async def test_what_is_not_the_body_of_a_create_is_refused_by_its_place(
         pytest.param(b'{"request\\u0073":[%b,%b]}', id="with escapes"),
     ],
 )
-async def test_requests_are_sent_once_and_under_their_plain_name(gateway: RunningApp, body: bytes) -> None:
+async def test_a_repeated_or_escaped_requests_key_is_refused(gateway: RunningApp, body: bytes) -> None:
     items = tuple(json.dumps(request(custom_id)).encode() for custom_id in "ab")
-    message = await create_refusal(gateway, body % items)
+    message = await expect_create_error(gateway, body % items)
     assert message == "requests: the key is there twice, or spelled with escapes; send it once, as it is"
 
 
-async def test_requests_must_be_an_array_also_when_they_are_sent_twice(gateway: RunningApp) -> None:
+async def test_requests_must_be_an_array_even_if_the_key_is_repeated(gateway: RunningApp) -> None:
     body = requests(request()).removesuffix(b"}") + b',"requests":1}'
-    assert await create_refusal(gateway, body) == "requests: it must be an array of requests"
+    assert await expect_create_error(gateway, body) == "requests: it must be an array of requests"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +175,7 @@ async def test_requests_must_be_an_array_also_when_they_are_sent_twice(gateway: 
         pytest.param(requests(request(params={"stream": True, "any": [{"thing": None}]})), id="params unchecked"),
     ],
 )
-async def test_json_that_says_the_same_in_another_way_is_accepted(gateway: RunningApp, body: bytes) -> None:
+async def test_equivalent_json_in_another_notation_is_accepted(gateway: RunningApp, body: bytes) -> None:
     status, batch = await gateway.call("POST", BATCHES, data=body, headers=JSON)
     assert status == 200, batch
     assert [line["custom_id"] for line in await gateway.results((await gateway.ended(batch["id"]))["id"])] == ["a"]
@@ -207,16 +203,16 @@ PATTERN = "String should match pattern '^[a-zA-Z0-9_-]{1,64}$'"
         pytest.param("a\n", "it ends with a newline", id="newline at the end"),
     ],
 )
-async def test_a_malformed_custom_id_refuses_the_batch(gateway: RunningApp, custom_id: str, problem: str) -> None:
+async def test_a_batch_with_a_malformed_custom_id_is_refused(gateway: RunningApp, custom_id: str, problem: str) -> None:
     body = requests(request("good"), request(custom_id))
-    assert await create_refusal(gateway, body) == f"requests.1.custom_id: {problem}"
+    assert await expect_create_error(gateway, body) == f"requests.1.custom_id: {problem}"
 
 
-async def test_every_problem_is_named_wherever_it_is(gateway: RunningApp) -> None:
+async def test_the_error_names_every_problem_in_the_body(gateway: RunningApp) -> None:
     filler = [request(f"filler-{number}", {"x": "a" * 4096}) for number in range(600)]
-    wrong = [request("a b"), request("good"), request("good"), request(params=1), {"custom_id": "x"}]
-    body = requests(*wrong, *filler, request(""))
-    assert (await create_refusal(gateway, body)).split("; ") == [
+    invalid = [request("a b"), request("good"), request("good"), request(params=1), {"custom_id": "x"}]
+    body = requests(*invalid, *filler, request(""))
+    assert (await expect_create_error(gateway, body)).split("; ") == [
         f"requests.0.custom_id: {PATTERN}",
         "requests.2.custom_id: 'good' is already the custom_id of requests.1",
         "each must be unique",
@@ -226,17 +222,17 @@ async def test_every_problem_is_named_wherever_it_is(gateway: RunningApp) -> Non
     ]
 
 
-@pytest.mark.parametrize("wrong", ["a b", "a"], ids=["malformed", "repeated"])
-async def test_no_more_problems_are_named_than_one_can_read(gateway: RunningApp, wrong: str) -> None:
-    message = await create_refusal(gateway, requests(request("a"), *[request(wrong)] * 200))
+@pytest.mark.parametrize("invalid", ["a b", "a"], ids=["malformed", "repeated"])
+async def test_the_error_names_at_most_max_problems(gateway: RunningApp, invalid: str) -> None:
+    message = await expect_create_error(gateway, requests(request("a"), *[request(invalid)] * 200))
     assert message.count("requests.") - message.count("of requests.") == MAX_PROBLEMS
     assert f"requests.{MAX_PROBLEMS}.custom_id" in message
     assert f"requests.{MAX_PROBLEMS + 1}.custom_id" not in message
     assert message.endswith(" (more may follow: only the first are named)")
 
 
-async def test_each_repeated_custom_id_is_named_with_the_first_request_that_has_it(gateway: RunningApp) -> None:
-    message = await create_refusal(gateway, requests(*map(request, "abcba")))
+async def test_the_error_for_a_repeated_custom_id_names_its_first_request(gateway: RunningApp) -> None:
+    message = await expect_create_error(gateway, requests(*map(request, "abcba")))
     assert "requests.3.custom_id: 'b' is already the custom_id of requests.1" in message
     assert "requests.4.custom_id: 'a' is already the custom_id of requests.0" in message
     assert message.count("must be unique") == 2
@@ -244,35 +240,35 @@ async def test_each_repeated_custom_id_is_named_with_the_first_request_that_has_
 
 async def test_more_than_100_000_requests_are_refused(gateway: RunningApp) -> None:
     body = requests(*(request(f"r{number}") for number in range(MAX_REQUESTS + 1)))
-    assert await create_refusal(gateway, body) == "requests: there may be at most 100000 requests"
+    assert await expect_create_error(gateway, body) == "requests: there may be at most 100000 requests"
 
 
 async def test_a_request_of_more_than_32_mb_is_refused(gateway: RunningApp) -> None:
     body = requests(request("a"), request("b", {"x": "a" * MAX_REQUEST}), request("c"))
-    message = await create_refusal(gateway, body, expected=(413, "request_too_large"))
+    message = await expect_create_error(gateway, body, expected=(413, "request_too_large"))
     assert message == f"requests.1: one request may have at most {MAX_REQUEST} bytes"
 
 
 @pytest.mark.parametrize("closed", [True, False])
 @pytest.mark.parametrize("follows", [True, False])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"x":[', "]}")], ids=["arrays", "objects"])
-async def test_params_that_are_nested_too_deeply_are_refused_by_their_place(
+async def test_the_error_for_too_deeply_nested_params_names_their_request(
     gateway: RunningApp, opening: str, closing: str, *, follows: bool, closed: bool
 ) -> None:
     deep = in_params(opening * 20_000 + closing * 20_000 * closed).replace('"a"', '"b"')
     requests_of_deep = deep.removeprefix('{"requests":[').removesuffix("]}").encode()
     first = requests(request("a")).removesuffix(b"]}")
     last = b',{"custom_id":"c","params":{}}' if follows else b""
-    message = await create_refusal(gateway, first + b"," + requests_of_deep + last + b"]}")
+    message = await expect_create_error(gateway, first + b"," + requests_of_deep + last + b"]}")
     assert message == "requests.1: Invalid JSON: nested too deeply"
 
 
-async def test_a_body_that_is_nothing_but_nesting_is_refused(gateway: RunningApp) -> None:
-    assert "nested too deeply" in await create_refusal(gateway, b'{"requests":' + b'{"x":' * 10_000)
+async def test_a_body_of_nested_objects_alone_is_refused(gateway: RunningApp) -> None:
+    assert "nested too deeply" in await expect_create_error(gateway, b'{"requests":' + b'{"x":' * 10_000)
 
 
-async def test_a_large_body_that_does_not_begin_as_a_create_is_refused_early(gateway: RunningApp) -> None:
-    message = await create_refusal(gateway, b" " * WINDOW + requests(request()))
+async def test_a_large_body_that_does_not_start_with_requests_is_refused_early(gateway: RunningApp) -> None:
+    message = await expect_create_error(gateway, b" " * WINDOW + requests(request()))
     assert message == 'the body must begin with {"requests": [, within its first 65536 bytes'
 
 
@@ -281,7 +277,7 @@ async def test_a_large_body_that_does_not_begin_as_a_create_is_refused_early(gat
     ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/jsonl", ""],
 )
 async def test_a_body_that_is_not_declared_as_json_is_refused(gateway: RunningApp, content_type: str) -> None:
-    message = await refusal(
+    message = await expect_anthropic_error(
         gateway,
         "POST",
         BATCHES,
@@ -293,7 +289,7 @@ async def test_a_body_that_is_not_declared_as_json_is_refused(gateway: RunningAp
 
 
 async def test_a_body_without_a_content_type_is_refused(gateway: RunningApp) -> None:
-    message = await refusal(
+    message = await expect_anthropic_error(
         gateway,
         "POST",
         BATCHES,

@@ -1,4 +1,4 @@
-"""Batch operations of the OpenAI surface that are wrong: each is refused by name, or fails with every bad line."""
+"""Invalid batch calls on the OpenAI surface: each is refused with the invalid field, or fails with every bad line."""
 
 import gzip
 from io import BytesIO
@@ -13,11 +13,11 @@ from tests.support.openai_batches import (
     chat_line,
     create_body,
     jsonl,
-    settled,
     upload_lines,
+    wait_for_final_status,
 )
 from tests.support.running_app import RunningApp
-from tests.support.uploads import refused
+from tests.support.uploads import expect_error
 
 JSON = {"Content-Type": "application/json"}
 ENDPOINTS = "/v1/chat/completions, /v1/responses, /v1/embeddings, /v1/completions"
@@ -25,125 +25,129 @@ REQUIRED, INVALID, UNKNOWN = "missing_required_parameter", "invalid_value", "unk
 MB = 1024 * 1024
 
 
-def without(name: str) -> dict[str, Any]:
+def body_without(name: str) -> dict[str, Any]:
     return {key: value for key, value in create_body("file-any").items() if key != name}
 
 
-def with_(**fields: Any) -> dict[str, Any]:
+def body_with(**fields: Any) -> dict[str, Any]:
     return create_body("file-any") | fields
 
 
 @pytest.mark.parametrize(
     ("body", "param", "code", "message"),
     [
-        pytest.param(without("input_file_id"), "input_file_id", REQUIRED, "Field required", id="no file"),
+        pytest.param(body_without("input_file_id"), "input_file_id", REQUIRED, "Field required", id="no file"),
         pytest.param(
-            without("endpoint"),
+            body_without("endpoint"),
             "endpoint",
             REQUIRED,
             f"Field required; it must be one of {ENDPOINTS}",
             id="no endpoint",
         ),
         pytest.param(
-            without("completion_window"),
+            body_without("completion_window"),
             "completion_window",
             REQUIRED,
             "Field required; it must be one of 24h",
             id="no window",
         ),
         pytest.param(
-            with_(endpoint="/v1/moderations"),
+            body_with(endpoint="/v1/moderations"),
             "endpoint",
             INVALID,
             f"Input should be one of {ENDPOINTS}, not '/v1/moderations'",
             id="unknown endpoint",
         ),
         pytest.param(
-            with_(completion_window="48h"),
+            body_with(completion_window="48h"),
             "completion_window",
             INVALID,
             "Input should be one of 24h, not '48h'",
             id="unknown window",
         ),
         pytest.param(
-            with_(input_file_id=7), "input_file_id", INVALID, "Input should be a string, not an integer", id="no id"
+            body_with(input_file_id=7), "input_file_id", INVALID, "Input should be a string, not an integer", id="no id"
         ),
         pytest.param(
-            with_(input_file_id=""),
+            body_with(input_file_id=""),
             "input_file_id",
             INVALID,
             "String should have at least 1 character",
             id="empty id",
         ),
         pytest.param(
-            with_(metadata={str(n): "x" for n in range(17)}),
+            body_with(metadata={str(n): "x" for n in range(17)}),
             "metadata",
             INVALID,
             "Object should have at most 16 entries",
             id="much metadata",
         ),
         pytest.param(
-            with_(metadata={"k" * 65: "x"}),
+            body_with(metadata={"k" * 65: "x"}),
             "metadata",
             INVALID,
             f"a key may have at most 64 characters, and {'k' * 65!r} has 65",
             id="long key of metadata",
         ),
         pytest.param(
-            with_(metadata={"k": "x" * 513}),
+            body_with(metadata={"k": "x" * 513}),
             "metadata.*",
             INVALID,
             "String should have at most 512 characters",
             id="long value of metadata",
         ),
         pytest.param(
-            with_(metadata={"k": 1}),
+            body_with(metadata={"k": 1}),
             "metadata.*",
             INVALID,
             "Input should be a string, not an integer",
             id="metadata that is no text",
         ),
         pytest.param(
-            with_(metadata=[]), "metadata", INVALID, "Input should be an object or null, not an array", id="no object"
+            body_with(metadata=[]),
+            "metadata",
+            INVALID,
+            "Input should be an object or null, not an array",
+            id="no object",
         ),
         pytest.param(
-            with_(output_expires_after={"anchor": "created_at", "seconds": 3599}),
+            body_with(output_expires_after={"anchor": "created_at", "seconds": 3599}),
             "output_expires_after.seconds",
             INVALID,
             "Input should be greater than or equal to 3600",
             id="expiry too soon",
         ),
         pytest.param(
-            with_(output_expires_after={"anchor": "created_at", "seconds": 2592001}),
+            body_with(output_expires_after={"anchor": "created_at", "seconds": 2592001}),
             "output_expires_after.seconds",
             INVALID,
             "Input should be less than or equal to 2592000",
             id="expiry too late",
         ),
         pytest.param(
-            with_(output_expires_after={"anchor": "used_at", "seconds": 3600}),
+            body_with(output_expires_after={"anchor": "used_at", "seconds": 3600}),
             "output_expires_after.anchor",
             INVALID,
             "Input should be one of created_at, not 'used_at'",
             id="unknown anchor",
         ),
         pytest.param(
-            with_(output_expires_after={"seconds": 3600}),
+            body_with(output_expires_after={"seconds": 3600}),
             "output_expires_after.anchor",
             REQUIRED,
             "Field required; it must be one of created_at",
             id="no anchor",
         ),
-        pytest.param(with_(colour="red"), "colour", UNKNOWN, "Extra inputs are not permitted", id="unknown field"),
+        pytest.param(body_with(colour="red"), "colour", UNKNOWN, "Extra inputs are not permitted", id="unknown field"),
         pytest.param(
-            with_(provider="acme"),
+            body_with(provider="acme"),
             "provider",
             INVALID,
             "no account is called 'acme'; configured: simulator",
             id="unknown provider",
         ),
         pytest.param(
-            with_(),
+            body_with(),
             "input_file_id",
             "file_not_found",
             "there is no file 'file-any' in this workspace",
@@ -151,11 +155,11 @@ def with_(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )
-async def test_a_wrong_create_is_refused_by_name(
+async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
     gateway: RunningApp, body: dict[str, Any], param: str, code: str, message: str
 ) -> None:
-    said = await refused(gateway, "POST", BATCHES, param=param, code=code, json=body)
-    assert said == f"{param}: {message}"
+    error = await expect_error(gateway, "POST", BATCHES, param=param, code=code, json=body)
+    assert error == f"{param}: {message}"
     assert (await gateway.call("GET", BATCHES))[1]["data"] == []
 
 
@@ -175,22 +179,22 @@ async def test_a_wrong_create_is_refused_by_name(
         pytest.param(b'{"endpoint": "\xff"}', "the body is not valid JSON: a string is not UTF-8", id="not UTF-8"),
     ],
 )
-async def test_a_body_that_is_no_object_is_refused(gateway: RunningApp, body: bytes, message: str) -> None:
-    assert await refused(gateway, "POST", BATCHES, data=BytesIO(body), headers=JSON) == message
+async def test_a_body_that_is_not_an_object_is_refused(gateway: RunningApp, body: bytes, message: str) -> None:
+    assert await expect_error(gateway, "POST", BATCHES, data=BytesIO(body), headers=JSON) == message
 
 
 @pytest.mark.parametrize("sent", ["text/plain", "multipart/form-data; boundary=x", ""])
 async def test_a_body_of_another_type_is_refused(gateway: RunningApp, sent: str) -> None:
     body = msgspec.json.encode(create_body("file-any"))
-    said = await refused(gateway, "POST", BATCHES, status=415, data=body, headers={"Content-Type": sent})
-    assert said.startswith("Content-Type: it must be application/json, and is ")
+    error = await expect_error(gateway, "POST", BATCHES, status=415, data=body, headers={"Content-Type": sent})
+    assert error.startswith("Content-Type: it must be application/json, and is ")
 
 
-async def test_a_large_body_is_refused_as_sent_and_as_decoded(gateway: RunningApp) -> None:
+async def test_a_body_over_the_limit_is_refused_before_and_after_decoding(gateway: RunningApp) -> None:
     large = b" " * MB + msgspec.json.encode(create_body("file-any"))
-    said = await refused(gateway, "POST", BATCHES, status=413, data=BytesIO(large), headers=JSON)
-    assert said == f"the body may have at most {MB} bytes"
-    said = await refused(
+    error = await expect_error(gateway, "POST", BATCHES, status=413, data=BytesIO(large), headers=JSON)
+    assert error == f"the body may have at most {MB} bytes"
+    error = await expect_error(
         gateway,
         "POST",
         BATCHES,
@@ -199,7 +203,7 @@ async def test_a_large_body_is_refused_as_sent_and_as_decoded(gateway: RunningAp
         data=gzip.compress(large),
         headers=JSON | {"Content-Encoding": "gzip"},
     )
-    assert said == f"the body may have at most {MB} bytes after decoding"
+    assert error == f"the body may have at most {MB} bytes after decoding"
 
 
 @pytest.mark.parametrize(
@@ -208,12 +212,12 @@ async def test_a_large_body_is_refused_as_sent_and_as_decoded(gateway: RunningAp
 )
 async def test_a_body_that_cannot_be_decoded_is_refused(gateway: RunningApp, encoding: str, code: str) -> None:
     body = msgspec.json.encode(create_body("file-any"))
-    await refused(gateway, "POST", BATCHES, code=code, data=body, headers=JSON | {"Content-Encoding": encoding})
+    await expect_error(gateway, "POST", BATCHES, code=code, data=body, headers=JSON | {"Content-Encoding": encoding})
 
 
-async def test_a_file_for_something_else_is_refused(gateway: RunningApp) -> None:
+async def test_a_file_with_another_purpose_is_refused(gateway: RunningApp) -> None:
     file_id = await upload_lines(gateway, jsonl(chat_line("a")), purpose="user_data")
-    said = await refused(
+    error = await expect_error(
         gateway,
         "POST",
         BATCHES,
@@ -221,13 +225,13 @@ async def test_a_file_for_something_else_is_refused(gateway: RunningApp) -> None
         code="invalid_file_purpose",
         json=create_body(file_id),
     )
-    assert said == f"input_file_id: file {file_id!r} is for user_data; upload it with the purpose batch"
+    assert error == f"input_file_id: file {file_id!r} is for user_data; upload it with the purpose batch"
 
 
-async def test_a_provider_named_twice_differently_is_refused(gateway: RunningApp) -> None:
+async def test_two_different_provider_names_are_refused(gateway: RunningApp) -> None:
     body = create_body("file-any", provider="simulator")
     headers = {"x-model-provider": "other"}
-    await refused(gateway, "POST", BATCHES, param="provider", code=INVALID, json=body, headers=headers)
+    await expect_error(gateway, "POST", BATCHES, param="provider", code=INVALID, json=body, headers=headers)
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", "/cancel")])
@@ -244,8 +248,8 @@ async def test_a_provider_named_twice_differently_is_refused(gateway: RunningApp
 async def test_an_unknown_batch_is_not_found(
     gateway: RunningApp, method: str, path: str, sent: str, meant: str
 ) -> None:
-    said = await refused(gateway, method, f"{BATCHES}/{sent}{path}", status=404, param="id")
-    assert said == f"There is no batch {meant!r} in this workspace."
+    error = await expect_error(gateway, method, f"{BATCHES}/{sent}{path}", status=404, param="id")
+    assert error == f"There is no batch {meant!r} in this workspace."
 
 
 @pytest.mark.parametrize(
@@ -259,15 +263,17 @@ async def test_an_unknown_batch_is_not_found(
         ("after=", "after", "after: String should have at least 1 character"),
     ],
 )
-async def test_a_wrong_page_is_refused_by_name(gateway: RunningApp, query: str, param: str, message: str) -> None:
-    assert await refused(gateway, "GET", f"{BATCHES}?{query}", param=param, code=INVALID) == message
+async def test_an_invalid_page_parameter_is_refused_with_its_name(
+    gateway: RunningApp, query: str, param: str, message: str
+) -> None:
+    assert await expect_error(gateway, "GET", f"{BATCHES}?{query}", param=param, code=INVALID) == message
 
 
-async def test_a_file_with_faults_fails_the_batch_and_names_every_line(gateway: RunningApp) -> None:
+async def test_a_file_with_errors_fails_the_batch_which_lists_every_bad_line(gateway: RunningApp) -> None:
     stray = chat_line("stray", url="/v1/embeddings")
     content = jsonl(chat_line("a")) + b"no json\n" + jsonl(chat_line("a"), chat_line("b"), stray)
     _, created = await gateway.call("POST", BATCHES, json=create_body(await upload_lines(gateway, content)))
-    batch = await settled(gateway, created["id"])
+    batch = await wait_for_final_status(gateway, created["id"])
     assert (batch["status"], batch["failed_at"], batch["completed_at"]) == ("failed", created["created_at"], None)
     assert batch["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
     assert (batch["output_file_id"], batch["error_file_id"]) == (None, None)
@@ -281,10 +287,10 @@ async def test_a_file_with_faults_fails_the_batch_and_names_every_line(gateway: 
     assert all(fault["message"] for fault in batch["errors"]["data"])
 
 
-async def test_a_file_of_the_wrong_endpoint_fails_throughout(gateway: RunningApp) -> None:
+async def test_every_line_of_a_file_for_another_endpoint_is_an_error(gateway: RunningApp) -> None:
     file_id = await upload_lines(gateway, jsonl(*(chat_line(str(n)) for n in range(3))))
     _, created = await gateway.call("POST", BATCHES, json=create_body(file_id, endpoint="/v1/responses"))
-    batch = await settled(gateway, created["id"])
+    batch = await wait_for_final_status(gateway, created["id"])
     found = [(fault["line"], fault["code"]) for fault in batch["errors"]["data"]]
     assert (batch["status"], found) == ("failed", [(line, "url_mismatch") for line in (1, 2, 3)])
     assert CHAT in batch["errors"]["data"][0]["message"]

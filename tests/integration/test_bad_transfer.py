@@ -1,4 +1,4 @@
-"""Bodies of a create that are too large, cannot be decoded, break off or stall: refused, with nothing stored."""
+"""Bodies of a create that are too large, cannot be decoded, are cut off or stall: refused, with nothing stored."""
 
 import gzip
 import sys
@@ -14,9 +14,9 @@ import pytest
 
 from batchgate.api import create_body, request_body
 from batchgate.api.create_body import MAX_BODY, MAX_REQUEST
+from tests.support.error_responses import JSON, assert_nothing_stored, check_anthropic_error, expect_create_error
 from tests.support.gateway_process import GatewayProcess
-from tests.support.raw_http import connected, head
-from tests.support.refusals import JSON, assert_nothing_stored, create_refusal, error_message
+from tests.support.raw_http import raw_connection, request_head
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
 if sys.version_info >= (3, 14):
@@ -31,14 +31,14 @@ CREATE = f"POST {BATCHES}"
 
 
 class Compressor(Protocol):
-    """What zlib and zstd have in common."""
+    """The common interface of zlib and zstd compressors."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """Take bytes and return some of what they become."""
+        """Compress bytes and return the output that is ready."""
         ...
 
     def flush(self) -> bytes:
-        """Return the rest."""
+        """Return the rest of the output."""
         ...
 
 
@@ -55,7 +55,7 @@ NewCompressor = Callable[[], Compressor]
 
 
 def large_body(size: int) -> Iterator[bytes]:
-    """Write a good body of more than that size, a request of a megabyte at a time."""
+    """Yield a valid body larger than ``size`` bytes, one request of a megabyte at a time."""
     yield b'{"requests":['
     text = b"a" * MB
     for number in range(size // MB + 1):
@@ -63,29 +63,29 @@ def large_body(size: int) -> Iterator[bytes]:
     yield b'{"custom_id":"last","params":{}}]}'
 
 
-async def streamed(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def stream(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
 
 
-async def compressed(pieces: Iterator[bytes], compressor: Compressor) -> AsyncIterator[bytes]:
+async def compress(pieces: Iterator[bytes], compressor: Compressor) -> AsyncIterator[bytes]:
     for piece in pieces:
         if packed := compressor.compress(piece):
             yield packed
     yield compressor.flush()
 
 
-async def test_a_body_declared_too_large_is_refused_before_any_of_it_is_read(gateway: RunningApp) -> None:
-    async with connected(gateway.url) as connection:
-        await connection.send(head(CREATE, "Content-Type: application/json", f"Content-Length: {MAX_BODY + 1}"))
-        answer = await connection.answer()
-    message = error_message(answer.status, answer.headers, answer.body, expected=TOO_LARGE)
+async def test_a_body_with_a_too_large_content_length_is_refused_before_it_is_read(gateway: RunningApp) -> None:
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(CREATE, "Content-Type: application/json", f"Content-Length: {MAX_BODY + 1}"))
+        answer = await connection.read_response()
+    message = check_anthropic_error(answer.status, answer.headers, answer.body, expected=TOO_LARGE)
     assert message == f"the body may have at most {MAX_BODY} bytes"
     await assert_nothing_stored(gateway)
 
 
 async def test_a_body_of_undeclared_length_is_refused_once_it_is_too_large(gateway: RunningApp) -> None:
-    message = await create_refusal(gateway, streamed(large_body(MAX_BODY)), expected=TOO_LARGE)
+    message = await expect_create_error(gateway, stream(large_body(MAX_BODY)), expected=TOO_LARGE)
     assert message == f"the body may have at most {MAX_BODY} bytes"
 
 
@@ -93,11 +93,11 @@ async def test_a_body_of_undeclared_length_is_refused_once_it_is_too_large(gatew
 async def test_a_body_that_is_too_large_only_once_decoded_is_refused(
     gateway: RunningApp, encoding: str, new: NewCompressor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit = MAX_BODY if encoding == "gzip" else 8 * MB  # once in full is enough
+    limit = MAX_BODY if encoding == "gzip" else 8 * MB  # the full limit is tested once
     monkeypatch.setattr(create_body, "MAX_BODY", limit)
-    message = await create_refusal(
+    message = await expect_create_error(
         gateway,
-        compressed(large_body(limit), new()),
+        compress(large_body(limit), new()),
         encoding=encoding,
         expected=TOO_LARGE,
         code="request_body_too_large_after_decoding",
@@ -106,11 +106,9 @@ async def test_a_body_that_is_too_large_only_once_decoded_is_refused(
 
 
 @COMPRESSED
-async def test_a_compressed_body_is_taken_in_like_any_other(
-    gateway: RunningApp, encoding: str, new: NewCompressor
-) -> None:
+async def test_a_compressed_body_is_accepted(gateway: RunningApp, encoding: str, new: NewCompressor) -> None:
     headers = JSON | {"Content-Encoding": encoding}
-    body = compressed(large_body(3 * MB), new())
+    body = compress(large_body(3 * MB), new())
     status, batch = await gateway.call("POST", BATCHES, data=body, headers=headers)
     assert status == 200, batch
     results = await gateway.results((await gateway.ended(batch["id"]))["id"])
@@ -123,30 +121,30 @@ async def test_a_compressed_body_that_ends_too_early_is_refused(
 ) -> None:
     compressor = new()
     body = compressor.compress(SMALL) + compressor.flush()
-    message = await create_refusal(gateway, body[:-1], encoding=encoding, code="request_body_encoding_invalid")
+    message = await expect_create_error(gateway, body[:-1], encoding=encoding, code="request_body_encoding_invalid")
     assert message == f"Content-Encoding: the body cannot be decoded as {encoding}: it ends too early"
 
 
 @COMPRESSED
-async def test_a_plain_body_that_is_said_to_be_compressed_is_refused(
+async def test_a_plain_body_that_is_declared_as_compressed_is_refused(
     gateway: RunningApp,
     encoding: str,
     new: NewCompressor,  # noqa: ARG001
 ) -> None:
-    message = await create_refusal(gateway, SMALL, encoding=encoding, code="request_body_encoding_invalid")
+    message = await expect_create_error(gateway, SMALL, encoding=encoding, code="request_body_encoding_invalid")
     assert message.startswith(f"Content-Encoding: the body cannot be decoded as {encoding}: ")
 
 
 async def test_a_gzip_body_with_a_wrong_checksum_is_refused(gateway: RunningApp) -> None:
     body = bytearray(gzip.compress(SMALL))
     body[-5] ^= 1
-    message = await create_refusal(gateway, bytes(body), encoding="gzip", code="request_body_encoding_invalid")
+    message = await expect_create_error(gateway, bytes(body), encoding="gzip", code="request_body_encoding_invalid")
     assert "incorrect data check" in message
 
 
 @pytest.mark.parametrize("encoding", ["br", "compress", "gzip, gzip", "x"])
-async def test_an_unknown_encoding_is_refused_with_those_that_are_known(gateway: RunningApp, encoding: str) -> None:
-    message = await create_refusal(gateway, SMALL, encoding=encoding, code="request_body_encoding_unsupported")
+async def test_the_error_for_an_unknown_encoding_lists_the_supported_ones(gateway: RunningApp, encoding: str) -> None:
+    message = await expect_create_error(gateway, SMALL, encoding=encoding, code="request_body_encoding_unsupported")
     assert message.startswith(f"Content-Encoding: {encoding!r} is not supported")
     assert message.endswith("gzip, deflate, zstd")
 
@@ -192,10 +190,10 @@ async def test_a_gzip_bomb_is_refused_with_little_memory(
             client.post(gateway.url + BATCHES, data=BytesIO(body), headers=headers) as response,
         ):
             assert response.status == status, await response.text()
-        assert highest_memory(gateway.pid) - before < growth
+        assert peak_memory(gateway.pid) - before < growth
 
 
-def highest_memory(pid: int) -> int:
+def peak_memory(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
 
@@ -210,41 +208,41 @@ def highest_memory(pid: int) -> int:
         pytest.param(("Content-Length: 9", b""), id="before the body"),
     ],
 )
-async def test_a_client_that_hangs_up_inside_the_body_leaves_nothing_behind(
+async def test_a_client_that_disconnects_during_its_body_leaves_nothing_stored(
     tmp_path: Path, sent: tuple[str, bytes]
 ) -> None:
     length, body = sent
-    async with running_app(tmp_path) as gateway, connected(gateway.url) as connection:
-        await connection.send(head(CREATE, "Content-Type: application/json", length) + body)
+    async with running_app(tmp_path) as gateway, raw_connection(gateway.url) as connection:
+        await connection.send(request_head(CREATE, "Content-Type: application/json", length) + body)
     async with running_app(tmp_path) as gateway:
         await assert_nothing_stored(gateway)
 
 
-async def test_a_body_of_broken_chunks_is_refused(gateway: RunningApp) -> None:
-    async with connected(gateway.url) as connection:
-        await connection.send(head(CREATE, "Content-Type: application/json", "Transfer-Encoding: chunked"))
+async def test_a_body_with_invalid_chunks_is_refused(gateway: RunningApp) -> None:
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(CREATE, "Content-Type: application/json", "Transfer-Encoding: chunked"))
         await connection.send(b"%x\r\n%b\r\n" % (len(SMALL), SMALL))
         await connection.send(b"this is no length\r\n")
-        answer = await connection.answer()
-    error_message(answer.status, answer.headers, answer.body, expected=(400, "invalid_request_error"))
+        answer = await connection.read_response()
+    check_anthropic_error(answer.status, answer.headers, answer.body, expected=(400, "invalid_request_error"))
     await assert_nothing_stored(gateway)
 
 
-async def test_a_body_that_stalls_is_given_up(gateway: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stalled_body_times_out(gateway: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_body, "PATIENCE", 0.1)
-    async with connected(gateway.url) as connection:
-        await connection.send(head(CREATE, "Content-Type: application/json", f"Content-Length: {len(SMALL)}"))
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(CREATE, "Content-Type: application/json", f"Content-Length: {len(SMALL)}"))
         await connection.send(SMALL[:-1])
-        answer = await connection.answer()
-    message = error_message(answer.status, answer.headers, answer.body, expected=(408, "timeout_error"))
+        answer = await connection.read_response()
+    message = check_anthropic_error(answer.status, answer.headers, answer.body, expected=(408, "timeout_error"))
     assert message.endswith(f"after {len(SMALL) - 1} bytes")
     await assert_nothing_stored(gateway)
 
 
-async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(gateway: RunningApp) -> None:
+async def test_a_client_that_expects_100_continue_receives_it(gateway: RunningApp) -> None:
     headers = ("Content-Type: application/json", f"Content-Length: {len(SMALL)}", "Expect: 100-continue")
-    async with connected(gateway.url) as connection:
-        await connection.send(head(CREATE, *headers))
-        assert (await connection.answer()).status == 100
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(CREATE, *headers))
+        assert (await connection.read_response()).status == 100
         await connection.send(SMALL)
-        assert (await connection.answer()).status == 200
+        assert (await connection.read_response()).status == 200

@@ -1,4 +1,4 @@
-"""Unified batch operations that are wrong: each is refused by name, in the unified envelope, and nothing is stored."""
+"""Invalid unified batch calls: each is refused with the invalid field in the unified envelope; nothing is stored."""
 
 import json
 from collections.abc import AsyncIterator
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from batchgate.api.create_body import MAX_PROBLEMS
+from tests.support.error_responses import assert_nothing_stored, check_unified_error
 from tests.support.openai_batches import chat_line, jsonl, upload_lines
-from tests.support.refusals import assert_nothing_stored, unified_error
 from tests.support.running_app import RunningApp, running_app, simulator
 from tests.support.unified_batches import BATCHES, CHAT, chat_rows, create, message_rows, messages
 
@@ -27,12 +27,12 @@ BODY = messages()
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway with two accounts that have the names of providers."""
+    """Run a gateway with two accounts that are named like providers."""
     async with running_app(tmp_path, accounts={"openai": simulator(), "anthropic": simulator()}) as running:
         yield running
 
 
-async def refused(
+async def expect_error(
     app: RunningApp,
     method: str,
     path: str,
@@ -44,7 +44,7 @@ async def refused(
 ) -> str:
     """Make a call that must be refused, and return the message."""
     async with app.client.request(method, app.url + path, **options) as response:
-        return unified_error(
+        return check_unified_error(
             response.status, response.headers, await response.read(), expected=expected, param=param, code=code
         )
 
@@ -144,10 +144,10 @@ async def refused(
         ),
     ],
 )
-async def test_a_wrong_create_is_refused_by_name(
+async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
     app: RunningApp, body: dict[str, Any], param: str, code: str, message: str
 ) -> None:
-    found = await refused(app, "POST", f"{BATCHES}?provider=openai", param=param, code=code, json=body)
+    found = await expect_error(app, "POST", f"{BATCHES}?provider=openai", param=param, code=code, json=body)
     assert found == message
     await assert_nothing_stored(app)
 
@@ -251,18 +251,18 @@ async def test_a_wrong_create_is_refused_by_name(
         ),
     ],
 )
-async def test_wrong_requests_are_refused_by_name(
+async def test_an_invalid_request_is_refused_with_the_name_of_the_field(
     app: RunningApp, rows: list[dict[str, Any]], param: str, code: str, message: str
 ) -> None:
     body = {"model": "openai/simulated", "requests": rows}
-    assert await refused(app, "POST", BATCHES, param=param, code=code, json=body) == message
+    assert await expect_error(app, "POST", BATCHES, param=param, code=code, json=body) == message
     await assert_nothing_stored(app)
 
 
-async def test_every_wrong_request_is_named_up_to_a_number(app: RunningApp) -> None:
+async def test_the_error_names_every_invalid_request_up_to_a_maximum(app: RunningApp) -> None:
     rows = [{"custom_id": str(number), "body": BODY | {"stream": number % 2 == 1}} for number in range(300)]
     body = {"model": "openai/simulated", "requests": rows}
-    message = await refused(app, "POST", BATCHES, param="requests.1.body.stream", code=WRONG, json=body)
+    message = await expect_error(app, "POST", BATCHES, param="requests.1.body.stream", code=WRONG, json=body)
     assert message.count(".body.stream: ") == MAX_PROBLEMS
     assert message.endswith(" (more may follow: only the first are named)")
     await assert_nothing_stored(app)
@@ -307,19 +307,19 @@ async def test_every_wrong_request_is_named_up_to_a_number(app: RunningApp) -> N
     ],
 )
 @pytest.mark.parametrize("model_last", [False, True])
-async def test_a_create_without_a_provider_that_is_configured_is_refused(  # noqa: PLR0917
+async def test_a_create_without_a_configured_provider_is_refused(  # noqa: PLR0917
     app: RunningApp, query: str, model: str, param: str, code: str, message: str, *, model_last: bool
 ) -> None:
     fields: dict[str, Any] = {"model": model, "requests": chat_rows("a")}
     body = dict(reversed(fields.items())) if model_last else fields
-    assert await refused(app, "POST", BATCHES + query, param=param, code=code, json=body) == message
+    assert await expect_error(app, "POST", BATCHES + query, param=param, code=code, json=body) == message
     await assert_nothing_stored(app)
 
 
-async def test_two_places_that_name_different_providers_are_refused(app: RunningApp) -> None:
+async def test_two_different_provider_names_are_refused(app: RunningApp) -> None:
     headers = {"x-model-provider": "anthropic"}
     body = {"requests": chat_rows("a")}
-    message = await refused(
+    message = await expect_error(
         app, "POST", f"{BATCHES}?provider=openai", param="provider", code=WRONG, json=body, headers=headers
     )
     assert message == "provider: one place says openai and another anthropic; name it once"
@@ -334,10 +334,10 @@ async def test_two_places_that_name_different_providers_are_refused(app: Running
         ("GET", f"{BATCHES}/batch_x/results"),
     ],
 )
-async def test_a_call_needs_one_of_the_known_providers(app: RunningApp, method: str, path: str) -> None:
-    message = await refused(app, method, path, param="provider", code=MISSING)
+async def test_a_call_must_name_a_known_provider(app: RunningApp, method: str, path: str) -> None:
+    message = await expect_error(app, method, path, param="provider", code=MISSING)
     assert message == f"provider: Field required; it must be one of {PROVIDERS}"
-    message = await refused(app, method, f"{path}?provider=nobody", param="provider", code=WRONG)
+    message = await expect_error(app, method, f"{path}?provider=nobody", param="provider", code=WRONG)
     assert message == f"provider: Input should be one of {PROVIDERS}, not 'nobody'"
 
 
@@ -354,33 +354,33 @@ async def test_a_call_needs_one_of_the_known_providers(app: RunningApp, method: 
         ("after=", "after", "after: String should have at least 1 character"),
     ],
 )
-async def test_a_wrong_page_is_refused(app: RunningApp, query: str, param: str, message: str) -> None:
-    found = await refused(app, "GET", f"{BATCHES}?provider=openai&{query}", param=param, code=WRONG)
+async def test_an_invalid_page_parameter_is_refused(app: RunningApp, query: str, param: str, message: str) -> None:
+    found = await expect_error(app, "GET", f"{BATCHES}?provider=openai&{query}", param=param, code=WRONG)
     assert found == message
 
 
-async def test_a_batch_that_is_not_there_or_of_another_provider_is_not_found(app: RunningApp) -> None:
+async def test_an_unknown_batch_or_one_of_another_provider_is_not_found(app: RunningApp) -> None:
     batch = await create(app, requests=chat_rows("a"))
     for method, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/results")):
-        nobody = f"{BATCHES}/batch_nobody{path}?provider=openai"
-        await refused(app, method, nobody, expected=(404, "not_found_error"), param="id")
-        another = f"{BATCHES}/{batch['id']}{path}?provider=anthropic"
-        await refused(app, method, another, expected=(404, "not_found_error"), param="provider")
+        unknown = f"{BATCHES}/batch_nobody{path}?provider=openai"
+        await expect_error(app, method, unknown, expected=(404, "not_found_error"), param="id")
+        of_another_provider = f"{BATCHES}/{batch['id']}{path}?provider=anthropic"
+        await expect_error(app, method, of_another_provider, expected=(404, "not_found_error"), param="provider")
 
 
-async def test_results_are_not_found_before_the_end(tmp_path: Path) -> None:
+async def test_the_results_of_a_running_batch_are_not_found(tmp_path: Path) -> None:
     slow = simulator(latency=60.0)
     async with running_app(tmp_path, accounts={"openai": slow}, shutdown_timeout=0.0) as app:
         batch = await create(app, requests=chat_rows("a"))
         path = f"{BATCHES}/{batch['id']}/results?provider=openai"
-        message = await refused(app, "GET", path, expected=(404, "not_found_error"))
+        message = await expect_error(app, "GET", path, expected=(404, "not_found_error"))
         assert "it has results once it has ended" in message
 
 
-async def test_a_file_of_another_purpose_makes_no_batch(app: RunningApp) -> None:
+async def test_a_file_with_another_purpose_is_refused(app: RunningApp) -> None:
     file_id = await upload_lines(app, jsonl(chat_line("a")), purpose="user_data")
     body = {"model": "openai/simulated", "input_file_id": file_id}
-    await refused(app, "POST", BATCHES, param="input_file_id", code="invalid_file_purpose", json=body)
+    await expect_error(app, "POST", BATCHES, param="input_file_id", code="invalid_file_purpose", json=body)
 
 
 @pytest.mark.parametrize(
@@ -415,10 +415,10 @@ async def test_a_file_of_another_purpose_makes_no_batch(app: RunningApp) -> None
         ),
     ],
 )
-async def test_a_body_that_is_no_create_is_refused(  # noqa: PLR0917
+async def test_an_invalid_create_body_is_refused(  # noqa: PLR0917
     app: RunningApp, data: bytes, headers: dict[str, str], expected: tuple[int, str], code: str | None, message: str
 ) -> None:
-    found = await refused(
+    found = await expect_error(
         app,
         "POST",
         f"{BATCHES}?provider=openai",
@@ -432,6 +432,6 @@ async def test_a_body_that_is_no_create_is_refused(  # noqa: PLR0917
     await assert_nothing_stored(app)
 
 
-async def test_the_batches_of_the_messages_api_keep_their_own_envelope(app: RunningApp) -> None:
+async def test_errors_of_the_messages_api_keep_the_anthropic_envelope(app: RunningApp) -> None:
     _, error = await app.call("GET", "/v1/messages/batches/nobody")
     assert error["type"] == "error"

@@ -1,4 +1,4 @@
-"""Uploads that are wrong: each is refused in the envelope of its surface, by name, and nothing is stored."""
+"""Invalid uploads: each is refused in the envelope of its surface with the invalid field, and nothing is stored."""
 
 import asyncio
 import gzip
@@ -10,24 +10,24 @@ import pytest
 
 from batchgate.api import request_body
 from batchgate.engine.lifecycle import files
-from tests.support.leftover_rows import leftovers
-from tests.support.raw_http import connected, head
-from tests.support.refusals import openai_error
+from tests.support.error_responses import check_openai_error
+from tests.support.raw_http import raw_connection, request_head
 from tests.support.running_app import RunningApp
+from tests.support.storage_leaks import find_storage_leaks
 from tests.support.uploads import (
-    CLOSING,
+    BATCH_LINE,
+    CLOSING_BOUNDARY,
     INVALID,
-    LINE,
     MULTIPART,
     OPENAI,
     PROVIDERS,
     UNIFIED,
+    check_nothing_stored,
+    expect_error,
     file_part,
     form,
-    good_form,
-    nothing_is_left,
     part,
-    refused,
+    valid_form,
 )
 
 PURPOSE = part("purpose", "user_data")
@@ -46,7 +46,7 @@ FIELDS = "file, purpose, provider, expires_after[anchor], expires_after[seconds]
             id="no purpose",
         ),
         pytest.param(
-            good_form("search"),
+            valid_form("search"),
             "purpose",
             "invalid_value",
             "purpose: Input should be one of {purposes}, not 'search'",
@@ -62,7 +62,7 @@ FIELDS = "file, purpose, provider, expires_after[anchor], expires_after[seconds]
             id="batch input that is no JSONL",
         ),
         pytest.param(
-            good_form(colour="red"),
+            valid_form(colour="red"),
             "colour",
             "unknown_parameter",
             f"colour: it is not a field of an upload; those are {FIELDS}",
@@ -83,49 +83,49 @@ FIELDS = "file, purpose, provider, expires_after[anchor], expires_after[seconds]
             id="file twice",
         ),
         pytest.param(
-            good_form(provider="acme"),
+            valid_form(provider="acme"),
             "provider",
             "invalid_value",
             f"provider: Input should be one of {PROVIDERS}, not 'acme'",
             id="unknown provider",
         ),
         pytest.param(
-            good_form(**{"expires_after[anchor]": "created_at", "expires_after[seconds]": "3599"}),
+            valid_form(**{"expires_after[anchor]": "created_at", "expires_after[seconds]": "3599"}),
             "expires_after[seconds]",
             "invalid_value",
             "expires_after[seconds]: Input should be greater than or equal to 3600",
             id="expiry too soon",
         ),
         pytest.param(
-            good_form(**{"expires_after[anchor]": "created_at", "expires_after[seconds]": "2592001"}),
+            valid_form(**{"expires_after[anchor]": "created_at", "expires_after[seconds]": "2592001"}),
             "expires_after[seconds]",
             "invalid_value",
             "expires_after[seconds]: Input should be less than or equal to 2592000",
             id="expiry too late",
         ),
         pytest.param(
-            good_form(**{"expires_after[anchor]": "created_at", "expires_after[seconds]": "soon"}),
+            valid_form(**{"expires_after[anchor]": "created_at", "expires_after[seconds]": "soon"}),
             "expires_after[seconds]",
             "invalid_value",
             "expires_after[seconds]: Input should be an integer, not a string",
             id="expiry that is no number",
         ),
         pytest.param(
-            good_form(**{"expires_after[anchor]": "used_at", "expires_after[seconds]": "3600"}),
+            valid_form(**{"expires_after[anchor]": "used_at", "expires_after[seconds]": "3600"}),
             "expires_after[anchor]",
             "invalid_value",
             "expires_after[anchor]: Input should be one of created_at, not 'used_at'",
             id="unknown anchor",
         ),
         pytest.param(
-            good_form(**{"expires_after[seconds]": "3600"}),
+            valid_form(**{"expires_after[seconds]": "3600"}),
             "expires_after[anchor]",
             "missing_required_parameter",
             "expires_after[anchor]: Field required",
             id="expiry without its anchor",
         ),
         pytest.param(
-            good_form(**{"expires_after[anchor]": "created_at"}),
+            valid_form(**{"expires_after[anchor]": "created_at"}),
             "expires_after[seconds]",
             "missing_required_parameter",
             "expires_after[seconds]: Field required",
@@ -169,7 +169,7 @@ FIELDS = "file, purpose, provider, expires_after[anchor], expires_after[seconds]
     ],
 )
 @pytest.mark.parametrize("surface", [OPENAI, UNIFIED])
-async def test_a_wrong_upload_is_refused_by_name(
+async def test_an_invalid_upload_is_refused_with_the_name_of_the_field(
     gateway: RunningApp, surface: str, *, body: bytes, param: str, code: str, message: str
 ) -> None:
     purposes = {
@@ -177,23 +177,23 @@ async def test_a_wrong_upload_is_refused_by_name(
         UNIFIED: "batch, assistants, fine-tune, vision, batch_output, user_data, responses, evals",
     }[surface]
     where = {} if b"acme" in body or surface == OPENAI else {"x-model-provider": "openai"}
-    said = await refused(gateway, "POST", surface, param=param, code=code, data=body, headers=MULTIPART | where)
-    assert said == message.format(purposes=purposes)
-    assert leftovers(gateway.data_dir) == []
-    await nothing_is_left(gateway)
+    error = await expect_error(gateway, "POST", surface, param=param, code=code, data=body, headers=MULTIPART | where)
+    assert error == message.format(purposes=purposes)
+    assert find_storage_leaks(gateway.data_dir) == []
+    await check_nothing_stored(gateway)
 
 
 @pytest.mark.parametrize(
     ("body", "content_type", "reason"),
     [
         pytest.param(b"", None, "Unexpected end of multipart stream", id="empty"),
-        pytest.param(CLOSING, None, None, id="no fields"),
+        pytest.param(CLOSING_BOUNDARY, None, None, id="no fields"),
         pytest.param(b"hello", None, "Unexpected end of multipart stream", id="no form"),
-        pytest.param(good_form()[: -len(CLOSING)], None, "Unexpected end of multipart stream", id="no end"),
-        pytest.param(good_form()[:60], None, "Unexpected end of multipart stream", id="cut in a head"),
-        pytest.param(good_form(), "multipart/form-data", "Empty boundary", id="no boundary"),
+        pytest.param(valid_form()[: -len(CLOSING_BOUNDARY)], None, "Unexpected end of multipart stream", id="no end"),
+        pytest.param(valid_form()[:60], None, "Unexpected end of multipart stream", id="cut in a head"),
+        pytest.param(valid_form(), "multipart/form-data", "Empty boundary", id="no boundary"),
         pytest.param(
-            good_form(), "multipart/form-data; boundary=x", "Unexpected end of multipart", id="another boundary"
+            valid_form(), "multipart/form-data; boundary=x", "Unexpected end of multipart", id="another boundary"
         ),
         pytest.param(
             form(b"--b-o-u-n-d-a-r-y\r\n\r\nx\r\n"), None, "Missing Content-Disposition", id="part without name"
@@ -215,27 +215,27 @@ async def test_a_wrong_upload_is_refused_by_name(
         pytest.param(form(b"--b-o-u-n-d-a-r-y\r\n\xff: \xff\r\n\r\n\r\n"), None, "failed to decode", id="no text"),
     ],
 )
-async def test_a_body_that_is_no_good_form_is_refused(
+async def test_a_malformed_form_is_refused(
     gateway: RunningApp, body: bytes, content_type: str | None, reason: str | None
 ) -> None:
     headers = MULTIPART | ({"Content-Type": content_type} if content_type else {})
     if reason is None:
-        await refused(
+        await expect_error(
             gateway, "POST", OPENAI, param="file", code="missing_required_parameter", data=body, headers=headers
         )
     else:
-        said = await refused(gateway, "POST", OPENAI, data=body, headers=headers)
-        assert said.startswith("the body is not good multipart/form-data: ")
-        assert reason in said
-    await nothing_is_left(gateway)
+        error = await expect_error(gateway, "POST", OPENAI, data=body, headers=headers)
+        assert error.startswith("the body is not good multipart/form-data: ")
+        assert reason in error
+    await check_nothing_stored(gateway)
 
 
 @pytest.mark.parametrize(
     "sent", ["application/json", "application/x-www-form-urlencoded", "multipart/mixed; boundary=x"]
 )
 async def test_a_body_of_another_type_is_refused(gateway: RunningApp, sent: str) -> None:
-    said = await refused(gateway, "POST", OPENAI, status=415, data=good_form(), headers={"Content-Type": sent})
-    assert said == f"Content-Type: it must be multipart/form-data, and is {sent.partition(';')[0]!r}"
+    error = await expect_error(gateway, "POST", OPENAI, status=415, data=valid_form(), headers={"Content-Type": sent})
+    assert error == f"Content-Type: it must be multipart/form-data, and is {sent.partition(';')[0]!r}"
 
 
 @pytest.mark.parametrize(
@@ -244,22 +244,22 @@ async def test_a_body_of_another_type_is_refused(gateway: RunningApp, sent: str)
 )
 async def test_a_body_that_cannot_be_decoded_is_refused(gateway: RunningApp, encoding: str, code: str) -> None:
     headers = MULTIPART | {"Content-Encoding": encoding}
-    await refused(gateway, "POST", OPENAI, code=code, data=good_form(), headers=headers)
-    await nothing_is_left(gateway)
+    await expect_error(gateway, "POST", OPENAI, code=code, data=valid_form(), headers=headers)
+    await check_nothing_stored(gateway)
 
 
-async def test_an_upload_without_a_provider_is_refused_with_those_that_there_are(gateway: RunningApp) -> None:
-    said = await refused(
+async def test_the_error_for_an_upload_without_a_provider_lists_the_providers(gateway: RunningApp) -> None:
+    error = await expect_error(
         gateway,
         "POST",
         UNIFIED,
         param="provider",
         code="missing_required_parameter",
-        data=good_form(),
+        data=valid_form(),
         headers=MULTIPART,
     )
-    assert said == f"provider: Field required; it must be one of {PROVIDERS}"
-    await nothing_is_left(gateway)
+    assert error == f"provider: Field required; it must be one of {PROVIDERS}"
+    await check_nothing_stored(gateway)
 
 
 @pytest.mark.parametrize("first", ["purpose", "file"])
@@ -277,7 +277,7 @@ async def test_a_file_over_the_limit_of_its_purpose_is_refused(
                 assert (found, file["bytes"]) == (200, limit)
                 assert (await gateway.call("DELETE", f"{OPENAI}/{file['id']}"))[0] == 200
             else:
-                said = await refused(
+                error = await expect_error(
                     gateway,
                     "POST",
                     OPENAI,
@@ -287,51 +287,55 @@ async def test_a_file_over_the_limit_of_its_purpose_is_refused(
                     data=BytesIO(body),
                     headers=MULTIPART,
                 )
-                assert said.endswith(f"may have at most {limit} bytes")
-    await nothing_is_left(gateway)
+                assert error.endswith(f"may have at most {limit} bytes")
+    await check_nothing_stored(gateway)
 
 
 @pytest.mark.parametrize("boundary", [b"\xff", b'"\xc3\xa4"'])
-async def test_a_boundary_that_is_no_text_is_no_fault_of_the_gateway(gateway: RunningApp, boundary: bytes) -> None:
+async def test_a_boundary_that_is_not_text_is_refused_as_a_client_error(gateway: RunningApp, boundary: bytes) -> None:
     body = form(PURPOSE)
     lines = (
         f"Content-Type: multipart/form-data; boundary={boundary.decode('latin-1')}",
         f"Content-Length: {len(body)}",
     )
-    async with connected(gateway.url) as connection:
-        await connection.send(head(f"POST {OPENAI}", *lines) + body)
-        answer = await connection.answer()
-    said = openai_error(answer.status, answer.headers, answer.body, expected=(400, INVALID), param=None, code=None)
-    assert "not good multipart/form-data" in said
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(f"POST {OPENAI}", *lines) + body)
+        answer = await connection.read_response()
+    error = check_openai_error(
+        answer.status, answer.headers, answer.body, expected=(400, INVALID), param=None, code=None
+    )
+    assert "not good multipart/form-data" in error
 
 
-async def test_a_name_that_is_not_utf_8_is_refused(gateway: RunningApp) -> None:
+async def test_a_filename_that_is_not_utf_8_is_refused(gateway: RunningApp) -> None:
     lines = ("--b-o-u-n-d-a-r-y", "Content-Disposition: form-data; name=file; filename*=UTF-8''%ff", "", "text", "")
     body = form(PURPOSE, "\r\n".join(lines).encode())
-    said = await refused(gateway, "POST", OPENAI, param="file", code="invalid_value", data=body, headers=MULTIPART)
-    assert said == "file: its name is not UTF-8"
-    await nothing_is_left(gateway)
+    error = await expect_error(
+        gateway, "POST", OPENAI, param="file", code="invalid_value", data=body, headers=MULTIPART
+    )
+    assert error == "file: its name is not UTF-8"
+    await check_nothing_stored(gateway)
 
 
-async def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(gateway: RunningApp) -> None:
+async def test_an_upload_with_a_too_large_content_length_is_refused_before_it_is_read(gateway: RunningApp) -> None:
     lines = (f"Content-Type: {MULTIPART['Content-Type']}", f"Content-Length: {513 * MB}")
-    async with connected(gateway.url) as connection:
-        await connection.send(head(f"POST {OPENAI}", *lines))
-        answer = await connection.answer()
-    openai_error(answer.status, answer.headers, answer.body, expected=(413, INVALID), param=None, code=None)
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(f"POST {OPENAI}", *lines))
+        answer = await connection.read_response()
+    check_openai_error(answer.status, answer.headers, answer.body, expected=(413, INVALID), param=None, code=None)
 
 
-async def test_a_little_body_that_decodes_to_too_much_is_refused(gateway: RunningApp) -> None:
+async def test_a_small_body_that_decodes_to_more_than_the_limit_is_refused(gateway: RunningApp) -> None:
     def bomb() -> bytes:
         return gzip.compress(form(PURPOSE) + bytes(513 * MB), 1)
 
     body = await asyncio.to_thread(bomb)
     headers = MULTIPART | {"Content-Encoding": "gzip"}
-    said = await refused(gateway, "POST", OPENAI, status=413, data=BytesIO(body), headers=headers)
-    assert said.endswith("after decoding")
+    error = await expect_error(gateway, "POST", OPENAI, status=413, data=BytesIO(body), headers=headers)
+    assert error.endswith("after decoding")
 
 
-async def test_an_upload_whose_caller_goes_away_leaves_nothing(gateway: RunningApp) -> None:
+async def test_an_upload_whose_caller_disconnects_leaves_nothing_stored(gateway: RunningApp) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield form(file_part(b"x" * 3 * MB))[:-100]
         await asyncio.Event().wait()
@@ -345,21 +349,21 @@ async def test_an_upload_whose_caller_goes_away_leaves_nothing(gateway: RunningA
         await gateway.call("GET", "/health")
     creating.cancel()
     await asyncio.gather(creating, return_exceptions=True)
-    await nothing_is_left(gateway)
+    await check_nothing_stored(gateway)
     assert (await gateway.call("GET", OPENAI))[1]["data"] == []
 
 
-async def test_an_upload_that_stalls_is_refused_and_leaves_nothing(
+async def test_a_stalled_upload_times_out_and_leaves_nothing_stored(
     gateway: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_body, "PATIENCE", 0.05)
     waiting = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield form(file_part(LINE * 50_000))[:-100]
+        yield form(file_part(BATCH_LINE * 50_000))[:-100]
         await waiting.wait()
 
-    said = await refused(gateway, "POST", OPENAI, status=408, kind="server_error", data=body(), headers=MULTIPART)
+    error = await expect_error(gateway, "POST", OPENAI, status=408, kind="server_error", data=body(), headers=MULTIPART)
     waiting.set()
-    assert said.startswith("the body stopped for ")
-    await nothing_is_left(gateway)
+    assert error.startswith("the body stopped for ")
+    await check_nothing_stored(gateway)

@@ -17,15 +17,15 @@ import pytest
 from batchgate.cli.gateway_client import GatewayClient
 from tests.support.command import (
     PROGRAM,
-    SLOW,
-    answers,
+    SLOW_SETTINGS,
+    answers_by_custom_id,
     batchgate,
-    ended,
-    environment,
+    command_environment,
     jsonl,
-    request,
-    running,
-    submitted,
+    message_request,
+    run_batch,
+    running_command,
+    submit_batch,
 )
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
 
@@ -49,7 +49,7 @@ def test_a_jsonl_file_is_submitted_and_its_results_are_written_beside_it(
     assert re.fullmatch(r"msgbatch_\w+\n", done.stdout)
     assert "All 3 requests succeeded. Results: questions.results.jsonl" in done.stderr
     written = (tmp_path / "questions.results.jsonl").read_text()
-    assert answers(written) == {name: f"You said: I am {name}" for name in "abc"}
+    assert answers_by_custom_id(written) == {name: f"You said: I am {name}" for name in "abc"}
     assert {path.name for path in tmp_path.iterdir()} == {"questions.jsonl", "questions.results.jsonl"}
 
 
@@ -57,15 +57,15 @@ def test_a_jsonl_file_is_submitted_and_its_results_are_written_beside_it(
 def test_a_create_body_is_passed_on_from_stdin_and_results_go_to_stdout(
     tmp_path: Path, gateway: GatewayProcess, indent: int | None
 ) -> None:
-    body = json.dumps({"requests": [request("a"), request("b")]}, indent=indent)
-    done = batchgate(tmp_path, "submit", "-", "--wait", gateway=gateway, given=body)
+    body = json.dumps({"requests": [message_request("a"), message_request("b")]}, indent=indent)
+    done = batchgate(tmp_path, "submit", "-", "--wait", gateway=gateway, stdin=body)
     assert done.returncode == 0, done.stderr
-    assert answers(done.stdout) == {name: f"You said: I am {name}" for name in "ab"}
+    assert answers_by_custom_id(done.stdout) == {name: f"You said: I am {name}" for name in "ab"}
     assert done.stderr.startswith("msgbatch_")
 
 
 def test_without_waiting_the_id_is_all_that_is_printed(tmp_path: Path, gateway: GatewayProcess) -> None:
-    done = batchgate(tmp_path, "submit", "-", gateway=gateway, given=jsonl("a"))
+    done = batchgate(tmp_path, "submit", "-", gateway=gateway, stdin=jsonl("a"))
     assert re.fullmatch(r"msgbatch_\w+\n", done.stdout)
     assert not done.stderr
     assert [*tmp_path.iterdir()] == []
@@ -74,11 +74,14 @@ def test_without_waiting_the_id_is_all_that_is_printed(tmp_path: Path, gateway: 
 def test_a_batch_of_which_some_fail_ends_with_status_3_and_says_how_many(
     tmp_path: Path, gateway: GatewayProcess
 ) -> None:
-    given = jsonl("good") + json.dumps(request("bad", max_tokens=0))
-    done = batchgate(tmp_path, "submit", "-", "--wait", "--output", "out.jsonl", gateway=gateway, given=given)
+    given = jsonl("good") + json.dumps(message_request("bad", max_tokens=0))
+    done = batchgate(tmp_path, "submit", "-", "--wait", "--output", "out.jsonl", gateway=gateway, stdin=given)
     assert done.returncode == 3
     assert "1 of 2 requests did not succeed: 1 succeeded, 1 errored. Results: out.jsonl" in done.stderr
-    assert answers((tmp_path / "out.jsonl").read_text()) == {"good": "You said: I am good", "bad": "errored"}
+    assert answers_by_custom_id((tmp_path / "out.jsonl").read_text()) == {
+        "good": "You said: I am good",
+        "bad": "errored",
+    }
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_a_line_that_is_no_object_is_refused_by_its_number_and_nothing_is_stored
     before = batchgate(tmp_path, "list", "--all", gateway=gateway).stdout
     # Long enough for much of it to be on its way when the bad line is met.
     given = jsonl(*(f"q{number}" for number in range(10_000))) + line + "\n" + jsonl("last")
-    done = batchgate(tmp_path, "submit", "-", gateway=gateway, given=given)
+    done = batchgate(tmp_path, "submit", "-", gateway=gateway, stdin=given)
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: line 10001: {reason}")
     assert done.stderr.count("\n") == 1
@@ -103,8 +106,8 @@ def test_a_line_that_is_no_object_is_refused_by_its_number_and_nothing_is_stored
 
 
 def test_json_that_is_no_create_body_is_told_how_one_begins(tmp_path: Path, gateway: GatewayProcess) -> None:
-    given = json.dumps([request("a")], indent=2)
-    done = batchgate(tmp_path, "submit", "-", gateway=gateway, given=given)
+    given = json.dumps([message_request("a")], indent=2)
+    done = batchgate(tmp_path, "submit", "-", gateway=gateway, stdin=given)
     assert done.returncode == 1
     assert "line 1: " in done.stderr
     assert 'a file that is one JSON document must begin with {"requests": [' in done.stderr
@@ -113,19 +116,19 @@ def test_json_that_is_no_create_body_is_told_how_one_begins(tmp_path: Path, gate
 def test_a_refusal_of_the_gateway_is_one_line_with_its_message_and_request_id(
     tmp_path: Path, gateway: GatewayProcess
 ) -> None:
-    done = batchgate(tmp_path, "submit", "-", gateway=gateway, given=jsonl("not a valid id"))
+    done = batchgate(tmp_path, "submit", "-", gateway=gateway, stdin=jsonl("not a valid id"))
     assert done.returncode == 1
     assert re.fullmatch(r"Error: requests\.0\.custom_id: .* \(request id req_\w+\)\n", done.stderr)
 
 
 def test_a_place_where_no_results_can_be_written_is_refused_before_the_submission(tmp_path: Path) -> None:
-    done = batchgate(tmp_path, "submit", "-", "--wait", "--output", "missing/out.jsonl", given=jsonl("a"))
+    done = batchgate(tmp_path, "submit", "-", "--wait", "--output", "missing/out.jsonl", stdin=jsonl("a"))
     assert done.returncode == 2
     assert "there is no folder missing for the results" in done.stderr
 
 
 def test_an_output_without_waiting_is_refused(tmp_path: Path) -> None:
-    done = batchgate(tmp_path, "submit", "-", "--output", "out.jsonl", given=jsonl("a"))
+    done = batchgate(tmp_path, "submit", "-", "--output", "out.jsonl", stdin=jsonl("a"))
     assert done.returncode == 2
     assert "--output needs --wait" in done.stderr
 
@@ -140,18 +143,18 @@ MEASURED = (
 def test_an_upload_is_never_held_whole_in_memory(tmp_path: Path) -> None:
     with (tmp_path / "large.jsonl").open("w") as file:
         for number in range(1000):
-            file.write(json.dumps(request(f"q{number}", max_tokens=1, system="x" * 100_000)) + "\n")
-    with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW) as gateway:
+            file.write(json.dumps(message_request(f"q{number}", max_tokens=1, system="x" * 100_000)) + "\n")
+    with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW_SETTINGS) as gateway:
         command = [sys.executable, "-c", MEASURED, *PROGRAM, "submit", str(tmp_path / "large.jsonl")]
-        done = subprocess.run(command, env=environment(gateway), stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, env=command_environment(gateway), stdout=subprocess.PIPE, text=True, check=True)
     assert int(done.stdout.split()[-1]) < 80 * 1024  # KiB, of which Python with aiohttp takes 40
 
 
 def test_ctrl_c_while_waiting_says_that_the_batch_goes_on_and_how_to_get_it(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(jsonl("a"))
     with (
-        GatewayProcess(data_dir=tmp_path / "data", settings=SLOW) as gateway,
-        running(tmp_path, "submit", "a.jsonl", "--wait", "--url", gateway.url) as process,
+        GatewayProcess(data_dir=tmp_path / "data", settings=SLOW_SETTINGS) as gateway,
+        running_command(tmp_path, "submit", "a.jsonl", "--wait", "--url", gateway.url) as process,
     ):
         assert process.stdout is not None
         assert process.stderr is not None
@@ -168,23 +171,25 @@ def test_ctrl_c_while_waiting_says_that_the_batch_goes_on_and_how_to_get_it(tmp_
 
 def test_waiting_outlasts_a_restart_of_the_gateway(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(jsonl("a", "b"))
-    with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW) as first:
+    with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW_SETTINGS) as first:
         port = urlsplit(first.url).port
         assert port is not None
-        with running(tmp_path, "submit", "a.jsonl", "--wait", gateway=first) as process:
+        with running_command(tmp_path, "submit", "a.jsonl", "--wait", gateway=first) as process:
             assert process.stderr is not None
             assert process.stderr.readline() == "Waiting for results\n"
             first.kill()
             with GatewayProcess(data_dir=tmp_path / "data", port=port):
                 assert process.wait(30) == 0, process.stderr.read()
-    assert answers((tmp_path / "a.results.jsonl").read_text()) == {name: f"You said: I am {name}" for name in "ab"}
+    assert answers_by_custom_id((tmp_path / "a.results.jsonl").read_text()) == {
+        name: f"You said: I am {name}" for name in "ab"
+    }
 
 
 # What was submitted before
 
 
 def test_list_shows_the_newest_first_and_no_more_than_the_limit(tmp_path: Path, gateway: GatewayProcess) -> None:
-    older, newer = ended(tmp_path, gateway, "a", "b"), ended(tmp_path, gateway, "c")
+    older, newer = run_batch(tmp_path, gateway, "a", "b"), run_batch(tmp_path, gateway, "c")
     done = batchgate(tmp_path, "list", "--limit", "2", gateway=gateway)
     heading, *rows = done.stdout.splitlines()
     assert heading.split() == ["ID", "STATUS", "CREATED", "REQUESTS"]
@@ -195,7 +200,7 @@ def test_list_shows_the_newest_first_and_no_more_than_the_limit(tmp_path: Path, 
 
 
 async def test_list_all_goes_through_every_page_and_json_gives_a_batch_a_line(tmp_path: Path) -> None:
-    with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW) as gateway:
+    with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW_SETTINGS) as gateway:
         async with GatewayClient(gateway.url) as client:
             created = [(await client.create(one_request())).id for _ in range(101)]
         done = batchgate(tmp_path, "list", "--all", "--json", gateway=gateway)
@@ -204,11 +209,11 @@ async def test_list_all_goes_through_every_page_and_json_gives_a_batch_a_line(tm
 
 
 async def one_request() -> AsyncIterator[bytes]:
-    yield json.dumps({"requests": [request("a")]}).encode()
+    yield json.dumps({"requests": [message_request("a")]}).encode()
 
 
 def test_show_tells_how_far_a_batch_is(tmp_path: Path, gateway: GatewayProcess) -> None:
-    batch_id = ended(tmp_path, gateway, "a", "b")
+    batch_id = run_batch(tmp_path, gateway, "a", "b")
     shown = batchgate(tmp_path, "show", batch_id, gateway=gateway).stdout
     told = dict(line.split(maxsplit=1) for line in shown.splitlines())
     assert told["Batch"] == batch_id
@@ -223,10 +228,10 @@ def test_show_tells_how_far_a_batch_is(tmp_path: Path, gateway: GatewayProcess) 
 def test_the_commands_say_that_a_batch_waits_for_a_paused_account(tmp_path: Path) -> None:
     reason = "account 'simulator' is paused: the provider rejects its key (401)"
     (tmp_path / "a.jsonl").write_text(jsonl("a"))
-    settings = f'{SLOW}simulator.require_key = "another"\n'
+    settings = f'{SLOW_SETTINGS}simulator.require_key = "another"\n'
     with (
         GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway,
-        running(tmp_path, "submit", "a.jsonl", "--wait", gateway=gateway) as process,
+        running_command(tmp_path, "submit", "a.jsonl", "--wait", gateway=gateway) as process,
     ):
         assert process.stdout is not None
         assert process.stderr is not None
@@ -240,8 +245,8 @@ def test_the_commands_say_that_a_batch_waits_for_a_paused_account(tmp_path: Path
 
 
 def test_cancel_stops_a_batch(tmp_path: Path) -> None:
-    with GatewayProcess(data_dir=tmp_path / "data", settings=f"{SLOW}concurrency = 1\n") as gateway:
-        batch_id = submitted(tmp_path, gateway, "a", "b")
+    with GatewayProcess(data_dir=tmp_path / "data", settings=f"{SLOW_SETTINGS}concurrency = 1\n") as gateway:
+        batch_id = submit_batch(tmp_path, gateway, "a", "b")
         done = batchgate(tmp_path, "cancel", batch_id, gateway=gateway)
         shown = batchgate(tmp_path, "show", batch_id, "--json", gateway=gateway)
         gateway.kill()
@@ -250,28 +255,28 @@ def test_cancel_stops_a_batch(tmp_path: Path) -> None:
 
 
 def test_cancel_of_an_ended_batch_says_where_its_results_are(tmp_path: Path, gateway: GatewayProcess) -> None:
-    batch_id = ended(tmp_path, gateway, "a")
+    batch_id = run_batch(tmp_path, gateway, "a")
     done = batchgate(tmp_path, "cancel", batch_id, gateway=gateway)
     assert done.stdout == f"{batch_id} has ended. Its results: batchgate results {batch_id}\n"
 
 
 def test_results_are_written_to_stdout_or_to_a_file(tmp_path: Path, gateway: GatewayProcess) -> None:
-    batch_id = ended(tmp_path, gateway, "a", "b")
+    batch_id = run_batch(tmp_path, gateway, "a", "b")
     printed = batchgate(tmp_path, "results", batch_id, gateway=gateway)
     written = batchgate(tmp_path, "results", batch_id, "--output", "out.jsonl", gateway=gateway)
     assert (printed.returncode, written.returncode) == (0, 0)
-    assert answers(printed.stdout) == {name: f"You said: I am {name}" for name in "ab"}
+    assert answers_by_custom_id(printed.stdout) == {name: f"You said: I am {name}" for name in "ab"}
     assert (tmp_path / "out.jsonl").read_text() == printed.stdout
     assert not written.stdout
 
 
 def test_results_may_go_to_a_device_or_through_a_link(tmp_path: Path, gateway: GatewayProcess) -> None:
-    batch_id = ended(tmp_path, gateway, "a")
+    batch_id = run_batch(tmp_path, gateway, "a")
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "real.jsonl")
     (tmp_path / "device").symlink_to("/dev/null")
     for name in ("link.jsonl", "device"):
         assert batchgate(tmp_path, "results", batch_id, "--output", name, gateway=gateway).returncode == 0
-    assert answers((tmp_path / "real.jsonl").read_text()) == {"a": "You said: I am a"}
+    assert answers_by_custom_id((tmp_path / "real.jsonl").read_text()) == {"a": "You said: I am a"}
     assert (tmp_path / "link.jsonl").is_symlink()
     assert Path("/dev/null").is_char_device()
 

@@ -20,10 +20,10 @@ from batchgate import __version__
 from batchgate.cli.commands import COMMANDS, main
 from tests.support.command import (
     PROGRAM,
-    answers,
+    answers_by_custom_id,
     batchgate,
     jsonl,
-    running,
+    running_command,
 )
 from tests.support.gateway_process import SIMULATOR, GatewayProcess, WorkerProcess, clean_environment
 from tests.support.postgres_server import fresh_database
@@ -75,7 +75,7 @@ def test_every_command_and_every_option_is_explained_in_a_sentence(name: str) ->
 def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
     config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\n')
-    with running(tmp_path, "serve", "--config", str(config), "--port", "0", "--data-dir", "kept") as process:
+    with running_command(tmp_path, "serve", "--config", str(config), "--port", "0", "--data-dir", "kept") as process:
         assert process.stdout is not None
         said = "".join(process.stdout.readline() for _ in range(6))
         process.terminate()
@@ -96,7 +96,7 @@ def test_serve_with_postgresql_names_the_database_and_not_who_connects(tmp_path:
         config = tmp_path / "settings.toml"
         server = url.replace("postgresql://postgres@", "postgresql://postgres:hidden@")
         config.write_text(f'database_url = "{server}"\n{SIMULATOR}')
-        with running(tmp_path, "serve", "--config", str(config), "--port", "0") as process:
+        with running_command(tmp_path, "serve", "--config", str(config), "--port", "0") as process:
             assert process.stdout is not None
             said = [process.stdout.readline() for _ in range(6)]
             process.terminate()
@@ -109,8 +109,8 @@ def test_what_serve_and_worker_write_is_nobody_elses_to_read(tmp_path: Path) -> 
     before = os.umask(0o022)
     try:
         with GatewayProcess(data_dir=tmp_path / "above" / "data") as gateway:
-            done = batchgate(tmp_path, "submit", "-", "--wait", gateway=gateway, given=jsonl("a"))
-            assert answers(done.stdout) == {"a": "You said: I am a"}, done.stderr
+            done = batchgate(tmp_path, "submit", "-", "--wait", gateway=gateway, stdin=jsonl("a"))
+            assert answers_by_custom_id(done.stdout) == {"a": "You said: I am a"}, done.stderr
             written = [tmp_path / "above", *(tmp_path / "above").rglob("*")]
             assert {"data", "batchgate.db", "batchgate.db-wal", "blobs", "lock"} < {path.name for path in written}
             assert sum(path.is_file() for path in written) > 4
@@ -149,7 +149,7 @@ def test_with_the_log_as_json_the_banner_is_one_object_too(tmp_path: Path) -> No
     config = tmp_path / "settings.toml"
     config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\n')
     words = ("serve", "--config", str(config), "--port", "0", "--data-dir", "kept", "--log-format", "json")
-    with running(tmp_path, *words) as process:
+    with running_command(tmp_path, *words) as process:
         assert process.stdout is not None
         said = json.loads(process.stdout.readline())
         process.terminate()
@@ -183,7 +183,7 @@ def test_a_worker_says_which_member_it_is_in_its_log_and_what_it_works_with_in_e
 
 
 def test_serve_without_an_account_says_what_switches_one_on(tmp_path: Path) -> None:
-    with running(tmp_path, "serve", "--port", "0") as process:
+    with running_command(tmp_path, "serve", "--port", "0") as process:
         assert process.stdout is not None
         said = "".join(process.stdout.readline() for _ in range(6))
     for word in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OLLAMA_HOST", "VLLM_BASE_URL", "[accounts.NAME]", "demo"):
@@ -242,7 +242,7 @@ def test_the_demo_runs_a_batch_without_keys_and_leaves_nothing(tmp_path: Path) -
 
 
 def test_the_demo_can_keep_its_gateway_until_it_is_interrupted(tmp_path: Path) -> None:
-    with running(tmp_path, "demo", "--requests", "1", "--keep", "--data-dir", "kept") as process:
+    with running_command(tmp_path, "demo", "--requests", "1", "--keep", "--data-dir", "kept") as process:
         assert process.stdout is not None
         said = next(line for line in process.stdout if line.startswith("The gateway still serves at "))
         url = said.removeprefix("The gateway still serves at ").partition(";")[0]
@@ -254,7 +254,7 @@ def test_the_demo_can_keep_its_gateway_until_it_is_interrupted(tmp_path: Path) -
 
 
 def test_an_interrupted_demo_stops_and_says_so_by_its_status(tmp_path: Path) -> None:
-    with running(tmp_path, "demo", "--requests", "5000") as process:
+    with running_command(tmp_path, "demo", "--requests", "5000") as process:
         assert process.stdout is not None
         assert next(line for line in process.stdout if line.startswith("Submitted 5000 requests"))
         process.send_signal(signal.SIGINT)
@@ -274,7 +274,7 @@ def test_where_no_gateway_is_the_failure_says_how_to_start_one(tmp_path: Path) -
 
 
 def test_what_is_no_gateway_is_recognized(tmp_path: Path) -> None:
-    with running(tmp_path, "simulate", "--port", "0") as process:
+    with running_command(tmp_path, "simulate", "--port", "0") as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
         done = batchgate(tmp_path, "list", "--url", url)
@@ -313,7 +313,7 @@ def test_an_option_that_cannot_be_sent_is_refused_without_showing_it(tmp_path: P
 
 
 def test_a_simulated_provider_serves_both_dialects_at_the_urls_that_it_prints(tmp_path: Path) -> None:
-    with running(tmp_path, "simulate", "--port", "0", "--latency", "0", "--seed", "7") as process:
+    with running_command(tmp_path, "simulate", "--port", "0", "--latency", "0", "--seed", "7") as process:
         assert process.stdout is not None
         said = "".join(process.stdout.readline() for _ in range(3))
         urls = dict(re.findall(r"^  (.+?) +base URL (\S+)$", said, re.MULTILINE))
@@ -324,7 +324,7 @@ def test_a_simulated_provider_serves_both_dialects_at_the_urls_that_it_prints(tm
         with GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway:
             for account in ("first", "second"):
                 words = ("submit", "-", "--wait", "--provider", account)
-                done = batchgate(tmp_path, *words, gateway=gateway, given=jsonl("a"))
-                assert answers(done.stdout) == {"a": "You said: I am a"}, done.stderr
+                done = batchgate(tmp_path, *words, gateway=gateway, stdin=jsonl("a"))
+                assert answers_by_custom_id(done.stdout) == {"a": "You said: I am a"}, done.stderr
         process.terminate()
         assert process.wait(30) == 0

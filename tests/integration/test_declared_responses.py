@@ -1,4 +1,4 @@
-"""Every response status that the spec declares can be got from a live gateway, or has its reason here."""
+"""A live gateway returns every response status that the spec declares; exceptions are listed here with a reason."""
 
 import asyncio
 import sqlite3
@@ -16,12 +16,12 @@ from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 from tests.support import openai_batches
 from tests.support.running_app import RunningApp, create_body, running_app, simulator
-from tests.support.uploads import MULTIPART, form, good_form, upload
+from tests.support.uploads import MULTIPART, form, upload, valid_form
 
 KEY = {"x-api-key": "sk-bf-known"}
 
-UNREACHABLE = {500: "a fault of the gateway itself: no door leads to one on purpose"}
-TOO_LONG_FOR_AN_ID = "x" * 129
+UNREACHABLE = {500: "a fault of the gateway itself: no call causes one on purpose"}
+TOO_LONG_ID = "x" * 129
 CREATE = "createMessageBatch"
 CREATE_OF_FILE = "createBatch"
 CREATE_UNIFIED = "createUnifiedBatch"
@@ -36,13 +36,13 @@ LISTS = (
     "listWorkspaces",
     "listKeys",
 )
-MANAGED = {
+TENANT_BODIES = {
     "createWorkspace": {"name": "another"},
     "updateWorkspace": {"quotas": {}},
     "createKey": {"name": "key"},
     "rotateKey": {},
 }
-"""Good bodies of the operations that manage tenants."""
+"""Valid bodies of the operations that manage tenants."""
 JSON = {"Content-Type": "application/json"}
 
 
@@ -57,9 +57,9 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield running
 
 
-def path_of(operation: Operation, wanted: str) -> str:
+def path_of(operation: Operation, id_: str) -> str:
     return operation.paths[0].format(
-        message_batch_id=wanted, batch_id=wanted, file_id=wanted, workspace=wanted, key_id=wanted, name=wanted
+        message_batch_id=id_, batch_id=id_, file_id=id_, workspace=id_, key_id=id_, name=id_
     )
 
 
@@ -67,28 +67,28 @@ def is_upload(operation: Operation) -> bool:
     return operation.media_type == "multipart/form-data"
 
 
-async def ask(app: RunningApp, operation: Operation, wanted: str = "msgbatch_01nobody", **options: Any) -> int:
-    """Call an operation; a create or an upload gets a good body, and a provider, unless told otherwise."""
+async def call_operation(app: RunningApp, operation: Operation, id_: str = "msgbatch_01nobody", **options: Any) -> int:
+    """Call an operation; by default a create or an upload is sent with a valid body and a provider."""
     if operation.id in (CREATE, CREATE_UNIFIED) and not options.keys() & {"data", "json"}:
         options["json"] = create_body("a")
     if operation.id == CREATE_OF_FILE and not options.keys() & {"data", "json"}:
         options["json"] = openai_batches.create_body("file-nobody")
     if operation.id == PUT_SECRET and not options.keys() & {"data", "json"}:
         options["json"] = {"value": "sk-any"}
-    if operation.id in MANAGED and not options.keys() & {"data", "json"}:
-        options["json"] = MANAGED[operation.id]
+    if operation.id in TENANT_BODIES and not options.keys() & {"data", "json"}:
+        options["json"] = TENANT_BODIES[operation.id]
     if is_upload(operation):
-        options = {"data": good_form()} | options | {"headers": MULTIPART | options.get("headers", {})}
+        options = {"data": valid_form()} | options | {"headers": MULTIPART | options.get("headers", {})}
     if operation.tag in ("Unified Files", "Unified Batches"):
         options["params"] = {"provider": "openai"} | options.get("params", {})
-    url = app.url + path_of(operation, wanted)
+    url = app.url + path_of(operation, id_)
     async with app.client.request(operation.method, url, **options) as response:
         await response.read()
         return response.status
 
 
-async def managed(app: RunningApp, operation: Operation) -> str:
-    """Make what an operation that manages tenants is for, and name it."""
+async def create_tenant_object(app: RunningApp, operation: Operation) -> str:
+    """Create the workspace or the key that the operation manages, and return its name or id."""
     await app.call("POST", "/api/workspaces", json={"name": "tenant"})
     if "key_id" not in operation.locations:
         return "tenant"
@@ -97,68 +97,68 @@ async def managed(app: RunningApp, operation: Operation) -> str:
     return key["id"]
 
 
-async def well(app: RunningApp, operation: Operation, **options: Any) -> int:
+async def valid_call(app: RunningApp, operation: Operation, **options: Any) -> int:
     if operation.locations.keys() & {"workspace", "key_id"}:
-        return await ask(app, operation, await managed(app, operation), **options)
+        return await call_operation(app, operation, await create_tenant_object(app, operation), **options)
     if "file_id" in operation.locations:
-        return await ask(app, operation, (await upload(app))["id"], **options)
+        return await call_operation(app, operation, (await upload(app))["id"], **options)
     if operation.id == DELETE_SECRET:
         await app.call("PUT", "/api/secrets/prod", json={"value": "sk-any"})
     if operation.tag == "Secrets":
-        return await ask(app, operation, "prod", **options)
+        return await call_operation(app, operation, "prod", **options)
     if operation.id == CREATE_OF_FILE:
         body = openai_batches.create_body((await upload(app))["id"])
-        return await ask(app, operation, json=body, **options)
+        return await call_operation(app, operation, json=body, **options)
     batch = await app.ended((await app.create("a"))["id"])
-    return await ask(app, operation, batch["id"], **options)
+    return await call_operation(app, operation, batch["id"], **options)
 
 
-async def wrong(app: RunningApp, operation: Operation) -> int:
-    if operation.id in MANAGED:
-        return await ask(app, operation, json={"nothing": 1})
+async def invalid_call(app: RunningApp, operation: Operation) -> int:
+    if operation.id in TENANT_BODIES:
+        return await call_operation(app, operation, json={"nothing": 1})
     if operation.id in (CREATE, CREATE_OF_FILE, CREATE_UNIFIED):
-        return await ask(app, operation, json={})
+        return await call_operation(app, operation, json={})
     if is_upload(operation):
-        return await ask(app, operation, data=form())
+        return await call_operation(app, operation, data=form())
     if operation.id in LISTS:
-        return await ask(app, operation, params={"limit": "0"})
-    return await ask(app, operation, TOO_LONG_FOR_AN_ID)
+        return await call_operation(app, operation, params={"limit": "0"})
+    return await call_operation(app, operation, TOO_LONG_ID)
 
 
-async def without_a_key(app: RunningApp, operation: Operation) -> int:
-    return await ask(app, operation, headers={"x-api-key": "sk-bf-unknown"})
+async def call_with_an_unknown_key(app: RunningApp, operation: Operation) -> int:
+    return await call_operation(app, operation, headers={"x-api-key": "sk-bf-unknown"})
 
 
-async def by_the_name_of_a_stranger(app: RunningApp, operation: Operation) -> int:
-    async with running_app(app.data_dir / "without-keys") as open_to_all:
-        return await ask(open_to_all, operation, headers={"Host": "stranger.example"})
+async def call_with_an_unknown_host(app: RunningApp, operation: Operation) -> int:
+    async with running_app(app.data_dir / "without-keys") as app_without_keys:
+        return await call_operation(app_without_keys, operation, headers={"Host": "stranger.example"})
 
 
-async def of_an_unknown_batch(app: RunningApp, operation: Operation) -> int:
-    return await ask(app, operation)
+async def call_for_an_unknown_id(app: RunningApp, operation: Operation) -> int:
+    return await call_operation(app, operation)
 
 
-async def by_another_method(app: RunningApp, operation: Operation) -> int:
-    taken = {other.method for other in OPERATIONS if operation.paths[0] in other.paths}
-    unused = next(method for method in ("PATCH", "PUT") if method not in taken)
-    async with app.client.request(unused, app.url + path_of(operation, "x")) as response:
+async def call_with_another_method(app: RunningApp, operation: Operation) -> int:
+    used_methods = {other.method for other in OPERATIONS if operation.paths[0] in other.paths}
+    unused_method = next(method for method in ("PATCH", "PUT") if method not in used_methods)
+    async with app.client.request(unused_method, app.url + path_of(operation, "x")) as response:
         return response.status
 
 
-async def with_a_body_that_stalls(app: RunningApp, operation: Operation) -> int:
+async def call_with_a_stalled_body(app: RunningApp, operation: Operation) -> int:
     waiting = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield good_form()[:20] if is_upload(operation) else b'{"requests": ['
+        yield valid_form()[:20] if is_upload(operation) else b'{"requests": ['
         await waiting.wait()
 
     try:
-        return await ask(app, operation, data=body(), headers=MULTIPART if is_upload(operation) else JSON)
+        return await call_operation(app, operation, data=body(), headers=MULTIPART if is_upload(operation) else JSON)
     finally:
         waiting.set()
 
 
-async def with_a_body_too_large(app: RunningApp, operation: Operation) -> int:
+async def call_with_a_too_large_body(app: RunningApp, operation: Operation) -> int:
     address = app.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(address[0], int(address[1]))
     head = f"{operation.method} {path_of(operation, 'prod')} HTTP/1.1\r\nHost: x\r\nx-api-key: sk-bf-known\r\n"
@@ -170,54 +170,54 @@ async def with_a_body_too_large(app: RunningApp, operation: Operation) -> int:
     return status
 
 
-async def with_another_content_type(app: RunningApp, operation: Operation) -> int:
-    return await ask(app, operation, data=b"requests", headers={"Content-Type": "text/plain"})
+async def call_with_another_content_type(app: RunningApp, operation: Operation) -> int:
+    return await call_operation(app, operation, data=b"requests", headers={"Content-Type": "text/plain"})
 
 
-async def with_a_range_beyond_the_end(app: RunningApp, operation: Operation) -> int:
-    return await well(app, operation, headers={"Range": "bytes=1000000-", "Accept-Encoding": "identity"})
+async def call_with_a_range_beyond_the_end(app: RunningApp, operation: Operation) -> int:
+    return await valid_call(app, operation, headers={"Range": "bytes=1000000-", "Accept-Encoding": "identity"})
 
 
-async def with_a_key_of_another_batch(app: RunningApp, operation: Operation) -> int:
+async def call_with_the_idempotency_key_of_another_batch(app: RunningApp, operation: Operation) -> int:
     headers = {"Idempotency-Key": "taken"}
-    assert await well(app, operation, headers=headers) == 200
+    assert await valid_call(app, operation, headers=headers) == 200
     if operation.id == CREATE_OF_FILE:
-        return await well(app, operation, headers=headers)
-    return await ask(app, operation, headers=headers, json=create_body("another"))
+        return await valid_call(app, operation, headers=headers)
+    return await call_operation(app, operation, headers=headers, json=create_body("another"))
 
 
-async def beyond_a_quota(app: RunningApp, operation: Operation) -> int:
+async def call_over_a_quota(app: RunningApp, operation: Operation) -> int:
     quotas = {"stored_bytes": 0} if is_upload(operation) else {"concurrent_batches": 0}
     file = await upload(app)
     await app.call("PATCH", "/api/workspaces/default", json={"quotas": quotas})
     if operation.id == CREATE_OF_FILE:
-        return await ask(app, operation, json=openai_batches.create_body(file["id"]))
-    return await ask(app, operation)
+        return await call_operation(app, operation, json=openai_batches.create_body(file["id"]))
+    return await call_operation(app, operation)
 
 
-async def with_a_broken_database(app: RunningApp, operation: Operation) -> int:
+async def call_with_a_broken_database(app: RunningApp, operation: Operation) -> int:
     connection = sqlite3.connect(app.data_dir / "batchgate.db")
     for table in ("batches", "files", "workspaces", "api_keys", "secrets"):
         connection.execute(f"ALTER TABLE {table} RENAME TO no_{table}")
     connection.close()
-    return await ask(app, operation)
+    return await call_operation(app, operation)
 
 
-WAYS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = {
-    200: well,
-    400: wrong,
-    401: without_a_key,
-    403: by_the_name_of_a_stranger,
-    404: of_an_unknown_batch,
-    405: by_another_method,
-    408: with_a_body_that_stalls,
-    413: with_a_body_too_large,
-    415: with_another_content_type,
-    416: with_a_range_beyond_the_end,
-    429: beyond_a_quota,
-    422: with_a_key_of_another_batch,
-    503: with_a_broken_database,
-    529: with_a_broken_database,
+CALL_FOR_STATUS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = {
+    200: valid_call,
+    400: invalid_call,
+    401: call_with_an_unknown_key,
+    403: call_with_an_unknown_host,
+    404: call_for_an_unknown_id,
+    405: call_with_another_method,
+    408: call_with_a_stalled_body,
+    413: call_with_a_too_large_body,
+    415: call_with_another_content_type,
+    416: call_with_a_range_beyond_the_end,
+    429: call_over_a_quota,
+    422: call_with_the_idempotency_key_of_another_batch,
+    503: call_with_a_broken_database,
+    529: call_with_a_broken_database,
 }
 DECLARED = [
     pytest.param(operation, status, id=f"{operation.id}-{status}")
@@ -228,9 +228,9 @@ DECLARED = [
 
 
 @pytest.mark.parametrize(("operation", "status"), DECLARED)
-async def test_a_declared_status_is_reached(
+async def test_a_live_gateway_returns_every_declared_status(
     app: RunningApp, operation: Operation, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_body, "PATIENCE", 0.05)
     async with asyncio.timeout(10):
-        assert await WAYS[status](app, operation) == status
+        assert await CALL_FOR_STATUS[status](app, operation) == status

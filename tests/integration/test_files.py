@@ -1,4 +1,4 @@
-"""Files on both surfaces: uploads in every order, listing, downloads, expiry and workspaces."""
+"""Files on both surfaces: uploads, lists, downloads, expiry and workspaces."""
 
 import asyncio
 import gzip
@@ -10,24 +10,24 @@ from typing import Any
 import pytest
 
 from batchgate.settings import ApiKeySettings
-from tests.support.bodies import ON_BOTH
-from tests.support.leftover_rows import check_nothing_is_left, leftovers
+from tests.support.blob_storage import ON_FOLDER_AND_BUCKET
 from tests.support.running_app import RunningApp, running_app
-from tests.support.uploads import LINE, MULTIPART, OPENAI, UNIFIED, file_part, form, good_form, part, upload
+from tests.support.storage_leaks import check_no_storage_leaks, find_storage_leaks
+from tests.support.uploads import BATCH_LINE, MULTIPART, OPENAI, UNIFIED, file_part, form, part, upload, valid_form
 
-pytestmark = ON_BOTH
+pytestmark = ON_FOLDER_AND_BUCKET
 
 DAY = 24 * 3600
 PURPOSE = part("purpose", "user_data")
 
 
 async def download(app: RunningApp, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-    wanted = {"Accept-Encoding": "identity"} | headers
-    async with app.client.get(app.url + path, headers=wanted, auto_decompress=False) as response:
+    request_headers = {"Accept-Encoding": "identity"} | headers
+    async with app.client.get(app.url + path, headers=request_headers, auto_decompress=False) as response:
         return response.status, await response.read(), {key.lower(): value for key, value in response.headers.items()}
 
 
-async def listed(app: RunningApp, path: str) -> str:
+async def list_filenames(app: RunningApp, path: str) -> str:
     status, page = await app.call("GET", path)
     assert status == 200, page
     return "".join(file["filename"] for file in page["data"]) + ("+" if page["has_more"] else "")
@@ -49,7 +49,7 @@ async def test_the_fields_of_an_upload_may_come_in_any_order(gateway: RunningApp
     assert file == {
         "id": file["id"],
         "object": "file",
-        "bytes": len(LINE),
+        "bytes": len(BATCH_LINE),
         "created_at": 1_795_000_000,
         "expires_at": 1_795_003_600,
         "filename": "a.jsonl",
@@ -57,7 +57,7 @@ async def test_the_fields_of_an_upload_may_come_in_any_order(gateway: RunningApp
         "status": "processed",
         "status_details": None,
     }
-    assert (await download(gateway, f"{OPENAI}/{file['id']}/content"))[1] == LINE
+    assert (await download(gateway, f"{OPENAI}/{file['id']}/content"))[1] == BATCH_LINE
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ async def test_the_fields_of_an_upload_may_come_in_any_order(gateway: RunningApp
         pytest.param(bytes(range(256)) * 5000, id="bytes"),
     ],
 )
-async def test_a_content_is_kept_byte_for_byte(gateway: RunningApp, content: bytes) -> None:
+async def test_the_content_of_a_file_is_stored_byte_for_byte(gateway: RunningApp, content: bytes) -> None:
     file = await upload(gateway, PURPOSE, file_part(content, "a.bin"))
     assert file["bytes"] == len(content)
     assert (await download(gateway, f"{OPENAI}/{file['id']}/content"))[1] == content
@@ -77,9 +77,9 @@ async def test_a_content_is_kept_byte_for_byte(gateway: RunningApp, content: byt
 
 async def test_a_compressed_upload_is_decoded(gateway: RunningApp) -> None:
     headers = MULTIPART | {"Content-Encoding": "gzip"}
-    body = gzip.compress(form(PURPOSE, file_part(LINE * 100_000)))
+    body = gzip.compress(form(PURPOSE, file_part(BATCH_LINE * 100_000)))
     status, file = await gateway.call("POST", OPENAI, data=body, headers=headers)
-    assert (status, file["bytes"]) == (200, len(LINE) * 100_000)
+    assert (status, file["bytes"]) == (200, len(BATCH_LINE) * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,9 @@ async def test_a_compressed_upload_is_decoded(gateway: RunningApp) -> None:
         pytest.param("x=y", "upload", id="none"),
     ],
 )
-async def test_the_name_of_a_file_is_kept_and_never_used(gateway: RunningApp, disposition: str, filename: str) -> None:
+async def test_a_filename_is_stored_and_never_used_as_a_path(
+    gateway: RunningApp, disposition: str, filename: str
+) -> None:
     lines = ("--b-o-u-n-d-a-r-y", f'Content-Disposition: form-data; name="file"; {disposition}', "", "text", "")
     file = await upload(gateway, PURPOSE, "\r\n".join(lines).encode())
     assert file["filename"] == filename
@@ -107,11 +109,11 @@ async def test_the_name_of_a_file_is_kept_and_never_used(gateway: RunningApp, di
     assert (status, content) == (200, b"text")
     assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
     assert headers["x-content-type-options"] == "nosniff"
-    assert leftovers(gateway.data_dir, gateway.database_url) == []
+    assert find_storage_leaks(gateway.data_dir, gateway.database_url) == []
 
 
-async def test_a_download_answers_to_ranges_tags_and_says_its_hash(gateway: RunningApp) -> None:
-    content = LINE * 1000
+async def test_a_download_supports_ranges_and_etags_and_returns_its_digest(gateway: RunningApp) -> None:
+    content = BATCH_LINE * 1000
     path = f"{OPENAI}/{(await upload(gateway, PURPOSE, file_part(content)))['id']}/content"
     status, body, headers = await download(gateway, path)
     assert (status, body, headers["content-type"]) == (200, content, "application/octet-stream")
@@ -125,12 +127,12 @@ async def test_a_download_answers_to_ranges_tags_and_says_its_hash(gateway: Runn
     assert "repr-digest" not in zipped
 
 
-async def test_a_file_of_one_surface_is_seen_on_the_other_in_its_shape(gateway: RunningApp) -> None:
+async def test_each_surface_shows_the_files_of_the_other_in_its_own_format(gateway: RunningApp) -> None:
     mine = await upload(gateway)
     theirs = await upload(gateway, PURPOSE, file_part(b"text", "b.txt"), path=f"{UNIFIED}?provider=anthropic")
-    status, seen = await gateway.call("GET", f"{UNIFIED}/{mine['id']}?provider=openai")
+    status, shown_file = await gateway.call("GET", f"{UNIFIED}/{mine['id']}?provider=openai")
     assert status == 200
-    extra = seen.pop("extra_fields")
+    extra = shown_file.pop("extra_fields")
     assert extra == {
         "request_type": "file_retrieve",
         "provider": "openai",
@@ -138,15 +140,15 @@ async def test_a_file_of_one_surface_is_seen_on_the_other_in_its_shape(gateway: 
         "chunk_index": 0,
     }
     shared = {name: mine[name] for name in ("id", "object", "bytes", "created_at", "expires_at", "filename", "purpose")}
-    assert seen == shared | {"status": "processed", "storage_backend": "api"}
+    assert shown_file == shared | {"status": "processed", "storage_backend": "api"}
     assert "expires_at" not in theirs
     assert theirs["extra_fields"]["request_type"] == "file_upload"
-    status, seen = await gateway.call("GET", f"{OPENAI}/{theirs['id']}")
-    assert (status, seen["filename"], seen["expires_at"]) == (200, "b.txt", None)
+    status, shown_file = await gateway.call("GET", f"{OPENAI}/{theirs['id']}")
+    assert (status, shown_file["filename"], shown_file["expires_at"]) == (200, "b.txt", None)
     status, deleted = await gateway.call("DELETE", f"{UNIFIED}/{theirs['id']}?provider=anthropic")
     assert (status, deleted["id"], deleted["deleted"]) == (200, theirs["id"], True)
     assert (await gateway.call("GET", f"{OPENAI}/{theirs['id']}"))[0] == 404
-    assert (await download(gateway, f"{UNIFIED}/{mine['id']}/content?provider=openai"))[1] == LINE
+    assert (await download(gateway, f"{UNIFIED}/{mine['id']}/content?provider=openai"))[1] == BATCH_LINE
 
 
 @pytest.mark.parametrize(
@@ -158,38 +160,40 @@ async def test_a_file_of_one_surface_is_seen_on_the_other_in_its_shape(gateway: 
         pytest.param("?provider=azure", {"x-model-provider": "azure"}, (part("provider", "azure"),), id="all alike"),
     ],
 )
-async def test_the_provider_of_an_upload_may_stand_in_three_places(
+async def test_the_provider_of_an_upload_may_be_named_in_three_places(
     gateway: RunningApp, query: str, headers: dict[str, str], parts: tuple[bytes, ...]
 ) -> None:
     file = await upload(gateway, file_part(), PURPOSE, *parts, path=UNIFIED + query, headers=headers)
     assert file["extra_fields"]["provider"] == "azure"
-    assert await listed(gateway, f"{UNIFIED}?x-model-provider=azure") == "a.jsonl"
+    assert await list_filenames(gateway, f"{UNIFIED}?x-model-provider=azure") == "a.jsonl"
     _, page = await gateway.call("GET", UNIFIED, headers={"x-model-provider": "azure"})
     assert [found["id"] for found in page["data"]] == [file["id"]]
-    assert await listed(gateway, f"{UNIFIED}?provider=openai") == ""
+    assert await list_filenames(gateway, f"{UNIFIED}?provider=openai") == ""
 
 
-async def test_pages_go_on_from_a_cursor_and_a_page_that_is_not_the_last_says_so(gateway: RunningApp) -> None:
+async def test_a_page_continues_after_its_cursor_and_reports_whether_more_pages_follow(gateway: RunningApp) -> None:
     ids = {}
     for name in "abcde":
         ids[name] = (await upload(gateway, PURPOSE, file_part(b"x", name)))["id"]
-    assert await listed(gateway, f"{OPENAI}?limit=2") == "ed+"
-    assert await listed(gateway, f"{OPENAI}?limit=2&after={ids['c']}") == "ba"
-    assert await listed(gateway, f"{OPENAI}?order=asc&after={ids['c']}") == "de"
+    assert await list_filenames(gateway, f"{OPENAI}?limit=2") == "ed+"
+    assert await list_filenames(gateway, f"{OPENAI}?limit=2&after={ids['c']}") == "ba"
+    assert await list_filenames(gateway, f"{OPENAI}?order=asc&after={ids['c']}") == "de"
     await gateway.call("DELETE", f"{OPENAI}/{ids['c']}")
-    assert await listed(gateway, f"{OPENAI}?after={ids['c']}") == "ba"
-    assert await listed(gateway, f"{UNIFIED}?provider=openai&limit=3&purpose=user_data&after={ids['e']}") == "dba"
+    assert await list_filenames(gateway, f"{OPENAI}?after={ids['c']}") == "ba"
+    assert (
+        await list_filenames(gateway, f"{UNIFIED}?provider=openai&limit=3&purpose=user_data&after={ids['e']}") == "dba"
+    )
     _, page = await gateway.call("GET", f"{UNIFIED}?provider=openai&limit=1&order=asc")
     assert (page["has_more"], page["after"]) == (True, ids["a"])
     _, page = await gateway.call("GET", f"{UNIFIED}?provider=openai&limit=99999999999999999999")
     assert (page["has_more"], "after" in page, len(page["data"])) == (False, False, 4)
-    assert await listed(gateway, f"{OPENAI}?purpose=batch") == ""
+    assert await list_filenames(gateway, f"{OPENAI}?purpose=batch") == ""
 
 
-async def test_a_file_is_gone_exactly_when_it_expires_and_so_is_its_content(gateway: RunningApp) -> None:
+async def test_a_file_and_its_content_are_gone_exactly_at_the_expiry_time(gateway: RunningApp) -> None:
     gateway.clock.move(0.7)
     file = await upload(gateway, PURPOSE, ANCHOR, SECONDS, file_part())
-    kept = await upload(gateway, PURPOSE, file_part())
+    kept_file = await upload(gateway, PURPOSE, file_part())
     assert file["expires_at"] - file["created_at"] == 3600
     gateway.clock.move(3600 - 0.7 - 0.000001)
     assert (await gateway.call("GET", f"{OPENAI}/{file['id']}"))[0] == 200
@@ -199,9 +203,9 @@ async def test_a_file_is_gone_exactly_when_it_expires_and_so_is_its_content(gate
     assert (await gateway.call("DELETE", f"{OPENAI}/{file['id']}"))[0] == 404
     while (gateway.data_dir / "blobs" / "files" / file["id"]).exists():
         await gateway.call("GET", "/health")
-    await asyncio.to_thread(check_nothing_is_left, gateway.data_dir, gateway.database_url)
+    await asyncio.to_thread(check_no_storage_leaks, gateway.data_dir, gateway.database_url)
     gateway.clock.move(1000 * DAY)
-    assert (await gateway.call("GET", f"{OPENAI}/{kept['id']}"))[0] == 200
+    assert (await gateway.call("GET", f"{OPENAI}/{kept_file['id']}"))[0] == 200
 
 
 @pytest.fixture
@@ -222,18 +226,18 @@ async def test_a_file_belongs_to_the_workspace_of_its_key(tmp_path: Path, keys: 
         assert (await app.call("GET", OPENAI, headers=mine))[1]["data"] == [file]
 
 
-async def test_files_outlive_a_restart(tmp_path: Path) -> None:
+async def test_files_survive_a_restart(tmp_path: Path) -> None:
     async with running_app(tmp_path) as app:
         file = await upload(app)
     async with running_app(tmp_path) as app:
         assert await app.call("GET", f"{OPENAI}/{file['id']}") == (200, file)
-        assert (await download(app, f"{OPENAI}/{file['id']}/content"))[1] == LINE
+        assert (await download(app, f"{OPENAI}/{file['id']}/content"))[1] == BATCH_LINE
 
 
-async def test_a_small_upload_is_good_in_one_piece_or_byte_by_byte(gateway: RunningApp) -> None:
+async def test_an_upload_sent_byte_by_byte_is_accepted(gateway: RunningApp) -> None:
     async def bytewise() -> Any:
-        for byte in good_form():
+        for byte in valid_form():
             yield bytes([byte])
 
     status, file = await gateway.call("POST", OPENAI, data=bytewise(), headers=MULTIPART)
-    assert (status, file["bytes"]) == (200, len(LINE))
+    assert (status, file["bytes"]) == (200, len(BATCH_LINE))

@@ -1,4 +1,4 @@
-"""What a gateway tells anybody who asks says nothing of the machine that it runs on."""
+"""Public responses of a gateway disclose nothing about the machine on which it runs."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from aiohttp.test_utils import unused_port
 
 from batchgate.settings import AccountSettings
 from tests.support.health import problem_texts
-from tests.support.raw_http import connected
+from tests.support.raw_http import raw_connection
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
 
-async def test_health_names_the_body_that_cannot_be_read_and_not_where_it_lies(tmp_path: Path) -> None:
-    # Nobody listens there, so that no request has an answer when the batch is canceled.
+async def test_health_names_an_unreadable_blob_but_not_its_path_on_the_machine(tmp_path: Path) -> None:
+    # The provider is unreachable, so that no request has a response when the batch is canceled.
     accounts = {"down": AccountSettings(provider="openai", base_url=f"http://127.0.0.1:{unused_port()}/v1")}
     async with running_app(tmp_path, accounts=accounts) as app:
         batch = await app.create("a")
@@ -28,8 +28,8 @@ async def test_health_names_the_body_that_cannot_be_read_and_not_where_it_lies(t
 
 
 @pytest.mark.parametrize("path", ["/health", BATCHES, "/nowhere", "/bad request"])
-async def test_no_answer_names_the_versions_of_what_serves_it(gateway: RunningApp, path: str) -> None:
-    async with connected(gateway.url) as connection:
+async def test_no_response_names_the_version_of_the_server(gateway: RunningApp, path: str) -> None:
+    async with raw_connection(gateway.url) as connection:
         await connection.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        answer = await connection.answer()
+        answer = await connection.read_response()
     assert answer.headers["Server"] == "batchgate"

@@ -1,4 +1,4 @@
-"""A large file passes through a gateway without being held by it."""
+"""A gateway streams a large file without keeping it in memory."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -8,29 +8,29 @@ import aiohttp
 import msgspec
 import psutil
 
-from tests.support.bodies import ON_BOTH, Bodies
+from tests.support.blob_storage import ON_FOLDER_AND_BUCKET, BlobStorage
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.uploads import CLOSING, LINE, MULTIPART, OPENAI, file_part, part
+from tests.support.uploads import BATCH_LINE, CLOSING_BOUNDARY, MULTIPART, OPENAI, file_part, part
 
 MB = 1024 * 1024
 LARGE = 64 * MB
-BLOCK = LINE * (MB // len(LINE)) + b" " * (MB % len(LINE))
+BLOCK = BATCH_LINE * (MB // len(BATCH_LINE)) + b" " * (MB % len(BATCH_LINE))
 
 
-pytestmark = ON_BOTH
+pytestmark = ON_FOLDER_AND_BUCKET
 
 
-async def test_64_megabytes_before_the_purpose_are_taken_in_and_given_back_in_little_memory(tmp_path: Path) -> None:
-    settings, most = SIMULATOR, 24 * MB
-    if Bodies.server is not None:  # whose writers hold three parts of 8 MB
-        settings, most = Bodies.server.settings + SIMULATOR, 48 * MB
+async def test_a_64_megabyte_file_is_uploaded_and_downloaded_with_little_memory(tmp_path: Path) -> None:
+    settings, max_growth = SIMULATOR, 24 * MB
+    if BlobStorage.server is not None:  # the writers of a bucket hold three parts of 8 MB
+        settings, max_growth = BlobStorage.server.settings + SIMULATOR, 48 * MB
 
     async def body() -> AsyncIterator[bytes]:
         before, _, after = file_part(b"|").rpartition(b"|")
         yield before
         for _ in range(LARGE // MB):
             yield BLOCK
-        yield after + part("purpose", "batch") + CLOSING
+        yield after + part("purpose", "batch") + CLOSING_BOUNDARY
 
     received = hashlib.sha256()
     with GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway:
@@ -44,9 +44,9 @@ async def test_64_megabytes_before_the_purpose_are_taken_in_and_given_back_in_li
                 async for piece in response.content.iter_chunked(MB):
                     received.update(piece)
         assert received.digest() == hashlib.sha256(BLOCK * (LARGE // MB)).digest()
-        assert highest_memory(gateway.pid) - before < most
+        assert peak_memory(gateway.pid) - before < max_growth
 
 
-def highest_memory(pid: int) -> int:
+def peak_memory(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024

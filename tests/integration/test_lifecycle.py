@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 
-TEN_KEYS = {
+BATCH_KEYS = {
     "id",
     "type",
     "processing_status",
@@ -25,9 +25,9 @@ def counts(**named: int) -> dict[str, int]:
     return {"processing": 0, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0} | named
 
 
-async def test_a_new_batch_has_all_ten_keys_and_all_its_requests_in_processing(gateway: RunningApp) -> None:
+async def test_a_new_batch_has_all_ten_keys_and_counts_all_its_requests_as_processing(gateway: RunningApp) -> None:
     batch = await gateway.create("a", "b", "c")
-    assert batch.keys() == TEN_KEYS
+    assert batch.keys() == BATCH_KEYS
     assert batch["type"] == "message_batch"
     assert batch["processing_status"] == "in_progress"
     assert batch["request_counts"] == counts(processing=3)
@@ -62,7 +62,7 @@ async def test_the_results_are_jsonl_with_lf_and_no_blank_line(gateway: RunningA
     assert b'", "' not in body
 
 
-async def test_counts_stay_in_processing_until_the_end_unless_they_are_set_to_be_live(tmp_path: Path) -> None:
+async def test_counts_stay_in_processing_until_the_end_unless_live_counts_is_set(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 30.0})}
     body = create_body("quick")
     body["requests"] += create_body("slow", model="slow")["requests"]
@@ -71,12 +71,12 @@ async def test_counts_stay_in_processing_until_the_end_unless_they_are_set_to_be
             _, batch = await app.call("POST", BATCHES, json=body)
             while (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["succeeded"] == 0:
                 pass
-            _, seen = await app.call("GET", f"{BATCHES}/{batch['id']}")
+            _, running = await app.call("GET", f"{BATCHES}/{batch['id']}")
             expected = counts(processing=1, succeeded=1) if live else counts(processing=2)
-            assert seen["request_counts"] == expected
+            assert running["request_counts"] == expected
 
 
-async def test_a_request_that_the_provider_refuses_is_errored_and_hurts_no_other(gateway: RunningApp) -> None:
+async def test_a_request_that_the_provider_refuses_is_errored_and_the_others_succeed(gateway: RunningApp) -> None:
     body = create_body("good", "bad")
     del body["requests"][1]["params"]["model"]
     _, created = await gateway.call("POST", BATCHES, json=body)
@@ -96,7 +96,7 @@ async def test_a_request_that_the_provider_refuses_is_errored_and_hurts_no_other
     }
 
 
-async def test_cancel_keeps_what_has_finished_and_cancels_what_was_not_sent(tmp_path: Path) -> None:
+async def test_a_cancel_keeps_finished_requests_and_cancels_unsent_ones(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 0.5})}
     accounts["narrow"] = type(accounts["simulator"])(
         provider="simulator", concurrency=1, simulator=accounts["simulator"].simulator
@@ -116,14 +116,14 @@ async def test_cancel_keeps_what_has_finished_and_cancels_what_was_not_sent(tmp_
         assert results[1] == {"custom_id": "b", "result": {"type": "canceled"}}
 
 
-async def test_cancel_of_a_canceled_or_ended_batch_changes_nothing(gateway: RunningApp) -> None:
+async def test_a_cancel_of_a_canceled_or_ended_batch_changes_nothing(gateway: RunningApp) -> None:
     batch = await gateway.ended((await gateway.create("a"))["id"])
     gateway.clock.move(60)
     for _ in range(2):
         assert await gateway.call("POST", f"{BATCHES}/{batch['id']}/cancel") == (200, batch)
 
 
-async def test_a_batch_past_its_time_ends_with_the_rest_expired(tmp_path: Path) -> None:
+async def test_a_batch_past_its_expiry_ends_with_its_unanswered_requests_expired(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"limited": 0.0}, rate_limit_rate=1.0)}
     async with running_app(tmp_path, accounts=accounts) as app:
         created = await app.create("a", "b")
@@ -146,11 +146,11 @@ async def test_results_are_archived_29_days_after_creation_and_the_batch_stays_l
     status, error = await gateway.call("GET", f"{path}/results")
     assert (status, error["error"]["type"]) == (404, "not_found_error")
     assert [shown["id"] for shown in (await gateway.call("GET", BATCHES))[1]["data"]] == [batch["id"]]
-    while list((gateway.data_dir / "blobs").rglob("*.jsonl")):  # they go once the batch no longer offers them
+    while list((gateway.data_dir / "blobs").rglob("*.jsonl")):  # the blobs are deleted after the batch is archived
         await gateway.call("GET", "/health")
 
 
-async def test_a_running_batch_cannot_be_deleted_and_an_ended_one_is_gone_with_its_bodies(tmp_path: Path) -> None:
+async def test_a_running_batch_cannot_be_deleted_and_an_ended_one_is_deleted_with_its_blobs(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 0.5})}
     async with running_app(tmp_path, accounts=accounts) as app:
         _, created = await app.call("POST", BATCHES, json=create_body("a", model="slow"))
@@ -167,7 +167,7 @@ async def test_a_running_batch_cannot_be_deleted_and_an_ended_one_is_gone_with_i
         assert not list((tmp_path / "blobs").rglob("*.jsonl"))
 
 
-async def test_results_before_the_end_are_not_found_with_a_clear_reason(tmp_path: Path) -> None:
+async def test_the_results_of_a_running_batch_are_not_found_with_a_clear_reason(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 30.0})}
     async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         _, created = await app.call("POST", BATCHES, json=create_body("a", model="slow"))
@@ -177,9 +177,7 @@ async def test_results_before_the_end_are_not_found_with_a_clear_reason(tmp_path
 
 
 @pytest.mark.parametrize("stops", [1, 3])
-async def test_stopping_and_starting_in_the_middle_asks_again_for_nothing_that_was_flushed(
-    tmp_path: Path, stops: int
-) -> None:
+async def test_a_restarted_gateway_repeats_no_request_whose_result_was_written(tmp_path: Path, stops: int) -> None:
     ids = [f"r{number}" for number in range(1_200)]
     batch_id = ""
     finished = [0]

@@ -1,4 +1,4 @@
-"""Whatever is done with batches, in whatever order: the gateway is in the state that a small model says."""
+"""Random operations on batches, in random order: the state of the gateway always matches a small model."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
+from tests.support.storage_leaks import check_no_storage_leaks
 
 DAY = 24 * 3600
 ACCOUNTS = {"quick": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
-"""One that answers at once, and one that never does, so that its requests wait until the batch is over."""
-SOON = 30.0  # seconds, as more than tests may run on the machine
+"""``quick`` answers at once. ``busy`` never answers, so its requests wait until the batch ends."""
+TIMEOUT = 30.0  # seconds; other programs may run on the machine too
 
 
 @dataclass
 class Model:
-    """What is known of a batch: its requests by custom_id, how they must end, and what has become of it."""
+    """The expected state of a batch: its requests by custom_id with their outcomes, and its status."""
 
     endings: dict[str, str]
-    """The type of each result; ``?`` where a race decides between an answer and a cancel."""
+    """The type of each result; ``?`` if a race between a response and a cancel decides."""
     age: int = 0
     ended: bool = False
     canceled: bool = False
     archived: bool = False
     results: list[tuple[str, str]] = field(default_factory=list)
 
-    def over(self, ending: str) -> None:
-        """Let the requests that wait for an answer end without one."""
+    def end_waiting_requests(self, ending: str) -> None:
+        """Mark the requests that wait for a response as ended with this type."""
         self.ended = True
-        self.endings = {name: ending if known == "waiting" else known for name, known in self.endings.items()}
+        self.endings = {name: ending if current == "waiting" else current for name, current in self.endings.items()}
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -57,17 +57,17 @@ class Lifecycle(RuleBasedStateMachine):
         self.start()
 
     def start(self) -> None:
-        """Start the gateway on what there is."""
+        """Start the gateway on the existing data folder."""
         self.stack = AsyncExitStack()
         app = running_app(self.folder, clock=self.clock, accounts=ACCOUNTS, default_provider="quick")
         self.app: RunningApp = self.loop.run(self.stack.enter_async_context(app))
 
     def stop(self) -> None:
-        """Stop it gracefully."""
+        """Stop the gateway gracefully."""
         self.loop.run(self.stack.aclose())
 
     def teardown(self) -> None:
-        """Leave nothing running."""
+        """Stop the gateway and remove its data folder."""
         self.stop()
         self.loop.close()
         shutil.rmtree(self.folder)
@@ -78,20 +78,20 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(target=batches, answered=st.integers(0, 3), waiting=st.integers(0, 2))
     def create(self, answered: int, waiting: int) -> str:
-        """Create a batch and wait for the answers that it gets."""
-        return self._create(answered, max(waiting, 0 if answered else 1))
+        """Create a batch and wait for its responses."""
+        return self._create_batch(answered, max(waiting, 0 if answered else 1))
 
     @rule(target=batches, requests=st.integers(1, 3))
     def create_and_cancel_at_once(self, requests: int) -> str:
-        """Let a cancel race with the claim, the calls, the flush and the finalization."""
-        batch_id = self._create(requests, 0, settled=False)
+        """Create a batch and cancel it at once: the cancel races with claim, calls, result write and finalization."""
+        batch_id = self._create_batch(requests, 0, wait=False)
         model = self.models[batch_id]
         model.endings = dict.fromkeys(model.endings, "?")
         model.canceled = self.call("POST", f"{BATCHES}/{batch_id}/cancel")[1]["cancel_initiated_at"] is not None
         model.ended = True
         return batch_id
 
-    def _create(self, answered: int, waiting: int, *, settled: bool = True) -> str:
+    def _create_batch(self, answered: int, waiting: int, *, wait: bool = True) -> str:
         quick = [f"quick-{number}" for number in range(answered)]
         busy = [f"busy-{number}" for number in range(waiting)]
         body = create_body(*quick)
@@ -100,18 +100,18 @@ class Lifecycle(RuleBasedStateMachine):
         assert status == 200, batch
         endings = dict.fromkeys(quick, "succeeded") | dict.fromkeys(busy, "waiting")
         self.models[batch["id"]] = Model(endings, ended=not waiting)
-        if settled:
-            self.loop.run(self._settled(batch["id"], answered))
+        if wait:
+            self.loop.run(self._wait_for_succeeded(batch["id"], answered))
         return str(batch["id"])
 
-    async def _settled(self, batch_id: str, answered: int) -> None:
-        async with asyncio.timeout(SOON):
+    async def _wait_for_succeeded(self, batch_id: str, answered: int) -> None:
+        async with asyncio.timeout(TIMEOUT):
             while (await self.app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["succeeded"] < answered:
                 pass
 
     @rule(batch_id=batches)
     def cancel(self, batch_id: str) -> None:
-        """Cancel a batch, in whatever state it is."""
+        """Cancel a batch in any state."""
         status, batch = self.call("POST", f"{BATCHES}/{batch_id}/cancel")
         model = self.models.get(batch_id)
         if model is None:
@@ -121,14 +121,14 @@ class Lifecycle(RuleBasedStateMachine):
         if not model.ended:
             assert batch["processing_status"] == "canceling"
             model.canceled = True
-            model.over("canceled")
+            model.end_waiting_requests("canceled")
 
     @rule(batch_id=batches)
     def delete(self, batch_id: str) -> None:
-        """Delete a batch, which is refused before its end."""
+        """Delete a batch, which the gateway refuses before its end."""
         model = self.models.get(batch_id)
         if model is not None and model.ended:
-            self.loop.run(self._ended(batch_id))
+            self.loop.run(self._wait_for_end(batch_id))
             del self.models[batch_id]
             self.deleted.append(batch_id)
         expected = 404 if model is None else 200 if model.ended else 400
@@ -136,26 +136,26 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(batch_id=consumes(batches))
     def forget(self, batch_id: str) -> None:
-        """Let later rules be about other batches."""
+        """Exclude a batch from later rules."""
 
     @rule(days=st.sampled_from([1, 28, 29]))
     def pass_days(self, days: int) -> None:
-        """Let batches expire, and be archived."""
+        """Move the clock by days: batches expire and are archived."""
         self.clock.move(days * DAY)
         for model in self.models.values():
             model.age += days
             if not model.ended:
-                model.over("expired")
+                model.end_waiting_requests("expired")
 
     @rule()
     def restart(self) -> None:
-        """Stop and start."""
+        """Stop the gateway and start it again."""
         self.stop()
         self.start()
 
     @rule(limit=st.integers(1, 3))
     def list_pages(self, limit: int) -> None:
-        """Walk through all batches."""
+        """Read all pages of the list."""
         found: list[str] = []
         page: dict[str, Any] = {"has_more": True, "last_id": None}
         while page["has_more"]:
@@ -166,11 +166,11 @@ class Lifecycle(RuleBasedStateMachine):
         assert found == list(self.models)[::-1]
 
     @invariant()
-    def every_batch_is_as_the_model_says(self) -> None:
-        """Compare state, counts and results."""
+    def every_batch_matches_the_model(self) -> None:
+        """Compare status, counts and results with the model."""
         for batch_id, model in self.models.items():
             if model.ended:
-                self.loop.run(self._ended(batch_id))
+                self.loop.run(self._wait_for_end(batch_id))
                 self._check_ended(batch_id, model)
             else:
                 assert self.call("GET", f"{BATCHES}/{batch_id}")[1]["processing_status"] == "in_progress"
@@ -179,30 +179,30 @@ class Lifecycle(RuleBasedStateMachine):
             assert self.call("GET", f"{BATCHES}/{batch_id}")[0] == 404
 
     @invariant()
-    def nothing_is_left_over(self) -> None:
-        """Look into the data folder."""
-        self.loop.run(asyncio.to_thread(check_nothing_is_left, self.folder))
+    def storage_has_no_leaks(self) -> None:
+        """Check that the data folder contains no leaked blobs and rows."""
+        self.loop.run(asyncio.to_thread(check_no_storage_leaks, self.folder))
 
-    async def _ended(self, batch_id: str) -> None:
-        async with asyncio.timeout(SOON):
+    async def _wait_for_end(self, batch_id: str) -> None:
+        async with asyncio.timeout(TIMEOUT):
             await self.app.ended(batch_id)
 
     def _check_ended(self, batch_id: str, model: Model) -> None:
         _, batch = self.call("GET", f"{BATCHES}/{batch_id}")
         assert (batch["cancel_initiated_at"] is not None) == model.canceled
         if model.age >= 29:
-            self.loop.run(self._archived(batch_id))
+            self.loop.run(self._wait_until_archived(batch_id))
             assert self.call("GET", f"{BATCHES}/{batch_id}/results")[0] == 404
         else:
             lines = self.loop.run(self.app.results(batch_id))
             model.results = [(line["custom_id"], line["result"]["type"]) for line in lines]
             assert [name for name, _ in model.results] == list(model.endings)
             assert all(model.endings[name] in {ending, "?"} for name, ending in model.results)
-        shown = {kind: number for kind, number in batch["request_counts"].items() if number}
-        assert shown == Counter(ending for _, ending in model.results) or (not model.results and model.age >= 29)
+        counts = {kind: number for kind, number in batch["request_counts"].items() if number}
+        assert counts == Counter(ending for _, ending in model.results) or (not model.results and model.age >= 29)
 
-    async def _archived(self, batch_id: str) -> None:
-        async with asyncio.timeout(SOON):
+    async def _wait_until_archived(self, batch_id: str) -> None:
+        async with asyncio.timeout(TIMEOUT):
             while (await self.app.call("GET", f"{BATCHES}/{batch_id}"))[1]["archived_at"] is None:
                 pass
 

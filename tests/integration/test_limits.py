@@ -1,4 +1,4 @@
-"""Accounts that are not let in, endpoints that are down, and providers that refuse for load, over real HTTP."""
+"""Rejected accounts, unreachable endpoints, and providers that refuse for load, over real HTTP."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def account(port: int | None, **settings: Any) -> dict[str, AccountSettings]:
 
 
 async def paused(app: RunningApp, batch_id: str) -> Any:
-    """Wait until a batch says why it waits."""
+    """Wait until the progress of a batch has a pause, and return it."""
     while True:
         status, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
         assert (status, progress["status"]) == (200, "in_progress")
@@ -46,7 +46,7 @@ async def paused(app: RunningApp, batch_id: str) -> Any:
 
 @pytest.fixture
 async def rejected(tmp_path: Path) -> AsyncIterator[tuple[RunningApp, str, Path]]:
-    """Run a gateway with a key in a file that the provider rejects, and a batch that waits for it."""
+    """Run a gateway with a key file whose key the provider rejects, and a batch that waits for the account."""
     key = tmp_path / "key"
     key.write_text(WRONG)
     async with provider(require_key=RIGHT) as server:
@@ -60,7 +60,7 @@ async def rejected(tmp_path: Path) -> AsyncIterator[tuple[RunningApp, str, Path]
 Rejected = tuple[RunningApp, str, Path]
 
 
-async def test_a_rejected_key_is_named_by_its_account_in_health_and_progress_and_never_shown(
+async def test_a_rejected_key_is_reported_by_its_account_in_health_and_progress_and_never_shown(
     rejected: Rejected,
 ) -> None:
     app, batch_id, _ = rejected
@@ -87,8 +87,8 @@ async def test_a_replaced_key_resumes_the_account_without_a_restart_or_a_failed_
     _, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
     assert progress["paused"] is None
     records = (record.__dict__ for record in [*caplog.get_records("setup"), *caplog.get_records("call")])
-    told = [record for record in records if record.get("action") in {"account_paused", "account_resumed"}]
-    assert [(record["action"], record["account"]) for record in told] == [
+    pauses = [record for record in records if record.get("action") in {"account_paused", "account_resumed"}]
+    assert [(record["action"], record["account"]) for record in pauses] == [
         ("account_paused", "mine"),
         ("account_resumed", "mine"),
     ]
@@ -108,7 +108,7 @@ async def test_a_batch_that_waits_for_a_paused_account_expires_in_time(rejected:
     assert batch["request_counts"]["expired"] == 50
 
 
-async def test_an_endpoint_that_is_down_is_named_and_recovers_by_itself(tmp_path: Path) -> None:
+async def test_an_unreachable_endpoint_is_reported_and_recovers_by_itself(tmp_path: Path) -> None:
     port = unused_port()
     async with running_app(tmp_path, accounts=account(port)) as app:
         batch = await app.create(*(f"r{number}" for number in range(50)))
@@ -120,7 +120,9 @@ async def test_an_endpoint_that_is_down_is_named_and_recovers_by_itself(tmp_path
         assert ended["request_counts"]["succeeded"] == 50
 
 
-async def test_a_provider_that_admits_four_at_once_serves_a_whole_batch_without_a_failure(tmp_path: Path) -> None:
+async def test_a_provider_that_accepts_four_calls_at_once_serves_a_whole_batch_without_a_failure(
+    tmp_path: Path,
+) -> None:
     async with (
         provider(latency=0.02, max_concurrency=4, retry_after=1.0) as server,
         running_app(tmp_path, accounts=account(server.port)) as app,
@@ -137,9 +139,7 @@ async def test_a_provider_that_admits_four_at_once_serves_a_whole_batch_without_
         ({"api_key_file": "empty", "api_key": "k"}, "only one of api_key, api_key_env, api_key_file, api_key_secret"),
     ],
 )
-async def test_a_key_file_that_gives_no_key_stops_the_start(
-    tmp_path: Path, settings: dict[str, str], message: str
-) -> None:
+async def test_a_key_file_without_a_key_stops_the_start(tmp_path: Path, settings: dict[str, str], message: str) -> None:
     (tmp_path / "empty").touch()
     settings = settings | {"api_key_file": str(tmp_path / settings["api_key_file"])}
     with pytest.raises(ConfigurationError, match=message) as caught:

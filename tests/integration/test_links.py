@@ -1,4 +1,4 @@
-"""Every link of the served document leads from a good answer to a good answer."""
+"""Every link in the served OpenAPI document leads from a successful response to another one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ import pytest
 
 from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings
-from tests.support.openai_batches import CHAT, chat_line, create, create_body, jsonl, settled, upload_lines
+from tests.support.openai_batches import (
+    CHAT,
+    chat_line,
+    create,
+    create_body,
+    jsonl,
+    upload_lines,
+    wait_for_final_status,
+)
 from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
 from tests.support.surfaces import UNIFIED_BATCHES
 from tests.support.uploads import OPENAI as FILES
@@ -25,11 +33,11 @@ METHODS: Final = {"get", "post", "patch", "delete"}
 KEY: Final = {"x-api-key": "sk-bf-known"}
 PROVIDER: Final = {"provider": "openai"}
 REQUIRED: Final = {"endpoint": CHAT, "completion_window": "24h"}
-"""What a create from a file needs beside the file."""
+"""The fields that a create from a file needs in addition to the file."""
 
 
 class Link(NamedTuple):
-    """Where an answer of one operation leads."""
+    """A link from the response of one operation to another operation."""
 
     source: str
     name: str
@@ -38,12 +46,12 @@ class Link(NamedTuple):
     body: dict[str, str]
 
     def __str__(self) -> str:
-        """Name it."""
+        """Return the name of the test case."""
         return f"{self.source}-{self.name}"
 
 
 class Operation(NamedTuple):
-    """Where an operation is called."""
+    """The method and the path of an operation."""
 
     method: str
     path: str
@@ -58,11 +66,11 @@ OPERATIONS: Final = {
 
 
 def links() -> Iterator[Link]:
-    """Read the links of the document."""
+    """Yield all links in the document."""
     for item in BUNDLE["paths"].values():
-        for operation in (found for method, found in item.items() if method in METHODS):
-            for name, place in operation["responses"]["200"].get("links", {}).items():
-                link = BUNDLE["components"]["links"][place["$ref"].rpartition("/")[2]]
+        for operation in (candidate for method, candidate in item.items() if method in METHODS):
+            for name, reference in operation["responses"]["200"].get("links", {}).items():
+                link = BUNDLE["components"]["links"][reference["$ref"].rpartition("/")[2]]
                 yield Link(
                     operation["operationId"],
                     name,
@@ -72,14 +80,14 @@ def links() -> Iterator[Link]:
                 )
 
 
-# ---------------------------------------------------------------- a good answer of each operation
+# ---------------------------------------------------------------- a successful response of each operation
 
 
-async def answer(app: RunningApp, method: str, path: str, **options: Any) -> dict[str, Any]:
-    status, found = await app.call(method, path, **options)
-    assert status == 200, found
-    assert isinstance(found, dict)
-    return found
+async def successful_call(app: RunningApp, method: str, path: str, **options: Any) -> dict[str, Any]:
+    status, response_body = await app.call(method, path, **options)
+    assert status == 200, response_body
+    assert isinstance(response_body, dict)
+    return response_body
 
 
 async def message_batch(app: RunningApp) -> dict[str, Any]:
@@ -90,14 +98,14 @@ async def message_batch(app: RunningApp) -> dict[str, Any]:
 
 async def openai_batch(app: RunningApp) -> dict[str, Any]:
     batch = await create(app, chat_line("a"))
-    await settled(app, batch["id"])
+    await wait_for_final_status(app, batch["id"])
     return batch
 
 
 async def unified_batch(app: RunningApp) -> dict[str, Any]:
     body = create_body(await upload_lines(app, jsonl(chat_line("a"))))
-    batch = await answer(app, "POST", UNIFIED_BATCHES, json=body, params=PROVIDER)
-    await settled(app, batch["id"])
+    batch = await successful_call(app, "POST", UNIFIED_BATCHES, json=body, params=PROVIDER)
+    await wait_for_final_status(app, batch["id"])
     return batch
 
 
@@ -110,81 +118,83 @@ async def unified_file(app: RunningApp) -> dict[str, Any]:
     return await upload(app, *form, path=UNIFIED_FILES)
 
 
-Make = Callable[[RunningApp], Awaitable[dict[str, Any]]]
+MakeObject = Callable[[RunningApp], Awaitable[dict[str, Any]]]
 
 
-def again(make: Make, method: str, path: str, **options: Any) -> Make:
-    """Call an operation on what was made."""
+def call_on_new(make: MakeObject, method: str, path: str, **options: Any) -> MakeObject:
+    """Return a function that creates an object and calls an operation on it."""
 
-    async def called(app: RunningApp) -> dict[str, Any]:
-        return await answer(app, method, path.format((await make(app))["id"]), **options)
+    async def make_response(app: RunningApp) -> dict[str, Any]:
+        return await successful_call(app, method, path.format((await make(app))["id"]), **options)
 
-    return called
+    return make_response
 
 
-def listed(make: Make, path: str, *, cursor: str, **query: Any) -> Make:
-    """List the second of three, which has one before and one behind it."""
+def list_page(make: MakeObject, path: str, *, cursor: str, **query: Any) -> MakeObject:
+    """Return a function that creates three objects and lists the second, so that the page has both neighbours."""
 
-    async def called(app: RunningApp) -> dict[str, Any]:
+    async def make_response(app: RunningApp) -> dict[str, Any]:
         ids = [(await make(app))["id"] for _ in range(3)]
-        return await answer(app, "GET", path, params={"limit": 1, cursor: ids[2], **query})
+        return await successful_call(app, "GET", path, params={"limit": 1, cursor: ids[2], **query})
 
-    return called
+    return make_response
 
 
 async def workspace(app: RunningApp) -> dict[str, Any]:
-    return await answer(app, "POST", "/api/workspaces", json={"name": f"tenant-{uuid4()}"})
+    return await successful_call(app, "POST", "/api/workspaces", json={"name": f"tenant-{uuid4()}"})
 
 
 async def key(app: RunningApp) -> dict[str, Any]:
     path = f"/api/workspaces/{(await workspace(app))['name']}/keys"
-    await answer(app, "POST", path, json={"name": "first"})
-    return await answer(app, "POST", path, json={"name": "second"})
+    await successful_call(app, "POST", path, json={"name": "first"})
+    return await successful_call(app, "POST", path, json={"name": "second"})
 
 
 async def changed_workspace(app: RunningApp) -> dict[str, Any]:
     path = f"/api/workspaces/{(await workspace(app))['name']}"
-    return await answer(app, "PATCH", path, json={"quotas": {"stored_bytes": 10**9}})
+    return await successful_call(app, "PATCH", path, json={"quotas": {"stored_bytes": 10**9}})
 
 
-async def some_workspaces(app: RunningApp) -> dict[str, Any]:
+async def workspace_page(app: RunningApp) -> dict[str, Any]:
     await workspace(app)
-    return await answer(app, "GET", "/api/workspaces", params={"limit": 1})
+    return await successful_call(app, "GET", "/api/workspaces", params={"limit": 1})
 
 
-async def some_keys(app: RunningApp) -> dict[str, Any]:
-    return await answer(app, "GET", f"/api/workspaces/{(await key(app))['workspace']}/keys", params={"limit": 1})
+async def key_page(app: RunningApp) -> dict[str, Any]:
+    return await successful_call(
+        app, "GET", f"/api/workspaces/{(await key(app))['workspace']}/keys", params={"limit": 1}
+    )
 
 
-ANSWERS: Final[dict[str, Make]] = {
+EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
     "createMessageBatch": message_batch,
-    "retrieveMessageBatch": again(message_batch, "GET", BATCHES + "/{}"),
-    "cancelMessageBatch": again(message_batch, "POST", BATCHES + "/{}/cancel"),
-    "listMessageBatches": listed(message_batch, BATCHES, cursor="after_id"),
+    "retrieveMessageBatch": call_on_new(message_batch, "GET", BATCHES + "/{}"),
+    "cancelMessageBatch": call_on_new(message_batch, "POST", BATCHES + "/{}/cancel"),
+    "listMessageBatches": list_page(message_batch, BATCHES, cursor="after_id"),
     "createBatch": openai_batch,
-    "retrieveBatch": again(openai_batch, "GET", "/openai/v1/batches/{}"),
-    "cancelBatch": again(openai_batch, "POST", "/openai/v1/batches/{}/cancel"),
-    "listBatches": listed(openai_batch, "/openai/v1/batches", cursor="after"),
+    "retrieveBatch": call_on_new(openai_batch, "GET", "/openai/v1/batches/{}"),
+    "cancelBatch": call_on_new(openai_batch, "POST", "/openai/v1/batches/{}/cancel"),
+    "listBatches": list_page(openai_batch, "/openai/v1/batches", cursor="after"),
     "createUnifiedBatch": unified_batch,
-    "retrieveUnifiedBatch": again(unified_batch, "GET", UNIFIED_BATCHES + "/{}", params=PROVIDER),
-    "cancelUnifiedBatch": again(unified_batch, "POST", UNIFIED_BATCHES + "/{}/cancel", params=PROVIDER),
-    "listUnifiedBatches": listed(unified_batch, UNIFIED_BATCHES, cursor="after", **PROVIDER),
+    "retrieveUnifiedBatch": call_on_new(unified_batch, "GET", UNIFIED_BATCHES + "/{}", params=PROVIDER),
+    "cancelUnifiedBatch": call_on_new(unified_batch, "POST", UNIFIED_BATCHES + "/{}/cancel", params=PROVIDER),
+    "listUnifiedBatches": list_page(unified_batch, UNIFIED_BATCHES, cursor="after", **PROVIDER),
     "createWorkspace": workspace,
     "updateWorkspace": changed_workspace,
-    "listWorkspaces": some_workspaces,
+    "listWorkspaces": workspace_page,
     "createKey": key,
-    "rotateKey": again(key, "POST", "/api/keys/{}/rotate", json={}),
-    "listKeys": some_keys,
+    "rotateKey": call_on_new(key, "POST", "/api/keys/{}/rotate", json={}),
+    "listKeys": key_page,
     "createFile": openai_file,
-    "retrieveFile": again(openai_file, "GET", FILES + "/{}"),
-    "listFiles": listed(openai_file, FILES, cursor="after"),
+    "retrieveFile": call_on_new(openai_file, "GET", FILES + "/{}"),
+    "listFiles": list_page(openai_file, FILES, cursor="after"),
     "uploadUnifiedFile": unified_file,
-    "retrieveUnifiedFile": again(unified_file, "GET", UNIFIED_FILES + "/{}", params=PROVIDER),
-    "listUnifiedFiles": listed(unified_file, UNIFIED_FILES, cursor="after", **PROVIDER),
+    "retrieveUnifiedFile": call_on_new(unified_file, "GET", UNIFIED_FILES + "/{}", params=PROVIDER),
+    "listUnifiedFiles": list_page(unified_file, UNIFIED_FILES, cursor="after", **PROVIDER),
 }
 
 
-# ---------------------------------------------------------------- the walk
+# ---------------------------------------------------------------- following the links
 
 
 @pytest.fixture
@@ -195,21 +205,21 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield running
 
 
-def value(expression: str, found: Any) -> Any:
+def evaluate(expression: str, response_body: Any) -> Any:
     """Evaluate ``$response.body#/...``."""
     for key in expression.removeprefix("$response.body#/").split("/"):
-        found = found[int(key) if key.isdecimal() else key]
-    return found
+        response_body = response_body[int(key) if key.isdecimal() else key]
+    return response_body
 
 
 @pytest.mark.parametrize("link", list(links()), ids=str)
-async def test_a_link_leads_to_a_good_answer(app: RunningApp, link: Link) -> None:
-    found = await ANSWERS[link.source](app)
+async def test_following_a_link_returns_a_successful_response(app: RunningApp, link: Link) -> None:
+    response_body = await EXAMPLE_RESPONSES[link.source](app)
     target = OPERATIONS[link.target]
-    parameters = {name: value(expression, found) for name, expression in link.parameters.items()}
+    parameters = {name: evaluate(expression, response_body) for name, expression in link.parameters.items()}
     path = target.path.format_map(parameters)
-    query = {name: given for name, given in parameters.items() if f"{{{name}}}" not in target.path}
-    body = {name: value(expression, found) for name, expression in link.body.items()}
+    query = {name: parameter for name, parameter in parameters.items() if f"{{{name}}}" not in target.path}
+    body = {name: evaluate(expression, response_body) for name, expression in link.body.items()}
     options: dict[str, Any] = {"json": REQUIRED | body} if body else {}
     if link.target == "rotateKey":
         options = {"json": {}}
@@ -217,5 +227,5 @@ async def test_a_link_leads_to_a_good_answer(app: RunningApp, link: Link) -> Non
         assert response.status == 200, await response.text()
 
 
-def test_there_are_links() -> None:
-    assert {link.source for link in links()} == ANSWERS.keys()
+def test_every_operation_with_links_has_an_example_response() -> None:
+    assert {link.source for link in links()} == EXAMPLE_RESPONSES.keys()

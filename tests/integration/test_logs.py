@@ -1,4 +1,4 @@
-"""The log says what happened, in lines that a machine reads, and never a key or a prompt."""
+"""The log records events in lines that a machine can read, and never contains a key or a prompt."""
 
 import asyncio
 import logging
@@ -30,35 +30,35 @@ workspace = "team"
 """
 
 
-class Lines(logging.Handler):
-    """Keeps what would be written."""
+class LogLines(logging.Handler):
+    """A log handler that collects the lines instead of writing them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(JsonLines())
-        self.read: list[dict[str, Any]] = []
-        self._came = asyncio.Event()
+        self.entries: list[dict[str, Any]] = []
+        self._line_added = asyncio.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line."""
-        self.read.append(msgspec.json.decode(self.format(record)))
-        self._came.set()
+        """Add a line."""
+        self.entries.append(msgspec.json.decode(self.format(record)))
+        self._line_added.set()
 
-    def of(self, **fields: object) -> list[dict[str, Any]]:
-        """Read the lines with these fields."""
-        return [line for line in self.read if fields.items() <= line.items()]
+    def matching(self, **fields: object) -> list[dict[str, Any]]:
+        """Return the lines with these fields."""
+        return [line for line in self.entries if fields.items() <= line.items()]
 
-    async def first(self, number: int, **fields: object) -> list[dict[str, Any]]:
-        """Wait for some lines with these fields: that of a request is written once its answer is sent."""
-        while len(self.of(**fields)) < number:
-            self._came.clear()
-            await self._came.wait()
-        return self.of(**fields)[:number]
+    async def wait_for(self, number: int, **fields: object) -> list[dict[str, Any]]:
+        """Wait for a number of lines with these fields: a request is logged only after its response is sent."""
+        while len(self.matching(**fields)) < number:
+            self._line_added.clear()
+            await self._line_added.wait()
+        return self.matching(**fields)[:number]
 
 
 @pytest.fixture
-async def lines() -> AsyncIterator[Lines]:
-    handler, root = Lines(), logging.getLogger()
+async def lines() -> AsyncIterator[LogLines]:
+    handler, root = LogLines(), logging.getLogger()
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
@@ -74,11 +74,13 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield app
 
 
-async def test_an_http_request_is_one_line_with_the_path_of_the_spec_and_its_id(app: RunningApp, lines: Lines) -> None:
+async def test_an_http_request_is_logged_in_one_line_with_its_spec_path_and_id(
+    app: RunningApp, lines: LogLines
+) -> None:
     batch = await app.ended((await app.create("a"))["id"])
     async with app.client.get(f"{app.url}{BATCHES}/{batch['id']}?ignored=1") as response:
         request_id = response.headers["request-id"]
-    [line] = await lines.first(1, action="http_request", request_id=request_id)
+    [line] = await lines.wait_for(1, action="http_request", request_id=request_id)
     assert line.pop("seconds") >= 0
     assert line.pop("time").endswith("+00:00")
     assert line.pop("message").startswith("GET /anthropic/v1/messages/batches/{message_batch_id} 200 in ")
@@ -97,37 +99,39 @@ async def test_an_http_request_is_one_line_with_the_path_of_the_spec_and_its_id(
 
 
 async def test_a_batch_can_be_followed_from_the_request_that_created_it_to_its_end(
-    app: RunningApp, lines: Lines
+    app: RunningApp, lines: LogLines
 ) -> None:
     async with app.client.post(app.url + BATCHES, json=create_body("a", "b")) as response:
         request_id = response.headers["request-id"]
         batch = msgspec.json.decode(await response.read())
     await app.ended(batch["id"])
-    [created] = lines.of(action="batch_created")
+    [created] = lines.matching(action="batch_created")
     assert (created["request_id"], created["batch"], created["requests"]) == (request_id, batch["id"], 2)
-    [claimed] = lines.of(action="shard_claimed")
+    [claimed] = lines.matching(action="shard_claimed")
     assert (claimed["batch"], claimed["shard"], claimed["level"]) == (batch["id"], 0, "debug")
     assert "request_id" not in claimed
-    [ended] = await lines.first(1, action="batch_ended")
+    [ended] = await lines.wait_for(1, action="batch_ended")
     assert (ended["batch"], ended["counts"]["succeeded"], ended["workspace"]) == (batch["id"], 2, "team")
 
 
-async def test_what_matches_no_operation_is_logged_without_what_was_sent(app: RunningApp, lines: Lines) -> None:
+async def test_a_request_that_matches_no_operation_is_logged_without_its_content(
+    app: RunningApp, lines: LogLines
+) -> None:
     for path in ("/v1/sk-planted?key=sk-planted", f"{BATCHES}/sk-planted"):
         await app.call("GET", path)
-    unmatched, unknown = await lines.first(2, action="http_request")
+    unmatched, unknown = await lines.wait_for(2, action="http_request")
     assert (unmatched["path"], unmatched["operation"], unmatched["status"]) == ("unmatched", "unmatched", 404)
     assert (unknown["path"], unknown["status"]) == (f"{BATCHES}/{{message_batch_id}}", 404)
-    assert "planted" not in str(lines.read)
+    assert "planted" not in str(lines.entries)
 
 
 async def echo(request: web.Request) -> web.Response:
-    """Answer as badly as a provider may: with what it was sent, the key included."""
+    """Respond as badly as a provider may: with the request that it received, including the key."""
     body = await request.read()
-    kind = msgspec.json.decode(body)["model"]
+    model = msgspec.json.decode(body)["model"]
     text = f"{request.headers['x-api-key']} may not send {body.decode()}"
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": text}}
-    match kind:
+    match model:
         case "refused":
             return web.json_response(error, status=400, headers={"x-echo": body.decode()})
         case "failing":
@@ -159,23 +163,23 @@ def planted_body() -> dict[str, Any]:
     return body
 
 
-async def plant(gateway: GatewayProcess) -> None:
-    """Send keys and prompts wherever they can stand, and wait until all has gone wrong that can."""
+async def send_planted_values(gateway: GatewayProcess) -> None:
+    """Send keys and prompts in every possible place, and wait until all calls have failed."""
     headers = {"x-api-key": "sk-caller-planted"}
     async with aiohttp.ClientSession(gateway.url) as client:
         async with client.post(BATCHES, json=planted_body(), headers=headers) as response:
             batch = await response.json()
             assert response.status == 200, batch
-        for path, more in (
+        for path, request_headers in (
             (BATCHES, {"x-api-key": "sk-wrong-planted"}),
             (f"{BATCHES}?api_key=sk-query-planted&limit=planted", headers),
             (f"{BATCHES}/sk-path-planted", headers),
             ("/sk-path-planted", headers),
         ):
-            async with client.get(path, headers=more) as response:
+            async with client.get(path, headers=request_headers) as response:
                 assert response.status >= 400
-        for wrong in ({"requests": ["planted"]}, "planted", create_body("planted prompt")):
-            async with client.post(BATCHES, json=wrong, headers=headers) as response:
+        for invalid_body in ({"requests": ["planted"]}, "planted", create_body("planted prompt")):
+            async with client.post(BATCHES, json=invalid_body, headers=headers) as response:
                 assert response.status == 400
         while batch["processing_status"] != "ended":
             progress = f"/api/batches/{batch['id']}/progress"
@@ -193,12 +197,12 @@ async def plant(gateway: GatewayProcess) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-async def test_no_key_and_no_prompt_is_ever_written_whatever_goes_wrong(tmp_path: Path, form: str) -> None:
+async def test_no_key_and_no_prompt_is_logged_when_calls_fail(tmp_path: Path, form: str) -> None:
     async with echoing_upstream() as upstream:
         settings = SETTINGS.format(upstream=upstream)
         options = ("--log-level", "debug", "--log-format", form)
         with GatewayProcess(data_dir=tmp_path, settings=settings, options=options) as gateway:
-            await plant(gateway)
+            await send_planted_values(gateway)
     assert "planted" not in gateway.log
     for action in ("started", "http_request", "batch_created", "call_failed", "malformed_http", "stopping"):
         assert form == "text" or f'"action":"{action}"' in gateway.log
@@ -207,7 +211,7 @@ async def test_no_key_and_no_prompt_is_ever_written_whatever_goes_wrong(tmp_path
             assert msgspec.json.decode(line).keys() >= {"time", "level", "logger", "action", "message"}
 
 
-def test_the_format_and_the_level_can_be_given_by_the_environment(tmp_path: Path) -> None:
+def test_environment_variables_set_the_log_format_and_level(tmp_path: Path) -> None:
     environment = {"BATCHGATE_LOG_FORMAT": "json", "BATCHGATE_LOG_LEVEL": "INFO"}
     with GatewayProcess(data_dir=tmp_path, settings=SIMULATOR, environment=environment) as gateway:
         pass

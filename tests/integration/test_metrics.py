@@ -1,4 +1,4 @@
-"""What Prometheus reads at ``/metrics`` is what has happened and what goes on."""
+"""The metrics at ``/metrics`` count finished and running work correctly."""
 
 import sqlite3
 from pathlib import Path
@@ -33,7 +33,7 @@ async def test_a_batch_is_counted_from_its_intake_to_its_end(gateway: RunningApp
     assert (await scrape(gateway)).value("batchgate_batches", status="in_progress") == 0
 
 
-async def test_what_goes_on_is_seen_while_it_does(tmp_path: Path) -> None:
+async def test_gauges_show_calls_in_flight_and_running_batches(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency_by_model={"slow": 30.0})}
     async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))
@@ -47,7 +47,7 @@ async def test_what_goes_on_is_seen_while_it_does(tmp_path: Path) -> None:
         assert found.value("batchgate_batches", status="in_progress") == 0
 
 
-async def test_requests_that_were_never_sent_are_finished_as_what_they_are(tmp_path: Path) -> None:
+async def test_requests_that_were_never_sent_are_counted_as_canceled(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(rate_limit_rate=1.0)}
     async with running_app(tmp_path, accounts=accounts) as app:
         batch = await app.create("a", "b")
@@ -59,7 +59,7 @@ async def test_requests_that_were_never_sent_are_finished_as_what_they_are(tmp_p
         assert found.value("batchgate_requests_finished_total", outcome="succeeded") == 0
 
 
-async def test_the_shards_that_wait_are_counted_and_the_oldest_has_its_age(tmp_path: Path) -> None:
+async def test_waiting_shards_are_counted_with_the_age_of_the_oldest(tmp_path: Path) -> None:
     accounts = {"simulator": simulator(latency=30.0)}
     async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0) as app:
         await app.create(*(f"r{number}" for number in range(6_000)))
@@ -70,7 +70,7 @@ async def test_the_shards_that_wait_are_counted_and_the_oldest_has_its_age(tmp_p
         assert found.value("batchgate_oldest_shard_wait_seconds") == 60
 
 
-async def test_models_beyond_the_bound_share_a_name_and_none_is_lost(gateway: RunningApp) -> None:
+async def test_models_beyond_the_label_limit_are_counted_together_as_other(gateway: RunningApp) -> None:
     body = create_body(*(f"r{number}" for number in range(230)))
     for number, request in enumerate(body["requests"]):
         request["params"]["model"] = f"model-{number}"
@@ -90,7 +90,7 @@ async def test_models_beyond_the_bound_share_a_name_and_none_is_lost(gateway: Ru
         assert found.labels(name, "model") == calls
 
 
-async def test_http_requests_are_counted_by_operation_and_status_and_never_by_what_was_sent(
+async def test_http_requests_are_counted_by_operation_and_status_and_never_by_their_content(
     gateway: RunningApp,
 ) -> None:
     await gateway.create("a")
@@ -108,7 +108,7 @@ async def test_http_requests_are_counted_by_operation_and_status_and_never_by_wh
     assert "nobody" not in found.text
 
 
-async def test_metrics_need_a_key_where_there_are_keys(tmp_path: Path) -> None:
+async def test_metrics_need_a_key_if_keys_are_configured(tmp_path: Path) -> None:
     async with running_app(tmp_path, api_keys={"caller": ApiKeySettings(key="sk-bf-known", scopes=("admin",))}) as app:
         status, error = await app.call("GET", "/metrics")
         assert (status, error["error"]["type"]) == (401, "authentication_error")
@@ -116,7 +116,7 @@ async def test_metrics_need_a_key_where_there_are_keys(tmp_path: Path) -> None:
         assert found.value("batchgate_http_requests_total", operation="getMetrics", status="401") == 1
 
 
-async def test_metrics_are_served_when_the_database_is_not_well(gateway: RunningApp) -> None:
+async def test_metrics_are_served_while_the_database_is_broken(gateway: RunningApp) -> None:
     connection = sqlite3.connect(gateway.data_dir / "batchgate.db")
     connection.execute("ALTER TABLE batches RENAME TO gone")
     connection.close()
@@ -125,14 +125,14 @@ async def test_metrics_are_served_when_the_database_is_not_well(gateway: Running
     assert found.value("process_resident_memory_bytes") > 0
 
 
-async def test_two_gateways_in_one_process_count_apart(tmp_path: Path) -> None:
+async def test_two_gateways_in_one_process_count_separately(tmp_path: Path) -> None:
     async with running_app(tmp_path / "one") as one, running_app(tmp_path / "other") as other:
         await one.ended((await one.create("a"))["id"])
         assert (await scrape(one)).value("batchgate_batches_created_total") == 1
         assert (await scrape(other)).value("batchgate_batches_created_total") == 0
 
 
-async def test_the_text_is_of_the_declared_type_and_has_no_creation_times(gateway: RunningApp) -> None:
+async def test_metrics_have_the_declared_content_type_and_no_created_samples(gateway: RunningApp) -> None:
     await gateway.ended((await gateway.create("a"))["id"])
     async with gateway.client.get(f"{gateway.url}/metrics") as response:
         assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -143,7 +143,7 @@ async def test_the_text_is_of_the_declared_type_and_has_no_creation_times(gatewa
     assert 'batchgate_info{role="both",version="' in text
 
 
-async def test_a_key_sees_the_series_of_its_own_workspace_and_an_administrator_all(tmp_path: Path) -> None:
+async def test_a_key_sees_only_the_series_of_its_workspace_and_an_admin_key_sees_all(tmp_path: Path) -> None:
     keys = {
         "one": ApiKeySettings(key="sk-one", workspace="one"),
         "two": ApiKeySettings(key="sk-two", workspace="two"),

@@ -1,4 +1,4 @@
-"""Migrations of both databases make the schema, once, whatever dies meanwhile, and keep the data that is there."""
+"""The migrations of both databases create the schema exactly once, survive killed processes and keep existing data."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from batchgate.store.postgres import PostgresAddress
 from batchgate.store.postgres import migrate as postgres
 from batchgate.store.sqlite import SqliteStore
 from tests.integration.contracts.test_store import create
-from tests.support.databases import DATABASES, Database, Kind, a_bare_database
+from tests.support.databases import DATABASES, Database, DatabaseKind, new_bare_database
 from tests.support.full_disk import full_disk
 from tests.support.gateway_process import GatewayProcess
-from tests.support.postgres_server import bare_database, dumped
+from tests.support.postgres_server import bare_database, dump_schema
 from tests.support.running_app import MovableClock, RunningApp, running_app, simulator
 
 STORE = Path(migration_files.__file__).parent
-BEFORE = Path(__file__).parents[1] / "fixtures" / "before_migrations"
-ENDS_WITHIN = 30.0  # seconds
-OTHER = "CREATE TABLE other (x integer)"
+BEFORE_MIGRATIONS = Path(__file__).parents[1] / "fixtures" / "before_migrations"
+TIMEOUT = 30.0  # seconds
+CREATE_OTHER_TABLE = "CREATE TABLE other (x integer)"
 
 _ARGUMENTS = "import sys; from pathlib import Path; target, folder = sys.argv[1], Path(sys.argv[2])\n"
-SCRIPTS: dict[Kind, str] = {
+SCRIPTS: dict[DatabaseKind, str] = {
     "sqlite": _ARGUMENTS
     + """
 from batchgate.store.sqlite import migrate
@@ -52,30 +52,30 @@ migrate.MIGRATIONS = folder
 migrate.migrate(PostgresAddress(target))
 """,
 }
-"""What a process does that starts on a database."""
+"""The script of a process that migrates a database at its start."""
 
 
-def start(database: Database, folder: Path | None = None) -> subprocess.Popen[str]:
-    """Have a process apply the migrations of a folder, or those that there are."""
+def start_migration(database: Database, folder: Path | None = None) -> subprocess.Popen[str]:
+    """Start a process that applies the migrations of a folder, by default the real ones."""
     target = database.url or str(database.path)
-    folder = folder or folder_of(database.kind)
+    folder = folder or migrations_folder(database.kind)
     command = [sys.executable, "-W", "error", "-c", SCRIPTS[database.kind], target, str(folder)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def folder_of(kind: Kind) -> Path:
+def migrations_folder(kind: DatabaseKind) -> Path:
     return STORE / kind / "migrations"
 
 
 def more_migrations(database: Database, folder: Path, name: str, content: str) -> Path:
-    """Copy the migrations and add one."""
-    shutil.copytree(folder_of(database.kind), folder)
+    """Copy the migrations into a folder and add one."""
+    shutil.copytree(migrations_folder(database.kind), folder)
     (folder / name).write_text(content)
     return folder
 
 
-def applied(database: Database) -> list[str]:
-    """Read which migrations a database has."""
+def applied_migrations(database: Database) -> list[str]:
+    """Return the ids of the migrations that a database has."""
     query = f"SELECT migration_id FROM {migration_files.MIGRATIONS_TABLE} ORDER BY migration_id"
     if database.url is not None:
         with psycopg.connect(database.url) as server:
@@ -87,11 +87,11 @@ def applied(database: Database) -> list[str]:
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Make a database of each kind without any tables."""
-    with a_bare_database(request.param, tmp_path) as database:
+    with new_bare_database(request.param, tmp_path) as database:
         yield database
 
 
-def test_the_migrations_of_sqlite_make_the_schema(tmp_path: Path) -> None:
+def test_the_sqlite_migrations_produce_the_schema(tmp_path: Path) -> None:
     def structure(path: Path) -> set[tuple[str, ...]]:
         with closing(sqlite3.connect(path)) as connection:
             rows = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master").fetchall()
@@ -102,69 +102,70 @@ def test_the_migrations_of_sqlite_make_the_schema(tmp_path: Path) -> None:
         }
 
     database = Database("sqlite", tmp_path / "migrated.db", None)
-    assert start(database).communicate()[0] == ""
+    assert start_migration(database).communicate()[0] == ""
     with closing(sqlite3.connect(tmp_path / "schema.db")) as connection:
         connection.executescript((STORE / "sqlite" / "schema.sql").read_text())
     assert structure(database.path) == structure(tmp_path / "schema.db")
 
 
-def test_the_migrations_of_postgres_make_the_schema() -> None:
+def test_the_postgres_migrations_produce_the_schema() -> None:
     with bare_database() as migrated, bare_database() as made:
         postgres.migrate(PostgresAddress(migrated))
         with psycopg.connect(made) as connection:
             connection.execute(SchemaManager.get_schema().encode())
             connection.execute((STORE / "postgres" / "schema.sql").read_bytes())
-        assert dumped(migrated, without="batchgate_migration*") == dumped(made)
-        assert "CREATE TABLE public.procrastinate_jobs" in dumped(migrated)
+        assert dump_schema(migrated, without="batchgate_migration*") == dump_schema(made)
+        assert "CREATE TABLE public.procrastinate_jobs" in dump_schema(migrated)
 
 
-def test_procrastinate_is_the_release_that_the_schema_was_made_with() -> None:
+def test_the_installed_procrastinate_is_the_release_of_the_schema() -> None:
     assert version("procrastinate").startswith("3.10.")
 
 
-def test_processes_that_start_at_once_migrate_once(database: Database) -> None:
-    if database.kind == "sqlite":  # a data folder is one process's; here it is the file's own lock that makes them wait
+def test_processes_that_start_at_the_same_time_migrate_once(database: Database) -> None:
+    # Only one process can use a data folder; here the lock of the database file makes the others wait.
+    if database.kind == "sqlite":
         database.path.touch()
-    processes = [start(database) for _ in range(3)]
+    processes = [start_migration(database) for _ in range(3)]
     assert [process.communicate()[0] for process in processes] == [""] * 3
     assert [process.returncode for process in processes] == [0] * 3
-    assert applied(database) == migration_files.migration_names(folder_of(database.kind))
+    assert applied_migrations(database) == migration_files.migration_names(migrations_folder(database.kind))
 
 
-async def test_a_process_killed_in_the_middle_of_a_migration_leaves_the_database_as_it_was(
+async def test_a_process_killed_during_a_migration_leaves_the_database_unchanged(
     database: Database, tmp_path: Path
 ) -> None:
     async with database.store() as store:
         batch, _ = await create(store, "a")
     folder = more_migrations(database, tmp_path / "migrations", "9998.half.sql", "CREATE TABLE half (x integer);")
     (folder / "9999.killed.py").write_text(
-        f'import os\nfrom yoyo import step\n\nstep("{OTHER}")\nstep(lambda _: os.kill(os.getpid(), 9))\n'
+        f'import os\nfrom yoyo import step\n\nstep("{CREATE_OTHER_TABLE}")\nstep(lambda _: os.kill(os.getpid(), 9))\n'
     )
-    process = start(database, folder)
+    process = start_migration(database, folder)
     assert (process.communicate()[0], process.returncode) == ("", -signal.SIGKILL)
-    assert applied(database) == migration_files.migration_names(folder_of(database.kind))
+    assert applied_migrations(database) == migration_files.migration_names(migrations_folder(database.kind))
     async with database.store() as store:
         assert await store.find_batch("w", "a") == batch
-    (folder / "9999.killed.py").write_text(f'from yoyo import step\n\nstep("{OTHER}")\n')
-    assert start(database, folder).communicate()[0] == ""
-    assert applied(database)[-2:] == ["9998.half", "9999.killed"]
-    with pytest.raises(StoreError, match=r"migration 9998\.half of a newer version of Batchgate"):
+    (folder / "9999.killed.py").write_text(f'from yoyo import step\n\nstep("{CREATE_OTHER_TABLE}")\n')
+    assert start_migration(database, folder).communicate()[0] == ""
+    assert applied_migrations(database)[-2:] == ["9998.half", "9999.killed"]
+    with pytest.raises(StoreError, match=r"migration 9998\.half, which only a newer version of Batchgate knows"):
         async with database.store():
             pass
 
 
-async def test_a_process_killed_before_the_first_migration_was_through_leaves_nothing(
+async def test_a_process_killed_during_the_first_migrations_leaves_nothing_behind(
     database: Database, tmp_path: Path
 ) -> None:
     killed = "import os\nfrom yoyo import step\n\nstep(lambda _: os.kill(os.getpid(), 9))\n"
-    process = start(database, more_migrations(database, tmp_path / "migrations", "9999.killed.py", killed))
+    process = start_migration(database, more_migrations(database, tmp_path / "migrations", "9999.killed.py", killed))
     assert (process.communicate()[0], process.returncode) == ("", -signal.SIGKILL)
     async with database.store() as store:
         await create(store, "a")
-    assert applied(database) == migration_files.migration_names(folder_of(database.kind))
+    assert applied_migrations(database) == migration_files.migration_names(migrations_folder(database.kind))
 
 
-async def test_a_database_of_somebody_else_is_left_alone(database: Database) -> None:
+async def test_a_database_of_another_application_is_refused(database: Database) -> None:
     if database.url is None:
         with closing(sqlite3.connect(database.path)) as file:
             file.execute("CREATE TABLE batches (x INTEGER)")
@@ -176,7 +177,7 @@ async def test_a_database_of_somebody_else_is_left_alone(database: Database) -> 
             pass
 
 
-async def test_a_sqlite_file_of_an_unknown_version_is_refused_by_name(tmp_path: Path) -> None:
+async def test_a_sqlite_file_with_an_unknown_schema_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -185,8 +186,8 @@ async def test_a_sqlite_file_of_an_unknown_version_is_refused_by_name(tmp_path: 
             pass
 
 
-async def test_a_full_disk_stops_a_migration_which_the_next_start_makes(tmp_path: Path) -> None:
-    shutil.copytree(BEFORE / "data", tmp_path / "data")
+async def test_the_next_start_applies_a_migration_that_a_full_disk_stopped(tmp_path: Path) -> None:
+    shutil.copytree(BEFORE_MIGRATIONS / "data", tmp_path / "data")
     path = tmp_path / "data" / "batchgate.db"
     with full_disk(1000), pytest.raises(StoreError):
         async with SqliteStore(path):
@@ -197,14 +198,17 @@ async def test_a_full_disk_stops_a_migration_which_the_next_start_makes(tmp_path
 
 def test_a_start_with_nothing_to_apply_does_not_import_yoyo(tmp_path: Path) -> None:
     database = Database("sqlite", tmp_path / "a.db", None)
-    assert start(database).communicate()[0] == ""
+    assert start_migration(database).communicate()[0] == ""
     script = SCRIPTS["sqlite"] + "assert 'yoyo' not in sys.modules"
-    folder = str(folder_of("sqlite"))
+    folder = str(migrations_folder("sqlite"))
     subprocess.run([sys.executable, "-c", script, str(database.path), folder], check=True)
 
 
-def test_each_migration_is_one_line_of_the_log_and_only_when_it_is_applied(tmp_path: Path) -> None:
-    applied_lines = [f"applied migration {name}" for name in migration_files.migration_names(folder_of("sqlite"))]
+def test_each_applied_migration_is_logged_in_one_line(tmp_path: Path) -> None:
+    applied_lines = [
+        f"the database has migration {name} now"
+        for name in migration_files.migration_names(migrations_folder("sqlite"))
+    ]
     for expected in (applied_lines, []):
         with GatewayProcess(data_dir=tmp_path) as gateway:
             before, listens, _ = gateway.log.partition("listens on")
@@ -212,31 +216,31 @@ def test_each_migration_is_one_line_of_the_log_and_only_when_it_is_applied(tmp_p
         assert [line.rpartition(": ")[2] for line in before.splitlines()[:-1]] == expected
 
 
-async def test_an_installation_of_before_the_migrations_goes_on_with_its_data(tmp_path: Path) -> None:
-    told = msgspec.json.decode((BEFORE / "answers.json").read_bytes())
-    shutil.copytree(BEFORE / "data", tmp_path / "data")
-    given: dict[str, Any] = {"relative_results_url": True, "default_provider": "simulator", "shutdown_timeout": 0.0}
+async def test_an_installation_from_before_the_migrations_keeps_its_data(tmp_path: Path) -> None:
+    recorded = msgspec.json.decode((BEFORE_MIGRATIONS / "answers.json").read_bytes())
+    shutil.copytree(BEFORE_MIGRATIONS / "data", tmp_path / "data")
+    settings: dict[str, Any] = {"relative_results_url": True, "default_provider": "simulator", "shutdown_timeout": 0.0}
     for latency in (3600.0, 0.0):
         accounts = {"simulator": simulator(), "slow": simulator(latency=latency)}
-        clock = MovableClock(told["now"])
-        async with running_app(tmp_path / "data", clock=clock, accounts=accounts, **given) as app:
-            for path, answer in told["answers"].items():
-                if latency or told["running"] not in answer:
-                    check_same(path, answer, await text(app, path))
+        clock = MovableClock(recorded["now"])
+        async with running_app(tmp_path / "data", clock=clock, accounts=accounts, **settings) as app:
+            for path, answer in recorded["answers"].items():
+                if latency or recorded["running"] not in answer:
+                    check_same_response(path, answer, await download_text(app, path))
             if latency:
                 continue
-            async with asyncio.timeout(ENDS_WITHIN):
-                ended = await app.ended(told["running"])
+            async with asyncio.timeout(TIMEOUT):
+                ended = await app.ended(recorded["running"])
                 assert ended["request_counts"]["succeeded"] == 2
-                assert {line["custom_id"] for line in await app.results(told["running"])} == {"f", "g"}
-                while (await newest(app))["status"] != "completed":
+                assert {line["custom_id"] for line in await app.results(recorded["running"])} == {"f", "g"}
+                while (await newest_batch(app))["status"] != "completed":
                     continue
     database = Database("sqlite", tmp_path / "data" / "batchgate.db", None)
-    assert applied(database) == migration_files.migration_names(folder_of("sqlite"))
+    assert applied_migrations(database) == migration_files.migration_names(migrations_folder("sqlite"))
 
 
-async def test_what_was_there_before_tenants_is_in_their_workspaces_and_counted(tmp_path: Path) -> None:
-    shutil.copytree(BEFORE / "data", tmp_path / "data")
+async def test_data_from_before_workspaces_is_counted_in_a_workspace(tmp_path: Path) -> None:
+    shutil.copytree(BEFORE_MIGRATIONS / "data", tmp_path / "data")
     async with SqliteStore(tmp_path / "data" / "batchgate.db") as store:
         found = await store.tenants.list_workspaces(after=None, limit=9)
         assert [workspace.name for workspace in found.workspaces] == ["default"]
@@ -250,22 +254,22 @@ async def test_what_was_there_before_tenants_is_in_their_workspaces_and_counted(
     assert counted.concurrent_batches == 2
 
 
-async def text(app: RunningApp, path: str) -> str:
+async def download_text(app: RunningApp, path: str) -> str:
     async with app.client.get(app.url + path) as response:
         assert response.status == 200, await response.text()
         return await response.text()
 
 
-async def newest(app: RunningApp) -> dict[str, Any]:
-    """Read the batch that was waiting for its file to be validated."""
+async def newest_batch(app: RunningApp) -> dict[str, Any]:
+    """Return the batch whose file was not yet validated."""
     _, page = await app.call("GET", "/openai/v1/batches")
     batch = page["data"][0]
     assert isinstance(batch, dict)
     return batch
 
 
-def check_same(path: str, before: str, after: str) -> None:
-    """Compare answers; a list may have more by now than it had."""
+def check_same_response(path: str, before: str, after: str) -> None:
+    """Compare responses; a list may contain more objects than before."""
     if not path.endswith(("/batches", "/files")):
         assert after == before
         return

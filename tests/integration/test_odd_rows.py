@@ -1,4 +1,4 @@
-"""Requests and answers that are odd in ways that once stopped a batch, or the whole gateway."""
+"""Unusual requests and responses that once stopped a batch, or the whole gateway."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ MESSAGE = (
 
 @asynccontextmanager
 async def upstream(answer: Callable[[], web.Response]) -> AsyncIterator[AccountSettings]:
-    """Run a provider that always answers the same, as an account without retries that take long."""
+    """Run a provider that always returns the same response, and yield an account for it."""
 
     async def handle(request: web.Request) -> web.Response:
         await request.read()
@@ -38,19 +38,17 @@ async def upstream(answer: Callable[[], web.Response]) -> AsyncIterator[AccountS
         await runner.cleanup()
 
 
-async def outcome(app: RunningApp, body: dict[str, Any]) -> dict[str, Any]:
+async def first_result(app: RunningApp, body: dict[str, Any]) -> dict[str, Any]:
     _, batch = await app.call("POST", BATCHES, json=body)
     await app.ended(batch["id"])
     result: dict[str, Any] = (await app.results(batch["id"]))[0]["result"]
     return result
 
 
-# Reading the custom_id of a line meant parsing it, which failed for these params, in the handler of that very failure:
-# the batch never ended, and with its finalization all others stopped.
+# The gateway parsed the whole line to read its custom_id. For these params the parser failed, and the handler of that
+# failure parsed the line again. The batch never ended, and its finalization stopped all other batches.
 @pytest.mark.parametrize("depth", [400, 700, 900, 960, 980, 1000])
-async def test_a_request_nested_as_deeply_as_intake_lets_pass_ends_like_any_other(
-    gateway: RunningApp, depth: int
-) -> None:
+async def test_a_request_nested_as_deeply_as_intake_accepts_ends(gateway: RunningApp, depth: int) -> None:
     deep = b'{"requests":[{"custom_id":"a","params":{"model":"m","max_tokens":1,"messages":%s}}]}'
     body = deep % (b"[" * depth + b"]" * depth)
     headers = {"Content-Type": "application/json"}
@@ -63,8 +61,8 @@ async def test_a_request_nested_as_deeply_as_intake_lets_pass_ends_like_any_othe
     await gateway.ended((await gateway.create("b"))["id"])
 
 
-# The bytes reached the writer of the result line as lone surrogates, which it cannot write.
-async def test_an_error_with_a_header_that_is_no_text_is_an_errored_result(tmp_path: Path) -> None:
+# The bytes of the header reached the writer of the result line as lone surrogates, which it cannot write.
+async def test_a_provider_error_with_a_non_utf_8_header_becomes_an_errored_result(tmp_path: Path) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 400 Bad Request\r\nrequest-id: req_\xff\r\ncontent-length: 2\r\n\r\n{}")
@@ -75,23 +73,23 @@ async def test_an_error_with_a_header_that_is_no_text_is_an_errored_result(tmp_p
     port = server.sockets[0].getsockname()[1]
     account = AccountSettings(provider="anthropic", base_url=f"http://127.0.0.1:{port}")
     async with server, running_app(tmp_path, accounts={"odd": account}) as app:
-        result = await outcome(app, create_body("a"))
+        result = await first_result(app, create_body("a"))
         assert result["type"] == "errored"
         assert result["error"]["request_id"] == "req_\N{REPLACEMENT CHARACTER}"
 
 
 # One such line made the whole result file unreadable for the SDK.
-async def test_an_answer_that_is_not_utf_8_does_not_reach_the_result_file(tmp_path: Path) -> None:
+async def test_a_response_that_is_not_utf_8_becomes_an_errored_result(tmp_path: Path) -> None:
     def answer() -> web.Response:
         return web.Response(body=MESSAGE % b"caf\xe9", content_type="application/json")
 
     async with upstream(answer) as account, running_app(tmp_path, accounts={"odd": account}) as app:
-        result = await outcome(app, create_body("a"))
+        result = await first_result(app, create_body("a"))
         assert result["type"] == "errored"
         assert "not UTF-8" in result["error"]["error"]["message"]
 
 
-# Two on one folder freed each other's claims and asked the provider twice.
+# Two gateways on one folder released each other's claims and sent requests to the provider twice.
 async def test_a_second_gateway_on_the_same_folder_does_not_start(tmp_path: Path) -> None:
     async with running_app(tmp_path):
         with pytest.raises(ConfigurationError, match="data_dir"):

@@ -1,4 +1,4 @@
-"""Texts that no database can hold, or not every one, in the places where callers put them."""
+"""Ids and cursors with text that some or all databases cannot store."""
 
 import asyncio
 
@@ -8,11 +8,11 @@ from tests.support.running_app import BATCHES, RunningApp
 from tests.support.unified_batches import BATCHES as UNIFIED
 
 ODD = ("a%00b", "%00", "%FF", "%ED%A0%80")
-"""A NUL, what is no UTF-8, and half of a surrogate pair."""
+"""A NUL character, invalid UTF-8, and half of a surrogate pair."""
 
 
 async def status_of(app: RunningApp, method: str, path: str) -> int:
-    """Send a request as it is written here, which no client would."""
+    """Send a path without encoding it, which no client library does."""
     host, _, port = app.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
@@ -25,7 +25,7 @@ async def status_of(app: RunningApp, method: str, path: str) -> int:
 
 
 @pytest.mark.parametrize("odd", ODD)
-async def test_no_batch_and_no_file_has_an_odd_id(gateway: RunningApp, odd: str) -> None:
+async def test_an_id_that_is_not_valid_text_is_not_found(gateway: RunningApp, odd: str) -> None:
     for path in (
         f"{BATCHES}/{odd}",
         f"{BATCHES}/{odd}/results",
@@ -40,7 +40,7 @@ async def test_no_batch_and_no_file_has_an_odd_id(gateway: RunningApp, odd: str)
 
 
 @pytest.mark.parametrize("odd", ODD)
-async def test_no_page_begins_at_an_odd_cursor(gateway: RunningApp, odd: str) -> None:
+async def test_a_cursor_that_is_not_valid_text_is_refused(gateway: RunningApp, odd: str) -> None:
     for query in (f"{BATCHES}?after_id={odd}", f"{BATCHES}?before_id={odd}", f"{BATCHES}?page_token={odd}"):
         assert await status_of(gateway, "GET", query) == 400, query
     for query in (f"/openai/v1/files?after={odd}", f"/openai/v1/batches?after={odd}", f"{UNIFIED}?provider={odd}"):

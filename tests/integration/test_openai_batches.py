@@ -9,24 +9,24 @@ import msgspec
 import pytest
 
 from batchgate.settings import ApiKeySettings
-from tests.support.bodies import ON_BOTH
+from tests.support.blob_storage import ON_FOLDER_AND_BUCKET
 from tests.support.openai_batches import (
     BATCHES,
     CHAT,
     chat_line,
     create,
     create_body,
+    download_lines,
     jsonl,
-    lines_of,
     retrieve,
-    settled,
     upload_lines,
+    wait_for_final_status,
 )
 from tests.support.running_app import BATCHES as MESSAGE_BATCHES
 from tests.support.running_app import RunningApp, running_app, simulator
 from tests.support.uploads import OPENAI as FILES
 
-pytestmark = ON_BOTH
+pytestmark = ON_FOLDER_AND_BUCKET
 
 NOW = 1_795_000_000
 DAY = 24 * 3600
@@ -35,7 +35,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway with a model that takes its time beside the quick ones."""
+    """Run a gateway with one slow model; all other models are fast."""
     account = simulator(latency_by_model={"slow": 1.0})
     async with running_app(tmp_path, accounts={"openai": account}, shutdown_timeout=0.0) as running:
         yield running
@@ -45,7 +45,7 @@ def answers(lines: list[dict[str, Any]]) -> dict[str, str]:
     return {line["custom_id"]: line["response"]["body"]["choices"][0]["message"]["content"] for line in lines}
 
 
-async def test_a_batch_goes_from_its_file_to_an_output_and_an_error_file(app: RunningApp) -> None:
+async def test_a_batch_runs_from_its_input_file_to_an_output_and_an_error_file(app: RunningApp) -> None:
     lines = (chat_line("a"), chat_line("b", 5), chat_line("c", "Bye"))
     created = await create(app, *lines, metadata={"job": "nightly"})
     assert created["id"].startswith("batch_01")
@@ -73,23 +73,23 @@ async def test_a_batch_goes_from_its_file_to_an_output_and_an_error_file(app: Ru
         "usage": created["usage"],
         "metadata": {"job": "nightly"},
     }
-    batch = await settled(app, created["id"])
+    batch = await wait_for_final_status(app, created["id"])
     times = dict.fromkeys(("in_progress_at", "finalizing_at", "completed_at"), NOW)
     files = {name: batch[name] for name in ("output_file_id", "error_file_id", "usage")}
     counts = {"total": 3, "completed": 2, "failed": 1}
     assert batch == created | times | files | {"status": "completed", "request_counts": counts}
-    output = await lines_of(app, batch["output_file_id"])
+    output = await download_lines(app, batch["output_file_id"])
     assert answers(output) == {"a": "You said: Hello", "c": "You said: Bye"}
     assert [line["error"] for line in output] == [None, None]
     used = [line["response"]["body"]["usage"] for line in output]
     assert batch["usage"]["total_tokens"] == sum(usage["total_tokens"] for usage in used) > 0
-    (refused,) = await lines_of(app, batch["error_file_id"])
+    (refused,) = await download_lines(app, batch["error_file_id"])
     assert (refused["custom_id"], refused["response"]["status_code"]) == ("b", 400)
     assert refused["response"]["body"]["error"]["type"] == "invalid_request_error"
 
 
-async def test_the_files_of_a_batch_are_listed_and_say_what_they_are(app: RunningApp) -> None:
-    batch = await settled(app, (await create(app, chat_line("a"), chat_line("b", 5)))["id"])
+async def test_the_result_files_of_a_batch_are_listed_with_their_size_and_expiry(app: RunningApp) -> None:
+    batch = await wait_for_final_status(app, (await create(app, chat_line("a"), chat_line("b", 5)))["id"])
     _, page = await app.call("GET", f"{FILES}?purpose=batch_output")
     assert {file["id"] for file in page["data"]} == {batch["output_file_id"], batch["error_file_id"]}
     for file in page["data"]:
@@ -98,18 +98,20 @@ async def test_the_files_of_a_batch_are_listed_and_say_what_they_are(app: Runnin
         assert (file["expires_at"], file["filename"].endswith(".jsonl")) == (NOW + 30 * DAY, True)
 
 
-async def test_a_clean_batch_has_no_error_file_and_one_that_failed_throughout_no_output_file(app: RunningApp) -> None:
-    clean = await settled(app, (await create(app, chat_line("a")))["id"])
+async def test_a_batch_without_errors_has_no_error_file_and_one_without_successes_no_output_file(
+    app: RunningApp,
+) -> None:
+    clean = await wait_for_final_status(app, (await create(app, chat_line("a")))["id"])
     assert (clean["status"], clean["error_file_id"]) == ("completed", None)
-    assert len(await lines_of(app, clean["output_file_id"])) == 1
-    failed = await settled(app, (await create(app, chat_line("a", 1), chat_line("b", 2)))["id"])
+    assert len(await download_lines(app, clean["output_file_id"])) == 1
+    failed = await wait_for_final_status(app, (await create(app, chat_line("a", 1), chat_line("b", 2)))["id"])
     assert (failed["status"], failed["output_file_id"]) == ("completed", None)
-    assert len(await lines_of(app, failed["error_file_id"])) == 2
+    assert len(await download_lines(app, failed["error_file_id"])) == 2
 
 
-async def test_output_expires_after_says_how_long_the_files_are_kept(app: RunningApp) -> None:
+async def test_output_expires_after_sets_how_long_the_files_are_kept(app: RunningApp) -> None:
     kept = {"anchor": "created_at", "seconds": 3600}
-    batch = await settled(app, (await create(app, chat_line("a"), output_expires_after=kept))["id"])
+    batch = await wait_for_final_status(app, (await create(app, chat_line("a"), output_expires_after=kept))["id"])
     _, file = await app.call("GET", f"{FILES}/{batch['output_file_id']}")
     assert file["expires_at"] == NOW + 3600
     app.clock.move(3600)
@@ -125,49 +127,49 @@ async def test_output_expires_after_says_how_long_the_files_are_kept(app: Runnin
         ("/v1/completions", {"prompt": "Hello"}),
     ],
 )
-async def test_each_endpoint_answers_in_its_own_form(app: RunningApp, endpoint: str, body: dict[str, Any]) -> None:
+async def test_each_endpoint_returns_its_own_object_type(app: RunningApp, endpoint: str, body: dict[str, Any]) -> None:
     line = {"custom_id": "a", "method": "POST", "url": endpoint, "body": {"model": "simulated"} | body}
-    batch = await settled(app, (await create(app, line, endpoint=endpoint))["id"])
+    batch = await wait_for_final_status(app, (await create(app, line, endpoint=endpoint))["id"])
     assert (batch["endpoint"], batch["request_counts"]) == (endpoint, {"total": 1, "completed": 1, "failed": 0})
-    (answer,) = await lines_of(app, batch["output_file_id"])
+    (answer,) = await download_lines(app, batch["output_file_id"])
     kinds = {CHAT: "chat.completion", "/v1/responses": "response", "/v1/embeddings": "list"}
     assert answer["response"]["body"]["object"] == kinds.get(endpoint, "text_completion")
 
 
-async def test_a_cancel_keeps_what_has_finished_and_names_the_rest(app: RunningApp) -> None:
+async def test_a_canceled_batch_keeps_finished_requests_and_lists_the_others_as_cancelled(app: RunningApp) -> None:
     lines = [chat_line("quick"), *(chat_line(f"slow-{n}", f"{n}", model="slow") for n in range(200))]
     batch_id = (await create(app, *lines))["id"]
     while (await retrieve(app, batch_id))["request_counts"]["completed"] < 1:
         pass
-    # The SDKs declare JSON, and send none.
+    # The SDKs declare JSON but send an empty body.
     status, batch = await app.call("POST", f"{BATCHES}/{batch_id}/cancel", data=b"", headers=JSON)
     assert (status, batch["status"], batch["cancelling_at"]) == (200, "cancelling", NOW)
     assert batch["output_file_id"] is None
-    batch = await settled(app, batch_id)
+    batch = await wait_for_final_status(app, batch_id)
     assert (batch["status"], batch["cancelled_at"], batch["completed_at"]) == ("cancelled", NOW, None)
-    output, rest = await lines_of(app, batch["output_file_id"]), await lines_of(app, batch["error_file_id"])
+    output, rest = await download_lines(app, batch["output_file_id"]), await download_lines(app, batch["error_file_id"])
     assert batch["request_counts"] == {"total": 201, "completed": len(output), "failed": 0}
     assert len(output) + len(rest) == 201
     assert {line["error"]["code"] for line in rest} == {"batch_cancelled"}
     assert await app.call("POST", f"{BATCHES}/{batch_id}/cancel") == (200, batch)
 
 
-async def test_a_batch_that_expires_keeps_what_has_finished_and_names_the_rest(app: RunningApp) -> None:
+async def test_an_expired_batch_keeps_finished_requests_and_lists_the_others_as_expired(app: RunningApp) -> None:
     lines = [chat_line("quick"), *(chat_line(f"slow-{n}", f"{n}", model="slow") for n in range(200))]
     batch_id = (await create(app, *lines))["id"]
     while (await retrieve(app, batch_id))["request_counts"]["completed"] < 1:
         pass
     app.clock.move(DAY)
-    batch = await settled(app, batch_id)
+    batch = await wait_for_final_status(app, batch_id)
     assert (batch["status"], batch["expired_at"], batch["completed_at"]) == ("expired", NOW + DAY, None)
-    rest = await lines_of(app, batch["error_file_id"])
+    rest = await download_lines(app, batch["error_file_id"])
     assert {line["error"]["code"] for line in rest} == {"batch_expired"}
 
 
-async def test_lists_go_on_from_the_last_batch_also_when_it_is_gone(app: RunningApp) -> None:
+async def test_a_list_continues_after_a_cursor_whose_batch_was_deleted(app: RunningApp) -> None:
     ids = [(await create(app, chat_line("a")))["id"] for _ in range(5)]
     for batch_id in ids:
-        await settled(app, batch_id)
+        await wait_for_final_status(app, batch_id)
     status, page = await app.call("GET", f"{BATCHES}?limit=2")
     assert (status, page["object"], page["has_more"]) == (200, "list", True)
     assert [batch["id"] for batch in page["data"]] == [page["first_id"], page["last_id"]] == ids[:2:-1]
@@ -179,7 +181,7 @@ async def test_lists_go_on_from_the_last_batch_also_when_it_is_gone(app: Running
     assert none == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
 
 
-async def test_a_create_is_made_once_however_often_it_is_sent(app: RunningApp) -> None:
+async def test_a_repeated_create_makes_one_batch(app: RunningApp) -> None:
     body = create_body(await upload_lines(app, jsonl(chat_line("a"))))
     key = {"Idempotency-Key": "mine"}
     first = (await app.call("POST", BATCHES, json=body, headers=key))[1]["id"]
@@ -189,7 +191,7 @@ async def test_a_create_is_made_once_however_often_it_is_sent(app: RunningApp) -
     assert (await app.call("POST", BATCHES, json=body))[1]["id"] != first
     status, refused = await app.call("POST", BATCHES, json=body | {"metadata": {"a": "b"}}, headers=key)
     assert (status, refused["error"]["type"]) == (422, "invalid_request_error")
-    await settled(app, first)
+    await wait_for_final_status(app, first)
     await app.call("DELETE", f"{FILES}/{body['input_file_id']}")
     assert (await app.call("POST", BATCHES, json=body, headers=key))[1]["id"] == first
     assert (await app.call("POST", BATCHES, json=body))[0] == 400
@@ -217,7 +219,7 @@ async def test_a_batch_belongs_to_the_workspace_of_its_key(tmp_path: Path) -> No
         assert (await app.call("GET", f"{BATCHES}?after={batch['id']}", headers=other))[0] == 400
 
 
-async def test_the_account_is_named_in_the_body_or_the_header_by_its_name_or_its_provider(tmp_path: Path) -> None:
+async def test_the_body_or_a_header_selects_the_account_by_its_name_or_provider(tmp_path: Path) -> None:
     accounts = {"openai": simulator(), "spare": simulator()}
     async with running_app(tmp_path, accounts=accounts) as app:
         unnamed = await create(app, chat_line("a"))
@@ -225,7 +227,7 @@ async def test_the_account_is_named_in_the_body_or_the_header_by_its_name_or_its
         body = create_body(by_body["input_file_id"])
         _, by_header = await app.call("POST", BATCHES, json=body, headers={"x-model-provider": "spare"})
         for batch in (unnamed, by_body, by_header):
-            assert (await settled(app, batch["id"]))["request_counts"]["completed"] == 1
+            assert (await wait_for_final_status(app, batch["id"]))["request_counts"]["completed"] == 1
         _, spare = await app.call("GET", f"{BATCHES}?provider=spare")
         assert [batch["id"] for batch in spare["data"]] == [by_header["id"], by_body["id"]]
         _, own = await app.call("GET", f"{BATCHES}?provider=openai")

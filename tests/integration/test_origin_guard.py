@@ -1,29 +1,29 @@
-"""A gateway without API keys answers this machine, and no web page that a browser on it happens to show."""
+"""A gateway without API keys serves this machine, but no web page of another site in its browsers."""
 
 from pathlib import Path
 
 import pytest
 
 from batchgate.settings import ApiKeySettings
-from tests.support.raw_http import connected
-from tests.support.refusals import error_message
+from tests.support.error_responses import check_anthropic_error
+from tests.support.raw_http import raw_connection
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 
 FORBIDDEN = (403, "permission_error")
 
 
-async def message(app: RunningApp, method: str, path: str, headers: dict[str, str]) -> str:
+async def expect_forbidden(app: RunningApp, method: str, path: str, headers: dict[str, str]) -> str:
     async with app.client.request(method, app.url + path, headers=headers) as response:
-        return error_message(response.status, response.headers, await response.read(), expected=FORBIDDEN)
+        return check_anthropic_error(response.status, response.headers, await response.read(), expected=FORBIDDEN)
 
 
 @pytest.mark.parametrize("path", [BATCHES, "/health", "/metrics", "/openapi.json", "/nowhere"])
 @pytest.mark.parametrize("host", ["rebound.example", "rebound.example:8080", "127.0.0.1.rebound.example", "a.local."])
-async def test_a_name_that_a_stranger_may_own_is_refused_with_the_setting_that_helps(
+async def test_an_unknown_host_name_is_refused_with_the_setting_to_change(
     gateway: RunningApp, host: str, path: str
 ) -> None:
-    said = await message(gateway, "GET", path, {"Host": host})
-    assert said == f"Host: {host!r} is not known; set public_url to the URL with this name, or use api_keys"
+    error = await expect_forbidden(gateway, "GET", path, {"Host": host})
+    assert error == f"Host: {host!r} is not known; set public_url to the URL with this name, or use api_keys"
 
 
 @pytest.mark.parametrize(
@@ -41,15 +41,15 @@ async def test_a_name_that_a_stranger_may_own_is_refused_with_the_setting_that_h
         "LLM.example:8443",
     ],
 )
-async def test_addresses_and_names_of_its_own_are_answered(tmp_path: Path, host: str) -> None:
+async def test_a_gateway_accepts_its_own_addresses_and_host_names(tmp_path: Path, host: str) -> None:
     async with running_app(tmp_path, public_url="https://llm.example/gateway") as app:
         assert (await app.call("GET", BATCHES, headers={"Host": host}))[0] == 200
 
 
-async def test_a_call_without_a_host_comes_from_no_browser(gateway: RunningApp) -> None:
-    async with connected(gateway.url) as connection:
+async def test_a_call_without_a_host_header_is_accepted(gateway: RunningApp) -> None:
+    async with raw_connection(gateway.url) as connection:
         await connection.send(b"GET /health HTTP/1.0\r\n\r\n")
-        assert (await connection.answer()).status == 200
+        assert (await connection.read_response()).status == 200
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ async def test_a_call_without_a_host_comes_from_no_browser(gateway: RunningApp) 
         {"Origin": "null"},
     ],
 )
-async def test_a_page_of_another_site_may_not_change_anything(gateway: RunningApp, headers: dict[str, str]) -> None:
+async def test_a_page_of_another_site_cannot_change_anything(gateway: RunningApp, headers: dict[str, str]) -> None:
     batch = await gateway.create("a")
-    said = await message(gateway, "POST", f"{BATCHES}/{batch['id']}/cancel", headers)
-    assert said == "Origin: pages of other sites may not call this gateway unless it has api_keys"
+    error = await expect_forbidden(gateway, "POST", f"{BATCHES}/{batch['id']}/cancel", headers)
+    assert error == "Origin: pages of other sites may not call this gateway unless it has api_keys"
     _, batch = await gateway.call("GET", f"{BATCHES}/{batch['id']}", headers=headers)
     assert batch["cancel_initiated_at"] is None
 
@@ -76,11 +76,11 @@ async def test_a_page_of_another_site_may_not_change_anything(gateway: RunningAp
         {"Origin": "http://127.0.0.1:3000"},
     ],
 )
-async def test_pages_of_this_machine_may(gateway: RunningApp, headers: dict[str, str]) -> None:
+async def test_a_page_of_this_machine_can_create_a_batch(gateway: RunningApp, headers: dict[str, str]) -> None:
     assert await gateway.create("a", headers=headers)
 
 
-async def test_with_api_keys_every_name_and_every_page_is_answered(tmp_path: Path) -> None:
+async def test_a_gateway_with_api_keys_accepts_every_host_name_and_origin(tmp_path: Path) -> None:
     async with running_app(tmp_path, api_keys={"caller": ApiKeySettings(key="sk-bf-known")}) as app:
         headers = {"x-api-key": "sk-bf-known", "Host": "any.example", "Origin": "https://elsewhere.example"}
         assert (await app.call("POST", BATCHES, json=create_body("a"), headers=headers))[0] == 200

@@ -1,4 +1,4 @@
-"""What a create, a finalization or a removal leaves in the data folder when it does not come through: nothing."""
+"""A create, a finalization or a delete that is interrupted leaves nothing in the data folder."""
 
 import asyncio
 import sqlite3
@@ -23,8 +23,8 @@ from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support import failpoints
 from batchgate.store.sqlite import SqliteStore
 from tests.integration.contracts.test_store import input_of, new_batch
-from tests.support.leftover_rows import check_nothing_is_left, leftovers
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app
+from tests.support.storage_leaks import check_no_storage_leaks, find_storage_leaks
 
 T = TypeVar("T")
 
@@ -39,26 +39,26 @@ def _failpoints_off_again() -> Iterator[None]:
     failpoints.arm({})
 
 
-def fail_at(step: str) -> None:
+def raise_at_failpoint(step: str) -> None:
     failpoints.arm({failpoints.VARIABLE: f"{step}=raise"})
 
 
-async def nothing_is_left(data_dir: Path) -> None:
-    await asyncio.to_thread(check_nothing_is_left, data_dir)
+async def check_no_leaks(data_dir: Path) -> None:
+    await asyncio.to_thread(check_no_storage_leaks, data_dir)
 
 
-def files(data_dir: Path) -> list[Path]:
+def stored_files(data_dir: Path) -> list[Path]:
     return [path for path in (data_dir / "blobs").rglob("*") if path.is_file()]
 
 
-async def test_a_refused_create_leaves_nothing_from_the_moment_of_its_answer(gateway: RunningApp) -> None:
+async def test_a_refused_create_has_left_nothing_stored_when_its_response_arrives(gateway: RunningApp) -> None:
     for body in (b'{"requests": []}', b'{"requests": [' + MEGABYTE * 3 + b"]}", b'{"requests": [' + MEGABYTE * 3):
         status, _ = await gateway.call("POST", BATCHES, data=BytesIO(body), headers=JSON)
         assert status == 400
-        assert leftovers(gateway.data_dir) == []
+        assert find_storage_leaks(gateway.data_dir) == []
 
 
-async def test_a_create_whose_caller_goes_away_leaves_nothing(gateway: RunningApp) -> None:
+async def test_a_create_whose_caller_disconnects_leaves_nothing_stored(gateway: RunningApp) -> None:
     sent = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
@@ -72,189 +72,193 @@ async def test_a_create_whose_caller_goes_away_leaves_nothing(gateway: RunningAp
 
     creating = asyncio.create_task(create())
     await sent.wait()
-    while not files(gateway.data_dir):
+    while not stored_files(gateway.data_dir):
         await gateway.call("GET", "/health")
     creating.cancel()
     await asyncio.gather(creating, return_exceptions=True)
-    await nothing_is_left(gateway.data_dir)
-    assert files(gateway.data_dir) == []
+    await check_no_leaks(gateway.data_dir)
+    assert stored_files(gateway.data_dir) == []
 
 
-async def test_a_create_that_the_store_refuses_leaves_nothing(gateway: RunningApp) -> None:
+async def test_a_create_that_the_store_refuses_leaves_nothing_stored(gateway: RunningApp) -> None:
     connection = sqlite3.connect(gateway.data_dir / "batchgate.db", isolation_level=None)
     connection.execute("ALTER TABLE shards RENAME TO gone")
     assert (await gateway.call("POST", BATCHES, json=create_body("a")))[0] == 529
     connection.execute("ALTER TABLE gone RENAME TO shards")
     connection.close()
-    await nothing_is_left(gateway.data_dir)
-    assert files(gateway.data_dir) == []
+    await check_no_leaks(gateway.data_dir)
+    assert stored_files(gateway.data_dir) == []
 
 
 @pytest.mark.parametrize("step", ["intake_spooled", "rows_written"])
-async def test_a_create_that_fails_in_the_gateway_itself_leaves_all_or_nothing(gateway: RunningApp, step: str) -> None:
-    fail_at(step)
+async def test_a_create_that_fails_inside_the_gateway_stores_all_or_nothing(gateway: RunningApp, step: str) -> None:
+    raise_at_failpoint(step)
     assert (await gateway.call("POST", BATCHES, json=create_body("a")))[0] == 500
-    await nothing_is_left(gateway.data_dir)
-    there = (await gateway.call("GET", BATCHES))[1]["data"]
-    assert len(there) == len(files(gateway.data_dir)) == (1 if step == "rows_written" else 0)
+    await check_no_leaks(gateway.data_dir)
+    batches = (await gateway.call("GET", BATCHES))[1]["data"]
+    assert len(batches) == len(stored_files(gateway.data_dir)) == (1 if step == "rows_written" else 0)
 
 
 @pytest.mark.parametrize("step", ["finalizing_started", "result_file_written", "batch_marked", "chunks_deleted"])
-async def test_a_sealing_that_fails_is_done_again_and_leaves_one_file(gateway: RunningApp, step: str) -> None:
-    fail_at(step)
+async def test_a_failed_finalization_is_retried_and_leaves_one_result_file(gateway: RunningApp, step: str) -> None:
+    raise_at_failpoint(step)
     batch = await gateway.ended((await gateway.create("a", "b"))["id"])
     assert len(await gateway.results(batch["id"])) == 2
-    await nothing_is_left(gateway.data_dir)
-    assert len(files(gateway.data_dir)) == 2
+    await check_no_leaks(gateway.data_dir)
+    assert len(stored_files(gateway.data_dir)) == 2
 
 
-async def test_an_archiving_that_is_cut_in_two_is_finished_by_the_next_look(gateway: RunningApp) -> None:
+async def test_the_next_sweep_completes_an_interrupted_archiving(gateway: RunningApp) -> None:
     batch = await gateway.ended((await gateway.create("a"))["id"])
-    fail_at("batch_archived")
+    raise_at_failpoint("batch_archived")
     gateway.clock.move(29 * DAY)
-    while files(gateway.data_dir):
+    while stored_files(gateway.data_dir):
         await gateway.call("GET", "/health")
     assert (await gateway.call("GET", f"{BATCHES}/{batch['id']}"))[1]["archived_at"] is not None
-    await nothing_is_left(gateway.data_dir)
+    await check_no_leaks(gateway.data_dir)
 
 
-async def test_a_delete_that_is_cut_in_two_is_finished_by_the_next_look(gateway: RunningApp) -> None:
+async def test_the_next_sweep_completes_an_interrupted_delete(gateway: RunningApp) -> None:
     batch = await gateway.ended((await gateway.create("a"))["id"])
-    fail_at("batch_deleted")
+    raise_at_failpoint("batch_deleted")
     assert (await gateway.call("DELETE", f"{BATCHES}/{batch['id']}"))[0] == 500
     assert (await gateway.call("GET", f"{BATCHES}/{batch['id']}"))[0] == 404
-    while files(gateway.data_dir):
+    while stored_files(gateway.data_dir):
         await gateway.call("GET", "/health")
-    await nothing_is_left(gateway.data_dir)
+    await check_no_leaks(gateway.data_dir)
 
 
-async def test_what_the_writer_of_a_killed_process_had_staged_is_removed_at_the_next_start(tmp_path: Path) -> None:
+async def test_the_next_start_removes_the_staged_file_of_a_killed_process(tmp_path: Path) -> None:
     clock = MovableClock()
     async with SqliteStore(tmp_path / "batchgate.db") as store:
         blobs = FolderBlobs(tmp_path / "blobs")
         await store.add_orphan_blob("batches/killed/input.jsonl")
         writer = blobs.writer("batches/killed/input.jsonl")
         await writer.write(bytes(3_000_000))
-    assert [path.name for path in files(tmp_path)] == ["input.jsonl#1"]
+    assert [path.name for path in stored_files(tmp_path)] == ["input.jsonl#1"]
     async with running_app(tmp_path, clock=clock):
-        await nothing_is_left(tmp_path)
-    assert files(tmp_path) == []
+        await check_no_leaks(tmp_path)
+    assert stored_files(tmp_path) == []
 
 
-class Late(SqliteStore):
-    """A store that is slow to create and to end batches."""
+class SlowStore(SqliteStore):
+    """A store that delays the writes that create and end batches."""
 
-    begun: asyncio.Event
-    go: asyncio.Event
+    write_started: asyncio.Event
+    write_allowed: asyncio.Event
     writes: list[asyncio.Future[Any]]
 
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
-        """Create when it is let, whether it is waited for or not."""
-        return await self._late(super().create_batch(new))
+        """Create the batch once the test allows it, even if the caller no longer waits."""
+        return await self._delay(super().create_batch(new))
 
     async def end_batch(self, batch_key: int, **finalized: Any) -> bool:
-        """End when it is let, whether it is waited for or not."""
-        return await self._late(super().end_batch(batch_key, **finalized))
+        """End the batch once the test allows it, even if the caller no longer waits."""
+        return await self._delay(super().end_batch(batch_key, **finalized))
 
     async def owns_blob(self, owner: str, name: str) -> bool:
-        """Look, and then let what was late come through before the answer is there."""
+        """Read the owner, then let the delayed writes finish before the result is returned."""
         found = await super().owns_blob(owner, name)
-        self.go.set()
+        self.write_allowed.set()
         await asyncio.gather(*self.writes)
         return found
 
-    async def _late(self, write: Coroutine[Any, Any, T]) -> T:
-        async def when_let() -> T:
-            await self.go.wait()
+    async def _delay(self, write: Coroutine[Any, Any, T]) -> T:
+        async def delayed_write() -> T:
+            await self.write_allowed.wait()
             return await write
 
-        self.begun.set()
-        self.writes.append(task := asyncio.ensure_future(when_let()))
+        self.write_started.set()
+        self.writes.append(task := asyncio.ensure_future(delayed_write()))
         return await asyncio.shield(task)
 
 
 @pytest.fixture
-def late(monkeypatch: pytest.MonkeyPatch) -> type[Late]:
-    monkeypatch.setattr("batchgate.installation.SqliteStore", Late)
-    Late.begun, Late.go, Late.writes = asyncio.Event(), asyncio.Event(), []
-    return Late
+def slow_store(monkeypatch: pytest.MonkeyPatch) -> type[SlowStore]:
+    monkeypatch.setattr("batchgate.installation.SqliteStore", SlowStore)
+    SlowStore.write_started, SlowStore.write_allowed, SlowStore.writes = asyncio.Event(), asyncio.Event(), []
+    return SlowStore
 
 
-async def test_a_create_that_is_cut_off_while_its_rows_are_written_has_its_input_and_runs(
-    tmp_path: Path, late: type[Late]
+async def test_a_batch_whose_create_is_canceled_during_its_database_write_keeps_its_input_and_runs(
+    tmp_path: Path, slow_store: type[SlowStore]
 ) -> None:
-    # A write that was handed to the store happens, waited for or not: once the input was removed after a cancellation,
-    # and then the rows came; the batch could be neither run nor finalized.
+    # A write that the store has accepted is executed even if its caller is canceled. Once, the gateway removed the
+    # input after the cancellation, and then the store wrote the rows. The batch could be neither run nor finalized.
     async with running_app(tmp_path) as app:
         creating = asyncio.create_task(app.app[ENGINE].batches.create(*submission("a", "b")))
-        await late.begun.wait()
+        await slow_store.write_started.wait()
         creating.cancel()
-        late.go.set()
+        slow_store.write_allowed.set()
         with pytest.raises(asyncio.CancelledError):
             await creating
         (batch,) = (await app.call("GET", BATCHES))[1]["data"]
         assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 2
-        await nothing_is_left(tmp_path)
+        await check_no_leaks(tmp_path)
 
 
-async def test_a_stop_while_a_batch_is_marked_ended_keeps_its_results(tmp_path: Path, late: type[Late]) -> None:
-    # The finalizer was cancelled, removed its file since no batch had it, and then the batch was marked ended with it.
+async def test_a_shutdown_while_a_batch_is_marked_ended_keeps_its_results(
+    tmp_path: Path, slow_store: type[SlowStore]
+) -> None:
+    # Once, the finalizer was canceled and removed its file because no batch owned it. Then the store marked the batch
+    # as ended with that file.
     clock = MovableClock()
     async with running_app(tmp_path, clock=clock) as app:
-        late.go.set()
+        slow_store.write_allowed.set()
         batch = await app.create("a")
-        late.begun, late.go = asyncio.Event(), asyncio.Event()
-        await late.begun.wait()
-        asyncio.get_running_loop().call_later(0.2, late.go.set)
+        slow_store.write_started, slow_store.write_allowed = asyncio.Event(), asyncio.Event()
+        await slow_store.write_started.wait()
+        asyncio.get_running_loop().call_later(0.2, slow_store.write_allowed.set)
     async with running_app(tmp_path, clock=clock) as app:
         await app.ended(batch["id"])
         assert len(await app.results(batch["id"])) == 1
-        await nothing_is_left(tmp_path)
+        await check_no_leaks(tmp_path)
 
 
 def submission(*custom_ids: str) -> tuple[Callable[[], Submission], AsyncIterator[bytes], CreateBodyReader]:
     async def body() -> AsyncIterator[bytes]:
         yield msgspec.json.encode(create_body(*custom_ids))
 
-    told = Submission(workspace="default", dialect="anthropic", provider="simulator", headers={})
-    return lambda: told, body(), CreateBodyReader(content_decoder(None))
+    new_submission = Submission(workspace="default", dialect="anthropic", provider="simulator", headers={})
+    return lambda: new_submission, body(), CreateBodyReader(content_decoder(None))
 
 
-class Interrupted(SqliteStore):
-    """A store on which a create comes through while somebody looks through the names of loose blobs."""
+class PausedListStore(SqliteStore):
+    """A store that pauses after it has read the names of orphan blobs, so that a create can complete."""
 
-    meanwhile: asyncio.Event
-    named: asyncio.Event
+    resume: asyncio.Event
+    names_read: asyncio.Event
 
     async def list_orphan_blobs(self) -> list[str]:
-        """Read the names, and let something happen before they are used."""
+        """Read the names, and wait for the test before they are returned."""
         names = list(await super().list_orphan_blobs())
-        self.named.set()
-        await self.meanwhile.wait()
+        self.names_read.set()
+        await self.resume.wait()
         return names
 
 
-async def test_a_sweep_removes_no_blob_that_a_batch_has_got_since_it_was_named(tmp_path: Path) -> None:
-    # The sweeper read the names of loose blobs, a create gave one of them to its batch and was through with it, and
-    # the sweeper, finding that nobody was writing it any more, removed the input of an acknowledged batch.
-    async with Interrupted(tmp_path / "batchgate.db") as store:
-        store.meanwhile, store.named = asyncio.Event(), asyncio.Event()
+async def test_a_sweep_keeps_a_blob_that_a_batch_acquired_after_the_sweep_listed_it(tmp_path: Path) -> None:
+    # Once, the sweeper read the names of orphan blobs. Then a create made its batch the owner of one of them and
+    # completed. The sweeper found that no writer was using the blob any more, and removed the input of an acknowledged
+    # batch.
+    async with PausedListStore(tmp_path / "batchgate.db") as store:
+        store.resume, store.names_read = asyncio.Event(), asyncio.Event()
         blobs = FolderBlobs(tmp_path / "blobs")
-        loose = OrphanBlobs(store, blobs)
+        orphan_blobs = OrphanBlobs(store, blobs)
         new = new_batch("batch")
-        async with loose.writing("batch", input_of(new)) as writer:
-            sweeping = asyncio.create_task(loose.sweep())
-            await store.named.wait()
+        async with orphan_blobs.writing("batch", input_of(new)) as writer:
+            sweeping = asyncio.create_task(orphan_blobs.sweep())
+            await store.names_read.wait()
             await writer.write(b"input\n")
             await writer.commit()
             await store.create_batch(new)
-        store.meanwhile.set()
+        store.resume.set()
         await sweeping
         assert await blobs.read_range(input_of(new), 0, 5) == b"input"
 
 
-async def test_a_create_whose_blob_was_taken_for_left_over_is_refused(tmp_path: Path) -> None:
-    # By a gateway that was started on the same folder: its start cannot know that the create still goes on elsewhere.
+async def test_a_create_whose_blob_was_removed_as_an_orphan_is_refused(tmp_path: Path) -> None:
+    # Another gateway, started on the same folder, removes the blob: it cannot detect that the create is still running.
     async with SqliteStore(tmp_path / "batchgate.db") as store:
         blobs = FolderBlobs(tmp_path / "blobs")
         new = new_batch("batch")
@@ -265,4 +269,4 @@ async def test_a_create_whose_blob_was_taken_for_left_over_is_refused(tmp_path: 
             with pytest.raises(StoreError, match="another gateway"):
                 await store.create_batch(new)
         assert await store.find_batch("w", "batch") is None
-    assert files(tmp_path) == []
+    assert stored_files(tmp_path) == []

@@ -1,4 +1,4 @@
-"""Both paging styles list every batch once, newest first, whatever comes and goes between two pages."""
+"""Both paging styles return every batch once, newest first, even if batches change between two pages."""
 
 import itertools
 import random
@@ -11,8 +11,8 @@ import pytest
 from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
 
 
-async def created(app: RunningApp, count: int) -> list[str]:
-    """Create ended batches and return their ids as a list shows them, newest first."""
+async def create_ended_batches(app: RunningApp, count: int) -> list[str]:
+    """Create batches, wait for their end and return their ids newest first, as a list does."""
     ids = [(await app.create("a"))["id"] for _ in range(count)]
     for batch_id in ids:
         await app.ended(batch_id)
@@ -26,7 +26,7 @@ async def delete(app: RunningApp, batch_id: str) -> None:
 
 
 async def page(app: RunningApp, provider: str | None = None, **query: Any) -> tuple[list[str], bool]:
-    """Read one page: the ids on it, and whether there are more."""
+    """Read one page, and return its ids and has_more."""
     headers = {"x-model-provider": provider} if provider else {}
     status, answer = await app.call("GET", BATCHES, params=query, headers=headers)
     assert status == 200, answer
@@ -37,7 +37,7 @@ async def page(app: RunningApp, provider: str | None = None, **query: Any) -> tu
 
 
 async def pages(app: RunningApp, size: str, cursor: str, limit: int, start: str = "") -> AsyncIterator[list[str]]:
-    """Walk as the SDKs do: on from the end of the page that lies in the direction, until there are no more."""
+    """Read pages as the SDKs do: from the last id in the direction of paging, until has_more is false."""
     query: dict[str, Any] = {size: limit} | ({cursor: start} if start else {})
     more = True
     while more:
@@ -48,38 +48,40 @@ async def pages(app: RunningApp, size: str, cursor: str, limit: int, start: str 
             query[cursor] = ids[0] if cursor == "before_id" else ids[-1]
 
 
-def flat(walked: Iterable[list[str]]) -> list[str]:
+def flatten(walked: Iterable[list[str]]) -> list[str]:
     return list(itertools.chain.from_iterable(walked))
 
 
 @pytest.mark.parametrize(("size", "cursor"), [("limit", "after_id"), ("page_size", "page_token")])
 @pytest.mark.parametrize("limit", range(1, 8))
-async def test_a_walk_forward_sees_every_batch_once_newest_first(
+async def test_paging_forward_returns_every_batch_once_newest_first(
     gateway: RunningApp, size: str, cursor: str, limit: int
 ) -> None:
-    ids = await created(gateway, 6)
-    walked = [seen async for seen in pages(gateway, size, cursor, limit)]
-    assert flat(walked) == ids
-    assert [len(seen) for seen in walked[:-1]] == [limit] * (len(walked) - 1)
+    ids = await create_ended_batches(gateway, 6)
+    walked = [page_ids async for page_ids in pages(gateway, size, cursor, limit)]
+    assert flatten(walked) == ids
+    assert [len(page_ids) for page_ids in walked[:-1]] == [limit] * (len(walked) - 1)
     assert len(walked) == -(-6 // limit)
 
 
 @pytest.mark.parametrize("limit", range(1, 8))
-async def test_a_walk_backward_sees_every_newer_batch_once_in_adjacent_pages(gateway: RunningApp, limit: int) -> None:
-    *newer, oldest = await created(gateway, 6)
-    walked = [seen async for seen in pages(gateway, "limit", "before_id", limit, start=oldest)]
-    assert flat(reversed(walked)) == newer
-    assert [len(seen) for seen in walked[:-1]] == [limit] * (len(walked) - 1)
+async def test_paging_backward_returns_every_newer_batch_once_in_adjacent_pages(
+    gateway: RunningApp, limit: int
+) -> None:
+    *newer, oldest = await create_ended_batches(gateway, 6)
+    walked = [page_ids async for page_ids in pages(gateway, "limit", "before_id", limit, start=oldest)]
+    assert flatten(reversed(walked)) == newer
+    assert [len(page_ids) for page_ids in walked[:-1]] == [limit] * (len(walked) - 1)
 
 
-async def test_a_page_before_a_batch_is_the_one_next_to_it(gateway: RunningApp) -> None:
-    five, four, three, two, one = await created(gateway, 5)
+async def test_a_page_before_a_batch_contains_its_nearest_newer_batches(gateway: RunningApp) -> None:
+    five, four, three, two, one = await create_ended_batches(gateway, 5)
     assert await page(gateway, limit=2, before_id=one) == ([three, two], True)
     assert await page(gateway, limit=2, before_id=three) == ([five, four], False)
 
 
-async def test_more_means_more_in_the_direction_that_was_asked_for(gateway: RunningApp) -> None:
-    five, four, three, two, one = await created(gateway, 5)
+async def test_has_more_refers_to_the_requested_direction(gateway: RunningApp) -> None:
+    five, four, three, two, one = await create_ended_batches(gateway, 5)
     assert await page(gateway, limit=2) == ([five, four], True)
     assert await page(gateway, limit=2, after_id=four) == ([three, two], True)
     assert await page(gateway, limit=2, after_id=three) == ([two, one], False)
@@ -88,8 +90,8 @@ async def test_more_means_more_in_the_direction_that_was_asked_for(gateway: Runn
     assert await page(gateway, limit=3, before_id=one) == ([four, three, two], True)
 
 
-async def test_both_cursors_give_what_lies_strictly_between_them(gateway: RunningApp) -> None:
-    five, four, three, two, one = await created(gateway, 5)
+async def test_two_cursors_return_the_batches_strictly_between_them(gateway: RunningApp) -> None:
+    five, four, three, two, one = await create_ended_batches(gateway, 5)
     assert await page(gateway, after_id=five, before_id=one) == ([four, three, two], False)
     assert await page(gateway, after_id=five, before_id=one, limit=2) == ([four, three], True)
     assert await page(gateway, after_id=three, before_id=one, limit=2) == ([two], False)
@@ -99,8 +101,8 @@ async def test_both_cursors_give_what_lies_strictly_between_them(gateway: Runnin
     assert await page(gateway, after_id=one, before_id=five) == ([], False)
 
 
-async def test_a_walk_that_keeps_before_id_as_that_of_the_java_sdk_ends(gateway: RunningApp) -> None:
-    _, *between, oldest = await created(gateway, 6)
+async def test_paging_ends_for_the_java_sdk_which_keeps_before_id(gateway: RunningApp) -> None:
+    _, *between, oldest = await create_ended_batches(gateway, 6)
     newest_of_page, more = (await page(gateway, limit=2, before_id=oldest))[0][0], True
     walked = []
     after = newest_of_page
@@ -114,12 +116,12 @@ async def test_a_walk_that_keeps_before_id_as_that_of_the_java_sdk_ends(gateway:
 
 async def test_a_page_beyond_the_end_is_empty_with_null_ids(gateway: RunningApp) -> None:
     assert await page(gateway) == ([], False)
-    newest, oldest = await created(gateway, 2)
+    newest, oldest = await create_ended_batches(gateway, 2)
     assert await page(gateway, after_id=oldest) == ([], False)
     assert await page(gateway, before_id=newest) == ([], False)
 
 
-async def test_a_page_has_20_batches_unless_another_number_is_asked_for(gateway: RunningApp) -> None:
+async def test_a_page_has_20_batches_unless_a_limit_is_given(gateway: RunningApp) -> None:
     ids = [(await gateway.create("a"))["id"] for _ in range(22)][::-1]
     assert await page(gateway) == (ids[:20], True)
     assert await page(gateway, after_id=ids[1]) == (ids[2:], False)
@@ -130,7 +132,7 @@ async def test_a_page_has_20_batches_unless_another_number_is_asked_for(gateway:
 
 
 async def test_the_cursor_of_a_deleted_batch_still_works(gateway: RunningApp) -> None:
-    four, three, two, one = await created(gateway, 4)
+    four, three, two, one = await create_ended_batches(gateway, 4)
     await delete(gateway, three)
     assert await page(gateway, after_id=three) == ([two, one], False)
     assert await page(gateway, before_id=three) == ([four], False)
@@ -166,25 +168,25 @@ async def test_a_provider_filters_the_list_and_any_cursor_works_within_it(tmp_pa
 @pytest.mark.parametrize(
     ("size", "cursor"), [("limit", "after_id"), ("page_size", "page_token"), ("limit", "before_id")]
 )
-async def test_a_walk_sees_what_was_there_all_the_time_once_whatever_comes_and_goes(
+async def test_paging_returns_every_lasting_batch_once_while_others_are_created_and_deleted(
     gateway: RunningApp, size: str, cursor: str, limit: int, seed: int
 ) -> None:
-    chance = random.Random(f"{cursor} {limit} {seed}")
-    there = await created(gateway, 6)
-    start = there[-1] if cursor == "before_id" else ""
-    throughout = set(there) - {start}
+    rng = random.Random(f"{cursor} {limit} {seed}")
+    existing = await create_ended_batches(gateway, 6)
+    start = existing[-1] if cursor == "before_id" else ""
+    lasting = set(existing) - {start}
     walked: list[list[str]] = []
-    async for seen in pages(gateway, size, cursor, limit, start):
-        walked.append(seen)
-        if chance.random() < 0.5 and len(walked) < 20:
-            there = await created(gateway, 1) + there
-        for gone in chance.sample(there, k=chance.randint(0, min(2, len(there)))):
-            there.remove(gone)
-            throughout.discard(gone)
-            await delete(gateway, gone)
-    in_order = flat(reversed(walked) if cursor == "before_id" else walked)
-    assert len(in_order) == len(set(in_order))
-    assert throughout <= set(in_order)
-    assert [batch_id for batch_id in in_order if batch_id in there] == [
-        batch_id for batch_id in there if batch_id in in_order
+    async for page_ids in pages(gateway, size, cursor, limit, start):
+        walked.append(page_ids)
+        if rng.random() < 0.5 and len(walked) < 20:
+            existing = await create_ended_batches(gateway, 1) + existing
+        for deleted_id in rng.sample(existing, k=rng.randint(0, min(2, len(existing)))):
+            existing.remove(deleted_id)
+            lasting.discard(deleted_id)
+            await delete(gateway, deleted_id)
+    listed = flatten(reversed(walked) if cursor == "before_id" else walked)
+    assert len(listed) == len(set(listed))
+    assert lasting <= set(listed)
+    assert [batch_id for batch_id in listed if batch_id in existing] == [
+        batch_id for batch_id in existing if batch_id in listed
     ]

@@ -1,8 +1,8 @@
-"""Keys are planted wherever they may stand, all goes wrong that can, and all that is written is searched.
+"""Plants keys in every possible place, makes every kind of call fail, and searches all output for the keys.
 
-That is: both outputs of the processes, in both forms of log lines, every HTTP answer, the metrics, the results, every
-file of the data folder, and every row of the database. Keys are searched for as they are, and in the encodings that
-anybody undoes.
+The searched output is: stdout and stderr of the processes in both log formats, every HTTP response, the metrics, the
+results, every file of the data folder, and every row of the database. Keys are searched in plain text and in common
+encodings.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from cryptography.fernet import Fernet
 
 from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.support.command import PROGRAM
-from tests.support.databases import Database, a_database
+from tests.support.databases import Database, new_database
 from tests.support.gateway_process import GatewayProcess, clean_environment
 from tests.support.object_server import object_server
 from tests.support.running_app import BATCHES, create_body
 
 PLACES: Final = ("setting", "variable", "file", "database", "replaced", "odd", "compatible")
-"""Accounts whose keys come from different places, all on a provider that answers with what it was sent."""
+"""Accounts whose keys come from different places, all on a provider that returns the request that it received."""
 KEYS: Final = {place: f"sk-{place}-planted-1f3a" for place in PLACES} | {
     "odd": "7f/3Q+9=planted==",
     "rejected": "planted.9",
@@ -42,7 +42,7 @@ OLD_MASTER: Final = "Planted" * 6 + "A="
 OPERATOR, USER, UNKNOWN = "sk-bf-operator-planted", "sk-bf-user-planted", "sk-bf-unknown-planted"
 PASSWORD, IN_URL, REFUSED = "db-planted-password", "url-planted-password", "sk-refused-planted"
 BLOB_KEY: Final = "blob-planted-secret"
-ALL: tuple[str, ...] = (
+ALL_KEYS: tuple[str, ...] = (
     *KEYS.values(),
     MASTER,
     OLD_MASTER,
@@ -62,30 +62,30 @@ access_key_id = "k"
 endpoint = "http://127.0.0.1:9"
 region = "r"
 """
-KINDS: Final = ("refused", "failing", "garbage", "moved", "odd-error")
+FAULTS: Final = ("refused", "failing", "garbage", "moved", "odd-error")
 
 
 def encodings(key: str) -> Iterator[bytes]:
-    """Write a key in the ways in which it might be met."""
+    """Yield a key in plain text and in the encodings in which output could contain it."""
     plain = key.encode()
     yield plain
     yield plain[::-1]
     yield plain.hex().encode()
     yield quote(key, safe="").encode()
     yield msgspec.json.encode(key)[1:-1].replace(b"/", b"\\/")
-    for shift in range(3):  # in the middle of something else, whatever stands before it
+    for shift in range(3):  # inside a longer text, at each alignment
         yield base64.b64encode(b"\0" * shift + plain)[4:-4]
 
 
-def check(what: str, written: bytes) -> None:
-    """Search for every key; what is found names the place and not the key."""
-    for number, key in enumerate(ALL):
+def check_no_key(source: str, written: bytes) -> None:
+    """Search for every key; the failure message names the source and not the key."""
+    for number, key in enumerate(ALL_KEYS):
         for way, text in enumerate(encodings(key)):
-            assert text not in written, f"key {number} of the test, encoding {way}, stands in {what}"
+            assert text not in written, f"key {number} of the test, encoding {way}, stands in {source}"
 
 
 async def echo(request: web.Request) -> web.Response:
-    """Answer as badly as a provider may: with the key that it was called with."""
+    """Respond as badly as a provider may: with the key of the call."""
     body = await request.read()
     key = request.headers.get("x-api-key") or request.headers["authorization"]
     text = f"{key} may not do this; key={quote(key)}"
@@ -119,7 +119,7 @@ async def echoing_provider() -> AsyncIterator[str]:
 
 
 def settings_of(folder: Path, upstream: str, blobs: str) -> str:
-    """Write the settings, with keys wherever they may stand."""
+    """Return the settings, with keys in every place that allows one."""
     (folder / "key").write_text(f"{KEYS['file']}\n")
     places = {
         "setting": f'api_key = "{KEYS["setting"]}"',
@@ -153,7 +153,7 @@ key_env = "PLANTED_USER"
 
 
 class Installation:
-    """A database and what the processes on it are told; everything that they say is searched."""
+    """A database with the settings and environment of its processes; all their output is searched."""
 
     def __init__(self, folder: Path, database: Database, settings: str) -> None:
         self.folder = folder
@@ -166,7 +166,7 @@ class Installation:
             "BATCHGATE_DATA_DIR": str(database.path.parent),
         }
         if database.url is not None:
-            parts = urlsplit(database.url)  # the server of the tests believes whatever password
+            parts = urlsplit(database.url)  # the test server accepts any password
             user = parts.netloc.partition("@")[0]
             file = folder / "url"
             file.write_text(urlunsplit(parts._replace(netloc=f"{user}:{PASSWORD}@{parts.netloc.partition('@')[2]}")))
@@ -174,21 +174,21 @@ class Installation:
         self.config = folder / "settings.toml"
         self.config.write_text(settings)
 
-    def command(self, *words: str, given: str = "", **changed: str) -> None:
+    def command(self, *words: str, stdin: str = "", **changed: str) -> None:
         """Run a command; it may fail."""
-        done = subprocess.run(
+        completed = subprocess.run(
             [*PROGRAM, *words, "--config", str(self.config)],
-            input=given.encode(),
+            input=stdin.encode(),
             env=clean_environment(self.environment | changed),
             capture_output=True,
             timeout=60,
             check=False,
         )
-        check(f"the output of {words[:2]}", done.stdout + done.stderr)
+        check_no_key(f"the output of {words[:2]}", completed.stdout + completed.stderr)
 
     @contextmanager
     def gateway(self, form: str) -> Iterator[GatewayProcess]:
-        """Run a gateway, and search what it has said when it has stopped."""
+        """Run a gateway, and search its output when it has stopped."""
         options = ("--log-level", "debug", "--log-format", form)
         with GatewayProcess(
             data_dir=self.database.path.parent, settings=self.settings, environment=self.environment, options=options
@@ -196,12 +196,12 @@ class Installation:
             yield gateway
             gateway.terminate()
             assert gateway._process.stdout is not None
-            check("stdout", gateway._process.stdout.read())
-            check("stderr", gateway.log.encode())
+            check_no_key("stdout", gateway._process.stdout.read())
+            check_no_key("stderr", gateway.log.encode())
             assert "call_failed" in gateway.log or form == "text"
 
     async def damage(self, name: str) -> None:
-        """Let what a secret holds be no ciphertext any more."""
+        """Replace the ciphertext of a secret by an invalid one."""
         if self.database.url is None:
             with closing(sqlite3.connect(self.database.path, isolation_level=None)) as connection:
                 connection.execute("UPDATE secrets SET ciphertext = x'00' WHERE name = ?", (name,))
@@ -223,34 +223,34 @@ class Installation:
 
 
 class Caller:
-    """Calls the gateway, and searches each answer with its headers."""
+    """Calls the gateway, and searches each response with its headers."""
 
     def __init__(self, client: aiohttp.ClientSession) -> None:
         self._client = client
 
     async def call(self, method: str, path: str, *, key: str = OPERATOR, **options: Any) -> tuple[int, bytes]:
-        """Make a call and search its answer."""
+        """Make a call and search its response."""
         async with self._client.request(method, path, headers={"x-api-key": key}, **options) as response:
             body = await response.read()
-            check(f"the answer of {method} {path.partition('?')[0]}", body + str(response.headers).encode())
+            check_no_key(f"the answer of {method} {path.partition('?')[0]}", body + str(response.headers).encode())
             return response.status, body
 
     async def json(self, method: str, path: str, **options: Any) -> Any:
-        """Make a call that succeeds."""
+        """Make a call that must succeed, and return its JSON."""
         status, body = await self.call(method, path, **options)
         assert status == 200, body
         return msgspec.json.decode(body)
 
 
-async def made_key(client: aiohttp.ClientSession) -> str:
-    """Have a key made, which is shown this once and never again."""
+async def create_key(client: aiohttp.ClientSession) -> str:
+    """Create an API key; only this response contains it."""
     path, headers = "/api/workspaces/default/keys", {"x-api-key": OPERATOR}
     async with client.post(path, json={"name": "made"}, headers=headers) as response:
         return str((await response.json())["key"])
 
 
 async def bad_calls(caller: Caller) -> None:
-    """Send keys where they do not belong."""
+    """Send keys in places where they are invalid."""
     for key in (UNKNOWN, MASTER, KEYS["setting"], ""):
         assert (await caller.call("GET", BATCHES, key=key))[0] == 401
     for path in (f"{BATCHES}?api_key={UNKNOWN}&limit={UNKNOWN}", "/api/secrets/kept"):
@@ -266,8 +266,8 @@ async def bad_calls(caller: Caller) -> None:
 
 
 async def bad_batch(caller: Caller) -> None:
-    """Let every account meet every fault, and read the results."""
-    models = [f"{place}/{kind}" for place in PLACES for kind in KINDS]
+    """Run a batch in which every account has every fault, and read its results."""
+    models = [f"{place}/{kind}" for place in PLACES for kind in FAULTS]
     endless = [*(f"{place}/broken" for place in PLACES), "rejected/rejected", "away/any"]
     body = create_body(*(f"r{number}" for number in range(len(models) + len(endless))))
     for request, model in zip(body["requests"], (*models, *endless), strict=True):
@@ -287,48 +287,48 @@ async def bad_batch(caller: Caller) -> None:
     await caller.json("GET", f"{BATCHES}?limit=100")
 
 
-def test_the_keys_of_this_test_are_found_where_they_stand() -> None:
-    for key in ALL:
+def test_the_search_finds_every_planted_key_in_several_encodings() -> None:
+    for key in ALL_KEYS:
         for written in (key, f"x{base64.b64encode(key.encode()).decode()}", f"key%3D{quote(key, safe='')}"):
             with pytest.raises(AssertionError, match="of the test"):
-                check("here", b"some" + written.encode() + b"thing")
+                check_no_key("here", b"some" + written.encode() + b"thing")
 
 
 @pytest.mark.parametrize(("kind", "form"), [("sqlite", "json"), ("sqlite", "text"), ("postgres", "json")])
-async def test_no_key_is_written_anywhere_whatever_goes_wrong(
+async def test_no_key_is_written_anywhere_when_calls_fail(
     tmp_path: Path, kind: Any, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    with a_database(kind, data) as database, object_server() as bucket:
+    with new_database(kind, data) as database, object_server() as bucket:
         options = bucket.options | {"secret_access_key": BLOB_KEY}
         table = ", ".join(f'{name} = "{value}"' for name, value in options.items())
         blobs = f'blob_url = "{bucket.blob_url}"\nstorage_options = {{ {table} }}\n' if kind == "postgres" else ""
         async with echoing_provider() as upstream:
-            installed = Installation(tmp_path, database, settings_of(tmp_path, upstream, blobs))
+            installation = Installation(tmp_path, database, settings_of(tmp_path, upstream, blobs))
             for name, key in (("kept", KEYS["database"]), ("replaced", UNKNOWN)):
                 await asyncio.to_thread(
-                    installed.command, "secrets", "set", name, given=key, BATCHGATE_MASTER_KEY=OLD_MASTER
+                    installation.command, "secrets", "set", name, stdin=key, BATCHGATE_MASTER_KEY=OLD_MASTER
                 )
-            await asyncio.to_thread(installed.command, "secrets", "reencrypt")
-            with installed.gateway(form) as gateway:
+            await asyncio.to_thread(installation.command, "secrets", "reencrypt")
+            with installation.gateway(form) as gateway:
                 async with aiohttp.ClientSession(gateway.url) as client:
                     caller = Caller(client)
-                    monkeypatch.setattr(__name__ + ".ALL", (*ALL, made := await made_key(client)))
+                    monkeypatch.setattr(__name__ + ".ALL_KEYS", (*ALL_KEYS, created_key := await create_key(client)))
                     await caller.call("GET", "/api/workspaces/default/keys")
-                    assert (await caller.call("GET", BATCHES, key=made))[0] == 200
-                    await caller.call("GET", "/api/secrets", key=made)
+                    assert (await caller.call("GET", BATCHES, key=created_key))[0] == 200
+                    await caller.call("GET", "/api/secrets", key=created_key)
                     await caller.json("PUT", "/api/secrets/replaced", json={"value": KEYS["replaced"]})
                     await bad_calls(caller)
                     await bad_batch(caller)
-                    await installed.damage("kept")
+                    await installation.damage("kept")
                     await caller.json("PUT", "/api/secrets/other", json={"value": REFUSED})
                     await caller.json("GET", "/api/secrets")
-                assert "key_unreadable" in gateway.log or form == "text"
-        for name, written in installed.dump():
-            check(name, written)
+                assert "provider_key_read_failed" in gateway.log or form == "text"
+        for name, written in installation.dump():
+            check_no_key(name, written)
         for name in bucket.names():
-            check(f"the blob {name}", bucket.read(name))
+            check_no_key(f"the blob {name}", bucket.read(name))
 
 
 @pytest.mark.parametrize(
@@ -357,27 +357,29 @@ async def test_no_key_is_written_anywhere_whatever_goes_wrong(
         (UNREACHABLE_BUCKET, {}),
     ],
 )
-def test_a_start_that_fails_says_why_without_a_key(tmp_path: Path, settings: str, changed: dict[str, str]) -> None:
+def test_a_start_that_fails_prints_the_reason_without_a_key(
+    tmp_path: Path, settings: str, changed: dict[str, str]
+) -> None:
     config = tmp_path / "settings.toml"
     config.write_text(settings)
     words = ["serve", "--config", str(config), "--port", "0", "--data-dir", str(tmp_path / "data")]
-    done = subprocess.run(
+    completed = subprocess.run(
         [*PROGRAM, *words], env=clean_environment(changed), cwd=tmp_path, capture_output=True, timeout=60, check=False
     )
-    assert done.returncode != 0
-    assert b"Error: " in done.stderr
-    check("the output", done.stdout + done.stderr)
+    assert completed.returncode != 0
+    assert b"Error: " in completed.stderr
+    check_no_key("the output", completed.stdout + completed.stderr)
 
 
-def test_a_master_key_file_that_holds_something_else_is_not_quoted(tmp_path: Path) -> None:
+def test_the_error_for_an_invalid_master_key_file_does_not_quote_it(tmp_path: Path) -> None:
     (tmp_path / "master").write_text(REFUSED)
     environment = clean_environment({"BATCHGATE_MASTER_KEY_FILE": str(tmp_path / "master")})
-    done = subprocess.run(
+    completed = subprocess.run(
         [*PROGRAM, "serve", "--port", "0"], env=environment, cwd=tmp_path, capture_output=True, timeout=60, check=False
     )
-    assert (done.returncode, b"number 1 is not one" in done.stderr) == (2, True)
-    check("the output", done.stdout + done.stderr)
+    assert (completed.returncode, b"number 1 is not one" in completed.stderr) == (2, True)
+    check_no_key("the output", completed.stdout + completed.stderr)
 
 
-def test_the_master_keys_of_this_test_are_such() -> None:
+def test_the_master_keys_of_this_module_are_valid() -> None:
     assert [Fernet(key) for key in (MASTER, OLD_MASTER)]

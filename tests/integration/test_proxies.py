@@ -1,4 +1,4 @@
-"""Companies let nothing out but through their proxy; whether the gateway asks it is a setting."""
+"""Company networks allow outgoing calls only through a proxy; a setting makes the gateway use it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,39 +15,41 @@ ACCOUNT = AccountSettings(provider="anthropic", base_url="http://provider.invali
 
 @asynccontextmanager
 async def proxy() -> AsyncIterator[tuple[str, list[str]]]:
-    """Run what answers for every host, and notes for which."""
-    asked: list[str] = []
+    """Run a proxy that responds for every host, and yield its URL and the called hosts."""
+    called_hosts: list[str] = []
 
-    async def answer(request: web.BaseRequest) -> web.Response:
+    async def respond(request: web.BaseRequest) -> web.Response:
         await request.read()
-        asked.append(request.host)
+        called_hosts.append(request.host)
         return web.json_response({"type": "message", "role": "assistant", "content": []})
 
-    runner = web.ServerRunner(web.Server(answer))
+    runner = web.ServerRunner(web.Server(respond))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", called_hosts
     finally:
         await runner.cleanup()
 
 
-async def test_with_trust_env_providers_are_called_through_the_proxy_of_the_environment(
+async def test_a_gateway_with_trust_env_calls_providers_through_the_proxy_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with proxy() as (url, asked):
+    async with proxy() as (url, called_hosts):
         monkeypatch.setenv("http_proxy", url)
         async with running_app(tmp_path, accounts={"a": ACCOUNT}, trust_env=True) as app:
             batch = await app.ended((await app.create("a"))["id"])
         assert batch["request_counts"]["succeeded"] == 1
-        assert asked == ["provider.invalid"]
+        assert called_hosts == ["provider.invalid"]
 
 
-async def test_without_it_the_proxy_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with proxy() as (url, asked):
+async def test_a_gateway_without_trust_env_does_not_use_the_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with proxy() as (url, called_hosts):
         monkeypatch.setenv("http_proxy", url)
         async with running_app(tmp_path, accounts={"a": ACCOUNT}) as app:
             batch_id = (await app.create("a"))["id"]
             while (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["paused"] is None:
                 pass
-        assert asked == []
+        assert called_hosts == []

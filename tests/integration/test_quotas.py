@@ -1,4 +1,4 @@
-"""Quotas: what does not fit is refused with 429 in the words of each dialect, and nothing of it stays."""
+"""Quotas: a call over a quota is refused with 429 in the envelope of its dialect, and nothing of it is stored."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiohttp.test_utils import unused_port
 from msgspec import structs
 
 from batchgate.engine.model.api_key import SCOPES
-from batchgate.settings import ApiKeySettings, PriceSettings
+from batchgate.settings import AccountSettings, ApiKeySettings, PriceSettings
 from tests.support import openai_batches
-from tests.support.databases import DATABASES, Database, a_database
+from tests.support.databases import DATABASES, Database, new_database
+from tests.support.error_responses import check_anthropic_error, check_openai_error, check_unified_error
 from tests.support.openai_batches import chat_line, create_body, jsonl, upload_lines
-from tests.support.refusals import error_message, openai_error, unified_error
 from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
 from tests.support.running_app import create_body as messages_body
 from tests.support.surfaces import UNIFIED_BATCHES
-from tests.support.uploads import MULTIPART, file_part, form, good_form, part
+from tests.support.uploads import MULTIPART, file_part, form, part, valid_form
 
 ROOT: Final = {"x-api-key": "sk-root"}
 USAGE: Final = "/api/usage"
@@ -29,78 +30,84 @@ REFUSED: Final = (429, "rate_limit_error")
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with a_database(request.param, tmp_path) as database:
+    with new_database(request.param, tmp_path) as database:
         yield database
 
 
 @pytest.fixture
 async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway whose models cost 10 dollars for a million tokens in, and 20 for a million out."""
+    """Run a gateway whose models cost $10 per million input tokens, and $20 per million output tokens."""
     price = PriceSettings(input=10.0, output=20.0)
     account = structs.replace(simulator(latency_by_model={"slow": 30.0}), prices={"*": price})
-    accounts = {"openai": account}
+    down = AccountSettings(provider="openai", base_url=f"http://127.0.0.1:{unused_port()}/v1")
+    accounts = {"openai": account, "down": down}
     keys = {"root": ApiKeySettings(key="sk-root", scopes=SCOPES)}
     async with running_app(
-        tmp_path, accounts=accounts, api_keys=keys, shutdown_timeout=0.0, database_url=database.url
+        tmp_path,
+        accounts=accounts,
+        default_provider="openai",
+        api_keys=keys,
+        shutdown_timeout=0.0,
+        database_url=database.url,
     ) as running:
         running.client.headers.update(ROOT)
         yield running
 
 
-async def quotas(app: RunningApp, **changes: Any) -> None:
+async def set_quotas(app: RunningApp, **changes: Any) -> None:
     status, answer = await app.call("PATCH", "/api/workspaces/default", json={"quotas": changes})
     assert status == 200, answer
 
 
-async def used(app: RunningApp) -> dict[str, Any]:
+async def current_usage(app: RunningApp) -> dict[str, Any]:
     status, workspace = await app.call("GET", USAGE)
     assert status == 200
     assert isinstance(workspace["use"], dict)
     return workspace["use"]
 
 
-async def refused(app: RunningApp, path: str, **options: Any) -> str:
-    """Make a call that must be refused for a quota, and return its message."""
+async def expect_quota_error(app: RunningApp, path: str, **options: Any) -> str:
+    """Make a call that must be refused because of a quota, and return the message."""
     async with app.client.post(app.url + path, **options) as response:
         answer = (response.status, response.headers, await response.read())
     assert answer[1]["x-should-retry"] == "false"
     assert "Retry-After" not in answer[1]
     if path.startswith("/openai"):
-        return openai_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
+        return check_openai_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
     if path.startswith(("/v1/batches", "/v1/files")):
-        return unified_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
-    return error_message(*answer, expected=REFUSED, code="quota_exceeded")
+        return check_unified_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
+    return check_anthropic_error(*answer, expected=REFUSED, code="quota_exceeded")
 
 
 CREATES: Final = [BATCHES, "/v1/messages/batches", "/v1/v1/messages/batches", f"{UNIFIED_BATCHES}?provider=openai"]
 
 
 @pytest.mark.parametrize("path", CREATES)
-async def test_a_create_is_refused_in_the_words_of_its_dialect(app: RunningApp, path: str) -> None:
-    await quotas(app, queued_requests=1)
-    message = await refused(app, path, json=messages_body("a", "b"))
+async def test_a_create_over_a_quota_is_refused_in_the_envelope_of_its_dialect(app: RunningApp, path: str) -> None:
+    await set_quotas(app, queued_requests=1)
+    message = await expect_quota_error(app, path, json=messages_body("a", "b"))
     assert message == (
         "Workspace 'default' is at its quota of queued requests: the limit is 1, 0 are in use, and this needs 2 more."
     )
     _, page = await app.call("GET", BATCHES)
     assert page["data"] == []
     assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []
-    await quotas(app, queued_requests=None)
+    await set_quotas(app, queued_requests=None)
     await app.create("a", "b")
 
 
 @pytest.mark.parametrize("path", ["/openai/v1/batches", "/openai/batches"])
-async def test_a_create_from_a_file_is_refused_too(app: RunningApp, path: str) -> None:
+async def test_a_create_from_a_file_over_a_quota_is_refused(app: RunningApp, path: str) -> None:
     file_id = await upload_lines(app, jsonl(chat_line("a")))
-    await quotas(app, concurrent_batches=0)
-    message = await refused(app, path, json=create_body(file_id))
+    await set_quotas(app, concurrent_batches=0)
+    message = await expect_quota_error(app, path, json=create_body(file_id))
     assert "quota of concurrent batches: the limit is 0, 0 are in use, and this needs 1 more." in message
 
 
 async def test_a_file_with_too_many_requests_fails_its_batch(app: RunningApp) -> None:
-    await quotas(app, queued_requests=2)
+    await set_quotas(app, queued_requests=2)
     batch = await openai_batches.create(app, *(chat_line(name) for name in "abc"))
-    failed = await openai_batches.settled(app, batch["id"])
+    failed = await openai_batches.wait_for_final_status(app, batch["id"])
     assert failed["status"] == "failed"
     [fault] = failed["errors"]["data"]
     assert (fault["code"], fault["line"]) == ("quota_exceeded", None)
@@ -108,28 +115,28 @@ async def test_a_file_with_too_many_requests_fails_its_batch(app: RunningApp) ->
 
 
 @pytest.mark.parametrize("path", ["/openai/v1/files", "/openai/files", "/v1/files?provider=openai"])
-async def test_an_upload_that_does_not_fit_is_refused_and_leaves_nothing(app: RunningApp, path: str) -> None:
-    await quotas(app, stored_bytes=10)
-    message = await refused(app, path, data=BytesIO(good_form()), headers=MULTIPART)
+async def test_an_upload_over_a_quota_is_refused_and_leaves_nothing_stored(app: RunningApp, path: str) -> None:
+    await set_quotas(app, stored_bytes=10)
+    message = await expect_quota_error(app, path, data=BytesIO(valid_form()), headers=MULTIPART)
     assert "is at its quota of stored bytes: the limit is 10, 0 are in use, and this needs " in message
-    assert (await used(app))["stored_bytes"] == 0
+    assert (await current_usage(app))["stored_bytes"] == 0
     assert [path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()] == []
 
 
-async def test_an_upload_is_refused_while_it_comes(app: RunningApp) -> None:
-    await quotas(app, stored_bytes=1_000_000)
+async def test_an_upload_over_a_quota_is_refused_before_it_is_complete(app: RunningApp) -> None:
+    await set_quotas(app, stored_bytes=1_000_000)
     never = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
         yield form(part("purpose", "user_data"), file_part(b"x" * 2_000_000))[:1_900_000]
         await never.wait()
 
-    message = await refused(app, "/openai/v1/files", data=body(), headers=MULTIPART)
+    message = await expect_quota_error(app, "/openai/v1/files", data=body(), headers=MULTIPART)
     assert "is at its quota of stored bytes: the limit is 1000000" in message
 
 
-async def test_of_many_creates_at_once_as_many_are_taken_as_fit(app: RunningApp) -> None:
-    await quotas(app, concurrent_batches=3)
+async def test_concurrent_creates_are_accepted_up_to_the_quota(app: RunningApp) -> None:
+    await set_quotas(app, concurrent_batches=3)
 
     async def attempt() -> int:
         status, _ = await app.call("POST", BATCHES, json=messages_body("a", model="slow"))
@@ -139,46 +146,46 @@ async def test_of_many_creates_at_once_as_many_are_taken_as_fit(app: RunningApp)
     assert sorted(statuses) == [200] * 3 + [429] * 7
 
 
-async def test_what_answers_cost_is_summed_up_and_bounds_new_batches(app: RunningApp) -> None:
-    await quotas(app, monthly_spend_usd=0.0005)
+async def test_the_cost_of_responses_is_added_up_and_limits_new_batches(app: RunningApp) -> None:
+    await set_quotas(app, monthly_spend_usd=0.0005)
     batch = await app.create("a", "b")
     await app.ended(batch["id"])
     results = await app.results(batch["id"])
     usages = [result["result"]["message"]["usage"] for result in results]
     cost = sum(usage["input_tokens"] * 10 + usage["output_tokens"] * 20 for usage in usages) / 1_000_000
     assert cost > 0
-    assert (await used(app))["monthly_spend_usd"] == pytest.approx(cost)
-    while (await used(app))["monthly_spend_usd"] < 0.0005:
+    assert (await current_usage(app))["monthly_spend_usd"] == pytest.approx(cost)
+    while (await current_usage(app))["monthly_spend_usd"] < 0.0005:
         await app.ended((await app.create("a"))["id"])
-    message = await refused(app, BATCHES, json=messages_body("a"))
+    message = await expect_quota_error(app, BATCHES, json=messages_body("a"))
     assert "is at its quota of spend in a calendar month: the limit is $0.0005, and $0.000" in message
     app.clock.move(40 * 24 * 3600)
-    assert (await used(app))["monthly_spend_usd"] == 0
+    assert (await current_usage(app))["monthly_spend_usd"] == 0
     await app.create("a")
 
 
-async def test_use_is_what_is_there(app: RunningApp) -> None:
-    assert await used(app) == {
+async def test_usage_counts_queued_requests_running_batches_and_stored_bytes(app: RunningApp) -> None:
+    assert await current_usage(app) == {
         "queued_requests": 0,
         "concurrent_batches": 0,
         "stored_bytes": 0,
         "monthly_spend_usd": 0.0,
     }
-    status, running = await app.call("POST", BATCHES, json=messages_body("a", "b", model="slow"))
+    status, running = await app.call("POST", BATCHES, json=messages_body("a", "b", model="down/m"))
     assert status == 200
     file_id = await upload_lines(app, b"notes", purpose="user_data")
-    use = await used(app)
+    usage = await current_usage(app)
     on_disk = sum(path.stat().st_size for path in (app.data_dir / "blobs").rglob("*") if path.is_file())
-    assert (use["queued_requests"], use["concurrent_batches"], use["stored_bytes"]) == (2, 1, on_disk)
+    assert (usage["queued_requests"], usage["concurrent_batches"], usage["stored_bytes"]) == (2, 1, on_disk)
     await app.call("POST", f"{BATCHES}/{running['id']}/cancel")
     await app.call("DELETE", f"/openai/v1/files/{file_id}")
     await app.ended(running["id"])
     await app.call("DELETE", f"{BATCHES}/{running['id']}")
-    assert (await used(app))["stored_bytes"] == 0
+    assert (await current_usage(app))["stored_bytes"] == 0
 
 
-async def test_quotas_bind_their_own_workspace_alone(app: RunningApp) -> None:
-    await quotas(app, concurrent_batches=0)
+async def test_a_quota_applies_only_to_its_own_workspace(app: RunningApp) -> None:
+    await set_quotas(app, concurrent_batches=0)
     await app.call("POST", "/api/workspaces", json={"name": "other"})
     _, key = await app.call("POST", "/api/workspaces/other/keys", json={"name": "theirs"})
     await app.create("a", headers={"x-api-key": key["key"]})
@@ -188,14 +195,14 @@ async def test_quotas_bind_their_own_workspace_alone(app: RunningApp) -> None:
     assert status == 403
 
 
-async def test_a_retried_create_is_answered_though_the_quota_is_full(app: RunningApp) -> None:
+async def test_a_retried_create_returns_its_batch_even_if_the_quota_is_full(app: RunningApp) -> None:
     headers = {"Idempotency-Key": "once"}
     first = await app.create("a", headers=headers)
-    await quotas(app, concurrent_batches=0, queued_requests=0, stored_bytes=0, monthly_spend_usd=0)
+    await set_quotas(app, concurrent_batches=0, queued_requests=0, stored_bytes=0, monthly_spend_usd=0)
     assert (await app.create("a", headers=headers))["id"] == first["id"]
 
 
-@pytest.mark.parametrize("wrong", [-1, 1.5, "many", 10**16])
-async def test_a_quota_that_is_no_quota_is_refused(app: RunningApp, wrong: Any) -> None:
-    status, answer = await app.call("PATCH", "/api/workspaces/default", json={"quotas": {"stored_bytes": wrong}})
+@pytest.mark.parametrize("invalid", [-1, 1.5, "many", 10**16])
+async def test_an_invalid_quota_is_refused(app: RunningApp, invalid: Any) -> None:
+    status, answer = await app.call("PATCH", "/api/workspaces/default", json={"quotas": {"stored_bytes": invalid}})
     assert (status, answer["error"]["type"]) == (400, "invalid_request_error")

@@ -1,4 +1,4 @@
-"""Providers quote the key that they were called with; who reads the results may not be who owns it."""
+"""Providers quote the key of a call in their errors; the reader of the results may not be its owner."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,13 +13,13 @@ from batchgate.settings import AccountSettings
 from tests.support.running_app import RunningApp, create_body, running_app
 
 ODD_KEY = "7f/3Q+9planted=="
-"""A key that looks like those of no provider."""
+"""A key in a format that no provider uses."""
 MESSAGE = '{"id":"m","type":"message","role":"assistant","content":[{"type":"text","text":"%s"}]}'
 
 
 @asynccontextmanager
 async def upstream(key: str, *, status: int, body: str, **headers: str) -> AsyncIterator[AccountSettings]:
-    """Run a provider that always answers the same, as an account with a key."""
+    """Run a provider that always returns the same response, and yield an account with a key for it."""
 
     async def handle(request: web.Request) -> web.Response:
         await request.read()
@@ -41,8 +41,8 @@ async def upstream(key: str, *, status: int, body: str, **headers: str) -> Async
 async def result(app: RunningApp) -> dict[str, Any]:
     _, batch = await app.call("POST", "/v1/messages/batches", json=create_body("a"))
     await app.ended(batch["id"])
-    answered: dict[str, Any] = (await app.results(batch["id"]))[0]["result"]
-    return answered
+    batch_result: dict[str, Any] = (await app.results(batch["id"]))[0]["result"]
+    return batch_result
 
 
 async def result_of(folder: Path, key: str, *, status: int, body: str, **headers: str) -> dict[str, Any]:
@@ -69,27 +69,29 @@ def error(message: str) -> str:
         f"<html>{ODD_KEY}</html>",
     ],
 )
-async def test_an_accounts_own_key_is_taken_out_of_errors_whatever_it_looks_like(tmp_path: Path, body: str) -> None:
-    answered = await result_of(tmp_path, ODD_KEY, status=400, body=body)
-    assert answered["type"] == "errored"
-    assert ODD_KEY[:4] not in str(answered)
-    assert "[key]" in str(answered) or "…" in str(answered)
+async def test_the_key_of_an_account_is_redacted_from_errors_in_any_format(tmp_path: Path, body: str) -> None:
+    batch_result = await result_of(tmp_path, ODD_KEY, status=400, body=body)
+    assert batch_result["type"] == "errored"
+    assert ODD_KEY[:4] not in str(batch_result)
+    assert "[key]" in str(batch_result) or "…" in str(batch_result)
 
 
-async def test_a_key_in_a_header_that_is_shown_is_taken_out(tmp_path: Path) -> None:
-    answered = await result_of(tmp_path, ODD_KEY, status=307, body="", Location=f"https://up.example/?key={ODD_KEY}")
-    assert "https://up.example/?key=[key]" in answered["error"]["error"]["message"]
+async def test_a_key_in_a_header_that_an_error_quotes_is_redacted(tmp_path: Path) -> None:
+    batch_result = await result_of(
+        tmp_path, ODD_KEY, status=307, body="", Location=f"https://up.example/?key={ODD_KEY}"
+    )
+    assert "https://up.example/?key=[key]" in batch_result["error"]["error"]["message"]
 
 
 @pytest.mark.parametrize(
     ("key", "shown"),
     [("EMPTY", "EMPTY abc12 EMPTYabc12"), ("abc12", "EMPTY [key] EMPTYabc12")],
 )
-async def test_a_short_key_is_no_reason_to_blank_parts_of_words(tmp_path: Path, key: str, shown: str) -> None:
-    answered = await result_of(tmp_path, key, status=400, body=error("EMPTY abc12 EMPTYabc12"))
-    assert answered["error"]["error"]["message"] == shown
+async def test_a_short_key_is_redacted_only_as_a_whole_word(tmp_path: Path, key: str, shown: str) -> None:
+    batch_result = await result_of(tmp_path, key, status=400, body=error("EMPTY abc12 EMPTYabc12"))
+    assert batch_result["error"]["error"]["message"] == shown
 
 
-async def test_an_answer_that_holds_the_key_is_the_models_own_and_stays_as_it_is(tmp_path: Path) -> None:
-    answered = await result_of(tmp_path, ODD_KEY, status=200, body=MESSAGE % ODD_KEY)
-    assert answered["message"]["content"][0]["text"] == ODD_KEY
+async def test_a_successful_response_that_contains_the_key_is_not_changed(tmp_path: Path) -> None:
+    batch_result = await result_of(tmp_path, ODD_KEY, status=200, body=MESSAGE % ODD_KEY)
+    assert batch_result["message"]["content"][0]["text"] == ODD_KEY

@@ -1,12 +1,12 @@
-"""A results_url can be followed from where the caller is, and leads back to the gateway by the same way."""
+"""A results_url works for the caller: it leads to the gateway through the same host, proxy and mount."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.raw_http import connected, head
-from tests.support.refusals import error_message
+from tests.support.error_responses import check_anthropic_error
+from tests.support.raw_http import raw_connection, request_head
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
 MOUNTS = pytest.mark.parametrize("mount", ["/anthropic", "", "/v1", "/anthropic/v1"])
@@ -27,7 +27,7 @@ async def results_url(app: RunningApp, path: str, **headers: str) -> str:
 
 
 @MOUNTS
-async def test_it_leads_to_the_results_under_the_mount_that_the_caller_used(gateway: RunningApp, mount: str) -> None:
+async def test_a_results_url_uses_the_mount_that_the_caller_used(gateway: RunningApp, mount: str) -> None:
     batch_id = await ended_batch(gateway)
     collection = f"{mount}/v1/messages/batches"
     url = await results_url(gateway, f"{collection}/{batch_id}")
@@ -40,7 +40,7 @@ async def test_it_leads_to_the_results_under_the_mount_that_the_caller_used(gate
     assert [page["data"][0]["results_url"], canceled["results_url"]] == [url, url]
 
 
-async def test_it_is_made_for_each_request_and_not_stored(gateway: RunningApp) -> None:
+async def test_a_results_url_is_built_from_the_host_of_each_request(gateway: RunningApp) -> None:
     path = f"{BATCHES}/{await ended_batch(gateway)}"
     for host in ("localhost:8080", "batchgate", "10.0.0.1:80", "[::1]:8080"):
         assert await results_url(gateway, path, Host=host) == f"http://{host}{path}/results"
@@ -62,7 +62,7 @@ async def test_it_is_made_for_each_request_and_not_stored(gateway: RunningApp) -
     ],
 )
 @MOUNTS
-async def test_behind_a_proxy_it_begins_as_the_settings_say(
+async def test_the_settings_decide_how_a_results_url_begins_behind_a_proxy(
     tmp_path: Path, settings: dict[str, Any], base: str | None, mount: str
 ) -> None:
     async with running_app(tmp_path, **settings) as app:
@@ -71,7 +71,9 @@ async def test_behind_a_proxy_it_begins_as_the_settings_say(
 
 
 @MOUNTS
-async def test_relative_it_is_joined_to_the_base_url_by_the_sdk_and_so_has_no_mount(tmp_path: Path, mount: str) -> None:
+async def test_a_relative_results_url_has_no_mount_since_the_sdk_joins_it_to_the_base_url(
+    tmp_path: Path, mount: str
+) -> None:
     async with running_app(tmp_path, relative_results_url=True, public_url="https://public.example") as app:
         batch_id = await ended_batch(app)
         url = await results_url(app, f"{mount}/v1/messages/batches/{batch_id}", **FORWARDED)
@@ -81,10 +83,10 @@ async def test_relative_it_is_joined_to_the_base_url_by_the_sdk_and_so_has_no_mo
 
 
 @pytest.mark.parametrize("host", ["evil.example/", "user@evil.example", "a b", "{id}", "<script>", "evil.example:x"])
-async def test_a_host_that_is_none_never_gets_into_it(gateway: RunningApp, host: str) -> None:
+async def test_an_invalid_host_never_appears_in_a_results_url(gateway: RunningApp, host: str) -> None:
     path = f"{BATCHES}/{await ended_batch(gateway)}"
-    async with connected(gateway.url) as connection:
-        await connection.send(head(f"GET {path}").replace(b"gateway.test", host.encode()))
-        answer = await connection.answer()
-    message = error_message(answer.status, answer.headers, answer.body, expected=(400, "invalid_request_error"))
+    async with raw_connection(gateway.url) as connection:
+        await connection.send(request_head(f"GET {path}").replace(b"gateway.test", host.encode()))
+        answer = await connection.read_response()
+    message = check_anthropic_error(answer.status, answer.headers, answer.body, expected=(400, "invalid_request_error"))
     assert message == f"Host: it must be a name or an address, perhaps with a port, and is {host!r}"

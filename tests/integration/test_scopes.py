@@ -1,4 +1,4 @@
-"""What API keys may do: each operation asks for the scope that its spec names, on every path of it."""
+"""The scopes of API keys: each operation requires the scope that its spec names, on every path."""
 
 import re
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation, Scope
-from tests.support.refusals import error_message, openai_error, unified_error
+from tests.support.error_responses import check_anthropic_error, check_openai_error, check_unified_error
 from tests.support.running_app import RunningApp, running_app
 
 FORBIDDEN = (403, "permission_error")
@@ -19,7 +19,7 @@ FORBIDDEN = (403, "permission_error")
 
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway with a key for each scope alone."""
+    """Run a gateway with one key for each scope."""
     keys = {scope: ApiKeySettings(key=f"sk-{scope}", scopes=(scope,)) for scope in SCOPES}
     async with running_app(tmp_path / "data", api_keys=keys) as app:
         yield app
@@ -34,7 +34,7 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("operation", "path"), CALLS)
-async def test_an_operation_is_refused_to_every_key_without_its_scope(
+async def test_a_key_without_the_scope_of_an_operation_is_refused(
     gateway: RunningApp, operation: Operation, path: str
 ) -> None:
     assert operation.scopes
@@ -49,17 +49,17 @@ async def test_an_operation_is_refused_to_every_key_without_its_scope(
         message = f"The API key may not do this: it needs the scope {' or '.join(operation.scopes)}, and has {scope}."
         if path.startswith("/openai"):
             expected = (403, "invalid_request_error")
-            assert openai_error(*answer, expected=expected, param=None, code="missing_scope") == message
+            assert check_openai_error(*answer, expected=expected, param=None, code="missing_scope") == message
         elif path.startswith(("/v1/files", "/v1/batches")):
-            assert unified_error(*answer, expected=FORBIDDEN, param=None, code="missing_scope") == message
+            assert check_unified_error(*answer, expected=FORBIDDEN, param=None, code="missing_scope") == message
         else:
             code = "missing_scope" if operation.dialect == "anthropic" else None
-            assert error_message(*answer, expected=FORBIDDEN, code=code) == message
+            assert check_anthropic_error(*answer, expected=FORBIDDEN, code=code) == message
 
 
 def test_the_scopes_of_the_spec_are_those_of_the_keys() -> None:
     assert get_args(Scope) == SCOPES
 
 
-def test_a_key_looks_and_submits_unless_its_settings_say_otherwise() -> None:
+def test_a_key_has_the_scopes_read_and_submit_by_default() -> None:
     assert ApiKeySettings(key="sk-known").scopes == ("read", "submit")

@@ -13,7 +13,7 @@ import pytest
 
 from batchgate.encryption.fernet import new_master_key
 from tests.support.command import PROGRAM
-from tests.support.databases import DATABASES, Database, a_database
+from tests.support.databases import DATABASES, Database, new_database
 from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
 
 PLANTED = "sk-planted-by-command"
@@ -21,7 +21,7 @@ PLANTED = "sk-planted-by-command"
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with a_database(request.param, tmp_path) as database:
+    with new_database(request.param, tmp_path) as database:
         yield database
 
 
@@ -81,7 +81,7 @@ def test_a_master_key_is_replaced_by_putting_a_new_one_before_it_and_encrypting_
 
 
 def test_a_value_is_asked_for_in_a_terminal_and_does_not_show(tmp_path: Path) -> None:
-    with a_database("sqlite", tmp_path) as database:
+    with new_database("sqlite", tmp_path) as database:
         commands = Commands(database, new_master_key())
         ours, theirs = pty.openpty()
         environment = commands.environment | {"BATCHGATE_MASTER_KEY": commands.master_keys[0]}
@@ -128,14 +128,14 @@ def test_a_value_is_never_an_argument(tmp_path: Path, words: tuple[str, ...]) ->
     ],
 )
 def test_what_is_no_secret_is_refused(tmp_path: Path, name: str, given: str, complaint: str) -> None:
-    with a_database("sqlite", tmp_path) as database:
+    with new_database("sqlite", tmp_path) as database:
         done = Commands(database, new_master_key()).run("set", name, given=given)
     assert done.returncode == 1
     assert done.stderr.startswith(complaint)
 
 
 def test_without_a_master_key_the_commands_say_where_it_is_looked_for(tmp_path: Path) -> None:
-    with a_database("sqlite", tmp_path) as database:
+    with new_database("sqlite", tmp_path) as database:
         done = Commands(database).run("set", "prod", given=PLANTED)
     assert done.returncode == 1
     assert "set BATCHGATE_MASTER_KEY or master_key_file" in done.stderr
@@ -160,7 +160,7 @@ def test_the_extra_that_encrypts_is_named_where_it_is_missing(tmp_path: Path) ->
 
 
 def test_a_running_gateway_keeps_its_batches_while_secrets_are_stored_beside_it(tmp_path: Path) -> None:
-    with a_database("sqlite", tmp_path / "data") as database:
+    with new_database("sqlite", tmp_path / "data") as database:
         settings = f"shutdown_timeout = 0\n{SIMULATOR}simulator.latency = 60\n"
         with GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway:
             commands = Commands(database, new_master_key())

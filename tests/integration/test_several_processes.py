@@ -1,4 +1,4 @@
-"""Gateways and workers on one PostgreSQL database, each an application of its own in the process of the test."""
+"""Gateways and workers on one PostgreSQL database, each as a separate application in the test process."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.support.health import problem_texts
 from tests.support.postgres_server import fresh_database
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 
-PATIENCE = 30.0  # seconds
+TIMEOUT = 30.0  # seconds
 
 
 @dataclass
 class Installation:
-    """One database and one folder of bodies, on which applications run."""
+    """One database and one blob folder that several applications share."""
 
     folder: Path
     url: str
@@ -39,7 +39,7 @@ class Installation:
 
     @asynccontextmanager
     async def running(self, role: Role, **settings: Any) -> AsyncIterator[RunningApp]:
-        """Run one."""
+        """Run one application with a role."""
         async with running_app(
             self.folder,
             role=role,
@@ -56,40 +56,40 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         yield Installation(tmp_path, url)
 
 
-def slow(latency: float, concurrency: int = 64) -> dict[str, AccountSettings]:
-    """Make an account that takes its time."""
+def slow_accounts(latency: float, concurrency: int = 64) -> dict[str, AccountSettings]:
+    """Make a slow account."""
     simulated = SimulatorSettings(latency=latency)
     return {"simulator": AccountSettings(provider="simulator", concurrency=concurrency, simulator=simulated)}
 
 
-async def calls_under_way(worker: RunningApp, number: int) -> None:
-    async with asyncio.timeout(PATIENCE):
+async def wait_for_calls_in_flight(worker: RunningApp, number: int) -> None:
+    async with asyncio.timeout(TIMEOUT):
         while (await worker.call("GET", "/health"))[1]["requests_in_flight"] < number:
             pass
 
 
-async def problems(app: RunningApp) -> list[str]:
+async def health_problems(app: RunningApp) -> list[str]:
     return problem_texts((await app.call("GET", "/health"))[1])
 
 
-async def test_a_gateway_takes_batches_in_and_a_worker_runs_them(installation: Installation) -> None:
+async def test_a_gateway_accepts_a_batch_and_a_worker_runs_it(installation: Installation) -> None:
     async with installation.running("gateway") as gateway:
         batch = await gateway.create("a", "b", "c")
-        assert any("workers" in problem for problem in await problems(gateway))
-        async with installation.running("worker"), asyncio.timeout(PATIENCE):
+        assert any("workers" in problem for problem in await health_problems(gateway))
+        async with installation.running("worker"), asyncio.timeout(TIMEOUT):
             await gateway.ended(batch["id"])
             assert [result["custom_id"] for result in await gateway.results(batch["id"])] == ["a", "b", "c"]
-            while await problems(gateway):
+            while await health_problems(gateway):
                 pass
 
 
 async def test_several_workers_share_a_batch(installation: Installation) -> None:
-    accounts = slow(0.02, concurrency=30)
+    accounts = slow_accounts(0.02, concurrency=30)
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(installation.running("gateway"))
         workers = [await stack.enter_async_context(installation.running("worker", accounts=accounts)) for _ in range(3)]
         batch = await gateway.create(*(f"r{number}" for number in range(6_000)))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             ended = await gateway.ended(batch["id"])
         assert ended["request_counts"]["succeeded"] == 6_000
         results = await gateway.results(batch["id"])
@@ -97,56 +97,59 @@ async def test_several_workers_share_a_batch(installation: Installation) -> None
         assert all(worker.app[ENGINE].cluster.workers == 3 for worker in workers)
 
 
-async def test_a_cancel_reaches_what_runs_elsewhere_within_a_second(installation: Installation) -> None:
+async def test_a_cancel_on_a_gateway_reaches_the_worker_within_a_second(installation: Installation) -> None:
     async with (
         installation.running("gateway") as gateway,
-        installation.running("worker", accounts=slow(0.2, concurrency=4)) as worker,
+        installation.running("worker", accounts=slow_accounts(0.2, concurrency=4)) as worker,
     ):
         batch = await gateway.create(*(f"r{number}" for number in range(1_000)))
-        await calls_under_way(worker, 4)
-        begun = asyncio.get_running_loop().time()
+        await wait_for_calls_in_flight(worker, 4)
+        started = asyncio.get_running_loop().time()
         await gateway.call("POST", f"{BATCHES}/{batch['id']}/cancel")
         counts = (await gateway.ended(batch["id"]))["request_counts"]
-        assert asyncio.get_running_loop().time() - begun < 1.0
+        assert asyncio.get_running_loop().time() - started < 1.0
         assert counts["canceled"] == 1_000 - counts["succeeded"]
 
 
-async def test_what_expires_is_halted_wherever_it_runs(installation: Installation) -> None:
+async def test_every_worker_stops_sending_an_expired_batch(installation: Installation) -> None:
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(installation.running("gateway"))
         for _ in range(2):
-            await stack.enter_async_context(installation.running("worker", accounts=slow(0.2, concurrency=4)))
+            await stack.enter_async_context(installation.running("worker", accounts=slow_accounts(0.2, concurrency=4)))
         batch = await gateway.create(*(f"r{number}" for number in range(1_000)))
         installation.clock.move(24 * 3600)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             counts = (await gateway.ended(batch["id"]))["request_counts"]
         assert counts["expired"] == 1_000 - counts["succeeded"]
 
 
-async def test_a_file_is_validated_by_some_worker(installation: Installation) -> None:
+async def test_a_worker_validates_the_file_of_a_batch(installation: Installation) -> None:
     async with installation.running("gateway") as gateway, installation.running("worker"):
         batch = await openai_batches.create(gateway, *(openai_batches.chat_line(f"r{number}") for number in range(10)))
-        async with asyncio.timeout(PATIENCE):
-            assert (await openai_batches.settled(gateway, batch["id"]))["request_counts"]["completed"] == 10
+        async with asyncio.timeout(TIMEOUT):
+            assert (await openai_batches.wait_for_final_status(gateway, batch["id"]))["request_counts"][
+                "completed"
+            ] == 10
 
 
-async def test_a_worker_that_stops_gives_its_shards_back_at_once(installation: Installation) -> None:
-    # It would be three minutes if another one had to find out.
-    long: dict[str, Any] = {"worker_heartbeat_timeout": 180.0}
-    async with installation.running("gateway", **long) as gateway:
-        slowly = slow(0.1, concurrency=2)
-        async with installation.running("worker", accounts=slowly, shutdown_timeout=0.0, **long) as worker:
+async def test_a_worker_that_stops_releases_its_shards_at_once(installation: Installation) -> None:
+    # With this timeout, another process would need three minutes to detect that the worker is gone.
+    long_timeout: dict[str, Any] = {"worker_heartbeat_timeout": 180.0}
+    async with installation.running("gateway", **long_timeout) as gateway:
+        accounts = slow_accounts(0.1, concurrency=2)
+        async with installation.running("worker", accounts=accounts, shutdown_timeout=0.0, **long_timeout) as worker:
             batch = await gateway.create(*(f"r{number}" for number in range(600)))
-            await calls_under_way(worker, 2)
-        async with installation.running("worker", **long), asyncio.timeout(PATIENCE):
+            await wait_for_calls_in_flight(worker, 2)
+        async with installation.running("worker", **long_timeout), asyncio.timeout(TIMEOUT):
             await gateway.ended(batch["id"])
 
 
-async def test_however_many_batches_of_an_account_that_is_down_wait_in_front_others_are_reached(
+async def test_many_batches_of_an_unreachable_account_do_not_block_a_batch_of_another_account(
     installation: Installation,
 ) -> None:
-    # A worker that had something of it in memory looked at one more shard a second, and each that it had no room for
-    # came back after half a minute at the latest: of so many it did not get to the end.
+    # Once, a worker that already held shards of the unreachable account claimed one more shard a second. Each shard for
+    # which it had no capacity returned to the queue after at most half a minute. With so many shards, the worker never
+    # reached the end of the queue.
     accounts = {
         "down": AccountSettings(provider="anthropic", base_url=f"http://127.0.0.1:{unused_port()}"),
         "simulator": simulator(),
@@ -158,118 +161,122 @@ async def test_however_many_batches_of_an_account_that_is_down_wait_in_front_oth
         last_body = create_body("a", "b", model="simulator/m")
         last = (await gateway.call("POST", BATCHES, json=last_body))[1]
         worker = installation.running("worker", accounts=accounts, shutdown_timeout=0.0)
-        async with worker, asyncio.timeout(PATIENCE):
+        async with worker, asyncio.timeout(TIMEOUT):
             assert (await gateway.ended(last["id"]))["request_counts"]["succeeded"] == 2
 
 
-async def test_a_shard_that_a_worker_taken_for_dead_claims_again_is_run_by_the_one_that_has_its_job(
+async def test_a_shard_that_an_evicted_worker_claims_again_is_run_by_the_worker_that_has_its_job(
     installation: Installation,
 ) -> None:
-    # The one that had the job found that its claim was good no more, took the shard for done, and ended the job. When
-    # the other found out that it was taken for dead, nobody had the shard until the sweeper looked, a minute later.
+    # Once, the worker with the job found that its claim was stale, considered the shard done, and completed the job.
+    # Then the other worker detected that it had been evicted. No worker had the shard until the sweeper found it a
+    # minute later.
     async with (
         installation.running("gateway") as gateway,
-        installation.running("worker", accounts=slow(0.5)) as worker,
-        PostgresStore(PostgresAddress(installation.url)) as dead,
+        installation.running("worker", accounts=slow_accounts(0.5)) as worker,
+        PostgresStore(PostgresAddress(installation.url)) as evicted,
     ):
         batch = await gateway.create("a", "b")
-        await calls_under_way(worker, 2)
-        (job,) = await dead.unfinished_jobs()
-        claim = await dead.claim_shard(job)
+        await wait_for_calls_in_flight(worker, 2)
+        (job,) = await evicted.unfinished_jobs()
+        claim = await evicted.claim_shard(job)
         assert claim is not None
-        await dead.release_shard(claim)
-        async with asyncio.timeout(PATIENCE):
+        await evicted.release_shard(claim)
+        async with asyncio.timeout(TIMEOUT):
             ended = await gateway.ended(batch["id"])
         assert ended["request_counts"]["succeeded"] == 2
 
 
-class LateClaims(PostgresStore):
-    """A store of which one claim is told late."""
+class DelayedClaimStore(PostgresStore):
+    """A store that returns its first claim late."""
 
     claimed: asyncio.Event
-    told: asyncio.Event
+    resume: asyncio.Event
 
     async def claim_shard(self, job: ShardJob) -> Claim | None:
-        """Claim, and let something else come first, the first time."""
+        """Claim a shard; the first time, wait for the test before the claim is returned."""
         claim = await super().claim_shard(job)
         if not self.claimed.is_set():
             self.claimed.set()
-            await self.told.wait()
+            await self.resume.wait()
         return claim
 
 
-async def test_a_worker_that_was_taken_for_dead_while_it_claimed_a_shard_does_not_run_it(
+async def test_a_worker_that_is_evicted_while_it_claims_a_shard_does_not_run_it(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchgate.store.postgres.PostgresStore", LateClaims)
-    LateClaims.claimed, LateClaims.told = asyncio.Event(), asyncio.Event()
-    async with installation.running("gateway") as gateway, installation.running("worker", accounts=slow(1.0)) as dead:
+    monkeypatch.setattr("batchgate.store.postgres.PostgresStore", DelayedClaimStore)
+    DelayedClaimStore.claimed, DelayedClaimStore.resume = asyncio.Event(), asyncio.Event()
+    async with (
+        installation.running("gateway") as gateway,
+        installation.running("worker", accounts=slow_accounts(1.0)) as evicted,
+    ):
         batch = await gateway.create("a", "b")
-        await LateClaims.claimed.wait()
+        await DelayedClaimStore.claimed.wait()
         async with (
-            installation.running("worker", accounts=slow(1.0)) as living,
+            installation.running("worker", accounts=slow_accounts(1.0)) as other_worker,
             await psycopg.AsyncConnection.connect(installation.url, autocommit=True) as connection,
         ):
             await connection.execute(
                 "DELETE FROM procrastinate_workers "
                 "WHERE id = (SELECT worker_id FROM procrastinate_jobs WHERE status = 'doing')"
             )
-            await calls_under_way(living, 2)
-            LateClaims.told.set()
-            while (await living.call("GET", "/health"))[1]["requests_in_flight"]:
-                assert (await dead.call("GET", "/health"))[1]["requests_in_flight"] == 0
+            await wait_for_calls_in_flight(other_worker, 2)
+            DelayedClaimStore.resume.set()
+            while (await other_worker.call("GET", "/health"))[1]["requests_in_flight"]:
+                assert (await evicted.call("GET", "/health"))[1]["requests_in_flight"] == 0
             await gateway.ended(batch["id"])
 
 
-async def paused(app: RunningApp, batch: dict[str, Any]) -> str | None:
+async def pause_reason(app: RunningApp, batch: dict[str, Any]) -> str | None:
     progress = (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]
     return None if progress["paused"] is None else str(progress["paused"]["reason"])
 
 
-async def test_a_gateway_says_of_a_worker_whose_key_is_rejected_that_its_account_is_paused(
+async def test_a_gateway_reports_the_paused_account_of_a_worker_whose_key_is_rejected(
     installation: Installation,
 ) -> None:
-    # Nothing but the gateway is reached by teams: it said "ok" and `paused` was null, and their batch just hung.
+    # Teams can reach only the gateway. Once, it reported "ok" and `paused` was null while their batch was stuck.
     accounts = {"mine": simulator(require_key="another"), "simulator": simulator()}
     default = {"accounts": accounts, "default_provider": "simulator", "shutdown_timeout": 0.0}
     reason = "account 'mine' is paused: the provider rejects its key (401)"
     async with installation.running("gateway", **default) as gateway:
-        async with installation.running("worker", **default) as worker, asyncio.timeout(PATIENCE):
+        async with installation.running("worker", **default) as worker, asyncio.timeout(TIMEOUT):
             body = create_body("a", "b", model="mine/m")
             waiting = (await gateway.call("POST", BATCHES, json=body))[1]
-            while not (told := await problems(gateway)):
+            while not (reported := await health_problems(gateway)):
                 pass
-            assert told == [f"account/mine: worker {worker.app[ENGINE].cluster.member}: {reason}"]
+            assert reported == [f"account/mine: worker {worker.app[ENGINE].cluster.member}: {reason}"]
             assert (await gateway.call("GET", "/health"))[1]["status"] == "degraded"
-            assert await paused(gateway, waiting) == reason
-            assert await paused(gateway, await gateway.create("c")) is None, "it runs on another account"
+            assert await pause_reason(gateway, waiting) == reason
+            assert await pause_reason(gateway, await gateway.create("c")) is None, "it runs on another account"
             await gateway.call("POST", f"{BATCHES}/{waiting['id']}/cancel")
-            while await problems(gateway):
+            while await health_problems(gateway):
                 pass
-        while not any("no worker is running" in problem for problem in await problems(gateway)):
+        while not any("no worker is running" in problem for problem in await health_problems(gateway)):
             pass
 
 
-async def test_a_gateway_says_of_a_worker_that_it_does_not_find_the_bodies(
+async def test_a_gateway_reports_a_worker_that_cannot_find_the_blobs(
     installation: Installation, tmp_path: Path
 ) -> None:
-    # Two local folders where one was meant: nothing but the worker knew, and the batch just hung.
+    # Two local folders were configured instead of one. Once, only the worker reported it, and the batch was stuck.
     folder = (tmp_path / "elsewhere").as_uri()
     async with (
         installation.running("gateway", blob_url=None) as gateway,
         installation.running("worker", blob_url=folder) as worker,
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(TIMEOUT),
     ):
         await gateway.create("a")
-        while not (told := await problems(gateway)):
+        while not (reported := await health_problems(gateway)):
             pass
-        [own] = await problems(worker)
+        [own] = await health_problems(worker)
         component, _, message = own.partition(": ")
-        assert told == [f"{component}: worker {worker.app[ENGINE].cluster.member}: {message}"]
+        assert reported == [f"{component}: worker {worker.app[ENGINE].cluster.member}: {message}"]
         assert component == "input"
 
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])
-def test_a_process_that_needs_others_needs_a_database_to_share_with_them(tmp_path: Path, role: Role) -> None:
+def test_a_separate_gateway_or_worker_needs_a_postgres_database(tmp_path: Path, role: Role) -> None:
     with pytest.raises(ConfigurationError, match="database_url: a PostgreSQL database, since batchgate "):
         build_app(Settings(data_dir=str(tmp_path)), role=role, environment={})

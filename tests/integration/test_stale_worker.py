@@ -1,4 +1,4 @@
-"""Two workers that hold the same shard, because one of them was paused and taken for dead."""
+"""Two workers that have claimed the same shard, as one of them was paused and considered dead."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,8 +26,8 @@ from batchgate.queue import MemoryQueue
 from batchgate.settings import AccountSettings, Settings
 from batchgate.store.sqlite import SqliteStore
 from tests.support.engine_parts import no_secret
-from tests.support.leftover_rows import check_nothing_is_left
 from tests.support.running_app import create_body
+from tests.support.storage_leaks import check_no_storage_leaks
 
 MESSAGE = {
     "id": "msg_1",
@@ -41,17 +41,17 @@ MESSAGE = {
 
 
 class Provider:
-    """A `Transport` that answers with its name, when it is let."""
+    """A `Transport` that answers with its name when the test lets it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.asked = asyncio.Event()
-        self.let = asyncio.Event()
+        self.called = asyncio.Event()
+        self.may_answer = asyncio.Event()
 
     async def send(self, _request: UpstreamRequest) -> UpstreamResponse:
-        """Answer once it is let."""
-        self.asked.set()
-        await self.let.wait()
+        """Answer once the test lets it."""
+        self.called.set()
+        await self.may_answer.wait()
         message = MESSAGE | {"content": [{"type": "text", "text": self.name}]}
         return UpstreamResponse(status=200, headers={}, body=msgspec.json.encode(message))
 
@@ -97,45 +97,47 @@ async def ended(engine: Engine, batch: Batch) -> Batch:
 
 
 async def answers(blobs: FolderBlobs, batch: Batch) -> list[tuple[str, str]]:
-    """Read who answered each request."""
+    """Read which provider answered each request."""
     assert batch.results_blob is not None
     text = b"".join([piece async for piece in blobs.stream(batch.results_blob)])
     lines = [msgspec.json.decode(line) for line in text.splitlines()]
     return [(line["custom_id"], line["result"]["message"]["content"][0]["text"]) for line in lines]
 
 
-async def test_what_a_stale_worker_flushes_is_refused_and_the_batch_keeps_the_answers_of_the_other(
+async def test_the_results_of_a_stale_worker_are_refused_and_the_batch_keeps_those_of_the_other(
     store: SqliteStore, tmp_path: Path
 ) -> None:
     blobs = FolderBlobs(tmp_path / "blobs")
     paused, fresh = Provider("paused"), Provider("fresh")
     async with engine_of(store, blobs, paused) as stale:
         batch = await submit(stale, *"abc")
-        await paused.asked.wait()
+        await paused.called.wait()
         async with engine_of(store, blobs, fresh) as other:
-            await fresh.asked.wait()
-            paused.let.set()
-            # The stale one flushes and is refused while the shard is in the hands of the other, not only after it.
+            await fresh.called.wait()
+            paused.may_answer.set()
+            # The stale worker tries to store results while the other one still runs the shard, not only after it.
             await stale.drain()
             assert (await other.batches.find("w", batch.id)).counts.succeeded == 0
-            fresh.let.set()
+            fresh.may_answer.set()
             batch = await ended(other, batch)
-            await asyncio.to_thread(check_nothing_is_left, tmp_path)
+            await asyncio.to_thread(check_no_storage_leaks, tmp_path)
     assert await answers(blobs, batch) == [("a", "fresh"), ("b", "fresh"), ("c", "fresh")]
     assert (batch.counts.succeeded, batch.repeated) == (3, 3)
 
 
-async def test_a_stale_worker_that_wakes_after_the_end_changes_nothing(store: SqliteStore, tmp_path: Path) -> None:
+async def test_a_stale_worker_that_continues_after_the_end_of_the_batch_changes_nothing(
+    store: SqliteStore, tmp_path: Path
+) -> None:
     blobs = FolderBlobs(tmp_path / "blobs")
     paused, fresh = Provider("paused"), Provider("fresh")
-    fresh.let.set()
+    fresh.may_answer.set()
     async with engine_of(store, blobs, paused) as stale:
         batch = await submit(stale, *"ab")
-        await paused.asked.wait()
+        await paused.called.wait()
         async with engine_of(store, blobs, fresh) as other:
             batch = await ended(other, batch)
-            paused.let.set()
+            paused.may_answer.set()
             await stale.drain()
             assert await other.batches.find("w", batch.id) == batch
-            await asyncio.to_thread(check_nothing_is_left, tmp_path)
+            await asyncio.to_thread(check_no_storage_leaks, tmp_path)
     assert await answers(blobs, batch) == [("a", "fresh"), ("b", "fresh")]

@@ -16,15 +16,15 @@ from tests.support.scrape import scrape_until
 
 
 class Collector:
-    """Takes spans in as an OpenTelemetry collector does."""
+    """Receives spans as an OpenTelemetry collector does."""
 
     def __init__(self) -> None:
         self.services: set[str] = set()
         self.spans: list[Span] = []
         self.url = ""
 
-    async def take(self, request: web.Request) -> web.Response:
-        """Decode what is exported."""
+    async def receive(self, request: web.Request) -> web.Response:
+        """Decode and store the exported spans."""
         for group in ExportTraceServiceRequest.FromString(await request.read()).resource_spans:
             names = (a.value.string_value for a in group.resource.attributes if a.key == "service.name")
             self.services.update(names)
@@ -35,7 +35,7 @@ class Collector:
     async def listening(self) -> AsyncIterator[str]:
         """Listen while the context is entered."""
         app = web.Application()
-        app.router.add_post("/v1/traces", self.take)
+        app.router.add_post("/v1/traces", self.receive)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -43,7 +43,7 @@ class Collector:
         await runner.cleanup()
 
 
-async def test_the_spans_of_a_batch_reach_the_collector_before_the_gateway_has_stopped(
+async def test_a_gateway_exports_the_spans_of_a_batch_before_it_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collector = Collector()
@@ -57,18 +57,18 @@ async def test_the_spans_of_a_batch_reach_the_collector_before_the_gateway_has_s
     names = sorted(span.name for span in collector.spans)
     assert names == ["chat simulated", "chat simulated", "create batch", "finalize batch", "run shard"]
     assert len({span.trace_id for span in collector.spans}) == 1
-    known = {span.span_id for span in collector.spans}
-    assert [span.name for span in collector.spans if span.parent_span_id not in known] == ["create batch"]
+    span_ids = {span.span_id for span in collector.spans}
+    assert [span.name for span in collector.spans if span.parent_span_id not in span_ids] == ["create batch"]
     for span in collector.spans:
         assert {a.value.string_value for a in span.attributes if a.key == "batchgate.batch"} == {batch["id"]}
     assert collector.services == {"batchgate"}
 
 
-async def test_without_a_collector_nothing_of_opentelemetry_is_imported(tmp_path: Path) -> None:
+async def test_a_gateway_without_a_collector_does_not_import_opentelemetry(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, sys\n"
         "@atexit.register\n"
-        "def tell():\n"
+        "def print_imports():\n"
         "    print('imported', [name for name in sys.modules if name.startswith('opentelemetry')], file=sys.stderr)\n"
     )
     environment = {"PYTHONPATH": ":".join([str(tmp_path), *sys.path])}
@@ -77,7 +77,7 @@ async def test_without_a_collector_nothing_of_opentelemetry_is_imported(tmp_path
     assert "imported []" in gateway.log
 
 
-async def test_a_collector_that_is_named_without_the_extra_is_told_and_the_gateway_serves(tmp_path: Path) -> None:
+async def test_a_gateway_without_the_otel_extra_logs_a_warning_and_still_serves(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['opentelemetry.sdk'] = None\n")
     environment = {
         "PYTHONPATH": ":".join([str(tmp_path), *sys.path]),

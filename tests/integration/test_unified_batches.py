@@ -1,4 +1,4 @@
-"""Batches on the unified surface: created from both shapes of requests and from files, followed, listed, read."""
+"""Batches on the unified surface: created from both formats of requests and from files, polled, listed and read."""
 
 import gzip
 import json
@@ -24,7 +24,7 @@ from tests.support.unified_batches import (
     message_rows,
     messages,
     retrieve,
-    settled,
+    wait_for_final_status,
 )
 
 NOW = 1_795_000_000
@@ -34,7 +34,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway with two accounts that have the names of providers, and a model that takes its time."""
+    """Run a gateway with two accounts that are named like providers, and one slow model."""
     account = simulator(latency_by_model={"slow": 60.0})
     async with running_app(
         tmp_path, accounts={"openai": account, "anthropic": account}, shutdown_timeout=0.0
@@ -56,18 +56,18 @@ async def result_lines(app: RunningApp, batch_id: str, provider: str = "openai")
 
 
 def without_nulls(line: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Leave out these fields, and those without a value, of a line and of its response."""
+    """Remove these fields and all null fields from a line and from its response."""
     found = {name: value for name, value in line.items() if name not in names and value is not None}
     return found | ({"response": without_nulls(found["response"])} if "response" in found else {})
 
 
-def extra(request_type: str, seen: dict[str, Any], provider: str = "openai", **more: str) -> dict[str, Any]:
-    latency = seen["extra_fields"]["latency"]
+def extra_fields(request_type: str, response: dict[str, Any], provider: str = "openai", **more: str) -> dict[str, Any]:
+    latency = response["extra_fields"]["latency"]
     assert isinstance(latency, int)
     return {"request_type": request_type, "provider": provider, "latency": latency, "chunk_index": 0} | more
 
 
-async def test_a_batch_of_bodies_goes_from_its_create_to_its_results(app: RunningApp) -> None:
+async def test_a_batch_of_bodies_runs_from_its_create_to_its_results(app: RunningApp) -> None:
     rows = [*chat_rows("a", "b"), *chat_rows("c", content=5)]
     created = await create(app, requests=rows, metadata={"job": "nightly"})
     assert created["id"].startswith("batch_01")
@@ -83,9 +83,9 @@ async def test_a_batch_of_bodies_goes_from_its_create_to_its_results(app: Runnin
         "created_at": NOW,
         "expires_at": NOW + DAY,
         "in_progress_at": NOW,
-        "extra_fields": extra("batch_create", created, model_requested="simulated"),
+        "extra_fields": extra_fields("batch_create", created, model_requested="simulated"),
     }
-    batch = await settled(app, created["id"])
+    batch = await wait_for_final_status(app, created["id"])
     assert batch == created | {
         "status": "completed",
         "request_counts": {"total": 3, "completed": 2, "failed": 1, "succeeded": 2},
@@ -93,7 +93,7 @@ async def test_a_batch_of_bodies_goes_from_its_create_to_its_results(app: Runnin
         "completed_at": NOW,
         "output_file_id": batch["output_file_id"],
         "error_file_id": batch["error_file_id"],
-        "extra_fields": extra("batch_retrieve", batch, model_requested="simulated"),
+        "extra_fields": extra_fields("batch_retrieve", batch, model_requested="simulated"),
     }
     lines = await result_lines(app, batch["id"])
     assert [line["custom_id"] for line in lines] == ["a", "b", "c"]
@@ -105,11 +105,11 @@ async def test_a_batch_of_bodies_goes_from_its_create_to_its_results(app: Runnin
     assert written == [row | {"method": "POST"} for row in rows]
 
 
-async def test_a_batch_of_params_is_one_of_messages(app: RunningApp) -> None:
+async def test_a_batch_of_params_is_a_messages_batch(app: RunningApp) -> None:
     created = await create(
         app, model="anthropic/simulated", requests=[*message_rows("a"), *message_rows("b", content=5)]
     )
-    batch = await settled(app, created["id"], "anthropic")
+    batch = await wait_for_final_status(app, created["id"], "anthropic")
     assert batch == created | {
         "endpoint": "/v1/messages",
         "status": "ended",
@@ -120,7 +120,7 @@ async def test_a_batch_of_params_is_one_of_messages(app: RunningApp) -> None:
         "output_file_id": f"file-output-{batch['id']}",
         "error_file_id": f"file-error-{batch['id']}",
         "results_url": f"{app.url}/v1/messages/batches/{batch['id']}/results",
-        "extra_fields": extra("batch_retrieve", batch, "anthropic", model_requested="simulated"),
+        "extra_fields": extra_fields("batch_retrieve", batch, "anthropic", model_requested="simulated"),
     }
     assert await result_lines(app, batch["id"], "anthropic") == await app.results(batch["id"])
     assert [line["result"]["type"] for line in await app.results(batch["id"])] == ["succeeded", "errored"]
@@ -133,7 +133,7 @@ async def test_bodies_for_messages_make_the_same_batch_as_params(app: RunningApp
     by_url = await create(app, requests=rows)
     by_endpoint = await create(app, endpoint="/v1/messages", requests=[{"custom_id": "a", "body": messages()}])
     for batch in (by_url, by_endpoint):
-        assert (await settled(app, batch["id"]))["status"] == "ended"
+        assert (await wait_for_final_status(app, batch["id"]))["status"] == "ended"
         assert [line["result"]["type"] for line in await app.results(batch["id"])] == ["succeeded"]
 
 
@@ -142,23 +142,23 @@ async def test_a_batch_of_a_file_is_validated_and_run(app: RunningApp) -> None:
     created = await create(app, model="simulated", query="?provider=openai", input_file_id=file_id)
     assert (created["status"], created["input_file_id"]) == ("validating", file_id)
     assert created["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
-    batch = await settled(app, created["id"])
+    batch = await wait_for_final_status(app, created["id"])
     assert (batch["status"], batch["request_counts"]["total"]) == ("completed", 2)
     assert [line["custom_id"] for line in await result_lines(app, batch["id"])] == ["a", "b"]
 
 
-async def test_a_batch_of_a_bad_file_says_what_is_wrong_with_each_line(app: RunningApp) -> None:
+async def test_a_batch_of_an_invalid_file_lists_the_error_of_each_line(app: RunningApp) -> None:
     file_id = await upload_lines(app, jsonl(chat_line("a"), chat_line("a")) + b"{\n")
-    batch = await settled(app, (await create(app, input_file_id=file_id, endpoint=CHAT))["id"])
+    batch = await wait_for_final_status(app, (await create(app, input_file_id=file_id, endpoint=CHAT))["id"])
     assert (batch["status"], batch["failed_at"]) == ("failed", NOW)
     faults = [(fault["line"], fault["code"]) for fault in batch["errors"]["data"]]
     assert faults == [(2, "duplicate_custom_id"), (3, "invalid_json_line")]
 
 
 @pytest.mark.parametrize("rows", [chat_rows, message_rows])
-async def test_all_results_come_as_one_object_for_those_who_ask_for_json(app: RunningApp, rows: Any) -> None:
+async def test_a_client_that_accepts_json_receives_all_results_as_one_object(app: RunningApp, rows: Any) -> None:
     requests = [*rows("a", "b"), *rows("c", content=5)]
-    batch = await settled(app, (await create(app, requests=requests))["id"])
+    batch = await wait_for_final_status(app, (await create(app, requests=requests))["id"])
     lines = await result_lines(app, batch["id"])
     media_type, body = await results(app, batch["id"], Accept="application/json")
     assert media_type == "application/json"
@@ -168,7 +168,7 @@ async def test_all_results_come_as_one_object_for_those_who_ask_for_json(app: Ru
         "batch_id": batch["id"],
         "results": [without_nulls(line, "id") for line in lines],
         "has_more": False,
-        "extra_fields": extra("batch_results", answer, model_requested="simulated"),
+        "extra_fields": extra_fields("batch_results", answer, model_requested="simulated"),
     }
 
 
@@ -183,20 +183,20 @@ async def test_all_results_come_as_one_object_for_those_who_ask_for_json(app: Ru
     ],
 )
 async def test_the_accept_header_chooses_between_lines_and_json(app: RunningApp, accept: str, media_type: str) -> None:
-    batch = await settled(app, (await create(app, requests=chat_rows("a")))["id"])
+    batch = await wait_for_final_status(app, (await create(app, requests=chat_rows("a")))["id"])
     assert (await results(app, batch["id"], Accept=accept))[0] == media_type
 
 
-async def test_many_results_come_as_one_object_too_and_compressed(app: RunningApp) -> None:
+async def test_many_results_are_returned_as_one_object_plain_or_compressed(app: RunningApp) -> None:
     names = [f"r{number}" for number in range(3000)]
     created = await create(app, requests=[*chat_rows(*names[:1], content="x" * 2**20), *chat_rows(*names[1:])])
-    await settled(app, created["id"])
+    await wait_for_final_status(app, created["id"])
     for encoding in ("identity", "gzip"):
         _, body = await results(app, created["id"], Accept="application/json", **{"Accept-Encoding": encoding})
         assert [row["custom_id"] for row in json.loads(body)["results"]] == names
 
 
-async def test_a_canceled_batch_says_so_in_its_own_words(app: RunningApp) -> None:
+async def test_a_canceled_batch_has_the_status_of_its_dialect(app: RunningApp) -> None:
     chat = await create(app, model="openai/slow", requests=chat_rows("a"))
     of_messages = await create(app, model="openai/slow", requests=message_rows("a"))
     for created, status in ((chat, "canceled"), (of_messages, "ended")):
@@ -216,23 +216,23 @@ async def test_a_batch_is_listed_for_every_provider_that_its_requests_name(app: 
     status, page = await app.call("GET", f"{BATCHES}?provider=azure")
     assert (status, page) == (
         200,
-        {"object": "list", "data": [], "has_more": False, "extra_fields": extra("batch_list", page, "azure")},
+        {"object": "list", "data": [], "has_more": False, "extra_fields": extra_fields("batch_list", page, "azure")},
     )
     assert (await app.call("GET", f"{BATCHES}/{batch['id']}?provider=azure"))[0] == 404
 
 
-async def test_pages_are_walked_in_both_directions(app: RunningApp) -> None:
+async def test_a_client_can_page_in_both_directions(app: RunningApp) -> None:
     ids = [(await create(app, requests=chat_rows("a")))["id"] for _ in range(5)][::-1]
     for limit in (1, 2, 3, 5, 99999999999):
-        assert await walked(app, limit, "after") == ids
-        assert await walked(app, limit, "before", start=ids[-1]) == ids[:-1][::-1]
+        assert await walk_pages(app, limit, "after") == ids
+        assert await walk_pages(app, limit, "before", start=ids[-1]) == ids[:-1][::-1]
     _, between = await app.call("GET", f"{BATCHES}?provider=openai&after={ids[0]}&before={ids[4]}&limit=2")
     assert [found["id"] for found in between["data"]] == ids[1:3]
     assert between["next_cursor"] == ids[2]
 
 
-async def walked(app: RunningApp, limit: int, direction: str, start: str | None = None) -> list[str]:
-    """Follow next_cursor to the end."""
+async def walk_pages(app: RunningApp, limit: int, direction: str, start: str | None = None) -> list[str]:
+    """Follow next_cursor to the last page, and return all ids."""
     found: list[str] = []
     cursor = start
     while True:
@@ -262,7 +262,7 @@ async def walked(app: RunningApp, limit: int, direction: str, start: str | None 
         pytest.param({"params": {"provider": "openai"}}, None, "openai", None, id="no model"),
     ],
 )
-async def test_the_provider_of_a_create_may_stand_in_three_places(
+async def test_the_provider_of_a_create_may_be_named_in_three_places(
     app: RunningApp, options: dict[str, Any], model: str | None, provider: str, requested: str | None
 ) -> None:
     body = {"requests": chat_rows("a")} | ({} if model is None else {"model": model})
@@ -273,7 +273,9 @@ async def test_the_provider_of_a_create_may_stand_in_three_places(
     assert (await retrieve(app, batch["id"], provider))["id"] == batch["id"]
 
 
-async def test_a_provider_is_run_by_the_first_account_of_it_unless_one_has_its_name(tmp_path: Path) -> None:
+async def test_a_batch_runs_on_the_first_account_of_its_provider_unless_an_account_has_that_name(
+    tmp_path: Path,
+) -> None:
     async with running_app(tmp_path, accounts={"eu": simulator(), "us": simulator()}) as app:
         for prefix in ("simulator", "us"):
             batch = await create(app, model=f"{prefix}/simulated", requests=chat_rows("a"))
@@ -283,7 +285,7 @@ async def test_a_provider_is_run_by_the_first_account_of_it_unless_one_has_its_n
 
 @pytest.mark.parametrize("last", ["requests", "model"])
 @pytest.mark.parametrize("encoding", [None, "gzip"])
-async def test_a_body_may_be_compressed_and_come_in_pieces(app: RunningApp, encoding: str | None, last: str) -> None:
+async def test_a_body_may_be_compressed_and_sent_in_pieces(app: RunningApp, encoding: str | None, last: str) -> None:
     fields: dict[str, Any] = {"requests": chat_rows(*(f"r{n}" for n in range(2000))), "model": "openai/simulated"}
     fields = {name: fields[name] for name in sorted(fields, key=lambda name: name == last)}
     body = json.dumps(fields).encode()
@@ -299,7 +301,7 @@ async def test_a_body_may_be_compressed_and_come_in_pieces(app: RunningApp, enco
         assert (status, batch.get("request_counts", {}).get("total")) == (200, 2000), batch
 
 
-async def test_a_repeated_create_gives_the_same_batch(app: RunningApp) -> None:
+async def test_a_repeated_create_returns_the_same_batch(app: RunningApp) -> None:
     key = {"Idempotency-Key": "mine"}
     body = {"requests": chat_rows("a"), "model": "openai/simulated"}
     first, second = [(await app.call("POST", BATCHES, json=body, headers=key))[1] for _ in range(2)]
@@ -308,8 +310,8 @@ async def test_a_repeated_create_gives_the_same_batch(app: RunningApp) -> None:
     assert (status, error["status_code"]) == (422, 422)
 
 
-async def test_a_batch_is_read_on_every_surface(app: RunningApp) -> None:
-    batch = await settled(app, (await create(app, requests=chat_rows("a")))["id"])
+async def test_a_batch_can_be_read_on_every_surface(app: RunningApp) -> None:
+    batch = await wait_for_final_status(app, (await create(app, requests=chat_rows("a")))["id"])
     assert (await app.call("GET", f"{OPENAI_BATCHES}/{batch['id']}"))[1]["status"] == "completed"
     assert (await app.call("GET", f"{MESSAGE_BATCHES}/{batch['id']}"))[1]["processing_status"] == "ended"
     theirs = await app.ended((await app.create("a"))["id"])

@@ -1,4 +1,4 @@
-"""Moments in which two things happen to a shard at once, and faults in the middle of its run."""
+"""Races between a shard's run and other events, and errors in the middle of a run."""
 
 import asyncio
 import sqlite3
@@ -18,7 +18,7 @@ from tests.support.running_app import BATCHES, RunningApp, create_body, running_
 
 
 @pytest.fixture(autouse=True)
-def _failpoints_off_again() -> Iterator[None]:
+def _disarm_failpoints() -> Iterator[None]:
     yield
     failpoints.arm({})
 
@@ -32,49 +32,50 @@ async def problems(app: RunningApp) -> list[str]:
 
 
 class LateClaims(SqliteStore):
-    """A store whose claims are told late, as those of a database across a network may be."""
+    """A store that returns claims late, as a remote database may."""
 
     claimed: asyncio.Event
-    told: asyncio.Event
+    returned: asyncio.Event
 
     async def claim_shard(self, job: ShardJob) -> Claim | None:
-        """Claim, and let something else come first."""
+        """Claim a shard, and return the claim when the test allows."""
         claim = await super().claim_shard(job)
         self.claimed.set()
-        await self.told.wait()
+        await self.returned.wait()
         return claim
 
 
-async def test_a_cancel_between_a_claim_and_its_telling_stops_the_shard(
+async def test_a_cancel_between_the_commit_of_a_claim_and_its_return_stops_the_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The claim had read the batch as in progress, the cancel found no run to stop, and then the run began and sent
-    # every request of a batch that was canceled.
+    # The claim had read the batch as in progress, and the cancel found no run to stop. Then the run started, and sent
+    # every request of a canceled batch.
     monkeypatch.setattr("batchgate.installation.SqliteStore", LateClaims)
-    LateClaims.claimed, LateClaims.told = asyncio.Event(), asyncio.Event()
+    LateClaims.claimed, LateClaims.returned = asyncio.Event(), asyncio.Event()
     async with running_app(tmp_path, shutdown_timeout=0.0) as app:
         batch = await app.create("a", "b")
         await LateClaims.claimed.wait()
         await app.call("POST", f"{BATCHES}/{batch['id']}/cancel")
-        LateClaims.told.set()
+        LateClaims.returned.set()
         assert (await app.ended(batch["id"]))["request_counts"]["canceled"] == 2
 
 
-async def test_a_shard_that_fails_in_the_gateway_itself_is_run_again(gateway: RunningApp) -> None:
-    # Its task ended with the exception, nobody else held the shard, and the batch stayed in progress until a restart.
+async def test_a_shard_that_fails_with_an_internal_error_is_run_again(gateway: RunningApp) -> None:
+    # Its task ended with the exception. No other worker had the shard, and the batch stayed in progress until a
+    # restart.
     fail_at("last_shard_done")
     batch = await gateway.ended((await gateway.create("a"))["id"])
     assert batch["request_counts"]["succeeded"] == 1
 
 
-async def test_the_worker_goes_on_after_a_fault_of_its_own(gateway: RunningApp) -> None:
+async def test_the_worker_continues_after_an_internal_error(gateway: RunningApp) -> None:
     fail_at("shard_claimed")
     first, second = [(await gateway.create(name))["id"] for name in "ab"]
     for batch_id in (first, second):
         assert (await gateway.ended(batch_id))["request_counts"]["succeeded"] == 1
 
 
-async def test_a_batch_that_cannot_be_finalized_holds_up_no_other(tmp_path: Path) -> None:
+async def test_a_batch_that_cannot_be_finalized_delays_no_other(tmp_path: Path) -> None:
     # After each failure the finalizer slept, so that a few broken batches delayed every other, again and again.
     busy = simulator(rate_limit_rate=1.0, retry_after=60.0)
     async with running_app(tmp_path, accounts={"simulator": simulator(), "busy": busy}) as app:
@@ -94,14 +95,14 @@ async def test_a_batch_that_cannot_be_finalized_holds_up_no_other(tmp_path: Path
 
 @asynccontextmanager
 async def results_cannot_be_written(data_dir: Path) -> AsyncIterator[None]:
-    """Let every insert of results fail for a while."""
+    """Make every insert of results fail."""
     with closing(sqlite3.connect(data_dir / "batchgate.db", isolation_level=None)) as connection:
         connection.execute("CREATE TRIGGER full BEFORE INSERT ON chunks BEGIN SELECT RAISE(ABORT, 'disk full'); END")
         yield
         connection.execute("DROP TRIGGER full")
 
 
-async def test_results_wait_for_storage_that_fails_and_are_asked_for_once(tmp_path: Path) -> None:
+async def test_results_wait_for_failing_storage_and_their_requests_are_sent_once(tmp_path: Path) -> None:
     async with running_app(tmp_path) as app:
         async with results_cannot_be_written(tmp_path):
             batch = await app.create("a", "b")
@@ -112,8 +113,10 @@ async def test_results_wait_for_storage_that_fails_and_are_asked_for_once(tmp_pa
         assert (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["repeated"] == 0
 
 
-async def test_a_gateway_whose_storage_fails_can_still_be_stopped_and_says_what_it_asks_again(tmp_path: Path) -> None:
-    # It flushed until it could, so that SIGTERM on a full disk waited for ever.
+async def test_a_gateway_whose_storage_fails_can_still_be_stopped_and_counts_the_requests_sent_again(
+    tmp_path: Path,
+) -> None:
+    # It retried the flush until that succeeded, so a SIGTERM on a full disk waited forever.
     async with running_app(tmp_path, shutdown_timeout=0.2) as app, results_cannot_be_written(tmp_path):
         batch = await app.create("a", "b")
         while not any(problem.startswith("results") for problem in await problems(app)):
@@ -125,8 +128,8 @@ async def test_a_gateway_whose_storage_fails_can_still_be_stopped_and_says_what_
         assert (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["repeated"] == 2
 
 
-async def test_a_shard_whose_answers_are_all_there_when_the_gateway_stops_is_done(tmp_path: Path) -> None:
-    # It was put back although nothing was left to send, and its batch did not end before the next start.
+async def test_a_shard_whose_requests_are_all_answered_when_the_gateway_stops_is_done(tmp_path: Path) -> None:
+    # It was released although no request was left to send, and its batch did not end before the next start.
     accounts = {"simulator": simulator(latency_by_model={"slow": 0.5})}
     async with running_app(tmp_path, accounts=accounts) as app:
         _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))

@@ -1,7 +1,7 @@
-"""What belongs to another workspace does not exist: in every operation, for every kind of object, on all mounts.
+"""Objects of another workspace are not found: in every operation, for every kind of object, on all mounts.
 
-The matrix is made of the operation table: a parameter or a field that is not classified here fails a test, so that no
-operation can be forgotten.
+The test cases are generated from the operation table. A parameter or a field that is not classified here fails a test,
+so that no operation can be forgotten.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 from tests.support import openai_batches, unified_batches
-from tests.support.databases import DATABASES, Database, a_database
+from tests.support.databases import DATABASES, Database, new_database
 from tests.support.openai_batches import chat_line, jsonl, upload_lines
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
-from tests.support.uploads import MULTIPART, good_form, upload
+from tests.support.uploads import MULTIPART, upload, valid_form
 
-OWNER, STRANGER, ADMIN = ({"x-api-key": f"sk-{name}"} for name in ("owner", "stranger", "admin"))
+OWNER, OTHER, ADMIN = ({"x-api-key": f"sk-{name}"} for name in ("owner", "other", "admin"))
 PATH_IDS: Final = {"message_batch_id", "batch_id", "file_id"}
 CURSORS: Final = {"after", "before", "after_id", "before_id", "page_token"}
 BODY_IDS: Final = {"input_file_id"}
@@ -55,11 +55,13 @@ NO_BODY_IDS: Final = {
     "purpose",
     "requests",
 }
-MANAGING: Final = {"Workspaces", "API Keys", "Secrets"}
-"""What these operations name belongs to no workspace: they need the scope admin, and see all."""
-CONFINED: Final = [o for o in OPERATIONS if o.authenticated and o.tag not in MANAGING]
+ADMIN_TAGS: Final = {"Workspaces", "API Keys", "Secrets"}
+"""Operations on objects outside of workspaces: they need the scope admin, and can access all objects."""
+WORKSPACE_OPERATIONS: Final = [o for o in OPERATIONS if o.authenticated and o.tag not in ADMIN_TAGS]
 CALLS: Final = [
-    pytest.param(operation, path, id=f"{operation.method} {path}") for operation in CONFINED for path in operation.paths
+    pytest.param(operation, path, id=f"{operation.method} {path}")
+    for operation in WORKSPACE_OPERATIONS
+    for path in operation.paths
 ]
 VOLATILE: Final = {"date", "request-id", "x-request-id"}
 
@@ -68,16 +70,16 @@ Answer = tuple[int, dict[str, str], bytes]
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with a_database(request.param, tmp_path) as database:
+    with new_database(request.param, tmp_path) as database:
         yield database
 
 
 @pytest.fixture
 async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """Run a gateway that its client calls as the owner, unless told otherwise."""
+    """Run a gateway whose client uses the key of the owner by default."""
     keys = {
         "owner": ApiKeySettings(key="sk-owner", workspace="owners"),
-        "stranger": ApiKeySettings(key="sk-stranger", workspace="strangers"),
+        "other": ApiKeySettings(key="sk-other", workspace="others"),
         "admin": ApiKeySettings(key="sk-admin", workspace="office", scopes=SCOPES),
     }
     accounts = {"openai": simulator(latency_by_model={"slow": 30.0})}
@@ -88,56 +90,60 @@ async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield running
 
 
-async def objects_of_the_owner(app: RunningApp) -> dict[str, str]:
-    """Make one object of each kind, and name their ids."""
+async def create_objects_of_the_owner(app: RunningApp) -> dict[str, str]:
+    """Create one object of each kind, and return their ids by kind."""
     found: dict[str, str] = {}
     messages = await app.create("a", "b")
     await app.ended(messages["id"])
     found["messages"] = messages["id"]
     found["view of an input"] = f"file-input-{messages['id']}"
     found["view of an output"] = f"file-output-{messages['id']}"
-    made = await openai_batches.create(app, chat_line("a"), chat_line("b", 1))
-    done = await openai_batches.settled(app, made["id"])
-    found["openai"], found["input"] = done["id"], done["input_file_id"]
-    found["output"], found["errors"] = done["output_file_id"], done["error_file_id"]
+    created = await openai_batches.create(app, chat_line("a"), chat_line("b", 1))
+    settled_batch = await openai_batches.wait_for_final_status(app, created["id"])
+    found["openai"], found["input"] = settled_batch["id"], settled_batch["input_file_id"]
+    found["output"], found["errors"] = settled_batch["output_file_id"], settled_batch["error_file_id"]
     failed = await openai_batches.create(app, {"custom_id": "a"})
-    found["failed"] = (await openai_batches.settled(app, failed["id"]))["id"]
+    found["failed"] = (await openai_batches.wait_for_final_status(app, failed["id"]))["id"]
     unified = await unified_batches.create(app, requests=unified_batches.chat_rows("a"))
-    found["unified"] = (await unified_batches.settled(app, unified["id"]))["id"]
+    found["unified"] = (await unified_batches.wait_for_final_status(app, unified["id"]))["id"]
     status, running = await app.call("POST", BATCHES, json=create_body("a", model="slow"))
     assert status == 200
     found["running"] = running["id"]
-    gone = await app.create("a")
-    await app.ended(gone["id"])
-    await app.call("DELETE", f"{BATCHES}/{gone['id']}")
-    found["deleted"] = gone["id"]
+    deleted = await app.create("a")
+    await app.ended(deleted["id"])
+    await app.call("DELETE", f"{BATCHES}/{deleted['id']}")
+    found["deleted"] = deleted["id"]
     found["deleted file"] = await upload_lines(app, jsonl(chat_line("a")))
     await app.call("DELETE", f"/openai/v1/files/{found['deleted file']}")
     found["user data"] = await upload_lines(app, b"notes", purpose="user_data")
     return found
 
 
-def unknown(id_: str) -> str:
-    """Make an id that looks like another one, and is nobody's."""
+def similar_unknown_id(id_: str) -> str:
+    """Return an id in the same format that no object has."""
     return f"{id_[:-6]}111111"
 
 
-async def ask(app: RunningApp, operation: Operation, path: str, caller: dict[str, str], **options: Any) -> Answer:
+async def call_operation(
+    app: RunningApp, operation: Operation, path: str, caller: dict[str, str], **options: Any
+) -> Answer:
     params = dict(options.pop("params", {}))
     if operation.tag in {"Unified Files", "Unified Batches"}:
         params.setdefault("provider", "openai")
     headers = caller | options.pop("headers", {})
-    async with app.client.request(operation.method, app.url + path, params=params, headers=headers, **options) as got:
-        kept = {name.lower(): value for name, value in got.headers.items() if name.lower() not in VOLATILE}
-        body = re.sub(rb"req_01\w+", b"REQUEST", await got.read())
-    if b'"latency":' in body:  # how long it took may have more digits one time than the other
+    async with app.client.request(
+        operation.method, app.url + path, params=params, headers=headers, **options
+    ) as response:
+        kept = {name.lower(): value for name, value in response.headers.items() if name.lower() not in VOLATILE}
+        body = re.sub(rb"req_01\w+", b"REQUEST", await response.read())
+    if b'"latency":' in body:  # the number of digits in the latency varies
         body = re.sub(rb'"latency":\d+', b'"latency":0', body)
         kept.pop("content-length")
-    return got.status, kept, body
+    return response.status, kept, body
 
 
-def placed(operation: Operation, path: str, id_: str) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Put an id into each place that the operation has for one: the path to call, and what to send."""
+def calls_with_id(operation: Operation, path: str, id_: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Put an id into each place that the operation has for one; return path and request options by place."""
     filled = re.sub(r"\{\w+\}", id_, path)
     places: dict[str, tuple[str, dict[str, Any]]] = {}
     if filled != path:
@@ -149,14 +155,16 @@ def placed(operation: Operation, path: str, id_: str) -> dict[str, tuple[str, di
     return places
 
 
-async def as_the_owner_sees_it(app: RunningApp) -> list[Answer]:
-    """Look at all there is, as its owner; counts of the one that runs stand still."""
-    lists = [operation for operation in CONFINED if operation.method == "GET" and operation.id.startswith("list")]
-    return [await ask(app, operation, operation.paths[0], OWNER) for operation in lists]
+async def lists_of_the_owner(app: RunningApp) -> list[Answer]:
+    """Return all lists as the owner sees them; the counts of the running batch do not change."""
+    lists = [
+        operation for operation in WORKSPACE_OPERATIONS if operation.method == "GET" and operation.id.startswith("list")
+    ]
+    return [await call_operation(app, operation, operation.paths[0], OWNER) for operation in lists]
 
 
-def test_every_parameter_is_known_to_hold_an_id_or_none() -> None:
-    for operation in CONFINED:
+def test_every_parameter_is_classified_as_an_id_or_not() -> None:
+    for operation in WORKSPACE_OPERATIONS:
         names = operation.locations.keys()
         assert not names - PATH_IDS - CURSORS - NO_IDS, operation.id
         assert {name for name, place in operation.locations.items() if place == "path"} <= PATH_IDS, operation.id
@@ -166,59 +174,63 @@ def test_every_parameter_is_known_to_hold_an_id_or_none() -> None:
 
 
 @pytest.mark.parametrize(("operation", "path"), CALLS)
-async def test_what_is_foreign_is_answered_byte_for_byte_like_what_does_not_exist(
+async def test_an_object_of_another_workspace_gets_the_same_response_as_a_missing_object(
     app: RunningApp, operation: Operation, path: str
 ) -> None:
-    foreign = await objects_of_the_owner(app)
-    before = await as_the_owner_sees_it(app)
-    for kind, id_ in foreign.items():
-        for place, (asked, options) in placed(operation, path, id_).items():
-            for caller in (STRANGER, ADMIN):
-                answer = await ask(app, operation, asked, caller, **options)
-                (nothing,) = (at for name, at in placed(operation, path, unknown(id_)).items() if name == place)
-                status, headers, body = await ask(app, operation, nothing[0], caller, **nothing[1])
-                expected = (status, headers, body.replace(unknown(id_).encode(), id_.encode()))
+    owned_ids = await create_objects_of_the_owner(app)
+    before = await lists_of_the_owner(app)
+    for kind, id_ in owned_ids.items():
+        for place, (called_path, options) in calls_with_id(operation, path, id_).items():
+            for caller in (OTHER, ADMIN):
+                answer = await call_operation(app, operation, called_path, caller, **options)
+                (unknown_call,) = (
+                    call
+                    for name, call in calls_with_id(operation, path, similar_unknown_id(id_)).items()
+                    if name == place
+                )
+                status, headers, body = await call_operation(app, operation, unknown_call[0], caller, **unknown_call[1])
+                expected = (status, headers, body.replace(similar_unknown_id(id_).encode(), id_.encode()))
                 assert answer == expected, f"{kind} in {place}"
                 assert answer[0] == (404 if place == "path" else 400), f"{kind} in {place}: {answer[2]!r}"
-    assert await as_the_owner_sees_it(app) == before
+    assert await lists_of_the_owner(app) == before
 
 
 @pytest.mark.parametrize(
     ("operation", "path"),
     [call for call in CALLS if call.values[0].method == "GET" and call.values[0].id.startswith("list")],  # type: ignore[union-attr]
 )
-async def test_a_list_shows_nothing_that_is_foreign(app: RunningApp, operation: Operation, path: str) -> None:
-    foreign = await objects_of_the_owner(app)
-    own = await app.create("own", headers=STRANGER)
-    file = await upload(app, headers=STRANGER)
-    answer = await ask(app, operation, path, STRANGER)
+async def test_a_list_shows_no_object_of_another_workspace(app: RunningApp, operation: Operation, path: str) -> None:
+    owned_ids = await create_objects_of_the_owner(app)
+    own = await app.create("own", headers=OTHER)
+    file = await upload(app, headers=OTHER)
+    answer = await call_operation(app, operation, path, OTHER)
     shown = {entry["id"] for entry in msgspec.json.decode(answer[2])["data"]}
     assert shown <= {own["id"], file["id"]}
     assert len(shown) == 1
-    assert not [id_ for id_ in foreign.values() if id_.encode() in answer[2]]
-    assert b'"data":[]' in (await ask(app, operation, path, ADMIN))[2]
+    assert not [id_ for id_ in owned_ids.values() if id_.encode() in answer[2]]
+    assert b'"data":[]' in (await call_operation(app, operation, path, ADMIN))[2]
 
 
-async def test_an_idempotency_key_of_another_workspace_is_free(app: RunningApp) -> None:
+async def test_an_idempotency_key_of_another_workspace_does_not_match(app: RunningApp) -> None:
     key = {"Idempotency-Key": "the same", "x-stainless-retry-count": "1"}
     first = await app.create("a", headers=key)
-    second = await app.create("a", headers=STRANGER | key)
+    second = await app.create("a", headers=OTHER | key)
     other = await app.create("b", headers=ADMIN | key)
     assert len({first["id"], second["id"], other["id"]}) == 3
     assert (await app.create("a", headers=key))["id"] == first["id"]
 
 
-async def test_an_equal_create_of_another_workspace_is_no_retry(app: RunningApp) -> None:
+async def test_an_equal_create_of_another_workspace_is_not_a_retry(app: RunningApp) -> None:
     retried = {"x-stainless-retry-count": "1"}
     first = await app.create("a", headers=retried)
     assert (await app.create("a", headers=retried))["id"] == first["id"]
-    assert (await app.create("a", headers=STRANGER | retried))["id"] != first["id"]
+    assert (await app.create("a", headers=OTHER | retried))["id"] != first["id"]
 
 
-async def test_an_upload_lands_in_the_workspace_of_its_key_alone(app: RunningApp) -> None:
+async def test_an_upload_belongs_only_to_the_workspace_of_its_key(app: RunningApp) -> None:
     for path in ("/openai/v1/files", "/openai/files"):
-        form = good_form()
-        status, file = await app.call("POST", path, data=BytesIO(form), headers=MULTIPART | STRANGER)
+        form = valid_form()
+        status, file = await app.call("POST", path, data=BytesIO(form), headers=MULTIPART | OTHER)
         assert status == 200
         assert (await app.call("GET", f"/openai/v1/files/{file['id']}"))[0] == 404
-        assert (await app.call("GET", f"/openai/v1/files/{file['id']}", headers=STRANGER))[0] == 200
+        assert (await app.call("GET", f"/openai/v1/files/{file['id']}", headers=OTHER))[0] == 200

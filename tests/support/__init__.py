@@ -1,1 +1,1 @@
-"""What the tests share: processes, servers, factories."""
+"""Processes, servers and factories that several test suites share."""

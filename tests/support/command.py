@@ -1,4 +1,4 @@
-"""The command line in processes of its own, as a user runs it, and what tests say to it and read from it."""
+"""Runs the ``batchgate`` command in processes of its own, as a user does, with input and output for tests."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Final
 from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
 
 PROGRAM: Final = (sys.executable, "-m", "batchgate")
-SLOW: Final = f"shutdown_timeout = 0\n{SIMULATOR}simulator.latency = 60\n"
+SLOW_SETTINGS: Final = f"shutdown_timeout = 0\n{SIMULATOR}simulator.latency = 60\n"
 """Settings of a gateway whose batches do not end, but which stops at once."""
 
 
 def batchgate(
-    folder: Path, *words: str, gateway: GatewayProcess | None = None, given: str = "", key: str | None = None
+    folder: Path, *words: str, gateway: GatewayProcess | None = None, stdin: str = "", key: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command and wait for its end."""
     return subprocess.run(
         [*PROGRAM, *words],
-        input=given,
-        env=environment(gateway, key),
+        input=stdin,
+        env=command_environment(gateway, key),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -34,11 +34,13 @@ def batchgate(
 
 
 @contextmanager
-def running(folder: Path, *words: str, gateway: GatewayProcess | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Start a command, and end it for certain."""
+def running_command(
+    folder: Path, *words: str, gateway: GatewayProcess | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a command, and kill it when the context is left."""
     with subprocess.Popen(
         [*PROGRAM, *words],
-        env=environment(gateway),
+        env=command_environment(gateway),
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -51,43 +53,43 @@ def running(folder: Path, *words: str, gateway: GatewayProcess | None = None) ->
             process.kill()
 
 
-def environment(gateway: GatewayProcess | None, key: str | None = None) -> dict[str, str]:
-    """Make the environment of a command that knows where the gateway is."""
-    told: dict[str, str] = {}
+def command_environment(gateway: GatewayProcess | None, key: str | None = None) -> dict[str, str]:
+    """Make the environment of a command, with the URL of the gateway and an API key."""
+    variables: dict[str, str] = {}
     if gateway is not None:
-        told["BATCHGATE_URL"] = gateway.url
+        variables["BATCHGATE_URL"] = gateway.url
     if key is not None:
-        told["BATCHGATE_API_KEY"] = key
-    return clean_environment(told)
+        variables["BATCHGATE_API_KEY"] = key
+    return clean_environment(variables)
 
 
-def request(name: str, **changed: object) -> dict[str, object]:
-    """Write one request; ``changed`` are params."""
+def message_request(name: str, **changed: object) -> dict[str, object]:
+    """Make one Messages request; ``changed`` replaces params."""
     params = {"model": "m", "max_tokens": 20, "messages": [{"role": "user", "content": f"I am {name}"}]}
     return {"custom_id": name, "params": params | changed}
 
 
 def jsonl(*names: str) -> str:
-    """Write a request for each name, one a line."""
-    return "".join(json.dumps(request(name)) + "\n" for name in names)
+    """Write JSONL with one request for each name."""
+    return "".join(json.dumps(message_request(name)) + "\n" for name in names)
 
 
-def submitted(folder: Path, gateway: GatewayProcess, *names: str) -> str:
+def submit_batch(folder: Path, gateway: GatewayProcess, *names: str) -> str:
     """Submit a batch and return its id."""
-    done = batchgate(folder, "submit", "-", gateway=gateway, given=jsonl(*names))
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    completed = batchgate(folder, "submit", "-", gateway=gateway, stdin=jsonl(*names))
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout.strip()
 
 
-def ended(folder: Path, gateway: GatewayProcess, *names: str) -> str:
+def run_batch(folder: Path, gateway: GatewayProcess, *names: str) -> str:
     """Submit a batch, wait for its end and return its id."""
-    done = batchgate(folder, "submit", "-", "--wait", gateway=gateway, given=jsonl(*names))
-    assert done.returncode == 0, done.stderr
-    return done.stderr.splitlines()[0]
+    completed = batchgate(folder, "submit", "-", "--wait", gateway=gateway, stdin=jsonl(*names))
+    assert completed.returncode == 0, completed.stderr
+    return completed.stderr.splitlines()[0]
 
 
-def answers(results: str) -> dict[str, str]:
-    """Map the custom ids of results to the texts of their messages, or to how else they ended."""
+def answers_by_custom_id(results: str) -> dict[str, str]:
+    """Map the custom_ids of results to the texts of their messages, or to the types of other results."""
     found: dict[str, str] = {}
     for line in results.splitlines():
         result = json.loads(line)["result"]

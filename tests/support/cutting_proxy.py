@@ -1,4 +1,4 @@
-"""A TCP proxy that hangs up in the middle of an answer, as networks do."""
+"""A TCP proxy that disconnects in the middle of a response, as networks do."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-PIECE = 16 * 1024
+CHUNK_SIZE = 16 * 1024
 
 
 class CuttingProxy:
-    """Passes connections on to the server of a URL while the context is entered.
+    """Forwards connections to the server of a URL while the context is entered.
 
-    ``cuts`` says after how many bytes of the server's the first, second, ... connection ends; those after them stay
-    whole. ``requests`` holds the first bytes of each, its head among them.
+    The first, second, ... number in ``cuts`` is the number of response bytes after which the first, second, ...
+    connection is closed. Later connections are not cut. ``requests`` holds the first bytes of each request, including
+    its headers.
     """
 
     def __init__(self, url: str, cuts: Iterable[int] = ()) -> None:
@@ -24,68 +25,68 @@ class CuttingProxy:
         self._server = (host, int(port))
         self._cuts = iter(cuts)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
+        self._connections: list[socket.socket] = []
         self._accepting = threading.Thread(target=self._accept)
-        self._passing: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []
         self.requests: list[bytes] = []
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
-        """Begin to accept connections."""
+        """Start to accept connections."""
         self._accepting.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Hang up on everybody."""
+        """Close all connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._accepting.join()
-        for connection in self._open:
-            _hang_up(connection)
-        for thread in self._passing:
+        for connection in self._connections:
+            _shut_down(connection)
+        for thread in self._threads:
             thread.join()
-        for connection in self._open:
+        for connection in self._connections:
             connection.close()
 
     def _accept(self) -> None:
         while True:
             try:
-                caller, _ = self._listener.accept()
+                client, _ = self._listener.accept()
             except OSError:  # closed
                 return
             server = socket.create_connection(self._server)
-            self._open += [caller, server]
+            self._connections += [client, server]
             self.requests.append(b"")
             number = len(self.requests) - 1
-            self._passing += [
-                threading.Thread(target=self._pass_requests, args=(caller, server, number)),
-                threading.Thread(target=self._pass_answers, args=(server, caller, next(self._cuts, None))),
+            self._threads += [
+                threading.Thread(target=self._forward_requests, args=(client, server, number)),
+                threading.Thread(target=self._forward_responses, args=(server, client, next(self._cuts, None))),
             ]
-            for thread in self._passing[-2:]:
+            for thread in self._threads[-2:]:
                 thread.start()
 
-    def _pass_requests(self, caller: socket.socket, server: socket.socket, number: int) -> None:
+    def _forward_requests(self, client: socket.socket, server: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError):
-            while data := caller.recv(PIECE):
-                self.requests[number] = (self.requests[number] + data)[:PIECE]
+            while data := client.recv(CHUNK_SIZE):
+                self.requests[number] = (self.requests[number] + data)[:CHUNK_SIZE]
                 server.sendall(data)
-        _hang_up(server)
+        _shut_down(server)
 
-    def _pass_answers(self, server: socket.socket, caller: socket.socket, left: int | None) -> None:
+    def _forward_responses(self, server: socket.socket, client: socket.socket, remaining: int | None) -> None:
         with contextlib.suppress(OSError):
-            while data := server.recv(PIECE):
-                caller.sendall(data[:left])
-                if left is not None:
-                    left -= min(left, len(data))
-                    if not left:
+            while data := server.recv(CHUNK_SIZE):
+                client.sendall(data[:remaining])
+                if remaining is not None:
+                    remaining -= min(remaining, len(data))
+                    if not remaining:
                         break
-        _hang_up(caller)
-        _hang_up(server)
+        _shut_down(client)
+        _shut_down(server)
 
 
-def _hang_up(connection: socket.socket) -> None:
+def _shut_down(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""An empty database of either kind, for tests that hold on both."""
+"""A new database of either kind, for tests that must pass on both."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from batchgate.store.postgres import PostgresAddress, PostgresStore
 from batchgate.store.sqlite import SqliteStore
 from tests.support.postgres_server import bare_database, fresh_database
 
-Kind: TypeAlias = Literal["sqlite", "postgres"]
-DATABASES: tuple[Kind, ...] = get_args(Kind)
+DatabaseKind: TypeAlias = Literal["sqlite", "postgres"]
+DATABASES: tuple[DatabaseKind, ...] = get_args(DatabaseKind)
 
 
 @dataclass
 class Database:
-    """A database that stores can be opened on, one after another."""
+    """A database on which stores can be opened, one after another."""
 
-    kind: Kind
+    kind: DatabaseKind
     path: Path
     url: str | None
-    """None for SQLite's file at the path."""
+    """None for SQLite, whose file is at the path."""
 
     def store(self) -> SqliteStore | PostgresStore:
-        """Make a store on it, to be entered."""
+        """Make a store on this database; the caller enters it."""
         return SqliteStore(self.path) if self.url is None else PostgresStore(PostgresAddress(self.url))
 
 
 @contextmanager
-def a_database(kind: Kind, folder: Path) -> Iterator[Database]:
-    """Make a database, in the folder if it is a file."""
+def new_database(kind: DatabaseKind, folder: Path) -> Iterator[Database]:
+    """Make an empty database; a SQLite file is created in the folder."""
     path = folder / "batchgate.db"
     if kind == "sqlite":
         yield Database(kind, path, None)
@@ -42,7 +42,7 @@ def a_database(kind: Kind, folder: Path) -> Iterator[Database]:
 
 
 @contextmanager
-def a_bare_database(kind: Kind, folder: Path) -> Iterator[Database]:
+def new_bare_database(kind: DatabaseKind, folder: Path) -> Iterator[Database]:
     """Make a database without any tables."""
     path = folder / "batchgate.db"
     if kind == "sqlite":

@@ -1,4 +1,4 @@
-"""The part of the engine that calls providers, on its own: a router, an executor, and requests to run."""
+"""The part of the engine that calls providers: a router, an executor, and requests to run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from batchgate.providers.responses.usage_meter import WireMeter
 
 
 def account(**fields: Any) -> Account:
-    """Make an account called ``a``."""
+    """Make an account named ``a``."""
     return Account(**({"name": "a", "provider": "anthropic", "base_url": "https://up.example"} | fields))
 
 
@@ -76,19 +76,19 @@ class EngineParts:
         return await self.executor.run(batch(key), request, lambda _: None)
 
     async def run_all(self, requests: int, *, model: str = "m", key: int = 1) -> list[ResultLine]:
-        """Run many side by side."""
+        """Run many requests concurrently."""
         return await asyncio.gather(*(self.run(number, model=model, key=key) for number in range(requests)))
 
 
 async def no_secret(name: str, _setting: str) -> str:
-    """Stand for a database without secrets."""
+    """Fail, as a reader of secrets in a database without any."""
     raise AssertionError(name)
 
 
 def parts(
     transport: Transport, *, read_key: Callable[[], Awaitable[str]] | None = None, seed: int = 1, **fields: Any
 ) -> EngineParts:
-    """Put the parts together in front of a transport; ``fields`` are the account's."""
+    """Build the parts around a transport; ``fields`` are those of the account."""
     endpoint = Endpoint(
         account=account(**fields),
         handler=AnthropicHandler(),

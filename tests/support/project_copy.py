@@ -1,4 +1,4 @@
-"""A copy of the project in which a test may break something and see what the drift suite says."""
+"""A copy of the project in which a test breaks something and reads the output of the drift tests."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ PARTS = ("spec", "generated", "handwritten", "tests", "pyproject.toml", "README.
 
 
 class ProjectCopy:
-    """A copy of all that the drift suite looks at."""
+    """A copy of all files that the drift tests read."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "copy"
@@ -24,20 +24,20 @@ class ProjectCopy:
                 shutil.copy(source, self.root / part)
 
     def replace(self, name: str, old: str, new: str) -> None:
-        """Change a file; the old text must be there."""
+        """Replace a text in a file; the old text must exist."""
         path = self.root / name
         text = path.read_text()
-        assert old in text, f"{name} does not hold {old!r}"
+        assert old in text, f"{name} does not contain {old!r}"
         path.write_text(text.replace(old, new))
 
     def generate(self) -> None:
-        """Run the generation in the copy."""
+        """Run the code generator in the copy."""
         subprocess.run(
             [sys.executable, "-m", "batchgate_codegen", "--root", str(self.root)], env=self._environment, check=True
         )
 
-    def drift(self, *tests: str) -> str:
-        """Run drift tests in the copy, which must fail, and return what they say."""
+    def run_drift_tests(self, *tests: str) -> str:
+        """Run drift tests in the copy, which must fail, and return their output."""
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         command += [f"tests/drift/{test}" for test in tests]
         finished = subprocess.run(

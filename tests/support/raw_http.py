@@ -1,4 +1,4 @@
-"""HTTP spoken by hand, for what no client library would send."""
+"""HTTP over a plain socket, for requests that no client library would send."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -11,8 +11,8 @@ from multidict import CIMultiDict
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer as it came over the connection."""
+class RawResponse:
+    """A response as it was received."""
 
     status: int
     headers: Mapping[str, str]
@@ -20,7 +20,7 @@ class Answer:
 
 
 class RawConnection:
-    """A connection on which any bytes may be sent."""
+    """A connection on which a test can send any bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -31,21 +31,21 @@ class RawConnection:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def answer(self) -> Answer:
-        """Read one answer."""
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
-        headers = CIMultiDict(_header(line) for line in head[1:-1])
+    async def read_response(self) -> RawResponse:
+        """Read one response."""
+        request_head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
+        headers = CIMultiDict(_header(line) for line in request_head[1:-1])
         body = await self._reader.readexactly(int(headers.get(hdrs.CONTENT_LENGTH, "0")))
-        return Answer(int(head[0].split()[1]), MappingProxyType(headers), body)
+        return RawResponse(int(request_head[0].split()[1]), MappingProxyType(headers), body)
 
-    async def closed(self) -> bool:
-        """Wait for the other side to say something more; true when it says nothing and closes."""
+    async def is_closed(self) -> bool:
+        """Wait until the server sends more or closes the connection; return whether it closed it."""
         return await self._reader.read(1) == b""
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[RawConnection]:
-    """Connect to the server of a URL, and hang up at the end."""
+async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
+    """Connect to the server of a URL, and close the connection at the end."""
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -55,8 +55,8 @@ async def connected(url: str) -> AsyncIterator[RawConnection]:
         await writer.wait_closed()
 
 
-def head(request_line: str, *headers: str) -> bytes:
-    """Write the head of a request: its first line, Host, and more headers."""
+def request_head(request_line: str, *headers: str) -> bytes:
+    """Return the head of a request: its first line, Host, and more headers."""
     lines = (f"{request_line} HTTP/1.1", "Host: gateway.test", *headers, "", "")
     return "\r\n".join(lines).encode("latin-1")
 

@@ -1,4 +1,4 @@
-"""The gateway in the test's own process and event loop, on a real socket, with a clock that the test moves."""
+"""A gateway in the process and event loop of the test, on a real socket, with a clock that the test moves."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,31 +17,31 @@ from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.installation import Role
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
-from tests.support.bodies import Bodies
+from tests.support.blob_storage import BlobStorage
 
 BATCHES = "/anthropic/v1/messages/batches"
 
 
 class MovableClock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until the test moves it."""
 
     def __init__(self, now: int = 1_795_000_000 * MICROSECONDS) -> None:
         self.time = now
         self._waiting: list[asyncio.Future[None]] = []
 
     def now(self) -> int:
-        """Microseconds since the epoch."""
+        """Return the time in microseconds since the Unix epoch."""
         return self.time
 
     async def until(self, moment: int) -> None:
-        """Wait until the clock has been moved to a time."""
+        """Wait until the clock has reached a time."""
         while self.time < moment:
             moved = asyncio.get_running_loop().create_future()
             self._waiting.append(moved)
             await moved
 
     def move(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock forward."""
         self.time += round(seconds * MICROSECONDS)
         waiting, self._waiting = self._waiting, []
         for moved in waiting:
@@ -51,7 +51,7 @@ class MovableClock:
 
 @dataclass
 class RunningApp:
-    """A gateway that listens, and a client for it."""
+    """A running gateway and a client for it."""
 
     app: web.Application
     url: str
@@ -61,7 +61,7 @@ class RunningApp:
 
     @property
     def database_url(self) -> str | None:
-        """The PostgreSQL database of the gateway, if it has one."""
+        """The URL of the PostgreSQL database of the gateway, if it has one."""
         return self.app[SETTINGS].database_url
 
     async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
@@ -77,7 +77,7 @@ class RunningApp:
         return batch
 
     async def ended(self, batch_id: str) -> dict[str, Any]:
-        """Follow a batch until it has ended."""
+        """Poll a batch until it has ended, and return it."""
         while True:
             status, batch = await self.call("GET", f"{BATCHES}/{batch_id}")
             assert status == 200, batch
@@ -103,7 +103,7 @@ def params(model: str = "simulated") -> dict[str, Any]:
 
 
 def simulator(**behaviour: Any) -> AccountSettings:
-    """Make an account that needs no network and answers at once unless told otherwise."""
+    """Make an account on the simulator, which needs no network and by default answers at once."""
     return AccountSettings(provider="simulator", simulator=SimulatorSettings(**({"latency": 0.0} | behaviour)))
 
 
@@ -116,10 +116,10 @@ async def running_app(
     environment: dict[str, str] | None = None,
     **settings: Any,
 ) -> AsyncIterator[RunningApp]:
-    """Run a gateway, or a worker, until the context is left; without accounts in the settings it has a simulator."""
+    """Run a gateway or a worker until the context is left; by default its only account is a simulator."""
     clock = clock or MovableClock()
     defaults: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_timeout": 5.0}
-    given = defaults | Bodies.settings() | settings
+    given = defaults | BlobStorage.settings() | settings
     app = build_app(Settings(data_dir=str(data_dir), **given), role=role, clock=clock, environment=environment or {})
     runner = JsonErrorRunner(app)
     try:

@@ -10,7 +10,7 @@ from tests.support.running_app import RunningApp
 
 
 class Scrape:
-    """The samples of one moment."""
+    """The samples of one scrape."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -22,9 +22,9 @@ class Scrape:
         }
 
     def value(self, name: str, **labels: str) -> float:
-        """Read one sample; 0 where there is none, as with a counter that has counted nothing.
+        """Return the value of one sample; 0 if there is none, as for a counter that has counted nothing.
 
-        Of what is counted by workspace, it is the sum of all workspaces unless one is named.
+        Samples with a workspace label are summed over all workspaces unless one is named.
         """
         wanted = labels.items()
         return sum(
@@ -34,19 +34,19 @@ class Scrape:
         )
 
     def labels(self, name: str, label: str) -> set[str]:
-        """Name all values of a label of a metric."""
+        """Return all values of a label of a metric."""
         return {dict(labels)[label] for found, labels in self.samples if found == name}
 
 
 async def scrape(app: RunningApp, **options: Any) -> Scrape:
-    """Read the metrics as they stand."""
+    """Read the current metrics."""
     async with app.client.get(f"{app.url}/metrics", **options) as response:
         assert response.status == 200, await response.text()
         return Scrape(await response.text())
 
 
 async def scrape_until(app: RunningApp, name: str, **labels: str) -> Scrape:
-    """Scrape until a sample is more than nothing."""
+    """Scrape until a sample is not zero."""
     while True:
         found = await scrape(app)
         if found.value(name, **labels):

@@ -1,4 +1,4 @@
-"""A simulated provider in a process of its own, which counts what it is asked."""
+"""A simulated provider in a process of its own, which counts the requests that it receives."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from tests.support.gateway_process import clean_environment
 
 @dataclass(frozen=True)
 class SimulatedUpstream:
-    """Where the simulated provider listens, and what it was asked."""
+    """A running simulated provider and its statistics."""
 
     url: str
     pid: int
 
     def stats(self) -> SimulatorStats:
-        """Read what it was asked so far."""
+        """Read the statistics of the requests so far."""
         with urllib.request.urlopen(f"{self.url}/stats") as response:
             return msgspec.json.decode(response.read(), type=SimulatorStats)
 
     def reset(self) -> None:
-        """Forget what it was asked."""
+        """Reset the statistics."""
         self._send("POST", "/stats/reset", b"")
 
-    def behave(self, **settings: object) -> None:
-        """Replace how it behaves."""
+    def configure(self, **settings: object) -> None:
+        """Replace the settings of the simulator."""
         self._send("PUT", "/settings", json.dumps(settings).encode())
 
     def _send(self, method: str, path: str, body: bytes) -> None:
@@ -54,7 +54,7 @@ def simulated_upstream(*options: str) -> Iterator[SimulatedUpstream]:
     try:
         line = process.stdout.readline().decode()
         found = re.search(r"http://\S+", line)
-        assert found, f"batchgate simulate said {line!r}"
+        assert found, f"batchgate simulate printed {line!r}"
         yield SimulatedUpstream(found[0].rstrip("/"), process.pid)
     finally:
         process.kill()

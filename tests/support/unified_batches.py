@@ -1,4 +1,4 @@
-"""Batches as callers of the unified surface make and follow them."""
+"""Creates and polls batches as callers of the unified surface do."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tests.support.running_app import RunningApp
 
 BATCHES: Final = "/v1/batches"
 CHAT: Final = "/v1/chat/completions"
-UNSETTLED: Final = ("validating", "in_progress", "finalizing", "cancelling")
+RUNNING_STATUSES: Final = ("validating", "in_progress", "finalizing", "cancelling")
 
 
 def messages(content: Any = "Hello", **more: Any) -> dict[str, Any]:
-    """Make a small request of Messages or Chat Completions; one whose content is a number is refused by the model."""
+    """Make a small Messages or Chat Completions request; the simulated model refuses a number as content."""
     return {"max_tokens": 16, "messages": [{"role": "user", "content": content}]} | more
 
 
 def chat_rows(*custom_ids: str, content: Any = "Hello") -> list[dict[str, Any]]:
-    """Make requests with bodies."""
+    """Make requests that have a ``body``."""
     return [{"custom_id": custom_id, "url": CHAT, "body": messages(content)} for custom_id in custom_ids]
 
 
 def message_rows(*custom_ids: str, content: Any = "Hello") -> list[dict[str, Any]]:
-    """Make requests with params."""
+    """Make requests that have ``params``."""
     return [{"custom_id": custom_id, "params": messages(content)} for custom_id in custom_ids]
 
 
@@ -39,15 +39,15 @@ async def create(app: RunningApp, query: str = "", **body: Any) -> dict[str, Any
 
 
 async def retrieve(app: RunningApp, batch_id: str, provider: str = "openai") -> dict[str, Any]:
-    """Look at a batch."""
+    """Retrieve a batch."""
     status, batch = await app.call("GET", f"{BATCHES}/{batch_id}?provider={provider}")
     assert status == 200, batch
     assert isinstance(batch, dict)
     return batch
 
 
-async def settled(app: RunningApp, batch_id: str, provider: str = "openai") -> dict[str, Any]:
-    """Follow a batch until it changes no more."""
-    while (batch := await retrieve(app, batch_id, provider))["status"] in UNSETTLED:
+async def wait_for_final_status(app: RunningApp, batch_id: str, provider: str = "openai") -> dict[str, Any]:
+    """Poll a batch until its status is final."""
+    while (batch := await retrieve(app, batch_id, provider))["status"] in RUNNING_STATUSES:
         pass
     return batch

@@ -1,4 +1,4 @@
-"""An event loop whose time jumps to the next timer when there is nothing else to do: hours pass in milliseconds."""
+"""An event loop whose time jumps to the next timer when no other work is ready: hours pass in milliseconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _Selector(selectors.SelectSelector):
-    """Never waits: what would have been waited for is added to the time."""
+    """Never waits: a wait is added to the virtual time instead."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,14 +29,14 @@ class _Selector(selectors.SelectSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """A loop for code that waits for nothing but timers and itself."""
+    """An event loop for code that waits only for timers and for its own tasks."""
 
     def __init__(self) -> None:
         self._virtual = _Selector()
         super().__init__(self._virtual)
 
     def time(self) -> float:
-        """Seconds since the loop was made."""
+        """Return the seconds since the loop was created."""
         return self._virtual.now
 
 

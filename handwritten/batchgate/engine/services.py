@@ -103,7 +103,7 @@ def _validator(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: Rep
         orphan_blobs=orphan_blobs,
         queue=needs.queue,
         reader=needs.file_reader,
-        names_of=needs.router.names_of,
+        names_of=needs.router.searchable_names,
         clock=needs.clock,
         cluster=needs.cluster,
         report=report,

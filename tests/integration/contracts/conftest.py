@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from batchgate.engine.ports.store import Store
-from tests.support.databases import DATABASES, Database, a_database
+from tests.support.databases import DATABASES, Database, new_database
 
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """Make an empty database of each kind."""
-    with a_database(request.param, tmp_path) as database:
+    with new_database(request.param, tmp_path) as database:
         yield database
 
 

@@ -39,7 +39,7 @@ def list_stored(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Ca
         folder = tmp_path / "blobs"
         return lambda: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     server: ObjectServer = request.getfixturevalue("bucket_server")
-    return lambda: server.names() + server.uploads()
+    return lambda: server.names() + server.unfinished_uploads()
 
 
 async def write(blobs: Blobs, name: str, *pieces: bytes) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from batchgate.engine.ports.store import Store
 from tests.integration.contracts.test_store import create, end
-from tests.support.databases import DATABASES, Kind, a_database
+from tests.support.databases import DATABASES, DatabaseKind, new_database
 
 Change = Literal["create"] | int
 """The creation of a batch, or the index, counted from the newest, of one to delete."""
@@ -58,8 +58,10 @@ class ExpectedBatches:
         return keys
 
 
-async def page_through(kind: Kind, direction: str, limit: int, start: int, between: Sequence[Sequence[Change]]) -> None:
-    with TemporaryDirectory() as folder, a_database(kind, Path(folder)) as database:
+async def page_through(
+    kind: DatabaseKind, direction: str, limit: int, start: int, between: Sequence[Sequence[Change]]
+) -> None:
+    with TemporaryDirectory() as folder, new_database(kind, Path(folder)) as database:
         async with database.store() as store:
             expected = ExpectedBatches(store)
             await expected.change(["create"] * start)
@@ -83,6 +85,6 @@ async def page_through(kind: Kind, direction: str, limit: int, start: int, betwe
 @given(limit=st.integers(1, 4), start=st.integers(0, 7), between=CHANGES)
 @settings(max_examples=40, deadline=None)
 def test_paging_misses_nothing_and_repeats_nothing(
-    kind: Kind, direction: str, limit: int, start: int, between: list[list[Change]]
+    kind: DatabaseKind, direction: str, limit: int, start: int, between: list[list[Change]]
 ) -> None:
     asyncio.run(page_through(kind, direction, limit, start, between))

@@ -7,7 +7,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from batchgate.store.postgres import PostgresAddress, PostgresStore
-from tests.support.notifications import Watch
+from tests.support.database_observer import DatabaseObserver
 from tests.support.postgres_server import fresh_database
 
 
@@ -26,7 +26,7 @@ async def stores(url: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]
 
 
 @pytest.fixture
-def watch(url: str) -> Iterator[Watch]:
+def watch(url: str) -> Iterator[DatabaseObserver]:
     """Observe the database over a connection of its own."""
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
-        yield Watch(connection)
+        yield DatabaseObserver(connection)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
-from tests.support.postgres_server import own_server
+from tests.support.postgres_server import dedicated_server
 
 TEST_TIMEOUT = 60.0  # seconds
 
@@ -28,7 +28,7 @@ def wait_for(gateway: GatewayProcess, **counts: int) -> None:
 
 
 def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(tmp_path: Path) -> None:
-    with own_server() as server:
+    with dedicated_server() as server:
         settings = f'database_url = "{server.url()}"\nworker_heartbeat_timeout = 3\n{SIMULATOR}'
         options = ("--log-format", "json")
         with GatewayProcess(data_dir=tmp_path / "data", settings=settings, options=options) as gateway:

@@ -16,7 +16,7 @@ from batchgate.engine.model.shard import Chunk
 from batchgate.engine.model.usage import Counts
 from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.integration.contracts.test_store import chunk, claimed, create, end
-from tests.support.postgres_server import PostgresServer, own_server
+from tests.support.postgres_server import PostgresServer, dedicated_server
 
 SHARDS = 3
 COMPLETE = f"""
@@ -31,7 +31,7 @@ WHERE open_shards = {SHARDS}
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
     """Run a PostgreSQL server that the test may kill."""
-    with own_server() as server:
+    with dedicated_server() as server:
         yield server
 
 

@@ -26,7 +26,7 @@ from tests.integration.contracts.test_store import (
     new_batch,
 )
 from tests.integration.contracts.test_store_validation import begin, submit
-from tests.support.notifications import Watch
+from tests.support.database_observer import DatabaseObserver
 
 Stores = tuple[PostgresStore, PostgresStore]
 
@@ -95,7 +95,9 @@ async def test_numbers_of_64_bits_are_stored_and_larger_ones_refused(stores: Sto
     assert (file.size, file.created_at, file.expires_at) == (LARGEST, -LARGEST - 1, LARGEST)
 
 
-async def test_pages_start_at_the_newest_batch_even_at_the_largest_keys(stores: Stores, watch: Watch) -> None:
+async def test_pages_start_at_the_newest_batch_even_at_the_largest_keys(
+    stores: Stores, watch: DatabaseObserver
+) -> None:
     assert NO_UPPER_BOUND == LARGEST
     watch.connection.execute(f"ALTER SEQUENCE batches_key_seq RESTART {LARGEST - 2}".encode())
     for name in "ab":
@@ -104,7 +106,7 @@ async def test_pages_start_at_the_newest_batch_even_at_the_largest_keys(stores: 
     assert [batch.id for batch in page.batches] == ["b", "a"]
 
 
-async def test_a_batch_and_the_jobs_of_its_shards_are_created_together(stores: Stores, watch: Watch) -> None:
+async def test_a_batch_and_the_jobs_of_its_shards_are_created_together(stores: Stores, watch: DatabaseObserver) -> None:
     jobs = "SELECT queue_name, task_name, priority, queueing_lock, args, lock FROM procrastinate_jobs ORDER BY id"
     with pytest.raises(StoreError):
         await stores[0].create_batch(new_batch("unannounced", shards=2))
@@ -125,38 +127,40 @@ async def test_a_batch_and_the_jobs_of_its_shards_are_created_together(stores: S
     ]
 
 
-async def test_other_processes_are_notified_of_events(stores: Stores, watch: Watch) -> None:
+async def test_other_processes_are_notified_of_events(stores: Stores, watch: DatabaseObserver) -> None:
     watch.listen()
     file = await submit(stores[0], "file")
-    assert watch.heard() == [("validate", file.key)]
+    assert watch.received_events() == [("validate", file.key)]
     batch, jobs = await create(stores[0], "a", shards=2)
     held = await claimed(stores[0], jobs[0])
-    assert watch.heard() == []
+    assert watch.received_events() == []
     await stores[0].cancel_batch("w", "a", 5)
-    assert watch.heard() == [("stop_sending", batch.key)]
+    assert watch.received_events() == [("stop_sending", batch.key)]
     await stores[0].append_chunk(held, chunk(0), shard_done=True)
-    assert watch.heard() == [("finalize", batch.key)]
+    assert watch.received_events() == [("finalize", batch.key)]
     overdue, _ = await create(stores[0], "b")
     await stores[0].expire_batch(overdue.key)
-    assert sorted(watch.heard()) == [("finalize", overdue.key), ("stop_sending", overdue.key)]
+    assert sorted(watch.received_events()) == [("finalize", overdue.key), ("stop_sending", overdue.key)]
     done, (job,) = await create(stores[0], "c")
     await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
-    assert watch.heard() == [("finalize", done.key)]
+    assert watch.received_events() == [("finalize", done.key)]
 
 
-async def test_marks_of_one_process_are_read_by_the_next_claim_of_another(stores: Stores, watch: Watch) -> None:
+async def test_marks_of_one_process_are_read_by_the_next_claim_of_another(
+    stores: Stores, watch: DatabaseObserver
+) -> None:
     first, second = stores
     batch, (job,) = await create(first, "a")
     claim = await claimed(first, job)
     for seq in (0, 1):
         first.mark_sent(claim, seq, sent=True)
     first.mark_sent(claim, 0, sent=False)
-    await watch.until("SELECT coalesce(max(bits), '') FROM sent_marks", b"\2")
+    await watch.wait_for_value("SELECT coalesce(max(bits), '') FROM sent_marks", b"\2")
     second_claim = await claimed(second, job)
     assert second_claim.sent == {1}
     first.mark_sent(claim, 0, sent=True)  # this process has lost the shard without noticing
     second.mark_sent(second_claim, 1, sent=False)
-    await watch.until("SELECT bits FROM sent_marks", b"\0")
+    await watch.wait_for_value("SELECT bits FROM sent_marks", b"\0")
     second.mark_sent(second_claim, 1, sent=True)
     await second.append_chunk(second_claim, chunk(0, 1), shard_done=True)
     assert watch.value("SELECT count(*) FROM sent_marks") == 0
@@ -165,7 +169,7 @@ async def test_marks_of_one_process_are_read_by_the_next_claim_of_another(stores
 
 
 async def test_a_store_writes_its_last_marks_when_it_closes_and_those_of_released_shards(
-    url: str, watch: Watch
+    url: str, watch: DatabaseObserver
 ) -> None:
     async with PostgresStore(PostgresAddress(url)) as store:
         _, jobs = await create(store, "a", shards=2)
@@ -177,13 +181,13 @@ async def test_a_store_writes_its_last_marks_when_it_closes_and_those_of_release
 
 
 @asynccontextmanager
-async def open_as_member(url: str, watch: Watch) -> AsyncIterator[tuple[PostgresStore, int]]:
+async def open_as_member(url: str, watch: DatabaseObserver) -> AsyncIterator[tuple[PostgresStore, int]]:
     member = watch.value("INSERT INTO members (name, role) VALUES ('m', 'gateway') RETURNING id")
     async with PostgresStore(PostgresAddress(url), member=lambda: member) as store:
         yield store, member
 
 
-async def test_a_blob_that_a_live_member_writes_is_not_listed_as_an_orphan(url: str, watch: Watch) -> None:
+async def test_a_blob_that_a_live_member_writes_is_not_listed_as_an_orphan(url: str, watch: DatabaseObserver) -> None:
     async with open_as_member(url, watch) as (store, member), PostgresStore(PostgresAddress(url)) as other:
         await store.add_orphan_blob("being/written")
         await other.add_orphan_blob("without writer")
@@ -192,7 +196,7 @@ async def test_a_blob_that_a_live_member_writes_is_not_listed_as_an_orphan(url: 
         assert list(await other.list_orphan_blobs()) == ["being/written", "without writer"]
 
 
-async def test_blobs_of_a_deleted_owner_are_listed_as_orphans(url: str, watch: Watch) -> None:
+async def test_blobs_of_a_deleted_owner_are_listed_as_orphans(url: str, watch: DatabaseObserver) -> None:
     async with open_as_member(url, watch) as (store, _), PostgresStore(PostgresAddress(url)) as other:
         batch, jobs = await create(store, "a")
         await end(store, batch, jobs)
@@ -218,7 +222,9 @@ async def test_an_empty_last_write_ends_a_shard(stores: Stores) -> None:
     assert await stores[1].append_chunk(await claimed(stores[0], job), EMPTY, shard_done=True) is True
 
 
-async def test_a_process_continues_after_a_newer_one_has_changed_the_schema(stores: Stores, watch: Watch) -> None:
+async def test_a_process_continues_after_a_newer_one_has_changed_the_schema(
+    stores: Stores, watch: DatabaseObserver
+) -> None:
     # The server rejects statements that were prepared before a column was added.
     _, (job,) = await create(stores[0], "a")
     for _ in range(10):
@@ -233,7 +239,7 @@ async def test_a_process_continues_after_a_newer_one_has_changed_the_schema(stor
 
 
 async def test_a_start_deletes_the_chunks_of_ended_batches_whose_finalizer_died(
-    stores: Stores, url: str, watch: Watch
+    stores: Stores, url: str, watch: DatabaseObserver
 ) -> None:
     for name in "abc":
         batch, (job,) = await create(stores[0], name)
@@ -262,7 +268,7 @@ class SlowBlobs(FolderBlobs):
 
 
 async def test_a_batch_cannot_adopt_a_blob_that_is_being_removed(
-    url: str, watch: Watch, stores: Stores, tmp_path: Path
+    url: str, watch: DatabaseObserver, stores: Stores, tmp_path: Path
 ) -> None:
     # The writer was paused and considered dead, and resumes when another process has just started to remove its blob.
     async with open_as_member(url, watch) as (store, member):
@@ -282,7 +288,7 @@ async def test_a_batch_cannot_adopt_a_blob_that_is_being_removed(
 
 
 async def test_a_member_removes_later_what_it_could_not_remove_at_once(
-    url: str, watch: Watch, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, watch: DatabaseObserver, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The database was unreachable when an upload was aborted. For other processes the blob is being written for as
     # long as the process that registered it is alive.

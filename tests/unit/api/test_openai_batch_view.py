@@ -8,11 +8,11 @@ from batchgate.engine.model.batch import BatchOptions, InputFault
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.usage import Counts, Usage
 from batchgate_api import openai
-from tests.support.batch_values import a_batch
+from tests.support.sample_batch import sample_batch
 
 
 def test_every_field_is_always_there() -> None:
-    shown = msgspec.to_builtins(openai_batch(a_batch(status="validating", counts=Counts(total=0))))
+    shown = msgspec.to_builtins(openai_batch(sample_batch(status="validating", counts=Counts(total=0))))
     assert shown.keys() == set(openai.Batch.__struct_fields__)
     assert shown["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
     assert shown["usage"]["total_tokens"] == 0
@@ -34,18 +34,18 @@ def test_every_field_is_always_there() -> None:
 
 def test_what_a_batch_was_created_with_is_shown() -> None:
     options = BatchOptions(kind="embeddings", model="simulated", metadata={"job": "1"}, input_file="file-a")
-    shown = openai_batch(a_batch(options=options, created_at=7 * MICROSECONDS + 5))
+    shown = openai_batch(sample_batch(options=options, created_at=7 * MICROSECONDS + 5))
     assert (shown.endpoint, shown.model, shown.metadata) == ("/v1/embeddings", "simulated", {"job": "1"})
     assert (shown.input_file_id, shown.created_at) == ("file-a", 7)
 
 
 def test_a_batch_of_messages_is_one_of_chat_completions() -> None:
-    assert openai_batch(a_batch(dialect="anthropic", options=BatchOptions())).endpoint == "/v1/chat/completions"
+    assert openai_batch(sample_batch(dialect="anthropic", options=BatchOptions())).endpoint == "/v1/chat/completions"
 
 
 def test_faults_are_passed_on_as_they_are() -> None:
     faults = [InputFault(code="invalid_json_line", message="no", line=2), InputFault(code="empty_file", message="é")]
-    batch = a_batch(status="failed", first_faults=msgspec.json.encode(faults[:1]))
+    batch = sample_batch(status="failed", first_faults=msgspec.json.encode(faults[:1]))
     assert msgspec.json.decode(msgspec.json.encode(openai_batch(batch)))["errors"]["data"][0]["line"] == 2
     written = msgspec.json.encode(openai_batch(batch, msgspec.json.encode(faults)))
     errors = msgspec.json.decode(written)["errors"]
@@ -60,7 +60,7 @@ def test_faults_are_passed_on_as_they_are() -> None:
 def test_counts_and_usage_are_those_so_far(status: str) -> None:
     counts = Counts(total=9, succeeded=3, errored=2, canceled=1, expired=1)
     usage = Usage(input_tokens=10, cached_tokens=4, output_tokens=5, reasoning_tokens=2)
-    shown = openai_batch(a_batch(status=status, counts=counts, usage=usage, ended_at=MICROSECONDS))
+    shown = openai_batch(sample_batch(status=status, counts=counts, usage=usage, ended_at=MICROSECONDS))
     assert shown.request_counts == openai.BatchRequestCounts(total=9, completed=3, failed=2)
     assert shown.usage == openai.BatchUsage(
         input_tokens=10,

@@ -18,7 +18,7 @@ from batchgate.engine.model.batch import Batch, BatchStatus, Dialect
 from batchgate.engine.model.clock import DAY, MICROSECONDS
 from batchgate.engine.model.usage import Counts
 from batchgate_api import anthropic, openai
-from tests.support.batch_values import a_batch
+from tests.support.sample_batch import sample_batch
 
 CREATED = 1_795_000_000
 SECOND = MICROSECONDS
@@ -39,7 +39,7 @@ def batch(status: BatchStatus, counts: Counts = NONE, *, canceled: int | None = 
         "cancel_initiated_at": None if canceled is None else created + canceled * SECOND,
         "ended_at": created + 60 * SECOND if status in {"ended", "failed"} else None,
     }
-    return a_batch(status=status, counts=counts, **(moments | more))
+    return sample_batch(status=status, counts=counts, **(moments | more))
 
 
 AFTER_EXPIRY = 24 * 3600 + 1

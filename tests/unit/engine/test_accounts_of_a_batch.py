@@ -1,4 +1,4 @@
-"""Which accounts a batch waits for, told from the names by which lists find it."""
+"""Which accounts a batch uses, derived from the names by which it is found."""
 
 from msgspec import structs
 
@@ -12,7 +12,7 @@ from tests.support.virtual_time import in_virtual_time
 
 
 def accounts(default: str, *prefixes: str, **configured: str) -> tuple[str, ...]:
-    """Ask for the accounts of a batch; ``configured`` are providers by the names of accounts."""
+    """Return the accounts of a batch; ``configured`` maps account names to providers."""
     router = Router(
         Endpoint(
             account=account(name=name, provider=provider),
@@ -22,17 +22,17 @@ def accounts(default: str, *prefixes: str, **configured: str) -> tuple[str, ...]
         )
         for name, provider in configured.items()
     )
-    names = router.names_of((default, *prefixes))
+    names = router.searchable_names((default, *prefixes))
     return router.accounts_of(structs.replace(batch(), provider=default, providers=names))
 
 
 @in_virtual_time
-async def test_they_are_the_default_and_those_that_requests_name_and_no_providers() -> None:
+async def test_they_are_the_default_account_and_those_that_requests_name_but_no_providers() -> None:
     assert accounts("b", "a", "x", a="openai", b="anthropic", c="openai") == ("b", "a")
 
 
 @in_virtual_time
-async def test_an_account_that_is_called_like_the_provider_of_another_is_not_taken_for_it() -> None:
+async def test_an_account_with_the_name_of_another_account_s_provider_is_left_out() -> None:
     configured = {"openai": "openai", "mine": "openai"}
     assert accounts("mine", **configured) == ("mine",)
     assert accounts("openai", "mine", **configured) == ("openai", "mine")

@@ -1,4 +1,4 @@
-"""When a worker that is not alone takes another shard; in virtual time."""
+"""When one of several workers claims the next shard; in virtual time."""
 
 from __future__ import annotations
 
@@ -7,33 +7,40 @@ import asyncio
 import pytest
 
 from batchgate.engine.dispatch.admission import AdmissionBuffer, Amount, LimiterKey
-from batchgate.engine.dispatch.claim_policy import CURIOSITY, FIRST_REST, LONGEST_REST, NEXT_LOOK, ClaimAll, FairClaim
+from batchgate.engine.dispatch.claim_policy import (
+    CLAIM_INTERVAL,
+    FIRST_BACKOFF,
+    MAX_BACKOFF,
+    RECLAIM_INTERVAL,
+    ClaimAll,
+    FairClaim,
+)
 from batchgate.engine.model.shard import SHARD_REQUESTS, ShardJob
 from batchgate.queue import MemoryQueue
 from tests.support.virtual_time import in_virtual_time
 
-GATE: LimiterKey = ("a", "m")
+KEY: LimiterKey = ("a", "m")
 
 
 def job(shard: int) -> ShardJob:
     return ShardJob(priority=shard, batch_key=1, shard=shard)
 
 
-async def nothing() -> list[ShardJob]:
+async def no_jobs() -> list[ShardJob]:
     return []
 
 
 def queue_of(shards: int) -> MemoryQueue:
-    queue = MemoryQueue(nothing)
+    queue = MemoryQueue(no_jobs)
     queue.enqueue([job(shard) for shard in range(shards)])
     return queue
 
 
-def room_with_one_outside() -> AdmissionBuffer:
-    room = AdmissionBuffer(list[ShardJob]().extend, requests=3)
-    assert room.take(GATE, 1)
-    room.park(job(99), {GATE: Amount(10, 10)})
-    return room
+def with_a_deferred_shard() -> AdmissionBuffer:
+    admission = AdmissionBuffer(list[ShardJob]().extend, requests=3)
+    assert admission.try_admit(KEY, 1)
+    admission.defer(job(99), {KEY: Amount(10, 10)})
+    return admission
 
 
 def now() -> float:
@@ -41,81 +48,81 @@ def now() -> float:
 
 
 @in_virtual_time
-async def test_while_nothing_waits_for_room_shards_are_taken_as_they_come() -> None:
-    claim_policy, queue, room = FairClaim(), queue_of(3), AdmissionBuffer(list[ShardJob]().extend)
-    assert [await claim_policy.next_job(queue, room) for _ in range(3)] == [job(0), job(1), job(2)]
+async def test_while_no_shard_is_deferred_shards_are_claimed_at_once() -> None:
+    policy, queue, admission = FairClaim(), queue_of(3), AdmissionBuffer(list[ShardJob]().extend)
+    assert [await policy.next_job(queue, admission) for _ in range(3)] == [job(0), job(1), job(2)]
     assert now() == 0
 
 
 @in_virtual_time
-async def test_while_something_waits_for_room_one_is_taken_a_second() -> None:
-    claim_policy, queue, room = FairClaim(), queue_of(3), room_with_one_outside()
+async def test_while_a_shard_is_deferred_one_is_claimed_per_interval() -> None:
+    policy, queue, admission = FairClaim(), queue_of(3), with_a_deferred_shard()
     for number in range(3):
-        assert await claim_policy.next_job(queue, room) == job(number)
-        assert now() == (number + 1) * CURIOSITY
+        assert await policy.next_job(queue, admission) == job(number)
+        assert now() == (number + 1) * CLAIM_INTERVAL
 
 
 @in_virtual_time
-async def test_after_a_shard_that_there_is_no_room_for_the_next_is_looked_at_soon() -> None:
-    # Or those of a model that stands still, looked at one a second, would keep from view all that is behind them.
-    claim_policy, queue, room = FairClaim(), queue_of(3), room_with_one_outside()
-    assert await claim_policy.next_job(queue, room) == job(0)
+async def test_after_a_shard_that_is_not_admitted_the_next_is_claimed_soon() -> None:
+    # At one per interval, the shards of a paused model would keep the worker from those behind them.
+    policy, queue, admission = FairClaim(), queue_of(3), with_a_deferred_shard()
+    assert await policy.next_job(queue, admission) == job(0)
     for number in (1, 2):
-        waiting = asyncio.create_task(claim_policy.next_job(queue, room))
-        for _ in range(3):  # until it waits
+        waiting = asyncio.create_task(policy.next_job(queue, admission))
+        for _ in range(3):  # until the task waits
             await asyncio.sleep(0)
-        claim_policy.rest_of(job(number - 1))
+        policy.backoff_for(job(number - 1))
         assert await waiting == job(number)
-        assert now() == pytest.approx(CURIOSITY + number * NEXT_LOOK)
+        assert now() == pytest.approx(CLAIM_INTERVAL + number * RECLAIM_INTERVAL)
 
 
 @in_virtual_time
-async def test_a_shard_that_has_not_been_looked_into_yet_may_need_room() -> None:
-    claim_policy, queue, room = FairClaim(), queue_of(2), AdmissionBuffer(list[ShardJob]().extend)
-    room.arrive(await claim_policy.next_job(queue, room))
-    waiting = asyncio.create_task(claim_policy.next_job(queue, room))
-    await asyncio.sleep(CURIOSITY / 2)
+async def test_an_announced_shard_may_be_deferred_so_the_next_claim_waits() -> None:
+    policy, queue, admission = FairClaim(), queue_of(2), AdmissionBuffer(list[ShardJob]().extend)
+    admission.announce(await policy.next_job(queue, admission))
+    waiting = asyncio.create_task(policy.next_job(queue, admission))
+    await asyncio.sleep(CLAIM_INTERVAL / 2)
     assert not waiting.done()
-    room.expect(job(0))
+    admission.use_reservation(job(0))
     await asyncio.sleep(0)
     assert await waiting == job(1)
-    assert now() == CURIOSITY / 2
+    assert now() == CLAIM_INTERVAL / 2
 
 
 @in_virtual_time
-async def test_a_shard_that_is_refused_rests_longer_from_time_to_time_until_something_of_it_is_taken() -> None:
-    claim_policy = FairClaim()
-    rests = [claim_policy.rest_of(job(1)) for _ in range(8)]
-    assert rests[:3] == [FIRST_REST, 2 * FIRST_REST, 4 * FIRST_REST]
-    assert rests[-1] == LONGEST_REST
-    claim_policy.taken(job(1))
-    assert claim_policy.rest_of(job(1)) == FIRST_REST
+async def test_the_backoff_of_a_shard_doubles_until_requests_of_it_are_admitted() -> None:
+    policy = FairClaim()
+    backoffs = [policy.backoff_for(job(1)) for _ in range(8)]
+    assert backoffs[:3] == [FIRST_BACKOFF, 2 * FIRST_BACKOFF, 4 * FIRST_BACKOFF]
+    assert backoffs[-1] == MAX_BACKOFF
+    policy.on_progress(job(1))
+    assert policy.backoff_for(job(1)) == FIRST_BACKOFF
 
 
 @in_virtual_time
-async def test_who_passed_a_shard_on_stands_back_so_that_another_takes_it() -> None:
-    claim_policy, queue, room = FairClaim(), queue_of(1), AdmissionBuffer(list[ShardJob]().extend)
-    claim_policy.passed_on()
-    assert await claim_policy.next_job(queue, room) == job(0)
-    assert now() == CURIOSITY
+async def test_after_a_release_the_worker_waits_so_that_another_one_claims_the_shard() -> None:
+    policy, queue, admission = FairClaim(), queue_of(1), AdmissionBuffer(list[ShardJob]().extend)
+    policy.on_released()
+    assert await policy.next_job(queue, admission) == job(0)
+    assert now() == CLAIM_INTERVAL
 
 
 @in_virtual_time
-async def test_one_that_is_alone_takes_whatever_comes_and_gives_nothing_back() -> None:
-    claim_policy, queue, room = ClaimAll(), queue_of(2), room_with_one_outside()
-    assert [await claim_policy.next_job(queue, room) for _ in range(2)] == [job(0), job(1)]
-    assert claim_policy.rest_of(job(1)) is None
+async def test_a_worker_that_is_alone_claims_every_shard_and_returns_none() -> None:
+    policy, queue, admission = ClaimAll(), queue_of(2), with_a_deferred_shard()
+    assert [await policy.next_job(queue, admission) for _ in range(2)] == [job(0), job(1)]
+    assert policy.backoff_for(job(1)) is None
     assert now() == 0
 
 
 @in_virtual_time
-async def test_a_model_alone_has_room_for_a_whole_shard_beside_the_calls_that_keep_it_going() -> None:
-    # With less a shard was taken in parts, each when all calls of the one before had ended.
+async def test_a_single_model_has_capacity_for_a_whole_shard_beside_its_calls_in_flight() -> None:
+    # With less, a shard was admitted in parts, each when all calls of the part before had ended.
     for concurrency in (1, 64, 1_000):
-        room = AdmissionBuffer(list[ShardJob]().extend, requests=FairClaim().room(concurrency))
+        admission = AdmissionBuffer(list[ShardJob]().extend, requests=FairClaim().capacity(concurrency))
         for _ in range(concurrency):
-            assert room.take(GATE, 1)
-        taken = 0
-        while room.take(GATE, 1):
-            taken += 1
-        assert taken >= SHARD_REQUESTS
+            assert admission.try_admit(KEY, 1)
+        admitted = 0
+        while admission.try_admit(KEY, 1):
+            admitted += 1
+        assert admitted >= SHARD_REQUESTS

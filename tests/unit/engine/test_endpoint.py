@@ -1,4 +1,4 @@
-"""A key that is kept outside is read again without a restart, and not once for each call that was turned away."""
+"""A key in a file or a secret is read again without a restart, and not once for each denied call."""
 
 import asyncio
 
@@ -16,15 +16,15 @@ from tests.support.virtual_time import in_virtual_time
 
 
 class Keys:
-    """Where the key is kept; reading it takes a while."""
+    """A file or secret with the key; reading it takes a second."""
 
     def __init__(self, key: str | Exception) -> None:
         self.key = key
-        self.readings = 0
+        self.reads = 0
 
     async def read(self) -> str:
-        """Read the key as it was when the reading began."""
-        self.readings += 1
+        """Return the key as it was when the read began."""
+        self.reads += 1
         key = self.key
         await asyncio.sleep(1)
         if isinstance(key, Exception):
@@ -43,46 +43,48 @@ def endpoint(keys: Keys) -> Endpoint:
 
 
 @in_virtual_time
-async def test_calls_that_are_turned_away_together_share_a_reading() -> None:
+async def test_calls_that_are_denied_together_share_a_read() -> None:
     keys = Keys("new")
     one = endpoint(keys)
 
-    async def turned_away(number: int) -> bool:
+    async def denied(number: int) -> bool:
         await asyncio.sleep(number / 1000)
-        return await one.renew_key()
+        return await one.refresh_key()
 
-    assert all(await asyncio.gather(*(turned_away(number) for number in range(100))))
-    assert (one.account.api_key, keys.readings) == ("new", 2)
+    assert all(await asyncio.gather(*(denied(number) for number in range(100))))
+    assert (one.account.api_key, keys.reads) == ("new", 2)
 
 
 @in_virtual_time
-async def test_a_key_that_was_replaced_while_another_reading_was_under_way_is_not_missed() -> None:
+async def test_a_key_that_is_replaced_during_a_read_is_read_again() -> None:
     keys = Keys("old")
     one = endpoint(keys)
-    first = asyncio.create_task(one.renew_key())
+    first = asyncio.create_task(one.refresh_key())
     await asyncio.sleep(0.5)
     keys.key = "new"
-    assert await one.renew_key()
+    assert await one.refresh_key()
     assert (await first, one.account.api_key) == (False, "new")
 
 
-@pytest.mark.parametrize("error", [StoreError("away"), ConfigurationError("accounts.a.api_key_secret", "a secret")])
+@pytest.mark.parametrize(
+    "error", [StoreError("unreachable"), ConfigurationError("accounts.a.api_key_secret", "a secret")]
+)
 @in_virtual_time
-async def test_a_key_that_cannot_be_read_again_stays_as_it_is(error: Exception) -> None:
+async def test_a_key_that_cannot_be_read_again_is_kept(error: Exception) -> None:
     one = endpoint(Keys(error))
-    assert not await one.renew_key()
+    assert not await one.refresh_key()
     assert one.account.api_key == "old"
     with pytest.raises(type(error)):
         await one.read_key()
 
 
 @in_virtual_time
-async def test_a_key_that_another_process_replaces_is_taken_up_within_half_a_minute() -> None:
+async def test_a_key_that_another_process_replaces_is_used_within_half_a_minute() -> None:
     keys = Keys("old")
     one = endpoint(keys)
-    watch = asyncio.create_task(ProviderKeyRefresh(Router([one])).run())
+    refresh = asyncio.create_task(ProviderKeyRefresh(Router([one])).run())
     await asyncio.sleep(3600)
     keys.key = "new"
     await asyncio.sleep(31)
     assert one.account.api_key == "new"
-    watch.cancel()
+    refresh.cancel()

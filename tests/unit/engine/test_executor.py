@@ -1,4 +1,4 @@
-"""One request to its end: tries, pauses and verdicts, against a simulated model in virtual time."""
+"""The executor: retries, pauses and results, against simulated and scripted providers in virtual time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OK = b'{"type":"message","role":"assistant","content":[],"usage":{"input_tokens"
 
 
 class Scripted:
-    """A transport that answers as a function says, and notes when it was asked with which key."""
+    """A transport that answers with what a function returns, and records the time and key of each call."""
 
     def __init__(
         self, answer: Callable[[UpstreamRequest], int | Exception | UpstreamResponse], latency: float = 0.1
@@ -42,7 +42,7 @@ class Scripted:
 
 
 class Counted:
-    """A simulated model whose answers are counted by their status."""
+    """A simulated model that counts its answers by status."""
 
     def __init__(self, **settings: Any) -> None:
         self._transport = SimulatorTransport(SimulatorSettings(**settings))
@@ -73,7 +73,7 @@ def now() -> float:
 
 @pytest.mark.parametrize("cap", [64, 256])
 @in_virtual_time
-async def test_against_a_provider_that_admits_four_nothing_fails_and_little_of_its_capacity_is_lost(cap: int) -> None:
+async def test_against_a_provider_that_accepts_four_nothing_fails_and_little_of_its_capacity_is_lost(cap: int) -> None:
     model = Counted(latency=0.05, jitter=0.05, max_concurrency=4, retry_after=1.0)
     results = await parts(model, concurrency=cap).run_all(1_200)
     assert endings(results) == {"succeeded": 1_200}
@@ -82,7 +82,7 @@ async def test_against_a_provider_that_admits_four_nothing_fails_and_little_of_i
 
 
 @in_virtual_time
-async def test_refusals_by_chance_cost_little_throughput_and_no_request() -> None:
+async def test_random_refusals_cost_little_throughput_and_fail_no_request() -> None:
     model = Counted(latency=0.5, jitter=0.05, rate_limit_rate=0.1, retry_after=1.0)
     results = await parts(model, concurrency=64).run_all(5_000)
     assert endings(results) == {"succeeded": 5_000}
@@ -98,17 +98,17 @@ async def test_a_provider_that_refuses_for_an_hour_fails_nothing() -> None:
     assert len(transport.calls) < 500
 
 
-PASSING = {
-    "too late": UpstreamUnreachable("timeout_error", "no whole answer", status=0, retry_safe=True),
-    "broken off": UpstreamUnreachable("api_error", "it broke", status=0, retry_safe=True),
-    "no message": UpstreamResponse(status=200, headers={}, body=b"<html>"),
-    "a fault of the provider": 500,
+TRANSIENT = {
+    "timeout": UpstreamUnreachable("timeout_error", "no whole answer", status=0, retry_safe=True),
+    "broken connection": UpstreamUnreachable("api_error", "it broke", status=0, retry_safe=True),
+    "not a message": UpstreamResponse(status=200, headers={}, body=b"<html>"),
+    "server error": 500,
 }
 
 
-@pytest.mark.parametrize("answer", PASSING.values(), ids=PASSING)
+@pytest.mark.parametrize("answer", TRANSIENT.values(), ids=TRANSIENT)
 @in_virtual_time
-async def test_a_request_that_got_no_usable_answer_is_tried_again_and_five_times_in_all(
+async def test_a_request_without_a_usable_answer_is_sent_five_times_at_most(
     answer: int | Exception | UpstreamResponse,
 ) -> None:
     transport = Scripted(lambda _: answer if len(transport.calls) <= 4 else 200)
@@ -122,12 +122,14 @@ async def test_a_request_that_got_no_usable_answer_is_tried_again_and_five_times
 @pytest.mark.parametrize("begins", [0.0, 5.0])
 @pytest.mark.parametrize("cap", [2, 64])
 @in_virtual_time
-async def test_an_outage_of_an_hour_fails_nothing_and_is_seen(begins: float, cap: int) -> None:
+async def test_an_outage_of_an_hour_fails_nothing_and_is_reported(begins: float, cap: int) -> None:
     transport = Scripted(lambda _: 502 if begins <= now() < begins + 3600 else 200)
     engine = parts(transport, concurrency=cap)
     work = asyncio.create_task(engine.run_all(100 * cap))
     await asyncio.sleep(begins + 10)
-    assert problems(engine) == ("model 'm' of account 'a' is paused: the provider fails on whatever it is asked (502)",)
+    assert problems(engine) == (
+        "model 'm' of account 'a' is paused: the provider answers every request with an error (502)",
+    )
     assert endings(await work) == {"succeeded": 100 * cap}
     assert problems(engine) == ()
     during = [time for time, _ in transport.calls if begins + 10 < time < begins + 3600]
@@ -136,7 +138,7 @@ async def test_an_outage_of_an_hour_fails_nothing_and_is_seen(begins: float, cap
 
 
 @in_virtual_time
-async def test_a_request_that_alone_meets_faults_is_errored_after_five_tries_and_pauses_nothing() -> None:
+async def test_a_request_that_alone_meets_server_errors_is_errored_after_five_calls_and_pauses_nothing() -> None:
     poison: list[float] = []
 
     def answer(request: UpstreamRequest) -> int:
@@ -153,7 +155,7 @@ async def test_a_request_that_alone_meets_faults_is_errored_after_five_tries_and
 
 
 @in_virtual_time
-async def test_more_faulty_requests_in_a_row_than_an_outage_takes_hold_up_no_others() -> None:
+async def test_more_faulty_requests_in_a_row_than_make_an_outage_do_not_delay_the_others() -> None:
     served: list[float] = []
 
     def answer(request: UpstreamRequest) -> int:
@@ -165,11 +167,11 @@ async def test_more_faulty_requests_in_a_row_than_an_outage_takes_hold_up_no_oth
     results = await parts(Scripted(answer), concurrency=4).run_all(400)
     assert endings(results) == {"succeeded": 400 - 111, "errored": 111}
     assert served[-1] < 1_500
-    assert now() < 5 * 3600  # those that are left at the end cannot be told from an outage for a while
+    assert now() < 5 * 3600  # the faulty ones left at the end look like an outage for a while
 
 
 @in_virtual_time
-async def test_a_few_requests_that_all_meet_faults_are_errored_within_a_minute() -> None:
+async def test_a_few_requests_that_all_meet_server_errors_are_errored_within_a_minute() -> None:
     transport = Scripted(lambda _: 500)
     assert endings(await parts(transport).run_all(5)) == {"errored": 5}
     assert len(transport.calls) == 25
@@ -177,14 +179,14 @@ async def test_a_few_requests_that_all_meet_faults_are_errored_within_a_minute()
 
 
 @in_virtual_time
-async def test_a_connection_that_always_breaks_midway_ends_the_request_and_not_the_account() -> None:
+async def test_a_connection_that_always_breaks_fails_the_request_and_does_not_pause_the_account() -> None:
     engine = parts(Scripted(lambda _: UpstreamUnreachable("api_error", "it broke", status=0, retry_safe=True)))
     assert (await engine.run()).ending == "errored"
     assert problems(engine) == ()
 
 
 @in_virtual_time
-async def test_an_endpoint_that_is_down_is_probed_by_one_call_at_a_time_and_recovers_by_itself() -> None:
+async def test_an_unreachable_endpoint_is_probed_by_one_call_at_a_time_and_recovers_by_itself() -> None:
     down = UpstreamDown("api_error", "cannot connect to up.example", status=0, retry_safe=True)
     transport = Scripted(lambda _: down if now() < 100 else 200, latency=0.01)
     engine = parts(transport, concurrency=64)
@@ -222,7 +224,7 @@ async def test_a_key_that_was_replaced_before_the_old_one_was_revoked_pauses_not
 
 
 @in_virtual_time
-async def test_a_request_that_is_forbidden_while_others_are_served_is_errored_and_holds_nobody_up() -> None:
+async def test_a_request_that_is_forbidden_while_others_are_served_is_errored_and_delays_no_other() -> None:
     transport = Scripted(lambda request: 403 if b'"7"' in request.body else 200)
     results = await parts(transport, concurrency=4).run_all(100)
     assert endings(results) == {"succeeded": 99, "errored": 1}
@@ -230,13 +232,13 @@ async def test_a_request_that_is_forbidden_while_others_are_served_is_errored_an
 
 
 @in_virtual_time
-async def test_a_model_that_is_forbidden_waits_and_the_other_models_of_the_account_go_on() -> None:
+async def test_a_forbidden_model_is_paused_and_the_other_models_of_the_account_continue() -> None:
     transport = Scripted(lambda request: 403 if b'"closed"' in request.body else 200)
     engine = parts(transport)
     waiting = asyncio.create_task(engine.run_all(20, model="closed", key=2))
     await asyncio.sleep(5)
     assert endings(await engine.run_all(20, model="open")) == {"succeeded": 20}
-    assert problems(engine) == ("model 'closed' of account 'a' is paused: the provider does not permit it (403)",)
+    assert problems(engine) == ("model 'closed' of account 'a' is paused: the provider denies permission (403)",)
     assert not waiting.done()
     waiting.cancel()
 
@@ -251,11 +253,11 @@ async def test_requests_that_wait_for_a_paused_account_can_be_cancelled() -> Non
     await asyncio.wait(waiting)
     assert all(task.cancelled() for task in waiting)
     assert engine.router.in_flight == 0
-    assert problems(engine) == ()  # nobody waits for it, so nobody has to be told
+    assert problems(engine) == ()  # no request waits for the account, so its pause is not reported
 
 
 @in_virtual_time
-async def test_limiters_of_models_that_nobody_asks_for_any_more_are_let_go() -> None:
+async def test_limiters_of_unused_models_are_dropped() -> None:
     engine = parts(Scripted(lambda _: 200))
     await asyncio.gather(*(engine.run(model=f"m{number}") for number in range(1_500)))
     await asyncio.sleep(3600)

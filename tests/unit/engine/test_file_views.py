@@ -5,7 +5,7 @@ import pytest
 from batchgate.engine.model.batch import BatchOptions
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.results.file_views import FileIds, file_ids, viewed
-from tests.support.batch_values import a_batch
+from tests.support.sample_batch import sample_batch
 
 
 @pytest.mark.parametrize(
@@ -27,15 +27,15 @@ from tests.support.batch_values import a_batch
 def test_a_batch_of_anthropic_s_dialect_is_seen_as_views(
     counts: Counts, blob: str | None, output: str | None, error: str | None
 ) -> None:
-    found = a_batch(id="msgbatch_01", dialect="anthropic", counts=counts, results_blob=blob)
+    found = sample_batch(id="msgbatch_01", dialect="anthropic", counts=counts, results_blob=blob)
     assert file_ids(found) == FileIds(input="file-input-msgbatch_01", output=output, error=error)
 
 
 def test_a_batch_of_openai_s_dialect_has_its_own_files() -> None:
     options = BatchOptions(kind="chat_completions", input_file="file-in")
-    found = a_batch(options=options, output_file="file-out", results_blob="results")
+    found = sample_batch(options=options, output_file="file-out", results_blob="results")
     assert file_ids(found) == FileIds(input="file-in", output="file-out", error=None)
-    inline = a_batch(options=BatchOptions(kind="chat_completions"))
+    inline = sample_batch(options=BatchOptions(kind="chat_completions"))
     assert file_ids(inline) == FileIds(input="file-input-batch_01", output=None, error=None)
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 import batchgate
 from batchgate.blobs import open_blobs
 from batchgate.engine.model.errors import ConfigurationError, UpstreamDown
-from tests.support.certificates import Authority, self_signed
+from tests.support.certificates import CertificateAuthority, self_signed_context
 from tests.unit.providers.transports import KEY, Kind, Opened, call, failure
 
 
@@ -37,13 +37,13 @@ async def secure_provider(context: ssl.SSLContext) -> AsyncIterator[tuple[str, l
 
 
 def unknown(folder: Path) -> ssl.SSLContext:
-    return Authority(folder).server()
+    return CertificateAuthority(folder).server_context()
 
 
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        pytest.param(self_signed, "self-signed certificate", id="self-signed"),
+        pytest.param(self_signed_context, "self-signed certificate", id="self-signed"),
         pytest.param(unknown, "unable to get local issuer certificate", id="unknown authority"),
     ],
 )
@@ -59,32 +59,34 @@ async def test_a_server_that_nobody_vouches_for_is_refused_before_the_key_is_sen
 
 
 @pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CertificateAuthority:
     """Make an authority that is trusted, as a company's own may be."""
-    made = Authority(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
+    made = CertificateAuthority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate_file))
     return made
 
 
-async def test_an_authority_of_ones_own_is_trusted_by_the_environment(authority: Authority, kind: Kind) -> None:
-    async with secure_provider(authority.server()) as (host, keys), kind() as transport:
+async def test_an_authority_of_ones_own_is_trusted_by_the_environment(
+    authority: CertificateAuthority, kind: Kind
+) -> None:
+    async with secure_provider(authority.server_context()) as (host, keys), kind() as transport:
         answer = await transport.send(call(f"https://{host}/v1"))
     assert (answer.body, keys) == (b"trusted", [KEY])
 
 
 async def test_a_certificate_that_has_expired_is_refused_though_its_authority_is_trusted(
-    authority: Authority, kind: Kind
+    authority: CertificateAuthority, kind: Kind
 ) -> None:
-    async with secure_provider(authority.server(expired=True)) as (host, keys), kind() as transport:
+    async with secure_provider(authority.server_context(expired=True)) as (host, keys), kind() as transport:
         error = await failure(transport, call(f"https://{host}/v1"))
     assert error.message.endswith("its certificate is not trusted (certificate has expired)")
     assert not keys
 
 
 async def test_a_certificate_for_another_address_is_refused_though_its_authority_is_trusted(
-    authority: Authority, kind: Kind
+    authority: CertificateAuthority, kind: Kind
 ) -> None:
-    async with secure_provider(authority.server("192.0.2.1")) as (host, keys), kind() as transport:
+    async with secure_provider(authority.server_context("192.0.2.1")) as (host, keys), kind() as transport:
         error = await failure(transport, call(f"https://{host}/v1"))
     assert "its certificate is not trusted (IP address mismatch" in error.message
     assert not keys

@@ -66,7 +66,7 @@ class ClusterMember:
         """Apply a share of the limits, and release the shards of accounts that have no share here."""
         self._router.set_share(share, until)
         if self._worker is not None:
-            self._worker.put_back(self._router.without_share)
+            self._worker.release_accounts(self._router.accounts_without_share)
 
     def report_connection(self, error: Exception | None) -> None:
         """Record that the other processes are unreachable, or with None that they are reachable again."""

@@ -1,9 +1,9 @@
-"""How many requests a worker holds in memory, and for whom; shards that are too much wait outside until there is room.
+"""Limits the requests that a worker holds in memory; shards that do not fit are deferred until there is capacity.
 
-Requests that wait for a gate, because it is slow, paused or dead, must not take the room of those that could go through
-another one. So a gate may fill no more than a third of what the others leave free: the first has a third of all, the
-next a third of the rest, and there is always something left (dynamic thresholds, as switches share their buffers:
-Choudhury and Hahne, IEEE/ACM Transactions on Networking 6, 1998).
+Requests that wait for a slow, paused or unreachable model must not use up the capacity for other models. So the
+requests to one model of an account (one limiter key) may use at most a third of what the other keys leave free. The
+first key gets a third of all, the next one a third of the rest, and some is always left. These are the dynamic
+thresholds by which switches share their buffers: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6, 1998.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from msgspec import Struct
 from batchgate.engine.model.shard import ShardJob
 
 LimiterKey: TypeAlias = tuple[str, str]
-"""An account and a model, by their names."""
+"""The name of an account and the name of a model."""
 
-REQUESTS: Final = 8_000
-"""Requests in memory, running or waiting for their turn: a few kilobytes each beside their input lines."""
-BYTES: Final = 256 * 1024 * 1024
+MAX_REQUESTS: Final = 8_000
+"""Requests in memory, running or waiting: a few kilobytes each beside their input lines."""
+MAX_BYTES: Final = 256 * 1024 * 1024
 """Bytes of their input lines: a few thousand requests with images would be gigabytes."""
-SHARE: Final = 2
-"""A gate holds no more than the free room divided by this."""
+FREE_DIVISOR: Final = 2
+"""The requests of one limiter key may use up to the free capacity divided by this."""
 
 
 class Amount(Struct):
-    """So many requests, and the bytes of their input lines."""
+    """A number of requests, and the bytes of their input lines."""
 
     requests: int = 0
     size: int = 0
 
     def add(self, requests: int, size: int) -> None:
-        """Count more of them, or fewer."""
+        """Add requests and bytes; negative numbers subtract."""
         self.requests += requests
         self.size += size
 
 
 Demand: TypeAlias = Mapping[LimiterKey, Amount]
-"""What of a shard is left for later, by gate."""
+"""The requests of a shard that were not admitted, by limiter key."""
 
 
-class _Line:
-    """The shards that have requests for a gate and wait outside; some may have been let in by another gate since."""
+class _DeferredQueue:
+    """The deferred shards that have requests for one limiter key; some may have been resumed for another key since."""
 
     __slots__ = ("heap", "members")
 
@@ -69,136 +69,140 @@ class _Line:
 
 
 class AdmissionBuffer:
-    """Counts what is held; tells by ``resume`` which shards can be run on, room being kept for them until `expect`."""
+    """Counts the admitted requests, and keeps the deferred shards.
 
-    def __init__(self, resume: Callable[[Sequence[ShardJob]], None], *, requests: int = REQUESTS) -> None:
+    When there is capacity for a deferred shard, the buffer reserves it and calls ``resume`` with the shard. The
+    reservation lasts until `use_reservation` or `forget`.
+    """
+
+    def __init__(self, resume: Callable[[Sequence[ShardJob]], None], *, requests: int = MAX_REQUESTS) -> None:
         self._resume = resume
-        self._free = Amount(requests, BYTES)
-        self._held: dict[LimiterKey, Amount] = {}
-        self._outside: dict[ShardJob, Demand] = {}
-        self._lines: dict[LimiterKey, _Line] = {}
-        self._turn: deque[LimiterKey] = deque()
-        """The gates with a line; the first was looked at last."""
-        self._kept: dict[ShardJob, tuple[LimiterKey, Amount]] = {}
-        self._arriving: set[ShardJob] = set()
-        """Those that have been claimed and not looked into yet."""
+        self._free = Amount(requests, MAX_BYTES)
+        self._admitted: dict[LimiterKey, Amount] = {}
+        """Reservations included."""
+        self._deferred: dict[ShardJob, Demand] = {}
+        self._queues: dict[LimiterKey, _DeferredQueue] = {}
+        self._rotation: deque[LimiterKey] = deque()
+        """The keys of the queues; the first was examined last."""
+        self._reserved: dict[ShardJob, tuple[LimiterKey, Amount]] = {}
+        self._announced: set[ShardJob] = set()
         self._urgent: frozenset[int] = frozenset()
-        self.nobody_waits = asyncio.Event()
-        """Set while no shard waits for room, as far as is known."""
-        self.nobody_waits.set()
+        self.none_deferred = asyncio.Event()
+        """Set while no shard is deferred, and none is announced that may have to be."""
+        self.none_deferred.set()
 
     @property
-    def outside(self) -> tuple[ShardJob, ...]:
-        """The shards that wait outside."""
-        return tuple(self._outside)
+    def deferred(self) -> tuple[ShardJob, ...]:
+        """The deferred shards."""
+        return tuple(self._deferred)
 
-    def arrive(self, job: ShardJob) -> None:
-        """Learn of a shard that will take its room, or wait for it, when it has been read."""
-        self._arriving.add(job)
-        self._note()
+    def announce(self, job: ShardJob) -> None:
+        """Record a claimed shard whose requests will be admitted or deferred once its input is read."""
+        self._announced.add(job)
+        self._update_none_deferred()
 
-    def take(self, gate: LimiterKey, size: int) -> bool:
-        """Hold a request of so many bytes, if its gate has room for it; there always is for one."""
-        if gate in self._held and not self._fits(gate, 1, 0):
+    def try_admit(self, key: LimiterKey, size: int) -> bool:
+        """Admit a request of ``size`` bytes if there is capacity for its key; the only one of its key always fits."""
+        if key in self._admitted and not self._fits(key, 1, 0):
             return False
-        self._count(gate, 1, size)
+        self._count(key, 1, size)
         return True
 
-    def give(self, gate: LimiterKey, size: int) -> None:
-        """Let go of a request, and look if a shard can be run on."""
-        self._count(gate, -1, -size)
-        if self._turn:
-            self._turn.rotate()
-            self._look(self._turn[0])
-            self._look(gate)
+    def release(self, key: LimiterKey, size: int) -> None:
+        """Return the capacity of a request that has ended, and resume shards that fit now."""
+        self._count(key, -1, -size)
+        if self._rotation:
+            self._rotation.rotate()
+            self._resume_first(self._rotation[0])
+            self._resume_first(key)
 
-    def expect(self, job: ShardJob) -> None:
-        """Give the room that was kept for a shard to its requests, which take it at once; else `forget` it."""
-        self._arriving.discard(job)
-        if (kept := self._kept.pop(job, None)) is not None:
-            gate, amount = kept
-            self._count(gate, -amount.requests, -amount.size)
-        self._note()
+    def use_reservation(self, job: ShardJob) -> None:
+        """End the reservation of a shard, whose requests the caller admits at once; otherwise call `forget`."""
+        self._announced.discard(job)
+        if (reserved := self._reserved.pop(job, None)) is not None:
+            key, amount = reserved
+            self._count(key, -amount.requests, -amount.size)
+        self._update_none_deferred()
 
-    def park(self, job: ShardJob, needs: Demand) -> None:
-        """Let what is left of a shard wait outside until one of the gates that it needs has room."""
-        self._outside[job] = needs
-        for gate in needs:
-            if gate not in self._lines:
-                self._lines[gate] = _Line()
-                self._turn.append(gate)
-            self._lines[gate].add(job, self._urgent)
-        for gate in needs:
-            self._look(gate)
-        self._note()
+    def defer(self, job: ShardJob, demand: Demand) -> None:
+        """Defer the rest of a shard until there is capacity for one of its limiter keys."""
+        self._deferred[job] = demand
+        for key in demand:
+            if key not in self._queues:
+                self._queues[key] = _DeferredQueue()
+                self._rotation.append(key)
+            self._queues[key].add(job, self._urgent)
+        for key in demand:
+            self._resume_first(key)
+        self._update_none_deferred()
 
     def forget(self, job: ShardJob) -> None:
-        """Let a shard wait no more, which is done, or somebody else's; what was kept for it is for others."""
-        self._outside.pop(job, None)
-        kept = self._kept.get(job)
-        self.expect(job)
-        if kept is not None:
-            self._look(kept[0])
+        """Drop a shard that is done or belongs to another worker; its reserved capacity goes to other shards."""
+        self._deferred.pop(job, None)
+        reserved = self._reserved.get(job)
+        self.use_reservation(job)
+        if reserved is not None:
+            self._resume_first(reserved[0])
 
-    def wake(self, batch_key: int) -> None:
-        """Let the shards of a batch in at once: nothing more of it will be held."""
-        woken = [job for job in self._outside if job.batch_key == batch_key]
-        for job in woken:
-            del self._outside[job]
-        self._note()
-        self._resume(woken)
+    def resume_batch(self, batch_key: int) -> None:
+        """Resume all deferred shards of a stopped batch: they need no capacity, as no request will be admitted."""
+        resumed = [job for job in self._deferred if job.batch_key == batch_key]
+        for job in resumed:
+            del self._deferred[job]
+        self._update_none_deferred()
+        self._resume(resumed)
 
     def expedite(self, batch_keys: Sequence[int]) -> None:
-        """Let the shards of these batches in before all others."""
+        """Resume the shards of these batches before all others."""
         urgent = frozenset(batch_keys)
         if urgent != self._urgent:
             self._urgent = urgent
-            for line in self._lines.values():
-                line.sort(urgent)
+            for queue in self._queues.values():
+                queue.sort(urgent)
 
-    def _look(self, gate: LimiterKey) -> None:
-        """Resume the first shard of a gate if what it needs there fits, or if nothing of the gate is held."""
-        job = self._first(gate)
+    def _resume_first(self, key: LimiterKey) -> None:
+        """Resume the first deferred shard of a key if all its requests for the key fit, or if the key uses nothing."""
+        job = self._first_deferred(key)
         if job is None:
             return
-        need = self._outside[job][gate]
-        if gate not in self._held or self._fits(gate, need.requests, need.size):
-            del self._outside[job]
-            self._kept[job] = gate, need
-            self._count(gate, need.requests, need.size)
-            self._note()
+        amount = self._deferred[job][key]
+        if key not in self._admitted or self._fits(key, amount.requests, amount.size):
+            del self._deferred[job]
+            self._reserved[job] = key, amount
+            self._count(key, amount.requests, amount.size)
+            self._update_none_deferred()
             self._resume((job,))
 
-    def _first(self, gate: LimiterKey) -> ShardJob | None:
-        line = self._lines.get(gate)
-        if line is None:
+    def _first_deferred(self, key: LimiterKey) -> ShardJob | None:
+        queue = self._queues.get(key)
+        if queue is None:
             return None
-        while line.heap and gate not in self._outside.get(line.heap[0][1], ()):
-            line.pop()
-        if line.heap:
-            return line.heap[0][1]
-        del self._lines[gate]
-        self._turn.remove(gate)
+        while queue.heap and key not in self._deferred.get(queue.heap[0][1], ()):
+            queue.pop()
+        if queue.heap:
+            return queue.heap[0][1]
+        del self._queues[key]
+        self._rotation.remove(key)
         return None
 
-    def _fits(self, gate: LimiterKey, requests: int, size: int) -> bool:
-        """Tell if the last of so many requests would still find room, as `take` sees it."""
-        held, free = self._held.get(gate) or Amount(), self._free
-        if SHARE * (held.size + size) > free.size - size:
+    def _fits(self, key: LimiterKey, requests: int, size: int) -> bool:
+        """Return whether `try_admit` would still admit the last of this many requests."""
+        admitted, free = self._admitted.get(key) or Amount(), self._free
+        if FREE_DIVISOR * (admitted.size + size) > free.size - size:
             return False
-        return SHARE * (held.requests + requests) <= free.requests - (requests - 1)
+        return FREE_DIVISOR * (admitted.requests + requests) <= free.requests - (requests - 1)
 
-    def _count(self, gate: LimiterKey, requests: int, size: int) -> None:
-        held = self._held.get(gate)
-        if held is None:
-            held = self._held[gate] = Amount()
-        held.add(requests, size)
+    def _count(self, key: LimiterKey, requests: int, size: int) -> None:
+        admitted = self._admitted.get(key)
+        if admitted is None:
+            admitted = self._admitted[key] = Amount()
+        admitted.add(requests, size)
         self._free.add(-requests, -size)
-        if not held.requests:
-            del self._held[gate]
+        if not admitted.requests:
+            del self._admitted[key]
 
-    def _note(self) -> None:
-        if self._outside or self._arriving:
-            self.nobody_waits.clear()
+    def _update_none_deferred(self) -> None:
+        if self._deferred or self._announced:
+            self.none_deferred.clear()
         else:
-            self.nobody_waits.set()
+            self.none_deferred.set()

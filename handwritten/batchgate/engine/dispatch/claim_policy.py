@@ -1,7 +1,7 @@
-"""When a worker takes another shard, and what becomes of one that it has no room for.
+"""Decides when a worker claims the next shard, and what happens to a shard that it has no capacity for.
 
-A worker that is alone takes them all: whatever there is room for runs at once, however the models are mixed. One of
-several that did so would keep from the others what they could run.
+A worker that is alone claims every shard, so that every request that fits runs at once, for any mix of models. One of
+several workers must not, or it would hold shards that the other workers could run.
 """
 
 from __future__ import annotations
@@ -9,124 +9,124 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from batchgate.engine.dispatch.admission import REQUESTS, AdmissionBuffer
+from batchgate.engine.dispatch.admission import MAX_REQUESTS, AdmissionBuffer
 from batchgate.engine.model.shard import SHARD_REQUESTS, ShardJob
 from batchgate.engine.ports.queue import Queue
 
-ROOM_PER_CALL: Final = 4
-"""The room of a worker is this many times the calls that may be under way to one model, if that is more than usual."""
+CAPACITY_PER_CALL: Final = 4
+"""A worker that is alone holds this many requests per concurrent call to one model, if that is more than usual."""
 ROUNDS: Final = 2
-"""How many rounds of calls to one model a worker that shares holds beside one shard."""
-GATE_SHARE: Final = 3
-"""One gate alone has a third of the room."""
-CURIOSITY: Final = 1.0  # seconds between two shards that are taken although others wait for room
-NEXT_LOOK: Final = 0.1
-"""Seconds until it is curious again when there was no room for the last one: many such may stand before another."""
-FIRST_REST: Final = 2.0  # seconds that a shard rests of which nothing could be taken
-LONGEST_REST: Final = 30.0
-RESTS: Final = 10_000
-"""Of how many shards it is remembered how long they rested: others may have run them since."""
+"""Rounds of calls to one model that one of several workers holds beside one shard."""
+LIMITER_DIVISOR: Final = 3
+"""The requests of one limiter key may use a third of the capacity."""
+CLAIM_INTERVAL: Final = 1.0  # seconds between two claims while shards are deferred, or after a release
+RECLAIM_INTERVAL: Final = 0.1
+"""Seconds until the next claim when the last shard was not admitted: many such may precede one that is."""
+FIRST_BACKOFF: Final = 2.0  # seconds that a shard stays in the queue when none of its requests was admitted
+MAX_BACKOFF: Final = 30.0
+MAX_BACKOFFS: Final = 10_000
+"""Shards whose last backoff is remembered; other workers may have run them since."""
 
 
 class ClaimPolicy(Protocol):
-    """How a worker takes shards."""
+    """Decides when a worker claims shards, and which it returns to the queue."""
 
-    def room(self, concurrency: int) -> int:
-        """Tell how many requests are held, for so many calls at once to one model."""
+    def capacity(self, concurrency: int) -> int:
+        """Return how many requests a worker holds, given the concurrent calls to one model."""
         ...
 
-    async def next_job(self, queue: Queue, room: AdmissionBuffer) -> ShardJob:
-        """Wait until another shard may be taken, and take it."""
+    async def next_job(self, queue: Queue, admission: AdmissionBuffer) -> ShardJob:
+        """Wait until another shard may be claimed, and dequeue it."""
         ...
 
-    def rest_of(self, job: ShardJob) -> float | None:
-        """Tell for how long a shard rests elsewhere of which nothing could be taken; None if it waits here."""
+    def backoff_for(self, job: ShardJob) -> float | None:
+        """Return the seconds for which a shard that was not admitted goes back to the queue; None to defer it here."""
         ...
 
-    def taken(self, job: ShardJob) -> None:
-        """Learn that something of a shard was taken, or that it is gone."""
+    def on_progress(self, job: ShardJob) -> None:
+        """Record that requests of a shard were admitted, or that this worker no longer holds it."""
         ...
 
-    def passed_on(self) -> None:
-        """Learn that a shard was given back at once, for others to take."""
+    def on_released(self) -> None:
+        """Record that a shard was returned to the queue at once, for another worker."""
         ...
 
 
 class ClaimAll:
-    """The `ClaimPolicy` of a worker that is alone: it takes whatever comes."""
+    """The `ClaimPolicy` of a worker that is alone: it claims every shard at once."""
 
-    def room(self, concurrency: int) -> int:
-        """Hold many, so that few are read twice."""
-        return max(REQUESTS, ROOM_PER_CALL * concurrency)
+    def capacity(self, concurrency: int) -> int:
+        """Hold many requests, so that few shards are read twice."""
+        return max(MAX_REQUESTS, CAPACITY_PER_CALL * concurrency)
 
-    async def next_job(self, queue: Queue, room: AdmissionBuffer) -> ShardJob:  # noqa: ARG002 - others look at the room
-        """Take the next one."""
+    async def next_job(self, queue: Queue, admission: AdmissionBuffer) -> ShardJob:  # noqa: ARG002 - the protocol's
+        """Dequeue the next shard."""
         return await queue.dequeue()
 
-    def rest_of(self, job: ShardJob) -> float | None:  # noqa: ARG002 - it is the same for all
-        """Let it wait here: there is nobody else."""
+    def backoff_for(self, job: ShardJob) -> float | None:  # noqa: ARG002 - the same for all
+        """Defer it here: there is no other worker."""
         return None
 
-    def taken(self, job: ShardJob) -> None:
-        """Pass over it."""
+    def on_progress(self, job: ShardJob) -> None:
+        """Do nothing."""
 
-    def passed_on(self) -> None:
-        """Pass over it."""
+    def on_released(self) -> None:
+        """Do nothing."""
 
 
 class FairClaim:
-    """The `ClaimPolicy` of one worker among several.
+    """The `ClaimPolicy` of one of several workers.
 
-    It is hungry while nothing that it holds waits for room. When something does it is still curious, but only now and
-    then: so a slow model never blocks a fast one, whose shards may wait outside. What it has no room for at all goes
-    back, and rests longer from time to time, so that everybody sees all that waits.
+    It claims at once while no shard is deferred, otherwise one shard per `CLAIM_INTERVAL`. So a slow model never blocks
+    a fast one, whose shards may still be in the queue. A shard of which no request is admitted goes back to the queue
+    with a growing backoff, so that every worker gets to all queued shards.
     """
 
     def __init__(self) -> None:
-        self._rests: dict[ShardJob, float] = {}
+        self._backoffs: dict[ShardJob, float] = {}
         self._not_before = 0.0
-        self._patience: asyncio.Timeout | None = None
-        """Until it is curious again, while it waits for that."""
+        self._interval: asyncio.Timeout | None = None
+        """Ends the wait for the next claim, while there is one."""
 
-    def room(self, concurrency: int) -> int:
-        """Hold little, so that the end of a batch is spread: of one model a shard, and what keeps the calls going."""
-        return GATE_SHARE * (SHARD_REQUESTS + ROUNDS * concurrency)
+    def capacity(self, concurrency: int) -> int:
+        """Hold few requests, so that the end of a batch is spread: of one model a shard and `ROUNDS` of calls."""
+        return LIMITER_DIVISOR * (SHARD_REQUESTS + ROUNDS * concurrency)
 
-    async def next_job(self, queue: Queue, room: AdmissionBuffer) -> ShardJob:
-        """Take the next one when hungry; otherwise at most one a second that there is room for, if there is one."""
+    async def next_job(self, queue: Queue, admission: AdmissionBuffer) -> ShardJob:
+        """Dequeue the next shard: as soon as none is deferred, otherwise the first that is there after the interval."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
-        while not await self._is_hungry(room):
+        while not await self._none_deferred_within_interval(admission):
             if (job := await queue.try_dequeue()) is not None:
                 return job
         return await queue.dequeue()
 
-    def rest_of(self, job: ShardJob) -> float | None:
-        """Let it rest, twice as long as the last time, and look at the next one soon."""
-        rest = min(LONGEST_REST, 2 * self._rests.get(job, FIRST_REST / 2))
-        if len(self._rests) >= RESTS:
-            self._rests.clear()
-        self._rests[job] = rest
-        if self._patience is not None and not self._patience.expired():
-            self._patience.reschedule(asyncio.get_running_loop().time() + NEXT_LOOK)
-        return rest
+    def backoff_for(self, job: ShardJob) -> float | None:
+        """Return twice the shard's last backoff, and shorten the wait for the next claim."""
+        backoff = min(MAX_BACKOFF, 2 * self._backoffs.get(job, FIRST_BACKOFF / 2))
+        if len(self._backoffs) >= MAX_BACKOFFS:
+            self._backoffs.clear()
+        self._backoffs[job] = backoff
+        if self._interval is not None and not self._interval.expired():
+            self._interval.reschedule(asyncio.get_running_loop().time() + RECLAIM_INTERVAL)
+        return backoff
 
-    def taken(self, job: ShardJob) -> None:
-        """Begin anew with its rests."""
-        self._rests.pop(job, None)
+    def on_progress(self, job: ShardJob) -> None:
+        """Reset the shard's backoff."""
+        self._backoffs.pop(job, None)
 
-    async def _is_hungry(self, room: AdmissionBuffer) -> bool:
-        """Tell, at the latest when it is curious again."""
+    def on_released(self) -> None:
+        """Wait for an interval before the next claim, so that another worker gets the shard."""
+        self._not_before = asyncio.get_running_loop().time() + CLAIM_INTERVAL
+
+    async def _none_deferred_within_interval(self, admission: AdmissionBuffer) -> bool:
+        """Wait until no shard is deferred, for an interval at most; return whether that is so."""
         try:
-            async with asyncio.timeout(CURIOSITY) as self._patience:
-                while not room.nobody_waits.is_set():
-                    await room.nobody_waits.wait()
+            async with asyncio.timeout(CLAIM_INTERVAL) as self._interval:
+                while not admission.none_deferred.is_set():
+                    await admission.none_deferred.wait()
                 return True
         except TimeoutError:
             return False
         finally:
-            self._patience = None
-
-    def passed_on(self) -> None:
-        """Stand back for a moment, so that another one takes it."""
-        self._not_before = asyncio.get_running_loop().time() + CURIOSITY
+            self._interval = None

@@ -1,4 +1,4 @@
-"""An account with what is needed to call it, and a key that may be replaced while it runs."""
+"""An account with the handler and transport to call it, and a key that may be replaced at run time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 
 class Endpoint:
-    """An account, how its dialect is spoken, and the way to it."""
+    """An account, the handler of its dialect, and the transport to it."""
 
-    __slots__ = ("_read_at", "_read_key", "_reading", "account", "handler", "meter", "transport")
+    __slots__ = ("_read_began", "_read_key", "_read_lock", "account", "handler", "meter", "transport")
 
     def __init__(
         self,
@@ -31,37 +31,37 @@ class Endpoint:
         read_key: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self.account = account
-        """With the key as it was read last."""
+        """With the key that was read last."""
         self.handler = handler
         self.transport = transport
         self.meter = meter
         self._read_key = read_key
-        self._read_at = -inf
-        self._reading = asyncio.Lock()
+        self._read_began = -inf
+        self._read_lock = asyncio.Lock()
 
     async def read_key(self) -> None:
-        """Read the key where it is kept outside, if it is; raises what the reading raises."""
+        """Read the key if it is in a file or a secret; raises `ConfigurationError` or `StoreError`."""
         if self._read_key is not None:
             self.account = msgspec.structs.replace(self.account, api_key=await self._read_key())
 
-    async def renew_key(self) -> bool:
-        """Read the key again where it is kept outside, and tell if it is another one."""
+    async def refresh_key(self) -> bool:
+        """Read the key again if it is in a file or a secret, and return whether it has changed."""
         if self._read_key is None:
             return False
         loop = asyncio.get_running_loop()
-        before, asked_at = self.account, loop.time()
-        async with self._reading:
-            if self._read_at <= asked_at:  # else a reading that began since serves all who waited for this one
-                self._read_at = loop.time()
-                await self._renew(self._read_key)
+        before, called_at = self.account, loop.time()
+        async with self._read_lock:
+            if self._read_began <= called_at:  # else a read that began later serves all that waited for the lock
+                self._read_began = loop.time()
+                await self._replace_key(self._read_key)
         return self.account is not before
 
-    async def _renew(self, read_key: Callable[[], Awaitable[str]]) -> None:
+    async def _replace_key(self, read_key: Callable[[], Awaitable[str]]) -> None:
         try:
             key = await read_key()
         except (ConfigurationError, StoreError) as error:
             fields = {"action": "provider_key_read_failed", "account": self.account.name}
-            logger.warning("the key of account %r cannot be read: %s", self.account.name, error, extra=fields)
+            logger.warning("cannot read the key of account %r: %s", self.account.name, error, extra=fields)
             return
         if key != self.account.api_key:
             self.account = msgspec.structs.replace(self.account, api_key=key)
@@ -70,7 +70,7 @@ class Endpoint:
 
 
 class Call:
-    """One request in the words of its provider, with the key that its account has."""
+    """A request encoded for its provider with the account's current key."""
 
     __slots__ = ("_account", "_upstream", "endpoint", "row")
 
@@ -82,12 +82,12 @@ class Call:
 
     @property
     def upstream(self) -> UpstreamRequest:
-        """What to send now."""
+        """The HTTP request to send now; encoded again after a change of the key."""
         if self._account is not self.endpoint.account:
             self._account = self.endpoint.account
             self._upstream = self.endpoint.handler.encode(self._account, self.row)
         return self._upstream
 
-    async def key_is_outdated(self) -> bool:
-        """Tell if the account has another key by now than the one that was sent last."""
-        return await self.endpoint.renew_key() or self._account is not self.endpoint.account
+    async def key_was_replaced(self) -> bool:
+        """Refresh the key, and return whether it differs from the one sent last."""
+        return await self.endpoint.refresh_key() or self._account is not self.endpoint.account

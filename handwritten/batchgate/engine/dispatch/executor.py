@@ -1,4 +1,4 @@
-"""Runs one request to its end: route, gate, call, and as many tries as are safe before the deadline."""
+"""Runs one request: routes it, acquires a permit, calls the provider, and retries while that is safe."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from batchgate.engine.support.fair_yield import FairYield
 logger = logging.getLogger(__name__)
 
 OnSending = Callable[[bool], None]
-"""Told when a call begins and when it is over: a call under way is not interrupted by a cancel."""
+"""Called with True when a call starts and with False when it ends: a cancel does not interrupt a call in flight."""
 
 
 class PreparedRequest(Struct, frozen=True):
-    """A request that has been read, and where it goes."""
+    """A request that has been read, and its route."""
 
     seq: int
     row: InputRow
     route: Route
 
 
-class _Course(Struct):
-    """One request on its way: what it belongs to, how it is called, and how it has fared."""
+class _RequestRun(Struct):
+    """One request while it runs."""
 
     batch: Batch
     seq: int
     call: Call
     limiter: Limiter
-    sending: OnSending
+    on_sending: OnSending
     retries: Retries
 
     @property
@@ -54,52 +54,52 @@ class _Course(Struct):
 
 
 class Executor:
-    """Runs requests one at a time; the caller runs many of them side by side."""
+    """Runs single requests; the caller runs many of them concurrently."""
 
     def __init__(
         self,
         router: Router,
         rows: Mapping[Dialect, RowFormat],
         translator: LineTranslator,
-        chance: random.Random,
+        rng: random.Random,
         telemetry: Telemetry,
     ) -> None:
         self._router = router
         self._rows = rows
         self._translator = translator
-        self._chance = chance
+        self._rng = rng
         self._telemetry = telemetry
-        self._turns = FairYield()
+        self._fair_yield = FairYield()
 
     def prepare(self, batch: Batch, seq: int, line: bytes) -> PreparedRequest | ResultLine:
-        """Read the request of an input line; what cannot be run has its result already."""
+        """Read and route the request of an input line; return an errored result if that is impossible."""
         rows = self._rows[batch.dialect]
         try:
             row = rows.read(line, batch.options.model)
             return PreparedRequest(seq, row, self._router.route(batch.provider, row.model))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the request must have a result
-            return self._errored(batch, seq, rows.custom_id(line), error)
+        except Exception as error:  # noqa: BLE001 - after any error the request must have a result
+            return self._error_result(batch, seq, rows.custom_id(line), error)
 
-    async def run(self, batch: Batch, request: PreparedRequest, sending: OnSending) -> ResultLine:
-        """Run a request; every outcome is a result line."""
+    async def run(self, batch: Batch, request: PreparedRequest, on_sending: OnSending) -> ResultLine:
+        """Run a request and return its result; every error becomes an errored result."""
         seq, row = request.seq, request.row
         try:
-            answer = await self._answer(self._course(batch, request, sending))
-        except Exception as error:  # noqa: BLE001 - likewise
-            return self._errored(batch, seq, row.custom_id, error)
+            answer = await self._call_with_retries(self._request_run(batch, request, on_sending))
+        except Exception as error:  # noqa: BLE001 - after any error the request must have a result
+            return self._error_result(batch, seq, row.custom_id, error)
         line = self._rows[batch.dialect].succeeded(row.custom_id, answer)
         usage = self._translator.usage(batch.options.kind, answer)
         cost = cost_of(usage, request.route.endpoint.account, request.route.model)
         return ResultLine(seq=seq, ending="succeeded", line=line, usage=usage, cost=cost)
 
-    def _errored(self, batch: Batch, seq: int, custom_id: str, error: Exception) -> ResultLine:
+    def _error_result(self, batch: Batch, seq: int, custom_id: str, error: Exception) -> ResultLine:
         if not isinstance(error, RequestError):
             fields = {"action": "request_failed", "batch": batch.id, "seq": seq}
-            logger.error("a request failed in the gateway itself", exc_info=error, extra=fields)
-            error = RequestError("api_error", "the gateway failed on this request; its log says why")
+            logger.error("a request failed with an internal error", exc_info=error, extra=fields)
+            error = RequestError("api_error", "internal error in the gateway; its log has the details")
         return ResultLine(seq=seq, ending="errored", line=self._rows[batch.dialect].errored(custom_id, error))
 
-    def _course(self, batch: Batch, request: PreparedRequest, sending: OnSending) -> _Course:
+    def _request_run(self, batch: Batch, request: PreparedRequest, on_sending: OnSending) -> _RequestRun:
         row, route = request.row, request.route
         upstream = RequestRow(
             custom_id=row.custom_id,
@@ -109,65 +109,70 @@ class Executor:
             kind=batch.options.kind,
         )
         call = Call(route.endpoint, upstream)
-        return _Course(batch, request.seq, call, route.limiter, sending, Retries(self._chance))
+        return _RequestRun(batch, request.seq, call, route.limiter, on_sending, Retries(self._rng))
 
-    async def _answer(self, course: _Course) -> bytes:
+    async def _call_with_retries(self, run: _RequestRun) -> bytes:
         while True:
             try:
-                return await self._try(course)
+                return await self._call(run)
             except UpstreamError as error:
-                if not course.retries.again:
+                if not run.retries.should_retry:
                     raise
-                self._telemetry.call_retried(course.batch, course.account, course.call.row, error.kind)
+                self._telemetry.call_retried(run.batch, run.account, run.call.row, error.kind)
 
-    async def _try(self, course: _Course) -> bytes:
-        """Make one call when it is its turn; limits and retries learn from it, and a failure is raised."""
-        ticket = await self._enter(course)
-        course.sending(True)
-        begun, told, outcome = time.perf_counter(), ABANDONED, limits.ABANDONED
+    async def _call(self, run: _RequestRun) -> bytes:
+        """Make one call when the limiter permits it, record its outcome, and return the answer.
+
+        Raises `UpstreamError` when the call fails.
+        """
+        permit = await self._acquire_permit(run)
+        run.on_sending(True)
+        started, reported, outcome = time.perf_counter(), ABANDONED, limits.ABANDONED
         try:
-            message = await self._send(course, ticket)
-            told, outcome = SUCCEEDED, limits.SERVED
+            answer = await self._send(run, permit)
+            reported, outcome = SUCCEEDED, limits.SERVED
         except UpstreamError as error:
-            told = error.kind
-            outcome = await self._failed(course, error)
+            reported = error.kind
+            outcome = await self._record_failure(run, error)
             raise
         else:
-            return message
+            return answer
         finally:
-            course.sending(False)
-            course.limiter.leave(ticket, outcome)
-            seconds = time.perf_counter() - begun
-            self._telemetry.call_ended(course.batch, course.account, course.call.row, told, seconds)
+            run.on_sending(False)
+            run.limiter.release(permit, outcome)
+            seconds = time.perf_counter() - started
+            self._telemetry.call_ended(run.batch, run.account, run.call.row, reported, seconds)
 
-    async def _failed(self, course: _Course, error: UpstreamError) -> Outcome:
-        """Let the retries know, and tell what the limits shall learn: nothing from a key that is replaced by now."""
+    async def _record_failure(self, run: _RequestRun, error: UpstreamError) -> Outcome:
+        """Update the retries, and return the outcome for the limits: none if the rejected key was replaced since."""
         outcome = limits.outcome_of(error)
         now = asyncio.get_running_loop().time()
-        course.retries.failed(error, outcome, now=now, served_since=course.limiter.served_since(outcome.kind))
-        return limits.ABANDONED if outcome.turned_away and await course.call.key_is_outdated() else outcome
+        last_success = run.limiter.last_success(outcome.kind)
+        run.retries.record_failure(error, outcome, now=now, last_success=last_success)
+        return limits.ABANDONED if outcome.denied and await run.call.key_was_replaced() else outcome
 
-    async def _enter(self, course: _Course) -> Permit:
-        limiter, retries = course.limiter, course.retries
-        order = (retries.rejections, course.seq, course.batch.key)
-        tokens = course.call.endpoint.meter.estimate(course.call.upstream) if limiter.counts_tokens else 0
-        return await limiter.enter(order, tokens=tokens, rest=retries.rest, refused=retries.refused)
+    async def _acquire_permit(self, run: _RequestRun) -> Permit:
+        limiter, retries = run.limiter, run.retries
+        precedence = (retries.demotions, run.seq, run.batch.key)
+        tokens = run.call.endpoint.meter.estimate(run.call.upstream) if limiter.counts_tokens else 0
+        return await limiter.acquire(precedence, tokens=tokens, delay=retries.delay, refused=retries.refused)
 
-    async def _send(self, course: _Course, ticket: Permit) -> bytes:
-        endpoint = course.call.endpoint
-        if ticket.probe:
-            await endpoint.renew_key()
-        response = await endpoint.transport.send(course.call.upstream)
-        await self._turns.take()
-        self._read_meter(course, ticket, response)
-        return endpoint.handler.decode(course.call.row, response)
+    async def _send(self, run: _RequestRun, permit: Permit) -> bytes:
+        endpoint = run.call.endpoint
+        if permit.is_probe:
+            await endpoint.refresh_key()
+        response = await endpoint.transport.send(run.call.upstream)
+        await self._fair_yield.wait_turn()
+        self._update_limits(run, permit, response)
+        return endpoint.handler.decode(run.call.row, response)
 
-    def _read_meter(self, course: _Course, ticket: Permit, response: UpstreamResponse) -> None:
-        meter, limiter = course.call.endpoint.meter, course.limiter
+    def _update_limits(self, run: _RequestRun, permit: Permit, response: UpstreamResponse) -> None:
+        """Pass the used tokens and remaining allowances of a response to the limiter."""
+        meter, limiter = run.call.endpoint.meter, run.limiter
         allowances = meter.allowances(response)
         if response.status != 200 or not (allowances or limiter.counts_tokens):
-            return  # a refusal says itself when to come back
-        used = meter.used(response)
-        if used is not None:
-            limiter.used(ticket, used)
-        limiter.told(allowances)
+            return  # a refusal has its own Retry-After
+        tokens = meter.used(response)
+        if tokens is not None:
+            limiter.record_tokens(permit, tokens)
+        limiter.update_allowances(allowances)

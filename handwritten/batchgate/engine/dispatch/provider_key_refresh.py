@@ -1,4 +1,4 @@
-"""Looks now and then if the key of an account was replaced, in this process or by another one."""
+"""Reads the provider keys again at an interval, as any process may replace one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ INTERVAL: Final = 30.0  # seconds
 
 
 class ProviderKeyRefresh:
-    """Reads the keys that are kept outside again: one that was replaced need not wait for the old one's end."""
+    """Refreshes the keys that are in files or secrets, so that a new key is used before the old one is revoked."""
 
     def __init__(self, router: Router, interval: float = INTERVAL) -> None:
         self._router = router
         self._interval = interval
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Refresh the keys at each interval until cancelled."""
         while True:
             await asyncio.sleep(self._interval)
-            await self._router.renew_keys()
+            await self._router.refresh_keys()

@@ -1,4 +1,4 @@
-"""Whether and when a request is sent again after a call for it has failed."""
+"""Decides whether and when a request is sent again after a failed call."""
 
 from __future__ import annotations
 
@@ -11,92 +11,94 @@ from batchgate.engine.dispatch.limits import Outcome, OutcomeKind
 from batchgate.engine.model.errors import UpstreamError
 
 FIRST_DELAY: Final = 0.5  # seconds
-LONGEST_DELAY: Final = 60.0  # seconds
-TRIES: Final = 5
-"""How often a request is sent when it keeps failing in ways that are not a matter of load."""
-PATIENCE: Final = 4 * 3600.0
-"""Seconds for which faults are not held against a request while the provider serves no other one either."""
-REJECTIONS: Final[Mapping[OutcomeKind, int]] = {OutcomeKind.FORBIDDEN: 2, OutcomeKind.REJECTED: 3}
-"""How often a request is turned away, with others served in between, before it is blamed itself.
+MAX_DELAY: Final = 60.0  # seconds
+MAX_FAILURES: Final = 5
+"""Calls for one request that may fail for other reasons than load."""
+MAX_OUTAGE: Final = 4 * 3600.0
+"""Seconds for which server errors do not count against a request while the provider serves no other request."""
+MAX_DENIALS: Final[Mapping[OutcomeKind, int]] = {OutcomeKind.FORBIDDEN: 2, OutcomeKind.ACCOUNT_REJECTED: 3}
+"""Denials of one request, with others served in between, after which the request fails.
 
-A key may be revoked twice in the life of a request; that a request is forbidden is likely to be its own fault.
+A key may be revoked twice in the life of a request. That a request is forbidden is probably due to the request itself.
 """
 
 
 class Retries:
-    """The tries of one request. Refusals for load are not counted: the deadline ends them, with the whole task."""
+    """The retries of one request. Refusals for load do not count: they are retried until the batch expires."""
 
     __slots__ = (
-        "_chance",
+        "_denials",
+        "_denied_at",
+        "_errors_since",
         "_failures",
-        "_faulty_since",
         "_refusals",
-        "_rejected_at",
-        "_turns",
-        "again",
+        "_rng",
+        "delay",
+        "demotions",
         "refused",
-        "rejections",
-        "rest",
+        "should_retry",
     )
 
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._failures = 0
-        self._faulty_since = inf
+        self._errors_since = inf
         self._refusals = 0
-        self._rejected_at = inf
-        self._turns = 0
-        """How often the provider turned the account away on it."""
-        self.again = True
-        """Whether there shall be another try."""
-        self.rejections = 0
-        """How often it found the provider closed to all, or to it; such requests let others go first."""
-        self.rest = 0.0
-        """Seconds to wait before the next try."""
+        self._denied_at = inf
+        self._denials = 0
+        self.should_retry = True
+        """Whether to send the request again."""
+        self.demotions = 0
+        """Calls that failed for an outage or were denied; requests with fewer of them go first."""
+        self.delay = 0.0
+        """Seconds to wait before the next call."""
         self.refused = False
-        """Whether that is because of the provider's load."""
+        """Whether the delay is due to the provider's load."""
 
-    def failed(self, error: UpstreamError, outcome: Outcome, *, now: float, served_since: float) -> None:
-        """Learn of a failed call; the last one that was served began at ``served_since``."""
-        self.refused, self.rest = False, 0.0
+    def record_failure(self, error: UpstreamError, outcome: Outcome, *, now: float, last_success: float) -> None:
+        """Decide on the next call after a failed one.
+
+        ``last_success`` is the start of the latest call that was served.
+        """
+        self.refused, self.delay = False, 0.0
         match outcome.kind:
-            case OutcomeKind.DOWN:
-                self.again = error.retry_safe
-            case OutcomeKind.REJECTED | OutcomeKind.FORBIDDEN:
-                self._turned_away(REJECTIONS[outcome.kind], now, served_since)
-            case OutcomeKind.FAULTED:
-                self._faulted(now, served_since)
-                self.rest = self._delay(error.retry_after, max(1, self._failures))
+            case OutcomeKind.UNREACHABLE:
+                self.should_retry = error.retry_safe
+            case OutcomeKind.ACCOUNT_REJECTED | OutcomeKind.FORBIDDEN:
+                self._record_denial(MAX_DENIALS[outcome.kind], now, last_success)
+            case OutcomeKind.SERVER_ERROR:
+                self._record_server_error(now, last_success)
+                self.delay = self._jittered_delay(error.retry_after, max(1, self._failures))
             case OutcomeKind.REFUSED:
                 self.refused = True
                 self._refusals += 1
-                self.rest = self._delay(error.retry_after, self._refusals)
-                self.again = error.retry_safe
+                self.delay = self._jittered_delay(error.retry_after, self._refusals)
+                self.should_retry = error.retry_safe
             case _:
                 self._failures += 1
-                self.rest = self._delay(error.retry_after, self._failures)
-                self.again = error.retry_safe and self._failures < TRIES
+                self.delay = self._jittered_delay(error.retry_after, self._failures)
+                self.should_retry = error.retry_safe and self._failures < MAX_FAILURES
 
-    def _turned_away(self, most: int, now: float, served_since: float) -> None:
-        """Blame the account, which is paused for it, unless others have been let in since the last time."""
-        if self._turns == 0 or served_since > self._rejected_at:
-            self._turns += 1
-            self.rejections += 1
-            self._rejected_at = now
-            self.rest = FIRST_DELAY
-        self.again = self._turns < most
+    def _record_denial(self, limit: int, now: float, last_success: float) -> None:
+        """Count the first denial, and each later one if other calls were served since; else the account is to blame."""
+        if self._denials == 0 or last_success > self._denied_at:
+            self._denials += 1
+            self.demotions += 1
+            self._denied_at = now
+            self.delay = FIRST_DELAY
+        self.should_retry = self._denials < limit
 
-    def _faulted(self, now: float, served_since: float) -> None:
-        """Blame the request, unless it is an outage, as nothing is served now: then let others be tried."""
-        self._faulty_since = min(self._faulty_since, now)
-        if served_since >= now:
+    def _record_server_error(self, now: float, last_success: float) -> None:
+        """Count a server error against the request; during an outage let other requests go first instead."""
+        self._errors_since = min(self._errors_since, now)
+        if last_success >= now:
             self._failures += 1
-            self.again = self._failures < TRIES
+            self.should_retry = self._failures < MAX_FAILURES
         else:
-            self.rejections += 1
-            self.again = now - self._faulty_since < PATIENCE
+            self.demotions += 1
+            self.should_retry = now - self._errors_since < MAX_OUTAGE
 
-    def _delay(self, retry_after: float | None, times: int) -> float:
+    def _jittered_delay(self, retry_after: float | None, failures: int) -> float:
         if retry_after is not None:
-            return retry_after * self._chance.uniform(1.0, 1.1)
-        return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(times - 1, 10)) * self._chance.uniform(0.5, 1.0)
+            return retry_after * self._rng.uniform(1.0, 1.1)
+        return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 10)) * self._rng.uniform(0.5, 1.0)

@@ -1,4 +1,4 @@
-"""Which account runs a request, and through which gate."""
+"""Routes requests to accounts and limiters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from batchgate.engine.dispatch.admission import LimiterKey
 from batchgate.engine.dispatch.endpoint import Endpoint
 from batchgate.engine.dispatch.limits import AccountLimits, Limiter
 from batchgate.engine.model.batch import Batch
@@ -20,72 +21,72 @@ from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.model.limit_share import LimitShare
 from batchgate.engine.ports.telemetry import LimiterState
 
-IDLE: Final = 600.0
-"""Seconds for which the limiter of a model that nobody asks for is kept, with what it has learnt."""
-IDLE_LIMITERS: Final = 1_000
-"""How many such limiters are kept at the most."""
+IDLE_TIMEOUT: Final = 600.0
+"""Seconds for which the limiter of an unused model is kept, with what it has learned."""
+MAX_LIMITERS: Final = 1_000
+"""Limiters beyond which an unused one is dropped earlier."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """Where one request goes."""
+    """The destination of a request."""
 
     endpoint: Endpoint
     model: str
     limiter: Limiter
 
     @property
-    def gate(self) -> tuple[str, str]:
-        """The account and the model."""
+    def key(self) -> LimiterKey:
+        """The names of the account and the model."""
         return self.endpoint.account.name, self.model
 
 
 class Router:
-    """Chooses endpoints by name, and keeps a limiter for each model that is asked for."""
+    """Finds endpoints by account name, and keeps a limiter for each model in use."""
 
     def __init__(
-        self, endpoints: Iterable[Endpoint], chance: random.Random | None = None, clock: Clock | None = None
+        self, endpoints: Iterable[Endpoint], rng: random.Random | None = None, clock: Clock | None = None
     ) -> None:
         self._endpoints: Mapping[str, Endpoint] = {endpoint.account.name: endpoint for endpoint in endpoints}
-        chance = chance or random.Random()
+        rng = rng or random.Random()
         self._accounts = {
-            name: AccountLimits(endpoint.account, chance, clock) for name, endpoint in self._endpoints.items()
+            name: AccountLimits(endpoint.account, rng, clock) for name, endpoint in self._endpoints.items()
         }
-        self._limiters: OrderedDict[tuple[str, str], Limiter] = OrderedDict()
-        """The one that was asked for last is the last."""
+        self._limiters: OrderedDict[LimiterKey, Limiter] = OrderedDict()
+        """The least recently used first."""
         self._urgent: frozenset[int] = frozenset()
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def account_names(self) -> tuple[str, ...]:
         """The names of all accounts."""
         return tuple(self._endpoints)
 
     @property
     def concurrency(self) -> int:
-        """The most calls at once to one model of any account."""
+        """The highest concurrency of any account: the most calls in flight to one of its models."""
         return max((endpoint.account.concurrency for endpoint in self._endpoints.values()), default=0)
 
     @property
     def in_flight(self) -> int:
-        """Calls under way to all of them."""
+        """The number of calls in flight to all accounts."""
         return sum(limiter.in_flight for limiter in self._limiters.values())
 
     @property
     def within_share(self) -> bool:
-        """Whether no more calls are under way than are of the share that is kept to."""
+        """Whether the calls in flight do not exceed this worker's share."""
         return all(limiter.within_share for limiter in self._limiters.values())
 
     @property
-    def without_share(self) -> tuple[str, ...]:
-        """The accounts of whose limits nothing belongs to this process."""
+    def accounts_without_share(self) -> tuple[str, ...]:
+        """The accounts of whose limits this worker has no share."""
         return tuple(name for name, account in self._accounts.items() if account.without_share)
 
     def set_share(self, share: LimitShare, until: float) -> None:
-        """Keep to a share of all limits from now on, and let no call go after a time of the loop."""
+        """Limit all accounts to a share until a time of the event loop's clock, and to nothing after it."""
         for account in self._accounts.values():
             account.set_share(share, until)
 
     def expedite(self, batch_keys: Iterable[int]) -> None:
-        """Let the requests of these batches, and no others, go before all others."""
+        """Put the requests of these batches, and only these, before all others."""
         urgent = frozenset(batch_keys)
         if urgent != self._urgent:
             self._urgent = urgent
@@ -94,7 +95,7 @@ class Router:
 
     @property
     def limiters(self) -> tuple[LimiterState, ...]:
-        """How the limiters stand now."""
+        """The current state of the limiters."""
         return tuple(
             LimiterState(account=account, model=model, limit=limiter.limit, in_flight=limiter.in_flight)
             for (account, model), limiter in self._limiters.items()
@@ -109,22 +110,23 @@ class Router:
     def paused(self, batch: Batch) -> AccountPause | None:
         """Return why requests of a batch wait, if it is because their account is paused."""
         for limiter in self._limiters.values():
-            if limiter.paused is not None and limiter.waits_for(batch.key):
+            if limiter.paused is not None and limiter.has_waiting(batch.key):
                 return limiter.paused
         account = self._accounts.get(batch.provider)
-        return account.pause.pause if account is not None else None
+        return account.breaker.pause if account is not None else None
 
     @property
     def paused_accounts(self) -> Mapping[str, AccountPause]:
-        """Which accounts that requests wait for are paused as a whole, and why."""
+        """The pauses of whole accounts that requests wait for, by account name."""
         waited_for = sorted({account for (account, _), limiter in self._limiters.items() if limiter.busy})
-        pauses = {name: self._accounts[name].pause.pause for name in waited_for}
+        pauses = {name: self._accounts[name].breaker.pause for name in waited_for}
         return {name: pause for name, pause in pauses.items() if pause is not None}
 
     def accounts_of(self, batch: Batch) -> tuple[str, ...]:
-        """List the accounts of a batch, the default one first, as far as the names that it is found by tell them.
+        """List the accounts of a batch, as far as its `Batch.providers` name them; the default account first.
 
-        An account that is called like the provider of another one of them is left out: it may be there as that only.
+        These are names of accounts and of providers. So an account that has the name of another listed account's
+        provider is left out: the name may stand for the provider only.
         """
         names = [name for name in batch.providers if name in self._endpoints and name != batch.provider]
         accounts = (batch.provider, *names)
@@ -135,40 +137,41 @@ class Router:
         }
         return (batch.provider, *(name for name in names if name not in providers))
 
-    def names_of(self, asked: Iterable[str]) -> tuple[str, ...]:
-        """List the accounts among some names, and after them the providers behind these accounts; each once."""
-        accounts = sorted({name for name in asked if name in self._endpoints})
+    def searchable_names(self, names: Iterable[str]) -> tuple[str, ...]:
+        """List the names by which a batch is found: the accounts among ``names``, then their providers, each once."""
+        accounts = sorted({name for name in names if name in self._endpoints})
         providers = sorted({self._endpoints[name].account.provider for name in accounts})
         return tuple(dict.fromkeys((*accounts, *providers)))
 
     def route(self, default: str, model: str) -> Route:
-        """Follow a ``name/model`` prefix if it names an account, else take the default account.
+        """Return the route for a model: to the account of its ``account/model`` prefix, else to the default account.
 
-        A slash that belongs to the model's own name, as in ``meta-llama/Llama-3``, is left alone.
+        A prefix that names no account is part of the model's name, as in ``meta-llama/Llama-3``. Raises `RequestError`
+        if the default account does not exist.
         """
         prefix, slash, rest = model.partition("/")
-        name, asked = (prefix, rest) if slash and rest and prefix in self._endpoints else (default, model)
+        name, upstream_model = (prefix, rest) if slash and rest and prefix in self._endpoints else (default, model)
         endpoint = self._endpoints.get(name)
         if endpoint is None:
-            known = ", ".join(self._endpoints) or "none"
-            raise RequestError("not_found_error", f"no account is called {name!r}; configured: {known}")
-        return Route(endpoint=endpoint, model=asked, limiter=self._limiter(endpoint, asked))
+            configured = ", ".join(self._endpoints) or "none"
+            raise RequestError("not_found_error", f"no account is called {name!r}; configured: {configured}")
+        return Route(endpoint=endpoint, model=upstream_model, limiter=self._limiter(endpoint, upstream_model))
 
     async def read_keys(self) -> None:
-        """Read the keys that are kept outside; raises `ConfigurationError` for one that is not there."""
+        """Read the keys that are in files or secrets; raises `ConfigurationError` for a missing one."""
         for endpoint in self._endpoints.values():
             await endpoint.read_key()
 
-    async def renew_keys(self) -> None:
-        """Read them again, and keep the old one where that fails."""
+    async def refresh_keys(self) -> None:
+        """Read these keys again; an account whose key cannot be read keeps the old one."""
         for endpoint in self._endpoints.values():
-            await endpoint.renew_key()
+            await endpoint.refresh_key()
 
     def _limiter(self, endpoint: Endpoint, model: str) -> Limiter:
         key = (endpoint.account.name, model)
         limiter = self._limiters.get(key)
         if limiter is None:
-            self._forget_idle()
+            self._drop_unused()
             limiter = Limiter(self._accounts[key[0]], model, endpoint.account.concurrency)
             limiter.expedite(self._urgent)
             self._limiters[key] = limiter
@@ -176,11 +179,11 @@ class Router:
             self._limiters.move_to_end(key)
         return limiter
 
-    def _forget_idle(self) -> None:
-        """Look at the two that were not asked for the longest, as one is about to be added."""
+    def _drop_unused(self) -> None:
+        """Drop up to two limiters before one is added: the least recently used ones, unless they are busy."""
         now = asyncio.get_running_loop().time()
         for key, limiter in tuple(islice(self._limiters.items(), 2)):
             if limiter.busy:
                 self._limiters.move_to_end(key)
-            elif now - limiter.last_entered > IDLE or len(self._limiters) > IDLE_LIMITERS:
+            elif now - limiter.last_start > IDLE_TIMEOUT or len(self._limiters) > MAX_LIMITERS:
                 del self._limiters[key]

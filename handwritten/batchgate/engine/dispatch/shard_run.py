@@ -1,4 +1,4 @@
-"""One claimed shard in a worker's hands: runs its requests side by side and flushes their results as they come."""
+"""A run of one claimed shard: runs its requests concurrently and stores their results in chunks."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from batchgate.engine.support.health_problems import ReportHealth
 
 logger = logging.getLogger(__name__)
 
-FLUSH_DELAY = 0.1  # seconds that a result waits for company at the most
-FLUSH_RESULTS = 256
-STORAGE_RETRY = 1.0  # seconds between tries when storage fails
+FLUSH_DELAY = 0.1  # seconds, at most, that a result waits for others to be stored with
+FLUSH_RESULTS = 256  # results that are stored without waiting for more
+STORAGE_RETRY = 1.0  # seconds between attempts when storage fails
 
 
 class RunEnd(Enum):
-    """What becomes of a shard when a run of it is over."""
+    """How a run of a shard ended."""
 
     DONE = auto()
-    """It is done."""
+    """The shard is done."""
     FINALIZABLE = auto()
-    """It is done, and was the last of its batch."""
-    PARKED = auto()
-    """What is left of it waits for room here."""
-    REFUSED = auto()
-    """Nothing of it could be taken, as there is no room for any of it."""
-    BARRED = auto()
-    """What is left of it may not be sent from here."""
-    LOST = auto()
-    """Somebody else has claimed it."""
+    """The shard is done, and was the last one of its batch."""
+    DEFERRED = auto()
+    """Some requests ran; the others are deferred on this worker."""
+    NOT_ADMITTED = auto()
+    """No request was admitted, as there was no capacity for any of them."""
+    NO_SHARE = auto()
+    """The remaining requests are for accounts of whose limits this worker has no share."""
+    CLAIM_LOST = auto()
+    """Another worker has claimed the shard."""
     STOPPED = auto()
-    """It was put back as it is."""
+    """The shard was released before it was done."""
 
 
 class ShardRun:
-    """Runs a claim. `stop` stops it from sending more; calls under way still finish and count."""
+    """Runs the requests of a claim. After `stop` it sends no more, but calls in flight still finish and count."""
 
     def __init__(
         self,
@@ -59,193 +59,197 @@ class ShardRun:
         store: Store,
         blobs: Blobs,
         executor: Executor,
-        room: AdmissionBuffer,
+        admission: AdmissionBuffer,
         report: ReportHealth,
         telemetry: Telemetry,
     ) -> None:
         self.job = job
         self.claim = claim
-        self.called_late = False
-        """Whether there was room for what is left, but only when the run was at its end: another run takes it."""
+        self.resumed_too_late = False
+        """Whether the rest of the shard was resumed when this run was already ending: it needs another run."""
         self._stopped = False
         self._store = store
         self._blobs = blobs
         self._executor = executor
-        self._room = room
+        self._admission = admission
         self._report = report
         self._telemetry = telemetry
         self._results: list[ResultLine] = []
-        self._some = asyncio.Event()
-        self._enough = asyncio.Event()
+        self._has_results = asyncio.Event()
+        self._flush_now = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._left = set(range(claim.shard.first_seq, claim.shard.first_seq + claim.shard.requests)) - claim.finished
-        """The seqs of requests that have not been taken yet."""
-        self._unanswered = len(self._left)
+        self._remaining = set(range(claim.shard.first_seq, claim.shard.first_seq + claim.shard.requests))
+        """The seqs of the requests that have neither been admitted nor got a result."""
+        self._remaining -= claim.finished
+        self._unanswered = len(self._remaining)
         self._group = asyncio.TaskGroup()
-        self._open = 0
-        self._none_open = asyncio.Event()
+        self._open_tasks = 0
+        self._all_tasks_closed = asyncio.Event()
         self._ending = False
-        self._put_back = False
-        self._given_up = False
-        self._took = False
-        self._parked = False
+        self._release_wanted = False
+        self._results_dropped = False
+        self._made_progress = False
+        self._deferred = False
         self._accounts: set[str] = set()
-        """Those that requests of it were to be sent to."""
+        """The accounts that requests were admitted for."""
         self._aborted = asyncio.Event()
 
     def uses(self, account: str) -> bool:
-        """Tell if requests of it have been taken for an account."""
+        """Return whether requests were admitted for an account."""
         return account in self._accounts
 
-    def stop(self, *, put_back: bool) -> None:
-        """Send nothing more. ``put_back`` leaves the shard open for a later run; otherwise it is done as it is."""
+    def stop(self, *, release: bool) -> None:
+        """Send no more requests; with ``release`` the shard is left for a later run, otherwise it is done as it is."""
         self._stopped = True
-        self._put_back = self._put_back or put_back
+        self._release_wanted = self._release_wanted or release
         for task in self._waiting:
             task.cancel()
 
     def abort(self) -> None:
-        """Give up even the calls under way; what has been answered is still flushed, the shard stays open."""
-        self.stop(put_back=True)
+        """Cancel the calls in flight too; store the results so far, and leave the rest for a later run."""
+        self.stop(release=True)
         self._aborted.set()
         for task in self._sending:
             task.cancel()
 
     async def run(self) -> RunEnd:
-        """Run the requests that there is room for; a shard that another worker has claimed since is left to it."""
+        """Run the requests that there is capacity for, and return how the run ended."""
         try:
             async with self._group:
-                self._group.create_task(self._flush_as_they_come())
+                self._group.create_task(self._flush_results())
                 self.resume()
-                while self._open:  # what was taken up since the last one was closed is not to be left behind
-                    self._none_open.clear()
-                    await self._none_open.wait()
+                while self._open_tasks:  # tasks may have been opened since the last one was closed
+                    self._all_tasks_closed.clear()
+                    await self._all_tasks_closed.wait()
                 self._ending = True
-                self._some.set()
-                self._enough.set()
-            return await self._end()
+                self._has_results.set()
+                self._flush_now.set()
+            return await self._finish()
         except* StaleClaim:
-            self._room.forget(self.job)
-            self.called_late = False
+            self._admission.forget(self.job)
+            self.resumed_too_late = False
             batch, shard = self.claim.batch.id, self.claim.shard.index
             fields = {"action": "shard_lost", "batch": batch, "shard": shard}
             logger.warning(
-                "what is left of shard %d of %s is not stored: another worker has it", shard, batch, extra=fields
+                "another worker has claimed shard %d of %s; the latest results of this run were not stored",
+                shard,
+                batch,
+                extra=fields,
             )
-        return RunEnd.LOST
+        return RunEnd.CLAIM_LOST
 
     def resume(self) -> None:
-        """Run on what is left: all at first, later that for which there is room now."""
+        """Admit and run remaining requests: at the start, and each time there is capacity again."""
         if self._ending:
-            self.called_late = True
+            self.resumed_too_late = True
         else:
-            self._open += 1
-            self._group.create_task(self._take())
+            self._open_tasks += 1
+            self._group.create_task(self._start_requests())
 
-    async def _take(self) -> None:
+    async def _start_requests(self) -> None:
         try:
-            for request, size in self._prepare(await self._read()):
-                self._open += 1
-                task = self._group.create_task(self._request(request))
-                # Not at the end of the task itself: one that is cancelled before it begins has none.
-                task.add_done_callback(partial(self._give_back, request.route.gate, size))
+            for request, size in self._admit(await self._read_remaining()):
+                self._open_tasks += 1
+                task = self._group.create_task(self._run_request(request))
+                # Not at the end of the task itself: a task that is cancelled before it starts does not reach its end.
+                task.add_done_callback(partial(self._on_request_end, request.route.key, size))
         except BaseException:
-            self._ending = True  # the group ends, and takes no more tasks
+            self._ending = True  # the group ends, and accepts no more tasks
             raise
         finally:
-            self._close_one()
+            self._close_task()
 
-    def _give_back(self, gate: LimiterKey, size: int, _task: asyncio.Task[None]) -> None:
+    def _on_request_end(self, key: LimiterKey, size: int, _task: asyncio.Task[None]) -> None:
         try:
-            self._room.give(gate, size)
+            self._admission.release(key, size)
         finally:
-            self._close_one()
+            self._close_task()
 
-    def _close_one(self) -> None:
-        self._open -= 1
-        if not self._open:
-            self._none_open.set()
+    def _close_task(self) -> None:
+        self._open_tasks -= 1
+        if not self._open_tasks:
+            self._all_tasks_closed.set()
 
-    async def _read(self) -> list[tuple[int, bytes]]:
-        """Read the input lines that are left, however long storage takes."""
+    async def _read_remaining(self) -> list[tuple[int, bytes]]:
+        """Read the input lines of the remaining requests, and try again while storage fails."""
         lines: list[tuple[int, bytes]] | None = None
-        place = f"{self.claim.batch.id}/{self.claim.shard.index}"
-        while self._left and lines is None and not self._stopped:
+        shard = f"{self.claim.batch.id}/{self.claim.shard.index}"
+        while self._remaining and lines is None and not self._stopped:
             try:
                 lines = await input_lines(self._blobs, self.claim)
             except BlobError as error:
-                self._room.forget(self.job)
-                self._report("input", error, of=place)
+                self._admission.forget(self.job)
+                self._report("input", error, of=shard)
                 await asyncio.sleep(STORAGE_RETRY)
-        self._report("input", None, of=place)
-        return [(seq, line) for seq, line in lines or () if seq in self._left]
+        self._report("input", None, of=shard)
+        return [(seq, line) for seq, line in lines or () if seq in self._remaining]
 
-    def _prepare(self, lines: list[tuple[int, bytes]]) -> list[tuple[PreparedRequest, int]]:
-        """Take the requests that there is room for, with the bytes of their lines; the others are left for later."""
+    def _admit(self, lines: list[tuple[int, bytes]]) -> list[tuple[PreparedRequest, int]]:
+        """Return the requests that there is capacity for, with the sizes of their lines; defer the others."""
         if self._stopped:
-            self._room.forget(self.job)
+            self._admission.forget(self.job)
             return []
-        self._room.expect(self.job)
-        taken: list[tuple[PreparedRequest, int]] = []
-        needs: dict[LimiterKey, Amount] = {}
+        self._admission.use_reservation(self.job)
+        admitted: list[tuple[PreparedRequest, int]] = []
+        demand: dict[LimiterKey, Amount] = {}
         for seq, line in lines:
             request = self._executor.prepare(self.claim.batch, seq, line)
             if isinstance(request, ResultLine):
-                self._left.remove(seq)
-                self._add(request)
+                self._remaining.remove(seq)
+                self._add_result(request)
             elif request.route.limiter.without_share:
                 continue
-            elif self._room.take(request.route.gate, len(line)):
-                self._left.remove(seq)
-                taken.append((request, len(line)))
+            elif self._admission.try_admit(request.route.key, len(line)):
+                self._remaining.remove(seq)
+                admitted.append((request, len(line)))
             else:
-                needs.setdefault(request.route.gate, Amount()).add(1, len(line))
-        self._accounts.update(request.route.gate[0] for request, _ in taken)
-        self._took = self._took or len(lines) > len(self._left)
-        self._parked = bool(needs)
-        if needs:
-            self._room.park(self.job, needs)
-        return taken
+                demand.setdefault(request.route.key, Amount()).add(1, len(line))
+        self._accounts.update(request.route.key[0] for request, _ in admitted)
+        self._made_progress = self._made_progress or len(lines) > len(self._remaining)
+        self._deferred = bool(demand)
+        if demand:
+            self._admission.defer(self.job, demand)
+        return admitted
 
-    async def _end(self) -> RunEnd:
-        """Flush what is left, and mark the shard done, or let it go until there is room for the rest."""
-        if not self._stopped and not self._left and self._unanswered:
+    async def _finish(self) -> RunEnd:
+        """Store the last results, and mark the shard done or release the claim."""
+        if not self._stopped and not self._remaining and self._unanswered:
             raise RuntimeError(f"{self._unanswered} requests ended without a result")
-        last = not (self._put_back and self._unanswered) if self._stopped else not self._left
+        done = not (self._release_wanted and self._unanswered) if self._stopped else not self._remaining
         if self._stopped:
-            self._room.forget(self.job)
-        finalizable = await self._flush(last=last)
-        if last and not self._given_up:
+            self._admission.forget(self.job)
+        finalizable = await self._flush(shard_done=done)
+        if done and not self._results_dropped:
             return RunEnd.FINALIZABLE if finalizable else RunEnd.DONE
         if self._stopped:
-            return await self._put_it_back()
+            return await self._release_stopped()
         await self._store.release_shard(self.claim)
-        if not self._parked:
-            return RunEnd.BARRED
-        return RunEnd.PARKED if self._took else RunEnd.REFUSED
+        if not self._deferred:
+            return RunEnd.NO_SHARE
+        return RunEnd.DEFERRED if self._made_progress else RunEnd.NOT_ADMITTED
 
-    async def _put_it_back(self) -> RunEnd:
-        """Let the shard go; a store that fails is not waited for, as the next claim is good all the same."""
-        self._room.forget(self.job)
+    async def _release_stopped(self) -> RunEnd:
+        """Release the claim once, whether or not the store fails: the next claim is valid without that."""
+        self._admission.forget(self.job)
         with suppress(StoreError):
             await self._store.release_shard(self.claim)
         return RunEnd.STOPPED
 
-    async def _request(self, request: PreparedRequest) -> None:
+    async def _run_request(self, request: PreparedRequest) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._waiting.add(task)
         try:
             if not self._stopped:
-                sending = partial(self._mark, task, request.seq)
-                self._add(await self._executor.run(self.claim.batch, request, sending))
+                on_sending = partial(self._on_sending, task, request.seq)
+                self._add_result(await self._executor.run(self.claim.batch, request, on_sending))
         finally:
             self._waiting.discard(task)
             self._sending.discard(task)
 
-    def _mark(self, task: asyncio.Task[None], seq: int, sending: bool) -> None:
-        """Keep track of who may be interrupted, and of what is lost with this process."""
+    def _on_sending(self, task: asyncio.Task[None], seq: int, sending: bool) -> None:
+        """Record which tasks `stop` may cancel, and which calls would be lost with this process."""
         entered, left = (self._sending, self._waiting) if sending else (self._waiting, self._sending)
         left.discard(task)
         entered.add(task)
@@ -253,68 +257,72 @@ class ShardRun:
             self._store.mark_sent(self.claim, seq, sent=True)
             hit("request_in_flight")
         else:
-            asyncio.get_running_loop().call_soon(self._unmark_if_it_waits, task, seq)
+            asyncio.get_running_loop().call_soon(self._unmark_if_waiting, task, seq)
         if self._stopped and not sending:
-            # Takes effect at the next wait, the pause before another try; an answer is returned without one.
+            # Takes effect at the next await, the delay before a retry; a result is returned without one.
             task.cancel()
 
-    def _unmark_if_it_waits(self, task: asyncio.Task[None], seq: int) -> None:
-        """Forget a call that failed and will be made again in any case; an answer would be with the results by now."""
+    def _unmark_if_waiting(self, task: asyncio.Task[None], seq: int) -> None:
+        """Unmark a failed call, which is repeated in any case; after an answer the task would have ended by now."""
         if task in self._waiting:
             self._store.mark_sent(self.claim, seq, sent=False)
 
-    def _add(self, result: ResultLine) -> None:
+    def _add_result(self, result: ResultLine) -> None:
         self._results.append(result)
         self._unanswered -= 1
         hit("response_received")
-        self._some.set()
+        self._has_results.set()
         if len(self._results) >= FLUSH_RESULTS:
-            self._enough.set()
+            self._flush_now.set()
 
-    async def _flush_as_they_come(self) -> None:
+    async def _flush_results(self) -> None:
+        """Store results in chunks until the run ends."""
         try:
             while not self._ending:
-                await self._some.wait()
+                await self._has_results.wait()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(FLUSH_DELAY):
-                        await self._enough.wait()
-                await self._flush(last=False)
+                        await self._flush_now.wait()
+                await self._flush(shard_done=False)
         except BaseException:
-            self._ending = True  # the group ends, and takes no more tasks
+            self._ending = True  # the group ends, and accepts no more tasks
             raise
 
-    async def _flush(self, *, last: bool) -> bool:
-        """Write what has come, however long storage takes; raises `StaleClaim` when it must not be written."""
+    async def _flush(self, *, shard_done: bool) -> bool:
+        """Store the results so far, and try again while storage fails; return whether the batch can be finalized.
+
+        Raises `StaleClaim` when another worker has claimed the shard.
+        """
         results, self._results = self._results, []
-        self._some.clear()
-        self._enough.clear()
-        if not results and not last:
+        self._has_results.clear()
+        self._flush_now.clear()
+        if not results and not shard_done:
             return False
-        chunk, begun = self._chunk(results), time.perf_counter()
+        chunk, started = self._chunk(results), time.perf_counter()
         while True:
             try:
-                finalizable = await self._store.append_chunk(self.claim, chunk, shard_done=last)
+                finalizable = await self._store.append_chunk(self.claim, chunk, shard_done=shard_done)
             except StaleClaim:
                 raise
             except StoreError as error:
                 self._report("results", error)
                 if self._aborted.is_set():
-                    return self._give_up(chunk)
+                    return self._drop(chunk)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._aborted.wait(), STORAGE_RETRY)
             else:
                 self._report("results", None)
                 if chunk.repeated:
                     self._telemetry.requests_redelivered(self.claim, chunk.repeated)
-                self._telemetry.results_flushed(self.claim, chunk, seconds=time.perf_counter() - begun)
+                self._telemetry.results_flushed(self.claim, chunk, seconds=time.perf_counter() - started)
                 return finalizable
 
-    def _give_up(self, chunk: Chunk) -> bool:
-        """Stop although storage fails: a gateway that is told to stop must not wait for a disk that may stay full."""
+    def _drop(self, chunk: Chunk) -> bool:
+        """Drop results that cannot be stored: a process that stops must not wait for a disk that may stay full."""
         self._unanswered += len(chunk.seqs)
-        self._given_up = True
+        self._results_dropped = True
         fields = {"action": "results_not_stored", "batch": self.claim.batch.id}
-        logger.error("%d results could not be stored and will be asked for again", len(chunk.seqs), extra=fields)
+        logger.error("could not store %d results; their requests will be sent again", len(chunk.seqs), extra=fields)
         return False
 
     def _chunk(self, results: list[ResultLine]) -> Chunk:

@@ -1,4 +1,4 @@
-"""The worker: claims shards as they come, and runs of each what there is room for, until it is done."""
+"""The worker: claims shards from the queue and runs the requests that it has capacity for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """Takes shards from the queue and runs them."""
+    """Claims shards and runs them until they are done."""
 
     def __init__(
         self,
@@ -54,83 +54,84 @@ class Worker:
         self._runs: dict[ShardJob, ShardRun] = {}
         self._tasks: dict[ShardJob, asyncio.Task[None]] = {}
         self._held: set[ShardJob] = set()
-        """The jobs that are to be done or given back."""
+        """The jobs that this worker has to complete or release."""
         self._times_lost = 0
-        """How often all of them were lost at once."""
-        self._own: asyncio.PriorityQueue[ShardJob] = asyncio.PriorityQueue()
-        """Those of them that are to be claimed again."""
+        """How often all jobs were lost at once."""
+        self._to_reclaim: asyncio.PriorityQueue[ShardJob] = asyncio.PriorityQueue()
+        """Held jobs whose shard is to be claimed again."""
         self._claiming = 0
-        self._stopped_meanwhile: set[int] = set()
-        self._room = AdmissionBuffer(self._resume, requests=claim_policy.room(concurrency))
-        queue.on_jobs_lost(self._drop_all)
+        self._stopped_during_claims: set[int] = set()
+        """The keys of batches that were stopped while shards were being claimed."""
+        self._admission = AdmissionBuffer(self._resume, requests=claim_policy.capacity(concurrency))
+        queue.on_jobs_lost(self._abandon_all)
 
     @property
     def batches(self) -> frozenset[int]:
-        """The keys of the batches of which something runs here, or waits for room."""
-        return frozenset(job.batch_key for job in (*self._runs, *self._room.outside))
+        """The keys of the batches that have running or deferred shards here."""
+        return frozenset(job.batch_key for job in (*self._runs, *self._admission.deferred))
 
     async def run(self) -> None:
-        """Claim and run shards until cancelled; runs that have begun go on until `drain` or `abort`."""
+        """Claim and run shards until cancelled; started runs continue until `drain` or `abort`."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._take_new_ones())
-            group.create_task(self._take_own_ones())
+            group.create_task(self._claim_queued_shards())
+            group.create_task(self._reclaim_held_shards())
 
     def stop_batch(self, batch_key: int) -> None:
-        """Send nothing more of a batch that was canceled or has expired."""
-        self._stopped_meanwhile.add(batch_key)
-        self._room.wake(batch_key)
+        """Send no more requests of a batch that was canceled or has expired."""
+        self._stopped_during_claims.add(batch_key)
+        self._admission.resume_batch(batch_key)
         for run in self._runs.values():
             if run.claim.batch.key == batch_key:
-                run.stop(put_back=False)
+                run.stop(release=False)
 
-    def put_back(self, accounts: Sequence[str]) -> None:
-        """Give the shards back that have requests for accounts which are not to be called from here any more."""
+    def release_accounts(self, accounts: Sequence[str]) -> None:
+        """Release the running shards that have requests for these accounts, for another worker to run."""
         for run in self._runs.values():
             if any(run.uses(account) for account in accounts):
-                run.stop(put_back=True)
+                run.stop(release=True)
 
     async def expedite(self, batch_keys: Sequence[int]) -> None:
-        """Put the shards of these batches before all others."""
-        self._room.expedite(batch_keys)
+        """Run the shards of these batches before all others."""
+        self._admission.expedite(batch_keys)
         await self._queue.expedite(batch_keys)
 
-    async def drain(self, grace: float) -> None:
-        """Send nothing more, give the calls under way ``grace`` seconds, and flush what has been answered."""
+    async def drain(self, shutdown_timeout: float) -> None:
+        """Send no more requests, wait ``shutdown_timeout`` seconds for those in flight, and store their results."""
         for run in self._runs.values():
-            run.stop(put_back=True)
+            run.stop(release=True)
         for job in self._held.difference(self._runs):
-            self._give_back(job)
+            self._release(job)
         if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=grace)
+            await asyncio.wait(self._tasks.values(), timeout=shutdown_timeout)
         await self.abort()
 
     async def abort(self) -> None:
-        """Give up the calls under way and flush what has been answered."""
+        """Cancel the requests in flight, and store the results of the others."""
         for run in self._runs.values():
             run.abort()
         if self._tasks:
             await asyncio.wait(self._tasks.values())
 
-    async def _take_new_ones(self) -> None:
+    async def _claim_queued_shards(self) -> None:
         while True:
             job, times_lost = await self._next_job(), self._times_lost
             if (task := self._tasks.get(job)) is not None:
-                await asyncio.wait([task])  # it was lost, and has come back before its run has ended
+                await asyncio.wait([task])  # the job was lost, and was dequeued again before its run has ended
             if times_lost == self._times_lost:
                 self._held.add(job)
-                await self._begin(job)
+                await self._claim_and_start(job)
 
-    async def _take_own_ones(self) -> None:
+    async def _reclaim_held_shards(self) -> None:
         while True:
-            job = await self._own.get()
+            job = await self._to_reclaim.get()
             if job in self._held:
-                await self._begin(job)
+                await self._claim_and_start(job)
 
     async def _next_job(self) -> ShardJob:
-        """Wait for a shard that may be taken, however long the queue is out of reach."""
+        """Dequeue the next job, and try again while the queue is unreachable."""
         while True:
             try:
-                job = await self._claim_policy.next_job(self._queue, self._room)
+                job = await self._claim_policy.next_job(self._queue, self._admission)
             except StoreError as error:
                 self._report("queue", error)
                 await asyncio.sleep(STORAGE_RETRY)
@@ -138,25 +139,26 @@ class Worker:
                 self._report("queue", None)
                 return job
 
-    async def _begin(self, job: ShardJob) -> None:
+    async def _claim_and_start(self, job: ShardJob) -> None:
         times_lost = self._times_lost
         try:
             claim = await self._claim(job)
             if times_lost != self._times_lost:
-                if claim is not None:  # somebody else has the job by now, and claims the shard again
+                if claim is not None:  # another worker has the job now, and claims the shard again
                     await self._store.release_shard(claim)
             elif claim is None:
-                self._let_go(job)
+                self._complete(job)
             else:
                 hit("shard_claimed")
                 self._start(job, claim)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the shard must not be let go
-            self._line_up_again(job, error)
+        except Exception as error:  # noqa: BLE001 - after any error the shard must run again
+            self._retry_later(job, error)
 
     async def _claim(self, job: ShardJob) -> Claim | None:
+        """Claim a shard, and try again while the store fails; return None if there is nothing left to run."""
         while True:
             if not self._claiming:
-                self._stopped_meanwhile.clear()
+                self._stopped_during_claims.clear()
             self._claiming += 1
             try:
                 claim = await self._store.claim_shard(job)
@@ -176,41 +178,41 @@ class Worker:
             store=self._store,
             blobs=self._blobs,
             executor=self._executor,
-            room=self._room,
+            admission=self._admission,
             report=self._report,
             telemetry=self._telemetry,
         )
-        if self._is_over(claim):
-            run.stop(put_back=False)
-        self._room.arrive(job)
+        if self._is_stopped(claim):
+            run.stop(release=False)
+        self._admission.announce(job)
         self._runs[job] = run
         task = asyncio.create_task(self._run(run), name=f"shard {claim.batch.id}/{claim.shard.index}")
         self._tasks[job] = task
         task.add_done_callback(lambda _: self._tasks.pop(job))
 
-    def _is_over(self, claim: Claim) -> bool:
-        """Tell if nothing is to be sent: a cancel may also have come between the claim's commit and this moment."""
+    def _is_stopped(self, claim: Claim) -> bool:
+        """Return whether the batch is canceled or expired; a cancel may have come after the claim was committed."""
         batch = claim.batch
-        canceled = batch.status == "canceling" or batch.key in self._stopped_meanwhile
+        canceled = batch.status == "canceling" or batch.key in self._stopped_during_claims
         return canceled or self._clock.now() >= batch.expires_at
 
     async def _run(self, run: ShardRun) -> None:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         waited = (self._clock.now() - run.claim.batch.created_at) / MICROSECONDS
         self._telemetry.shard_claimed(run.claim, waited=waited)
         try:
             end = await run.run()
             self._report("shards", None)
             self._settle(run, end)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the shard must not be let go
-            self._room.forget(run.job)
-            self._line_up_again(run.job, error)
+        except Exception as error:  # noqa: BLE001 - after any error the shard must run again
+            self._admission.forget(run.job)
+            self._retry_later(run.job, error)
         finally:
             del self._runs[run.job]
-            self._telemetry.shard_released(run.claim, seconds=time.perf_counter() - begun)
+            self._telemetry.shard_released(run.claim, seconds=time.perf_counter() - started)
 
     def _settle(self, run: ShardRun, end: RunEnd) -> None:
-        """Tell the queue what has become of a shard, unless it was lost meanwhile."""
+        """Complete, release or keep the job of a run that has ended, unless the job was lost meanwhile."""
         job = run.job
         if end is RunEnd.FINALIZABLE:
             hit("last_shard_done")
@@ -219,50 +221,50 @@ class Worker:
             return
         match end:
             case RunEnd.FINALIZABLE | RunEnd.DONE:
-                self._let_go(job)
-            case RunEnd.STOPPED | RunEnd.BARRED | RunEnd.LOST:
-                # One that was lost is still to be done: who took it may be a worker that is taken for dead.
-                self._claim_policy.passed_on()
-                self._give_back(job)
-            case RunEnd.REFUSED if (rest := self._claim_policy.rest_of(job)) is not None:
-                self._give_back(job, rest=rest)
+                self._complete(job)
+            case RunEnd.STOPPED | RunEnd.NO_SHARE | RunEnd.CLAIM_LOST:
+                # A lost claim still has to run: the worker that has it now may be one that is considered dead.
+                self._claim_policy.on_released()
+                self._release(job)
+            case RunEnd.NOT_ADMITTED if (backoff := self._claim_policy.backoff_for(job)) is not None:
+                self._release(job, delay=backoff)
             case _:
-                self._claim_policy.taken(job)
-                if run.called_late:
-                    self._own.put_nowait(job)
+                self._claim_policy.on_progress(job)
+                if run.resumed_too_late:
+                    self._to_reclaim.put_nowait(job)
 
-    def _let_go(self, job: ShardJob) -> None:
-        self._room.forget(job)
-        self._claim_policy.taken(job)
+    def _complete(self, job: ShardJob) -> None:
+        self._admission.forget(job)
+        self._claim_policy.on_progress(job)
         self._held.discard(job)
         self._queue.complete(job)
 
-    def _give_back(self, job: ShardJob, *, rest: float = 0.0) -> None:
-        self._room.forget(job)
+    def _release(self, job: ShardJob, *, delay: float = 0.0) -> None:
+        self._admission.forget(job)
         self._held.discard(job)
-        self._queue.release(job, delay=rest)
+        self._queue.release(job, delay=delay)
 
-    def _drop_all(self) -> None:
-        """Give up what somebody else may hold by now, who asks again for whatever is not stored."""
+    def _abandon_all(self) -> None:
+        """Abort all runs: other workers may hold their jobs now, and send requests without a stored result again."""
         self._times_lost += 1
         for job in self._held:
-            self._room.forget(job)
+            self._admission.forget(job)
         self._held.clear()
         for run in self._runs.values():
             run.abort()
 
     def _resume(self, jobs: Sequence[ShardJob]) -> None:
-        """Run shards on that waited for room."""
+        """Continue deferred shards: in their run if it has not ended yet, otherwise in a new one."""
         for job in jobs:
             run = self._runs.get(job)
             if run is None:
-                self._own.put_nowait(job)
+                self._to_reclaim.put_nowait(job)
             else:
                 run.resume()
 
-    def _line_up_again(self, job: ShardJob, error: Exception) -> None:
-        """Run a shard another time: nobody else has it, and its batch would not end before the next start."""
+    def _retry_later(self, job: ShardJob, error: Exception) -> None:
+        """Run a shard again after an internal error: no other worker has it, so its batch would not end otherwise."""
         fields = {"action": "shard_failed", "batch_key": job.batch_key, "shard": job.shard}
-        logger.error("a shard failed in the gateway itself", exc_info=error, extra=fields)
+        logger.error("a shard failed with an internal error and will run again", exc_info=error, extra=fields)
         self._report("shards", error)
-        asyncio.get_running_loop().call_later(STORAGE_RETRY, self._own.put_nowait, job)
+        asyncio.get_running_loop().call_later(STORAGE_RETRY, self._to_reclaim.put_nowait, job)

@@ -18,7 +18,7 @@ class FairYield:
         self._left = at_once
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def take(self) -> None:
+    async def wait_turn(self) -> None:
         """Go on in this round if it is not full yet, else in a later one."""
         loop = asyncio.get_running_loop()
         if self._left == self._at_once:

@@ -1,4 +1,4 @@
-"""The limits in front of the providers: how many calls at once, how many a minute, and when to stop altogether."""
+"""The limits on calls to providers: calls in flight, requests and tokens per minute, and circuit breakers."""
 
 from batchgate.engine.dispatch.limits.account_limits import AccountLimits
 from batchgate.engine.dispatch.limits.limiter import Limiter

@@ -1,4 +1,4 @@
-"""What the gates of one account share: its budgets for a minute, and the pause when it is not let in."""
+"""The limits that all models of one account share: its rate budgets, its circuit breaker and its share."""
 
 from __future__ import annotations
 
@@ -16,80 +16,80 @@ from batchgate.engine.model.clock import Clock, SystemClock
 from batchgate.engine.model.limit_share import FULL_SHARE, LimitShare
 from batchgate.engine.model.provider_call import Account
 
-NOT_LET_IN = frozenset({OutcomeKind.REJECTED, OutcomeKind.DOWN})
+ACCOUNT_FAILURES = frozenset({OutcomeKind.ACCOUNT_REJECTED, OutcomeKind.UNREACHABLE})
 
 
 class ModelLimiter(Protocol):
-    """What stands in front of one model of the account."""
+    """The limiter of one model of the account."""
 
-    def look(self) -> None:
-        """Let enter whoever may, as something has changed."""
+    def admit_waiting(self) -> None:
+        """Admit the waiting calls that may start now."""
         ...
 
     def set_share(self, share: LimitShare) -> None:
-        """Let no more be under way than are of a share."""
+        """Limit the calls in flight to a share of the cap."""
         ...
 
 
 class AccountLimits:
-    """The limits of an account as a whole, whatever the model."""
+    """The limits of one account, whatever the model."""
 
     __slots__ = (
         "_account",
-        "_gates",
+        "_limiters",
         "_requests",
         "_tokens",
-        "chance",
+        "breaker",
         "clock",
         "counts_tokens",
         "has_budgets",
+        "last_success",
         "name",
-        "open_until",
-        "pause",
         "ready_at",
-        "served_since",
+        "rng",
         "share",
+        "share_valid_until",
     )
 
-    def __init__(self, account: Account, chance: random.Random, clock: Clock | None = None) -> None:
+    def __init__(self, account: Account, rng: random.Random, clock: Clock | None = None) -> None:
         self._account = account
         self.name = account.name
-        self.chance = chance
+        self.rng = rng
         self.clock = clock or SystemClock()
-        self.pause = CircuitBreaker(account.name, None, NOT_LET_IN, 1, chance, self.clock)
+        self.breaker = CircuitBreaker(account.name, None, ACCOUNT_FAILURES, 1, rng=rng, clock=self.clock)
         self.ready_at = -inf
-        """When the budgets let the next call go."""
-        self.served_since = -inf
-        """When the last of the calls began that were served."""
+        """When the budgets allow the next call."""
+        self.last_success = -inf
+        """The start of the latest call that was served."""
         self._requests = RateBudget(account.requests_per_minute) if account.requests_per_minute else None
         self._tokens = RateBudget(account.tokens_per_minute) if account.tokens_per_minute else None
         self.has_budgets = self._requests is not None or self._tokens is not None
         self.counts_tokens = self._tokens is not None
-        """Whether it matters how many tokens a call costs."""
+        """Whether the tokens of a call have to be estimated."""
         self.share = FULL_SHARE
-        """What of the account's limits is kept to here, if there are other workers."""
-        self.open_until = inf
-        """Until when calls may go as far as other workers know of this one; always passed if it has no share."""
-        self._gates: WeakSet[ModelLimiter] = WeakSet()
+        """The part of the limits that this worker may use."""
+        self.share_valid_until = inf
+        """When other workers may take over the share; minus infinity if there is none."""
+        self._limiters: WeakSet[ModelLimiter] = WeakSet()
 
-    def join(self, gate: ModelLimiter) -> None:
-        """Tell a gate from now on when something changed for it."""
-        self._gates.add(gate)
+    def register(self, limiter: ModelLimiter) -> None:
+        """Notify a limiter of later changes to the share and the circuit breaker."""
+        self._limiters.add(limiter)
 
     @property
     def without_share(self) -> bool:
-        """Whether no call may go from here, as all of them are the share of other workers."""
+        """Whether this worker may send no calls, as the whole limit belongs to other workers."""
         return not self.share.of(self._account.concurrency)
 
     def set_share(self, share: LimitShare, until: float) -> None:
-        """Keep to a share of the limits, and to none after a time."""
+        """Limit the account to a share until a time of the event loop's clock, and to nothing after it."""
         if share.width and share != self.share:
             for budget, limit in self._budgets():
-                budget.change(limit * share.width)
+                budget.set_rate(limit * share.width)
         self.share = share
-        self.open_until = -inf if self.without_share else until
-        for gate in tuple(self._gates):
-            gate.set_share(share)
+        self.share_valid_until = -inf if self.without_share else until
+        for limiter in tuple(self._limiters):
+            limiter.set_share(share)
 
     def _budgets(self) -> Iterator[tuple[RateBudget, int]]:
         if self._requests is not None:
@@ -98,25 +98,25 @@ class AccountLimits:
             yield self._tokens, self._account.tokens_per_minute or 0
 
     def spend(self, now: float, tokens: int) -> None:
-        """Pay for a call that goes."""
+        """Charge a call that starts now to the budgets."""
         if self._requests is not None:
             self._requests.spend(now, 1)
         if self._tokens is not None:
             self._tokens.spend(now, tokens)
-        self._look_ahead()
+        self._update_ready_at()
 
-    def correct(self, tokens: int) -> None:
-        """Pay the difference for a call that took more tokens than it was taken to cost, or fewer."""
+    def correct_tokens(self, difference: int) -> None:
+        """Charge the difference between the used and the estimated tokens of a call."""
         if self._tokens is not None:
-            self._tokens.correct(tokens)
-            self._look_ahead()
+            self._tokens.correct(difference)
+            self._update_ready_at()
 
-    def heard(self, ticket: Permit, outcome: Outcome, now: float) -> None:
-        """Learn how a call ended; a success only while the pause is not `CircuitBreaker.calm`."""
-        if self.pause.heard(ticket, outcome, now):
-            for gate in tuple(self._gates):
-                gate.look()
+    def record(self, permit: Permit, outcome: Outcome, now: float) -> None:
+        """Record the outcome of a call; successes only while the breaker is not `CircuitBreaker.healthy`."""
+        if self.breaker.record(permit, outcome, now):
+            for limiter in tuple(self._limiters):
+                limiter.admit_waiting()
 
-    def _look_ahead(self) -> None:
+    def _update_ready_at(self) -> None:
         budgets = (self._requests, self._tokens)
         self.ready_at = max(budget.ready_at for budget in budgets if budget is not None)

@@ -1,10 +1,11 @@
-"""The gate in front of one model of one account: who may call now, and who has to wait for what."""
+"""The limiter of one model of one account: decides which call may start, and when."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -20,275 +21,278 @@ from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.model.limit_share import LimitShare
 from batchgate.engine.model.provider_call import Allowance
 
-FIRST_CLOSING: Final = 0.5  # seconds, where the provider does not say how long
-LONGEST_CLOSING: Final = 30.0  # seconds, likewise
-SHORTEST_CLOSING: Final = 0.05  # seconds, where it says that it will not be long; doubled five times at the most
-TRIAL: Final = 10.0
-"""Seconds after a refusal when one call more is tried, if no success has widened the limit by then."""
-SPREAD: Final = 0.1
-"""The part of a Retry-After that is added by chance, so that all who heard it do not come back together."""
-STRIKES: Final = 3
-"""Calls in a row that have to be forbidden before that is taken to be about the model and not about the requests."""
-
-FAULTS: Final = 8
-"""Faults in a row, each on a request that has not failed before, that are taken for an outage."""
+FIRST_COOLDOWN: Final = 0.5  # seconds without calls, if the provider sends no Retry-After
+MAX_COOLDOWN: Final = 30.0  # seconds, in the same case
+MIN_COOLDOWN: Final = 0.05  # seconds, if the provider sends a shorter Retry-After; doubled five times at most
+TRIAL_DELAY: Final = 10.0
+"""Seconds after a refusal until one call more is allowed, if no success has raised the limit by then."""
+RETRY_AFTER_JITTER: Final = 0.1
+"""The fraction of a Retry-After that is added at random, so that its receivers do not all return at once."""
+FORBIDDEN_THRESHOLD: Final = 3
+"""Forbidden calls in a row from which on the model is considered forbidden, and not only the requests."""
+SERVER_ERROR_THRESHOLD: Final = 8
+"""Server errors in a row, each on the first call for its request, that are considered an outage."""
 
 FORBIDDEN: Final = frozenset({OutcomeKind.FORBIDDEN})
-FAULTED: Final = frozenset({OutcomeKind.FAULTED})
+SERVER_ERROR: Final = frozenset({OutcomeKind.SERVER_ERROR})
 
 
 class Limiter:
-    """Lets calls enter, each with a ticket, and learns from how they leave."""
+    """Grants permits to calls, and adapts its limits to their outcomes."""
 
     __slots__ = (
         "__weakref__",
         "_account",
+        "_breakers",
         "_cap",
-        "_closed_until",
+        "_cooldown_until",
+        "_forbidden_breaker",
         "_in_flight",
+        "_last_success",
         "_limit",
-        "_line",
         "_loop",
         "_now",
-        "_outage",
-        "_pace",
-        "_pauses",
-        "_served_since",
+        "_outage_breaker",
+        "_pacer",
         "_streak",
         "_timer",
         "_trial_at",
-        "last_entered",
-        "pause",
+        "_wait_queue",
+        "last_start",
     )
 
     def __init__(self, account: AccountLimits, model: str, cap: int) -> None:
-        self.pause = CircuitBreaker(account.name, model, FORBIDDEN, STRIKES, account.chance, account.clock)
-        self._outage = CircuitBreaker(account.name, model, FAULTED, FAULTS, account.chance, account.clock)
-        self._pauses = (account.pause, self.pause, self._outage)
+        breaker = partial(CircuitBreaker, account.name, model, rng=account.rng, clock=account.clock)
+        self._forbidden_breaker = breaker(FORBIDDEN, FORBIDDEN_THRESHOLD)
+        self._outage_breaker = breaker(SERVER_ERROR, SERVER_ERROR_THRESHOLD)
+        self._breakers = (account.breaker, self._forbidden_breaker, self._outage_breaker)
         self._account = account
         self._cap = cap
         self._limit = AdaptiveLimit(cap)
-        self._limit.bound(account.share.of(cap))
-        self._pace = Pacer()
-        self._line = WaitQueue()
+        self._limit.set_cap(account.share.of(cap))
+        self._pacer = Pacer()
+        self._wait_queue = WaitQueue()
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
-        self.last_entered = self._now()
-        """When the last call began."""
+        self.last_start = self._now()
+        """When the last call started."""
         self._timer: asyncio.TimerHandle | None = None
         self._in_flight = 0
-        self._closed_until = -inf
+        self._cooldown_until = -inf
         self._trial_at = inf
-        self._served_since = -inf
-        """When the last of the calls began that were served."""
+        self._last_success = -inf
+        """The start of the latest call that was served."""
         self._streak = RefusalStreak()
-        account.join(self)
+        account.register(self)
 
     @property
     def in_flight(self) -> int:
-        """Calls under way now."""
+        """The number of calls in flight."""
         return self._in_flight
 
     @property
     def limit(self) -> float:
-        """The most calls that may be under way now."""
+        """The most calls that may be in flight now."""
         return self._limit.value
 
     @property
     def within_share(self) -> bool:
-        """Whether no more are under way than are of its share."""
+        """Whether the calls in flight do not exceed this worker's share."""
         return self._in_flight <= self._account.share.of(self._cap)
 
     @property
     def without_share(self) -> bool:
-        """Whether no call may go from here, as all of them are the share of other workers."""
+        """Whether this worker may send no calls, as the whole limit belongs to other workers."""
         return self._account.without_share
 
     @property
     def waiting(self) -> int:
-        """Calls that wait, resting ones included."""
-        return self._line.waiting
+        """The number of calls that wait, delayed ones included."""
+        return self._wait_queue.waiting
 
     @property
     def busy(self) -> bool:
-        """Whether calls are under way or wait."""
-        return self._in_flight > 0 or self._line.waiting > 0
+        """Whether calls are in flight or wait."""
+        return self._in_flight > 0 or self._wait_queue.waiting > 0
 
     @property
     def paused(self) -> AccountPause | None:
         """Why only an occasional probe is sent, if that is so."""
-        return next((breaker.pause for breaker in self._pauses if breaker.pause is not None), None)
+        return next((breaker.pause for breaker in self._breakers if breaker.pause is not None), None)
 
     @property
-    def _calm(self) -> bool:
-        """Whether nothing is paused nor near to it."""
-        return self._account.pause.calm and self.pause.calm and self._outage.calm
+    def _healthy(self) -> bool:
+        """Whether all breakers are healthy."""
+        return self._account.breaker.healthy and self._forbidden_breaker.healthy and self._outage_breaker.healthy
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether it matters how many tokens a call costs."""
+        """Whether the tokens of a call have to be estimated."""
         return self._account.counts_tokens
 
-    def served_since(self, kind: OutcomeKind) -> float:
-        """Tell when the last call began that was served, by this model if others of the account do not count.
+    def last_success(self, kind: OutcomeKind) -> float:
+        """Return the start of the latest served call: of this model if ``kind`` is about models, else of the account.
 
-        Of faults, it is taken to be served at this moment unless there is an outage.
+        For server errors it is the current time unless there is an outage: other calls are assumed to be served.
         """
-        if kind is OutcomeKind.FAULTED and self._outage.pause is None:
+        if kind is OutcomeKind.SERVER_ERROR and self._outage_breaker.pause is None:
             return self._now()
-        return self._served_since if kind in FORBIDDEN | FAULTED else self._account.served_since
+        return self._last_success if kind in FORBIDDEN | SERVER_ERROR else self._account.last_success
 
-    def waits_for(self, batch_key: int) -> bool:
-        """Tell if requests of a batch, the last part of their order, wait here."""
-        return any(place.order[-1] == batch_key for place in self._line)
+    def has_waiting(self, batch_key: int) -> bool:
+        """Return whether requests of a batch wait for a permit."""
+        return any(waiter.precedence[-1] == batch_key for waiter in self._wait_queue)
 
-    async def enter(self, order: Precedence, *, tokens: int = 0, rest: float = 0.0, refused: bool = False) -> Permit:
-        """Wait until the call may go; whoever enters has to `leave`.
+    async def acquire(
+        self, precedence: Precedence, *, tokens: int = 0, delay: float = 0.0, refused: bool = False
+    ) -> Permit:
+        """Wait until the call may start, and return its permit; the caller must `release` it.
 
-        A call that failed rests some seconds first; if it was ``refused`` for load, then not longer than it takes to
-        see that others are served, and that there is room.
+        A retry waits ``delay`` seconds first. If its last call was ``refused`` for load, it may start earlier: when the
+        limiter has a free permit, no other call is ready, and a call that started after the refusal was served.
         """
         now = self._now()
-        if rest <= 0 and not self._line.waiting and self._opens_at(now) <= now:
-            return self._admit(now, tokens, again=False)
+        if delay <= 0 and not self._wait_queue.waiting and self._next_start(now) <= now:
+            return self._grant(now, tokens, is_retry=False)
         refused_at = now if refused else inf
-        place = Waiter(self._loop.create_future(), order, tokens, now + rest, refused_at, again=rest > 0)
-        self._line.add(place, now)
-        self.look()
+        admission: asyncio.Future[Permit] = self._loop.create_future()
+        waiter = Waiter(admission, precedence, tokens, now + delay, refused_at, is_retry=delay > 0)
+        self._wait_queue.add(waiter, now)
+        self.admit_waiting()
         try:
-            return await place.admitted
+            return await admission
         except asyncio.CancelledError:
-            if place.admitted.cancelled():
-                self._line.give_up()
-            elif place.admitted.done():
-                self.leave(place.admitted.result(), ABANDONED)
+            if admission.cancelled():
+                self._wait_queue.count_cancelled()
+            elif admission.done():
+                self.release(admission.result(), ABANDONED)
             raise
 
-    def leave(self, ticket: Permit, outcome: Outcome) -> None:
-        """End a call, learn from its outcome, and let others enter."""
+    def release(self, permit: Permit, outcome: Outcome) -> None:
+        """End a call, adapt to its outcome, and admit waiting calls."""
         self._in_flight -= 1
         now = self._now()
         if outcome is SERVED:
-            self._served(ticket, now)
+            self._record_success(permit, now)
         elif outcome.kind is OutcomeKind.REFUSED:
-            self._refused(ticket, outcome, now)
-        elif outcome.kind is OutcomeKind.LOST or outcome.kind is OutcomeKind.DOWN:
-            self._limit.lost(ticket.entered, now)
-            self._trial_at = now + TRIAL
-        if not (outcome is SERVED and self._calm):
-            self._account.heard(ticket, outcome, now)
-            self.pause.heard(ticket, outcome, now)
-            self._faulted(ticket, outcome, now)
-        if self._line.waiting:
-            self.look()
+            self._record_refusal(permit, outcome, now)
+        elif outcome.kind is OutcomeKind.NO_ANSWER or outcome.kind is OutcomeKind.UNREACHABLE:
+            self._limit.record_no_answer(permit.started_at, now)
+            self._trial_at = now + TRIAL_DELAY
+        if not (outcome is SERVED and self._healthy):
+            self._account.record(permit, outcome, now)
+            self._forbidden_breaker.record(permit, outcome, now)
+            self._record_for_outage(permit, outcome, now)
+        if self._wait_queue.waiting:
+            self.admit_waiting()
 
-    def told(self, allowances: Sequence[Allowance]) -> None:
-        """Learn what the provider says is left."""
-        demand = self._in_flight + self._line.waiting
-        self._pace.told(self._now(), allowances, demand=demand, last=self.last_entered)
+    def update_allowances(self, allowances: Sequence[Allowance]) -> None:
+        """Adapt the pace to what the provider reports as remaining."""
+        demand = self._in_flight + self._wait_queue.waiting
+        self._pacer.update(self._now(), allowances, demand=demand, last_start=self.last_start)
 
-    def used(self, ticket: Permit, tokens: int) -> None:
-        """Learn how many tokens a call took in truth."""
-        self._pace.cost(tokens)
-        self._account.correct(tokens - ticket.tokens)
+    def record_tokens(self, permit: Permit, tokens: int) -> None:
+        """Record how many tokens a call used."""
+        self._pacer.record_tokens(tokens)
+        self._account.correct_tokens(tokens - permit.estimated_tokens)
 
     def set_share(self, share: LimitShare) -> None:
-        """Let no more be under way than are of a share; what was learnt is kept."""
-        self._limit.bound(share.of(self._cap))
-        self.look()
+        """Limit the calls in flight to a share of the cap; what was learned is kept."""
+        self._limit.set_cap(share.of(self._cap))
+        self.admit_waiting()
 
     def expedite(self, batch_keys: AbstractSet[int]) -> None:
-        """Let the requests of these batches go before all others."""
-        self._line.expedite(batch_keys)
+        """Put the requests of these batches before all others."""
+        self._wait_queue.expedite(batch_keys)
 
-    def look(self) -> None:
-        """Let enter whoever may, and come back when the next one may."""
+    def admit_waiting(self) -> None:
+        """Admit the waiting calls that may start now, and set a timer for the next one."""
         now = self._now()
-        while (place := self._line.first(now, self._served_since)) is not None:
-            opens_at = self._opens_at(now)
-            if opens_at > now:
-                self._look_again(opens_at)
+        while (waiter := self._wait_queue.first(now, self._last_success)) is not None:
+            start = self._next_start(now)
+            if start > now:
+                self._set_timer(start)
                 return
-            self._line.take_first()
-            place.admitted.set_result(self._admit(now, place.tokens, again=place.again))
-        self._look_again(self._line.next_rested)
+            self._wait_queue.pop()
+            waiter.admission.set_result(self._grant(now, waiter.tokens, is_retry=waiter.is_retry))
+        self._set_timer(self._wait_queue.next_ready_at)
 
-    def _opens_at(self, now: float) -> float:
-        """Tell when the next call may go; infinity if something has to happen first."""
+    def _next_start(self, now: float) -> float:
+        """Return when the next call may start; infinity if that depends on an event."""
         account = self._account
-        if now >= account.open_until:
+        if now >= account.share_valid_until:
             return inf
-        if not self._calm:
-            probes_at = [pause.probe_at for pause in self._pauses if pause.pause is not None]
+        if not self._healthy:
+            probes_at = [breaker.probe_at for breaker in self._breakers if breaker.pause is not None]
             if probes_at:
                 return max(probes_at)
         if now >= self._trial_at:
             self._trial_at = inf
-            self._limit.one_more(self._in_flight)
+            self._limit.allow_one_more(self._in_flight)
         if self._in_flight + 1 > self._limit.value:
-            return max(self._trial_at, self._closed_until)
-        return max(self._closed_until, self._pace.next_at, account.ready_at)
+            return max(self._trial_at, self._cooldown_until)
+        return max(self._cooldown_until, self._pacer.next_at, account.ready_at)
 
-    def _admit(self, now: float, tokens: int, *, again: bool) -> Permit:
+    def _grant(self, now: float, tokens: int, *, is_retry: bool) -> Permit:
         account = self._account
         self._in_flight += 1
-        self.last_entered = now
+        self.last_start = now
         if account.has_budgets:
             account.spend(now, tokens)
-        if self._pace.next_at > -inf:
-            self._pace.admitted(now)
-        if self._streak.goes_on:
-            self._streak.admitted()
-        ticket = Permit(now, self._in_flight, tokens, again)
-        if not self._calm:
-            for pause in self._pauses:
-                pause.probed_by(ticket)
-        return ticket
+        if self._pacer.next_at > -inf:
+            self._pacer.record_start(now)
+        if self._streak.active:
+            self._streak.record_start()
+        permit = Permit(now, self._in_flight, tokens, is_retry)
+        if not self._healthy:
+            for breaker in self._breakers:
+                breaker.mark_probe(permit)
+        return permit
 
-    def _served(self, ticket: Permit, now: float) -> None:
-        account, entered = self._account, ticket.entered
-        if entered > self._served_since:
-            self._served_since = account.served_since = entered
-        if self._streak.goes_on:
-            self._streak.served(entered)
-        if now >= self._closed_until:
-            self._limit.served(ticket.load, self._in_flight + 1, now)
+    def _record_success(self, permit: Permit, now: float) -> None:
+        account, started_at = self._account, permit.started_at
+        if started_at > self._last_success:
+            self._last_success = account.last_success = started_at
+        if self._streak.active:
+            self._streak.record_success(started_at)
+        if now >= self._cooldown_until:
+            self._limit.record_success(permit.load, self._in_flight + 1, now)
 
-    def _refused(self, ticket: Permit, outcome: Outcome, now: float) -> None:
-        """Cut; and close when nothing is in service any more, or if there is no hope for others."""
-        self._limit.refused(ticket.entered, self._in_flight, now)
-        self._streak.refused(ticket.entered, now)
-        if self._in_flight and not self._streak.hopeless:
-            self._trial_at = now + max(outcome.retry_after or 0.0, TRIAL)
+    def _record_refusal(self, permit: Permit, outcome: Outcome, now: float) -> None:
+        """Reduce the limit; start a cooldown if no call is in flight any more, or if the provider accepts nothing."""
+        self._limit.record_refusal(permit.started_at, self._in_flight, now)
+        self._streak.record_refusal(permit.started_at, now)
+        if self._in_flight and not self._streak.nothing_accepted:
+            self._trial_at = now + max(outcome.retry_after or 0.0, TRIAL_DELAY)
         else:
-            self._limit.shut()
-            self._streak.closed()
-            self._closed_until = self._trial_at = max(self._closed_until, now + self._closing(outcome.retry_after))
+            self._limit.reset()
+            self._streak.record_cooldown()
+            self._cooldown_until = self._trial_at = max(self._cooldown_until, now + self._cooldown(outcome.retry_after))
 
-    def _faulted(self, ticket: Permit, outcome: Outcome, now: float) -> None:
-        """Learn of a fault, or that there was none; a request that keeps failing says nothing about others."""
-        running = self._outage.pause is None
-        if running and ticket.again and outcome.kind is OutcomeKind.FAULTED:
+    def _record_for_outage(self, permit: Permit, outcome: Outcome, now: float) -> None:
+        """Record an outcome for the outage breaker; repeated server errors of one request do not count."""
+        running = self._outage_breaker.pause is None
+        if running and permit.is_retry and outcome.kind is OutcomeKind.SERVER_ERROR:
             return
-        self._outage.heard(ticket, outcome, now)
-        if running and self._outage.pause is not None:
-            self._limit.shut()
+        self._outage_breaker.record(permit, outcome, now)
+        if running and self._outage_breaker.pause is not None:
+            self._limit.reset()
 
-    def _closing(self, retry_after: float | None) -> float:
-        chance, times = self._account.chance, self._streak.closings
+    def _cooldown(self, retry_after: float | None) -> float:
+        rng, times = self._account.rng, self._streak.cooldowns
         if retry_after is not None:
-            return max(retry_after, SHORTEST_CLOSING * 2.0 ** min(times, 5)) * chance.uniform(1.0, 1.0 + SPREAD)
-        return min(LONGEST_CLOSING, FIRST_CLOSING * 2.0 ** min(times, 10)) * chance.uniform(0.5, 1.0)
+            return max(retry_after, MIN_COOLDOWN * 2.0 ** min(times, 5)) * rng.uniform(1.0, 1.0 + RETRY_AFTER_JITTER)
+        return min(MAX_COOLDOWN, FIRST_COOLDOWN * 2.0 ** min(times, 10)) * rng.uniform(0.5, 1.0)
 
-    def _look_again(self, at: float) -> None:
+    def _set_timer(self, at: float) -> None:
         if self._timer is not None:
             if self._timer.when() <= at:
                 return
             self._timer.cancel()
             self._timer = None
         if at < inf:
-            self._timer = self._loop.call_at(at, self._timed_look)
+            self._timer = self._loop.call_at(at, self._on_timer)
 
-    def _timed_look(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
-        self.look()
+        self.admit_waiting()

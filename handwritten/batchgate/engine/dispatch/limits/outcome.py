@@ -1,4 +1,4 @@
-"""What the end of a call says about its account: the few things that the limits learn from."""
+"""The outcome of a call, reduced to what the limits and retries depend on."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from batchgate.engine.model.health_report import PauseCode
 
 
 class OutcomeKind(Enum):
-    """How a call ended, as far as the limits care."""
+    """How a call ended."""
 
     SERVED = auto()
-    """Answered by the model."""
-    ANSWERED = auto()
-    """Answered with an error that is about the request, not about load."""
-    FAULTED = auto()
-    """Answered with a fault of the provider's own: 500, 502 and their like; perhaps on this request, perhaps on all."""
+    """The model answered."""
+    REQUEST_ERROR = auto()
+    """The provider reported an error of the request, which has nothing to do with load."""
+    SERVER_ERROR = auto()
+    """The provider reported an error of its own (500, 502 and similar): for this request, or for all."""
     REFUSED = auto()
-    """Refused for load: 429, 529 and their like."""
-    LOST = auto()
-    """No answer came: it took too long, or the connection broke."""
-    DOWN = auto()
-    """Nothing could be sent: there was no connection at all."""
-    REJECTED = auto()
-    """The provider does not take the account: its key is wrong, or it has to be paid."""
+    """The provider refused the call for load: 429, 529 and similar."""
+    NO_ANSWER = auto()
+    """The call timed out, or the connection broke."""
+    UNREACHABLE = auto()
+    """There was no connection, so nothing was sent."""
+    ACCOUNT_REJECTED = auto()
+    """The provider rejects the account: its key is wrong, or payment is required."""
     FORBIDDEN = auto()
-    """The provider does not let the account do this; perhaps only this request, perhaps nothing with this model."""
+    """The provider denies the account this call: only this request, or all requests to the model."""
     ABANDONED = auto()
-    """The call was given up on our side; it says nothing."""
+    """The call was cancelled here, or its outcome means nothing for the limits."""
 
 
 class Outcome(Struct, frozen=True):
-    """How a call ended, with what the provider asks for, and words for an operator."""
+    """How a call ended, when the provider wants the next one, and the reason for operators."""
 
     kind: OutcomeKind
-    works: bool = False
-    """It shows that the account is reached and let in."""
+    account_works: bool = False
+    """Whether it proves that the provider is reachable and accepts the account."""
     retry_after: float | None = None
     reason: str = ""
     pause_code: PauseCode = "provider_failing"
     """What the account is paused for, if this outcome pauses it."""
 
     @property
-    def turned_away(self) -> bool:
-        """Whether the provider did not let the account in."""
-        return self.kind is OutcomeKind.REJECTED or self.kind is OutcomeKind.FORBIDDEN
+    def denied(self) -> bool:
+        """Whether the provider denied the account access."""
+        return self.kind is OutcomeKind.ACCOUNT_REJECTED or self.kind is OutcomeKind.FORBIDDEN
 
 
-SERVED: Final = Outcome(OutcomeKind.SERVED, works=True)
+SERVED: Final = Outcome(OutcomeKind.SERVED, account_works=True)
 ABANDONED: Final = Outcome(OutcomeKind.ABANDONED)
 
 _BY_ERROR: Final[Mapping[ErrorKind, OutcomeKind]] = {
     "rate_limit_error": OutcomeKind.REFUSED,
     "overloaded_error": OutcomeKind.REFUSED,
-    "timeout_error": OutcomeKind.LOST,
-    "authentication_error": OutcomeKind.REJECTED,
-    "billing_error": OutcomeKind.REJECTED,
+    "timeout_error": OutcomeKind.NO_ANSWER,
+    "authentication_error": OutcomeKind.ACCOUNT_REJECTED,
+    "billing_error": OutcomeKind.ACCOUNT_REJECTED,
     "permission_error": OutcomeKind.FORBIDDEN,
 }
 _PAUSE_CODES: Final[Mapping[ErrorKind, PauseCode]] = {
@@ -68,23 +68,27 @@ _PAUSE_CODES: Final[Mapping[ErrorKind, PauseCode]] = {
     "billing_error": "payment_required",
     "permission_error": "permission_denied",
 }
-_WORKING: Final = frozenset({OutcomeKind.ANSWERED, OutcomeKind.FAULTED, OutcomeKind.REFUSED})
+_ACCOUNT_WORKS: Final = frozenset({OutcomeKind.REQUEST_ERROR, OutcomeKind.SERVER_ERROR, OutcomeKind.REFUSED})
 
 
 def outcome_of(error: UpstreamError) -> Outcome:
-    """Read an error. The reason is in our own words, as a provider's may repeat the key."""
+    """Classify an error. The reason is worded here, as a provider's message may contain the key."""
     if isinstance(error, UpstreamDown):
-        return Outcome(OutcomeKind.DOWN, reason=error.message, pause_code="unreachable")
-    kind = _BY_ERROR.get(error.kind) or _other_kind(error)
+        return Outcome(OutcomeKind.UNREACHABLE, reason=error.message, pause_code="unreachable")
+    kind = _BY_ERROR.get(error.kind) or _kind_by_status(error)
     return Outcome(
-        kind, kind in _WORKING, error.retry_after, _reason(error), _PAUSE_CODES.get(error.kind, "provider_failing")
+        kind,
+        kind in _ACCOUNT_WORKS,
+        error.retry_after,
+        _reason(error),
+        _PAUSE_CODES.get(error.kind, "provider_failing"),
     )
 
 
-def _other_kind(error: UpstreamError) -> OutcomeKind:
+def _kind_by_status(error: UpstreamError) -> OutcomeKind:
     if error.status >= 500 and error.retry_safe:
-        return OutcomeKind.FAULTED
-    return OutcomeKind.ANSWERED if error.status else OutcomeKind.LOST
+        return OutcomeKind.SERVER_ERROR
+    return OutcomeKind.REQUEST_ERROR if error.status else OutcomeKind.NO_ANSWER
 
 
 def _reason(error: UpstreamError) -> str:
@@ -92,10 +96,10 @@ def _reason(error: UpstreamError) -> str:
         case "authentication_error":
             return f"the provider rejects its key ({error.status})"
         case "billing_error":
-            return f"the provider wants to be paid ({error.status})"
+            return f"the provider requires payment ({error.status})"
         case "permission_error":
-            return f"the provider does not permit it ({error.status})"
+            return f"the provider denies permission ({error.status})"
         case "api_error" if error.status >= 500:
-            return f"the provider fails on whatever it is asked ({error.status})"
+            return f"the provider answers every request with an error ({error.status})"
         case _:
             return error.kind

@@ -1,7 +1,7 @@
-"""Slows down before the wall: spreads what the provider says is left over the time until there is more.
+"""Spreads the requests and tokens that a provider reports as remaining over the time until its limit resets.
 
-The same rule suits a window that starts anew and a bucket that fills all the time. With a bucket it settles where half
-of it is left and calls go as fast as it fills.
+So calls slow down before the provider refuses any. The rule suits a fixed window as well as a token bucket. With a
+bucket it settles where half of the bucket remains and calls start as fast as it refills.
 """
 
 from __future__ import annotations
@@ -10,49 +10,48 @@ from collections.abc import Iterable
 from math import inf
 from typing import Final
 
-from batchgate.engine.dispatch.limits.rate_budget import SLACK
+from batchgate.engine.dispatch.limits.rate_budget import MAX_CREDIT
 from batchgate.engine.model.provider_call import Allowance
 
-HABIT: Final = 0.2
-"""The weight of one more call in what calls are taken to cost."""
-LONGEST_INTERVAL: Final = 3600.0
-"""Seconds between two calls at the most, as some providers write a date or milliseconds where seconds should be."""
+SMOOTHING: Final = 0.2
+"""The weight of the newest call in the moving average of tokens per call."""
+MAX_INTERVAL: Final = 3600.0
+"""Seconds between two calls at most: some providers send a date or milliseconds where seconds are expected."""
 
 
 class Pacer:
-    """The time between two calls, as the provider's rate-limit headers have it."""
+    """Computes the interval between two calls from a provider's rate-limit headers."""
 
-    __slots__ = ("_cost", "_expires", "_interval", "next_at")
+    __slots__ = ("_expires_at", "_interval", "_tokens_per_call", "next_at")
 
     def __init__(self) -> None:
         self.next_at = -inf
-        """When the next call may go; minus infinity while there is no pace to keep."""
+        """When the next call may start; minus infinity while calls need no interval."""
         self._interval = 0.0
-        self._expires = -inf
-        self._cost = 0.0
-        """Tokens of a call."""
+        self._expires_at = -inf
+        self._tokens_per_call = 0.0
 
-    def admitted(self, now: float) -> None:
-        """Count a call that goes."""
-        if now < self._expires:
-            self.next_at = max(self.next_at, now - SLACK) + self._interval
+    def record_start(self, now: float) -> None:
+        """Record that a call starts."""
+        if now < self._expires_at:
+            self.next_at = max(self.next_at, now - MAX_CREDIT) + self._interval
         else:
             self.next_at = -inf
 
-    def cost(self, tokens: int) -> None:
-        """Learn how many tokens a call took."""
-        self._cost += (tokens - self._cost) * (HABIT if self._cost else 1.0)
+    def record_tokens(self, tokens: int) -> None:
+        """Record how many tokens a call used."""
+        self._tokens_per_call += (tokens - self._tokens_per_call) * (SMOOTHING if self._tokens_per_call else 1.0)
 
-    def told(self, now: float, allowances: Iterable[Allowance], *, demand: int, last: float) -> None:
-        """Learn what is left, while so many calls are under way or wait, of which the last went at a time.
+    def update(self, now: float, allowances: Iterable[Allowance], *, demand: int, last_start: float) -> None:
+        """Compute the interval anew from what the provider reports as remaining.
 
-        What is enough for all of them needs no pace.
+        ``demand`` is the number of calls in flight and waiting; an allowance that covers all of them needs no interval.
         """
         self._interval = 0.0
         for allowance in allowances:
-            left = allowance.remaining / (max(1.0, self._cost) if allowance.unit == "tokens" else 1.0)
-            interval = min(LONGEST_INTERVAL, allowance.reset / max(1.0, left))
-            if left < demand and interval > self._interval:
+            calls = allowance.remaining / (max(1.0, self._tokens_per_call) if allowance.unit == "tokens" else 1.0)
+            interval = min(MAX_INTERVAL, allowance.reset / max(1.0, calls))
+            if calls < demand and interval > self._interval:
                 self._interval = interval
-                self._expires = now + allowance.reset
-        self.next_at = last + self._interval if self._interval else -inf
+                self._expires_at = now + allowance.reset
+        self.next_at = last_start + self._interval if self._interval else -inf

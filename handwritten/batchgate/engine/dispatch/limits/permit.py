@@ -1,4 +1,4 @@
-"""The right of one call to be under way."""
+"""The permission to have one call in flight."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from msgspec import Struct
 
 
 class Permit(Struct, gc=False, eq=False):
-    """What is known of a call when it begins, and wanted when it ends."""
+    """What a limiter records when a call starts, and needs when it ends."""
 
-    entered: float
+    started_at: float
+    """When it was granted, by the clock of the event loop."""
     load: int
-    """The calls under way when it began, itself included."""
-    tokens: int
-    """What it was taken to cost."""
-    again: bool = False
-    """Its request has failed before."""
-    probe: bool = False
-    """It goes alone, to see if a paused account is well again."""
+    """The calls in flight when it was granted, this one included."""
+    estimated_tokens: int
+    is_retry: bool = False
+    """An earlier call for the same request has failed."""
+    is_probe: bool = False
+    """It is the only call that an open circuit breaker lets through, to test the provider."""

@@ -1,53 +1,53 @@
-"""Refusals in a row: tells a provider that takes a little less from one that takes nothing at all for now."""
+"""Refusals in a row: distinguishes a provider that accepts a little less from one that accepts nothing for now."""
 
 from __future__ import annotations
 
 from math import inf
 from typing import Final
 
-ENOUGH: Final = 4
-"""Refusals in a row that are not taken for bad luck any more."""
+MIN_REFUSALS: Final = 4
+"""Refusals from which on the provider may be considered to accept nothing; fewer may be random."""
 
 
 class RefusalStreak:
-    """Begins with a refusal, and ends when a call is served that began after it."""
+    """Starts with a refusal, and ends when a call that started after that refusal is served."""
 
-    __slots__ = ("_began", "_refused", "_tried", "closings", "goes_on")
+    __slots__ = ("_refused", "_started", "_started_at", "active", "cooldowns")
 
     def __init__(self) -> None:
-        self.goes_on = False
-        """Whether there is one; if not, successes need not be told."""
-        self.closings = 0
-        """How often in a row there was no hope."""
-        self._began = -inf
-        self._tried = 0
+        self.active = False
+        """Whether there is a streak; without one, starts and successes need not be recorded."""
+        self.cooldowns = 0
+        """The number of cooldowns in a row."""
+        self._started_at = -inf
+        self._started = 0
         self._refused = 0
 
     @property
-    def hopeless(self) -> bool:
-        """Whether calls that were tried since it began have been refused as well, and hardly any was not."""
-        return self._refused >= ENOUGH and 4 * self._refused > 3 * self._tried
+    def nothing_accepted(self) -> bool:
+        """Whether nearly all calls that started since the streak began were refused too."""
+        return self._refused >= MIN_REFUSALS and 4 * self._refused > 3 * self._started
 
-    def admitted(self) -> None:
-        """Count a call that is tried."""
-        self._tried += 1
+    def record_start(self) -> None:
+        """Count a call that starts."""
+        self._started += 1
 
-    def served(self, entered: float) -> None:
-        """Learn that a call was served that began at a time."""
-        if entered > self._began:
-            self.goes_on = False
-            self.closings = 0
+    def record_success(self, started_at: float) -> None:
+        """End the streak if the served call started after it."""
+        if started_at > self._started_at:
+            self.active = False
+            self.cooldowns = 0
 
-    def refused(self, entered: float, now: float) -> None:
-        """Learn that a call was refused that began at a time."""
-        if not self.goes_on:
-            self.goes_on = True
-            self._began = now
-            self._tried = self._refused = 0
-        elif entered > self._began:
+    def record_refusal(self, started_at: float, now: float) -> None:
+        """Start a streak, or count a refused call that started after it."""
+        if not self.active:
+            self.active = True
+            self._started_at = now
+            self._started = self._refused = 0
+        elif started_at > self._started_at:
             self._refused += 1
 
-    def closed(self) -> None:
-        """Begin anew after a while in which nothing was tried."""
-        self.closings += 1
-        self._tried = self._refused = 0
+    def record_cooldown(self) -> None:
+        """Count a cooldown, and count calls anew after it."""
+        self.cooldowns += 1
+        self._started = self._refused = 0

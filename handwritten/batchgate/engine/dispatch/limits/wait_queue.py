@@ -1,4 +1,4 @@
-"""Those who wait in front of a gate: the most urgent first, and behind them those who were refused and rest a while."""
+"""Calls that wait for a permit of a limiter: ready ones by precedence, and delayed ones by the end of their delay."""
 
 from __future__ import annotations
 
@@ -13,114 +13,117 @@ from typing import Final, TypeAlias
 from batchgate.engine.dispatch.limits.permit import Permit
 
 Precedence: TypeAlias = tuple[int, int, int]
-"""Who goes first, the smallest: how often a request has stood back, its place in its batch, the key of its batch.
+"""The order of calls, the smallest first: demotions of the request, its index in its batch, the key of the batch.
 
-By its place, as shards go by theirs: so the first requests of a new batch go before the later ones of an old batch.
+The index counts before the batch, as shards are claimed by their index too. So the first requests of a new batch go
+before the later ones of an old batch.
 """
 
-ALL: Final = 1 << 40
+URGENT_OFFSET: Final = 1 << 40
 """More than there are requests in any batch."""
-KEPT: Final = 64
-"""Places that may stand empty before the line closes up."""
+MAX_CANCELLED: Final = 64
+"""Cancelled waiters, beyond the number of live ones, that may stay in the heaps before they are removed."""
 
 
 class Waiter:
-    """Somebody's place in the line."""
+    """A call that waits."""
 
-    __slots__ = ("admitted", "again", "order", "refused_at", "rest_until", "tokens")
+    __slots__ = ("admission", "is_retry", "not_before", "precedence", "refused_at", "tokens")
 
     def __init__(
         self,
-        admitted: asyncio.Future[Permit],
-        order: Precedence,
+        admission: asyncio.Future[Permit],
+        precedence: Precedence,
         tokens: int,
-        rest_until: float,
+        not_before: float,
         refused_at: float,
         *,
-        again: bool,
+        is_retry: bool,
     ) -> None:
-        self.admitted = admitted
-        self.order = order
+        self.admission = admission
+        """Resolves to the permit; cancelled when the caller stops waiting."""
+        self.precedence = precedence
         self.tokens = tokens
-        self.rest_until = rest_until
-        self.again = again
-        """Whether its request has failed before."""
+        self.not_before = not_before
+        """When its delay ends."""
+        self.is_retry = is_retry
+        """Whether an earlier call for the same request has failed."""
         self.refused_at = refused_at
-        """When the provider refused it for load; infinity if it rests for another reason."""
+        """When the provider refused it for load; infinity if it is delayed for another reason."""
 
 
 class WaitQueue:
-    """A heap of those who may go, and one of those who rest; who gave up is passed over."""
+    """A heap of ready waiters and a heap of delayed ones; cancelled waiters are skipped."""
 
-    __slots__ = ("_numbers", "_ready", "_resting", "_urgent", "waiting")
+    __slots__ = ("_delayed", "_numbers", "_ready", "_urgent", "waiting")
 
     def __init__(self) -> None:
         self._ready: list[tuple[Precedence, int, Waiter]] = []
         self._urgent: AbstractSet[int] = frozenset()
-        self._resting: list[tuple[float, int, Waiter]] = []
+        self._delayed: list[tuple[float, int, Waiter]] = []
         self._numbers = count()
         self.waiting = 0
-        """How many wait, those who rest included."""
+        """The number of waiters, delayed ones included, cancelled ones not."""
 
     def __iter__(self) -> Iterator[Waiter]:
-        """Go through all who wait, in no order."""
-        return (place for _, _, place in (*self._ready, *self._resting) if not place.admitted.done())
+        """Iterate over all waiters, in no order."""
+        return (waiter for _, _, waiter in (*self._ready, *self._delayed) if not waiter.admission.done())
 
     @property
-    def next_rested(self) -> float:
-        """When the next of those who rest has rested."""
-        return self._resting[0][0] if self._resting else inf
+    def next_ready_at(self) -> float:
+        """When the next delayed waiter becomes ready; infinity if none is delayed."""
+        return self._delayed[0][0] if self._delayed else inf
 
-    def add(self, place: Waiter, now: float) -> None:
-        """Line up."""
+    def add(self, waiter: Waiter, now: float) -> None:
+        """Add a waiter."""
         self.waiting += 1
-        if place.rest_until > now:
-            heappush(self._resting, (place.rest_until, next(self._numbers), place))
+        if waiter.not_before > now:
+            heappush(self._delayed, (waiter.not_before, next(self._numbers), waiter))
         else:
-            self._line_up(place)
+            self._push_ready(waiter)
 
     def expedite(self, batch_keys: AbstractSet[int]) -> None:
-        """Let the requests of these batches go before all others, those that wait already among them."""
+        """Put the requests of these batches before all others, those that already wait included."""
         self._urgent = batch_keys
-        self._ready = [(self._rank(place.order), number, place) for _, number, place in self._ready]
+        self._ready = [(self._rank(waiter.precedence), number, waiter) for _, number, waiter in self._ready]
         heapify(self._ready)
 
-    def _line_up(self, place: Waiter) -> None:
-        heappush(self._ready, (self._rank(place.order), next(self._numbers), place))
+    def first(self, now: float, last_success: float) -> Waiter | None:
+        """Return the next waiter without removing it; `pop` removes it.
 
-    def _rank(self, order: Precedence) -> Precedence:
-        stood_back, seq, batch_key = order
-        return (stood_back, seq - ALL, batch_key) if batch_key in self._urgent else order
-
-    def first(self, now: float, served_since: float) -> Waiter | None:
-        """Tell who is next.
-
-        When nobody else waits that is also one who still rests, if calls were served which began after its refusal:
-        the rest that it was told to take is then for nothing.
+        A delayed waiter is next only if no waiter is ready and a call that started after its refusal was served
+        (``last_success``): the delay that the provider asked for is then needless.
         """
-        while self._resting and (self._resting[0][0] <= now or self._resting[0][2].admitted.done()):
-            self._line_up(heappop(self._resting)[2])
-        while self._ready and self._ready[0][2].admitted.done():
+        while self._delayed and (self._delayed[0][0] <= now or self._delayed[0][2].admission.done()):
+            self._push_ready(heappop(self._delayed)[2])
+        while self._ready and self._ready[0][2].admission.done():
             heappop(self._ready)
         if self._ready:
             return self._ready[0][2]
-        if self._resting and self._resting[0][2].refused_at < served_since:
-            return self._resting[0][2]
+        if self._delayed and self._delayed[0][2].refused_at < last_success:
+            return self._delayed[0][2]
         return None
 
-    def take_first(self) -> None:
-        """Remove the one whom `first` told."""
+    def pop(self) -> None:
+        """Remove the waiter that `first` has just returned."""
         self.waiting -= 1
         if self._ready:
             heappop(self._ready)
         else:
-            heappop(self._resting)
+            heappop(self._delayed)
 
-    def give_up(self) -> None:
-        """Count one less, whose future was cancelled, and close up when many places stand empty."""
+    def count_cancelled(self) -> None:
+        """Count one waiter less, whose future was cancelled; remove cancelled waiters when there are many."""
         self.waiting -= 1
-        if len(self._ready) + len(self._resting) > 2 * self.waiting + KEPT:
-            self._ready = [entry for entry in self._ready if not entry[2].admitted.done()]
-            self._resting = [entry for entry in self._resting if not entry[2].admitted.done()]
+        if len(self._ready) + len(self._delayed) > 2 * self.waiting + MAX_CANCELLED:
+            self._ready = [entry for entry in self._ready if not entry[2].admission.done()]
+            self._delayed = [entry for entry in self._delayed if not entry[2].admission.done()]
             heapify(self._ready)
-            heapify(self._resting)
+            heapify(self._delayed)
+
+    def _push_ready(self, waiter: Waiter) -> None:
+        heappush(self._ready, (self._rank(waiter.precedence), next(self._numbers), waiter))
+
+    def _rank(self, precedence: Precedence) -> Precedence:
+        demotions, seq, batch_key = precedence
+        return (demotions, seq - URGENT_OFFSET, batch_key) if batch_key in self._urgent else precedence

@@ -1,4 +1,4 @@
-"""Batches as the store would give them, for tests of what is made of one."""
+"""A batch as the store returns it, for tests that render one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.usage import Counts
 
 
-def a_batch(**more: Any) -> Batch:
-    """Make a running batch that differs from others in what is given."""
+def sample_batch(**more: Any) -> Batch:
+    """Make a running batch; keyword arguments replace its default values."""
     values: dict[str, Any] = {
         "key": 1,
         "id": "batch_01",

@@ -1,4 +1,4 @@
-"""What holds for every request that the gateway refuses."""
+"""Checks the error responses of the gateway in the envelope of each API."""
 
 from collections.abc import AsyncIterable, Mapping
 from io import BytesIO
@@ -13,10 +13,10 @@ from tests.support.running_app import BATCHES, RunningApp
 JSON = {"Content-Type": "application/json"}
 
 
-def error_message(
+def check_anthropic_error(
     status: int, headers: Mapping[str, str], body: bytes, *, expected: tuple[int, str], code: str | None = None
 ) -> str:
-    """Check an error answer against the status and type expected, and return its message."""
+    """Check an error response in the Anthropic envelope, and return its message."""
     assert status == expected[0], body
     assert headers["Content-Type"] == "application/json"
     answer = msgspec.json.decode(body)
@@ -29,7 +29,7 @@ def error_message(
     return error["message"]
 
 
-def openai_error(
+def check_openai_error(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
@@ -38,7 +38,7 @@ def openai_error(
     param: str | None,
     code: str | None,
 ) -> str:
-    """Check an error answer in the envelope of OpenAI, and return its message."""
+    """Check an error response in the OpenAI envelope, and return its message."""
     assert status == expected[0], body
     assert headers["Content-Type"] == "application/json"
     assert headers["x-request-id"].startswith("req_01")
@@ -49,7 +49,7 @@ def openai_error(
     return message
 
 
-def unified_error(
+def check_unified_error(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
@@ -58,7 +58,7 @@ def unified_error(
     param: str | None,
     code: str | None,
 ) -> str:
-    """Check an error answer in the envelope of the unified surface, and return its message."""
+    """Check an error response in the envelope of the unified surface, and return its message."""
     assert status == expected[0], body
     assert headers["Content-Type"] == "application/json"
     answer = msgspec.json.decode(body)
@@ -73,17 +73,19 @@ def unified_error(
     return message
 
 
-async def refusal(
+async def expect_anthropic_error(
     app: RunningApp, method: str, path: str, *, expected: tuple[int, str], code: str | None = None, **options: Any
 ) -> str:
-    """Make a request that must be refused, with nothing stored, and return the message."""
+    """Make a request that must be refused with nothing stored, and return the message."""
     async with app.client.request(method, URL(app.url + path, encoded=True), **options) as response:
-        message = error_message(response.status, response.headers, await response.read(), expected=expected, code=code)
+        message = check_anthropic_error(
+            response.status, response.headers, await response.read(), expected=expected, code=code
+        )
     await assert_nothing_stored(app)
     return message
 
 
-async def create_refusal(
+async def expect_create_error(
     app: RunningApp,
     body: bytes | AsyncIterable[bytes],
     *,
@@ -91,14 +93,14 @@ async def create_refusal(
     code: str | None = None,
     encoding: str | None = None,
 ) -> str:
-    """Try to create a batch from a body that must be refused, and return the message."""
+    """Create a batch from a body that must be refused, and return the message."""
     headers = JSON | ({"Content-Encoding": encoding} if encoding else {})
     data = BytesIO(body) if isinstance(body, bytes) else body
-    return await refusal(app, "POST", BATCHES, expected=expected, code=code, data=data, headers=headers)
+    return await expect_anthropic_error(app, "POST", BATCHES, expected=expected, code=code, data=data, headers=headers)
 
 
 async def assert_nothing_stored(app: RunningApp) -> None:
-    """Check that there is no batch and no body of one, not even a part."""
+    """Check that no batch and no blob is stored, not even a part of a blob."""
     async with aiohttp.ClientSession() as client, client.get(app.url + BATCHES) as response:
         page = msgspec.json.decode(await response.read())
     assert page == {"data": [], "has_more": False, "first_id": None, "last_id": None}

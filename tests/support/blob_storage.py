@@ -1,6 +1,6 @@
-"""Where the gateways of a test keep bodies: in their data folders, or in a bucket of a server with S3's protocol.
+"""The blob storage of the gateways in a test: their data folders, or a bucket of an S3-compatible server.
 
-A module whose tests are to pass on both says ``pytestmark = ON_BOTH``.
+A module whose tests must pass on both sets ``pytestmark = ON_FOLDER_AND_BUCKET``.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import pytest
 
 from tests.support.object_server import ObjectServer
 
-ON_BOTH: Final = pytest.mark.parametrize("bodies", ["folder", "bucket"], indirect=True)
+ON_FOLDER_AND_BUCKET: Final = pytest.mark.parametrize("blob_storage", ["folder", "bucket"], indirect=True)
 
 
-class Bodies:
-    """The place for bodies of the test that runs."""
+class BlobStorage:
+    """The blob storage of the current test."""
 
     server: ObjectServer | None = None
-    """The server, if they are in a bucket."""
+    """The server of the bucket; None for a folder."""
 
     @classmethod
     def settings(cls) -> dict[str, Any]:
-        """Make the settings of a gateway that keeps them there."""
+        """Return the settings of a gateway that uses this storage."""
         return {} if cls.server is None else {"blob_url": cls.server.blob_url, "storage_options": cls.server.options}
 
     @classmethod
     def names(cls, data_dir: Path) -> list[str]:
-        """Name the blobs that are there."""
+        """List the names of all blobs."""
         if cls.server is not None:
             return cls.server.names()
         folder = data_dir / "blobs"
@@ -36,12 +36,12 @@ class Bodies:
 
     @classmethod
     def read(cls, data_dir: Path, name: str) -> bytes:
-        """Read a blob past the gateway."""
+        """Read a blob directly, without the gateway."""
         return (data_dir / "blobs" / name).read_bytes() if cls.server is None else cls.server.read(name)
 
     @classmethod
     def write(cls, data_dir: Path, name: str, data: bytes) -> None:
-        """Write a blob past the gateway."""
+        """Write a blob directly, without the gateway."""
         if cls.server is not None:
             cls.server.write(name, data)
         else:
