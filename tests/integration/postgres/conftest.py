@@ -26,7 +26,7 @@ async def stores(url: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]
 
 
 @pytest.fixture
-def watch(url: str) -> Iterator[DatabaseObserver]:
+def observer(url: str) -> Iterator[DatabaseObserver]:
     """Observe the database over a connection of its own."""
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
         yield DatabaseObserver(connection)

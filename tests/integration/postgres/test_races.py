@@ -31,7 +31,7 @@ SELECT count(*) FROM batches WHERE ended_at IS NULL AND status <> 'validating'
 @pytest.mark.parametrize("closed_by", ["cancel", "expire"])
 @pytest.mark.parametrize("starts_first", ["append", "close"])
 async def test_a_batch_ends_although_its_last_write_and_its_cancel_are_concurrent(
-    stores: Stores, watch: DatabaseObserver, closed_by: str, starts_first: str
+    stores: Stores, observer: DatabaseObserver, closed_by: str, starts_first: str
 ) -> None:
     # Both change the number of open shards. A count that started before the other's commit would be stale: with one
     # shard too many, the batch would never end.
@@ -47,25 +47,25 @@ async def test_a_batch_ends_although_its_last_write_and_its_cancel_are_concurren
     async def append() -> object:
         return await stores[0].append_chunk(held, chunk(0), shard_done=True)
 
-    with watch.holding_locks(LOCK_BATCH, key=batch.key):
+    with observer.holding_locks(LOCK_BATCH, key=batch.key):
         calls = {"append": append, "close": close}
         tasks = [asyncio.create_task(calls.pop(starts_first)())]
-        await watch.wait_for_lock_waiters(1)
+        await observer.wait_for_lock_waiters(1)
         tasks += [asyncio.create_task(call()) for call in calls.values()]
-        await watch.wait_for_lock_waiters(2)
+        await observer.wait_for_lock_waiters(2)
     await asyncio.gather(*tasks)
-    assert watch.value(WRONG_COUNTS) == 0
+    assert observer.value(WRONG_COUNTS) == 0
     assert await stores[0].finalizable_batches() == [batch.key]
 
 
-async def test_a_cancel_during_the_end_of_a_batch_returns_it_ended(stores: Stores, watch: DatabaseObserver) -> None:
+async def test_a_cancel_during_the_end_of_a_batch_returns_it_ended(stores: Stores, observer: DatabaseObserver) -> None:
     batch, (job,) = await create(stores[0], "a")
     await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
-    with watch.holding_locks(LOCK_BATCH, key=batch.key):
+    with observer.holding_locks(LOCK_BATCH, key=batch.key):
         ending = asyncio.create_task(end(stores[0], batch, []))
-        await watch.wait_for_lock_waiters(1)
+        await observer.wait_for_lock_waiters(1)
         cancel = asyncio.create_task(stores[1].cancel_batch("w", "a", 5))
-        await watch.wait_for_lock_waiters(2)
+        await observer.wait_for_lock_waiters(2)
     await ending
     canceled = await cancel
     assert canceled == await stores[0].find_batch("w", "a")
@@ -74,7 +74,7 @@ async def test_a_cancel_during_the_end_of_a_batch_returns_it_ended(stores: Store
 
 
 async def test_concurrent_creates_with_one_idempotency_key_make_one_batch(
-    stores: Stores, watch: DatabaseObserver
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     async def submit_once(number: int) -> str:
         new = msgspec.structs.replace(new_batch(f"b{number}", shards=2), idempotency_key="k")
@@ -85,12 +85,12 @@ async def test_concurrent_creates_with_one_idempotency_key_make_one_batch(
         return batch.id
 
     assert len(set(await asyncio.gather(*(submit_once(number) for number in range(16))))) == 1
-    assert watch.value("SELECT count(*) FROM batches") == 1
-    assert watch.value("SELECT count(*) FROM procrastinate_jobs") == 2
+    assert observer.value("SELECT count(*) FROM batches") == 1
+    assert observer.value("SELECT count(*) FROM procrastinate_jobs") == 2
 
 
 async def test_concurrent_retries_of_one_create_by_an_sdk_make_one_batch(
-    stores: Stores, watch: DatabaseObserver
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     async def submit_once(number: int) -> str:
         new = msgspec.structs.replace(new_batch(f"b{number}"), fingerprint=b"\0same", repeats_since=0)
@@ -99,7 +99,7 @@ async def test_concurrent_retries_of_one_create_by_an_sdk_make_one_batch(
         return (await store.create_batch(new))[0].id
 
     assert len(set(await asyncio.gather(*(submit_once(number) for number in range(16))))) == 1
-    assert watch.value("SELECT count(*) FROM batches") == 1
+    assert observer.value("SELECT count(*) FROM batches") == 1
 
 
 async def test_of_concurrent_claims_only_the_latest_epoch_writes(stores: Stores) -> None:
@@ -116,22 +116,22 @@ async def test_of_concurrent_claims_only_the_latest_epoch_writes(stores: Stores)
 
 
 async def test_a_claim_waits_for_a_concurrent_write_and_reads_its_results(
-    stores: Stores, watch: DatabaseObserver
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     # The claim reads the chunks in a later statement than the one that waits for the shard. In the same statement it
     # would see the chunks from before the wait, and the missed requests would be sent and counted again.
     batch, (job,) = await create(stores[0], "a")
     held = await claimed(stores[0], job)
-    with watch.holding_locks("SELECT 1 FROM shards WHERE batch_key = %(key)s FOR UPDATE", key=batch.key):
+    with observer.holding_locks("SELECT 1 FROM shards WHERE batch_key = %(key)s FOR UPDATE", key=batch.key):
         flush = asyncio.create_task(stores[0].append_chunk(held, chunk(0), shard_done=False))
-        await watch.wait_for_lock_waiters(1)
+        await observer.wait_for_lock_waiters(1)
         claim = asyncio.create_task(claimed(stores[1], job))
-        await watch.wait_for_lock_waiters(2)
+        await observer.wait_for_lock_waiters(2)
     await flush
     assert (await claim).finished == {0}
 
 
-async def test_concurrent_writes_to_a_shard_are_separate_chunks(stores: Stores, watch: DatabaseObserver) -> None:
+async def test_concurrent_writes_to_a_shard_are_separate_chunks(stores: Stores, observer: DatabaseObserver) -> None:
     batch, (job,) = await create(stores[0], "a")
     held = await claimed(stores[0], job)
     chunks = [chunk(seq) for seq in range(12)]
@@ -141,12 +141,12 @@ async def test_concurrent_writes_to_a_shard_are_separate_chunks(stores: Stores, 
     await asyncio.gather(*flushes)
     stored = await stores[0].read_chunks(batch.key, 0)
     assert sorted(stored, key=lambda results: results.seqs) == chunks
-    assert watch.value("SELECT count(DISTINCT number) FROM chunks") == 12
+    assert observer.value("SELECT count(DISTINCT number) FROM chunks") == 12
     assert await counts(stores[0], batch) == Counts(total=2, succeeded=12)
 
 
 async def test_a_write_that_is_repeated_after_a_lost_response_counts_once(
-    stores: Stores, watch: DatabaseObserver
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     batch, jobs = await create(stores[0], "a", shards=2)
     starts_first, second = [await claimed(stores[0], job) for job in jobs]
@@ -157,7 +157,7 @@ async def test_a_write_that_is_repeated_after_a_lost_response_counts_once(
     for _ in range(2):
         assert await stores[1].append_chunk(second, EMPTY, shard_done=True) is True
     assert await counts(stores[0], batch) == Counts(total=4, succeeded=2)
-    assert watch.value("SELECT open_shards FROM batches") == 0
+    assert observer.value("SELECT open_shards FROM batches") == 0
     with pytest.raises(StaleClaim):
         await stores[0].append_chunk(
             starts_first, Chunk(seqs=(0, 1), lines=b"{}\n{}\n", succeeded=2, errored=0), shard_done=True
@@ -171,17 +171,17 @@ async def counts(store: Store, batch: Batch) -> Counts:
 
 
 async def test_concurrent_deletes_of_the_last_two_files_of_a_batch_orphan_its_blobs(
-    stores: Stores, watch: DatabaseObserver
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     # Otherwise each would still see the other's file, which is deleted at the commit, and leave the blobs to it.
     batch = await submit(stores[0], "a")
     await finish(stores[0], batch, await begin(stores[0], batch), "output", "error")
-    with watch.holding_locks(LOCK_BATCH, key=batch.key):
+    with observer.holding_locks(LOCK_BATCH, key=batch.key):
         deletes = [
             asyncio.create_task(store.delete_file("w", f"file-a-{part}", 3000))
             for store, part in zip(stores, ("output", "error"), strict=True)
         ]
-        await watch.wait_for_lock_waiters(2)
+        await observer.wait_for_lock_waiters(2)
     assert all(await asyncio.gather(*deletes))
     assert list(await stores[0].list_orphan_blobs()) == ["a/input", "a/results"]
 
@@ -203,25 +203,25 @@ async def test_paging_by_the_newest_key_misses_no_batch_that_is_created_concurre
     assert sorted(seen) == sorted(f"b{number}" for number in range(60))
 
 
-async def test_the_victim_of_a_deadlock_retries(stores: Stores, watch: DatabaseObserver) -> None:
+async def test_the_victim_of_a_deadlock_retries(stores: Stores, observer: DatabaseObserver) -> None:
     # No deadlock between stores is known, but an administrator's statement may lock rows in any order.
     batch = await submit(stores[0], "a")
     await finish(stores[0], batch, await begin(stores[0], batch), "output")
-    with watch.holding_locks("SELECT 1 FROM files FOR UPDATE"):
+    with observer.holding_locks("SELECT 1 FROM files FOR UPDATE"):
         delete = asyncio.create_task(stores[0].delete_batch("w", "a", 3000))
-        await watch.wait_for_lock_waiters(1)
-        watch.connection.execute("SET LOCAL deadlock_timeout = '60s'")
-        assert watch.rows(LOCK_BATCH, key=batch.key), "the other transaction was the victim"
+        await observer.wait_for_lock_waiters(1)
+        observer.connection.execute("SET LOCAL deadlock_timeout = '60s'")
+        assert observer.rows(LOCK_BATCH, key=batch.key), "the other transaction was the victim"
     assert await delete
     assert await stores[1].find_batch("w", "a") is None
 
 
 @pytest.mark.parametrize("_round", range(3))
-async def test_concurrent_operations_do_not_deadlock(stores: Stores, watch: DatabaseObserver, _round: int) -> None:
+async def test_concurrent_operations_do_not_deadlock(stores: Stores, observer: DatabaseObserver, _round: int) -> None:
     choose = random.Random(seed := random.randrange(10**6))
     print("seed", seed)
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    before = watch.value(deadlocks)
+    before = observer.value(deadlocks)
     batches = [await create(stores[0], f"b{number}", shards=4) for number in range(6)]
     with_files = [await submit(stores[0], f"f{number}") for number in range(4)]
     for batch in with_files:
@@ -243,7 +243,7 @@ async def test_concurrent_operations_do_not_deadlock(stores: Stores, watch: Data
     work += [choose.choice(stores).delete_file("w", file.id, 3000) for file in files]
     choose.shuffle(work)
     await asyncio.gather(*work)
-    assert watch.value(WRONG_COUNTS) == 0
+    assert observer.value(WRONG_COUNTS) == 0
     for batch, jobs in batches:
         await stores[0].cancel_batch("w", batch.id, 6)
         for job in jobs:
@@ -251,8 +251,8 @@ async def test_concurrent_operations_do_not_deadlock(stores: Stores, watch: Data
     assert set(await stores[0].finalizable_batches()) == {batch.key for batch, _ in batches}
     for batch, _ in batches:
         await end(stores[1], batch, [])
-    assert watch.value("SELECT count(*) FROM sent_marks") == 0
-    assert watch.value(deadlocks) == before
+    assert observer.value("SELECT count(*) FROM sent_marks") == 0
+    assert observer.value(deadlocks) == before
 
 
 async def run(store: PostgresStore, choose: random.Random, jobs: Sequence[ShardJob]) -> None:

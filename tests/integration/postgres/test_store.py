@@ -96,25 +96,27 @@ async def test_numbers_of_64_bits_are_stored_and_larger_ones_refused(stores: Sto
 
 
 async def test_pages_start_at_the_newest_batch_even_at_the_largest_keys(
-    stores: Stores, watch: DatabaseObserver
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     assert NO_UPPER_BOUND == LARGEST
-    watch.connection.execute(f"ALTER SEQUENCE batches_key_seq RESTART {LARGEST - 2}".encode())
+    observer.connection.execute(f"ALTER SEQUENCE batches_key_seq RESTART {LARGEST - 2}".encode())
     for name in "ab":
         await create(stores[0], name)
     page = await stores[0].list_batches("w", older_than=None, newer_than=None, provider=None, limit=9)
     assert [batch.id for batch in page.batches] == ["b", "a"]
 
 
-async def test_a_batch_and_the_jobs_of_its_shards_are_created_together(stores: Stores, watch: DatabaseObserver) -> None:
+async def test_a_batch_and_the_jobs_of_its_shards_are_created_together(
+    stores: Stores, observer: DatabaseObserver
+) -> None:
     jobs = "SELECT queue_name, task_name, priority, queueing_lock, args, lock FROM procrastinate_jobs ORDER BY id"
     with pytest.raises(StoreError):
         await stores[0].create_batch(new_batch("unannounced", shards=2))
-    assert watch.rows(jobs) == []
+    assert observer.rows(jobs) == []
     batch, _ = await create(stores[0], "a", shards=2)
     waiting = await submit(stores[0], "b")
     await begin(stores[0], waiting)
-    assert watch.rows(jobs) == [
+    assert observer.rows(jobs) == [
         {
             "queue_name": "shards",
             "task_name": "run_shard",
@@ -127,27 +129,27 @@ async def test_a_batch_and_the_jobs_of_its_shards_are_created_together(stores: S
     ]
 
 
-async def test_other_processes_are_notified_of_events(stores: Stores, watch: DatabaseObserver) -> None:
-    watch.listen()
+async def test_other_processes_are_notified_of_events(stores: Stores, observer: DatabaseObserver) -> None:
+    observer.listen()
     file = await submit(stores[0], "file")
-    assert watch.received_events() == [("validate", file.key)]
+    assert observer.received_events() == [("validate", file.key)]
     batch, jobs = await create(stores[0], "a", shards=2)
     held = await claimed(stores[0], jobs[0])
-    assert watch.received_events() == []
+    assert observer.received_events() == []
     await stores[0].cancel_batch("w", "a", 5)
-    assert watch.received_events() == [("stop_sending", batch.key)]
+    assert observer.received_events() == [("stop_sending", batch.key)]
     await stores[0].append_chunk(held, chunk(0), shard_done=True)
-    assert watch.received_events() == [("finalize", batch.key)]
+    assert observer.received_events() == [("finalize", batch.key)]
     overdue, _ = await create(stores[0], "b")
     await stores[0].expire_batch(overdue.key)
-    assert sorted(watch.received_events()) == [("finalize", overdue.key), ("stop_sending", overdue.key)]
+    assert sorted(observer.received_events()) == [("finalize", overdue.key), ("stop_sending", overdue.key)]
     done, (job,) = await create(stores[0], "c")
     await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
-    assert watch.received_events() == [("finalize", done.key)]
+    assert observer.received_events() == [("finalize", done.key)]
 
 
 async def test_marks_of_one_process_are_read_by_the_next_claim_of_another(
-    stores: Stores, watch: DatabaseObserver
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     first, second = stores
     batch, (job,) = await create(first, "a")
@@ -155,21 +157,21 @@ async def test_marks_of_one_process_are_read_by_the_next_claim_of_another(
     for seq in (0, 1):
         first.mark_sent(claim, seq, sent=True)
     first.mark_sent(claim, 0, sent=False)
-    await watch.wait_for_value("SELECT coalesce(max(bits), '') FROM sent_marks", b"\2")
+    await observer.wait_for_value("SELECT coalesce(max(bits), '') FROM sent_marks", b"\2")
     second_claim = await claimed(second, job)
     assert second_claim.sent == {1}
     first.mark_sent(claim, 0, sent=True)  # this process has lost the shard without noticing
     second.mark_sent(second_claim, 1, sent=False)
-    await watch.wait_for_value("SELECT bits FROM sent_marks", b"\0")
+    await observer.wait_for_value("SELECT bits FROM sent_marks", b"\0")
     second.mark_sent(second_claim, 1, sent=True)
     await second.append_chunk(second_claim, chunk(0, 1), shard_done=True)
-    assert watch.value("SELECT count(*) FROM sent_marks") == 0
+    assert observer.value("SELECT count(*) FROM sent_marks") == 0
     second.mark_sent(second_claim, 1, sent=True)
     await end(second, batch, [])
 
 
 async def test_a_store_writes_its_last_marks_when_it_closes_and_those_of_released_shards(
-    url: str, watch: DatabaseObserver
+    url: str, observer: DatabaseObserver
 ) -> None:
     async with PostgresStore(PostgresAddress(url)) as store:
         _, jobs = await create(store, "a", shards=2)
@@ -177,27 +179,29 @@ async def test_a_store_writes_its_last_marks_when_it_closes_and_those_of_release
         store.mark_sent(claims[0], 0, sent=True)
         store.mark_sent(claims[1], 3, sent=True)
         await store.release_shard(claims[1])
-    assert [bytes(row["bits"]) for row in watch.rows("SELECT bits FROM sent_marks ORDER BY shard")] == [b"\1", b"\2"]
+    assert [bytes(row["bits"]) for row in observer.rows("SELECT bits FROM sent_marks ORDER BY shard")] == [b"\1", b"\2"]
 
 
 @asynccontextmanager
-async def open_as_member(url: str, watch: DatabaseObserver) -> AsyncIterator[tuple[PostgresStore, int]]:
-    member = watch.value("INSERT INTO members (name, role) VALUES ('m', 'gateway') RETURNING id")
+async def open_as_member(url: str, observer: DatabaseObserver) -> AsyncIterator[tuple[PostgresStore, int]]:
+    member = observer.value("INSERT INTO members (name, role) VALUES ('m', 'gateway') RETURNING id")
     async with PostgresStore(PostgresAddress(url), member=lambda: member) as store:
         yield store, member
 
 
-async def test_a_blob_that_a_live_member_writes_is_not_listed_as_an_orphan(url: str, watch: DatabaseObserver) -> None:
-    async with open_as_member(url, watch) as (store, member), PostgresStore(PostgresAddress(url)) as other:
+async def test_a_blob_that_a_live_member_writes_is_not_listed_as_an_orphan(
+    url: str, observer: DatabaseObserver
+) -> None:
+    async with open_as_member(url, observer) as (store, member), PostgresStore(PostgresAddress(url)) as other:
         await store.add_orphan_blob("being/written")
         await other.add_orphan_blob("without writer")
         assert list(await other.list_orphan_blobs()) == ["without writer"]
-        watch.connection.execute("DELETE FROM members WHERE id = %s", (member,))
+        observer.connection.execute("DELETE FROM members WHERE id = %s", (member,))
         assert list(await other.list_orphan_blobs()) == ["being/written", "without writer"]
 
 
-async def test_blobs_of_a_deleted_owner_are_listed_as_orphans(url: str, watch: DatabaseObserver) -> None:
-    async with open_as_member(url, watch) as (store, _), PostgresStore(PostgresAddress(url)) as other:
+async def test_blobs_of_a_deleted_owner_are_listed_as_orphans(url: str, observer: DatabaseObserver) -> None:
+    async with open_as_member(url, observer) as (store, _), PostgresStore(PostgresAddress(url)) as other:
         batch, jobs = await create(store, "a")
         await end(store, batch, jobs)
         await store.delete_batch("w", "a", 3000)
@@ -223,33 +227,33 @@ async def test_an_empty_last_write_ends_a_shard(stores: Stores) -> None:
 
 
 async def test_a_process_continues_after_a_newer_one_has_changed_the_schema(
-    stores: Stores, watch: DatabaseObserver
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     # The server rejects statements that were prepared before a column was added.
     _, (job,) = await create(stores[0], "a")
     for _ in range(10):
         assert await stores[0].find_batch("w", "a") is not None
         await claimed(stores[0], job)
-    watch.connection.execute("ALTER TABLE batches ADD COLUMN later bigint")
+    observer.connection.execute("ALTER TABLE batches ADD COLUMN later bigint")
     try:
         assert await stores[0].find_batch("w", "a") is not None
         await claimed(stores[0], job)
     finally:
-        watch.connection.execute("ALTER TABLE batches DROP COLUMN later")
+        observer.connection.execute("ALTER TABLE batches DROP COLUMN later")
 
 
 async def test_a_start_deletes_the_chunks_of_ended_batches_whose_finalizer_died(
-    stores: Stores, url: str, watch: DatabaseObserver
+    stores: Stores, url: str, observer: DatabaseObserver
 ) -> None:
     for name in "abc":
         batch, (job,) = await create(stores[0], name)
         await stores[0].append_chunk(await claimed(stores[0], job), chunk(0), shard_done=False)
         if name != "b":
             await end(stores[0], batch, [job])
-    left = watch.rows("SELECT id FROM batches JOIN chunks ON batch_key = key ORDER BY id")
+    left = observer.rows("SELECT id FROM batches JOIN chunks ON batch_key = key ORDER BY id")
     assert [row["id"] for row in left] == ["a", "b", "c"]
     async with PostgresStore(PostgresAddress(url)):
-        left = watch.rows("SELECT id FROM batches JOIN chunks ON batch_key = key")
+        left = observer.rows("SELECT id FROM batches JOIN chunks ON batch_key = key")
     assert [row["id"] for row in left] == ["b"]
 
 
@@ -268,15 +272,15 @@ class SlowBlobs(FolderBlobs):
 
 
 async def test_a_batch_cannot_adopt_a_blob_that_is_being_removed(
-    url: str, watch: DatabaseObserver, stores: Stores, tmp_path: Path
+    url: str, observer: DatabaseObserver, stores: Stores, tmp_path: Path
 ) -> None:
     # The writer was paused and considered dead, and resumes when another process has just started to remove its blob.
-    async with open_as_member(url, watch) as (store, member):
+    async with open_as_member(url, observer) as (store, member):
         blobs, new = SlowBlobs(tmp_path), new_batch("a")
         async with OrphanBlobs(store, blobs).writing("a", input_of(new)) as writer:
             await writer.write(b"input")
             await writer.commit()
-            watch.connection.execute("DELETE FROM members WHERE id = %s", (member,))
+            observer.connection.execute("DELETE FROM members WHERE id = %s", (member,))
             sweeping = asyncio.create_task(OrphanBlobs(stores[0], blobs).sweep())
             await blobs.removing.wait()
             with pytest.raises(StoreError, match="was removed as an orphan"):
@@ -288,14 +292,14 @@ async def test_a_batch_cannot_adopt_a_blob_that_is_being_removed(
 
 
 async def test_a_member_removes_later_what_it_could_not_remove_at_once(
-    url: str, watch: DatabaseObserver, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, observer: DatabaseObserver, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The database was unreachable when an upload was aborted. For other processes the blob is being written for as
     # long as the process that registered it is alive.
     async def unreachable(_name: str) -> bool:
         raise StoreError("the database is unreachable")
 
-    async with open_as_member(url, watch) as (store, _):
+    async with open_as_member(url, observer) as (store, _):
         blobs = FolderBlobs(tmp_path)
         orphan_blobs = OrphanBlobs(store, blobs)
         with monkeypatch.context() as patched:
@@ -306,6 +310,6 @@ async def test_a_member_removes_later_what_it_could_not_remove_at_once(
         await OrphanBlobs(stores[0], blobs).sweep()
         assert await blobs.read_range("batch/input", 0, 5) == b"input"
         await orphan_blobs.remove_what_was_left()
-        assert watch.rows("SELECT * FROM loose_blobs") == []
+        assert observer.rows("SELECT * FROM loose_blobs") == []
         with pytest.raises(BlobError):
             await blobs.read_range("batch/input", 0, 5)
