@@ -306,7 +306,7 @@ def test_a_verification_names_the_body_that_is_not_what_it_was(scaled: Scaled, s
     content = scaled.server.read(name)
     scaled.server.write(name, content[:-1] + b"\0")
     done = migrate(small, scaled.config, "--verify")
-    assert (done.returncode, f"{name}: missing in the target, or not what it is" in done.stderr) == (1, True)
+    assert (done.returncode, f"{name}: missing in the target, or different from the source" in done.stderr) == (1, True)
 
 
 def test_a_copy_that_was_interrupted_is_run_again_and_passes_over_what_is_there(scaled: Scaled, small: Path) -> None:
@@ -350,7 +350,7 @@ def test_an_installation_that_is_in_use_and_places_that_are_none_are_refused(
     assert f"To    PostgreSQL, on this machine{urlsplit(scaled.database_url).path}, bodies in s3://" in done.stdout
     (tmp_path / "empty").mkdir()
     done = migrate(tmp_path / "empty", scaled.config)
-    assert (done.returncode, "has no batchgate.db" in done.stderr) == (2, True)
+    assert (done.returncode, "contains no batchgate.db" in done.stderr) == (2, True)
     assert not list((tmp_path / "empty").iterdir())
     with GatewayProcess(data_dir=tmp_path / "new", settings=scaled.settings + WELL):
         done = migrate(small, scaled.config)

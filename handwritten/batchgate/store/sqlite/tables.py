@@ -78,7 +78,7 @@ class SqliteTables:
 
     def _table(self, name: str) -> Table:
         columns = list(self._connection.execute(QUERIES["columns"], {"name": name}))
-        key = [column for column, place in sorted(columns, key=lambda column: column[1]) if place]
+        key = [column for column, key_position in sorted(columns, key=lambda column: column[1]) if key_position]
         return Table(name=name, columns=tuple(column for column, _ in columns), key=tuple(key))
 
     def count_rows(self, table: Table) -> int:
@@ -100,9 +100,9 @@ class SqliteTables:
     def sent_marks(self) -> Iterator[Row]:
         """Read which requests of unfinished shards were sent."""
         open_shards = set(self._connection.execute(QUERIES["unfinished_shards"]))
-        for place, bits in read_mark_bits(self._path.with_suffix(".sent")):
-            if place in open_shards:
-                yield (*place, bits)
+        for shard_key, bits in read_mark_bits(self._path.with_suffix(".sent")):
+            if shard_key in open_shards:
+                yield (*shard_key, bits)
 
     def blob_names(self) -> Iterator[str]:
         """Read the names of the blobs of all batches and files that are not deleted."""
