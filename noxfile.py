@@ -25,7 +25,7 @@ def group(*names: str) -> list[str]:
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Regenerate generated/ from spec/, and the page on translations from the code."""
+    """Regenerate generated/ and the pages on operations from spec/, and the page on translations from the code."""
     session.install("-e", ".", *group("generate"))
     session.run("python", "-m", "batchgate_codegen")
 

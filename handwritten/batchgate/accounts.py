@@ -1,4 +1,4 @@
-"""From settings to accounts: which handler and transport each has, and which of them runs a batch."""
+"""Builds the accounts from the settings, and chooses the account that runs a batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msgspec import structs
 from batchgate.engine.dispatch.endpoint import Endpoint
 from batchgate.engine.model.errors import ConfigurationError, RefusedError
 from batchgate.engine.model.provider_call import Account, Price
-from batchgate.engine.model.workspace import NANODOLLARS
+from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR
 from batchgate.engine.ports.provider import Transport
 from batchgate.providers.registry.providers import PROVIDERS, Provider
 from batchgate.providers.responses.key_redaction import KeyRedactingHandler
@@ -26,24 +26,24 @@ from batchgate.settings import AccountSettings, PriceSettings, Settings, secret
 SIMULATOR = "simulator"
 DEFAULT = "anthropic"
 ReadSecret: TypeAlias = Callable[[str, str], Awaitable[str]]
-"""Reads a secret by its name for a setting; raises `ConfigurationError` that names the setting."""
+"""Reads a secret by name; the second argument is the setting that a `ConfigurationError` names."""
 
-KEY_PLACES = ("api_key", "api_key_env", "api_key_file", "api_key_secret")
+KEY_SETTINGS = ("api_key", "api_key_env", "api_key_file", "api_key_secret")
 
 
 def endpoints(
     settings: Settings, transport: Transport, environment: Mapping[str, str], read_secret: ReadSecret
 ) -> list[Endpoint]:
-    """Make the endpoints of all accounts; raises `ConfigurationError`.
+    """Build the endpoints of all accounts; raises `ConfigurationError`.
 
-    Keys that are kept in files and in the database are read when the engine starts.
+    Keys in files and in the database are read when the engine starts.
     """
     accounts = settings.accounts.items()
     return [_endpoint(name, account, transport, environment, read_secret) for name, account in accounts]
 
 
 def default_account(settings: Settings) -> str:
-    """Tell the account for requests that name none; the documented default is anthropic, configured or not."""
+    """Return the account for requests that name none; the documented default is anthropic, configured or not."""
     if settings.default_provider is not None:
         return settings.default_provider
     if DEFAULT not in settings.accounts and len(settings.accounts) == 1:
@@ -52,29 +52,28 @@ def default_account(settings: Settings) -> str:
 
 
 def account_chooser(settings: Settings, parameter: str, preferred: str | None = None) -> Callable[[str | None], str]:
-    """Make the choice of an account for a batch, from what its create says in ``parameter``.
+    """Return a function that chooses the account of a batch from the value of ``parameter`` in its create.
 
-    That is the name of an account, or that of a provider with a single account. Where nothing is said, the account
-    ``preferred`` is taken, or the default one where there is none of that name. Raises `RefusedError` for other names.
+    The value is the name of an account, or of a provider with a single account. Without a value, the function chooses
+    the account ``preferred``, or the default account if there is none of that name. It raises `RefusedError` for other
+    names.
     """
     default = preferred if preferred is not None and preferred in settings.accounts else default_account(settings)
 
     def choose(asked: str | None) -> str:
         if not settings.accounts:
-            message = (
-                "no account is configured, so nothing can run; set a provider's key, or [accounts] in the settings"
-            )
+            message = "no account is configured; set a provider's key, or [accounts] in the settings"
             raise RefusedError("invalid_request_error", message)
-        return default if asked is None else _account_called(asked, settings.accounts, parameter)
+        return default if asked is None else _find_account(asked, settings.accounts, parameter)
 
     return choose
 
 
 def provider_chooser(settings: Settings) -> Callable[[str, str], str]:
-    """Make the choice of the account that runs what is asked of a provider, which ``parameter`` names.
+    """Return a function that chooses the account for a provider name given in ``parameter``.
 
-    That is the account of this name, or else the first in the settings that is one of this provider. Raises
-    `RefusedError` where there is none.
+    It chooses the account of this name, or else the first account in the settings with this provider. It raises
+    `RefusedError` if there is none.
     """
     of_provider = {account.provider: name for name, account in reversed(settings.accounts.items())}
     configured = ", ".join(dict.fromkeys((*settings.accounts, *sorted(of_provider)))) or "none"
@@ -89,16 +88,16 @@ def provider_chooser(settings: Settings) -> Callable[[str, str], str]:
     return choose
 
 
-def _account_called(asked: str, accounts: Mapping[str, AccountSettings], parameter: str) -> str:
+def _find_account(asked: str, accounts: Mapping[str, AccountSettings], parameter: str) -> str:
     if asked in accounts:
         return asked
     meant = [name for name, account in accounts.items() if account.provider == asked]
     if len(meant) == 1:
         return meant[0]
     if meant:
-        message = f"{parameter}: several accounts are of {asked}; name one of {', '.join(meant)}"
+        message = f"{parameter}: provider {asked} has several accounts; name one of {', '.join(meant)}"
     else:
-        message = f"{parameter}: no account is called {asked!r}; configured: {', '.join(accounts)}"
+        message = f"{parameter}: there is no account {asked!r}; configured: {', '.join(accounts)}"
     raise RefusedError("invalid_request_error", message, param=parameter)
 
 
@@ -122,7 +121,7 @@ def _endpoint(
     if provider is None:
         known = ", ".join((*PROVIDERS, SIMULATOR))
         raise ConfigurationError(f"accounts.{name}.provider", f"one of {known}, not {given.provider!r}")
-    _refuse_several_keys(name, given)
+    _check_one_key_setting(name, given)
     key = secret(given.api_key, given.api_key_env, f"accounts.{name}.api_key_env", environment)
     return Endpoint(
         account=structs.replace(account, base_url=_base_url(name, given, provider), api_key=key),
@@ -133,17 +132,17 @@ def _endpoint(
     )
 
 
-def _refuse_several_keys(name: str, given: AccountSettings) -> None:
-    named = [place for place in KEY_PLACES if getattr(given, place) is not None]
-    # A variable beside the key itself has always gone before it.
+def _check_one_key_setting(name: str, given: AccountSettings) -> None:
+    named = [place for place in KEY_SETTINGS if getattr(given, place) is not None]
+    # api_key_env beside api_key is allowed: it takes precedence.
     if len(named) > 1 and named != ["api_key", "api_key_env"]:
-        raise ConfigurationError(f"accounts.{name}.{named[-1]}", f"only one of {', '.join(KEY_PLACES)}")
+        raise ConfigurationError(f"accounts.{name}.{named[-1]}", f"only one of {', '.join(KEY_SETTINGS)}")
 
 
 def _key_reader(name: str, given: AccountSettings, read_secret: ReadSecret) -> Callable[[], Awaitable[str]] | None:
-    """Make what reads a key that is kept outside of the settings, and may be replaced there."""
+    """Return the function that reads a key from a file or the database, where it may be replaced."""
     if given.api_key_file is not None:
-        return partial(asyncio.to_thread, _key_of_file, f"accounts.{name}.api_key_file", Path(given.api_key_file))
+        return partial(asyncio.to_thread, _read_key_file, f"accounts.{name}.api_key_file", Path(given.api_key_file))
     if given.api_key_secret is not None:
         return partial(read_secret, given.api_key_secret, f"accounts.{name}.api_key_secret")
     return None
@@ -152,22 +151,22 @@ def _key_reader(name: str, given: AccountSettings, read_secret: ReadSecret) -> C
 def _price(given: PriceSettings) -> Price:
     cached = given.input if given.cached_input is None else given.cached_input
     return Price(
-        input=round(given.input * NANODOLLARS),
-        cached_input=round(cached * NANODOLLARS),
-        output=round(given.output * NANODOLLARS),
+        input=round(given.input * NANODOLLARS_PER_DOLLAR),
+        cached_input=round(cached * NANODOLLARS_PER_DOLLAR),
+        output=round(given.output * NANODOLLARS_PER_DOLLAR),
     )
 
 
 def _base_url(name: str, given: AccountSettings, provider: Provider) -> str:
     base_url = (given.base_url or provider.base_url).rstrip("/")
     if urlsplit(base_url).scheme not in {"http", "https"} or not urlsplit(base_url).netloc:
-        # Not what stands before an @, which may be a password.
+        # Without the part before an @, which may be a password.
         expected = f"a URL with http or https, not {base_url.rpartition('@')[2]!r}"
         raise ConfigurationError(f"accounts.{name}.base_url", expected)
     return base_url
 
 
-def _key_of_file(setting: str, path: Path) -> str:
+def _read_key_file(setting: str, path: Path) -> str:
     try:
         key = path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:

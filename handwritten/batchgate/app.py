@@ -71,7 +71,7 @@ from batchgate_api.handlers import (
 from batchgate_api.operations import OPERATIONS
 
 READ_BUFFER: Final = 256 * 1024
-"""Bytes of a request body that a connection holds before it is told to wait."""
+"""Bytes of a request body that a connection buffers before it stops reading."""
 
 ROWS: Final[Mapping[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "openai": OpenAIRows()}
 
@@ -88,14 +88,14 @@ def build_app(
     clock: Clock | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> web.Application:
-    """Build the gateway, or what a worker answers; raises `ConfigurationError` for settings that do not fit."""
+    """Build the application of a gateway or a worker; raises `ConfigurationError` for settings that do not fit."""
     clock = clock or SystemClock()
     installed = installation(settings, role)
     tenancy = Tenancy(settings, environment, installed.tenants, clock)
     authenticator = tenancy.authenticator
     app = web.Application(
         middlewares=[errors_as_json, origin_guard(settings.public_url, authenticator.is_open)],
-        # Bodies are decoded by our own code, which bounds what comes out; the runner brings our own access log.
+        # Our own code decodes bodies, because it bounds the decoded size; the runner adds our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
@@ -157,7 +157,7 @@ def _handlers(
 
 
 def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str, str]) -> Telemetry:
-    """Gather who listens to the engine; spans are sent to the last when the engine has stopped."""
+    """Combine metrics, log and spans; the spans are flushed after the engine has stopped."""
     spans = create_spans(__version__, environment)
     if spans is None:
         return CompositeTelemetry(metrics, EventLog())
@@ -184,11 +184,11 @@ async def _transport(app: web.Application) -> AsyncIterator[None]:
 
 
 def _entered(resource: AbstractAsyncContextManager[object]) -> Callable[[web.Application], AsyncIterator[None]]:
-    async def while_it_runs(_: web.Application) -> AsyncIterator[None]:
+    async def entered(_: web.Application) -> AsyncIterator[None]:
         async with resource:
             yield
 
-    return while_it_runs
+    return entered
 
 
 def _engine(
@@ -224,7 +224,7 @@ def _engine(
 
 
 def file_reader(options: BatchOptions) -> InputFileReader:
-    """Make what reads the file of a batch."""
+    """Return the reader for the input file of a batch."""
     return InputFileReader(options.kind, has_default_model=options.model is not None)
 
 

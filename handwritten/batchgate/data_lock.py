@@ -1,4 +1,4 @@
-"""One gateway a data folder: two would free each other's claims and ask providers twice."""
+"""The lock of a data folder: two gateways on one folder would take over each other's claims and call providers twice."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from batchgate.engine.model.errors import ConfigurationError
 
 
 @contextmanager
-def sole_use(folder: Path, in_use: str | None = None) -> Iterator[None]:
-    """Hold a folder for this process; raises `ConfigurationError` when another one has it. A crash lets go of it.
+def exclusive_folder(folder: Path, in_use: str | None = None) -> Iterator[None]:
+    """Lock a folder for this process; raises `ConfigurationError` if another process holds the lock.
 
-    ``in_use`` is what to say then, where it is not a second gateway that wants it.
+    The lock ends with the process. ``in_use`` replaces the error message for processes that are not gateways.
     """
     with _lock_file(folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            expected = in_use or f"a folder of its own; another gateway uses {folder}"
+            expected = in_use or f"a folder that no other gateway uses; {folder} is in use"
             raise ConfigurationError("data_dir", expected) from error
         yield
 
@@ -31,4 +31,4 @@ def _lock_file(folder: Path) -> TextIO:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return (folder / "lock").open("w")
     except OSError as error:
-        raise ConfigurationError("data_dir", f"a folder that can be written to: {error}") from error
+        raise ConfigurationError("data_dir", f"a writable folder: {error}") from error

@@ -1,4 +1,4 @@
-"""What a process stands on: a store, a queue and its peers, embedded or on a PostgreSQL database that many share."""
+"""Chooses store, queue and cluster for a process: embedded (SQLite), or on a shared PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from batchgate.data_lock import sole_use
+from batchgate.data_lock import exclusive_folder
 from batchgate.engine.dispatch.claim_policy import ClaimAll, ClaimPolicy, FairClaim
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.ports.cluster import Cluster, SingleProcess
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 Role: TypeAlias = Literal["both", "gateway", "worker"]
-"""What a process is: a gateway takes batches in and shows them, a worker runs them."""
+"""What a process does: a gateway accepts and shows batches, a worker runs them."""
 
-MISSING: Final = "pip install 'batchgate[postgres]', which PostgreSQL needs"
+NEEDS_POSTGRES_EXTRA: Final = "the extra for PostgreSQL: pip install 'batchgate[postgres]'"
 
 
 class Installation(Struct, frozen=True, kw_only=True):
-    """The implementations of the ports, and what has to be entered around them, in this order."""
+    """The implementations of the ports, and the context managers to enter around them, in this order."""
 
     role: Role
     store: Store
@@ -46,13 +46,13 @@ class Installation(Struct, frozen=True, kw_only=True):
 
 
 def installation(settings: Settings, role: Role) -> Installation:
-    """Choose them by the settings; raises `ConfigurationError` where the role does not fit."""
+    """Choose the implementations by the settings; raises `ConfigurationError` if the role needs another database."""
     if settings.database_url is not None:
         return _shared(settings, role)
     if role == "both":
         return _embedded(settings)
     wanted = "batchgate worker" if role == "worker" else "batchgate serve --no-worker"
-    raise ConfigurationError("database_url", f"a PostgreSQL database, since {wanted} shares it with other processes")
+    raise ConfigurationError("database_url", f"a PostgreSQL database, which `{wanted}` shares with other processes")
 
 
 def _embedded(settings: Settings) -> Installation:
@@ -66,7 +66,7 @@ def _embedded(settings: Settings) -> Installation:
         queue=MemoryQueue(store.unfinished_jobs),
         claim_policy=ClaimAll(),
         cluster=SingleProcess(),
-        resources=(_alone(folder), store),
+        resources=(_locked(folder), store),
     )
 
 
@@ -75,7 +75,7 @@ def _shared(settings: Settings, role: Role) -> Installation:
         from batchgate.queue.procrastinate import ProcrastinateQueue  # noqa: PLC0415 - comes with an extra
         from batchgate.store.postgres import PostgresAddress, PostgresCluster, PostgresStore  # noqa: PLC0415 - likewise
     except ImportError as error:
-        raise ConfigurationError("database_url", MISSING) from error
+        raise ConfigurationError("database_url", NEEDS_POSTGRES_EXTRA) from error
     address = PostgresAddress(settings.database_url or "")
     name = f"{platform.node()}:{os.getpid()}"
     cluster = PostgresCluster(address, name=name, role=role, timeout=settings.worker_heartbeat_timeout)
@@ -94,6 +94,6 @@ def _shared(settings: Settings, role: Role) -> Installation:
 
 
 @asynccontextmanager
-async def _alone(folder: Path) -> AsyncIterator[None]:
-    with sole_use(folder):
+async def _locked(folder: Path) -> AsyncIterator[None]:
+    with exclusive_folder(folder):
         yield

@@ -1,4 +1,4 @@
-"""Where the master keys come from: the environment or a file, never the settings file itself."""
+"""Reads the master keys from the environment or a file, never from the settings file."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ VARIABLE: Final = "BATCHGATE_MASTER_KEY"
 SETTING: Final = "master_key_file"
 NEEDS_EXTRA: Final = "the extra that encrypts secrets: pip install 'batchgate[secrets]'"
 
-_BETWEEN: Final = re.compile(r"[\s,]+")
+_SEPARATOR: Final = re.compile(r"[\s,]+")
 
 
 def cipher(settings: Settings, environment: Mapping[str, str]) -> Cipher | None:
-    """Make what encrypts secrets, or None where there is no master key; raises `ConfigurationError`.
+    """Return the cipher for secrets, or None without a master key; raises `ConfigurationError`.
 
-    The package cryptography is imported only for it.
+    The package cryptography is imported only if there is a key.
     """
-    source, text = _given(settings, environment)
+    source, text = _master_key(settings, environment)
     if text is None:
         return None
-    keys = [key for key in _BETWEEN.split(text) if key]
+    keys = [key for key in _SEPARATOR.split(text) if key]
     if not keys:
         raise ConfigurationError(source, "a master key; it is empty")
     try:
@@ -36,15 +36,15 @@ def cipher(settings: Settings, environment: Mapping[str, str]) -> Cipher | None:
     return FernetCipher(keys, source)
 
 
-def _given(settings: Settings, environment: Mapping[str, str]) -> tuple[str, str | None]:
+def _master_key(settings: Settings, environment: Mapping[str, str]) -> tuple[str, str | None]:
     variable = environment.get(VARIABLE) or None
     if settings.master_key_file is None:
         return VARIABLE, variable
     if variable is not None:
-        raise ConfigurationError(SETTING, f"only one of it and {VARIABLE}")
+        raise ConfigurationError(SETTING, f"either this setting or {VARIABLE}, not both")
     try:
         return SETTING, Path(settings.master_key_file).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it has bytes that are not ASCII"
+        reason = error.strerror if isinstance(error, OSError) else "not ASCII"
         expected = f"a readable file with the master key in it: {settings.master_key_file}: {reason}"
         raise ConfigurationError(SETTING, expected) from error

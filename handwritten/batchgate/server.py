@@ -24,11 +24,11 @@ from batchgate.settings import Settings
 logger = logging.getLogger(__name__)
 
 BACKLOG = 1024
-YOUNG_OBJECTS = 50_000
-"""Objects made since the last look for garbage that call for another one: by Python's own measure, made for small
-programs, a gateway with thousands of requests in memory looks at all of them every few milliseconds."""
-AT_ONCE = 0.1
-"""Seconds that an HTTP request has to notice that it is cancelled."""
+GC_THRESHOLD = 50_000
+"""New objects that trigger a garbage collection. Python's default is made for small programs: a gateway with thousands
+of requests in memory would scan all of them every few milliseconds."""
+CANCEL_TIMEOUT = 0.1
+"""Seconds that an HTTP request has to react to its cancellation."""
 
 
 async def serve(
@@ -36,22 +36,23 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal stops at once.
 
-    ``started`` is told the URL once the process works; a worker that listens nowhere has an empty one.
+    ``started`` is called with the URL once the process is ready; the URL is empty if the process does not listen.
     """
     failpoints.arm(os.environ)
     if listens:
         await _check_address(settings)
     app = build_app(settings, role=role)
-    runner = JsonErrorRunner(app, shutdown_timeout=AT_ONCE)
+    runner = JsonErrorRunner(app, shutdown_timeout=CANCEL_TIMEOUT)
     try:
         await runner.setup()
         site = await _listen(runner, settings) if listens else None
         signals, url = _Signals(), _url(settings.host, runner) if listens else ""
-        _say_started(app[ENGINE].cluster.member, url, role)
-        _look_seldom_for_garbage()
+        _log_start(app[ENGINE].cluster.member, url, role)
+        _tune_garbage_collection()
         started(url)
         await signals.first.wait()
-        logger.info("stops when the calls under way are answered", extra={"action": "stopping"})
+        in_flight = app[ENGINE].router.in_flight
+        logger.info("draining: waiting for %d requests in flight", in_flight, extra={"action": "stopping"})
         stopping = asyncio.create_task(_stop(app[ENGINE], site, runner, settings.shutdown_timeout))
         await signals.second_or(stopping)
         await app[ENGINE].abort()
@@ -63,9 +64,9 @@ async def serve(
         await asyncio.sleep(THREAD_RELEASE_DELAY)
 
 
-def _say_started(member: int | None, url: str, role: Role) -> None:
+def _log_start(member: int | None, url: str, role: Role) -> None:
     fields = {"action": "started", "url": url, "role": role, "member": member}
-    logger.info("listens on %s" if url else "works as member %s", url or member, extra=fields)
+    logger.info("listens on %s" if url else "runs batches as member %s", url or member, extra=fields)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> web.TCPSite:
@@ -76,7 +77,7 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> web.TCPSite:
 
 
 async def _check_address(settings: Settings) -> None:
-    """Refuse an address that cannot be had before anything is made or changed for it."""
+    """Refuse an address that is not available, before anything is created or changed."""
     loop = asyncio.get_running_loop()
     with _translated():
         server = await loop.create_server(asyncio.Protocol, settings.host, settings.port, start_serving=False)
@@ -91,44 +92,44 @@ def _translated() -> Iterator[None]:
         raise ConfigurationError("host, port", f"an address to listen on: {_reason(error)}") from error
 
 
-def _look_seldom_for_garbage() -> None:
-    """Leave out what was made so far, which stays, and look at the rest when there is more of it."""
+def _tune_garbage_collection() -> None:
+    """Exclude the objects of the start from garbage collection, and collect less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 10, 10)
+    gc.set_threshold(GC_THRESHOLD, 10, 10)
 
 
 class _Signals:
-    """The signals that ask to stop: the first gracefully, the second at once."""
+    """The stop signals: the first one stops gracefully, the second one at once."""
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
         self._second = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._come)
+            loop.add_signal_handler(number, self._on_signal)
 
-    def _come(self) -> None:
+    def _on_signal(self) -> None:
         (self._second if self.first.is_set() else self.first).set()
 
     async def second_or(self, task: asyncio.Task[None]) -> None:
-        """Wait for the second signal or the end of a task, whichever is first."""
+        """Wait for the second signal or the end of a task, whichever comes first."""
         second = asyncio.create_task(self._second.wait())
         await asyncio.wait([second, task], return_when=asyncio.FIRST_COMPLETED)
         second.cancel()
 
 
-async def _stop(engine: Engine, site: web.TCPSite | None, runner: web.AppRunner, grace: float) -> None:
-    """Let what is under way come to its end within the grace: first upstream, while callers still see the gateway."""
+async def _stop(engine: Engine, site: web.TCPSite | None, runner: web.AppRunner, timeout: float) -> None:
+    """Drain within the timeout: first the calls to providers, while callers can still read, then the HTTP server."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + grace
+    deadline = loop.time() + timeout
     await engine.drain()
     if site is not None:
         await site.stop()
     server = runner.server
     assert server is not None
     server.pre_shutdown()
-    await server.shutdown(max(AT_ONCE, deadline - loop.time()))
+    await server.shutdown(max(CANCEL_TIMEOUT, deadline - loop.time()))
 
 
 def _reason(error: OSError) -> str:

@@ -1,6 +1,6 @@
-"""Settings: one TOML file, environment variables over it, and accounts switched on by well-known keys.
+"""Settings: a TOML file, environment variables that override it, and accounts created from well-known variables.
 
-Every setting has a default that suits one machine; a wrong one raises `ConfigurationError` with its name.
+Every setting has a default for one machine; an invalid setting raises `ConfigurationError` with its name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, Scope
-from batchgate.engine.model.decoding_errors import Problem, describe
+from batchgate.engine.model.decoding_errors import DocumentFault, describe_validation_error
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.model.redacted_repr import redacted_repr
 from batchgate.engine.model.secret import NAME_PATTERN
@@ -32,43 +32,43 @@ LogFormat: TypeAlias = Literal["text", "json"]
 
 
 class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a million tokens of a model cost in US dollars, ``[accounts.NAME.prices."MODEL"]``."""
+    """The price of a million tokens of a model in US dollars, ``[accounts.NAME.prices."MODEL"]``."""
 
     input: Annotated[float, Meta(ge=0, le=1_000_000)]
-    """Tokens of the request."""
+    """Input tokens."""
     cached_input: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
-    """Those of them that come from the provider's cache; else the same."""
+    """Input tokens from the provider's cache (the same as ``input``)."""
     output: Annotated[float, Meta(ge=0, le=1_000_000)]
-    """Tokens of the answer."""
+    """Output tokens."""
 
 
 class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One provider account, ``[accounts.NAME]``; ``NAME/model`` in a request chooses it."""
+    """A provider account, ``[accounts.NAME]``; a request selects it with the model ``NAME/model``."""
 
     provider: Annotated[str, Meta(min_length=1)]
-    """A provider's name, such as anthropic, openai, vllm, ollama, or simulator."""
+    """The provider: anthropic, openai, vllm, ollama, simulator, ..."""
     base_url: str | None = None
-    """Where its API is, if not where the provider's documentation says."""
+    """The base URL of the API, if it is not the provider's documented one."""
     api_key: str | None = None
-    """The key itself; better kept out of the file, see api_key_env."""
+    """The API key; prefer api_key_env, api_key_file or api_key_secret."""
     api_key_env: str | None = None
     """The environment variable that holds the key."""
     api_key_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file that holds the key; it is read again when the provider rejects the key."""
     api_key_secret: Annotated[str, Meta(pattern=NAME_PATTERN)] | None = None
-    """The secret in the database that is the key, see `batchgate secrets`; it is read again as the file is."""
+    """The secret in the database that holds the key (`batchgate secrets`); it is read again when the provider rejects it."""
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
-    """The most requests in flight at once to one of its models; fewer are, while the provider refuses some for load."""
+    """Maximum requests in flight to one model; lowered automatically while the provider refuses requests (429, 529)."""
     requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
-    """The most requests that begin in a minute, those to all of its models together."""
+    """Maximum requests started per minute, all models together."""
     tokens_per_minute: Annotated[int, Meta(ge=1)] | None = None
-    """The most tokens that these may take, input and output together."""
+    """Maximum input and output tokens per minute, all models together."""
     timeout: Annotated[float, Meta(gt=0)] = 600.0
-    """Seconds that one call may take."""
+    """Timeout of one call, in seconds."""
     prices: dict[str, PriceSettings] = {}
-    """What its models cost, by their names; ``*`` is any other. Without a price nothing counts as spent."""
+    """Prices by model; ``*`` is any other model. Requests without a price count as free."""
     simulator: SimulatorSettings = SimulatorSettings()
-    """How it behaves, if the provider is simulator."""
+    """The behaviour of the provider simulator."""
 
     def __repr__(self) -> str:
         """Show the account without its key."""
@@ -76,16 +76,16 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key that callers of the gateway use, ``[api_keys.NAME]``."""
+    """An API key of callers, ``[api_keys.NAME]``."""
 
     key: str | None = None
-    """The key itself; better kept out of the file, see key_env."""
+    """The key; prefer key_env."""
     key_env: str | None = None
     """The environment variable that holds the key."""
     workspace: Annotated[str, Meta(min_length=1, max_length=64)] = DEFAULT_WORKSPACE
-    """Whose batches it sees."""
+    """The workspace that the key gives access to."""
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = DEFAULT_SCOPES
-    """What it may do: read, submit and admin; none implies another."""
+    """What the key allows: read, submit, admin; no scope implies another."""
 
     def __repr__(self) -> str:
         """Show the entry without the key."""
@@ -93,56 +93,56 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of a gateway; those of a plain type are also read from BATCHGATE_ and their name in capitals."""
+    """All settings; those of a plain type are also read from the variable BATCHGATE_ and the name in capitals."""
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
-    """The address to listen on; beyond this machine only with API keys."""
+    """The address to listen on; other machines can connect only if API keys exist."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
-    """The port to listen on; 0 takes a free one."""
+    """The port to listen on; 0 picks a free one."""
     data_dir: Annotated[str, Meta(min_length=1)] = "batchgate-data"
-    """The folder for the database and the bodies."""
+    """The folder for the SQLite database and for request and result files."""
     database_url: str | None = None
-    """The PostgreSQL database for the state, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; else a file in data_dir."""
+    """The PostgreSQL database, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; by default a SQLite file in data_dir."""
     database_url_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file that holds database_url."""
     worker_heartbeat_timeout: Annotated[float, Meta(ge=1, le=3600)] = 30.0
-    """Seconds within which the work of a worker that died is somebody else's."""
+    """Seconds after which a process that misses heartbeats is considered dead and its work is taken over."""
     blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://.")] | None = None
-    """Where bodies are kept instead: file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
+    """Storage for request and result files: file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix."""
     default_provider: str | None = None
-    """The account for requests that name none; else anthropic, or the only one that there is."""
+    """The account for requests that name none (anthropic, or the only account)."""
     public_url: Annotated[str, Meta(pattern="^https?://[^/?#]+[^?#]*$")] | None = None
-    """The URL under which callers reach the gateway, for results_url; else it is taken from each request."""
+    """The URL under which callers reach the gateway, for results_url (taken from each request)."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks, such as 10.0.0.0/8, whose Forwarded and X-Forwarded headers are believed."""
+    """Networks of proxies, such as 10.0.0.0/8, whose Forwarded and X-Forwarded headers are trusted."""
     relative_results_url: bool = False
-    """Give results_url without scheme and host; the Python and TypeScript SDKs join it to their base URL."""
+    """Return results_url without scheme and host; the Python and TypeScript SDKs join it to their base URL."""
     live_counts: bool = False
-    """Count results in request_counts as they come, not only once the batch has ended."""
+    """Update request_counts while a batch runs, not only when it has ended."""
     shutdown_timeout: Annotated[float, Meta(ge=0)] = 30.0
-    """Seconds that calls under way may take after SIGTERM."""
+    """Seconds that requests in flight may take after SIGTERM."""
     master_key_file: Annotated[str, Meta(min_length=1)] | None = None
-    """The file with the master keys that secrets in the database are encrypted with; else $BATCHGATE_MASTER_KEY."""
+    """The file with the master keys that encrypt secrets in the database ($BATCHGATE_MASTER_KEY)."""
     trust_env: bool = False
-    """Call providers through the proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name."""
+    """Call providers through the proxies in HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
     log_level: LogLevel = "info"
-    """Which log records go to stderr: those of this level and above."""
+    """The lowest level that is logged, to stderr."""
     log_format: LogFormat = "text"
-    """How they are written: text for people, json for machines."""
+    """The format of log lines: text, or json (one object a line)."""
     accounts: dict[str, AccountSettings] = {}
     """The provider accounts by name."""
     api_keys: dict[str, ApiKeySettings] = {}
-    """The keys of the gateway's callers by name; without any, everybody on this machine may call."""
+    """The API keys of callers by name; without any key, every caller on this machine has access."""
     storage_options: dict[str, str | bool] = {}
-    """What the store of blob_url needs beside what the environment says, by the names that obstore has for it."""
+    """Options for blob_url beside the environment, by obstore's names."""
 
     def __repr__(self) -> str:
-        """Show the settings without what may hold keys."""
+        """Show the settings without the fields that may hold keys."""
         return redacted_repr(self, "database_url", "storage_options")
 
     @property
-    def database_place(self) -> str | None:
-        """Where the PostgreSQL database is, as people may read it; None where the state is in a file of data_dir."""
+    def database_display(self) -> str | None:
+        """The PostgreSQL database for display, without credentials; None for a SQLite file in data_dir."""
         if self.database_url is None:
             return None
         url = urlsplit(self.database_url)
@@ -157,14 +157,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 TABLES: Final = {"accounts": AccountSettings, "api_keys": ApiKeySettings}
 """The settings that are tables of named entries."""
 SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in {*TABLES, "storage_options"})
-"""The settings that the environment can give."""
+"""The settings that can be set by environment variables."""
 _OPTIONAL: Final = frozenset(field.name for field in msgspec.structs.fields(Settings) if field.default is None)
-"""The settings that may have no value; an empty variable is taken for one that is not set."""
+"""The settings that may have no value: an empty variable counts as not set."""
 
 _OTHER_VARIABLES: Final = ("CONFIG", "URL", "API_KEY", "MASTER_KEY", "FAILPOINTS")
-"""What else is read from the environment, by the commands and the tests."""
+"""Other variables, read by the commands and the tests."""
 _SERVICE_LINK: Final = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
-"""What Kubernetes sets for a Service called batchgate, or batchgate-something."""
+"""Variables that Kubernetes sets for a Service called batchgate or batchgate-something."""
 _LINK_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://.*")
 _OLLAMA_HOST: Final = re.compile(
     r"(?P<scheme>https?://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/?#\[\]]*)(?P<port>:\d+)?(?P<path>(/[^\s?#]*)?)"
@@ -172,7 +172,7 @@ _OLLAMA_HOST: Final = re.compile(
 
 
 def load_settings(path: Path | None, environment: Mapping[str, str], **overrides: object) -> Settings:
-    """Read the file, then the environment, then what the command line says; raises `ConfigurationError`."""
+    """Read the file, then the environment, then the command line; later ones win. Raises `ConfigurationError`."""
     content = _read_file(path, environment)
     for name in SIMPLE:
         variable = ENVIRONMENT_PREFIX + name.upper()
@@ -188,11 +188,11 @@ def load_settings(path: Path | None, environment: Mapping[str, str], **overrides
 
 
 def _with_database_url(settings: Settings) -> Settings:
-    """Read the URL, which may hold a password, from the file that the settings name instead of it."""
+    """Read the database URL, which may hold a password, from database_url_file."""
     if settings.database_url_file is None:
         return settings
     if settings.database_url is not None:
-        raise ConfigurationError("database_url_file", "only one of database_url and database_url_file")
+        raise ConfigurationError("database_url_file", "either database_url or database_url_file, not both")
     path = Path(settings.database_url_file)
     try:
         url = path.read_text(encoding="utf-8").strip()
@@ -204,7 +204,7 @@ def _with_database_url(settings: Settings) -> Settings:
 
 
 def unknown_variables(settings: Settings, environment: Mapping[str, str]) -> list[str]:
-    """List the variables that begin like those of the settings, and are none of them."""
+    """List the variables that begin with BATCHGATE_ and are not settings."""
     known = {ENVIRONMENT_PREFIX + name for name in (*map(str.upper, SIMPLE), *_OTHER_VARIABLES)}
     known |= {account.api_key_env or "" for account in settings.accounts.values()}
     known |= {key.key_env or "" for key in settings.api_keys.values()}
@@ -225,12 +225,12 @@ def _refuse_misspelt(unknown: list[str]) -> None:
             raise ConfigurationError(variable, f"[{table}] in the settings file; the environment cannot hold a table")
         if near := get_close_matches(name, SIMPLE, n=1, cutoff=0.75):
             raise ConfigurationError(
-                variable, f"there is no such setting; perhaps {ENVIRONMENT_PREFIX}{near[0].upper()}"
+                variable, f"there is no such setting; did you mean {ENVIRONMENT_PREFIX}{near[0].upper()}?"
             )
 
 
 def _is_given(name: str, text: str | None) -> bool:
-    """Tell if a variable says something: an empty one says that there is none, where there may be none."""
+    """Check if a variable has a value; an empty variable of an optional setting has none."""
     if text is None or (not text and name in _OPTIONAL):
         return False
     return not _is_service_link(name.upper(), text)
@@ -241,11 +241,11 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def secret(given: str | None, variable: str | None, setting: str, environment: Mapping[str, str]) -> str | None:
-    """Read a key from the setting itself or from the variable that it names."""
+    """Return a key from the setting itself, or from the variable that it names."""
     if variable is None:
         return given
     if not environment.get(variable):
-        raise ConfigurationError(setting, f"the environment variable {variable}, which it names, is not set")
+        raise ConfigurationError(setting, f"the environment variable {variable} is not set")
     return environment[variable]
 
 
@@ -272,7 +272,7 @@ def _from_environment(name: str, variable: str, text: str) -> object:
     try:
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
-        expected = describe(error).message.removesuffix(", not a string")
+        expected = describe_validation_error(error).message.removesuffix(", not a string")
         raise ConfigurationError(variable, f"{expected}, not {text!r}") from error
 
 
@@ -292,7 +292,7 @@ def _well_known_accounts(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _ollama_url(text: str) -> str:
-    """Read OLLAMA_HOST as Ollama does: each part may be missing, and a server's "everywhere" is here."""
+    """Read OLLAMA_HOST as Ollama does: each part may be missing, and a wildcard address means this machine."""
     found = _OLLAMA_HOST.fullmatch(text.strip())
     if found is None:
         raise ConfigurationError("OLLAMA_HOST", f"a host, perhaps with a scheme and a port, not {text!r}")
@@ -311,15 +311,15 @@ def _convert(content: dict[str, Any]) -> Settings:
         raise ConfigurationError(problem.path or "settings", problem.message + hint) from error
 
 
-def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> Problem:
-    """Say what is wrong, and in which entry of a table, where the error itself only says ``*``."""
-    problem = describe(error)
+def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> DocumentFault:
+    """Describe an error with the name of the table entry, where the error itself only has ``*``."""
+    problem = describe_validation_error(error)
     table, inside, _ = problem.path.partition(".*")
     for name, entry in content[table].items() if inside and table in TABLES else ():
         try:
             msgspec.convert(entry, TABLES[table])
         except msgspec.ValidationError as closer:
-            return describe(closer).under(f"{table}.{name}")
+            return describe_validation_error(closer).with_prefix(f"{table}.{name}")
     return problem
 
 
@@ -336,7 +336,7 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
         if not given:
             raise ConfigurationError(f"api_keys.{name}", "a key, or key_env with the variable that holds it")
         if owners.setdefault(given, name) != name:
-            raise ConfigurationError(f"api_keys.{name}", f"a key of its own; it is that of {owners[given]}")
+            raise ConfigurationError(f"api_keys.{name}", f"a unique key; {owners[given]} has the same one")
     for name in settings.accounts:
         if "/" in name:
             raise ConfigurationError(f"accounts.{name}", "a name without a slash")
@@ -346,21 +346,21 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _check_database_url(url: str | None) -> None:
-    """Refuse what is no address of PostgreSQL, without quoting it: it may hold a password."""
+    """Refuse an invalid PostgreSQL URL without quoting it: it may hold a password."""
     if url is None:
         return
     try:
-        # An @ after the first slash is of a password with a slash in it, which would be taken for a database's name.
+        # An @ after the first slash belongs to a password with a slash, which would be read as the database name.
         fits = url.startswith("postgresql://") and "@" not in urlsplit(url).path
-    except ValueError:  # brackets that do not close
+    except ValueError:  # unbalanced brackets
         fits = False
     if not fits:
-        expected = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir"
+        expected = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or unset for a SQLite file in data_dir"
         raise ConfigurationError("database_url", expected)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell if nobody beyond this machine reaches an address."""
+    """Check if an address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:

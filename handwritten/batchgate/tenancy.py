@@ -1,4 +1,4 @@
-"""Who may call a process: the keys of the settings and those of the database, put together."""
+"""Combines the API keys and workspaces of the settings with those of the database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from batchgate.api.authentication import Authenticator, ConfiguredKey
-from batchgate.engine.model.api_key import DEFAULT_WORKSPACE, Caller, digest_of
+from batchgate.engine.model.api_key import DEFAULT_WORKSPACE, Caller, hash_key
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.ports.tenant_store import TenantStore
@@ -19,29 +19,29 @@ from batchgate.settings import Settings, is_loopback, secret
 
 
 class Tenancy:
-    """What tells callers apart, and what manages them; ``run`` has to be entered for as long as the store is."""
+    """The authenticator and the management of tenants; ``run`` must be active while the store is open."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str], store: TenantStore, clock: Clock) -> None:
         self._settings = settings
-        self._ring = ApiKeyCache(store, clock)
-        self.authenticator = Authenticator(_configured_keys(settings, environment), self._ring)
-        self.tenants = Tenants(store, self._ring, clock, _configured(settings))
+        self._keys = ApiKeyCache(store, clock)
+        self.authenticator = Authenticator(_configured_keys(settings, environment), self._keys)
+        self.tenants = Tenants(store, self._keys, clock, _configured(settings))
 
     async def run(self, _: web.Application) -> AsyncIterator[None]:
-        """Begin with what the settings say, and note the uses of keys meanwhile; raises `ConfigurationError`."""
-        await self.tenants.begin()
+        """Create the workspaces of the settings, and record the uses of keys until the end; raises `ConfigurationError`."""
+        await self.tenants.ensure_workspaces()
         await self._check_host()
-        noting = asyncio.create_task(self._ring.run(), name="key uses")
+        recording = asyncio.create_task(self._keys.run(), name="key uses")
         yield
-        noting.cancel()
+        recording.cancel()
         with suppress(asyncio.CancelledError):
-            await noting
-        await self._ring.note_uses()
+            await recording
+        await self._keys.write_uses()
 
     async def _check_host(self) -> None:
         host = self._settings.host
-        if not (is_loopback(host) or self._settings.api_keys or await self._ring.any()):
-            expected = f"a loopback address such as 127.0.0.1, since there are no API keys; {host} needs some"
+        if not (is_loopback(host) or self._settings.api_keys or await self._keys.has_keys()):
+            expected = f"a loopback address such as 127.0.0.1, because there are no API keys; {host} needs at least one"
             raise ConfigurationError("host", expected)
 
 
@@ -57,7 +57,7 @@ def _configured(settings: Settings) -> ConfiguredTenants:
 def _configured_keys(settings: Settings, environment: Mapping[str, str]) -> list[ConfiguredKey]:
     return [
         ConfiguredKey(
-            digest=digest_of(secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment) or ""),
+            digest=hash_key(secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment) or ""),
             caller=Caller(name=name, workspace=key.workspace, scopes=key.scopes),
         )
         for name, key in settings.api_keys.items()

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from batchgate_codegen.http_pages import write_pages
 from batchgate_codegen.render import render
 from batchgate_codegen.spec import SpecError
 from batchgate_codegen.tree import differences, replace_tree
@@ -36,6 +37,7 @@ def main() -> int:
         if not arguments.check:
             replace_tree(fresh, root / "generated")
             _write_translation_page(root)
+            write_pages(root)
             return 0
         found = differences(fresh, root / "generated")
     if found:

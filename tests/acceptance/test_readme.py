@@ -1,26 +1,58 @@
-"""What the README shows is what happens."""
+"""The examples of the README run as they stand there and print what the README says."""
 
-import doctest
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import GatewayProcess, clean_environment
 
-README = Path(__file__).parents[2] / "README.md"
+README = (Path(__file__).parents[2] / "README.md").read_text()
+FIRST_BATCH = README.split("\n## Your first batch\n")[1].split("\n## ")[0]
+SECTIONS = dict(re.findall(r"^### (.*?)\n(.*?)(?=^### |\Z)", FIRST_BATCH, re.DOTALL | re.MULTILINE))
+BATCHGATE = f"{sys.executable} -m batchgate.cli"
 
 
-SESSIONS = re.findall(r"^```python\n(>>> .*?)```", README.read_text(), re.DOTALL | re.MULTILINE)
+def block(section: str, language: str) -> str:
+    (code,) = re.findall(rf"^```{language}\n(.*?)^```$", SECTIONS[section], re.DOTALL | re.MULTILINE)
+    return str(code)
 
 
-@pytest.mark.parametrize(("session", "lines"), [*zip(SESSIONS, (6, 9), strict=True)], ids=("anthropic", "openai"))
-def test_a_session_in_the_readme_prints_what_it_says(tmp_path: Path, session: str, lines: int) -> None:
-    with GatewayProcess(data_dir=tmp_path) as gateway:
-        shown = session.replace("http://127.0.0.1:8080", gateway.url)
-        example = doctest.DocTestParser().get_doctest(shown, {}, "README", str(README), 0)
-        assert len(example.examples) == lines
-        try:
-            assert doctest.DocTestRunner().run(example, clear_globs=False).failed == 0
-        finally:
-            example.globs["client"].close()
+def run(command: list[str], folder: Path, gateway: GatewayProcess) -> str:
+    environment = clean_environment({"BATCHGATE_URL": gateway.url})
+    finished = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.parametrize("section", ["With the Anthropic SDK", "With the OpenAI SDK"])
+def test_an_example_in_python_prints_what_the_readme_says(tmp_path: Path, section: str) -> None:
+    with GatewayProcess(data_dir=tmp_path / "data") as gateway:
+        script = block(section, "python").replace("http://127.0.0.1:8080", gateway.url)
+        assert run([sys.executable, "-c", script], tmp_path, gateway) == block(section, "text")
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        pytest.param("With curl", marks=pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")),
+        "On the command line",
+    ],
+)
+def test_an_example_in_the_shell_prints_the_results(tmp_path: Path, section: str) -> None:
+    with GatewayProcess(data_dir=tmp_path / "data") as gateway:
+        script = block(section, "sh").replace("http://127.0.0.1:8080", gateway.url)
+        script = script.replace(".venv/bin/batchgate", BATCHGATE)
+        printed = run(["sh", "-euc", script], tmp_path, gateway)
+    assert '{"custom_id":"hello","result":{"type":"succeeded"' in printed
+    assert "You said: Hello, who are you?" in printed
+
+
+def test_nothing_that_is_pasted_has_a_prompt() -> None:
+    assert not re.search(r"^(>>>|\$) ", README, re.MULTILINE)
+    assert len(SECTIONS) == 4

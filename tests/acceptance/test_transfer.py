@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from batchgate.data_lock import sole_use
+from batchgate.data_lock import exclusive_folder
 from tests.support.command import PROGRAM
 from tests.support.gateway_process import GatewayProcess, clean_environment
 from tests.support.object_server import ObjectServer, object_server
@@ -337,7 +337,7 @@ def test_a_body_that_is_gone_from_the_source_is_named_and_nothing_is_kept(scaled
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    with sole_use(folder):
+    with exclusive_folder(folder):
         yield
 
 

@@ -19,7 +19,7 @@ from batchgate_api.operations import OPERATIONS
 
 ROOT: Final = Path(__file__).parents[2]
 DEPLOY: Final = ROOT / "handwritten" / "deploy"
-PAGES: Final = (DEPLOY / "README.md", ROOT / "handwritten" / "docs" / "scaling.md")
+PAGES: Final = (DEPLOY / "README.md", ROOT / "handwritten" / "docs" / "transfer.md")
 FILES: Final = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 UNITS: Final = sorted((DEPLOY / "systemd").glob("*.service"))
 TOML: Final = sorted(DEPLOY.rglob("*.toml"))

@@ -1,5 +1,6 @@
-"""The reference names every operation, command, setting and error class."""
+"""The pages name every command, exit code, setting, error class and code, and none that does not exist."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +9,29 @@ from typing import get_args
 import click
 import pytest
 
-from batchgate.cli import main
-from batchgate.engine.model.errors import ErrorKind
+from batchgate.cli import failures, main
+from batchgate.engine.model.errors import STATUSES, ErrorKind
+from batchgate.providers.registry.providers import PROVIDERS
 from batchgate.settings import AccountSettings, ApiKeySettings, PriceSettings, Settings
-from batchgate_api.operations import OPERATIONS
-from batchgate_api.structs import Operation
 
-REFERENCE = (Path(__file__).parents[2] / "handwritten" / "docs" / "reference.md").read_text()
-KINDS = (Settings, AccountSettings, PriceSettings, ApiKeySettings)
-SETTINGS = sorted({field for kind in KINDS for field in kind.__struct_fields__})
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "handwritten" / "docs"
+COMPONENTS = json.loads((ROOT / "generated" / "batchgate_api" / "openapi.json").read_text())["components"]
+TABLES = {
+    "## Gateway and worker": Settings,
+    "## Accounts": AccountSettings,
+    "### Prices": PriceSettings,
+    "## API keys": ApiKeySettings,
+}
+"""The sections of the page on settings, and what each has to list."""
+
+
+def first_column(page: str, heading: str) -> list[str]:
+    """Read the names in the first column of the table below a heading; arguments in capitals are left out."""
+    text = (DOCS / page).read_text()
+    assert f"\n{heading}\n" in text, f"{page} has no section {heading}"
+    section = re.split(r"\n#+ ", text.split(f"\n{heading}\n", 1)[1])[0]
+    return re.findall(r"^\| `?([a-z_0-9]+(?:[ -][a-z-]+)*)(?: [A-Z]+)?`? \|", section, re.MULTILINE)
 
 
 def commands(group: click.Group, *above: str) -> Iterator[str]:
@@ -31,23 +46,77 @@ def commands(group: click.Group, *above: str) -> Iterator[str]:
             yield " ".join((*above, name))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
-def test_the_reference_names_an_operation_with_its_call(operation: Operation) -> None:
-    assert f"| `{operation.id}` | `{operation.method} {operation.paths[0]}` |" in REFERENCE
+def options(group: click.Group, path: str) -> set[str]:
+    """Name the long options of a command."""
+    command: click.Command = group
+    for name in path.split():
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, path
+        command = found
+    return {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
 
 
-def test_the_reference_names_the_commands_and_no_others() -> None:
-    _, _, behind = REFERENCE.partition("\n## Commands\n")
-    table, _, _ = behind.partition("\n## ")
-    named = re.findall(r"^\| `([a-z -]*[a-z])(?: [A-Z]+)?` \|", table, re.MULTILINE)
-    assert sorted(named) == sorted(commands(main))
+def test_the_page_names_the_commands_and_no_others() -> None:
+    named = first_column("command-line.md", "## Commands")
+    assert sorted(set(named) - {"command"}) == sorted(commands(main))
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_the_reference_names_a_setting(name: str) -> None:
-    assert f"\n| `{name}` |" in REFERENCE, f"document {name} in handwritten/docs/reference.md"
+@pytest.mark.parametrize("command", list(commands(main)))
+def test_the_page_names_only_options_that_a_command_has(command: str) -> None:
+    (row,) = re.findall(rf"^\| `{command}(?: [A-Z]+)?` \|(.*?)\|", (DOCS / "command-line.md").read_text(), re.MULTILINE)
+    unknown = set(re.findall(r"`(--[a-z-]+)`", row)) - options(main, command)
+    assert not unknown, f"{command} has no {', '.join(unknown)}"
 
 
-@pytest.mark.parametrize("kind", get_args(ErrorKind))
-def test_the_reference_names_an_error_class(kind: str) -> None:
-    assert f"\n| `{kind}` |" in REFERENCE, f"document {kind} in handwritten/docs/reference.md"
+def test_the_page_names_the_exit_codes_and_no_others() -> None:
+    known = {value for name, value in vars(failures).items() if name.endswith("_STATUS")}
+    named = {int(code) for code in first_column("command-line.md", "## Exit codes") if code.isdigit()}
+    assert named == known | {0, 1}
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_the_page_names_the_settings_and_no_others(heading: str) -> None:
+    named = [name for name in first_column("settings.md", heading) if name != "setting"]
+    fields = list(TABLES[heading].__struct_fields__)
+    assert sorted(named) == sorted(fields), f"mend the section {heading} of handwritten/docs/settings.md"
+
+
+def test_the_page_names_the_error_classes_with_their_status() -> None:
+    section = (DOCS / "http" / "errors.md").read_text().split("\n## Classes\n", 1)[1].split("\n## ", 1)[0]
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([0-9, ]+) \|", section, re.MULTILINE))
+    assert sorted(rows) == sorted(get_args(ErrorKind))
+    wrong = [kind for kind, status in STATUSES.items() if str(status) not in rows[kind].split(", ")]
+    assert not wrong, f"the status of {', '.join(wrong)} is another one"
+
+
+def test_the_page_on_settings_names_the_providers_that_an_account_can_have() -> None:
+    (row,) = re.findall(r"^\| `provider` \| required \|(.*)$", (DOCS / "settings.md").read_text(), re.MULTILINE)
+    assert sorted(re.findall(r"`([a-z]+)`", row)) == sorted({*PROVIDERS, "simulator"})
+
+
+def test_the_page_on_http_names_the_providers_that_calls_can_name() -> None:
+    section = (
+        (DOCS / "http" / "index.md").read_text().split("\n## Names of providers\n", 1)[1].split("\n\nA file", 1)[0]
+    )
+    named = re.findall(r"`([a-z]+)`", section)
+    assert sorted(set(named) - {"provider"}) == sorted(COMPONENTS["parameters"]["RequiredProvider"]["schema"]["enum"])
+
+
+def test_the_page_on_operation_names_the_codes_of_health_problems() -> None:
+    section = (DOCS / "operating.md").read_text().split("\n| code | meaning |\n", 1)[1].split("\n\n", 1)[0]
+    named = {code for row in section.splitlines() for code in re.findall(r"`([a-z_]+)`", row.split(" | ")[0])}
+    assert named == set(COMPONENTS["schemas"]["HealthProblemCode"]["enum"])
+
+
+def test_the_page_on_concepts_names_the_codes_of_pauses() -> None:
+    section = (DOCS / "concepts.md").read_text().split("\n## Paused accounts\n", 1)[1].split("\n\nRequests", 1)[0]
+    named = set(re.findall(r"\| `([a-z_]+)` \|$", section, re.MULTILINE))
+    assert named == set(COMPONENTS["schemas"]["PauseCode"]["enum"])
+
+
+def test_the_page_on_tenants_names_the_quotas_and_the_scopes() -> None:
+    quotas = [name for name in first_column("tenants.md", "## Quotas") if name != "quota"]
+    assert sorted(quotas) == sorted(COMPONENTS["schemas"]["Quotas"]["properties"])
+    scopes = [name for name in first_column("tenants.md", "## Scopes") if name != "scope"]
+    assert sorted(scopes) == sorted(COMPONENTS["schemas"]["KeyScope"]["enum"])

@@ -60,13 +60,10 @@ async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 @pytest.fixture
 def short_retry_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the gateway retry and check at intervals of milliseconds instead of seconds, and wait briefly for locks."""
-    waits = (
-        "engine.dispatch.shard_run.STORAGE_RETRY",
-        "engine.support.batch_tasks.SHORTEST_REST",
-        "engine.dispatch.worker.STORAGE_RETRY",
-    )
     for name in (
-        *waits,
+        "engine.dispatch.shard_run.STORAGE_RETRY",
+        "engine.dispatch.worker.STORAGE_RETRY",
+        "engine.support.batch_tasks.MIN_RETRY_DELAY",
         "engine.lifecycle.sweeper.INTERVAL",
         "engine.storage.storage_probe.INTERVAL",
         "store.sqlite.connection.BUSY_TIMEOUT",

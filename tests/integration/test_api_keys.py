@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batchgate.api import authentication
-from batchgate.engine.model.api_key import SCOPES, digest_of
+from batchgate.engine.model.api_key import SCOPES, hash_key
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.tenancy import api_key_cache
 from batchgate.settings import ApiKeySettings
@@ -98,7 +98,7 @@ async def test_another_gateway_requires_a_key_within_two_seconds_of_the_first_ke
         connection.execute(
             "INSERT INTO api_keys (id, digest, name, workspace, scopes, hint, created_at) "
             "VALUES ('key_1', ?, 'n', 'default', 'read', 'h', 0)",
-            (digest_of("sk-bf-elsewhere"),),
+            (hash_key("sk-bf-elsewhere"),),
         )
         connection.commit()
         connection.close()
@@ -259,7 +259,7 @@ async def test_the_recorded_last_use_of_a_key_is_at_most_a_minute_late(admin_app
     key = await create_key(admin_app)
     assert await status_for(admin_app, auth_headers(key)) == 200
     while (await admin_app.call("GET", f"/api/keys/{key['id']}"))[1]["last_used_at"] is None:
-        admin_app.clock.move(api_key_cache.USES_NOTED_AFTER / 1_000_000)
+        admin_app.clock.move(api_key_cache.USE_WRITE_INTERVAL / 1_000_000)
 
 
 async def test_a_gateway_that_stops_records_the_last_use_of_its_keys(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ async def test_a_malformed_key_is_refused(admin_app: RunningApp, line: str) -> N
 
 async def test_hashes_and_parts_of_a_key_are_refused(admin_app: RunningApp) -> None:
     key = await create_key(admin_app)
-    for invalid in (digest_of(key["key"]).hex(), key["id"], key["hint"], key["key"][:-1], key["key"] + "A", "sk-bf-"):
+    for invalid in (hash_key(key["key"]).hex(), key["id"], key["hint"], key["key"][:-1], key["key"] + "A", "sk-bf-"):
         assert await status_for(admin_app, auth_headers(invalid)) == 401
 
 
@@ -344,7 +344,7 @@ async def test_every_configured_key_is_compared_in_constant_time(
         for sent in ("sk-first", "sk-third", "sk-none"):
             compared.clear()
             await status_for(app, auth_headers(sent))
-            assert [other for _, other in compared] == [digest_of(sent)] * 3
+            assert [other for _, other in compared] == [hash_key(sent)] * 3
 
 
 async def test_keys_of_two_workspaces_in_one_call_are_refused(admin_app: RunningApp) -> None:
@@ -365,7 +365,7 @@ async def test_keys_of_two_workspaces_in_one_call_are_refused(admin_app: Running
 async def test_many_unknown_keys_do_not_fill_the_key_cache(
     admin_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_key_cache, "MOST_KNOWN", 5)
+    monkeypatch.setattr(api_key_cache, "MAX_ENTRIES", 5)
     key = await create_key(admin_app)
     for number in range(20):
         assert await status_for(admin_app, auth_headers(f"sk-bf-{number}")) == 401

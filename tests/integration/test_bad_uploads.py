@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from batchgate.api import request_body
-from batchgate.engine.lifecycle import files
+from batchgate.engine.intake import upload_writer
 from tests.support.error_responses import check_openai_error
 from tests.support.raw_http import raw_connection, request_head
 from tests.support.running_app import RunningApp
@@ -53,12 +53,12 @@ FIELDS = "file, purpose, provider, expires_after[anchor], expires_after[seconds]
             id="unknown purpose",
         ),
         pytest.param(form(PURPOSE), "file", "missing_required_parameter", "file: Field required", id="no file"),
-        pytest.param(form(PURPOSE, file_part(b"")), "file", "empty_file", "file: it is empty", id="empty file"),
+        pytest.param(form(PURPOSE, file_part(b"")), "file", "empty_file", "file: the file is empty", id="empty file"),
         pytest.param(
             form(part("purpose", "batch"), file_part(filename="a.csv")),
             "file",
             "invalid_file_format",
-            "file: the input of a batch is a .jsonl file, and this is called 'a.csv'",
+            "file: the input file of a batch must be named *.jsonl, not 'a.csv'",
             id="batch input that is no JSONL",
         ),
         pytest.param(
@@ -266,8 +266,8 @@ async def test_the_error_for_an_upload_without_a_provider_lists_the_providers(ga
 async def test_a_file_over_the_limit_of_its_purpose_is_refused(
     gateway: RunningApp, first: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "MAX_BATCH_INPUT", 2 * MB)
-    monkeypatch.setattr(files, "MAX_FILE", 3 * MB)
+    monkeypatch.setattr(upload_writer, "MAX_BATCH_INPUT", 2 * MB)
+    monkeypatch.setattr(upload_writer, "MAX_FILE", 3 * MB)
     for purpose, limit in (("batch", 2 * MB), ("user_data", 3 * MB)):
         for size, status in ((limit, 200), (limit + 1, 413)):
             parts = [part("purpose", purpose), file_part(b"x" * size)]

@@ -124,7 +124,7 @@ def test_a_refusal_of_the_gateway_is_one_line_with_its_message_and_request_id(
 def test_a_place_where_no_results_can_be_written_is_refused_before_the_submission(tmp_path: Path) -> None:
     done = batchgate(tmp_path, "submit", "-", "--wait", "--output", "missing/out.jsonl", stdin=jsonl("a"))
     assert done.returncode == 2
-    assert "there is no folder missing for the results" in done.stderr
+    assert "the folder missing does not exist" in done.stderr
 
 
 def test_an_output_without_waiting_is_refused(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ async def test_a_list_shows_the_first_errors_of_a_file_and_a_retrieve_shows_all(
     _, page = await app.call("GET", BATCHES)
     assert page["data"][0]["errors"]["data"] == batch["errors"]["data"][:10]
     status, refusal = await app.call("GET", f"{MESSAGE_BATCHES}/{batch['id']}/results")
-    assert (status, "failed: its file has faults" in refusal["error"]["message"]) == (404, True)
+    assert (status, "failed: its input file has faults" in refusal["error"]["message"]) == (404, True)
 
 
 async def download(app: RunningApp, path: str) -> bytes:

@@ -46,7 +46,7 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
         bucket.RETRY_OPTIONS | {"max_retries": 1, "retry_timeout": timedelta(seconds=1)},
     )
     monkeypatch.setattr(bucket, "ABORT_TIMEOUT", 1.0)
-    monkeypatch.setattr("batchgate.engine.storage.orphan_blobs.REMOVAL_PATIENCE", 1.0)
+    monkeypatch.setattr("batchgate.engine.storage.orphan_blobs.REMOVAL_TIMEOUT", 1.0)
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def test_without_the_packages_for_postgresql_the_start_says_how_to_get_them(tmp_
     (tmp_path / "batchgate.toml").write_text(f'database_url = "postgresql://h/db"\n{SIMULATOR}')
     done = batchgate(tmp_path, "serve", "--port", "0")
     assert done.returncode == 2
-    assert "database_url: pip install 'batchgate[postgres]'" in done.stderr
+    assert "database_url: the extra for PostgreSQL: pip install 'batchgate[postgres]'" in done.stderr
 
 
 def test_with_the_log_as_json_the_banner_is_one_object_too(tmp_path: Path) -> None:
@@ -176,7 +176,9 @@ def test_a_worker_says_which_member_it_is_in_its_log_and_what_it_works_with_in_e
         settings = f'database_url = "{url}"\n{SIMULATOR}'
         with WorkerProcess(data_dir=tmp_path / "data", settings=settings) as worker:
             assert worker.url == ""
-        assert re.search(r"INFO    batchgate\.server: works as member (\d+) member=\1$", worker.log, re.MULTILINE)
+        assert re.search(
+            r"INFO    batchgate\.server: runs batches as member (\d+) member=\1$", worker.log, re.MULTILINE
+        )
         options = ("--log-format", "json")
         with WorkerProcess(data_dir=tmp_path / "data", settings=settings, options=options, port=0) as worker:
             assert worker.url.startswith("http://127.0.0.1:")
@@ -244,8 +246,8 @@ def test_the_demo_runs_a_batch_without_keys_and_leaves_nothing(tmp_path: Path) -
 def test_the_demo_can_keep_its_gateway_until_it_is_interrupted(tmp_path: Path) -> None:
     with running_command(tmp_path, "demo", "--requests", "1", "--keep", "--data-dir", "kept") as process:
         assert process.stdout is not None
-        said = next(line for line in process.stdout if line.startswith("The gateway still serves at "))
-        url = said.removeprefix("The gateway still serves at ").partition(";")[0]
+        said = next(line for line in process.stdout if line.startswith("The gateway is still running at "))
+        url = said.removeprefix("The gateway is still running at ").partition(";")[0]
         with urlopen(f"{url}/v1/messages/batches") as response:
             assert len(json.load(response)["data"]) == 1
         process.send_signal(signal.SIGINT)
@@ -268,8 +270,8 @@ def test_where_no_gateway_is_the_failure_says_how_to_start_one(tmp_path: Path) -
     done = batchgate(tmp_path, "list", "--url", "http://127.0.0.1:1")
     assert done.returncode == 1
     assert done.stderr == (
-        "Error: There is no gateway at http://127.0.0.1:1 (Connection refused). "
-        "Start one with `batchgate serve`, or say where it is with --url or BATCHGATE_URL.\n"
+        "Error: Cannot connect to a gateway at http://127.0.0.1:1 (Connection refused). "
+        "Start one with `batchgate serve`, or set its URL with --url or BATCHGATE_URL.\n"
     )
 
 
@@ -279,7 +281,7 @@ def test_what_is_no_gateway_is_recognized(tmp_path: Path) -> None:
         url = process.stdout.readline().split()[-1]
         done = batchgate(tmp_path, "list", "--url", url)
     assert done.returncode == 1
-    assert f"{url} answered with HTTP status 405, and not as a Batchgate does." in done.stderr
+    assert f"{url} answered with HTTP status 405 and a body that is not Batchgate's." in done.stderr
 
 
 def test_the_api_key_is_sent_and_never_shown(tmp_path: Path) -> None:
@@ -323,7 +325,7 @@ def test_a_simulated_provider_serves_both_dialects_at_the_urls_that_it_prints(tm
         )
         with GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway:
             for account in ("first", "second"):
-                words = ("submit", "-", "--wait", "--provider", account)
+                words = ("submit", "-", "--wait", "--account", account)
                 done = batchgate(tmp_path, *words, gateway=gateway, stdin=jsonl("a"))
                 assert answers_by_custom_id(done.stdout) == {"a": "You said: I am a"}, done.stderr
         process.terminate()

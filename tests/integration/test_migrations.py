@@ -243,7 +243,7 @@ async def test_data_from_before_workspaces_is_counted_in_a_workspace(tmp_path: P
     async with SqliteStore(tmp_path / "data" / "batchgate.db") as store:
         found = await store.tenants.list_workspaces(after=None, limit=9)
         assert [workspace.name for workspace in found.workspaces] == ["default"]
-        counted = await store.tenants.use_of("default", "2026-11")
+        counted = await store.tenants.find_usage("default", "2026-11")
     with closing(sqlite3.connect(tmp_path / "data" / "batchgate.db")) as connection:
         (inputs,) = connection.execute("SELECT sum(byte_length) FROM shards JOIN batches ON key = batch_key").fetchone()
         (results,) = connection.execute("SELECT sum(results_size) FROM batches WHERE deleted_at IS NULL").fetchone()

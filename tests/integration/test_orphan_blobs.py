@@ -15,10 +15,10 @@ from batchgate.api.anthropic.create_body import CreateBodyReader
 from batchgate.api.content_encoding import content_decoder
 from batchgate.app import ENGINE
 from batchgate.blobs import FolderBlobs
-from batchgate.engine.lifecycle.batches import Submission
 from batchgate.engine.model.batch import Batch, NewBatch
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.submission import Submission
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support import failpoints
 from batchgate.store.sqlite import SqliteStore
@@ -246,7 +246,7 @@ async def test_a_sweep_keeps_a_blob_that_a_batch_acquired_after_the_sweep_listed
         blobs = FolderBlobs(tmp_path / "blobs")
         orphan_blobs = OrphanBlobs(store, blobs)
         new = new_batch("batch")
-        async with orphan_blobs.writing("batch", input_of(new)) as writer:
+        async with orphan_blobs.open_writer("batch", input_of(new)) as writer:
             sweeping = asyncio.create_task(orphan_blobs.sweep())
             await store.names_read.wait()
             await writer.write(b"input\n")
@@ -262,7 +262,7 @@ async def test_a_create_whose_blob_was_removed_as_an_orphan_is_refused(tmp_path:
     async with SqliteStore(tmp_path / "batchgate.db") as store:
         blobs = FolderBlobs(tmp_path / "blobs")
         new = new_batch("batch")
-        async with OrphanBlobs(store, blobs).writing("batch", input_of(new)) as writer:
+        async with OrphanBlobs(store, blobs).open_writer("batch", input_of(new)) as writer:
             await writer.write(b"input\n")
             await OrphanBlobs(store, blobs).sweep()
             await writer.commit()

@@ -59,7 +59,7 @@ def test_a_secret_is_stored_from_stdin_listed_and_deleted(database: Database) ->
     assert row.split()[0] == "prod"
     assert commands.run("delete", "prod").stdout == "prod is deleted.\n"
     again = commands.run("delete", "prod")
-    assert (again.returncode, again.stderr) == (1, "Error: no secret is called 'prod'\n")
+    assert (again.returncode, again.stderr) == (1, "Error: there is no secret 'prod'\n")
     assert len(commands.run("list").stdout.splitlines()) == 1
 
 

@@ -75,7 +75,7 @@ async def test_a_deleted_secret_is_gone(app: RunningApp) -> None:
     await app.call("PUT", f"{SECRETS}/prod", json={"value": RIGHT})
     assert await app.call("DELETE", f"{SECRETS}/prod") == (200, {"name": "prod", "deleted": True})
     status, refusal = await app.call("DELETE", f"{SECRETS}/prod")
-    assert (status, refusal["error"]["message"]) == (404, "no secret is called 'prod'")
+    assert (status, refusal["error"]["message"]) == (404, "there is no secret 'prod'")
     assert await app.call("GET", SECRETS) == (200, {"data": []})
 
 
@@ -178,8 +178,8 @@ async def test_an_account_keeps_its_key_if_its_secret_can_no_longer_be_decrypted
 @pytest.mark.parametrize(
     ("environment", "setting", "expected"),
     [
-        ({}, "accounts.mine.api_key_secret", "a master key beside it: set BATCHGATE_MASTER_KEY or master_key_file"),
-        ({"BATCHGATE_MASTER_KEY": ""}, "accounts.mine.api_key_secret", "a master key beside it"),
+        ({}, "accounts.mine.api_key_secret", "a master key; set BATCHGATE_MASTER_KEY or master_key_file"),
+        ({"BATCHGATE_MASTER_KEY": ""}, "accounts.mine.api_key_secret", "a master key; set"),
         ({"BATCHGATE_MASTER_KEY": new_master_key()}, "BATCHGATE_MASTER_KEY", "the master key that the secret 'prod'"),
         ({"BATCHGATE_MASTER_KEY": "no key"}, "BATCHGATE_MASTER_KEY", "number 1 is not one"),
         ({"BATCHGATE_MASTER_KEY": f"{MASTER},damaged"}, "BATCHGATE_MASTER_KEY", "number 2 is not one"),

@@ -16,10 +16,10 @@ from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.claim_policy import ClaimAll
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
-from batchgate.engine.lifecycle.batches import Submission
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import SystemClock
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
+from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.cluster import SingleProcess
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.queue import MemoryQueue

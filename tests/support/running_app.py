@@ -33,7 +33,7 @@ class MovableClock:
         """Return the time in microseconds since the Unix epoch."""
         return self.time
 
-    async def until(self, moment: int) -> None:
+    async def sleep_until(self, moment: int) -> None:
         """Wait until the clock has reached a time."""
         while self.time < moment:
             moved = asyncio.get_running_loop().create_future()

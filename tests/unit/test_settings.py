@@ -259,7 +259,7 @@ def test_an_empty_variable_counts_as_not_set_where_a_setting_may_have_no_value()
     ],
 )
 def test_a_database_is_named_without_who_connects_to_it(url: str | None, place: str | None) -> None:
-    assert load(database_url=url).database_place == place
+    assert load(database_url=url).database_display == place
 
 
 @pytest.mark.parametrize("name", ["nowhere.toml", "."], ids=["missing", "a folder"])

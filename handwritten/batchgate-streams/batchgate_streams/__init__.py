@@ -1,4 +1,4 @@
-"""What the generated client of Batchgate cannot do: bodies as streams, sync and async, and waiting for a batch.
+"""Adds to the generated client of Batchgate: streamed bodies, sync and async, and waiting for a batch.
 
 ::
 
@@ -8,8 +8,8 @@
     with AuthenticatedClient(base_url="http://127.0.0.1:8080", token="any") as client:
         file = upload_file(client, Path("requests.jsonl"), provider="openai")
 
-Every other operation is called with the generated client. The functions here take the same client object;
-`batchgate_streams.aio` has them for async code. `batchgate_streams.errors` draws what they raise.
+Call every other operation with the generated client. The functions here take the same client object;
+`batchgate_streams.aio` has them for async code. `batchgate_streams.errors` shows the tree of errors.
 """
 
 from batchgate_streams.display import on_terminal, progress_line

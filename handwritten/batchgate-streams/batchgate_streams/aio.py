@@ -1,4 +1,4 @@
-"""The functions for async code, on asyncio; `sync` says what each does. Files are read and written in threads."""
+"""The functions for asyncio code; `sync` documents each. Threads read and write files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def upload_file(
     filename: str | None = None,
     expires_after: int | None = None,
 ) -> UnifiedFile:
-    """Upload a file, of which one piece is held at a time; the source may give its pieces asynchronously, too."""
+    """Upload a file with one piece in memory at a time; the source may also be an async iterable."""
     upload = Upload(source, purpose=purpose, provider=provider, filename=filename, expires_after=expires_after)
     if isinstance(source, AsyncIterable):
         return await _ask(client, upload.call(aiter(source), None), UnifiedFile.from_dict)
@@ -47,9 +47,9 @@ async def upload_file(
 async def stream_results(
     client: AuthenticatedClient | Client, batch_id: str, *, provider: Provider | None = None, partial: bool = False
 ) -> AsyncGenerator[Row, None]:
-    """Yield the results of an ended batch row by row; with ``partial`` those that are there.
+    """Yield the results of an ended batch row by row; with ``partial``, the results so far.
 
-    Who leaves the loop early closes the connection at once with `contextlib.aclosing`, as with any async generator.
+    Use `contextlib.aclosing` to close the connection at once when you leave the loop early.
     """
     rows = Rows()
     async with answer(client, calls.results_call(batch_id, provider=provider, partial=partial)) as response:
@@ -60,7 +60,7 @@ async def stream_results(
 
 
 async def download_file(client: AuthenticatedClient | Client, file_id: str, to: Path, *, provider: Provider) -> None:
-    """Write the content of a file to ``to``, which is there, or replaced, once it is whole and its digest is right."""
+    """Write the content of a file to ``to``; the target appears once it is complete and its digest is right."""
     await _download(client, calls.file_call(file_id, provider=provider), to)
 
 
@@ -77,16 +77,16 @@ async def wait(
     *,
     provider: Provider,
     poll: float = 2.0,
-    timeout: float | None = None,  # noqa: ASYNC109 it names the batch's time, and its error knows how far that came
+    timeout: float | None = None,  # noqa: ASYNC109 the limit is for the batch; its error holds the last progress
     progress: Callable[[BatchProgress], None] | None = on_terminal,
 ) -> UnifiedBatch:
     """Wait until a batch has ended or failed, and return it."""
     polling = Polling(poll=poll, timeout=timeout, now=time.monotonic())
     while True:
-        within = {"timeout": polling.within(time.monotonic())}
+        limit = {"timeout": polling.poll_timeout(time.monotonic())}
         try:
-            found = await _ask(client, calls.progress_call(batch_id) | within, BatchProgress.from_dict)
-            batch_call = calls.batch_call(batch_id, provider=provider) | within
+            found = await _ask(client, calls.progress_call(batch_id) | limit, BatchProgress.from_dict)
+            batch_call = calls.batch_call(batch_id, provider=provider) | limit
             final = await _ask(client, batch_call, UnifiedBatch.from_dict) if found.status in FINAL else None
         except (ConnectionFailed, GatewayRefused) as error:
             pause = polling.failed(error, time.monotonic())
@@ -101,7 +101,7 @@ async def wait(
 
 @asynccontextmanager
 async def answer(client: AuthenticatedClient | Client, call: Call) -> AsyncIterator[httpx.Response]:
-    """Make a call and give its answer, of which only the head is read; raises `GatewayRefused` for an error."""
+    """Make a call and yield its response after the head; raises `GatewayRefused` for an error."""
     http = client.get_async_httpx_client()
     with calls.failures(ConnectionFailed, call):
         response = await http.send(http.build_request(**call), stream=True)
@@ -128,13 +128,13 @@ async def _download(client: AuthenticatedClient | Client, call: Call, to: Path) 
                     async for piece in response.aiter_raw():
                         await asyncio.to_thread(download.write, piece)
             except ConnectionFailed as error:
-                await asyncio.sleep(download.broken(error))
+                await asyncio.sleep(download.interrupted(error))
             else:
                 await asyncio.to_thread(download.finish)
                 return
 
 
 async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Take pieces where they may block."""
+    """Read blocking pieces in a thread."""
     while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
         yield piece

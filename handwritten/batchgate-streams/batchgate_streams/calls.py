@@ -1,4 +1,4 @@
-"""The parts of a call that sync and async have in common: what is sent, and what an answer or its lack means."""
+"""What sync and async calls share: the arguments of a call, and the meaning of its answer or failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import httpx
 
-# Paths and parameters are known to the generated operations alone.
+# Only the generated operations know paths and parameters.
 from batchgate_client.api.batch_progress.get_batch_progress import _get_kwargs as progress_call
 from batchgate_client.api.batch_progress.get_batch_results import _get_kwargs as partial_results_call
 from batchgate_client.api.unified_batches.retrieve_unified_batch import _get_kwargs as batch_call
@@ -36,21 +36,21 @@ Provider: TypeAlias = UploadUnifiedFileProvider
 T = TypeVar("T")
 
 _ERROR_BYTES: Final = 200
-"""Of an answer that is none of the gateway's, so much is shown."""
+"""The most bytes shown of an answer that is not Batchgate's."""
 
 
 def results_call(batch_id: str, *, provider: Provider | None, partial: bool) -> Call:
-    """Ask for the results of a batch that has ended, or with ``partial`` for those that are there."""
+    """Return the call for the results of an ended batch, or with ``partial`` for the results so far."""
     if partial:
         return partial_results_call(batch_id)
     if provider is None:
-        raise ValueError("provider: name one of the batch's; only partial results need none")
+        raise ValueError("provider: required, unless partial is set")
     return ended_results_call(batch_id, provider=provider) | {"headers": {"Accept": "application/x-jsonl"}}
 
 
 @contextmanager
 def failures(kind: type[ConnectionFailed], call: Call) -> Iterator[None]:
-    """Turn what httpx raises while it talks into an error of this package."""
+    """Translate errors of httpx into errors of this package."""
     try:
         yield
     except (httpx.TransportError, httpx.DecodingError) as error:
@@ -59,13 +59,13 @@ def failures(kind: type[ConnectionFailed], call: Call) -> Iterator[None]:
 
 
 def refused(response: httpx.Response) -> GatewayRefused:
-    """Make the error for an answer that is read and no success, whichever surface it comes from."""
+    """Return the error for an unsuccessful answer of any surface; its body must have been read."""
     envelope, error = _object(response), {}
     if isinstance(envelope.get("error"), dict):
         error = envelope["error"]
     message = error.get("message")
     if not isinstance(message, str):
-        message = f"no answer of a Batchgate: {response.text[:_ERROR_BYTES]!r}"
+        message = f"not an answer of Batchgate: {response.text[:_ERROR_BYTES]!r}"
     return GatewayRefused(
         Refusal(
             status=response.status_code,
@@ -80,12 +80,12 @@ def refused(response: httpx.Response) -> GatewayRefused:
 
 
 def as_model(response: httpx.Response, from_dict: Callable[[Mapping[str, Any]], T]) -> T:
-    """Read a model of the generated client; raises `UnusableAnswer` if the answer is none."""
+    """Decode a model of the generated client; raises `UnusableAnswer` if the answer does not fit."""
     try:
         return from_dict(response.json())
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # all that the generated readers raise
         what = f"{type(error).__name__}: {error}"
-        raise UnusableAnswer(f"{response.request.url}: what answers is no Batchgate of this version: {what}") from error
+        raise UnusableAnswer(f"{response.request.url}: not a Batchgate of this version: {what}") from error
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:
@@ -97,5 +97,5 @@ def _object(response: httpx.Response) -> dict[str, Any]:
 
 
 def _seconds(header: str | None) -> float | None:
-    """Read Retry-After where it has seconds, as Batchgate sends it."""
+    """Read Retry-After in seconds, the form that Batchgate sends."""
     return float(header) if header is not None and header.isascii() and header.isdigit() else None

@@ -1,4 +1,4 @@
-"""Shows the progress of a batch in one line of a terminal."""
+"""Shows the progress of a batch on one line of a terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ BAR: Final = 24  # characters
 
 
 def on_terminal(progress: BatchProgress) -> None:
-    """Write the line to stderr if that is a terminal; the next one takes its place, until the batch is final.
+    """Write the progress line to stderr if it is a terminal; the next one overwrites it, until the batch is final.
 
-    It ends with a carriage return, so that whatever else is written, such as a traceback, begins a line.
+    The line ends with a carriage return, so that other output, such as a traceback, starts on a new line.
     """
     if sys.stderr is None or not sys.stderr.isatty():
         return
@@ -26,7 +26,7 @@ def on_terminal(progress: BatchProgress) -> None:
 
 
 def progress_line(progress: BatchProgress) -> str:
-    """Say how far a batch is: ``[######------] 50/100, 3 errored, in progress: why it waits``."""
+    """Return the progress of a batch: ``[######------] 50/100, 3 errored, in progress: why it is paused``."""
     done = progress.succeeded + progress.errored + progress.canceled + progress.expired
     full = BAR * done // progress.total if progress.total else 0
     counts = {"errored": progress.errored, "canceled": progress.canceled, "expired": progress.expired}

@@ -1,4 +1,4 @@
-"""A file that grows beside its target while a download runs, and takes the target's place when it is whole."""
+"""Downloads to a temporary file beside the target, which it replaces when it is complete."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import httpx
 from batchgate_streams.calls import Call
 from batchgate_streams.errors import ConnectionFailed, UnusableAnswer
 
-PAUSE: Final = 1.0
-"""Seconds before a download that broke off goes on."""
-FRUITLESS: Final = 5
-"""So many times in a row may a download break off without a further byte."""
+RETRY_DELAY: Final = 1.0
+"""Seconds before an interrupted download is resumed."""
+MAX_FAILURES: Final = 5
+"""Interruptions in a row without a new byte after which a download fails."""
 
 
 class Download:
-    """A download and how far it is; a context manager, whose end removes whatever is not whole.
+    """One download; a context manager that removes an incomplete file at its end.
 
-    One that breaks off goes on where it was, by Range, if the answer had an ETag by which the gateway can tell that the
-    content is still the same; else from the start.
+    An interrupted download is resumed with Range if the answer had an ETag, which proves that the content is the same;
+    otherwise it starts again.
     """
 
     def __init__(self, call: Call, target: Path) -> None:
@@ -34,14 +34,14 @@ class Download:
         self._part = target.with_name(f".{target.name}.{os.getpid()}.part")
         self._cleanup = ExitStack()
         self._size = 0
-        self._best = 0
-        self._fruitless = 0
+        self._max_size = 0
+        self._failures = 0
         self._etag: str | None = None
         self._digest: str | None = None
         self._hash = hashlib.sha256()
 
     def __enter__(self) -> Self:
-        """Create the file that grows; raises OSError if it cannot stand beside the target."""
+        """Create the temporary file; raises OSError if the folder is not writable."""
         self._file = self._cleanup.enter_context(self._part.open("xb"))
         self._cleanup.callback(self._part.unlink, missing_ok=True)
         return self
@@ -49,21 +49,21 @@ class Download:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the file, and remove it unless it took the target's place."""
+        """Close the temporary file, and remove it unless it replaced the target."""
         self._cleanup.close()
 
     def call(self) -> Call:
-        """Ask for all that is missing; uncompressed, as only then ranges and digests are of what is written."""
+        """Return the call for the missing bytes; uncompressed, so that ranges and digests match what is written."""
         headers = {**self._call.get("headers", {}), "Accept-Encoding": "identity"}
         if self._etag is not None and self._size:
             headers |= {"Range": f"bytes={self._size}-", "If-Match": self._etag}
         return self._call | {"headers": headers}
 
     def begin(self, response: httpx.Response) -> None:
-        """Take the head of an answer: it goes on where the file ends, or starts again."""
+        """Read the head of an answer: it continues at the end of the file, or starts again."""
         continues = response.headers.get("Content-Range", "").startswith(f"bytes {self._size}-")
         if response.status_code == httpx.codes.PARTIAL_CONTENT and not continues:
-            raise UnusableAnswer(f"{response.request.url}: it answers with another range than was asked for")
+            raise UnusableAnswer(f"{response.request.url}: the answer has another range than requested")
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
             self._size = 0
             self._file.seek(0)
@@ -73,24 +73,24 @@ class Download:
         self._digest = response.headers.get("Repr-Digest")
 
     def write(self, piece: bytes) -> None:
-        """Write what came."""
+        """Append a piece."""
         self._file.write(piece)
         self._hash.update(piece)
         self._size += len(piece)
 
-    def broken(self, error: ConnectionFailed) -> float:
-        """Return after how many seconds to go on; raises the error when that leads nowhere."""
-        self._fruitless = 0 if self._size > self._best else self._fruitless + 1
-        self._best = max(self._best, self._size)
-        if self._fruitless >= FRUITLESS:
+    def interrupted(self, error: ConnectionFailed) -> float:
+        """Return the seconds to wait before resuming; raises the error after too many failures."""
+        self._failures = 0 if self._size > self._max_size else self._failures + 1
+        self._max_size = max(self._max_size, self._size)
+        if self._failures >= MAX_FAILURES:
             raise error
-        return PAUSE
+        return RETRY_DELAY
 
     def finish(self) -> None:
-        """Put the whole file where it belongs; raises `UnusableAnswer` if it is not what the gateway stored."""
+        """Replace the target by the complete file; raises `UnusableAnswer` if its digest is wrong."""
         computed = f"sha-256=:{b64encode(self._hash.digest()).decode()}:"
         if self._digest is not None and self._digest.startswith("sha-256=:") and self._digest != computed:
-            raise UnusableAnswer(f"{self._target}: the content that came has another SHA-256 than the one stored")
+            raise UnusableAnswer(f"{self._target}: the downloaded content has a wrong SHA-256")
         self._file.flush()
         os.fsync(self._file.fileno())
         self._part.replace(self._target)

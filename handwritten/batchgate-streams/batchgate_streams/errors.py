@@ -1,17 +1,17 @@
-"""Every error that this package raises on purpose.
+"""The errors of this package.
 
 The tree::
 
     StreamsError
     ├── GatewayRefused        the gateway answered with an error
-    ├── UnusableAnswer        what came is not what Batchgate sends: no JSON, another shape, a wrong digest
-    ├── ConnectionFailed      no whole answer came; what was asked may have been done
-    │   └── CutShort          an answer began and broke off
+    ├── UnusableAnswer        the answer is not Batchgate's: not JSON, another shape, a wrong digest
+    ├── ConnectionFailed      no complete answer; the gateway may have executed the call
+    │   └── CutShort          an answer was interrupted
     ├── SourceChanged         a file changed while it was uploaded; nothing of it is stored
-    └── WaitTimedOut          the batch had not ended in time; it goes on
+    └── WaitTimedOut          the batch had not ended in time; it continues
 
-Errors of httpx are translated in `calls.failures`, always ``from exc``. What a caller's own source or callback raises
-passes through as it is.
+Errors of httpx are translated in `calls.failures`, always ``from exc``. Errors of the caller's own source or callback
+pass through unchanged.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class StreamsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """What the gateway says of an error; what it leaves out is None.
+    """An error answer of the gateway; missing fields are None.
 
-    ``retry_after`` is the wait in seconds that it asks for, and ``request_id`` finds the call in its log.
+    ``retry_after`` is in seconds; ``request_id`` finds the call in the gateway's log.
     """
 
     status: int
@@ -42,7 +42,7 @@ class Refusal:
 
 
 class GatewayRefused(StreamsError):
-    """The gateway answered with an error; its message is this one's, and ``refusal`` has the rest."""
+    """The gateway answered with an error; ``refusal`` has its details."""
 
     def __init__(self, refusal: Refusal) -> None:
         known = f" (request id {refusal.request_id})" if refusal.request_id else ""
@@ -56,23 +56,23 @@ class GatewayRefused(StreamsError):
 
 
 class UnusableAnswer(StreamsError):
-    """What came is not what Batchgate sends, or not whole on the disk of the gateway."""
+    """The answer is not Batchgate's, or the gateway's file is damaged."""
 
 
 class ConnectionFailed(StreamsError):
-    """No whole answer came; what was asked may have been done."""
+    """No complete answer came; the gateway may have executed the call."""
 
 
 class CutShort(ConnectionFailed):
-    """An answer began and broke off."""
+    """An answer was interrupted."""
 
 
 class SourceChanged(StreamsError):
-    """A file changed while it was uploaded; nothing of it is stored."""
+    """A file changed during its upload; the gateway stored nothing."""
 
 
 class WaitTimedOut(StreamsError):
-    """The batch had not ended in time; ``progress`` is what was known last, if anything was."""
+    """The batch had not ended in time; ``progress`` is the last known progress, or None."""
 
     def __init__(self, message: str, progress: BatchProgress | None) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""How often to ask for the progress of a batch, and for how long; it knows neither clock nor network."""
+"""How often and how long to poll the progress of a batch; without a clock and without network."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from batchgate_client.models import BatchProgress
 from batchgate_streams.errors import ConnectionFailed, GatewayRefused, WaitTimedOut
 
 FINAL: Final = frozenset({"ended", "failed"})
-"""Statuses that a batch keeps."""
+"""Statuses that do not change any more."""
 SHORTEST_PAUSE: Final = 0.1  # seconds
 GROWTH: Final = 1.5
-PATIENCE: Final = 60.0
-"""Seconds for which a gateway may be away or refuse for load, such as in a restart, before the waiting ends."""
-ANSWER_WITHIN: Final = 30.0
-"""Seconds that one poll may take, whatever the client's own timeout."""
+MAX_OUTAGE: Final = 60.0
+"""Seconds for which the gateway may be unreachable or overloaded, as in a restart, before waiting fails."""
+POLL_TIMEOUT: Final = 30.0
+"""Timeout of one poll in seconds, independent of the client's own."""
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 
@@ -24,39 +24,39 @@ class Polling:
 
     def __init__(self, *, poll: float, timeout: float | None, now: float) -> None:
         if poll <= 0:
-            raise ValueError(f"poll: a number of seconds above 0, not {poll}")
+            raise ValueError(f"poll: a positive number of seconds, not {poll}")
         self._poll = poll
         self._timeout = timeout
         self._until = None if timeout is None else now + timeout
         self._pause = min(SHORTEST_PAUSE, poll)
-        self._away_since: float | None = None
+        self._unreachable_since: float | None = None
         self._progress: BatchProgress | None = None
 
-    def within(self, now: float) -> float:
-        """Return how long the next poll may take."""
-        return ANSWER_WITHIN if self._until is None else max(0.001, min(ANSWER_WITHIN, self._until - now))
+    def poll_timeout(self, now: float) -> float:
+        """Return the timeout of the next poll."""
+        return POLL_TIMEOUT if self._until is None else max(0.001, min(POLL_TIMEOUT, self._until - now))
 
     def answered(self, progress: BatchProgress, now: float) -> float:
-        """Return after how long to ask again after a batch that is not final; raises `WaitTimedOut`."""
-        self._away_since = None
+        """Return the delay until the next poll of a batch that is not final; raises `WaitTimedOut`."""
+        self._unreachable_since = None
         self._progress = progress
         pause = self._pause
         self._pause = min(self._pause * GROWTH, self._poll)
         return self._bounded(pause, now)
 
     def failed(self, error: ConnectionFailed | GatewayRefused, now: float) -> float:
-        """Return after how long to try again; raises the error when that is no use, or `WaitTimedOut`."""
+        """Return the delay until the next try; raises the error if a retry is useless, or `WaitTimedOut`."""
         pause = self._poll
         if isinstance(error, GatewayRefused):
             if error.status != _TOO_MANY and error.status < _SERVER_ERROR:
                 raise error
             pause = max(pause, error.refusal.retry_after or 0)
-        self._away_since = now if self._away_since is None else self._away_since
+        self._unreachable_since = now if self._unreachable_since is None else self._unreachable_since
         try:
             pause = self._bounded(pause, now)
         except WaitTimedOut as timed_out:
             raise timed_out from error
-        if now + pause > self._away_since + PATIENCE:
+        if now + pause > self._unreachable_since + MAX_OUTAGE:
             raise error
         return pause
 
@@ -64,6 +64,6 @@ class Polling:
         if self._until is None:
             return pause
         if now >= self._until:
-            status = "nothing is known of it" if self._progress is None else f"it is {self._progress.status}"
+            status = "its progress is unknown" if self._progress is None else f"it is {self._progress.status}"
             raise WaitTimedOut(f"the batch had not ended after {self._timeout:g} s: {status}", self._progress)
         return min(pause, self._until - now)

@@ -1,4 +1,4 @@
-"""Cuts JSONL into rows as it arrives, however it is cut up on the way."""
+"""Splits a stream of JSONL pieces into rows."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ Row: TypeAlias = dict[str, Any]
 
 
 class Rows:
-    """Takes pieces of a body and gives the rows that they complete."""
+    """Takes pieces of a body and yields the rows that are complete."""
 
     def __init__(self) -> None:
-        self._begun: list[bytes] = []
+        self._pending: list[bytes] = []
         self._line = 0
 
     def feed(self, piece: bytes) -> Iterator[Row]:
-        r"""Take a piece; only ``\n`` ends a line, since a lone ``\r`` or U+2028 may stand inside one."""
+        r"""Take a piece; only ``\n`` ends a line, because a lone ``\r`` or U+2028 may be part of one."""
         *ended, rest = piece.split(b"\n")
         for line in ended:
-            yield from self._row(b"".join([*self._begun, line]))
-            self._begun.clear()
+            yield from self._row(b"".join([*self._pending, line]))
+            self._pending.clear()
         if rest:
-            self._begun.append(rest)
+            self._pending.append(rest)
 
     def finish(self) -> None:
-        """Take the end of the body; raises `CutShort` inside a line."""
-        if self._begun:
-            raise CutShort(f"the results break off inside line {self._line + 1}")
+        """Check that the body ended at the end of a line; raises `CutShort` otherwise."""
+        if self._pending:
+            raise CutShort(f"the results end inside line {self._line + 1}")
 
     def _row(self, line: bytes) -> Iterator[Row]:
         self._line += 1
@@ -40,7 +40,7 @@ class Rows:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise UnusableAnswer(f"line {self._line} of the results is no JSON: {error}") from error
+            raise UnusableAnswer(f"line {self._line} of the results is not JSON: {error}") from error
         if not isinstance(row, dict):
-            raise UnusableAnswer(f"line {self._line} of the results is no JSON object")
+            raise UnusableAnswer(f"line {self._line} of the results is not a JSON object")
         yield row

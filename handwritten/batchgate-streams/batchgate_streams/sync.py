@@ -1,4 +1,4 @@
-"""The functions for code that blocks; `aio` has the same for async code."""
+"""The functions for blocking code; `aio` has the same ones for async code."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def upload_file(
     filename: str | None = None,
     expires_after: int | None = None,
 ) -> UnifiedFile:
-    """Upload a file, of which one piece is held at a time, and return what the gateway knows of it.
+    """Upload a file with one piece in memory at a time, and return the file object.
 
-    It is named after its path unless ``filename`` says otherwise, and kept for ``expires_after`` seconds. It is never
-    sent a second time. Raises `GatewayRefused`, `ConnectionFailed`, `SourceChanged`, and whatever the source raises;
-    then nothing is stored, but for a `ConnectionFailed`, which may have come after the whole file.
+    The file name is that of the path, or ``filename``; the gateway keeps the file for ``expires_after`` seconds. An
+    upload is never repeated. Raises `GatewayRefused`, `ConnectionFailed`, `SourceChanged`, and what the source raises.
+    Then nothing is stored, except perhaps after a `ConnectionFailed`.
     """
     upload = Upload(source, purpose=purpose, provider=provider, filename=filename, expires_after=expires_after)
     with opened(source) as (pieces, size):
@@ -47,9 +47,9 @@ def upload_file(
 def stream_results(
     client: AuthenticatedClient | Client, batch_id: str, *, provider: Provider | None = None, partial: bool = False
 ) -> Iterator[Row]:
-    """Yield the results of an ended batch row by row; with ``partial`` those that are there, of a running one too.
+    """Yield the results of an ended batch row by row; with ``partial``, the results so far, also of a running batch.
 
-    ``provider`` is one of the batch's, as everywhere on the unified surface; partial results do not need it. Raises
+    ``provider`` is one of the batch's providers; partial results do not need it. Raises
     `GatewayRefused`, `ConnectionFailed`, `CutShort` when the results break off, and `UnusableAnswer`.
     """
     rows = Rows()
@@ -60,9 +60,9 @@ def stream_results(
 
 
 def download_file(client: AuthenticatedClient | Client, file_id: str, to: Path, *, provider: Provider) -> None:
-    """Write the content of a file to ``to``, which is there, or replaced, once it is whole and its digest is right.
+    """Write the content of a file to ``to``; the target appears once it is complete and its digest is right.
 
-    A connection that breaks is made anew, and the download goes on where it was. Raises `GatewayRefused`,
+    An interrupted download is resumed. Raises `GatewayRefused`,
     `ConnectionFailed`, `UnusableAnswer`, and OSError if the file cannot be written.
     """
     _download(client, calls.file_call(file_id, provider=provider), to)
@@ -84,16 +84,16 @@ def wait(
 ) -> UnifiedBatch:
     """Wait until a batch has ended or failed, and return it.
 
-    It asks often at first, then every ``poll`` seconds, and calls ``progress`` with each answer: by default that is
-    one line on stderr, if it is a terminal. A gateway that is away, or refuses for load, has a minute to come back, and
-    its Retry-After is kept to. Raises `WaitTimedOut` after ``timeout`` seconds, `GatewayRefused`, `ConnectionFailed`.
+    It polls often at first, then every ``poll`` seconds, and calls ``progress`` with each answer; by default that
+    prints a line on stderr if it is a terminal. The gateway may be unreachable or overloaded for a minute; Retry-After
+    is obeyed. Raises `WaitTimedOut` after ``timeout`` seconds, `GatewayRefused`, `ConnectionFailed`.
     """
     polling = Polling(poll=poll, timeout=timeout, now=time.monotonic())
     while True:
-        within = {"timeout": polling.within(time.monotonic())}
+        limit = {"timeout": polling.poll_timeout(time.monotonic())}
         try:
-            found = _ask(client, calls.progress_call(batch_id) | within, BatchProgress.from_dict)
-            batch_call = calls.batch_call(batch_id, provider=provider) | within
+            found = _ask(client, calls.progress_call(batch_id) | limit, BatchProgress.from_dict)
+            batch_call = calls.batch_call(batch_id, provider=provider) | limit
             final = _ask(client, batch_call, UnifiedBatch.from_dict) if found.status in FINAL else None
         except (ConnectionFailed, GatewayRefused) as error:
             pause = polling.failed(error, time.monotonic())
@@ -108,7 +108,7 @@ def wait(
 
 @contextmanager
 def answer(client: AuthenticatedClient | Client, call: Call) -> Iterator[httpx.Response]:
-    """Make a call and give its answer, of which only the head is read; raises `GatewayRefused` for an error."""
+    """Make a call and yield its response after the head; raises `GatewayRefused` for an error."""
     http = client.get_httpx_client()
     with calls.failures(ConnectionFailed, call):
         response = http.send(http.build_request(**call), stream=True)
@@ -134,7 +134,7 @@ def _download(client: AuthenticatedClient | Client, call: Call, to: Path) -> Non
                     for piece in response.iter_raw():
                         download.write(piece)
             except ConnectionFailed as error:
-                time.sleep(download.broken(error))
+                time.sleep(download.interrupted(error))
             else:
                 download.finish()
                 return

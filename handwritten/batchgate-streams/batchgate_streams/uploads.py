@@ -1,4 +1,4 @@
-"""The body of an upload: a form around content that comes in pieces, of which one is held at a time."""
+"""The body of an upload: a multipart form around content that is read in pieces, one in memory at a time."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from batchgate_streams.calls import Call, Provider
 from batchgate_streams.errors import SourceChanged
 
 Source: TypeAlias = Path | BinaryIO | Iterable[bytes]
-"""What can be uploaded: a path, a binary file from where it stands to its end, or pieces of any size."""
+"""What can be uploaded: a path, a binary file from its current position, or pieces of any size."""
 Purpose: TypeAlias = UploadUnifiedFilePurpose
 
 PIECE: Final = 256 * 1024
-"""Bytes that are read of a file at a time."""
+"""Bytes read from a file at a time."""
 UNNAMED: Final = "upload"
 
 
 class Upload:
-    """The call of an upload without its content, and what comes before and after that in the body."""
+    """An upload call: its arguments, and the bytes of the form before and after the content."""
 
     def __init__(
         self,
@@ -48,19 +48,19 @@ class Upload:
         self._call: Call = call
 
     def call(self, content: Iterator[bytes] | AsyncIterator[bytes], size: int | None) -> Call:
-        """Make the call around content of ``size`` bytes; without a size it is sent chunk by chunk."""
+        """Return the call for content of ``size`` bytes; without a size the body is sent in chunks."""
         headers = dict(self._call["headers"])
         if size is not None:
             headers["Content-Length"] = str(len(self._before) + size + len(self._after))
-        body = self._around_async(content) if isinstance(content, AsyncIterator) else self._around(content)
+        body = self._async_body(content) if isinstance(content, AsyncIterator) else self._body(content)
         return self._call | {"headers": headers, "content": body}
 
-    def _around(self, content: Iterator[bytes]) -> Iterator[bytes]:
+    def _body(self, content: Iterator[bytes]) -> Iterator[bytes]:
         yield self._before
         yield from content
         yield self._after
 
-    async def _around_async(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _async_body(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield self._before
         async for piece in content:
             yield piece
@@ -69,14 +69,14 @@ class Upload:
 
 @contextmanager
 def opened(source: Source) -> Iterator[tuple[Iterator[bytes], int | None]]:
-    """Open a source, and give its pieces and its size, if that is known."""
+    """Open a source, and yield its pieces and its size, if known."""
     given: object = source
-    if isinstance(given, str | bytes):  # they can be iterated over, and give no bytes
+    if isinstance(given, str | bytes):  # iterable, but not over bytes
         raise TypeError(f"source: a Path, a binary file or an iterable of bytes, not {type(given).__name__}")
     if isinstance(source, Path):
         with source.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            yield _of_size(_pieces(file), size, source), size
+            yield _checked_size(_pieces(file), size, source), size
     elif hasattr(source, "read"):
         yield _pieces(cast(BinaryIO, source)), None
     else:
@@ -88,8 +88,8 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def _of_size(pieces: Iterator[bytes], size: int, path: Path) -> Iterator[bytes]:
-    """Pass pieces on that have the size that was announced; raises `SourceChanged` if they have not."""
+def _checked_size(pieces: Iterator[bytes], size: int, path: Path) -> Iterator[bytes]:
+    """Yield the pieces; raises `SourceChanged` if they do not add up to the announced size."""
     sent = 0
     for piece in pieces:
         sent += len(piece)
@@ -97,19 +97,19 @@ def _of_size(pieces: Iterator[bytes], size: int, path: Path) -> Iterator[bytes]:
             break
         yield piece
     if sent != size:
-        raise SourceChanged(f"{path}: it had {size} bytes when its upload began, and has others now")
+        raise SourceChanged(f"{path}: its size was {size} bytes at the start of the upload, and has changed")
 
 
 def _name_of(source: Source | AsyncIterable[bytes]) -> str:
-    """Name a file after its path, if there is one."""
+    """Return the file name of a path, if the source has one."""
     name = source if isinstance(source, Path) else getattr(source, "name", None)
     return (Path(name).name if isinstance(name, str | Path) else "") or UNNAMED
 
 
 def _frame(fields: RequestFiles) -> tuple[bytes, bytes, str]:
-    """Let httpx write the form without content, with a boundary drawn at random, and cut it where the content goes.
+    """Let httpx write the form without content and with a random boundary, and split it where the content goes.
 
-    The file is the last field, so that its purpose is known before it.
+    The file is the last field, so that the gateway knows its purpose first.
     """
     in_order = sorted(fields, key=lambda field: field[0] == "file")
     request = httpx.Request("POST", "http://form", files=in_order)

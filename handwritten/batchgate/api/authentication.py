@@ -8,7 +8,7 @@ from hmac import compare_digest
 from aiohttp import web
 from msgspec import Struct
 
-from batchgate.engine.model.api_key import ANONYMOUS, ApiKey, Caller, digest_of
+from batchgate.engine.model.api_key import ANONYMOUS, ApiKey, Caller, hash_key
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 
@@ -33,7 +33,7 @@ class Authenticator:
 
     async def is_open(self) -> bool:
         """Tell if there are no keys at all, so that whoever reaches the gateway may call."""
-        return not self._configured and not await self._ring.any()
+        return not self._configured and not await self._ring.has_keys()
 
     async def authenticate(self, request: web.Request) -> Caller:
         """Tell who calls; raises `RefusedError` when no key is good, or good ones are of several workspaces."""
@@ -53,7 +53,7 @@ class Authenticator:
 
     async def _find(self, candidate: str) -> Caller | None:
         """Look a key up; all those of the settings are compared, whichever it is."""
-        digest = digest_of(candidate)
+        digest = hash_key(candidate)
         matches = [key.caller for key in self._configured if compare_digest(key.digest, digest)]
         if matches:
             return matches[0]

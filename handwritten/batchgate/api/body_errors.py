@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from batchgate.api.request_errors import fault_code, known_values
-from batchgate.engine.model.decoding_errors import KNOWN_VALUES, DecodingError, describe_decoding
+from batchgate.engine.model.decoding_errors import KNOWN_VALUES, DecodingError, describe_decoding_error
 from batchgate.engine.model.errors import RefusedError
 
 REPEATED: Final = "duplicate_custom_id"
@@ -33,7 +33,7 @@ class Fault(Struct, frozen=True):
 
 def decoding_fault(error: DecodingError, model: type[Struct]) -> Fault:
     """Say why bytes did not decode as a model."""
-    problem = describe_decoding(error)
+    problem = describe_decoding_error(error)
     known = ", ".join(known_values(model, problem.path))
     message = problem.message.replace(KNOWN_VALUES, known, 1) if known else problem.message
     return Fault(problem.path, message, fault_code(problem.message))

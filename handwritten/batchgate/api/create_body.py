@@ -18,7 +18,7 @@ import msgspec
 
 from batchgate.api.body_errors import REPEATED, Fault, decoding_fault, invalid, malformed, not_json
 from batchgate.api.content_encoding import ContentDecoder, IdentityDecoder
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, lone_surrogate
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, find_lone_surrogate
 from batchgate.engine.model.errors import RefusedError
 
 WINDOW = 1024 * 1024
@@ -110,7 +110,7 @@ class CreateReader(Generic[R]):
         self._faults: list[Fault] = []
 
     @property
-    def expands(self) -> bool:
+    def is_compressed(self) -> bool:
         """Whether the body is compressed."""
         return not isinstance(self._decoder, IdentityDecoder)
 
@@ -282,7 +282,7 @@ class CreateReader(Generic[R]):
 
     def _refuse_lone_surrogate(self, window: bytes) -> None:
         """Name the request that has one, as the window cannot be decoded because of it."""
-        found = lone_surrogate(window)
+        found = find_lone_surrogate(window)
         if found is None:
             return
         place, written = found

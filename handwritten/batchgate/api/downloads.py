@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractStreamWriter
 from batchgate.api.stored_answer import StoredAnswer, out_of_range
 from batchgate.engine.model.errors import BlobError, StoreError
 from batchgate.engine.model.file import File
-from batchgate.engine.ports.blobs import Blobs, StoredBlob
+from batchgate.engine.ports.blobs import BlobInfo, Blobs
 from batchgate.engine.results.content_renderer import Content
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ async def _send(
 
 
 async def _send_stored(
-    request: web.Request, blobs: Blobs, name: str, stored: StoredBlob, headers: dict[str, str]
+    request: web.Request, blobs: Blobs, name: str, stored: BlobInfo, headers: dict[str, str]
 ) -> web.StreamResponse:
     """Send a blob that is kept elsewhere, or the part of it that is asked for."""
     answer = StoredAnswer(request, name, stored)

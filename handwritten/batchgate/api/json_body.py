@@ -10,7 +10,12 @@ from aiohttp import web
 from batchgate.api.content_encoding import content_decoder
 from batchgate.api.request_body import pieces
 from batchgate.api.request_errors import wrong_input
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding, lone_surrogate
+from batchgate.engine.model.decoding_errors import (
+    DECODING_ERRORS,
+    DecodingError,
+    describe_decoding_error,
+    find_lone_surrogate,
+)
 from batchgate.engine.model.errors import RefusedError
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -43,9 +48,9 @@ async def _whole(request: web.Request) -> bytes:
 
 
 def _not_json(error: DecodingError, body: bytes) -> RefusedError:
-    surrogate = lone_surrogate(body)
+    surrogate = find_lone_surrogate(body)
     if surrogate is None:
-        reason = describe_decoding(error).message.removeprefix("Invalid JSON: ")
+        reason = describe_decoding_error(error).message.removeprefix("Invalid JSON: ")
     else:
         reason = f"{surrogate[1]} is a lone surrogate, half of a character (byte {surrogate[0]})"
     return RefusedError("invalid_request_error", f"the body is not valid JSON: {reason}")

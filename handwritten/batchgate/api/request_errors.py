@@ -7,7 +7,13 @@ from typing import Final, Literal, get_args, get_origin
 
 import msgspec
 
-from batchgate.engine.model.decoding_errors import FIELD_REQUIRED, KNOWN_VALUES, UNKNOWN_FIELD, Problem, describe
+from batchgate.engine.model.decoding_errors import (
+    FIELD_REQUIRED,
+    KNOWN_VALUES,
+    UNKNOWN_FIELD,
+    DocumentFault,
+    describe_validation_error,
+)
 from batchgate.engine.model.errors import RefusedError
 
 _CODES: Final = {FIELD_REQUIRED: "missing_required_parameter", UNKNOWN_FIELD: "unknown_parameter"}
@@ -20,14 +26,14 @@ def fault_code(message: str) -> str | None:
 
 def wrong_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) -> RefusedError:
     """Turn a fault of one value into a refusal that names it, and names the values it may have if they are a few."""
-    problem = describe(error)
+    problem = describe_validation_error(error)
     known = known_values(model, problem.path)
     if problem.message == FIELD_REQUIRED:
         return missing(problem.path, known)
     message = problem.message.replace(KNOWN_VALUES, ", ".join(known), 1) if known else problem.message
     code = fault_code(problem.message)
     where = problem.path or None
-    return RefusedError("invalid_request_error", str(Problem(problem.path, message)), param=where, code=code)
+    return RefusedError("invalid_request_error", str(DocumentFault(problem.path, message)), param=where, code=code)
 
 
 def missing(name: str, known: Sequence[str] = ()) -> RefusedError:

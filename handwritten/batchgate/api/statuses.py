@@ -110,7 +110,7 @@ def _running(batch: Batch) -> Literal["in_progress", "finalizing"]:
 
 def _end(batch: Batch) -> End:
     """Tell why a batch has ended: whatever was first, a cancel, its time, or its last result."""
-    if batch.cancel_initiated_at is not None and (batch.cut_off[0] == "canceled" or not batch.counts.total):
+    if batch.cancel_initiated_at is not None and (batch.unfinished_status == "canceled" or not batch.counts.total):
         return "canceled"
     return "expired" if batch.counts.expired else "completed"
 

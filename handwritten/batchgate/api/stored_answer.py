@@ -14,7 +14,7 @@ from aiohttp import ETag, hdrs, web
 from msgspec import Struct
 
 from batchgate.engine.model.errors import RefusedError
-from batchgate.engine.ports.blobs import StoredBlob
+from batchgate.engine.ports.blobs import BlobInfo
 
 ANY: Final = "*"
 
@@ -29,7 +29,7 @@ class Span(Struct, frozen=True):
 class StoredAnswer:
     """What is to be said about one blob to one request."""
 
-    def __init__(self, request: web.Request, name: str, stored: StoredBlob) -> None:
+    def __init__(self, request: web.Request, name: str, stored: BlobInfo) -> None:
         self._request = request
         self._stored = stored
         self._modified = int(stored.modified)

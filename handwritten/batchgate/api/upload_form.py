@@ -19,7 +19,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from batchgate.api.binding import given
 from batchgate.api.content_encoding import IdentityDecoder, content_decoder
 from batchgate.api.request_errors import known_values, missing, wrong_input
-from batchgate.engine.lifecycle.files import MAX_FILE
+from batchgate.engine.intake.upload_writer import MAX_FILE
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.file import Upload
 from batchgate_api.gateway import UploadUnifiedFile
@@ -78,7 +78,7 @@ class UploadForm:
             raise _malformed(error) from error
 
     @property
-    def expands(self) -> bool:
+    def is_compressed(self) -> bool:
         """Whether the body is compressed."""
         return not isinstance(self._decoder, IdentityDecoder)
 

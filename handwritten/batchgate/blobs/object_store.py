@@ -8,7 +8,7 @@ import obstore
 
 from batchgate.blobs.error_translation import translate_errors
 from batchgate.engine.model.errors import BlobError
-from batchgate.engine.ports.blobs import StoredBlob
+from batchgate.engine.ports.blobs import BlobInfo
 from batchgate.engine.support.cancellation import shielded
 
 if TYPE_CHECKING:  # obstore defines this name for type checkers only
@@ -26,11 +26,11 @@ class ObjectStoreBlobs:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    async def find(self, name: str) -> StoredBlob:
+    async def find(self, name: str) -> BlobInfo:
         """Return the size and time of a blob."""
         with translate_errors(name):
             found = await obstore.head_async(self._store, name)
-        return StoredBlob(size=found["size"], modified=found["last_modified"].timestamp())
+        return BlobInfo(size=found["size"], modified=found["last_modified"].timestamp())
 
     async def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Read exactly these bytes."""

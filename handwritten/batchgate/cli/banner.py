@@ -1,4 +1,4 @@
-"""What a process says on stdout once it works: text for people, or one JSON object where the log is of such."""
+"""The banner that a process prints on stdout once it is ready: text, or one JSON object if the log format is JSON."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from batchgate.blobs import blob_location
 from batchgate.settings import AccountSettings, Settings
 
 NO_ACCOUNT: Final = """\
-none yet. Set ANTHROPIC_API_KEY, OPENAI_API_KEY, OLLAMA_HOST or VLLM_BASE_URL,
-            or write [accounts.NAME] in batchgate.toml; `batchgate demo` needs none."""
+none configured. Set ANTHROPIC_API_KEY, OPENAI_API_KEY, OLLAMA_HOST or VLLM_BASE_URL,
+            or write [accounts.NAME] in batchgate.toml; `batchgate demo` needs no key."""
 
 
 class Banner(Struct, frozen=True, kw_only=True):
-    """The facts, after what every line of the JSON log has, since some put stdout and stderr into one stream."""
+    """The banner as JSON. It has the fields of a JSON log line, because some setups merge stdout and stderr."""
 
     time: str
     level: Literal["info"] = "info"
@@ -29,31 +29,31 @@ class Banner(Struct, frozen=True, kw_only=True):
     message: str
     version: str = __version__
     url: str | UnsetType = UNSET
-    """Where it listens, if it does."""
+    """The URL that the process listens on, if any."""
     anthropic_base_url: str | UnsetType = UNSET
     openai_base_url: str | UnsetType = UNSET
     accounts: dict[str, str]
-    """The providers of the accounts by their names."""
+    """The provider of each account, by account name."""
     data: str | UnsetType = UNSET
     """The data folder, if the database is in it."""
     bodies: str
     database: str | UnsetType = UNSET
-    """The database, if others share it; without who it is that connects to it."""
+    """The shared database, without user name and password."""
 
 
 def announce_gateway(settings: Settings, url: str) -> None:
-    """Print where the gateway is and what it works with; the URL ends the first line, for programs that wait for it."""
+    """Print URLs, accounts and storage of the gateway; the first line ends with the URL, for programs that wait."""
     base_urls = {"anthropic_base_url": f"{url}/anthropic", "openai_base_url": f"{url}/openai/v1"}
     _print(settings, msgspec.structs.replace(_banner(settings, f"listens on {url}", url), **base_urls))
 
 
 def announce_worker(settings: Settings, url: str) -> None:
-    """Print what the worker works with; the first line is written when it works, for programs that wait for it."""
-    _print(settings, _banner(settings, f"works, listens on {url}" if url else "works", url))
+    """Print the worker's accounts and storage; the first line appears when the worker is ready."""
+    _print(settings, _banner(settings, f"runs batches, listens on {url}" if url else "runs batches", url))
 
 
 def _banner(settings: Settings, does: str, url: str) -> Banner:
-    place = settings.database_place
+    place = settings.database_display
     return Banner(
         time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         message=f"Batchgate {__version__} {does}",

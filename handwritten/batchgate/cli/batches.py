@@ -1,4 +1,4 @@
-"""``batchgate list``, ``show``, ``cancel`` and ``results``: batches that were submitted before."""
+"""``batchgate list``, ``show``, ``cancel`` and ``results``: commands for existing batches."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from batchgate_api.anthropic import MessageBatch, MessageBatchPage
 
 LARGEST_PAGE: Final = 1000
 PAGE: Final = 100
-"""How many batches are asked for at a time when all are listed."""
+"""Batches per call when all are listed."""
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API has it.")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the JSON of the API.")
 
 
 @click.command("list")
 @click.option(
-    "--limit", type=click.IntRange(1, LARGEST_PAGE), default=20, show_default=True, help="Show at most so many batches."
+    "--limit", type=click.IntRange(1, LARGEST_PAGE), default=20, show_default=True, help="Maximum number of batches."
 )
-@click.option("--all", "everything", is_flag=True, help="Show all batches, whatever the limit.")
+@click.option("--all", "everything", is_flag=True, help="List all batches; ignores --limit.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one batch a line.")
 @connected
 def list_command(connection: Connection, limit: int, *, everything: bool, as_json: bool) -> None:
-    """List batches, the newest first."""
+    """List batches, newest first."""
     asyncio.run(_list(connection, limit=None if everything else limit, as_json=as_json))
 
 
@@ -38,7 +38,7 @@ def list_command(connection: Connection, limit: int, *, everything: bool, as_jso
 @as_json_option
 @connected
 def show_command(connection: Connection, batch_id: str, *, as_json: bool) -> None:
-    """Show the batch ID: how far it is, and when what happened to it."""
+    """Show the status, the counts and the times of the batch ID."""
     asyncio.run(_show(connection, batch_id, as_json=as_json))
 
 
@@ -47,7 +47,7 @@ def show_command(connection: Connection, batch_id: str, *, as_json: bool) -> Non
 @as_json_option
 @connected
 def cancel_command(connection: Connection, batch_id: str, *, as_json: bool) -> None:
-    """Stop the batch ID. What has finished keeps its results; the rest becomes canceled."""
+    """Cancel the batch ID. Finished requests keep their results; the others end as canceled."""
     asyncio.run(_cancel(connection, batch_id, as_json=as_json))
 
 
@@ -57,11 +57,11 @@ def cancel_command(connection: Connection, batch_id: str, *, as_json: bool) -> N
     "--output",
     type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
     default=STANDARD_OUTPUT,
-    help="Write them to this file, which is there once it is whole; else to stdout.",
+    help="Write the results to this file (stdout). The file appears when it is complete.",
 )
 @connected
 def results_command(connection: Connection, batch_id: str, output: Path) -> None:
-    """Download the results of the batch ID, once it has ended: JSON, one result a line, in the order of submission."""
+    """Download the results of the ended batch ID as JSONL, in the order of submission."""
     asyncio.run(_results(connection, batch_id, output))
 
 
@@ -106,7 +106,7 @@ async def _cancel(connection: Connection, batch_id: str, *, as_json: bool) -> No
     elif batch.processing_status == "ended":
         click.echo(f"{batch.id} has ended. Its results: {connection.command('results', batch.id)}")
     else:
-        click.echo(f"{batch.id} is canceling: what is under way may still finish.")
+        click.echo(f"{batch.id} is canceling: requests in flight may still finish.")
 
 
 async def _results(connection: Connection, batch_id: str, output: Path) -> None:

@@ -15,27 +15,27 @@ from batchgate.cli.failures import failures_shown
 
 COMMANDS: Final = {
     "serve": ("batchgate.cli.serve", "Start the gateway."),
-    "worker": ("batchgate.cli.worker", "Start a worker for gateways on the same database."),
-    "transfer": ("batchgate.cli.transfer", "Copy an installation to another database and place for bodies."),
-    "demo": ("batchgate.cli.demo", "Run a batch on a gateway of its own, with a simulated model."),
-    "simulate": ("batchgate.cli.simulate", "Serve a simulated model, as an upstream for tests and measurements."),
-    "submit": ("batchgate.cli.submit", "Submit a batch, and wait for its results if asked to."),
-    "list": ("batchgate.cli.batches", "List batches, the newest first."),
+    "worker": ("batchgate.cli.worker", "Start a worker that runs the batches of gateways on the same database."),
+    "transfer": ("batchgate.cli.transfer", "Copy an installation to another database and object storage."),
+    "demo": ("batchgate.cli.demo", "Run a batch on a temporary gateway with a simulated model."),
+    "simulate": ("batchgate.cli.simulate", "Serve a simulated model, a provider for tests and load tests."),
+    "submit": ("batchgate.cli.submit", "Submit a file as a batch; --wait waits for its results."),
+    "list": ("batchgate.cli.batches", "List batches, newest first."),
     "show": ("batchgate.cli.batches", "Show one batch."),
-    "cancel": ("batchgate.cli.batches", "Stop a batch; what has finished keeps its results."),
-    "secrets": ("batchgate.cli.secrets", "Keep keys of providers in the database, encrypted."),
-    "results": ("batchgate.cli.batches", "Download the results of a batch that has ended."),
-    "workspaces": ("batchgate.cli.workspaces", "Manage workspaces, the tenants of a gateway."),
-    "keys": ("batchgate.cli.keys", "Manage the API keys of a gateway's callers."),
+    "cancel": ("batchgate.cli.batches", "Cancel a batch; finished requests keep their results."),
+    "secrets": ("batchgate.cli.secrets", "Store provider keys in the database, encrypted."),
+    "results": ("batchgate.cli.batches", "Download the results of an ended batch."),
+    "workspaces": ("batchgate.cli.workspaces", "Manage workspaces (tenants)."),
+    "keys": ("batchgate.cli.keys", "Manage the API keys of callers."),
 }
-"""The module of each command, where it stands under its own name with ``_command``, and what it does."""
+"""The module and the summary of each command; the module defines ``NAME_command``."""
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is used, and none to list them all."""
+    """A group that imports the module of a command only when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
-        """Name the commands in the order in which they are met."""
+        """List the commands in the order in which a user meets them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command and show its failure, if it fails."""
+        """Run the command; print its failure, if it fails."""
         with failures_shown():
             return super().invoke(ctx)
 
@@ -62,6 +62,6 @@ class LazyGroup(click.Group):
 def main() -> None:
     """Batchgate gives every LLM provider a durable batch API.
 
-    Start with `batchgate demo`, which needs no key. `batchgate serve` starts the gateway; the Anthropic SDK talks to it
-    at /anthropic, and `submit`, `list`, `show`, `cancel` and `results` are the same operations from a shell.
+    Start with `batchgate demo`, which needs no key. `batchgate serve` starts the gateway; point the Anthropic SDK
+    at /anthropic and the OpenAI SDK at /openai/v1. `submit`, `list`, `show`, `cancel` and `results` do the same from a shell.
     """

@@ -1,4 +1,4 @@
-"""How the client commands reach a gateway: the options that they share."""
+"""The options that every client command shares: the gateway's URL and the API key."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ API_KEY_VARIABLE: Final = "BATCHGATE_API_KEY"
 
 
 class Connection(Struct, frozen=True):
-    """Where the gateway is, and the key that it knows the caller by."""
+    """The URL of a gateway, and the caller's API key."""
 
     url: str
     api_key: str | None = None
 
     def __repr__(self) -> str:
-        """Show the place without the key."""
+        """Show the URL without the key."""
         return f"Connection({self.url!r})"
 
     def client(self) -> GatewayClient:
-        """Make a client, to be entered."""
+        """Create a client; it is an async context manager."""
         return GatewayClient(self.url, self.api_key)
 
     def command(self, *words: str) -> str:
-        """Write a command that reaches the same gateway from the user's shell."""
+        """Return a shell command that reaches the same gateway."""
         implied = os.environ.get(URL_VARIABLE) or DEFAULT_URL
         place = [] if self.url == implied.rstrip("/") else ["--url", self.url]
         return shlex.join(["batchgate", *words, *place])
 
 
 def header_value(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """Check an option that is sent in a header; what it is does not show when it is refused."""
+    """Check an option that is sent in a header; the error does not show the value, which may be a key."""
     text = (value or "").strip()
     if not text.isascii() or not text.isprintable():
-        raise click.BadParameter("it may have visible ASCII characters only")
+        raise click.BadParameter("only printable ASCII characters are allowed")
     return text or None
 
 
 def connected(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R]:
-    """Give a command the options that say where the gateway is; it takes them as a `Connection`."""
+    """Add the options --url and --api-key to a command, which gets them as a `Connection`."""
 
     @click.option(
         "--url",
@@ -62,7 +62,7 @@ def connected(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R
         envvar=URL_VARIABLE,
         show_envvar=True,
         callback=_checked_url,
-        help="Reach the gateway at this URL.",
+        help="URL of the gateway.",
     )
     @click.option(
         "--api-key",
@@ -70,7 +70,7 @@ def connected(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R
         envvar=API_KEY_VARIABLE,
         show_envvar=True,
         callback=header_value,
-        help="Send this key to the gateway, where it has API keys; better kept in the environment.",
+        help="API key of the caller; prefer the environment variable.",
     )
     @wraps(command)
     def with_connection(*args: P.args, **options: P.kwargs) -> R:
@@ -84,7 +84,7 @@ def _checked_url(_context: click.Context, _parameter: click.Parameter, value: st
     try:
         parts = urlsplit(value)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is none, or a bracket that does not close
+    except ValueError:  # an invalid port, or a bracket that is not closed
         usable = False
     if not usable or parts.query or parts.fragment:
         raise click.BadParameter(f"it must be the URL of a gateway, such as {DEFAULT_URL}")

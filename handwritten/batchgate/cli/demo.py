@@ -1,4 +1,4 @@
-"""``batchgate demo``: a gateway of its own runs a batch on a simulated model, from the submission to the results."""
+"""``batchgate demo``: runs a batch on a temporary gateway with a simulated model, from submission to results."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from batchgate_api.anthropic import MessageBatchIndividualResponse, SucceededRes
 
 MODEL: Final = SimulatorSettings(latency=0.4, jitter=0.5, rate_limit_rate=0.1, retry_after=0.2)
 CONCURRENCY: Final = 8
-STOPS_WITHIN: Final = 2.0  # seconds
+SHUTDOWN_TIMEOUT: Final = 2.0  # seconds
 RESULTS_SHOWN: Final = 3
 
 CLOSING: Final = """\
-With a model of your own:
+With a real model:
   ANTHROPIC_API_KEY=...  batchgate serve     or OPENAI_API_KEY, OLLAMA_HOST, VLLM_BASE_URL
-  batchgate submit FILE.jsonl --wait         or the Anthropic SDK, base_url http://127.0.0.1:8080/anthropic"""
+  batchgate submit FILE.jsonl --wait         or the Anthropic SDK with the gateway's URL and /anthropic"""
 
 
 class _Text(msgspec.Struct):
@@ -45,27 +45,25 @@ class _Message(msgspec.Struct):
 
 
 @click.command("demo")
-@click.option(
-    "--requests", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Submit so many requests."
-)
+@click.option("--requests", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Number of requests.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
     show_default=True,
-    help="Let the gateway listen on this port; 0 takes a free one.",
+    help="Port of the gateway; 0 picks a free one.",
 )
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False),
-    help="Keep the gateway's data in this folder; else in a temporary one, which is removed at the end.",
+    help="Folder for the gateway's data (a temporary folder, removed at the end).",
 )
-@click.option("--keep", is_flag=True, help="Keep the gateway up after the batch, until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Keep the gateway running after the batch, until Ctrl-C.")
 @click.pass_context
 def demo_command(context: click.Context, requests: int, port: int, data_dir: str | None, *, keep: bool) -> None:
-    """Start a gateway on this machine and run a batch on it, with a simulated model that needs no key.
+    """Start a gateway on this machine and run a batch on a simulated model; no key is needed.
 
-    It uses none of your accounts and settings, and leaves nothing behind.
+    The demo reads none of your settings and leaves no files behind.
     """
     restrict_umask()
     log_to_stderr("warning")
@@ -73,7 +71,7 @@ def demo_command(context: click.Context, requests: int, port: int, data_dir: str
         settings = Settings(
             port=port,
             data_dir=data_dir or str(Path(folder, "data")),
-            shutdown_timeout=STOPS_WITHIN,
+            shutdown_timeout=SHUTDOWN_TIMEOUT,
             accounts={"simulator": AccountSettings(provider="simulator", concurrency=CONCURRENCY, simulator=MODEL)},
         )
         finished = asyncio.run(_demonstrate(settings, requests, Path(folder, "results.jsonl"), keep=keep))
@@ -82,25 +80,25 @@ def demo_command(context: click.Context, requests: int, port: int, data_dir: str
 
 
 async def _demonstrate(settings: Settings, requests: int, results: Path, *, keep: bool) -> bool:
-    """Run the batch beside the gateway; false when a signal stopped the gateway before the batch was done."""
+    """Run the batch on the gateway; False if a signal stopped the gateway before the batch had ended."""
     async with _gateway(settings) as (url, serving):
-        tour = asyncio.create_task(_tour(url, requests, results))
-        await asyncio.wait({tour, serving}, return_when=asyncio.FIRST_COMPLETED)
-        if not tour.done():
-            tour.cancel()
+        demo = asyncio.create_task(_run_batch(url, requests, results))
+        await asyncio.wait({demo, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if not demo.done():
+            demo.cancel()
             with suppress(asyncio.CancelledError):
-                await tour
+                await demo
             return False
-        tour.result()
+        demo.result()
         if keep:
-            click.echo(f"The gateway still serves at {url}; Ctrl-C stops it.")
+            click.echo(f"The gateway is still running at {url}; stop it with Ctrl-C.")
             await serving
     return True
 
 
 @asynccontextmanager
 async def _gateway(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
-    """Serve while the context is entered; gives the URL and the task that ends when a signal stops the gateway."""
+    """Run a gateway; yields its URL and the task that ends when a signal stops it."""
     listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(settings, listening.set_result))
     try:
@@ -115,22 +113,22 @@ async def _gateway(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[
             await serving
 
 
-async def _tour(url: str, requests: int, results: Path) -> None:
-    click.echo(f"Batchgate {__version__} listens on {url}, with a simulated model that answers every tenth call 429.")
+async def _run_batch(url: str, requests: int, results: Path) -> None:
+    click.echo(f"Batchgate {__version__} listens on {url}, with a simulated model that refuses every tenth call (429).")
     async with GatewayClient(url) as client:
         batch = await client.create(_questions(requests))
         click.echo(f"Submitted {requests} requests as {batch.id}")
         progress = await wait_until_ended(client, batch.id)
         await write_results(client, batch.id, results)
-    click.echo(f"Ended: {outcome(progress)}. The results begin:")
+    click.echo(f"Ended: {outcome(progress)}. The first results:")
     with results.open("rb") as file:
         for line in islice(file, RESULTS_SHOWN):
-            click.echo(f"  {_shown(line)}")
+            click.echo(f"  {_result_text(line)}")
     click.echo(CLOSING)
 
 
 async def _questions(count: int) -> AsyncIterator[bytes]:
-    """Write the body of a create, as a program would."""
+    """Write the body of a create request in pieces."""
     separator = b'{"requests":['
     for request in _requests(count):
         yield separator + msgspec.json.encode(request)
@@ -145,7 +143,7 @@ def _requests(count: int) -> Iterator[dict[str, object]]:
         yield {"custom_id": f"question-{number:04}", "params": params}
 
 
-def _shown(line: bytes) -> str:
+def _result_text(line: bytes) -> str:
     response = msgspec.json.decode(line, type=MessageBatchIndividualResponse)
     result = response.result
     if not isinstance(result, SucceededResult):

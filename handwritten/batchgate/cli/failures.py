@@ -1,13 +1,13 @@
-"""How a command fails, and how a failure is shown: one clear line and an exit status.
+"""Failures of commands: one clear line on stderr and an exit status.
 
 The tree::
 
-    CommandFailed             the command cannot do what it was asked
-    ├── SubmissionRefused     what is submitted is wrong, which shows before it is sent whole
+    CommandFailed             the command failed
+    ├── SubmissionRefused     the file is not a valid batch; found while it was sent
     └── CallFailed            a call to the gateway failed
         ├── GatewayRefused    the gateway answered with an error
-        ├── GatewayUnreachable    it is not there
-        └── ConnectionBroken      it was there, but no whole answer came
+        ├── GatewayUnreachable    no connection to the gateway
+        └── ConnectionBroken      the connection broke before the whole answer came
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ import click
 from batchgate.engine.model.errors import BatchgateError, ConfigurationError
 
 USAGE_STATUS = 2
-"""The exit status for wrong options and settings, as click has it."""
+"""The exit status for wrong options and settings, as click uses it."""
 INCOMPLETE_STATUS = 3
-"""The exit status when a batch has ended, but not all of its requests succeeded."""
+"""The exit status when a batch has ended and some of its requests did not succeed."""
 INTERRUPTED_STATUS = 130
-"""The exit status after Ctrl-C, as shells have it."""
+"""The exit status after Ctrl-C, as shells use it."""
 
 
 class CommandFailed(Exception):
-    """A command cannot do what it was asked; the message is for the user."""
+    """A command failed; the message is for the user."""
 
 
 class SubmissionRefused(CommandFailed):
-    """What is submitted is no batch; nothing of it was stored."""
+    """The file is not a valid batch; the gateway stored nothing."""
 
 
 class CallFailed(CommandFailed):
-    """A call to the gateway failed; ``retry_safe`` tells if a question (not a create) may be asked again."""
+    """A call to the gateway failed; ``retry_safe`` says whether a read (not a create) may be repeated."""
 
     retry_safe: bool = False
 
@@ -50,20 +50,20 @@ class GatewayRefused(CallFailed):
 
 
 class GatewayUnreachable(CallFailed):
-    """There is no gateway where it should be; nothing was sent."""
+    """No connection to the gateway; nothing was sent."""
 
     retry_safe = True
 
 
 class ConnectionBroken(CallFailed):
-    """No whole answer came from the gateway; what was asked may have been done."""
+    """The connection broke before the whole answer came; the gateway may have executed the request."""
 
     retry_safe = True
 
 
 @contextmanager
 def failures_shown() -> Iterator[None]:
-    """Turn the failures that are known into a message and an exit status."""
+    """Turn known failures into a message and an exit status."""
     try:
         yield
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""A client of the gateway for the commands: typed answers, and every failure as a `CallFailed` that can be shown."""
+"""The commands' client of the gateway: typed answers; every failure is a `CallFailed` with a message for the user."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 BATCHES: Final = "/v1/messages/batches"
 PIECE: Final = 256 * 1024
-"""How many bytes of results are handed on at a time, at most."""
+"""Maximum bytes of results per piece."""
 
-# A body may take as long as it takes, silence may not.
+# A long transfer has no time limit; a silent connection has.
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
 
 
 class GatewayClient:
-    """The operations of one gateway; an async context manager, for the connections that it keeps."""
+    """Calls the operations of one gateway. An async context manager that holds the connections."""
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
         self._url = url.rstrip("/")
@@ -36,7 +36,7 @@ class GatewayClient:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        """Get ready to connect."""
+        """Open the session."""
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT)
         return self
 
@@ -46,12 +46,12 @@ class GatewayClient:
         """Close the connections."""
         await self._session.close()
 
-    async def create(self, body: AsyncIterator[bytes], *, provider: str | None = None) -> MessageBatch:
-        """Create a batch from the body of a create, sent as it comes.
+    async def create(self, body: AsyncIterator[bytes], *, account: str | None = None) -> MessageBatch:
+        """Create a batch on an account, streaming the request body.
 
-        Raises `SubmissionRefused` when that is what the body raises: then nothing is stored.
+        Raises `SubmissionRefused` if the body raises it; the gateway then stores nothing.
         """
-        headers = {"content-type": "application/json"} | ({} if provider is None else {"x-model-provider": provider})
+        headers = {"content-type": "application/json"} | ({} if account is None else {"x-model-provider": account})
         return await self.ask("POST", BATCHES, MessageBatch, headers=headers, body=body)
 
     async def find(self, batch_id: str) -> MessageBatch:
@@ -59,20 +59,20 @@ class GatewayClient:
         return await self.ask("GET", f"{BATCHES}/{encoded(batch_id)}", MessageBatch)
 
     async def page(self, *, limit: int, after: str | None = None) -> MessageBatchPage:
-        """Read a page of batches, the newest first, from the one after ``after`` on."""
+        """Read a page of batches, newest first, starting after the batch ``after``."""
         query = {"limit": str(limit)} | ({} if after is None else {"after_id": after})
         return await self.ask("GET", BATCHES, MessageBatchPage, query=query)
 
     async def cancel(self, batch_id: str) -> MessageBatch:
-        """Stop a batch."""
+        """Cancel a batch."""
         return await self.ask("POST", f"{BATCHES}/{encoded(batch_id)}/cancel", MessageBatch)
 
     async def progress(self, batch_id: str) -> BatchProgress:
-        """Count the requests of a batch by how they ended so far."""
+        """Read the counts of a batch."""
         return await self.ask("GET", f"/api/batches/{encoded(batch_id)}/progress", BatchProgress)
 
     async def results(self, batch_id: str) -> AsyncGenerator[bytes, None]:
-        """Download the results of a batch that has ended, piece by piece; a piece may end inside a line."""
+        """Download the results of an ended batch in pieces; a piece may end inside a line."""
         async with self._call("GET", f"{BATCHES}/{encoded(batch_id)}/results") as response:
             async for piece in response.content.iter_chunked(PIECE):
                 yield piece
@@ -87,12 +87,14 @@ class GatewayClient:
         headers: Mapping[str, str] | None = None,
         body: AsyncIterator[bytes] | bytes | None = None,
     ) -> T:
-        """Call an operation that answers in JSON."""
+        """Call an operation and decode its JSON answer."""
         async with self._call(method, path, query=query, headers=headers, body=body) as response:
             try:
                 return msgspec.json.decode(await response.read(), type=answer)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise GatewayRefused(f"What answers at {self._url} is no Batchgate: {error}", status=200) from error
+                raise GatewayRefused(
+                    f"The server at {self._url} is not a Batchgate gateway: {error}", status=200
+                ) from error
 
     @asynccontextmanager
     async def _call(
@@ -106,7 +108,7 @@ class GatewayClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         url = URL(self._url + path, encoded=True).with_query(query)
         try:
-            # No redirects: they would carry the key to another place.
+            # No redirects: they would send the key to another server.
             async with self._session.request(
                 method, url, headers=headers, data=body, allow_redirects=False
             ) as response:
@@ -115,8 +117,8 @@ class GatewayClient:
                 yield response
         except aiohttp.ClientConnectorError as error:
             raise GatewayUnreachable(
-                f"There is no gateway at {self._url} ({_reason(error)}). "
-                "Start one with `batchgate serve`, or say where it is with --url or BATCHGATE_URL."
+                f"Cannot connect to a gateway at {self._url} ({_reason(error)}). "
+                "Start one with `batchgate serve`, or set its URL with --url or BATCHGATE_URL."
             ) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             if isinstance(error.__cause__, SubmissionRefused):
@@ -125,14 +127,14 @@ class GatewayClient:
 
 
 def encoded(name: str) -> str:
-    """Write a name or an id as a part of a path."""
+    """Encode a name or an id as one path segment."""
     return quote(name, safe="", errors="surrogateescape")
 
 
 def _reason(error: aiohttp.ClientError | TimeoutError) -> str:
-    """Say why in the system's words, where it has some: asyncio's and aiohttp's repeat the address."""
+    """Return the operating system's message if there is one: those of asyncio and aiohttp repeat the address."""
     if not isinstance(error, OSError) or not error.errno:
-        return str(error) or "it was silent for too long"
+        return str(error) or "no data for too long"
     if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorDNSError):
         return str(error.strerror)
     return os.strerror(error.errno)
@@ -142,5 +144,7 @@ def _refusal(url: str, status: int, body: bytes) -> GatewayRefused:
     try:
         envelope = msgspec.json.decode(body, type=GatewayError)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return GatewayRefused(f"{url} answered with HTTP status {status}, and not as a Batchgate does.", status=status)
+        return GatewayRefused(
+            f"{url} answered with HTTP status {status} and a body that is not Batchgate's.", status=status
+        )
     return GatewayRefused(envelope.error.message, status=status, request_id=envelope.request_id)

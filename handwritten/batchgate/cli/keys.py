@@ -1,4 +1,4 @@
-"""``batchgate keys``: API keys of callers. A new one stands alone on stdout, so that it can be piped on."""
+"""``batchgate keys``: API keys of callers. A new key is the only output on stdout, so that it can be piped."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ workspace_option = click.option(
 
 @click.group("keys")
 def keys_command() -> None:
-    """Manage the API keys of a gateway's callers. The key that is used needs the scope admin.
+    """Manage the API keys of callers. The caller's own key needs the scope admin.
 
-    A gateway without any keys serves whoever is on its machine; its first key must have the scope admin.
+    A gateway without keys serves every caller on its machine. Its first key must have the scope admin.
     """
 
 
@@ -42,15 +42,15 @@ def keys_command() -> None:
     multiple=True,
     default=DEFAULT_SCOPES,
     show_default=True,
-    help="What it is for; may be given more than once, as none implies another.",
+    help="Scope of the key; repeat the option for several. No scope implies another.",
 )
-@click.option("--days", type=click.IntRange(1, 3650), help="Let it expire after so many days; else it does not.")
+@click.option("--days", type=click.IntRange(1, 3650), help="Days until the key expires (never).")
 @as_json_option
 @connected
 def create_command(
     connection: Connection, name: str, workspace: str, scopes: tuple[Scope, ...], days: int | None, *, as_json: bool
 ) -> None:
-    """Create a key called NAME, and print it: that is the only time that it is shown."""
+    """Create the key NAME and print it. It is not shown again."""
     lifetime = UNSET if days is None else days * DAY
     options = CreateKey(name=name, scopes=list(scopes), expires_in_seconds=lifetime)
 
@@ -58,7 +58,7 @@ def create_command(
         async with connection.client() as client:
             return await TenantClient(client).create_key(workspace, options)
 
-    _give(asyncio.run(run()), as_json=as_json)
+    _print_key(asyncio.run(run()), as_json=as_json)
 
 
 @keys_command.command("list")
@@ -66,7 +66,7 @@ def create_command(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one key a line.")
 @connected
 def list_command(connection: Connection, workspace: str, *, as_json: bool) -> None:
-    """List the keys of a workspace, the newest first."""
+    """List the keys of a workspace, newest first."""
 
     async def run() -> None:
         async with connection.client() as client:
@@ -89,18 +89,18 @@ def list_command(connection: Connection, workspace: str, *, as_json: bool) -> No
     type=click.IntRange(0, 30 * DAY),
     default=0,
     show_default=True,
-    help="Let the old key work for so long.",
+    help="Seconds for which the old key stays valid.",
 )
 @as_json_option
 @connected
 def rotate_command(connection: Connection, key_id: str, grace: int, *, as_json: bool) -> None:
-    """Replace the key ID by a new one like it, and print that: it is the only time that it is shown."""
+    """Replace the key ID by a new key with the same name and scopes, and print it. It is not shown again."""
 
     async def run() -> CreatedKey:
         async with connection.client() as client:
             return await TenantClient(client).rotate_key(key_id, grace)
 
-    _give(asyncio.run(run()), as_json=as_json)
+    _print_key(asyncio.run(run()), as_json=as_json)
 
 
 @keys_command.command("revoke")
@@ -108,7 +108,7 @@ def rotate_command(connection: Connection, key_id: str, grace: int, *, as_json: 
 @as_json_option
 @connected
 def revoke_command(connection: Connection, key_id: str, *, as_json: bool) -> None:
-    """Have the key ID refused, by every gateway within two seconds."""
+    """Revoke the key ID; takes effect on every gateway within two seconds."""
 
     async def run() -> Key:
         async with connection.client() as client:
@@ -121,7 +121,7 @@ def revoke_command(connection: Connection, key_id: str, *, as_json: bool) -> Non
         click.echo(f"{key.id} ({key.name}) is revoked.")
 
 
-def _give(key: CreatedKey, *, as_json: bool) -> None:
+def _print_key(key: CreatedKey, *, as_json: bool) -> None:
     if as_json:
         print_json(key)
         return
@@ -136,15 +136,15 @@ def _row(key: Key) -> str:
 
 
 def _state(key: Key) -> str:
-    """Say whether a key is accepted now, and since when it is not, or until when it is.
+    """Describe whether a key is valid now, and when that ends or ended.
 
-    One that was rotated with a grace is revoked at a time to come; what comes first, that or its expiry, is its end.
+    A key that was rotated with a grace period has a future time of revocation; the earlier of that and its expiry counts.
     """
     now = datetime.now(UTC)
     ends = [(at, word) for at, word in ((key.revoked_at, "revoked"), (key.expires_at, "expired")) if at is not None]
     if not ends:
-        return "good"
+        return "valid"
     at, word = min(ends, key=lambda end: datetime.fromisoformat(end[0]))
     if datetime.fromisoformat(at) <= now:
         return f"{word} {moment(at)}"
-    return f"{'replaced, good until' if word == 'revoked' else 'expires'} {moment(at)}"
+    return f"{'replaced, valid until' if word == 'revoked' else 'expires'} {moment(at)}"

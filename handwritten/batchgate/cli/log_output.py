@@ -1,4 +1,4 @@
-"""Where log records go: the one place that configures logging."""
+"""Configures logging; no other module does."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 
 
 def log_to_stderr(level: LogLevel, form: LogFormat = "text") -> None:
-    """Write records of a level and above to stderr, one line each; warnings of Python are among them."""
+    """Write log records of a level and above to stderr, one a line, Python warnings included."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    # Its debug records say which selector is used, to nobody's gain.
+    # asyncio's debug records only name the selector.
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    # It and its pool warn of each try while the database is away; that it is, is said by ourselves, once.
+    # psycopg and its pool warn about each attempt during an outage of the database, which we log once.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
-    # It counts the statements of migrations; which were applied is said by ourselves.
+    # yoyo logs the statements of migrations; we log which migrations were applied.
     logging.getLogger("yoyo").setLevel(logging.WARNING)

@@ -13,10 +13,10 @@ from batchgate_api.gateway import BatchProgress
 
 HEADINGS: Final = ("ID", "STATUS", "CREATED", "REQUESTS")
 ID_WIDTH: Final = 34
-"""Wide enough for the ids that the gateway gives, so that pages that come one by one line up."""
+"""The width of the gateway's ids, so that the columns of all pages align."""
 STATUS_WIDTH: Final = len("in_progress")
 TIME_WIDTH: Final = len("2026-01-01 00:00:00Z")
-FAULTY = "its file has faults, and none of its requests ran; GET /openai/v1/batches/ID names each wrong line"
+VALIDATION_FAILED = "validation failed, nothing was sent; GET /openai/v1/batches/ID lists each wrong line"
 
 
 def print_json(model: msgspec.Struct) -> None:
@@ -25,22 +25,22 @@ def print_json(model: msgspec.Struct) -> None:
 
 
 def heading() -> str:
-    """Write the first line of the table of batches."""
+    """Return the header line of the table of batches."""
     return _row(HEADINGS)
 
 
 def table_row(batch: MessageBatch, *, paused: bool) -> str:
-    """Write a batch as a line of the table; ``show`` says why one is paused."""
+    """Return the line of a batch in the table; ``show`` prints why it is paused."""
     counts = counted(batch.request_counts) + (" (paused)" if paused else "")
     return _row((batch.id, batch.processing_status, moment(batch.created_at), counts))
 
 
 def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
-    """Write all there is to know of a batch, a line each."""
-    told: tuple[tuple[str, str | None], ...] = (
+    """Return the facts about a batch, one a line."""
+    facts: tuple[tuple[str, str | None], ...] = (
         ("Batch", batch.id),
         ("Status", progress.status),
-        ("Failed", FAULTY if progress.status == "failed" else None),
+        ("Failed", VALIDATION_FAILED if progress.status == "failed" else None),
         ("Requests", f"{progress.total}: {outcome(progress)}"),
         ("Paused", None if progress.paused is None else progress.paused.reason),
         ("Created", moment(batch.created_at)),
@@ -50,11 +50,11 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
         ("Archived", batch.archived_at and moment(batch.archived_at)),
         ("Results", batch.results_url),
     )
-    return (f"{name:<10}{text}" for name, text in told if text)
+    return (f"{name:<10}{text}" for name, text in facts if text)
 
 
 def outcome(progress: BatchProgress) -> str:
-    """Say how the requests of a batch ended so far."""
+    """Return the counts of a batch by status."""
     ended = (progress.succeeded, progress.errored, progress.canceled, progress.expired)
     return counted(
         RequestCounts(
@@ -68,12 +68,12 @@ def outcome(progress: BatchProgress) -> str:
 
 
 def counted(counts: RequestCounts) -> str:
-    """Write the counts that are not zero."""
+    """Return the counts that are not zero, as text."""
     return ", ".join(f"{count} {name}" for name, count in msgspec.structs.asdict(counts).items() if count)
 
 
 def moment(timestamp: str) -> str:
-    """Write an RFC 3339 time in UTC to the second."""
+    """Return an RFC 3339 time in UTC, to the second."""
     return f"{timestamp[:19].replace('T', ' ')}Z"
 
 

@@ -1,6 +1,6 @@
-"""``batchgate secrets``: keys of providers in the database, encrypted with a master key.
+"""``batchgate secrets``: provider keys in the database, encrypted with a master key.
 
-These commands work on the database of the settings themselves, whether a gateway runs on it or not.
+The commands open the database of the settings directly, with or without a running gateway.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from batchgate.cli.failures import CommandFailed
 from batchgate.cli.umask import restrict_umask
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import ConfigurationError
-from batchgate.engine.model.secret import LONGEST_VALUE, Secret
+from batchgate.engine.model.secret import MAX_VALUE_LENGTH, Secret
 from batchgate.engine.tenancy.secrets import Secrets
 from batchgate.master_key import NEEDS_EXTRA
 from batchgate.secret_access import opened_secrets
@@ -33,14 +33,14 @@ COLUMNS: Final = "{:<32}  {:<20}  {}"
 
 
 def _with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callable[P, None]:
-    """Give a command the options that say where the database is; it takes them as settings."""
+    """Add the options --config and --data-dir to a command, which gets the settings."""
 
     @click.option(
         "--config",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Read the settings from this TOML file; else from $BATCHGATE_CONFIG, else from batchgate.toml if there.",
+        help="TOML file with the settings ($BATCHGATE_CONFIG, or batchgate.toml if it exists).",
     )
-    @click.option("--data-dir", metavar="FOLDER", help="Find the database in this folder (batchgate-data).")
+    @click.option("--data-dir", metavar="FOLDER", help="Folder of the database (batchgate-data).")
     @wraps(command)
     def with_settings(*args: P.args, **options: P.kwargs) -> None:
         config, data_dir = options.pop("config"), options.pop("data_dir")
@@ -53,10 +53,10 @@ def _with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callabl
 
 @click.group("secrets")
 def secrets_command() -> None:
-    """Keep keys of providers in the database, encrypted with the master key of the settings.
+    """Store provider keys in the database, encrypted with a master key.
 
-    An account takes one with `api_key_secret = "NAME"`. The master key is $BATCHGATE_MASTER_KEY, or stands in the file
-    that the setting master_key_file names.
+    An account uses one with `api_key_secret = "NAME"`. The master key is in $BATCHGATE_MASTER_KEY, or in the file of the
+    setting master_key_file.
     """
 
 
@@ -64,7 +64,7 @@ def secrets_command() -> None:
 @click.argument("name", metavar="NAME")
 @_with_settings
 def set_command(settings: Settings, name: str) -> None:
-    """Store the secret NAME, or replace it, from stdin or a prompt. Running gateways take it up by themselves."""
+    """Store or replace the secret NAME, read from stdin or a prompt. Running gateways use the new value."""
     value = _value()
     _run(settings, lambda secrets: secrets.put(name, value))
     click.echo(f"{name} is stored.")
@@ -73,9 +73,9 @@ def set_command(settings: Settings, name: str) -> None:
 @secrets_command.command("list")
 @_with_settings
 def list_command(settings: Settings) -> None:
-    """List the names of the secrets, and when each was stored and replaced."""
+    """List the secrets with the times when they were stored and replaced."""
     click.echo(COLUMNS.format("NAME", "STORED", "REPLACED"))
-    for secret in _run(settings, lambda secrets: secrets.listed()):
+    for secret in _run(settings, lambda secrets: secrets.list()):
         click.echo(_row(secret))
 
 
@@ -83,7 +83,7 @@ def list_command(settings: Settings) -> None:
 @click.argument("name", metavar="NAME")
 @_with_settings
 def delete_command(settings: Settings, name: str) -> None:
-    """Delete the secret NAME. A gateway with an account that needs it does not start again."""
+    """Delete the secret NAME. A gateway with an account that uses it will not start."""
     _run(settings, lambda secrets: secrets.delete(name))
     click.echo(f"{name} is deleted.")
 
@@ -91,13 +91,13 @@ def delete_command(settings: Settings, name: str) -> None:
 @secrets_command.command("reencrypt")
 @_with_settings
 def reencrypt_command(settings: Settings) -> None:
-    """Encrypt every secret with the first of the master keys, after which the others may go."""
+    """Encrypt every secret with the first master key; the other keys are not needed any more."""
     click.echo(f"{_run(settings, lambda secrets: secrets.reencrypt())} secrets are encrypted with the first key.")
 
 
 @secrets_command.command("master-key")
 def master_key_command() -> None:
-    """Print a new master key. To replace one, put it first and the old one after it, and run `reencrypt`."""
+    """Print a new master key. To replace a key, put the new one before the old one, and run `reencrypt`."""
     try:
         from batchgate.encryption.fernet import new_master_key  # noqa: PLC0415 - the extra may be missing
     except ImportError as error:
@@ -114,13 +114,13 @@ def _run(settings: Settings, work: Callable[[Secrets], Awaitable[T]]) -> T:
 
 
 def _value() -> str:
-    """Read the value, which is never an argument: those are seen by everybody on the machine, and kept by shells."""
+    """Read the value. It is never an argument, because other users see arguments and shells store them."""
     if sys.stdin.isatty():
         value: str = click.prompt("Value", hide_input=True, err=True)
         return value
-    value = sys.stdin.read(LONGEST_VALUE + 2).strip()
+    value = sys.stdin.read(MAX_VALUE_LENGTH + 2).strip()
     if not value:
-        raise CommandFailed("There is no value: write it to stdin, or run the command in a terminal to be asked.")
+        raise CommandFailed("No value: write it to stdin, or run the command in a terminal.")
     return value
 
 

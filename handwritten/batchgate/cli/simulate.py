@@ -1,4 +1,4 @@
-"""``batchgate simulate``: the simulated model as a provider of its own, for load tests and for trying settings."""
+"""``batchgate simulate``: serves the simulated model over HTTP, for load tests and for trying settings."""
 
 from __future__ import annotations
 
@@ -15,82 +15,80 @@ from batchgate.providers.simulator.simulator import SimulatorSettings
 
 DEFAULTS: Final = SimulatorSettings()
 BACKLOG: Final = 1024
-STOPS_WITHIN: Final = 1.0  # seconds
+SHUTDOWN_TIMEOUT: Final = 1.0  # seconds
 
 _SECONDS: Final = click.FloatRange(min=0)
-_PART: Final = click.FloatRange(0, 1)
+_FRACTION: Final = click.FloatRange(0, 1)
 _COUNT: Final = click.IntRange(min=0)
 
 
 @click.command("simulate")
-@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Listen on this address.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8090,
     show_default=True,
-    help="Listen on this port; 0 takes a free one.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option(
     "--latency",
     type=_SECONDS,
     default=DEFAULTS.latency,
     show_default=True,
-    help="Answer after so many seconds.",
+    help="Latency in seconds.",
 )
 @click.option(
     "--jitter",
-    type=_PART,
+    type=_FRACTION,
     default=DEFAULTS.jitter,
     show_default=True,
-    help="Let the latency of a call stray by this part of it, up or down.",
+    help="Random latency jitter (fraction).",
 )
 @click.option(
     "--error-rate",
-    type=_PART,
+    type=_FRACTION,
     default=DEFAULTS.error_rate,
     show_default=True,
-    help="Fail this part of the calls with 500 or 529.",
+    help="Fraction of calls that fail with 500 or 529.",
 )
 @click.option(
     "--rate-limit-rate",
-    type=_PART,
+    type=_FRACTION,
     default=DEFAULTS.rate_limit_rate,
     show_default=True,
-    help="Answer this part of the calls with 429.",
+    help="Fraction of calls that are answered with 429.",
 )
 @click.option(
     "--retry-after",
     type=_SECONDS,
     default=DEFAULTS.retry_after,
     show_default=True,
-    help="Ask for so many seconds of waiting with a 429.",
+    help="Retry-After of a 429, in seconds.",
 )
+@click.option("--max-concurrency", type=_COUNT, help="Answer 429 to calls beyond this number in flight (no limit).")
 @click.option(
-    "--max-concurrency", type=_COUNT, help="Answer 429 to calls beyond so many in flight; else all are served."
-)
-@click.option(
-    "--require-key", metavar="KEY", help="Let only this API key in, as x-api-key or as Bearer; else any or none."
+    "--require-key", metavar="KEY", help="Accept only this API key, as x-api-key or Bearer token (any or none)."
 )
 @click.option(
     "--output-tokens",
     type=_COUNT,
     default=DEFAULTS.output_tokens,
     show_default=True,
-    help="Fill answers up to so many tokens of four characters.",
+    help="Minimum length of answers, in tokens of four characters.",
 )
 @click.option(
     "--seed",
     type=_COUNT,
     default=DEFAULTS.seed,
     show_default=True,
-    help="Draw the faults from this number; the same one gives the same faults.",
+    help="Seed of the random faults; the same seed gives the same faults.",
 )
 def simulate_command(host: str, port: int, **behaviour: float | str | None) -> None:
-    """Serve a simulated model that speaks Messages and OpenAI's API, until SIGTERM or Ctrl-C.
+    """Serve a simulated model with the Messages API and OpenAI's API, until SIGTERM or Ctrl-C.
 
-    It answers with what it was asked. GET /stats tells what it was asked so far; POST /stats/reset starts counting
-    anew; PUT /settings changes how it behaves.
+    The model repeats the question. GET /stats returns the calls so far, POST /stats/reset resets them, and PUT
+    /settings changes the behaviour.
     """
     settings = SimulatorSettings(**behaviour)  # type: ignore[arg-type]
     asyncio.run(_serve(settings, host, port))
@@ -100,7 +98,7 @@ async def _serve(settings: SimulatorSettings, host: str, port: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(build_simulator_app(settings), access_log=None, shutdown_timeout=STOPS_WITHIN)
+    runner = web.AppRunner(build_simulator_app(settings), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     try:
         try:

@@ -1,8 +1,8 @@
-"""The body of a create, read from a file or from stdin as it is sent.
+"""Reads the request body of a create from a file or stdin while it is sent.
 
-A file holds either that body itself, ``{"requests": [...]}``, or one request a line, ``{"custom_id": ..., "params":
-{...}}``. Which of the two it is shows in its first bytes. Lines are framed as the body while they are read, so that no
-more than one of them and one piece of the file is ever held.
+A file holds either the body itself, ``{"requests": [...]}``, or one request a line, ``{"custom_id": ..., "params":
+{...}}``; its first bytes show which. Lines are wrapped into the body while they are read, so that memory holds one line
+and one piece of the file at most.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Final
 import msgspec
 
 from batchgate.cli.failures import SubmissionRefused
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 
 PIECE: Final = 256 * 1024
 LONGEST_LINE: Final = 33 * 1024 * 1024
-"""A little more than the gateway takes for one request."""
+"""A little more than the gateway's limit for one request."""
 
 _LONGEST_START: Final = 4096
 _CREATE_BODY: Final = re.compile(rb'\s*\{\s*"requests"\s*:')
@@ -29,7 +29,7 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 async def create_body(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Turn what a file holds into the body of a create; raises `SubmissionRefused` for a line that is no request."""
+    """Convert the content of a file into a request body; raises `SubmissionRefused` for a line that is not a request."""
     start = b""
     async for piece in pieces:
         start += piece
@@ -42,7 +42,7 @@ async def create_body(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read_pieces(descriptor: int) -> AsyncIterator[bytes]:
-    """Read an open file or pipe to its end; a slow pipe holds nothing else up, Ctrl-C included."""
+    """Read an open file or pipe to its end without blocking the event loop or Ctrl-C."""
     while True:
         await _readable(descriptor)
         piece = os.read(descriptor, PIECE)
@@ -57,7 +57,7 @@ async def _readable(descriptor: int) -> None:
     try:
         loop.add_reader(descriptor, ready.set)
     except PermissionError:
-        return  # so says epoll of plain files, which are always ready
+        return  # epoll refuses plain files, which are always ready
     try:
         await ready.wait()
     finally:
@@ -71,7 +71,7 @@ async def _resumed(start: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
-    """Cut pieces in numbered lines."""
+    """Split pieces into numbered lines."""
     number = 1
     parts: list[bytes] = []
     async for piece in pieces:
@@ -82,12 +82,12 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes
             parts = []
         parts.append(rest)
         if sum(map(len, parts)) > LONGEST_LINE:
-            raise SubmissionRefused(f"line {number}: a request may have at most 32 MiB, and no line end came in 33")
+            raise SubmissionRefused(f"line {number}: a request may have at most 32 MiB; this line has more than 33")
     yield number, b"".join(parts)
 
 
 async def _framed(lines: AsyncIterator[tuple[int, bytes]]) -> AsyncIterator[bytes]:
-    """Put lines between the brackets of a create body, blank ones left out."""
+    """Wrap lines into a request body; blank lines are skipped."""
     buffer = bytearray(b'{"requests":[')
     separator = b""
     async for number, line in lines:
@@ -107,6 +107,6 @@ def _check(number: int, text: bytes) -> None:
     try:
         _OBJECT.decode(text)
     except DECODING_ERRORS as error:
-        problem = describe_decoding(error)
+        problem = describe_decoding_error(error)
         hint = '; a file that is one JSON document must begin with {"requests": [' if number == 1 else ""
         raise SubmissionRefused(f"line {number}: {problem.message}{hint}") from error

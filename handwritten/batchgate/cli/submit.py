@@ -1,4 +1,4 @@
-"""``batchgate submit``: a file becomes a batch, and a finished batch a file."""
+"""``batchgate submit``: creates a batch from a file, and with --wait writes its results to a file."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
 
 @click.command("submit")
 @click.argument("file", type=click.File("rb"))
-@click.option("--wait", is_flag=True, help="Wait until the batch has ended and write its results.")
+@click.option("--wait", is_flag=True, help="Wait until the batch has ended, and write its results.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
-    help=f"Write the results to this file, or to stdout for -; else to FILE with the suffix {RESULTS_SUFFIX}.",
+    help=f"Write the results to this file, or to stdout for - (FILE with the suffix {RESULTS_SUFFIX}).",
 )
-@click.option(
-    "--provider", metavar="NAME", callback=header_value, help="Let this account of the gateway run the requests."
-)
+@click.option("--account", metavar="NAME", callback=header_value, help="Use this provider account.")
 @connected
 @click.pass_context
 def submit_command(
@@ -38,7 +36,7 @@ def submit_command(
     *,
     wait: bool,
     output: Path | None,
-    provider: str | None,
+    account: str | None,
 ) -> None:
     """Submit FILE as a batch and print its id.
 
@@ -49,27 +47,27 @@ def submit_command(
     """
     if output is not None and not wait:
         raise click.UsageError("--output needs --wait; without it, `batchgate results ID` writes the results.")
-    target = _checked(output or _beside(file.name)) if wait else None
-    batch_id = asyncio.run(_submit(connection, file.fileno(), provider))
+    target = _check_output(output or _default_output(file.name)) if wait else None
+    batch_id = asyncio.run(_submit(connection, file.fileno(), account))
     click.echo(batch_id, err=target == STANDARD_OUTPUT)
     if target is not None:
         progress = _finish(context, connection, batch_id, target)
         _report(context, progress, target)
 
 
-async def _submit(connection: Connection, descriptor: int, provider: str | None) -> str:
+async def _submit(connection: Connection, descriptor: int, account: str | None) -> str:
     async with connection.client() as client:
         try:
-            batch = await client.create(create_body(read_pieces(descriptor)), provider=provider)
+            batch = await client.create(create_body(read_pieces(descriptor)), account=account)
         except ConnectionBroken as error:
             check = connection.command("list", "--limit", "1")
-            raise CommandFailed(f"{error} Whether the batch was created is not known; see: {check}") from error
+            raise CommandFailed(f"{error} The batch may have been created; check with: {check}") from error
     return batch.id
 
 
 def _finish(context: click.Context, connection: Connection, batch_id: str, target: Path) -> BatchProgress:
-    """Wait and write; whatever ends that early says where the results are then."""
-    later = f"The batch goes on at the gateway; once it has ended: {connection.command('results', batch_id)}"
+    """Wait and write the results; if that stops early, print the command that gets them later."""
+    later = f"The batch continues on the gateway. Get its results when it has ended: {connection.command('results', batch_id)}"
     try:
         return asyncio.run(_wait_and_write(connection, batch_id, target))
     except KeyboardInterrupt:
@@ -96,12 +94,12 @@ def _report(context: click.Context, progress: BatchProgress, target: Path) -> No
     context.exit(INCOMPLETE_STATUS)
 
 
-def _beside(name: str) -> Path:
+def _default_output(name: str) -> Path:
     return STANDARD_OUTPUT if name == "<stdin>" else Path(name).with_suffix(RESULTS_SUFFIX)
 
 
-def _checked(target: Path) -> Path:
-    """Refuse a place for the results that is not there, before anything is paid for."""
+def _check_output(target: Path) -> Path:
+    """Refuse a missing output folder before any request is paid for."""
     if target != STANDARD_OUTPUT and not target.parent.is_dir():
-        raise click.UsageError(f"{target}: there is no folder {target.parent} for the results.")
+        raise click.UsageError(f"{target}: the folder {target.parent} does not exist.")
     return target

@@ -1,4 +1,4 @@
-"""The operations on workspaces and keys, for the commands."""
+"""The commands' client for workspaces and API keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _JSON: Final = {"content-type": "application/json"}
 
 
 class TenantClient:
-    """Manages the tenants of the gateway that a client reaches."""
+    """Manages workspaces and keys through a `GatewayClient`."""
 
     def __init__(self, client: GatewayClient) -> None:
         self._client = client
@@ -41,7 +41,7 @@ class TenantClient:
         return await self._send("POST", WORKSPACES, CreateWorkspace(name=name, quotas=quotas), Workspace)
 
     async def workspace(self, name: str) -> Workspace:
-        """Read a workspace and what it uses."""
+        """Read a workspace with its usage."""
         return await self._client.ask("GET", f"{WORKSPACES}/{encoded(name)}", Workspace)
 
     async def update_workspace(self, name: str, quotas: QuotaChanges) -> Workspace:
@@ -49,7 +49,7 @@ class TenantClient:
         return await self._send("PATCH", f"{WORKSPACES}/{encoded(name)}", UpdateWorkspace(quotas=quotas), Workspace)
 
     async def archive_workspace(self, name: str) -> ArchivedWorkspace:
-        """Take a workspace out of use."""
+        """Archive a workspace."""
         return await self._client.ask("DELETE", f"{WORKSPACES}/{encoded(name)}", ArchivedWorkspace)
 
     async def workspaces(self) -> AsyncIterator[Workspace]:
@@ -66,7 +66,7 @@ class TenantClient:
         return await self._send("POST", f"{WORKSPACES}/{encoded(workspace)}/keys", options, CreatedKey)
 
     async def keys(self, workspace: str) -> AsyncIterator[Key]:
-        """Read all keys of a workspace, the newest first."""
+        """Read all keys of a workspace, newest first."""
         more, query = True, {"limit": PAGE}
         while more:
             page = await self._client.ask("GET", f"{WORKSPACES}/{encoded(workspace)}/keys", KeyList, query=query)
@@ -90,7 +90,7 @@ def _after(last: str | None) -> dict[str, str]:
     return {"limit": PAGE} | ({} if last is None else {"after": last})
 
 
-def named(quotas: Mapping[str, object]) -> QuotaChanges:
-    """Make the change of the quotas that are given; ``none`` lifts one."""
+def quota_changes(quotas: Mapping[str, object]) -> QuotaChanges:
+    """Build the change of the given quotas; ``none`` removes a quota."""
     given = {name: None if value == "none" else value for name, value in quotas.items() if value is not None}
     return msgspec.convert(given, QuotaChanges)

@@ -1,4 +1,4 @@
-"""``batchgate transfer``: copies an installation that stands still to another database and place for bodies."""
+"""``batchgate transfer``: copies a stopped installation to another database and object storage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from batchgate.transfer.row_copy import TableComparison, check_target_empty, com
     required=True,
     metavar="PLACE",
     type=click.Path(exists=True, path_type=Path),
-    help="The installation to copy: its data folder, or its settings file. It is not changed.",
+    help="Data folder or settings file of the installation to copy; it is not changed.",
 )
 @click.option(
     "--to",
@@ -33,15 +33,14 @@ from batchgate.transfer.row_copy import TableComparison, check_target_empty, com
     required=True,
     metavar="PLACE",
     type=click.Path(path_type=Path),
-    help="Where to: the settings file that the gateways will have, with what the environment says, or a data folder.",
+    help="Target: the settings file of the new gateways (with the environment), or a data folder.",
 )
-@click.option("--verify", "only_verify", is_flag=True, help="Copy nothing: compare what was copied before.")
+@click.option("--verify", "only_verify", is_flag=True, help="Copy nothing; compare an earlier copy.")
 def transfer_command(source: Path, target: Path, *, only_verify: bool) -> None:
-    """Copy an installation while no gateway runs on it, and verify every row and every byte.
+    """Copy an installation while no gateway uses it, and verify every row and every byte.
 
-    The target has to be empty. Its rows are written in one transaction, which is committed when all of them are
-    verified: a copy that was interrupted has left bodies only, and is run again. Bodies that are there already are
-    compared and passed over.
+    The target must be empty. All rows are written in one transaction, which is committed after they are verified. An
+    interrupted copy leaves only files; run it again. Files that exist already are compared and skipped.
     """
     restrict_umask()
     ours = load_endpoint(source, os.environ, use_environment=False)

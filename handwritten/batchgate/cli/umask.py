@@ -1,14 +1,14 @@
-"""What a process writes is for its own user: prompts, answers and keys are nobody else's to read."""
+"""The umask of the process: prompts, answers and keys must not be readable by other users of the machine."""
 
 from __future__ import annotations
 
 import os
 from typing import Final
 
-FOR_OTHERS: Final = 0o077
-"""What other users of the machine may not do with a new file or folder: anything."""
+NO_ACCESS_FOR_OTHERS: Final = 0o077
+"""Removes all permissions of group and others from new files and folders."""
 
 
 def restrict_umask() -> None:
-    """Close every file that this process makes from now on to other users, whoever in it makes them."""
-    os.umask(FOR_OTHERS)
+    """Make every file that this process creates from now on private to its user."""
+    os.umask(NO_ACCESS_FOR_OTHERS)

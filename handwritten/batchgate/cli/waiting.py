@@ -1,4 +1,4 @@
-"""Waits for the end of a batch behind a progress bar, and writes its results."""
+"""Waits with a progress bar until a batch has ended, and writes its results."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from batchgate_api.gateway import BatchProgress
 
 SHORTEST_PAUSE: Final = 0.1  # seconds
 LONGEST_PAUSE: Final = 2.0  # seconds
-PATIENCE: Final = 60.0
-"""Seconds for which a gateway may be away, such as for a restart, before the waiting ends."""
+MAX_OUTAGE: Final = 60.0
+"""Seconds for which the gateway may be unreachable, during a restart for example, before waiting fails."""
 
 STANDARD_OUTPUT: Final = Path("-")
 
 
 async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgress:
-    """Return the counts of a batch once it has ended; raises `CallFailed` when the gateway stays away."""
+    """Return the counts of a batch once it has ended; raises `CallFailed` if the gateway stays unreachable."""
     progress = await client.progress(batch_id)
     pause = SHORTEST_PAUSE
     reported: str | None = None
-    # To stderr, as stdout is for ids and results.
+    # On stderr, because stdout is for ids and results.
     with click.progressbar(
         length=progress.total, label="Waiting for results", show_pos=True, width=24, file=sys.stderr
     ) as bar:
@@ -46,16 +46,16 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
 
 
 async def write_results(client: GatewayClient, batch_id: str, target: Path) -> None:
-    """Write the results of an ended batch to a file, which is there once it is whole, or to stdout."""
+    """Write the results of an ended batch to stdout, or to a file that appears when it is complete."""
     try:
         with _opened(target) as file:
             async with aclosing(client.results(batch_id)) as results:
                 async for piece in results:
                     file.write(piece)
     except BrokenPipeError:
-        raise  # nobody reads on, as after `| head`: click ends in silence
+        raise  # the reader has stopped, as with `| head`: click exits quietly
     except OSError as error:
-        raise CommandFailed(f"{target}: the results cannot be written there: {error.strerror or error}") from error
+        raise CommandFailed(f"{target}: cannot write the results: {error.strerror or error}") from error
 
 
 def finished(progress: BatchProgress) -> int:
@@ -64,14 +64,14 @@ def finished(progress: BatchProgress) -> int:
 
 
 async def _progress(client: GatewayClient, batch_id: str) -> BatchProgress:
-    """Ask for the counts, again and again if the gateway is away."""
+    """Read the counts; retry while the gateway is unreachable."""
     loop = asyncio.get_running_loop()
-    patient_until = loop.time() + PATIENCE
+    deadline = loop.time() + MAX_OUTAGE
     while True:
         try:
             return await client.progress(batch_id)
         except CallFailed as error:
-            if not error.retry_safe or loop.time() > patient_until:
+            if not error.retry_safe or loop.time() > deadline:
                 raise
         await asyncio.sleep(LONGEST_PAUSE)
 

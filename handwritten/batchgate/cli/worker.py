@@ -1,4 +1,4 @@
-"""``batchgate worker``: runs the batches that gateways on the same database take in."""
+"""``batchgate worker``: runs the batches of the gateways on the same database."""
 
 from __future__ import annotations
 
@@ -18,28 +18,26 @@ from batchgate.server import serve
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Read the settings from this TOML file; else from $BATCHGATE_CONFIG, else from batchgate.toml if it is there.",
+    help="TOML file with the settings ($BATCHGATE_CONFIG, or batchgate.toml if it exists).",
 )
-@click.option("--host", metavar="ADDRESS", help="Listen on this address (127.0.0.1), if a port is given.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), help="Answer /health and /metrics on this port; 0 takes a free one."
-)
-@click.option("--data-dir", metavar="FOLDER", help="Where the bodies are, unless the settings have a blob_url.")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on, with --port (127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port for /health and /metrics; 0 picks a free one.")
+@click.option("--data-dir", metavar="FOLDER", help="Folder for request and result files, unless blob_url is set.")
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),
-    help="Log records of this level and above to stderr (info).",
+    help="Lowest level that is logged (info).",
 )
 @click.option(
     "--log-format",
     type=click.Choice(FORMATS, case_sensitive=False),
-    help="Write log records as text for people, or as one JSON object a line (text).",
+    help="Format of log lines (text).",
 )
 def worker_command(config: Path | None, *, port: int | None, **given: object) -> None:
     """Start a worker and run batches until SIGTERM or Ctrl-C.
 
-    Any number of workers and gateways share the database of the settings. A worker that stops lets the calls under way
-    finish and gives back the rest; a second signal gives them up. It listens nowhere unless it is given a port here.
+    Any number of workers and gateways share one database. A worker that stops lets requests in flight finish and releases
+    the rest; a second signal cancels them. A worker listens on no port unless --port is given.
     """
     settings = settings_of(config, port=port, **given)
     asyncio.run(serve(settings, partial(announce_worker, settings), role="worker", listens=port is not None))

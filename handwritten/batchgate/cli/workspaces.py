@@ -1,4 +1,4 @@
-"""``batchgate workspaces``: the tenants of a gateway, and what each may use."""
+"""``batchgate workspaces``: tenants and their quotas."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ import click
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.rendering import moment, print_json
-from batchgate.cli.tenant_client import TenantClient, named
+from batchgate.cli.tenant_client import TenantClient, quota_changes
 from batchgate_api.gateway import Workspace
 
 C = TypeVar("C", bound=Callable[..., object])
 
 NAME_WIDTH: Final = 24
-LIFTED: Final = "none"
-"""What lifts a quota."""
+NO_QUOTA: Final = "none"
+"""Removes a quota."""
 
 
 def count(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | str | None:
     """Read a whole number, or ``none``."""
-    if value is None or value == LIFTED:
+    if value is None or value == NO_QUOTA:
         return value
     if not value.isdecimal():
-        raise click.BadParameter(f"it must be a whole number, or {LIFTED}")
+        raise click.BadParameter(f"it must be a whole number, or {NO_QUOTA}")
     return int(value)
 
 
 def money(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | str | None:
     """Read an amount, or ``none``."""
-    if value is None or value == LIFTED:
+    if value is None or value == NO_QUOTA:
         return value
     try:
         return float(value)
     except ValueError as error:
-        raise click.BadParameter(f"it must be an amount such as 99.50, or {LIFTED}") from error
+        raise click.BadParameter(f"it must be an amount such as 99.50, or {NO_QUOTA}") from error
 
 
 def quota_options(command: C) -> C:
-    """Give a command an option for each quota; the gateway says what they may be."""
+    """Add an option for each quota to a command; the gateway checks the values."""
     for name, read, text in (
-        ("--monthly-spend-usd", money, "The most that answers may cost in a calendar month."),
-        ("--stored-bytes", count, "The most bytes of inputs, results and uploaded files."),
-        ("--concurrent-batches", count, "The most batches that have not ended."),
-        ("--queued-requests", count, "The most requests without a result, of these batches."),
+        ("--monthly-spend-usd", money, "Maximum cost of answers in a calendar month, in US dollars."),
+        ("--stored-bytes", count, "Maximum bytes of inputs, results and uploaded files."),
+        ("--concurrent-batches", count, "Maximum number of batches that have not ended."),
+        ("--queued-requests", count, "Maximum number of requests without a result."),
     ):
-        command = click.option(name, metavar=f"N|{LIFTED}", callback=read, help=text)(command)
+        command = click.option(name, metavar=f"N|{NO_QUOTA}", callback=read, help=text)(command)
     return command
 
 
 @click.group("workspaces")
 def workspaces_command() -> None:
-    """Manage workspaces, the tenants of a gateway. The key needs the scope admin."""
+    """Manage workspaces (tenants). The caller's key needs the scope admin."""
 
 
 @workspaces_command.command("list")
@@ -86,7 +86,7 @@ def create_command(connection: Connection, /, name: str, *, as_json: bool, **quo
 
     async def run() -> Workspace:
         async with connection.client() as client:
-            return await TenantClient(client).create_workspace(name, named(quotas))
+            return await TenantClient(client).create_workspace(name, quota_changes(quotas))
 
     _show(asyncio.run(run()), as_json=as_json)
 
@@ -96,7 +96,7 @@ def create_command(connection: Connection, /, name: str, *, as_json: bool, **quo
 @as_json_option
 @connected
 def show_command(connection: Connection, name: str, *, as_json: bool) -> None:
-    """Show what the workspace NAME may use, and uses."""
+    """Show the quotas and the usage of the workspace NAME."""
 
     async def run() -> Workspace:
         async with connection.client() as client:
@@ -111,11 +111,11 @@ def show_command(connection: Connection, name: str, *, as_json: bool) -> None:
 @as_json_option
 @connected
 def update_command(connection: Connection, /, name: str, *, as_json: bool, **quotas: object) -> None:
-    """Change what the workspace NAME may use; `none` lifts a quota, those that are not named stay."""
+    """Change quotas of the workspace NAME; `none` removes a quota, the others stay."""
 
     async def run() -> Workspace:
         async with connection.client() as client:
-            return await TenantClient(client).update_workspace(name, named(quotas))
+            return await TenantClient(client).update_workspace(name, quota_changes(quotas))
 
     _show(asyncio.run(run()), as_json=as_json)
 
@@ -125,7 +125,7 @@ def update_command(connection: Connection, /, name: str, *, as_json: bool, **quo
 @as_json_option
 @connected
 def archive_command(connection: Connection, name: str, *, as_json: bool) -> None:
-    """Take the empty workspace NAME out of use; its name is not given again."""
+    """Archive the empty workspace NAME; its name cannot be used again."""
 
     async def run() -> None:
         async with connection.client() as client:

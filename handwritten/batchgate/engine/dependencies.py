@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from batchgate.engine.dispatch.claim_policy import ClaimPolicy
 from batchgate.engine.dispatch.router import Router
-from batchgate.engine.intake.input_writer import FileReader
 from batchgate.engine.model.batch import BatchOptions, Dialect
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.ports.blobs import Blobs
+from batchgate.engine.ports.body_readers import FileReader
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.rows import LineTranslator, RowFormat

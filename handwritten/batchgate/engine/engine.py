@@ -143,7 +143,7 @@ class Engine:
             queue=needs.queue,
             clock=needs.clock,
             signals=signals,
-            names_of=needs.router.searchable_names,
+            searchable_names=needs.router.searchable_names,
             telemetry=needs.telemetry,
         )
 

@@ -34,7 +34,7 @@ class BackgroundServices:
     async def resume(self) -> None:
         """Continue what stopped processes left unfinished."""
         await self._queue.enqueue_missing()
-        await self.sweeper.hand_over()
+        await self.sweeper.signal_waiting_batches()
 
     async def expedite(self, batch_keys: Sequence[int]) -> None:
         """Move these batches before all others, in the queue and in every wait queue of this process."""
@@ -63,7 +63,7 @@ class BackgroundServices:
             finalize=self.finalize,
             validate=self.validate,
             expedite=self.expedite,
-            restore=needs.queue.enqueue_missing,
+            enqueue_missing=needs.queue.enqueue_missing,
             report=report,
         )
 
@@ -103,7 +103,7 @@ def _validator(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: Rep
         orphan_blobs=orphan_blobs,
         queue=needs.queue,
         reader=needs.file_reader,
-        names_of=needs.router.searchable_names,
+        searchable_names=needs.router.searchable_names,
         clock=needs.clock,
         cluster=needs.cluster,
         report=report,

@@ -217,8 +217,8 @@ class ProcrastinateQueue:
         if worker is not None and not await self._run("record_heartbeat", worker_id=worker):
             self._handle_eviction(worker)
         now, dead_after = asyncio.get_running_loop().time(), self._heartbeats.dead_after
-        self._heartbeats.seen(now)
-        if not self._heartbeats.may_judge(now):
+        self._heartbeats.record_beat(now)
+        if not self._heartbeats.may_evict(now):
             return
         # In this order: a process that dies in between leaves jobs without a worker, which the next heartbeat requeues.
         async with _translate_errors():

@@ -58,9 +58,9 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
     }
 
 
-def repeat_lookup_row(new: NewBatch) -> dict[str, object]:
+def duplicate_lookup_row(new: NewBatch) -> dict[str, object]:
     """Return the parameters that find an earlier create of the same batch."""
-    names = ("workspace", "caller", "fingerprint", "repeats_since", "idempotency_key")
+    names = ("workspace", "caller", "fingerprint", "deduplicate_since", "idempotency_key")
     return {name: getattr(new, name) for name in names}
 
 

@@ -48,7 +48,7 @@ def api_key_from_row(row: Row) -> ApiKey:
 
 def is_admin_key(key: ApiKey, now: int) -> bool:
     """Return True if a key is valid at a time and has the scope admin."""
-    return "admin" in key.scopes and key.good_at(now)
+    return "admin" in key.scopes and key.is_valid_at(now)
 
 
 ADMIN_SCOPE_PATTERN = "%admin%"

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from batchgate.engine.model.errors import shown
+from batchgate.engine.model.errors import loggable_text
 from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID
 
 FIELDS: Final = (
@@ -123,7 +123,7 @@ def _exception_lines(error: BaseException, seen: set[int]) -> Iterator[str]:
         yield from _exception_lines(cause, seen)
         yield "which caused:\n"
     yield from traceback.format_tb(error.__traceback__)
-    yield f"{shown(error)}\n"
+    yield f"{loggable_text(error)}\n"
     for member in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
         yield "one of its exceptions:\n"
         yield from _exception_lines(member, seen)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from batchgate.blobs import BucketBlobs, FolderBlobs, blob_location, open_blobs
-from batchgate.data_lock import sole_use
+from batchgate.data_lock import exclusive_folder
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.settings import ENVIRONMENT_PREFIX, SIMPLE, Settings, load_settings
 from batchgate.store.sqlite.tables import SqliteTables
@@ -34,7 +34,7 @@ class TransferEndpoint:
     @property
     def database_location(self) -> str:
         """The location of the database for display, without secrets."""
-        return self._settings.database_place or str(self.folder.resolve() / DATABASE)
+        return self._settings.database_display or str(self.folder.resolve() / DATABASE)
 
     @property
     def blob_location(self) -> str:
@@ -57,7 +57,7 @@ class TransferEndpoint:
                     "--from", f"the data folder of a gateway; {self.folder} contains no {DATABASE}"
                 )
             in_use = f"a gateway is using {self.folder}; stop it first"
-            stack.enter_context(sole_use(self.folder, in_use))
+            stack.enter_context(exclusive_folder(self.folder, in_use))
             yield stack.enter_context(SqliteTables(self.folder / DATABASE, writable=writable).open())
 
 

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from batchgate.engine.model.api_key import ApiKey, Scope, digest_of
+from batchgate.engine.model.api_key import ApiKey, Scope, hash_key
 from batchgate.engine.model.batch import NewBatch, ValidatedInput
 from batchgate.engine.model.clock import DAY
 from batchgate.engine.model.errors import QuotaExceeded, RefusedError
 from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.shard import Chunk, Shard
 from batchgate.engine.model.usage import Counts, Usage
-from batchgate.engine.model.workspace import NANODOLLARS, Quotas, QuotaUsage, Workspace, month_of
+from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, Quotas, QuotaUsage, Workspace, month_of
 from batchgate.store.postgres import PostgresStore
 from batchgate.store.sqlite import SqliteStore
 from tests.support.databases import Database
@@ -37,7 +37,7 @@ def a_key(name: str = "k", *, workspace: str = "w", scopes: tuple[Scope, ...] = 
     """Return a key whose id and hash are derived from its name."""
     return ApiKey(
         id=f"key_{name}",
-        digest=digest_of(name),
+        digest=hash_key(name),
         name=name,
         workspace=workspace,
         scopes=scopes,
@@ -120,7 +120,7 @@ async def quota(store: AnyStore, **quotas: int | None) -> None:
 
 
 async def use(store: AnyStore, month: str = MONTH) -> QuotaUsage:
-    return await store.tenants.use_of("w", month)
+    return await store.tenants.find_usage("w", month)
 
 
 # ---------------------------------------------------------------- workspaces
@@ -190,9 +190,9 @@ async def test_a_key_is_found_by_its_hash_and_by_its_id(store: AnyStore) -> None
     key = a_key(scopes=("read", "submit", "admin"), expires_at=LATER)
     await store.tenants.create_key(key, first=True)
     assert await store.tenants.has_keys()
-    assert await store.tenants.key_by_digest(key.digest) == key
+    assert await store.tenants.find_key_by_digest(key.digest) == key
     assert await store.tenants.find_key(key.id) == key
-    assert await store.tenants.key_by_digest(digest_of("K")) is None
+    assert await store.tenants.find_key_by_digest(hash_key("K")) is None
     for nobody in ("key_K", "", "key_k\0"):
         assert await store.tenants.find_key(nobody) is None
         assert await store.tenants.revoke_key(nobody, NOW, another_admin=True) is None
@@ -227,9 +227,9 @@ async def test_a_rotated_key_is_valid_until_its_grace_period_ends(store: AnyStor
     await store.tenants.rotate_key("key_old", a_key("new"), LATER)
     old = await store.tenants.find_key("key_old")
     assert old is not None
-    assert old.good_at(LATER - 1)
-    assert not old.good_at(LATER)
-    assert await store.tenants.key_by_digest(digest_of("new")) == a_key("new")
+    assert old.is_valid_at(LATER - 1)
+    assert not old.is_valid_at(LATER)
+    assert await store.tenants.find_key_by_digest(hash_key("new")) == a_key("new")
 
 
 async def test_only_one_of_two_concurrent_rotations_succeeds(store: AnyStore) -> None:
@@ -298,8 +298,8 @@ async def test_concurrent_revocations_keep_one_admin_key(store: AnyStore) -> Non
 async def test_the_time_of_last_use_never_decreases(store: AnyStore) -> None:
     await store.tenants.create_key(a_key("a"), first=False)
     await store.tenants.create_key(a_key("b"), first=False)
-    await store.tenants.note_use({"key_a": LATER, "key_b": NOW, "key_none": NOW})
-    await store.tenants.note_use({"key_a": NOW, "key_b": LATER})
+    await store.tenants.record_key_use({"key_a": LATER, "key_b": NOW, "key_none": NOW})
+    await store.tenants.record_key_use({"key_a": NOW, "key_b": LATER})
     for name in ("a", "b"):
         found = await store.tenants.find_key(f"key_{name}")
         assert found is not None
@@ -375,25 +375,25 @@ async def test_a_batch_from_a_file_uses_its_quota_after_its_validation(store: An
 
 
 async def test_costs_count_for_open_batches_and_in_the_month_of_their_end(store: AnyStore) -> None:
-    await quota(store, monthly_spend=3 * NANODOLLARS)
+    await quota(store, monthly_spend=3 * NANODOLLARS_PER_DOLLAR)
     first, second = await create(store, new_batch("a")), await create(store, new_batch("b"))
-    await run(store, first, succeeded=2, cost=2 * NANODOLLARS)
-    assert (await use(store)).monthly_spend == 2 * NANODOLLARS
-    await run(store, second, succeeded=2, cost=NANODOLLARS)
+    await run(store, first, succeeded=2, cost=2 * NANODOLLARS_PER_DOLLAR)
+    assert (await use(store)).monthly_spend == 2 * NANODOLLARS_PER_DOLLAR
+    await run(store, second, succeeded=2, cost=NANODOLLARS_PER_DOLLAR)
     with pytest.raises(QuotaExceeded, match=r"spend in a calendar month: the limit is \$3.00, and \$3.00 are spent"):
         await create(store, new_batch("c"))
     await end(store, first, size=1)
     assert not await end(store, first, size=1)
-    assert (await use(store)).monthly_spend == 3 * NANODOLLARS
+    assert (await use(store)).monthly_spend == 3 * NANODOLLARS_PER_DOLLAR
     await upload(store, "f", 1)  # an upload costs nothing
     next_month = NOW + 40 * DAY
     await end(store, second, size=1, now=next_month)
-    assert (await use(store)).monthly_spend == 2 * NANODOLLARS
-    assert (await use(store, month_of(next_month))).monthly_spend == NANODOLLARS
+    assert (await use(store)).monthly_spend == 2 * NANODOLLARS_PER_DOLLAR
+    assert (await use(store, month_of(next_month))).monthly_spend == NANODOLLARS_PER_DOLLAR
     await create(store, new_batch("c"))
     batch = await store.find_batch("w", "a")
     assert batch is not None
-    assert batch.cost == 2 * NANODOLLARS
+    assert batch.cost == 2 * NANODOLLARS_PER_DOLLAR
 
 
 async def test_stored_bytes_decrease_on_every_deletion(store: AnyStore) -> None:

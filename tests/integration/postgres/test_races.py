@@ -93,7 +93,7 @@ async def test_concurrent_retries_of_one_create_by_an_sdk_make_one_batch(
     stores: Stores, observer: DatabaseObserver
 ) -> None:
     async def submit_once(number: int) -> str:
-        new = msgspec.structs.replace(new_batch(f"b{number}"), fingerprint=b"\0same", repeats_since=0)
+        new = msgspec.structs.replace(new_batch(f"b{number}"), fingerprint=b"\0same", deduplicate_since=0)
         store = stores[number % 2]
         await store.add_orphan_blob(input_of(new))
         return (await store.create_batch(new))[0].id

@@ -277,7 +277,7 @@ async def test_a_batch_cannot_adopt_a_blob_that_is_being_removed(
     # The writer was paused and considered dead, and resumes when another process has just started to remove its blob.
     async with open_as_member(url, observer) as (store, member):
         blobs, new = SlowBlobs(tmp_path), new_batch("a")
-        async with OrphanBlobs(store, blobs).writing("a", input_of(new)) as writer:
+        async with OrphanBlobs(store, blobs).open_writer("a", input_of(new)) as writer:
             await writer.write(b"input")
             await writer.commit()
             observer.connection.execute("DELETE FROM members WHERE id = %s", (member,))
@@ -304,12 +304,12 @@ async def test_a_member_removes_later_what_it_could_not_remove_at_once(
         orphan_blobs = OrphanBlobs(store, blobs)
         with monkeypatch.context() as patched:
             patched.setattr(store, "tombstone_blob", unreachable)
-            async with orphan_blobs.writing("batch", "batch/input") as writer:
+            async with orphan_blobs.open_writer("batch", "batch/input") as writer:
                 await writer.write(b"input")
                 await writer.commit()
         await OrphanBlobs(stores[0], blobs).sweep()
         assert await blobs.read_range("batch/input", 0, 5) == b"input"
-        await orphan_blobs.remove_what_was_left()
+        await orphan_blobs.retry_failed_removals()
         assert observer.rows("SELECT * FROM loose_blobs") == []
         with pytest.raises(BlobError):
             await blobs.read_range("batch/input", 0, 5)

@@ -48,7 +48,7 @@ def decoded(line: bytes) -> Json:
 
 
 def refused(error: RequestError) -> tuple[Any, Any]:
-    line = decoded(OPENAI.errored("a", error))
+    line = decoded(OPENAI.errored_line("a", error))
     return line["response"], line["error"]
 
 
@@ -59,7 +59,7 @@ def refused(error: RequestError) -> tuple[Any, Any]:
 def test_a_custom_id_may_be_any_text(custom_id: str) -> None:
     line = input_line(b'{"model":"m"}', custom_id)
     assert OPENAI.custom_id(line) == OPENAI.read(line).custom_id == custom_id
-    assert decoded(OPENAI.succeeded(custom_id, b"{}"))["custom_id"] == custom_id
+    assert decoded(OPENAI.succeeded_line(custom_id, b"{}"))["custom_id"] == custom_id
 
 
 def test_a_custom_id_is_known_whatever_the_rest_of_its_line_is() -> None:
@@ -114,7 +114,7 @@ def test_params_without_a_model_are_refused_by_the_same_name_as_ever() -> None:
 
 def test_an_answer_stands_in_its_line_as_it_came() -> None:
     answer = b'{ "a" : 1.50,"b":"\\u00e4"}'
-    line = OPENAI.succeeded("a", answer)
+    line = OPENAI.succeeded_line("a", answer)
     assert b'"body":%s}' % answer in line
     document = decoded(line)
     assert document["response"] == {"status_code": 200, "request_id": None, "body": {"a": 1.5, "b": "ä"}}
@@ -122,7 +122,7 @@ def test_an_answer_stands_in_its_line_as_it_came() -> None:
 
 
 def test_every_line_has_an_id_of_its_own() -> None:
-    lines = [OPENAI.succeeded("a", b"{}") for _ in range(100)]
+    lines = [OPENAI.succeeded_line("a", b"{}") for _ in range(100)]
     assert len({decoded(line)["id"] for line in lines}) == 100
 
 
@@ -133,9 +133,9 @@ def test_what_the_provider_refused_keeps_its_words_its_status_and_its_request_id
         status=404,
         retry_safe=False,
         request_id="req_1",
-        said_type="odd_error",
-        said_param="messages[0]",
-        said_code="model_not_found",
+        provider_type="odd_error",
+        provider_param="messages[0]",
+        provider_code="model_not_found",
     )
     said = {"message": "No such thing.", "type": "odd_error", "param": "messages[0]", "code": "model_not_found"}
     assert refused(error) == ({"status_code": 404, "request_id": "req_1", "body": {"error": said}}, None)
@@ -176,13 +176,13 @@ def test_where_no_answer_came_there_is_a_code_and_no_response(error: UpstreamErr
 
 @pytest.mark.parametrize(("ending", "code"), [("expired", "batch_expired"), ("canceled", "batch_cancelled")])
 def test_a_request_that_was_never_answered_has_the_code_for_it(ending: Any, code: str) -> None:
-    line = decoded(OPENAI.unfinished(NASTY, ending))
+    line = decoded(OPENAI.unfinished_line(NASTY, ending))
     assert (line["custom_id"], line["response"], line["error"]["code"]) == (NASTY, None, code)
 
 
 @pytest.mark.parametrize("kind", STATUSES)
 def test_a_refusal_of_the_gateway_is_of_the_same_class_in_anthropics_dialect(kind: Any) -> None:
-    line = OPENAI.errored("a", RequestError(kind, "No."))
+    line = OPENAI.errored_line("a", RequestError(kind, "No."))
     result = msgspec.json.decode(anthropic_result_line(line, kind="chat_completions"))["result"]
     assert result["error"]["error"] == {"type": kind, "message": "No."}
 
@@ -191,7 +191,7 @@ LOOK_ALIKES = ('{"type":"succeeded"}', '","response":{"status_code":200,"result"
 ERRORS = st.one_of(
     st.builds(RequestError, st.sampled_from(list(STATUSES)), TEXTS | st.sampled_from(LOOK_ALIKES)),
     st.builds(
-        lambda status, text: UpstreamError("api_error", text, status=status, retry_safe=False, said_code=text),
+        lambda status, text: UpstreamError("api_error", text, status=status, retry_safe=False, provider_code=text),
         st.integers(0, 999),
         TEXTS | st.sampled_from(LOOK_ALIKES),
     ),
@@ -201,9 +201,9 @@ ERRORS = st.one_of(
 @given(custom_id=TEXTS | st.sampled_from(LOOK_ALIKES), answer=st.dictionaries(TEXTS, TEXTS), error=ERRORS)
 def test_only_the_line_of_an_answer_is_one(custom_id: str, answer: Json, error: RequestError) -> None:
     message = msgspec.json.encode(answer | {"error": {}, "response": None, "status_code": 400})
-    assert OPENAI.is_answer(OPENAI.succeeded(custom_id, message))
-    assert ANTHROPIC.is_answer(ANTHROPIC.succeeded("a", message))
+    assert OPENAI.is_success(OPENAI.succeeded_line(custom_id, message))
+    assert ANTHROPIC.is_success(ANTHROPIC.succeeded_line("a", message))
     for rows in (OPENAI, ANTHROPIC):
-        assert not rows.is_answer(rows.errored(custom_id, error))
-        assert not rows.is_answer(rows.unfinished(custom_id, "expired"))
-        assert not rows.is_answer(rows.unfinished(custom_id, "canceled"))
+        assert not rows.is_success(rows.errored_line(custom_id, error))
+        assert not rows.is_success(rows.unfinished_line(custom_id, "expired"))
+        assert not rows.is_success(rows.unfinished_line(custom_id, "canceled"))

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgate.engine.intake.input_writer import FileReader
 from batchgate.engine.model.batch import InputFault
 from batchgate.engine.model.provider_call import RowKind
+from batchgate.engine.ports.body_readers import FileReader
 from batchgate.providers.dialects import input_file
 from batchgate.providers.dialects.input_file import MAX_LINE, MAX_REQUESTS, InputFileReader
 from batchgate.providers.dialects.openai_rows import OpenAIRows
@@ -206,9 +206,9 @@ def test_more_requests_than_a_batch_may_have_are_hopeless() -> None:
     reader = InputFileReader("chat_completions")
     allowed = b"\n\n".join(line(f"{n}") for n in range(MAX_REQUESTS)) + b"\n\n"
     assert sum(len(part) for part in reader.feed(allowed)) == MAX_REQUESTS
-    assert (reader.faults, reader.hopeless) == ([], False)
+    assert (reader.faults, reader.over_limit) == ([], False)
     assert list(reader.feed(line("more") + b"\n{\n")) == []
-    assert reader.hopeless
+    assert reader.over_limit
     assert reader.finish() == []
     assert [(wrong.code, wrong.line) for wrong in reader.faults] == [("too_many_tasks", None)]
     assert f"more than {MAX_REQUESTS} requests" in reader.faults[0].message

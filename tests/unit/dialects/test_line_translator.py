@@ -202,7 +202,7 @@ def test_params_that_openai_cannot_say_are_a_line_that_says_why_and_cannot_be_se
 
 
 def test_a_message_is_a_completion_of_the_time_at_which_its_batch_ended() -> None:
-    line = AnthropicRows().succeeded("a", msgspec.json.encode(message()))
+    line = AnthropicRows().succeeded_line("a", msgspec.json.encode(message()))
     ended = batch("anthropic", "messages")
     said = msgspec.json.decode(READING.result_line(ended, line, "openai"))
     assert said["response"]["body"]["created"] == ENDED
@@ -212,7 +212,7 @@ def test_a_message_is_a_completion_of_the_time_at_which_its_batch_ended() -> Non
 
 
 def test_an_answer_of_openai_is_read_as_the_kind_of_its_batch() -> None:
-    line = OpenAIRows().succeeded("a", msgspec.json.encode(completion()))
+    line = OpenAIRows().succeeded_line("a", msgspec.json.encode(completion()))
     said = msgspec.json.decode(READING.result_line(batch("openai", "chat_completions"), line, "anthropic"))
     assert (said["result"]["type"], said["result"]["message"]["type"]) == ("succeeded", "message")
     said = msgspec.json.decode(READING.result_line(batch("openai", "embeddings"), line, "anthropic"))
@@ -227,10 +227,12 @@ def test_no_line_of_a_batch_can_break_the_reading(custom_id: str, body: Json) ->
     for kind in ("chat_completions", "responses", "embeddings", "completions"):
         own = batch("openai", kind)
         request = READING.request_line(own, openai_line(body, custom_id=custom_id), "anthropic")
-        result = READING.result_line(own, OpenAIRows().succeeded(custom_id, msgspec.json.encode(body)), "anthropic")
+        result = READING.result_line(
+            own, OpenAIRows().succeeded_line(custom_id, msgspec.json.encode(body)), "anthropic"
+        )
         assert {msgspec.json.decode(line)["custom_id"] for line in (request, result)} == {custom_id}
     own = batch("anthropic", "messages")
     params = b'{"custom_id":"a","params":%s}\n' % msgspec.json.encode(body)
     request = READING.request_line(own, params, "openai")
-    result = READING.result_line(own, AnthropicRows().succeeded("a", msgspec.json.encode(body)), "openai")
+    result = READING.result_line(own, AnthropicRows().succeeded_line("a", msgspec.json.encode(body)), "openai")
     assert {msgspec.json.decode(line)["custom_id"] for line in (request, result)} == {"a"}

@@ -1,4 +1,4 @@
-"""What a gateway believes of keys, told of the races between a look-up and a change."""
+"""The cache of API keys, and races between a read and a change of a key."""
 
 from __future__ import annotations
 
@@ -6,98 +6,98 @@ import asyncio
 
 import pytest
 
-from batchgate.engine.model.api_key import ApiKey, digest_of
+from batchgate.engine.model.api_key import ApiKey, hash_key
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 from batchgate.store.sqlite.tenants import SqliteTenants
 from tests.support.running_app import MovableClock
 
 KEY = ApiKey(
-    id="key_1", digest=digest_of("k"), name="k", workspace="default", scopes=("read",), hint="kkkk", created_at=0
+    id="key_1", digest=hash_key("k"), name="k", workspace="default", scopes=("read",), hint="kkkk", created_at=0
 )
 
 
 class SlowTenants(SqliteTenants):
-    """Tenants whose answers are held back after they have been read."""
+    """Tenants whose reads return only when the test lets them."""
 
     def __init__(self) -> None:
         self.key: ApiKey | None = KEY
-        self.any = False
+        self.found_keys = False
         self.broken = False
         self.read = asyncio.Event()
-        self.let = asyncio.Event()
-        self.let.set()
+        self.released = asyncio.Event()
+        self.released.set()
 
-    async def key_by_digest(self, digest: bytes) -> ApiKey | None:  # noqa: ARG002 - the signature is the port's
-        """Read the key, and answer when it is let."""
+    async def find_key_by_digest(self, digest: bytes) -> ApiKey | None:  # noqa: ARG002 - the signature is the port's
+        """Read the key, and return it once released."""
         found = self.key
         await self._hold()
         return found
 
     async def has_keys(self) -> bool:
-        """Tell if there is any, when it is let."""
-        found = self.any
+        """Check for keys, and return once released."""
+        found = self.found_keys
         if self.broken:
-            raise StoreError("it is away")
+            raise StoreError("unreachable")
         await self._hold()
         return found
 
     async def _hold(self) -> None:
         self.read.set()
-        await self.let.wait()
+        await self.released.wait()
 
 
-async def test_a_look_up_that_a_revocation_overtakes_is_not_remembered() -> None:
+async def test_a_read_that_started_before_a_revocation_is_not_cached() -> None:
     store, clock = SlowTenants(), MovableClock()
-    ring = ApiKeyCache(store, clock)
-    store.let.clear()
-    looking = asyncio.create_task(ring.find(KEY.digest))
+    cache = ApiKeyCache(store, clock)
+    store.released.clear()
+    reading = asyncio.create_task(cache.find(KEY.digest))
     await store.read.wait()
     store.key = None
-    ring.forget()
-    store.let.set()
-    assert await looking == KEY  # it was asked before
-    assert await ring.find(KEY.digest) is None
+    cache.invalidate()
+    store.released.set()
+    assert await reading == KEY  # the read started before
+    assert await cache.find(KEY.digest) is None
 
 
-async def test_a_gateway_is_closed_at_once_though_somebody_was_asking_when_its_first_key_came() -> None:
+async def test_keys_are_required_at_once_after_the_first_key_although_a_check_was_in_progress() -> None:
     store, clock = SlowTenants(), MovableClock()
-    ring = ApiKeyCache(store, clock)
-    store.let.clear()
-    asking = asyncio.create_task(ring.any())
+    cache = ApiKeyCache(store, clock)
+    store.released.clear()
+    checking = asyncio.create_task(cache.has_keys())
     await store.read.wait()
-    ring.forget()
-    store.let.set()
-    assert await asking
+    cache.invalidate()
+    store.released.set()
+    assert await checking
     store.broken = True
-    assert await ring.any()
+    assert await cache.has_keys()
 
 
-async def test_while_the_database_is_away_a_gateway_is_as_open_as_it_was() -> None:
+async def test_the_last_result_holds_while_the_database_is_unreachable() -> None:
     store, clock = SlowTenants(), MovableClock()
-    ring = ApiKeyCache(store, clock)
+    cache = ApiKeyCache(store, clock)
     store.broken = True
     with pytest.raises(StoreError):
-        await ring.any()
+        await cache.has_keys()
     store.broken = False
-    assert not await ring.any()
-    store.broken, store.any = True, True
+    assert not await cache.has_keys()
+    store.broken, store.found_keys = True, True
     clock.move(5)
-    assert not await ring.any()
+    assert not await cache.has_keys()
     store.broken = False
     clock.move(5)
-    assert await ring.any()
+    assert await cache.has_keys()
     store.broken = True
     clock.move(5)
-    assert await ring.any()
+    assert await cache.has_keys()
 
 
-async def test_a_clock_that_is_set_back_makes_nothing_believed_for_longer() -> None:
+async def test_setting_the_clock_back_does_not_extend_the_life_of_an_entry() -> None:
     store, clock = SlowTenants(), MovableClock()
-    ring = ApiKeyCache(store, clock)
-    assert await ring.find(KEY.digest) == KEY
+    cache = ApiKeyCache(store, clock)
+    assert await cache.find(KEY.digest) == KEY
     store.key = None
     clock.move(0.5)
-    assert await ring.find(KEY.digest) == KEY
+    assert await cache.find(KEY.digest) == KEY
     clock.move(-3600)
-    assert await ring.find(KEY.digest) is None
+    assert await cache.find(KEY.digest) is None

@@ -1,4 +1,4 @@
-"""Work that a cancellation of its caller must not cut in two."""
+"""Shielded work, and tasks that are cancelled until they end."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from batchgate.engine.support.cancellation import cancel_all, shielded
 
 
-async def test_its_result_and_its_error_are_the_callers() -> None:
+async def test_shielded_returns_the_result_and_raises_the_error() -> None:
     assert await shielded(asyncio.sleep(0, "result")) == "result"
 
     async def fail() -> None:
@@ -17,7 +17,7 @@ async def test_its_result_and_its_error_are_the_callers() -> None:
         await shielded(fail())
 
 
-async def test_a_cancellation_takes_effect_after_the_end() -> None:
+async def test_a_cancellation_takes_effect_after_the_end_of_shielded_work() -> None:
     begun, go, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
@@ -36,7 +36,7 @@ async def test_a_cancellation_takes_effect_after_the_end() -> None:
     assert ended.is_set()
 
 
-async def test_no_number_of_cancellations_cuts_it_short_and_its_error_gives_way_to_them() -> None:
+async def test_repeated_cancellations_do_not_interrupt_shielded_work_and_replace_its_error() -> None:
     begun, go = asyncio.Event(), asyncio.Event()
 
     async def fail() -> None:
@@ -55,13 +55,13 @@ async def test_no_number_of_cancellations_cuts_it_short_and_its_error_gives_way_
         await task
 
 
-async def test_a_task_that_loses_a_cancellation_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Before Python 3.12, asyncio.wait_for loses one that comes in the same moment as what it waits for. A listener that
-    # heard of a job at that moment listened on, and its worker never stopped.
-    monkeypatch.setattr("batchgate.engine.support.cancellation.PATIENCE", 0.01)
+async def test_a_task_that_swallows_cancellations_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Before Python 3.12, asyncio.wait_for loses a cancellation that comes in the same moment as the awaited result. A
+    # listener that received a job at that moment continued to listen, and its worker never stopped.
+    monkeypatch.setattr("batchgate.engine.support.cancellation.CANCEL_INTERVAL", 0.01)
     lost: list[asyncio.CancelledError] = []
 
-    async def deaf() -> None:
+    async def swallow_two() -> None:
         while True:
             try:
                 await asyncio.sleep(3600)
@@ -70,7 +70,7 @@ async def test_a_task_that_loses_a_cancellation_is_stopped_all_the_same(monkeypa
                 if len(lost) > 2:
                     raise
 
-    task = asyncio.create_task(deaf())
+    task = asyncio.create_task(swallow_two())
     await asyncio.sleep(0)
     await cancel_all([task])
     assert task.cancelled()

@@ -1,4 +1,4 @@
-"""What answers cost: whole nano-dollars, by the price of the model or that of any, cached tokens by theirs."""
+"""The cost of answers: whole nano-dollars, with prices by model, a price for all other models, and cached tokens."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from batchgate.accounts import endpoints
 from batchgate.engine.model.cost import cost_of
 from batchgate.engine.model.provider_call import Account, Price
 from batchgate.engine.model.usage import Usage
-from batchgate.engine.model.workspace import dollars
+from batchgate.engine.model.workspace import format_dollars
 from batchgate.providers.simulator.simulator import SimulatorTransport
 from batchgate.settings import AccountSettings, PriceSettings, Settings
 from tests.support.engine_parts import no_secret
@@ -27,23 +27,23 @@ def account(prices: dict[str, Price]) -> Account:
 @pytest.mark.parametrize(
     ("model", "usage", "expected"),
     [
-        pytest.param("m", USAGE, 600 * 3_000 + 400 * 300 + 50 * 15_000, id="its own price"),
-        pytest.param("other", USAGE, 1, id="the price of any, rounded up"),
+        pytest.param("m", USAGE, 600 * 3_000 + 400 * 300 + 50 * 15_000, id="price of the model"),
+        pytest.param("other", USAGE, 1, id="price of all other models, rounded up"),
         pytest.param("free", USAGE, 0, id="free"),
         pytest.param("m", None, 0, id="no usage"),
-        pytest.param("m", Usage(), 0, id="nothing used"),
-        pytest.param("m", Usage(input_tokens=1, cached_tokens=5), 300, id="more cached than there is"),
+        pytest.param("m", Usage(), 0, id="no tokens"),
+        pytest.param("m", Usage(input_tokens=1, cached_tokens=5), 300, id="more cached tokens than input tokens"),
     ],
 )
-def test_an_answer_costs(model: str, usage: Usage | None, expected: int) -> None:
+def test_the_cost_of_an_answer(model: str, usage: Usage | None, expected: int) -> None:
     assert cost_of(usage, account(PRICES), model) == expected
 
 
-def test_without_prices_nothing_counts() -> None:
+def test_without_prices_the_cost_is_zero() -> None:
     assert cost_of(USAGE, account({}), "m") == 0
 
 
-def test_prices_are_settings_in_dollars_for_a_million_tokens() -> None:
+def test_prices_in_settings_are_dollars_per_million_tokens() -> None:
     prices = {"m": PriceSettings(input=0.0375, output=1.25), "n": PriceSettings(input=1, cached_input=0.5, output=2)}
     given = AccountSettings(provider="simulator", prices=prices, simulator=simulator().simulator)
     [endpoint] = endpoints(Settings(accounts={"a": given}), SimulatorTransport(given.simulator), {}, no_secret)
@@ -63,5 +63,5 @@ def test_prices_are_settings_in_dollars_for_a_million_tokens() -> None:
         (1, "$0.000000001"),
     ],
 )
-def test_amounts_are_written_to_the_cent_and_beyond_as_far_as_there_is_anything(nanodollars: int, text: str) -> None:
-    assert dollars(nanodollars) == text
+def test_amounts_have_two_decimals_and_more_only_if_needed(nanodollars: int, text: str) -> None:
+    assert format_dollars(nanodollars) == text

@@ -1,4 +1,4 @@
-"""Decoding errors become the messages that users of the Messages API know."""
+"""Decoding errors are described with the wording of the Messages API."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,12 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, Problem, describe, describe_decoding
+from batchgate.engine.model.decoding_errors import (
+    DECODING_ERRORS,
+    DocumentFault,
+    describe_decoding_error,
+    describe_validation_error,
+)
 
 
 class _Inner(Struct, forbid_unknown_fields=True, tag_field="role", tag="user"):
@@ -32,7 +37,7 @@ class _Body(Struct, forbid_unknown_fields=True):
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        # The first two wordings are the API's own, as facts/batch-apis.md 1.7 quotes them; 1.2 and 1.3 the lengths.
+        # The first two are the API's own wording, as in facts/batch-apis.md 1.7; 1.2 and 1.3 have the lengths.
         ("{}", "messages: Field required"),
         ('{"messages":[],"foo":1}', "foo: Extra inputs are not permitted"),
         ('{"messages":[],"name":"abcd"}', "name: String should have at most 3 characters"),
@@ -64,10 +69,10 @@ class _Body(Struct, forbid_unknown_fields=True):
         ('{"messages":[],"a - at `$.name`":1}', "a - at `$.name`: Extra inputs are not permitted"),
     ],
 )
-def test_a_wrong_document_is_described_by_path_and_message(body: str, problem: str) -> None:
+def test_an_invalid_document_is_described_by_path_and_message(body: str, problem: str) -> None:
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.json.decode(body, type=_Body)
-    assert str(describe(caught.value)) == problem
+    assert str(describe_validation_error(caught.value)) == problem
 
 
 @pytest.mark.parametrize(
@@ -79,22 +84,22 @@ def test_a_wrong_document_is_described_by_path_and_message(body: str, problem: s
         (b"{}", "messages: Field required"),
     ],
 )
-def test_bytes_that_do_not_decode_are_described_too(body: bytes, problem: str) -> None:
+def test_bytes_that_do_not_decode_are_described(body: bytes, problem: str) -> None:
     assert str(_failure(body, _Body)) == problem
 
 
-def test_json_that_is_nested_too_deeply_is_described_too() -> None:
+def test_json_that_is_nested_too_deeply_is_described() -> None:
     assert str(_failure(b"[" * 100_000, object)) == "Invalid JSON: nested too deeply"
 
 
-def _failure(body: bytes, expected: type) -> Problem:
+def _failure(body: bytes, expected: type) -> DocumentFault:
     try:
         msgspec.json.decode(body, type=expected)
     except DECODING_ERRORS as error:
-        return describe_decoding(error)
+        return describe_decoding_error(error)
     raise AssertionError(body)
 
 
-def test_a_problem_can_be_placed_within_a_larger_document() -> None:
-    assert str(Problem("role", "no").under("messages.0")) == "messages.0.role: no"
-    assert str(Problem("", "no").under("tools.1")) == "tools.1: no"
+def test_a_fault_can_be_placed_in_a_larger_document() -> None:
+    assert str(DocumentFault("role", "no").with_prefix("messages.0")) == "messages.0.role: no"
+    assert str(DocumentFault("", "no").with_prefix("tools.1")) == "tools.1: no"

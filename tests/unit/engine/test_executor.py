@@ -60,7 +60,7 @@ async def read(key: str) -> str:
 
 
 def endings(results: list[ResultLine]) -> Counter[str]:
-    return Counter(result.ending for result in results)
+    return Counter(result.status for result in results)
 
 
 def problems(engine: EngineParts) -> tuple[str, ...]:
@@ -112,10 +112,10 @@ async def test_a_request_without_a_usable_answer_is_sent_five_times_at_most(
     answer: int | Exception | UpstreamResponse,
 ) -> None:
     transport = Scripted(lambda _: answer if len(transport.calls) <= 4 else 200)
-    assert (await parts(transport).run()).ending == "succeeded"
+    assert (await parts(transport).run()).status == "succeeded"
     assert len(transport.calls) == 5
     never = Scripted(lambda _: answer)
-    assert (await parts(never).run()).ending == "errored"
+    assert (await parts(never).run()).status == "errored"
     assert len(never.calls) == 5
 
 
@@ -149,7 +149,7 @@ async def test_a_request_that_alone_meets_server_errors_is_errored_after_five_ca
 
     engine = parts(Scripted(answer), concurrency=4)
     results = await engine.run_all(1_000)
-    assert [result.seq for result in results if result.ending == "errored"] == [7]
+    assert [result.seq for result in results if result.status == "errored"] == [7]
     assert len(poison) == 5
     assert now() < 30
 
@@ -181,7 +181,7 @@ async def test_a_few_requests_that_all_meet_server_errors_are_errored_within_a_m
 @in_virtual_time
 async def test_a_connection_that_always_breaks_fails_the_request_and_does_not_pause_the_account() -> None:
     engine = parts(Scripted(lambda _: UpstreamUnreachable("api_error", "it broke", status=0, retry_safe=True)))
-    assert (await engine.run()).ending == "errored"
+    assert (await engine.run()).status == "errored"
     assert problems(engine) == ()
 
 
@@ -228,7 +228,7 @@ async def test_a_request_that_is_forbidden_while_others_are_served_is_errored_an
     transport = Scripted(lambda request: 403 if b'"7"' in request.body else 200)
     results = await parts(transport, concurrency=4).run_all(100)
     assert endings(results) == {"succeeded": 99, "errored": 1}
-    assert [result.seq for result in results if result.ending == "errored"] == [7]
+    assert [result.seq for result in results if result.status == "errored"] == [7]
 
 
 @in_virtual_time

@@ -1,4 +1,4 @@
-"""Places where a test makes the process die, wait or fail."""
+"""Failpoints: steps at which a test kills, pauses or fails the process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +12,18 @@ from batchgate.engine.support.failpoints import VARIABLE, FailpointHit, arm, hit
 
 
 @pytest.fixture(autouse=True)
-def _off_again() -> Iterator[None]:
+def _disabled_afterwards() -> Iterator[None]:
     yield
     arm({})
 
 
-def test_nothing_happens_unless_it_was_asked_for() -> None:
+def test_a_disabled_failpoint_does_nothing() -> None:
     arm({})
     for name in failpoints.NAMES:
         hit(name)
 
 
-def test_only_the_hit_that_was_chosen_counts() -> None:
+def test_a_failpoint_acts_only_at_the_selected_hit() -> None:
     arm({VARIABLE: "rows_written=raise:3"})
     for _ in range(2):
         hit("rows_written")
@@ -33,7 +33,7 @@ def test_only_the_hit_that_was_chosen_counts() -> None:
     hit("rows_written")
 
 
-def test_a_pause_says_that_it_was_reached_and_ends_when_its_file_is_there(tmp_path: Path) -> None:
+def test_a_pause_creates_a_file_when_reached_and_ends_when_another_file_exists(tmp_path: Path) -> None:
     go = tmp_path / "go"
     arm({VARIABLE: f"intake_spooled=raise:9, batch_marked=pause:{go}"})
     thread = Thread(target=hit, args=("batch_marked",))
@@ -48,6 +48,6 @@ def test_a_pause_says_that_it_was_reached_and_ends_when_its_file_is_there(tmp_pa
 @pytest.mark.parametrize(
     "text", ["nowhere=kill", "rows_written", "rows_written=burn", "rows_written=pause", "rows_written=kill:often"]
 )
-def test_what_is_not_a_failpoint_is_refused_by_name(text: str) -> None:
+def test_an_invalid_failpoint_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match=VARIABLE):
         arm({VARIABLE: text})

@@ -23,7 +23,7 @@ async def rounds(fair_yield: FairYield, tasks: int) -> list[list[int]]:
 
 
 async def test_a_few_tasks_continue_in_each_round_in_the_order_in_which_they_came() -> None:
-    fair_yield = FairYield(at_once=4)
+    fair_yield = FairYield(tasks_per_round=4)
     for _ in range(2):
         groups = await rounds(fair_yield, 10)
         assert [number for group in groups for number in group] == list(range(10))
@@ -31,14 +31,14 @@ async def test_a_few_tasks_continue_in_each_round_in_the_order_in_which_they_cam
 
 
 async def test_a_single_task_does_not_wait() -> None:
-    fair_yield = FairYield(at_once=1)
+    fair_yield = FairYield(tasks_per_round=1)
     task = asyncio.create_task(fair_yield.wait_turn())
     await asyncio.sleep(0)
     assert task.done()
 
 
 async def test_a_cancelled_task_does_not_use_up_a_turn() -> None:
-    fair_yield = FairYield(at_once=1)
+    fair_yield = FairYield(tasks_per_round=1)
     first, second, third = (asyncio.create_task(fair_yield.wait_turn()) for _ in range(3))
     await asyncio.sleep(0)
     second.cancel()

@@ -1,10 +1,10 @@
-"""The files that a batch is seen as."""
+"""The files and views that show a batch."""
 
 import pytest
 
 from batchgate.engine.model.batch import BatchOptions
 from batchgate.engine.model.usage import Counts
-from batchgate.engine.results.file_views import FileIds, file_ids, viewed
+from batchgate.engine.results.file_views import FileIds, file_ids, parse_view_id
 from tests.support.sample_batch import sample_batch
 
 
@@ -12,14 +12,14 @@ from tests.support.sample_batch import sample_batch
     ("counts", "blob", "output", "error"),
     [
         pytest.param(Counts(total=2, succeeded=1), None, None, None, id="running"),
-        pytest.param(Counts(total=2, succeeded=2), "results", "file-output-msgbatch_01", None, id="clean"),
+        pytest.param(Counts(total=2, succeeded=2), "results", "file-output-msgbatch_01", None, id="all succeeded"),
         pytest.param(Counts(total=2, errored=2), "results", None, "file-error-msgbatch_01", id="all failed"),
         pytest.param(
             Counts(total=3, succeeded=1, canceled=1, expired=1),
             "results",
             "file-output-msgbatch_01",
             "file-error-msgbatch_01",
-            id="cut off",
+            id="stopped",
         ),
         pytest.param(Counts(total=2, succeeded=2), None, None, None, id="archived"),
     ],
@@ -31,7 +31,7 @@ def test_a_batch_of_anthropic_s_dialect_is_seen_as_views(
     assert file_ids(found) == FileIds(input="file-input-msgbatch_01", output=output, error=error)
 
 
-def test_a_batch_of_openai_s_dialect_has_its_own_files() -> None:
+def test_an_openai_batch_has_stored_files() -> None:
     options = BatchOptions(kind="chat_completions", input_file="file-in")
     found = sample_batch(options=options, output_file="file-out", results_blob="results")
     assert file_ids(found) == FileIds(input="file-in", output="file-out", error=None)
@@ -39,8 +39,8 @@ def test_a_batch_of_openai_s_dialect_has_its_own_files() -> None:
     assert file_ids(inline) == FileIds(input="file-input-batch_01", output=None, error=None)
 
 
-def test_the_id_of_a_view_says_of_which_part_of_which_batch() -> None:
-    assert viewed("file-input-msgbatch_01") == ("msgbatch_01", "input")
-    assert viewed("file-output-batch_01") == ("batch_01", "output")
-    assert viewed("file-error-batch_01") == ("batch_01", "error")
-    assert viewed("file-8QfBrsPGZqmVQAjGpVgkAe") is None
+def test_the_id_of_a_view_names_its_batch_and_part() -> None:
+    assert parse_view_id("file-input-msgbatch_01") == ("msgbatch_01", "input")
+    assert parse_view_id("file-output-batch_01") == ("batch_01", "output")
+    assert parse_view_id("file-error-batch_01") == ("batch_01", "error")
+    assert parse_view_id("file-8QfBrsPGZqmVQAjGpVgkAe") is None

@@ -176,12 +176,12 @@ def test_the_words_beside_the_message_are_kept_as_they_are(
     body: object, said: tuple[str | None, str | None, str | int | None]
 ) -> None:
     error = upstream_error(response(body, status=400))
-    assert (error.said_type, error.said_param, error.said_code) == said
+    assert (error.provider_type, error.provider_param, error.provider_code) == said
 
 
 def test_long_words_beside_the_message_are_cut() -> None:
     error = upstream_error(response(_openai(type="t" * 999, param="p" * 999, code="c" * 999), status=400))
-    for word in (error.said_type, error.said_param, error.said_code):
+    for word in (error.provider_type, error.provider_param, error.provider_code):
         assert isinstance(word, str)
         assert len(word) == 200
 
@@ -193,7 +193,10 @@ def test_the_accounts_own_key_stands_in_none_of_the_words() -> None:
     with pytest.raises(UpstreamError) as caught:
         handler.decode(row(), response(words, status=400))
     error = caught.value
-    assert (error.message, error.said_type, error.said_param, error.said_code) == ("m [key]", *["[key]"] * 3)
+    assert (error.message, error.provider_type, error.provider_param, error.provider_code) == (
+        "m [key]",
+        *["[key]"] * 3,
+    )
 
 
 def test_a_redirection_shows_where_it_points() -> None:

@@ -63,7 +63,7 @@ async def test_a_row_of_every_kind_is_answered_in_kind_and_counted(kind: RowKind
 async def test_the_line_of_a_refused_row_has_the_words_of_the_provider() -> None:
     with pytest.raises(UpstreamError) as caught:
         await answer(simulator(rate_limit_rate=1), "embeddings", REQUESTS["embeddings"])
-    response = msgspec.json.decode(OpenAIRows().errored("a", caught.value))["response"]
+    response = msgspec.json.decode(OpenAIRows().errored_line("a", caught.value))["response"]
     error = response["body"]["error"]
     assert response["status_code"] == 429
     assert (error["type"], error["param"], error["code"]) == ("requests", None, "rate_limit_exceeded")

@@ -69,7 +69,7 @@ def test_what_is_left_is_read_from_the_headers(headers: dict[str, str], expected
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
 def test_a_call_is_taken_to_cost_its_bytes_by_four_and_the_longest_answer(field: str) -> None:
     asked = call(**{field: 1_000, "text": "x" * 400})
-    assert METER.estimate(asked) == 1_000 + len(asked.body) // 4
+    assert METER.estimate_tokens(asked) == 1_000 + len(asked.body) // 4
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_a_call_is_taken_to_cost_its_bytes_by_four_and_the_longest_answer(field:
     ],
 )
 def test_what_a_call_took_is_read_from_its_usage(usage: dict[str, int], tokens: int) -> None:
-    assert METER.used(response({"usage": usage})) == tokens
+    assert METER.tokens_used(response({"usage": usage})) == tokens
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", {}, {"usage": None}, {"usage": "much"}])
 def test_an_answer_without_usage_says_nothing(body: object) -> None:
-    assert METER.used(response(body)) is None
+    assert METER.tokens_used(response(body)) is None
 
 
 @given(left=st.text(max_size=12), reset=st.text(max_size=12), body=st.binary(max_size=40))
@@ -97,5 +97,5 @@ def test_nothing_that_is_sent_can_break_the_meter(left: str, reset: str, body: b
     for allowance in METER.allowances(answer):
         assert allowance.remaining >= 0
         assert allowance.reset >= 0
-    METER.used(answer)
-    assert METER.estimate(UpstreamRequest(url="", headers={}, body=body, timeout=1)) >= 0
+    METER.tokens_used(answer)
+    assert METER.estimate_tokens(UpstreamRequest(url="", headers={}, body=body, timeout=1)) >= 0

@@ -34,13 +34,13 @@ def test_a_refusal_has_all_that_the_gateway_says() -> None:
 )
 def test_a_refusal_of_somebody_else_is_shown_as_one(body: bytes) -> None:
     error = refused(answer(502, content=body, headers={"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}))
-    assert str(error).startswith("HTTP 502: no answer of a Batchgate: ")
+    assert str(error).startswith("HTTP 502: not an answer of Batchgate: ")
     assert (error.refusal.type, error.refusal.retry_after) == (None, None)
 
 
 @pytest.mark.parametrize("body", [b"hello", b"[]", b"{}", b'{"id": "b", "status": "asleep"}', b"null"])
 def test_an_answer_of_another_shape_is_unusable(body: bytes) -> None:
-    with pytest.raises(UnusableAnswer, match="no Batchgate of this version"):
+    with pytest.raises(UnusableAnswer, match="not a Batchgate of this version"):
         as_model(answer(200, content=body), BatchProgress.from_dict)
 
 

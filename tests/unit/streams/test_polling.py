@@ -7,7 +7,7 @@ import pytest
 
 from batchgate_client.models import BatchProgress
 from batchgate_streams.errors import ConnectionFailed, GatewayRefused, Refusal, WaitTimedOut
-from batchgate_streams.polling import PATIENCE, Polling
+from batchgate_streams.polling import MAX_OUTAGE, Polling
 
 
 def progress(status: Any = "in_progress") -> BatchProgress:
@@ -43,7 +43,7 @@ def test_the_time_ends_with_what_is_known_last() -> None:
 
 def test_the_time_ends_when_nobody_answers_too() -> None:
     polling = Polling(poll=2, timeout=3, now=0)
-    assert polling.within(0) == 3
+    assert polling.poll_timeout(0) == 3
     assert polling.failed(ConnectionFailed("gone"), 2) == 1
     with pytest.raises(WaitTimedOut, match="nothing is known") as timed_out:
         polling.failed(ConnectionFailed("gone"), 3)
@@ -55,16 +55,16 @@ def test_the_time_ends_when_nobody_answers_too() -> None:
 def test_what_passes_is_survived_for_a_while(error: ConnectionFailed | GatewayRefused) -> None:
     polling = Polling(poll=2, timeout=None, now=0)
     assert polling.failed(error, 100) == 2
-    assert polling.failed(error, 100 + PATIENCE - 2) == 2
+    assert polling.failed(error, 100 + MAX_OUTAGE - 2) == 2
     with pytest.raises(type(error)):
-        polling.failed(error, 100 + PATIENCE - 1)
+        polling.failed(error, 100 + MAX_OUTAGE - 1)
 
 
 def test_an_answer_renews_the_patience() -> None:
     polling = Polling(poll=2, timeout=None, now=0)
     polling.failed(refusal(503), 0)
-    polling.answered(progress(), PATIENCE)
-    assert polling.failed(refusal(503), PATIENCE + 1) == 2
+    polling.answered(progress(), MAX_OUTAGE)
+    assert polling.failed(refusal(503), MAX_OUTAGE + 1) == 2
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 405])
@@ -78,4 +78,4 @@ def test_the_gateway_s_own_wait_is_kept_to() -> None:
     assert polling.failed(refusal(503, retry_after=7), 0) == 7
     assert polling.failed(refusal(503, retry_after=1), 7) == 2
     with pytest.raises(GatewayRefused):
-        polling.failed(refusal(503, retry_after=PATIENCE), 9)
+        polling.failed(refusal(503, retry_after=MAX_OUTAGE), 9)

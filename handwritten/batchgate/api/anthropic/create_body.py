@@ -10,7 +10,7 @@ import msgspec
 from batchgate.api.body_errors import Fault, invalid, not_json
 from batchgate.api.content_encoding import ContentDecoder
 from batchgate.api.create_body import BLANK, MAX_HEAD, CreateReader
-from batchgate.engine.model.decoding_errors import describe
+from batchgate.engine.model.decoding_errors import describe_validation_error
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api.anthropic import MessageBatchRequest
 
@@ -92,7 +92,7 @@ def _wrong_body(text: bytes, base: int) -> RefusedError:
     try:
         body = msgspec.json.decode(text, type=_Body)
     except msgspec.ValidationError as error:
-        return invalid(str(describe(error)))
+        return invalid(str(describe_validation_error(error)))
     except msgspec.DecodeError as error:
         return not_json(error, base)
     except (RecursionError, UnicodeDecodeError):

@@ -14,8 +14,8 @@ from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY
 from batchgate.api.downloads import send_lines
 from batchgate.api.request_body import pieces
-from batchgate.engine.lifecycle.batches import Submission
 from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import anthropic, parameters
 
@@ -91,7 +91,7 @@ class MessageBatchesHandler:
         self, request: web.Request, parameters: parameters.RetrieveMessageBatchResultsParameters
     ) -> web.StreamResponse:
         """Download the results of an ended batch."""
-        batch = await request.app[BATCHES].results(request[WORKSPACE], parameters.message_batch_id)
+        batch = await request.app[BATCHES].find_with_results(request[WORKSPACE], parameters.message_batch_id)
         content = request.app[CONTENTS].results(batch, "anthropic")
         return await send_lines(request, self._blobs, content)
 

@@ -43,7 +43,7 @@ class BatchProgressHandler:
         batches = request.app[BATCHES]
         batch = await batches.find(request[WORKSPACE], parameters.batch_id)
         if batch.ended_at is not None:
-            batch = await batches.results(request[WORKSPACE], parameters.batch_id)
+            batch = await batches.find_with_results(request[WORKSPACE], parameters.batch_id)
         counts = batch.counts
         headers = {"Content-Type": JSONL, REACH_HEADER: f"{counts.total - counts.processing}/{counts.total}"}
         if batch.results_blob is not None:

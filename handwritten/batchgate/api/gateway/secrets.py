@@ -25,7 +25,7 @@ class SecretsHandler:
         parameters: parameters.ListSecretsParameters,  # noqa: ARG002
     ) -> gateway.SecretList:
         """List the names of the secrets."""
-        return gateway.SecretList(data=[_view(secret) for secret in await self._secrets.listed()])
+        return gateway.SecretList(data=[_view(secret) for secret in await self._secrets.list()])
 
     async def put_secret(
         self,

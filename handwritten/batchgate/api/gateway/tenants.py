@@ -9,7 +9,7 @@ from batchgate.api.binding import given
 from batchgate.api.context import TENANTS, WORKSPACE
 from batchgate.api.times import rfc3339, rfc3339_or_none
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, ApiKey
-from batchgate.engine.model.workspace import NANODOLLARS, Quotas, QuotaUsage, Workspace
+from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, Quotas, QuotaUsage, Workspace
 from batchgate.engine.tenancy.tenants import ApiKeyOptions
 from batchgate_api import gateway, parameters
 
@@ -25,7 +25,7 @@ class WorkspacesHandler:
         parameters: parameters.GetUsageParameters,  # noqa: ARG002
     ) -> gateway.Workspace:
         """Tell what the caller's own workspace may use, and uses."""
-        return _workspace(*await request.app[TENANTS].workspace(request[WORKSPACE]))
+        return _workspace(*await request.app[TENANTS].find_workspace(request[WORKSPACE]))
 
     async def create_workspace(
         self,
@@ -50,7 +50,7 @@ class WorkspacesHandler:
         self, request: web.Request, parameters: parameters.GetWorkspaceParameters
     ) -> gateway.Workspace:
         """Tell what a workspace may use, and uses."""
-        return _workspace(*await request.app[TENANTS].workspace(parameters.workspace))
+        return _workspace(*await request.app[TENANTS].find_workspace(parameters.workspace))
 
     async def update_workspace(
         self, request: web.Request, parameters: parameters.UpdateWorkspaceParameters, body: gateway.UpdateWorkspace
@@ -88,7 +88,7 @@ class APIKeysHandler:
 
     async def get_key(self, request: web.Request, parameters: parameters.GetKeyParameters) -> gateway.Key:
         """Tell what is known of an API key."""
-        return _key(await request.app[TENANTS].key(parameters.key_id))
+        return _key(await request.app[TENANTS].find_key(parameters.key_id))
 
     async def revoke_key(self, request: web.Request, parameters: parameters.RevokeKeyParameters) -> gateway.Key:
         """Revoke an API key."""
@@ -108,7 +108,7 @@ def _changes(changes: gateway.QuotaChanges | None) -> dict[str, int | None]:
     named = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not msgspec.UNSET}
     if "monthly_spend_usd" in named:
         dollars = named.pop("monthly_spend_usd")
-        named["monthly_spend"] = None if dollars is None else round(dollars * NANODOLLARS)
+        named["monthly_spend"] = None if dollars is None else round(dollars * NANODOLLARS_PER_DOLLAR)
     return named
 
 
@@ -122,7 +122,7 @@ def _workspace(workspace: Workspace, use: QuotaUsage | None = None) -> gateway.W
             queued_requests=quotas.queued_requests,
             concurrent_batches=quotas.concurrent_batches,
             stored_bytes=quotas.stored_bytes,
-            monthly_spend_usd=None if spend is None else spend / NANODOLLARS,
+            monthly_spend_usd=None if spend is None else spend / NANODOLLARS_PER_DOLLAR,
         ),
         use=msgspec.UNSET if use is None else _use(use),
     )
@@ -133,7 +133,7 @@ def _use(use: QuotaUsage) -> gateway.WorkspaceUse:
         queued_requests=use.queued_requests,
         concurrent_batches=use.concurrent_batches,
         stored_bytes=use.stored_bytes,
-        monthly_spend_usd=use.monthly_spend / NANODOLLARS,
+        monthly_spend_usd=use.monthly_spend / NANODOLLARS_PER_DOLLAR,
     )
 
 

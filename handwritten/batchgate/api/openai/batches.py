@@ -11,9 +11,9 @@ from batchgate.api.context import BATCHES, CALLER, WORKSPACE
 from batchgate.api.metadata import checked_metadata
 from batchgate.api.openai.batch_view import batch_list, openai_batch
 from batchgate.api.upload_form import one_provider
-from batchgate.engine.lifecycle.batches import Submission
 from batchgate.engine.model.batch import BatchOptions
 from batchgate.engine.model.batch_endpoint import KINDS
+from batchgate.engine.model.submission import Submission
 from batchgate_api import openai, parameters
 
 DEFAULT_LIMIT = 20

@@ -21,12 +21,12 @@ from batchgate.api.unified.extra_fields import begin
 from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.api.unified.results import results_object
 from batchgate.api.upload_form import PROVIDER, one_provider
-from batchgate.engine.lifecycle.batches import Submission
 from batchgate.engine.model.batch import BatchOptions
 from batchgate.engine.model.batch_endpoint import KINDS
 from batchgate.engine.model.decoding_errors import FIELD_REQUIRED
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.provider_call import RowKind
+from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import gateway, parameters
 from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
@@ -136,7 +136,7 @@ class UnifiedBatchesHandler:
         extra = begin("batch_results")
         batches, workspace, provider = request.app[BATCHES], request[WORKSPACE], parameters.provider
         await batches.find(workspace, parameters.batch_id, provider=provider)
-        batch = await batches.results(workspace, parameters.batch_id)
+        batch = await batches.find_with_results(workspace, parameters.batch_id)
         lines = request.app[CONTENTS].results(batch, batch.dialect)
         vary: dict[str, str] = {hdrs.VARY: f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"}
         if _wants_json(request):

@@ -18,7 +18,7 @@ from batchgate.api.create_body import BLANK, MAX_HEAD
 from batchgate.api.metadata import checked_metadata
 from batchgate.api.request_errors import fault_code, wrong_input
 from batchgate.api.unified.request_shape import DEFAULT_ENDPOINT, RequestShape
-from batchgate.engine.model.decoding_errors import FIELD_REQUIRED, lone_surrogate
+from batchgate.engine.model.decoding_errors import FIELD_REQUIRED, find_lone_surrogate
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api.gateway import CreateUnifiedBatch, UnifiedBatchEndpoint, UnifiedBatchRequest
 
@@ -87,7 +87,7 @@ class UnifiedBatchForm:
             if "requests" in _MEMBERS.decode(b'{"":0' + rest):
                 raise invalid("requests: the key is there twice; send it once", param="requests")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            if surrogate := lone_surrogate(rest):
+            if surrogate := find_lone_surrogate(rest):
                 raise invalid(f"the body is not valid JSON: {surrogate[1]} is a lone surrogate") from error
             return None
         self._take(self._head + b"]" + rest)
@@ -149,7 +149,7 @@ def _decoded(text: bytes) -> CreateUnifiedBatch:
     except msgspec.ValidationError as error:
         raise wrong_input(error, CreateUnifiedBatch) from error
     except msgspec.DecodeError as error:
-        if surrogate := lone_surrogate(text):
+        if surrogate := find_lone_surrogate(text):
             raise invalid(f"the body is not valid JSON: {surrogate[1]} is a lone surrogate") from error
         raise not_json(error, 0) from error
     except (RecursionError, UnicodeDecodeError) as error:

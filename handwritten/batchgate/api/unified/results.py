@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct
 
 from batchgate.api.unified.extra_fields import ExtraFields
 from batchgate.engine.model.batch import Batch
-from batchgate.engine.results.content_renderer import Content, whole_lines
+from batchgate.engine.results.content_renderer import Content, complete_lines
 from batchgate_api import gateway, openai_rows
 
 _LINE: Final = msgspec.json.Decoder(openai_rows.BatchOutputLine)
@@ -38,7 +38,7 @@ def results_object(batch: Batch, lines: Content, provider: str, extra: ExtraFiel
     async def pieces() -> AsyncIterator[bytes]:
         yield _ENCODER.encode(_Head(batch.id)).removesuffix(b"}") + b',"results":['
         separator = b""
-        async for parts in whole_lines(batch.id, lines.pieces()):
+        async for parts in complete_lines(batch.id, lines.pieces()):
             yield separator + await asyncio.to_thread(_joined, parts, say)
             separator = b","
         tail = _Tail(has_more=False, extra_fields=extra(provider, batch.options.model))

@@ -1,7 +1,9 @@
-"""When a process that is not seen any more is taken for dead, and who may say so.
+"""Heartbeat timing: when a process that sends none is considered dead, and which processes may decide that.
 
-All of it follows from one number, the time within which somebody else has the work of a process that died: it is seen
-six times in that time, is declared dead after seven tenths of it, and the others look for the dead in what is left.
+All times are fractions of one setting, ``worker_heartbeat_timeout``: the time within which other processes have taken
+over the work of a dead one. A process beats six times in it and is considered dead after 70 % of it; the rest is left
+for the other processes to notice. A process that cannot reach the database stops sending requests after 60 %, before
+the others consider it dead.
 """
 
 from __future__ import annotations
@@ -9,32 +11,35 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-BEATS: Final = 6
-DECLARED_AFTER: Final = 0.7
-SURE_FOR: Final = 0.6
-"""The part of the time for which a process that reaches nobody may still think that it lives."""
-STEADY: Final = 2
-"""Beats for which a process has to be in touch before it declares others dead: after an outage of the database nobody
-has been seen for long, and the first to find it again must not take all others for dead."""
+BEATS_PER_TIMEOUT: Final = 6
+DEAD_AFTER: Final = 0.7
+SELF_EVICT_AFTER: Final = 0.6
+STEADY_BEATS: Final = 2
+"""The number of beats that a process must have sent in time before it evicts others.
+
+After an outage of the database all heartbeats are old: the first process to reconnect must not evict all others.
+"""
 
 
 class Heartbeats:
     """The heartbeats of one process; times are those of the event loop, in seconds."""
 
     def __init__(self, timeout: float) -> None:
-        self.interval = timeout / BEATS
-        """Between two beats."""
-        self.dead_after = timeout * DECLARED_AFTER
-        self.sure_for = timeout * SURE_FOR
+        self.interval = timeout / BEATS_PER_TIMEOUT
+        """Seconds between two beats."""
+        self.dead_after = timeout * DEAD_AFTER
+        """Seconds without a beat after which a process is considered dead."""
+        self.self_evict_after = timeout * SELF_EVICT_AFTER
+        """Seconds without a beat after which a process must stop using its share of the limits."""
         self._last = -inf
-        self._in_touch_since = inf
+        self._steady_since = inf
 
-    def seen(self, now: float) -> None:
-        """Learn that a beat has reached the database."""
-        if now - self._last > STEADY * self.interval:
-            self._in_touch_since = now
+    def record_beat(self, now: float) -> None:
+        """Record that a beat has reached the database."""
+        if now - self._last > STEADY_BEATS * self.interval:
+            self._steady_since = now
         self._last = now
 
-    def may_judge(self, now: float) -> bool:
-        """Tell if this process has been in touch for long enough to say who is dead."""
-        return now - self._in_touch_since >= (STEADY - 0.5) * self.interval
+    def may_evict(self, now: float) -> bool:
+        """Check that this process has sent its beats in time for long enough to evict others."""
+        return now - self._steady_since >= (STEADY_BEATS - 0.5) * self.interval

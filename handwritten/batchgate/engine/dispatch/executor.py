@@ -87,17 +87,17 @@ class Executor:
             answer = await self._call_with_retries(self._request_run(batch, request, on_sending))
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
             return self._error_result(batch, seq, row.custom_id, error)
-        line = self._rows[batch.dialect].succeeded(row.custom_id, answer)
+        line = self._rows[batch.dialect].succeeded_line(row.custom_id, answer)
         usage = self._translator.usage(batch.options.kind, answer)
         cost = cost_of(usage, request.route.endpoint.account, request.route.model)
-        return ResultLine(seq=seq, ending="succeeded", line=line, usage=usage, cost=cost)
+        return ResultLine(seq=seq, status="succeeded", line=line, usage=usage, cost=cost)
 
     def _error_result(self, batch: Batch, seq: int, custom_id: str, error: Exception) -> ResultLine:
         if not isinstance(error, RequestError):
             fields = {"action": "request_failed", "batch": batch.id, "seq": seq}
             logger.error("a request failed with an internal error", exc_info=error, extra=fields)
             error = RequestError("api_error", "internal error in the gateway; its log has the details")
-        return ResultLine(seq=seq, ending="errored", line=self._rows[batch.dialect].errored(custom_id, error))
+        return ResultLine(seq=seq, status="errored", line=self._rows[batch.dialect].errored_line(custom_id, error))
 
     def _request_run(self, batch: Batch, request: PreparedRequest, on_sending: OnSending) -> _RequestRun:
         row, route = request.row, request.route
@@ -154,7 +154,7 @@ class Executor:
     async def _acquire_permit(self, run: _RequestRun) -> Permit:
         limiter, retries = run.limiter, run.retries
         precedence = (retries.demotions, run.seq, run.batch.key)
-        tokens = run.call.endpoint.meter.estimate(run.call.upstream) if limiter.counts_tokens else 0
+        tokens = run.call.endpoint.meter.estimate_tokens(run.call.upstream) if limiter.counts_tokens else 0
         return await limiter.acquire(precedence, tokens=tokens, delay=retries.delay, refused=retries.refused)
 
     async def _send(self, run: _RequestRun, permit: Permit) -> bytes:
@@ -172,7 +172,7 @@ class Executor:
         allowances = meter.allowances(response)
         if response.status != 200 or not (allowances or limiter.counts_tokens):
             return  # a refusal has its own Retry-After
-        tokens = meter.used(response)
+        tokens = meter.tokens_used(response)
         if tokens is not None:
             limiter.record_tokens(permit, tokens)
         limiter.update_allowances(allowances)

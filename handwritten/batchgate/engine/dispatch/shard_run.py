@@ -18,7 +18,7 @@ from batchgate.engine.model.usage import Usage
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
-from batchgate.engine.storage.input_lines import input_lines
+from batchgate.engine.storage.input_lines import read_input_lines
 from batchgate.engine.support.failpoints import hit
 from batchgate.engine.support.health_problems import ReportHealth
 
@@ -177,7 +177,7 @@ class ShardRun:
         shard = f"{self.claim.batch.id}/{self.claim.shard.index}"
         while self._remaining and lines is None and not self._stopped:
             try:
-                lines = await input_lines(self._blobs, self.claim)
+                lines = await read_input_lines(self._blobs, self.claim)
             except BlobError as error:
                 self._admission.forget(self.job)
                 self._report("input", error, of=shard)
@@ -326,7 +326,7 @@ class ShardRun:
         return False
 
     def _chunk(self, results: list[ResultLine]) -> Chunk:
-        succeeded = sum(result.ending == "succeeded" for result in results)
+        succeeded = sum(result.status == "succeeded" for result in results)
         return Chunk(
             seqs=tuple(result.seq for result in results),
             lines=b"".join(result.line for result in results),

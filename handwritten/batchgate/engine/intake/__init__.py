@@ -1,1 +1,1 @@
-"""Takes batches in: writes the input file of a create, or validates the file that a batch is made from."""
+"""Intake of batches: writes the input of a new batch, and validates the files that batches are made from."""

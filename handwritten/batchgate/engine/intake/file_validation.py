@@ -1,7 +1,7 @@
-"""Validation: turns the file that a batch is made from into its input, behind the answer to the create.
+"""Validates the input files of batches in the background, after the create has been answered.
 
-The input is a copy in which each line is as the worker expects it, so that the file may be deleted at any time after.
-Whatever is wrong with the file is found in one pass, and fails the batch as a whole.
+Validation copies the file into the input blob of the batch, with each line in the form that the worker expects. So the
+file may be deleted afterwards. One pass finds all faults; any fault fails the batch as a whole.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
 import msgspec
 
-from batchgate.engine.intake.input_writer import FileReader, write_input
+from batchgate.engine.intake.input_writer import write_input
 from batchgate.engine.model.batch import Batch, BatchOptions, InputFault, ValidatedInput
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import QuotaExceeded
@@ -20,6 +20,7 @@ from batchgate.engine.model.file import File
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.ports.blobs import Blobs, BlobWriter
+from batchgate.engine.ports.body_readers import FileReader
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
@@ -33,13 +34,13 @@ from batchgate.engine.support.health_problems import ReportHealth
 logger = logging.getLogger(__name__)
 
 FIRST_FAULTS = 10
-"""How many faults a list of batches shows of each."""
-GONE = InputFault(code="file_not_found", message="The file was deleted, or has expired, before it was read.")
-LATE = InputFault(code="batch_expired", message="The file could not be read before the completion window expired.")
+"""The number of faults of a batch that lists of batches show."""
+FILE_GONE = InputFault(code="file_not_found", message="The file was deleted or expired before it was validated.")
+EXPIRED = InputFault(code="batch_expired", message="The file was not validated before the completion window expired.")
 
 
 class FileValidator:
-    """Validates the files of one batch after another, as they are handed to it."""
+    """Validates the input files of batches, one after another."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class FileValidator:
         orphan_blobs: OrphanBlobs,
         queue: Queue,
         reader: Callable[[BatchOptions], FileReader],
-        names_of: Callable[[Iterable[str]], tuple[str, ...]],
+        searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
         clock: Clock,
         cluster: Cluster,
         report: ReportHealth,
@@ -60,17 +61,17 @@ class FileValidator:
         self._orphan_blobs = orphan_blobs
         self._queue = queue
         self._reader = reader
-        self._names_of = names_of
+        self._searchable_names = searchable_names
         self._clock = clock
         self._telemetry = telemetry
         self._tasks = BatchTasks("validation", self._validate, cluster, report)
 
     def add(self, batch_key: int) -> None:
-        """Line up a batch whose file is to be validated; asked twice, it is validated once."""
+        """Enqueue a batch for validation; does nothing if it is enqueued already."""
         self._tasks.add(batch_key)
 
     async def run(self) -> None:
-        """Validate until cancelled; what storage does not give is tried again, and holds up no other batch."""
+        """Validate until cancelled; a storage failure is retried later, and does not delay other batches."""
         await self._tasks.run()
 
     async def _validate(self, key: int) -> None:
@@ -79,57 +80,56 @@ class FileValidator:
             return
         now = self._clock.now()
         if now >= batch.expires_at:
-            await self._fail(batch, [LATE])
+            await self._fail(batch, [EXPIRED])
             return
         file = await self._store.find_file(batch.workspace, batch.options.input_file or "", now)
         if file is None:
-            await self._fail(batch, [GONE])
+            await self._fail(batch, [FILE_GONE])
         else:
             await self._read(batch, file)
 
     async def _read(self, batch: Batch, file: File) -> None:
         begun, reader = time.perf_counter(), self._reader(batch.options)
-        # A new name each time: two gateways that take each other for dead must not write to one blob.
+        # A new name each time: a process that was wrongly considered dead must not write to the blob of its successor.
         name = f"batches/{batch.id}/{new_id('input')}.jsonl"
-        async with self._orphan_blobs.writing(batch.id, name) as writer:
-            shards = await self._take_in(file, reader, writer)
+        async with self._orphan_blobs.open_writer(batch.id, name) as writer:
+            shards = await self._copy(file, reader, writer)
             hit("file_validated")
             faults = list(reader.faults)
             if not faults:
                 try:
-                    await shielded(self._begin(batch, name, shards, reader.prefixes, begun))
+                    await shielded(self._start(batch, name, shards, reader.model_prefixes, begun))
                 except QuotaExceeded as error:
                     faults.append(InputFault(code="quota_exceeded", message=error.message))
         if faults:
             await self._fail(batch, faults)
 
-    async def _take_in(self, file: File, reader: FileReader, writer: BlobWriter) -> tuple[Shard, ...]:
+    async def _copy(self, file: File, reader: FileReader, writer: BlobWriter) -> tuple[Shard, ...]:
         async def pieces() -> AsyncIterator[bytes]:
             async for piece in self._blobs.stream(file.blob or "", 0, file.size):
-                if reader.hopeless:
+                if reader.over_limit:
                     return
                 yield piece
 
         return await write_input(pieces(), reader, writer)
 
-    async def _begin(
+    async def _start(
         self, batch: Batch, name: str, shards: tuple[Shard, ...], prefixes: Collection[str], begun: float
     ) -> None:
-        providers = self._names_of((batch.provider, *batch.options.prefixes, *prefixes))
-        requests = ValidatedInput(input_blob=name, shards=shards, providers=providers)
-        jobs = await self._store.start_batch(batch.key, requests, self._clock.now())
+        providers = self._searchable_names((batch.provider, *batch.options.model_prefixes, *prefixes))
+        validated = ValidatedInput(input_blob=name, shards=shards, providers=providers)
+        jobs = await self._store.start_batch(batch.key, validated, self._clock.now())
         if jobs is None:
-            return  # canceled meanwhile
+            return  # it was canceled meanwhile
         hit("batch_begun")
         self._queue.enqueue(jobs)
-        now = await self._store.find_batch_by_key(batch.key)
-        if now is not None:
-            size = sum(shard.length for shard in shards)
-            self._telemetry.batch_created(now, size=size, seconds=time.perf_counter() - begun)
+        started = await self._store.find_batch_by_key(batch.key)
+        if started is not None:
+            self._telemetry.batch_created(started, size=validated.input_size, seconds=time.perf_counter() - begun)
 
     async def _fail(self, batch: Batch, faults: Iterable[InputFault]) -> None:
         found = list(faults)
-        told, first = msgspec.json.encode(found), msgspec.json.encode(found[:FIRST_FAULTS])
-        if await self._store.fail_batch(batch.key, told, first, self._clock.now()):
+        encoded, first = msgspec.json.encode(found), msgspec.json.encode(found[:FIRST_FAULTS])
+        if await self._store.fail_batch(batch.key, encoded, first, self._clock.now()):
             fields = {"action": "batch_failed", "batch": batch.id, "workspace": batch.workspace}
-            logger.info("batch failed: its file has %d faults", len(found), extra=fields)
+            logger.info("batch failed: its input file has %d faults", len(found), extra=fields)

@@ -1,215 +1,66 @@
-"""Intake: turns the body of a create into an input file and its shards, as the bytes arrive.
+"""Writes the body of a create as the input blob of a batch, cut into shards, while its bytes arrive.
 
-Nothing is held but a window of the body; what is refused leaves neither a file nor a row.
+Memory holds only a window of the body. A refused body leaves neither a blob nor a row.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
-import zlib
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
-from msgspec import structs
-
-from batchgate.engine.model.batch import InputFault
-from batchgate.engine.model.shard import SHARD_BYTES, SHARD_REQUESTS, Shard
+from batchgate.engine.intake.input_summary import InputSummary
+from batchgate.engine.intake.shard_cutter import ShardChecksums, ShardCutter
+from batchgate.engine.model.shard import Shard
 from batchgate.engine.ports.blobs import BlobWriter
-from batchgate.engine.storage.hashing_writer import THREAD_FROM, HashingWriter, next_part
+from batchgate.engine.ports.body_readers import BodyReader
+from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD, HashingWriter, next_piece
 
-PIECE = 1024 * 1024
-"""Bytes of a body that are read at once, if it has so many."""
-MAX_PREFIXES = 1_000
-"""How many different prefixes of models are gathered: names of accounts are fewer."""
-
-_MODEL_KEY: Final = b'"model"'
-_PREFIX: Final = re.compile(rb'"model"[ \t]*:[ \t]*"([^"\\/]+)\\?/')
-
-
-class BodyReader(Protocol):
-    """Reads a body in one wire format, piece by piece; raises `RefusedError` for what is wrong with it."""
-
-    @property
-    def expands(self) -> bool:
-        """Whether a little of the body may hold very much, as when it is compressed."""
-        ...
-
-    def feed(self, data: bytes) -> Iterator[list[bytes]]:
-        """Take the next bytes and yield the input lines, LF included, that are complete and valid.
-
-        They come a few at a time, since a little of a compressed body may hold very many.
-        """
-        ...
-
-    def finish(self) -> list[bytes]:
-        """Take the end of the body and return the last lines."""
-        ...
-
-
-class FileReader(BodyReader, Protocol):
-    """A `BodyReader` for a file: what is wrong with it is gathered instead of raised, and then no lines come."""
-
-    @property
-    def faults(self) -> Sequence[InputFault]:
-        """What has been found to be wrong so far, in the order of the lines."""
-        ...
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether to read on is of no use: there are more lines than a batch may have."""
-        ...
-
-    @property
-    def prefixes(self) -> Collection[str]:
-        """What stands before a slash in the models of the requests, as far as that is of bounded number."""
-        ...
-
-
-class ShardCutter:
-    """Cuts input lines, as they pass, into shards of bounded length and size."""
-
-    def __init__(self) -> None:
-        self._first_seq = self._requests = self._offset = self._length = 0
-        self.cuts: list[Shard] = []
-        """The shards so far, without their checksums."""
-
-    def add(self, lines: Iterable[bytes]) -> None:
-        """Count the next lines of the input file."""
-        for line in lines:
-            if self._requests == SHARD_REQUESTS or (self._requests and self._length + len(line) > SHARD_BYTES):
-                self.cut()
-            self._requests += 1
-            self._length += len(line)
-
-    def cut(self) -> None:
-        """End a shard here, if there is anything in it."""
-        if not self._requests:
-            return
-        self.cuts.append(
-            Shard(
-                index=len(self.cuts),
-                first_seq=self._first_seq,
-                requests=self._requests,
-                offset=self._offset,
-                length=self._length,
-                checksum=0,
-            )
-        )
-        self._first_seq += self._requests
-        self._offset += self._length
-        self._requests = self._length = 0
-
-
-class InputHash:
-    """Hashes each shard of an input file, as far as they are cut; in large pieces, which free the GIL.
-
-    ``summary``, if there is one, passes all bytes too, which happens off the event loop.
-    """
-
-    def __init__(self, cutter: ShardCutter, summary: InputSummary | None) -> None:
-        self._cutter = cutter
-        self._summary = summary
-        self._checksums: list[int] = []
-        self._checksum = self._position = 0
-
-    def update(self, data: bytes) -> None:
-        """Take the next bytes, whole lines that the cutter has seen."""
-        if self._summary is not None:
-            self._summary.update(data)
-        rest = memoryview(data)
-        while (left := self._left_of_shard()) is not None and left <= len(rest):
-            self._take(rest[:left])
-            rest = rest[left:]
-            self._checksums.append(self._checksum)
-            self._checksum = 0
-        self._take(rest)
-
-    def shards(self) -> tuple[Shard, ...]:
-        """Return all shards, once the last one is cut and all bytes have come."""
-        self.update(b"")
-        pairs = zip(self._cutter.cuts, self._checksums, strict=True)
-        return tuple(structs.replace(shard, checksum=checksum) for shard, checksum in pairs)
-
-    def _left_of_shard(self) -> int | None:
-        """Tell how many bytes there are up to the next cut; None while nobody knows."""
-        if len(self._checksums) == len(self._cutter.cuts):
-            return None
-        shard = self._cutter.cuts[len(self._checksums)]
-        return shard.offset + shard.length - self._position
-
-    def _take(self, data: memoryview) -> None:
-        self._checksum = zlib.crc32(data, self._checksum)
-        self._position += len(data)
-
-
-class InputSummary:
-    """A hash of a whole input file, by which it is known again, and what stands before a slash in its models.
-
-    For models, lines are searched and not parsed, which would cost more than all else that intake does with them: what
-    another object of a request calls its model is found as well.
-    """
-
-    def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
-        self.prefixes: set[str] = set()
-        """Names of accounts, or parts of the models' own names."""
-
-    def update(self, lines: bytes) -> None:
-        """Take the next lines."""
-        self._hash.update(lines)
-        place = lines.find(_MODEL_KEY)
-        while place >= 0 and len(self.prefixes) < MAX_PREFIXES:
-            if match := _PREFIX.match(lines, place):
-                self.prefixes.add(match[1].decode(errors="replace"))
-            place = lines.find(_MODEL_KEY, place + len(_MODEL_KEY))
-
-    def digest(self) -> bytes:
-        """Hash all lines so far."""
-        return self._hash.digest()
+PIECE_SIZE: Final = 1024 * 1024
+"""Bytes of a body that are collected before they are read."""
 
 
 async def write_input(
     body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter, summary: InputSummary | None = None
 ) -> tuple[Shard, ...]:
-    """Write the input file of a batch and say how it is cut; after an error the file does not exist."""
+    """Write the input blob of a batch and return its shards; after an error the blob does not exist."""
     cutter = ShardCutter()
-    input_hash = InputHash(cutter, summary)
-    behind = HashingWriter(writer, input_hash)
+    checksums = ShardChecksums(cutter, summary)
+    hashing = HashingWriter(writer, checksums)
     try:
-        async for data in _gathered(body):
-            parts = _cut(reader.feed(data), cutter)
-            while (part := await next_part(parts, in_thread=reader.expands or len(data) >= THREAD_FROM)) is not None:
-                await behind.write(part)
+        async for data in _large_pieces(body):
+            in_thread = reader.is_compressed or len(data) >= THREAD_THRESHOLD
+            pieces = _cut(reader.feed(data), cutter)
+            while (piece := await next_piece(pieces, in_thread=in_thread)) is not None:
+                await hashing.write(piece)
         last = await asyncio.to_thread(reader.finish)
         cutter.add(last)
         cutter.cut()
-        await behind.write(b"".join(last))
-        await behind.settle()
+        await hashing.write(b"".join(last))
+        await hashing.flush()
         await writer.commit()
     except BaseException:
-        await behind.give_up()
+        await hashing.cancel()
         await writer.abort()
         raise
-    return input_hash.shards()
+    return checksums.shards()
 
 
-def _cut(parts: Iterator[list[bytes]], cutter: ShardCutter) -> Iterator[bytes]:
-    """Cut lines into shards as they pass, and yield them in one piece."""
-    for lines in parts:
+def _cut(groups: Iterator[list[bytes]], cutter: ShardCutter) -> Iterator[bytes]:
+    """Pass groups of lines to the cutter, and yield each group as one piece."""
+    for lines in groups:
         cutter.add(lines)
         yield b"".join(lines)
 
 
-async def _gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield larger pieces, so that there are fewer changes of thread."""
+async def _large_pieces(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Join the pieces of a body into larger ones, which need fewer switches of threads."""
     pieces: list[bytes] = []
     size = 0
     async for data in body:
         pieces.append(data)
         size += len(data)
-        if size >= PIECE:
+        if size >= PIECE_SIZE:
             yield b"".join(pieces)
             pieces, size = [], 0
     if pieces:

@@ -1,1 +1,1 @@
-"""What callers do with batches and files, and what time does to them."""
+"""The life of batches and files: creation, cancellation, deletion and expiry."""

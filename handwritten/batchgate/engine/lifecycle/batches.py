@@ -1,21 +1,22 @@
-"""What can be done with batches: the engine's face towards the HTTP surfaces."""
+"""Batches: the operations that the HTTP APIs call."""
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
-import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
-from batchgate.engine.intake.input_writer import BodyReader, InputSummary, write_input
-from batchgate.engine.model.batch import Batch, BatchOptions, BatchPage, Dialect, NewBatch
+from batchgate.engine.intake.input_summary import InputSummary
+from batchgate.engine.intake.input_writer import write_input
+from batchgate.engine.model.batch import Batch, BatchPage, NewBatch
 from batchgate.engine.model.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError, StoreError
 from batchgate.engine.model.ids import new_id
+from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.batch_signals import BatchSignals
+from batchgate.engine.ports.body_readers import BodyReader
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
@@ -25,37 +26,14 @@ from batchgate.engine.support.cancellation import shielded
 from batchgate.engine.support.failpoints import hit
 
 LIFETIME = DAY
-"""From creation to expiry."""
-
-
-RETRIED_WITHIN = 10 * 60 * MICROSECONDS
-"""How long after a create an SDK's retry of it is still known as one."""
-RETRY_AFTER_A_STOP = "5"  # seconds
-
-
-class Submission(Struct, frozen=True, kw_only=True):
-    """What comes with the requests of a create."""
-
-    workspace: str
-    dialect: Dialect
-    options: BatchOptions = BatchOptions()
-    provider: str
-    headers: Mapping[str, str]
-    """Headers that go upstream with every request."""
-    caller: str = ""
-    """Who submits: the name of an API key, or nothing where none is needed."""
-    idempotency_key: str | None = None
-    is_retry: bool = False
-    """Whether the caller's SDK says that it has sent this before."""
-
-    def fingerprint(self, digest: bytes) -> bytes:
-        """Hash all that makes the batch what it is; ``digest`` stands for its requests."""
-        rest = msgspec.json.encode((self.dialect, self.options, self.provider, sorted(self.headers.items())))
-        return hashlib.blake2b(digest + rest, digest_size=16).digest()
+"""The time from the creation of a batch to its expiry."""
+SDK_RETRY_WINDOW = 10 * 60 * MICROSECONDS
+"""The time after a create in which an equal create that an SDK marks as a retry returns the same batch."""
+RETRY_AFTER = "5"  # seconds
 
 
 class Batches:
-    """Creates, finds, lists, cancels and deletes batches; a batch of another workspace does not exist."""
+    """Creates, finds, lists, cancels and deletes batches; callers never see batches of other workspaces."""
 
     def __init__(
         self,
@@ -66,7 +44,7 @@ class Batches:
         queue: Queue,
         clock: Clock,
         signals: BatchSignals,
-        names_of: Callable[[Iterable[str]], tuple[str, ...]],
+        searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
         telemetry: Telemetry,
     ) -> None:
         self._store = store
@@ -75,18 +53,18 @@ class Batches:
         self._queue = queue
         self._clock = clock
         self._signals = signals
-        self._names_of = names_of
+        self._searchable_names = searchable_names
         self._telemetry = telemetry
         self._closed = False
 
     def close(self) -> None:
-        """Refuse creates from now on; those under way go on."""
+        """Refuse new creates from now on; creates in progress continue."""
         self._closed = True
 
     def _check_open(self) -> None:
         if self._closed:
-            message = "The gateway is stopping and takes no new batches; try again."
-            raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER_A_STOP})
+            message = "The gateway is shutting down and accepts no new batches; try again."
+            raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER})
 
     async def create(
         self,
@@ -96,37 +74,36 @@ class Batches:
         *,
         id_prefix: str = "batch",
     ) -> Batch:
-        """Take a batch in and line up its shards; raises `RefusedError`, and then nothing is stored.
+        """Store a batch and enqueue its shards; raises `RefusedError`, and then stores nothing.
 
-        What was submitted is asked for when the body has been read, which may hold it. A create that repeats an earlier
-        one, by its idempotency key or as an SDK's own retry, gives that batch.
+        ``submission`` is called after the body has been read, since the body may contain its fields. A create that
+        repeats an earlier one, by its idempotency key or as an SDK's retry, returns that batch.
         """
         self._check_open()
         begun = time.perf_counter()
-        with self._probe.noted():
-            new, batch = await self._take_in(id_prefix, submission, body, reader)
+        with self._probe.reporting_errors():
+            new, batch = await self._store_input(id_prefix, submission, body, reader)
         if batch.id != new.id:
             _check_same(batch, new)
             return batch
-        size = sum(shard.length for shard in new.shards)
-        self._telemetry.batch_created(batch, size=size, seconds=time.perf_counter() - begun)
+        self._telemetry.batch_created(batch, size=new.input_size, seconds=time.perf_counter() - begun)
         return batch
 
-    async def _take_in(
+    async def _store_input(
         self, id_prefix: str, submission: Callable[[], Submission], body: AsyncIterator[bytes], reader: BodyReader
     ) -> tuple[NewBatch, Batch]:
         batch_id = new_id(id_prefix)
         name = f"batches/{batch_id}/input.jsonl"
-        async with self._orphan_blobs.writing(batch_id, name) as writer:
+        async with self._orphan_blobs.open_writer(batch_id, name) as writer:
             summary = InputSummary()
             shards = await write_input(body, reader, writer, summary)
             hit("intake_spooled")
             new = self._new_batch(batch_id, submission(), summary.digest())
-            names = self._names_of((*new.providers, *summary.prefixes))
+            names = self._searchable_names((*new.providers, *summary.model_prefixes))
             new = structs.replace(new, input_blob=name, shards=shards, providers=names)
-            return new, await shielded(self._line_up(new))
+            return new, await shielded(self._store_and_enqueue(new))
 
-    async def _line_up(self, new: NewBatch) -> Batch:
+    async def _store_and_enqueue(self, new: NewBatch) -> Batch:
         batch, jobs = await self._store.create_batch(new)
         hit("rows_written")
         self._queue.enqueue(jobs)
@@ -140,7 +117,7 @@ class Batches:
             dialect=submission.dialect,
             options=submission.options,
             provider=submission.provider,
-            providers=self._names_of((submission.provider, *submission.options.prefixes)),
+            providers=self._searchable_names((submission.provider, *submission.options.model_prefixes)),
             headers=submission.headers,
             created_at=now,
             expires_at=now + LIFETIME,
@@ -148,19 +125,19 @@ class Batches:
             caller=submission.caller,
             fingerprint=submission.fingerprint(digest),
             idempotency_key=submission.idempotency_key,
-            repeats_since=now - RETRIED_WITHIN if submission.is_retry else None,
+            deduplicate_since=now - SDK_RETRY_WINDOW if submission.is_retry else None,
         )
 
     async def create_from_file(self, submission: Submission) -> Batch:
-        """Make a batch of the file ``submission.options.input_file``, which is validated behind the answer.
+        """Store a batch of the file ``submission.options.input_file``, and start its validation in the background.
 
-        Raises `RefusedError` where there is no such file, or it is not meant for batches.
+        Raises `RefusedError` if there is no such file, or if it has another purpose.
         """
         self._check_open()
         new = self._new_batch(new_id("batch"), submission, b"")
-        if await self._store.find_repeated(new) is None:  # the file of an earlier one may be gone by now
+        if await self._store.find_repeated(new) is None:  # the file of a repeated create may be deleted by now
             await self._check_file(submission)
-        with self._probe.noted():
+        with self._probe.reporting_errors():
             batch, _ = await shielded(self._store.create_batch(new))
         if batch.id != new.id:
             _check_same(batch, new)
@@ -180,15 +157,15 @@ class Batches:
             raise RefusedError("invalid_request_error", message, param="input_file_id", code="invalid_file_purpose")
 
     async def find(self, workspace: str, batch_id: str, *, provider: str | None = None) -> Batch:
-        """Read a batch, of a provider if one is named; raises `RefusedError` when there is none."""
-        batch = _found(await self._store.find_batch(workspace, batch_id), batch_id)
+        """Return a batch, which must run on ``provider`` if given; raises `RefusedError` if there is none."""
+        batch = _require(await self._store.find_batch(workspace, batch_id), batch_id)
         if provider is not None and provider not in batch.providers:
             message = f"Batch {batch_id!r} runs on {', '.join(batch.providers)}, not on {provider}."
             raise RefusedError("not_found_error", message, param="provider")
         return batch
 
     async def faults(self, batch: Batch) -> bytes | None:
-        """Read all that was wrong with the file of a batch that failed, `InputFault`s as a JSON array."""
+        """Return all faults of the input file of a failed batch: `InputFault`s as a JSON array."""
         if batch.first_faults is None:
             return None
         return await self._store.find_faults(batch.key) or batch.first_faults
@@ -204,10 +181,10 @@ class Batches:
         after_name: str = "after_id",
         before_name: str = "before_id",
     ) -> BatchPage:
-        """Read a page, newest first: right after ``after``, right before ``before``, or strictly between them.
+        """Return a page, newest first: right after ``after``, right before ``before``, or strictly between them.
 
-        The arguments ``after`` and ``before`` are ids, also of batches deleted since; raises `RefusedError` for others.
-        ``after_name`` and ``before_name`` are what the caller calls them.
+        ``after`` and ``before`` are ids of batches, which may be deleted; raises `RefusedError` for unknown ids. Error
+        messages call these parameters ``after_name`` and ``before_name``.
         """
         return await self._store.list_batches(
             workspace,
@@ -218,21 +195,21 @@ class Batches:
         )
 
     async def cancel(self, workspace: str, batch_id: str) -> Batch:
-        """Stop a batch; one that is canceling or has ended is returned unchanged."""
-        with self._probe.noted():
+        """Cancel a batch; one that is canceling or has ended is returned unchanged."""
+        with self._probe.reporting_errors():
             canceled = await self._store.cancel_batch(workspace, batch_id, self._clock.now())
-        batch = _found(canceled, batch_id)
+        batch = _require(canceled, batch_id)
         if batch.status == "canceling":
             self._signals.stop_sending(batch.key)
-            with suppress(StoreError):  # canceled it is all the same, and the sweeper hands it over too
-                await self.finalize_if_done()
+            with suppress(StoreError):  # the batch is canceled already, and the sweeper signals it later
+                await self._finalize_done_batches()
         return batch
 
     async def delete(self, workspace: str, batch_id: str) -> None:
-        """Delete an ended batch and its bodies; raises `RefusedError` for one that has not ended."""
-        with self._probe.noted():
+        """Delete an ended batch and its blobs; raises `RefusedError` for one that has not ended."""
+        with self._probe.reporting_errors():
             deleted = await self._store.delete_batch(workspace, batch_id, self._clock.now())
-        batch = _found(deleted, batch_id)
+        batch = _require(deleted, batch_id)
         if batch.ended_at is None:
             raise RefusedError(
                 "invalid_request_error",
@@ -241,18 +218,17 @@ class Batches:
         hit("batch_deleted")
         await self._orphan_blobs.remove(*batch.blobs)
 
-    async def results(self, workspace: str, batch_id: str) -> Batch:
-        """Read an ended batch that has results; raises `RefusedError` for one that has none yet, or none any more."""
+    async def find_with_results(self, workspace: str, batch_id: str) -> Batch:
+        """Return a batch that has a result file; raises `RefusedError` if it has none yet, or no longer."""
         batch = await self.find(workspace, batch_id)
         if batch.archived_at is not None:
-            message = f"The results of batch {batch_id!r} are gone: its files were deleted, or their time was over."
+            message = f"The results of batch {batch_id!r} are gone: its files were deleted or have expired."
             raise RefusedError("not_found_error", message)
         if batch.results_blob is None:
             raise RefusedError("not_found_error", _without_results(batch))
         return batch
 
-    async def finalize_if_done(self) -> None:
-        """Hand the batches over whose shards are all done."""
+    async def _finalize_done_batches(self) -> None:
         for key in await self._store.finalizable_batches():
             self._signals.finalize(key)
 
@@ -270,22 +246,22 @@ def _check_same(batch: Batch, new: NewBatch) -> None:
     if batch.fingerprint != new.fingerprint:
         raise RefusedError(
             "invalid_request_error",
-            f"Idempotency-Key: {new.idempotency_key!r} belongs to {batch.id}, which was created from something else; "
-            "send the same requests and headers, or another key",
+            f"Idempotency-Key: {new.idempotency_key!r} belongs to {batch.id}, which was created with other requests or "
+            "headers; send the same ones, or another key",
             status=422,
         )
 
 
 def _without_results(batch: Batch) -> str:
     if batch.status == "failed":
-        where = f"GET /openai/v1/batches/{batch.id} names each wrong line"
-        return f"Batch {batch.id!r} failed: its file has faults, and none of its requests ran; {where}."
+        where = f"GET /openai/v1/batches/{batch.id} lists the faults"
+        return f"Batch {batch.id!r} failed: its input file has faults, so no request was sent; {where}."
     if batch.ended_at is not None:
-        return f"Batch {batch.id!r} was canceled before it had requests, and has no results."
+        return f"Batch {batch.id!r} was canceled during the validation of its file, so it has no results."
     return f"Batch {batch.id!r} is {batch.status}; it has results once it has ended."
 
 
-def _found(batch: Batch | None, batch_id: str) -> Batch:
+def _require(batch: Batch | None, batch_id: str) -> Batch:
     if batch is None:
         raise RefusedError("not_found_error", f"There is no batch {batch_id!r} in this workspace.", param="id")
     return batch

@@ -1,61 +1,33 @@
-"""What can be done with files: the engine's face towards the HTTP surfaces."""
+"""Files: the operations that the HTTP APIs call."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from pathlib import PurePath
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Callable, Collection
+from typing import Final
 
 from msgspec import structs
 
+from batchgate.engine.intake.upload_writer import write_upload
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.file import File, FilePage, NewFile, Upload
 from batchgate.engine.model.ids import new_file_id
 from batchgate.engine.model.workspace import QuotaDemand, check_quotas, month_of
-from batchgate.engine.ports.blobs import BlobWriter
+from batchgate.engine.ports.body_readers import UploadReader
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.tenant_store import TenantStore
 from batchgate.engine.results.content_renderer import Content, ContentRenderer
-from batchgate.engine.results.file_views import RESULT_PURPOSE, file_ids, file_name, has_part, viewed
-from batchgate.engine.storage.hashing_writer import HashingWriter, next_part
+from batchgate.engine.results.file_views import RESULT_PURPOSE, download_name, file_ids, is_part_stored, parse_view_id
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.cancellation import shielded
 
-MB: Final = 1024 * 1024
-MAX_FILE: Final = 512 * MB
-MAX_BATCH_INPUT: Final = 200 * MB
 BATCH_LIFETIME: Final = 30 * DAY
-"""How long a file for a batch is kept when its upload does not say; others are kept until they are deleted."""
-
-
-class UploadReader(Protocol):
-    """Reads the body of an upload, piece by piece; raises `RefusedError` for what is wrong with it."""
-
-    @property
-    def expands(self) -> bool:
-        """Whether a little of the body may hold very much, as when it is compressed."""
-        ...
-
-    @property
-    def purpose(self) -> str | None:
-        """The purpose, if it has come already."""
-        ...
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take the next bytes and yield those of them that are the file's content."""
-        ...
-
-    def finish(self) -> Upload:
-        """Take the end of the body, and say what stood beside the content."""
-        ...
+"""The default time for which an input file of a batch is kept; other files are kept until they are deleted."""
 
 
 class Files:
-    """Takes files in, finds, lists and deletes them; a file of another workspace, or an expired one, does not exist."""
+    """Stores, finds, lists and deletes files; callers never see expired files or those of other workspaces."""
 
     def __init__(
         self, *, store: Store, tenants: TenantStore, contents: ContentRenderer, orphan_blobs: OrphanBlobs, clock: Clock
@@ -67,12 +39,12 @@ class Files:
         self._clock = clock
 
     async def upload(self, workspace: str, body: AsyncIterator[bytes], reader: UploadReader) -> File:
-        """Store a file as it arrives; raises `RefusedError`, and then nothing is stored."""
+        """Store a file while it arrives; raises `RefusedError`, and then stores nothing."""
         file_id = new_file_id()
         blob = f"files/{file_id}/content"
-        async with self._orphan_blobs.writing(file_id, blob) as writer:
-            check_room = await self._check_of_room(workspace)
-            upload, size, sha256 = await _take_in(body, reader, writer, check_room)
+        async with self._orphan_blobs.open_writer(file_id, blob) as writer:
+            check_quota = await self._quota_check(workspace)
+            upload, size, sha256 = await write_upload(body, reader, writer, check_quota)
             now = self._clock.now()
             new = NewFile(
                 id=file_id,
@@ -88,42 +60,45 @@ class Files:
             )
             return await shielded(self._store.create_file(new))
 
-    async def _check_of_room(self, workspace: str) -> Callable[[int], None]:
-        """Make what refuses a file as soon as it is too large for its workspace; storing it checks once more."""
+    async def _quota_check(self, workspace: str) -> Callable[[int], None]:
+        """Return a function that raises `QuotaExceeded` for a size; the store checks the quota again at the end."""
         found = await self._tenants.find_workspace(workspace)
         if found is None or found.quotas.stored_bytes is None:
             return lambda _: None
-        quotas, use = found.quotas, await self._tenants.use_of(workspace, month_of(self._clock.now()))
-        return lambda size: check_quotas(workspace, quotas, use, QuotaDemand(stored_bytes=size))
+        quotas, usage = found.quotas, await self._tenants.find_usage(workspace, month_of(self._clock.now()))
+        return lambda size: check_quotas(workspace, quotas, usage, QuotaDemand(stored_bytes=size))
 
     async def find(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
-        """Read what is known of a file, of a provider if one is named; raises `RefusedError` when there is none."""
+        """Return a file, which must be of ``provider`` if given; raises `RefusedError` if there is none."""
         file, batch = await self._find(workspace, file_id, provider)
-        if file.part is None or batch is None or not viewed(file.id):
+        if file.part is None or batch is None or not parse_view_id(file.id):
             return file
-        return structs.replace(file, size=await self._contents.size(batch, file.part))
+        return structs.replace(file, size=await self._contents.part_size(batch, file.part))
 
     async def open(self, workspace: str, file_id: str, *, provider: str | None = None) -> tuple[File, Content]:
-        """Find a file, and say what is in it; of a view, the size is left open."""
+        """Return a file and its content; the size of a view is left as 0."""
         file, batch = await self._find(workspace, file_id, provider)
         if file.blob is not None:
-            return file, self._contents.whole(file.blob, file.size)
-        if batch is None or file.part is None or not has_part(batch, file.part):
-            raise not_found(file_id)
-        return file, self._contents.part(batch, file.part)
+            return file, self._contents.stored_blob(file.blob, file.size)
+        if batch is None or file.part is None or not is_part_stored(batch, file.part):
+            raise file_not_found(file_id)
+        return file, self._contents.batch_part(batch, file.part)
 
     async def _find(self, workspace: str, file_id: str, provider: str | None) -> tuple[File, Batch | None]:
-        """Read what is known of a file, but for the size of a view, and the batch that it shows."""
+        """Return a file and the batch that it shows; the size of a view is left as 0."""
         file = await self._store.find_file(workspace, file_id, self._clock.now())
         batch = await self._batch(workspace, file_id, file)
         if file is None and batch is not None:
             file = _view(batch, file_id)
-        return _found(file, file_id, provider, () if batch is None else batch.providers), batch
+        return _require(file, file_id, provider, () if batch is None else batch.providers), batch
 
     async def _batch(self, workspace: str, file_id: str, file: File | None) -> Batch | None:
-        """Read the batch that a file, or a view by its id, shows."""
-        found = viewed(file_id)
-        batch_id = found[0] if found and file is None else file.batch_id if file is not None else None
+        """Return the batch that a file shows, or that the id of a view names."""
+        if file is None:
+            view = parse_view_id(file_id)
+            batch_id = None if view is None else view[0]
+        else:
+            batch_id = file.batch_id
         return None if batch_id is None else await self._store.find_batch(workspace, batch_id)
 
     async def list(
@@ -136,9 +111,9 @@ class Files:
         provider: str | None,
         limit: int,
     ) -> FilePage:
-        """Read a page by the time of upload, from right after the file ``after`` on.
+        """Return a page in the order of upload, starting after the file ``after``.
 
-        That may be a file which is gone since; raises `RefusedError` when there never was one.
+        This file may be deleted or expired; raises `RefusedError` if it never existed.
         """
         return await self._store.list_files(
             workspace,
@@ -151,18 +126,20 @@ class Files:
         )
 
     async def delete(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
-        """Delete a file and its content; raises `RefusedError` when there is none, or it only shows a batch.
+        """Delete a file and its content; raises `RefusedError` if there is none, or if it is a view.
 
-        With the last of the files of a batch its results go.
+        Deleting the last result file of a batch deletes its results.
         """
-        if provider is not None or viewed(file_id):
+        if provider is not None or parse_view_id(file_id):
             found, _ = await self._find(workspace, file_id, provider)
-            if viewed(found.id):
-                message = f"File {file_id!r} is a view of batch {found.batch_id} and goes with it; delete the batch."
+            if parse_view_id(found.id):
+                message = (
+                    f"File {file_id!r} is a view of batch {found.batch_id} and is deleted with it; delete the batch."
+                )
                 raise RefusedError("invalid_request_error", message, param="id")
         deleted = await self._store.delete_file(workspace, file_id, self._clock.now())
         if deleted is None:
-            raise not_found(file_id)
+            raise file_not_found(file_id)
         if deleted.blob is not None:
             await self._orphan_blobs.remove(deleted.blob)
         return deleted
@@ -177,69 +154,27 @@ class Files:
         return key
 
 
-async def _take_in(
-    body: AsyncIterator[bytes], reader: UploadReader, writer: BlobWriter, check_room: Callable[[int], None]
-) -> tuple[Upload, int, bytes]:
-    """Write the content, and return with it what its upload says, its size, and its SHA-256."""
-    sha256, size = hashlib.sha256(), 0
-    behind = HashingWriter(writer, sha256)
-    try:
-        async for data in body:
-            parts = reader.feed(data)
-            while (piece := await next_part(parts, in_thread=reader.expands)) is not None:
-                size += len(piece)
-                _check_size(reader.purpose, size)
-                check_room(size)
-                await behind.write(piece)
-        upload = await asyncio.to_thread(reader.finish)
-        _check(upload, size)
-        await behind.settle()
-        await writer.commit()
-    except BaseException:
-        await behind.give_up()
-        raise
-    return upload, size, sha256.digest()
-
-
-def _check(upload: Upload, size: int) -> None:
-    if not size:
-        raise RefusedError("invalid_request_error", "file: it is empty", param="file", code="empty_file")
-    _check_size(upload.purpose, size)
-    # Data that has no name of its own goes without an ending: the SDKs call it "upload" or the like.
-    if upload.purpose == "batch" and PurePath(upload.filename).suffix not in {"", ".jsonl"}:
-        message = f"file: the input of a batch is a .jsonl file, and this is called {upload.filename!r}"
-        raise RefusedError("invalid_request_error", message, param="file", code="invalid_file_format")
-
-
-def _check_size(purpose: str | None, size: int) -> None:
-    limit = MAX_BATCH_INPUT if purpose == "batch" else MAX_FILE
-    if size > limit:
-        which = "for a batch" if purpose == "batch" else "of any kind"
-        message = f"file: one {which} may have at most {limit} bytes"
-        raise RefusedError("request_too_large", message, param="file", code="file_too_large")
-
-
 def _expiry(upload: Upload, now: int) -> int | None:
-    """Tell when a file expires: in a whole second, as it is shown."""
-    begins = now - now % MICROSECONDS
+    """Return when a file expires, in whole seconds, as the APIs return it."""
+    whole_second = now - now % MICROSECONDS
     if upload.lifetime is not None:
-        return begins + upload.lifetime * MICROSECONDS
-    return begins + BATCH_LIFETIME if upload.purpose == "batch" else None
+        return whole_second + upload.lifetime * MICROSECONDS
+    return whole_second + BATCH_LIFETIME if upload.purpose == "batch" else None
 
 
 def _view(batch: Batch, file_id: str) -> File | None:
-    """Describe a view of a batch, but for its size; None where it has no such part, or a file for it."""
-    found = viewed(file_id)
-    if found is None or file_id not in structs.asdict(file_ids(batch)).values() or not has_part(batch, found[1]):
+    """Return a view of a batch, with size 0; None if the batch has no such part, or has a stored file for it."""
+    view = parse_view_id(file_id)
+    if view is None or file_id not in structs.asdict(file_ids(batch)).values() or not is_part_stored(batch, view[1]):
         return None
-    part = found[1]
+    part = view[1]
     return File(
         key=0,
         id=file_id,
         workspace=batch.workspace,
         provider=batch.provider,
         purpose="batch" if part == "input" else RESULT_PURPOSE,
-        filename=file_name(batch, part),
+        filename=download_name(batch, part),
         size=0,
         sha256=b"",
         created_at=batch.created_at if part == "input" or batch.ended_at is None else batch.ended_at,
@@ -250,17 +185,17 @@ def _view(batch: Batch, file_id: str) -> File | None:
     )
 
 
-def not_found(file_id: str) -> RefusedError:
-    """Refuse what asks for a file that does not exist."""
+def file_not_found(file_id: str) -> RefusedError:
+    """Return the error for a file that does not exist."""
     return RefusedError("not_found_error", f"There is no file {file_id!r} in this workspace.", param="id")
 
 
-def _found(file: File | None, file_id: str, provider: str | None, providers: Collection[str]) -> File:
-    """Check that a file is there, and was uploaded for the provider, or shows a batch that ran on it."""
+def _require(file: File | None, file_id: str, provider: str | None, providers: Collection[str]) -> File:
+    """Check that a file exists, and that it was uploaded for the provider or shows a batch that ran on it."""
     if file is None:
-        raise not_found(file_id)
+        raise file_not_found(file_id)
     if provider is not None and provider not in {file.provider, *providers}:
-        made = "uploaded" if file.batch_id is None else "made"
-        message = f"File {file_id!r} was {made} for {file.provider}, not for {provider}."
+        verb = "uploaded" if file.batch_id is None else "made"
+        message = f"File {file_id!r} was {verb} for {file.provider}, not for {provider}."
         raise RefusedError("not_found_error", message, param="provider")
     return file

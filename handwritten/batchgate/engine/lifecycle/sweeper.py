@@ -1,6 +1,7 @@
-"""What time does to batches and files: batches expire after a day, their results are archived after 29; files expire.
+"""Periodic work: expires batches after a day, archives them after 29 days, and expires files.
 
-Whatever was left over, or not handed over, is found here as well. Among several processes one sweeps for all.
+It also finds batches whose signals were lost, shards without a job, and orphan blobs. In a cluster, one process sweeps
+for all.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from batchgate.engine.support.health_problems import ReportHealth
 logger = logging.getLogger(__name__)
 
 RETENTION = 29 * DAY
-"""From the creation of a batch to the end of its results and of its input."""
-INTERVAL = 1.0  # seconds between two looks when nothing falls due
-RESTORES_EVERY = 60.0
-"""Seconds between two looks for shards that nobody would run; there are none unless a job was lost."""
-LEASE = "sweeping"
+"""The time from the creation of a batch to the deletion of its input and results."""
+INTERVAL = 1.0  # seconds between two sweeps, if nothing is due earlier
+ENQUEUE_MISSING_INTERVAL = 60.0
+"""Seconds between two searches for shards without a job; there are none unless a job was lost."""
+COMPONENT = LEASE = "sweeping"
 
 
 class Sweeper:
-    """Does what is due when it is due, and looks around once a second."""
+    """Runs all periodic steps at least once a second, and also at the time when the next batch or file is due."""
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class Sweeper:
         finalize: Callable[[int], None],
         validate: Callable[[int], None],
         expedite: Callable[[Sequence[int]], Awaitable[None]],
-        restore: Callable[[], Awaitable[None]],
+        enqueue_missing: Callable[[], Awaitable[None]],
         report: ReportHealth,
     ) -> None:
         self._store = store
@@ -54,10 +55,10 @@ class Sweeper:
         self._finalize = finalize
         self._validate = validate
         self._expedite_batches = expedite
-        self._restore_jobs = restore
+        self._enqueue_missing_jobs = enqueue_missing
         self._report = report
         self._due: int | None = None
-        self._restored_at = asyncio.get_running_loop().time()
+        self._enqueued_missing_at = asyncio.get_running_loop().time()
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -65,42 +66,52 @@ class Sweeper:
             await self._wait_for(self._due if await self._sweep() else None)
 
     async def _sweep(self) -> bool:
-        """Sweep if nobody else does; True if all was done. What is due and could not be done is not tried at once."""
-        # By one time for all: what falls due meanwhile is due at once, and not passed over.
-        now = self._clock.now()
-        # Each process has its own lines, in which batches wait.
-        await self._do(self._expedite, now)
-        return await self._is_the_one() and all([await self._do(step, now) for step in self._steps()])
+        """Run all steps if this process has the lease; True if all succeeded, so that `_due` may be used.
 
-    async def _is_the_one(self) -> bool:
+        After a failure the next sweep waits for `INTERVAL`, instead of retrying at once what is due already.
+        """
+        # One time for all steps: whatever becomes due meanwhile is found as the next due time.
+        now = self._clock.now()
+        # Every process expedites batches, since each has its own wait queues.
+        await self._run_step(self._expedite, now)
+        return await self._acquire_lease() and all([await self._run_step(step, now) for step in self._steps()])
+
+    async def _acquire_lease(self) -> bool:
         try:
-            is_the_one = await self._cluster.acquire_lease(LEASE)
+            acquired = await self._cluster.acquire_lease(LEASE)
         except StoreError as error:
-            self._report("sweeping", error, of=LEASE)
+            self._report(COMPONENT, error, of=LEASE)
             return False
-        self._report("sweeping", None, of=LEASE)
-        return is_the_one
+        self._report(COMPONENT, None, of=LEASE)
+        return acquired
 
     def _steps(self) -> tuple[Callable[[int], Awaitable[None]], ...]:
-        batches = (self._expire, self._hand_over, self._archive)
-        return (*batches, self._expire_files, self._clean, self._restore, self._look_ahead)
+        return (
+            self._expire,
+            self._signal,
+            self._archive,
+            self._expire_files,
+            self._remove_orphan_blobs,
+            self._enqueue_missing,
+            self._find_next_due,
+        )
 
-    async def _do(self, step: Callable[[int], Awaitable[None]], now: int) -> bool:
-        """Take one step; if it fails, the others are taken all the same, and it is tried again with the next look."""
+    async def _run_step(self, step: Callable[[int], Awaitable[None]], now: int) -> bool:
+        """Run one step; a failure is reported, does not stop the other steps, and is retried with the next sweep."""
         try:
             await step(now)
         except (StoreError, BlobError) as error:
-            self._report("sweeping", error, of=step.__name__)
+            self._report(COMPONENT, error, of=step.__name__)
         except Exception as error:
-            logger.exception("sweeping failed in the gateway itself", extra={"action": "sweep_failed"})
-            self._report("sweeping", error, of=step.__name__)
+            logger.exception("sweeping failed with an internal error", extra={"action": "sweep_failed"})
+            self._report(COMPONENT, error, of=step.__name__)
         else:
-            self._report("sweeping", None, of=step.__name__)
+            self._report(COMPONENT, None, of=step.__name__)
             return True
         return False
 
     async def _expire(self, now: int) -> None:
-        await _all(self._expire_one(key) for key in await self._store.overdue_batches(now))
+        await _gather_all(self._expire_one(key) for key in await self._store.overdue_batches(now))
 
     async def _expire_one(self, key: int) -> None:
         self._stop_sending(key)
@@ -109,25 +120,25 @@ class Sweeper:
     async def _expedite(self, now: int) -> None:
         await self._expedite_batches(await self._store.overdue_batches(now + EXPEDITED_BEFORE_EXPIRY))
 
-    async def _restore(self, _now: int) -> None:
+    async def _enqueue_missing(self, _now: int) -> None:
         now = asyncio.get_running_loop().time()
-        if now >= self._restored_at + RESTORES_EVERY:
-            await self._restore_jobs()
-            self._restored_at = now
+        if now >= self._enqueued_missing_at + ENQUEUE_MISSING_INTERVAL:
+            await self._enqueue_missing_jobs()
+            self._enqueued_missing_at = now
 
-    async def hand_over(self) -> None:
-        """Hand the batches over that wait for their validation or their finalization."""
+    async def signal_waiting_batches(self) -> None:
+        """Signal all batches that wait for validation or finalization."""
         for key in await self._store.validating_batches():
             self._validate(key)
         for key in await self._store.finalizable_batches():
             self._finalize(key)
 
-    async def _hand_over(self, _now: int) -> None:
-        await self.hand_over()
+    async def _signal(self, _now: int) -> None:
+        await self.signal_waiting_batches()
 
     async def _archive(self, now: int) -> None:
         batches = await self._store.archivable_batches(now - RETENTION)
-        await _all(self._archive_one(batch.key, now) for batch in batches)
+        await _gather_all(self._archive_one(batch.key, now) for batch in batches)
         await self._store.drop_faults(now - RETENTION)
 
     async def _archive_one(self, key: int, now: int) -> None:
@@ -137,20 +148,20 @@ class Sweeper:
     async def _expire_files(self, now: int) -> None:
         await self._store.expire_files(now)
 
-    async def _clean(self, _now: int) -> None:
+    async def _remove_orphan_blobs(self, _now: int) -> None:
         await self._orphan_blobs.sweep()
 
-    async def _look_ahead(self, now: int) -> None:
+    async def _find_next_due(self, now: int) -> None:
         self._due = await self._store.next_due(now, RETENTION)
 
     async def _wait_for(self, due: int | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(INTERVAL):
-                await (asyncio.sleep(INTERVAL) if due is None else self._clock.until(due))
+                await (asyncio.sleep(INTERVAL) if due is None else self._clock.sleep_until(due))
 
 
-async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
-    """Do it side by side, which the store commits together; what fails is raised after all the rest is done."""
+async def _gather_all(work: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run coroutines concurrently, so that the store commits them together; raise the first error at the end."""
     for outcome in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome

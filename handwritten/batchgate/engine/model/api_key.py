@@ -1,4 +1,4 @@
-"""The values of API keys: who may call, for which workspace, and for what."""
+"""API keys: their values, scopes, generation and hashing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Final, Literal, TypeAlias, get_args
 from msgspec import Struct
 
 Scope: TypeAlias = Literal["read", "submit", "admin"]
-"""What a key may be for: to look, to change something in its workspace, to manage workspaces and keys. None implies
-another."""
+"""What a key permits: reading, changing batches and files of its workspace, managing workspaces and keys.
+
+No scope implies another."""
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 DEFAULT_WORKSPACE: Final = "default"
@@ -21,61 +22,61 @@ HINT_LENGTH: Final = 4
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who calls, as its API key says."""
+    """The authenticated caller of a request, as described by its API key."""
 
     name: str
-    """Of the key; empty where none is needed."""
+    """The name of the key; empty if the gateway needs no key."""
     workspace: str = DEFAULT_WORKSPACE
     scopes: tuple[Scope, ...] = DEFAULT_SCOPES
 
 
 ANONYMOUS: Final = Caller(name="", scopes=SCOPES)
-"""Who calls a gateway that has no keys: whoever is on this machine may do everything."""
+"""The caller of a gateway without keys: every program on this machine has all scopes."""
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
-    """A key that the database knows by its hash; times are microseconds since the epoch."""
+    """A stored API key; the database has only its hash. Times are microseconds since the epoch."""
 
     id: str
     digest: bytes
-    """SHA-256 of the key, which itself is nowhere."""
+    """SHA-256 of the key; the key itself is not stored."""
     name: str
     workspace: str
     scopes: tuple[Scope, ...]
     hint: str
-    """How the key ends, for whoever looks for the right one."""
+    """The last characters of the key, which help a person to recognize it."""
     created_at: int
     expires_at: int | None = None
     revoked_at: int | None = None
-    """From when on it is refused; of one that was replaced, that may be to come."""
+    """When the key stops being valid; in the future for a replaced key within its grace period."""
     last_used_at: int | None = None
 
     @property
     def caller(self) -> Caller:
-        """Who calls with it."""
+        """The caller that this key authenticates."""
         return Caller(name=self.name, workspace=self.workspace, scopes=self.scopes)
 
-    def good_at(self, now: int) -> bool:
-        """Tell if it may be used at a time."""
+    def is_valid_at(self, now: int) -> bool:
+        """Check that the key has neither expired nor been revoked at a time."""
         return all(end is None or now < end for end in (self.expires_at, self.revoked_at))
 
     def __repr__(self) -> str:
-        """Show the key without its hash."""
+        """Return a repr without the hash."""
         return f"ApiKey(id={self.id!r}, name={self.name!r}, workspace={self.workspace!r}, scopes={self.scopes!r})"
 
 
-class KeyPage(Struct, frozen=True, kw_only=True):
-    """Some keys, the newest first, and whether there are more."""
+class ApiKeyPage(Struct, frozen=True, kw_only=True):
+    """One page of keys, newest first."""
 
     keys: tuple[ApiKey, ...]
     has_more: bool
 
 
-def new_key() -> str:
-    """Draw a key that nobody can guess."""
+def generate_key() -> str:
+    """Generate a random key."""
     return PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 
-def digest_of(key: str) -> bytes:
-    """Hash a key as it is stored: keys are random enough that a slow hash would protect nothing more."""
+def hash_key(key: str) -> bytes:
+    """Return the SHA-256 under which a key is stored; keys are random, so a slow hash would add no protection."""
     return hashlib.sha256(key.encode(errors="surrogateescape")).digest()

@@ -1,4 +1,4 @@
-"""Batches: what a caller asks for, what is stored, and how far it is."""
+"""Batches: their options, their stored state, and pages of them."""
 
 from __future__ import annotations
 
@@ -13,119 +13,123 @@ from batchgate.engine.model.shard import Shard
 from batchgate.engine.model.usage import Counts, Usage
 
 Dialect: TypeAlias = Literal["anthropic", "openai"]
-"""The wire format of a batch's lines: its requests and its results."""
+"""The wire format of a batch's request lines and result lines."""
 
 BatchStatus: TypeAlias = Literal["validating", "failed", "in_progress", "canceling", "ended"]
-"""A batch made from a file is validating at first, and failed if there is anything wrong with the file."""
+"""A batch made from a file starts as validating, and becomes failed if the file has a fault."""
 
 BatchPart: TypeAlias = Literal["input", "output", "error"]
-"""A batch seen as files: its requests, the results of those that succeeded, and the results of all others."""
+"""The files that show a batch: its requests, its successful results, and all other results."""
 
 EXPEDITED_BEFORE_EXPIRY = 2 * HOUR
-"""So long before it expires a batch goes before all those that have more time."""
+"""From this long before its expiry, a batch is sent before all batches that have more time."""
 
 
 class InputFault(Struct, frozen=True, kw_only=True):
-    """What is wrong with the file that a batch was to be made from."""
+    """One fault in the input file of a batch."""
 
     code: str
-    """A word for the exact fault, such as ``duplicate_custom_id`` (batch-apis 4.3)."""
+    """The kind of fault, such as ``duplicate_custom_id`` (batch-apis 4.3)."""
     message: str
     param: str | None = None
-    """The field that is wrong, if it is one."""
+    """The wrong field, if the fault is in one field."""
     line: int | None = None
-    """Where, counted from 1; None for the file as a whole."""
+    """The line number, from 1; None for the file as a whole."""
 
 
 class BatchOptions(Struct, frozen=True, kw_only=True):
-    """What a batch was asked for beside its requests; surfaces that have such fields show them."""
+    """What the caller chose for a batch beside its requests; the APIs that have such fields return them."""
 
     kind: RowKind = "messages"
-    """What its requests are requests of."""
+    """The kind of all its requests."""
     model: str | None = None
-    """For requests that name none."""
+    """The model for requests that name none."""
     metadata: Mapping[str, str] | None = None
-    """The caller's own notes."""
+    """Key-value pairs of the caller, returned unchanged."""
     input_file: str | None = None
-    """The id of the file that it was made from."""
+    """The id of the input file, if the batch was made from one."""
     output_lifetime: int | None = None
-    """Seconds for which its output and error files are kept after its end, if the caller says."""
+    """Seconds for which the output and error files are kept after the end; None for the default."""
 
     @property
-    def prefixes(self) -> tuple[str, ...]:
-        """What stands before a slash in the model, which may name an account."""
+    def model_prefixes(self) -> tuple[str, ...]:
+        """The part of the default model before a slash, which may be the name of an account; empty without a slash."""
         prefix, slash, _ = (self.model or "").partition("/")
         return (prefix,) if slash else ()
 
 
 class Batch(Struct, frozen=True, kw_only=True):
-    """A batch as the store knows it; times are microseconds since the epoch."""
+    """A stored batch; times are microseconds since the epoch."""
 
     key: int
-    """The order of creation: a larger key is a newer batch."""
+    """The database key; it grows with each created batch."""
     id: str
     workspace: str
     dialect: Dialect
     options: BatchOptions = BatchOptions()
     provider: str
-    """The account that runs requests which do not name one themselves."""
+    """The account for requests that name none."""
     providers: tuple[str, ...] = ()
-    """The names by which lists find it: of the accounts that its requests go to, and of their providers."""
+    """The accounts that its requests go to, and the providers of these accounts; list filters match these names."""
     headers: Mapping[str, str]
-    """Headers of the create call that go upstream with every request, names in lower case."""
+    """Headers of the create call that are sent to the provider with each request; names in lower case."""
     status: BatchStatus
     counts: Counts
     usage: Usage = Usage()
     first_faults: bytes | None = None
-    """The beginning of what was wrong with its file, if it failed: some `InputFault`s, as a JSON array."""
+    """The first `InputFault`s of a failed batch, as a JSON array."""
     cost: int = 0
-    """What its answers cost so far, in nano-dollars."""
+    """The cost of its answers so far, in nano-dollars."""
     repeated: int
-    """Requests with a result that had been sent before, by a run that did not live to store the answer."""
+    """The number of answered requests that were sent again, because a process ended before it stored their answers."""
     created_at: int
     expires_at: int
     in_progress_at: int | None = None
-    """When its file had been validated, or its requests taken in; None before."""
+    """When its requests were stored or its file was validated; None before."""
     cancel_initiated_at: int | None
     ended_at: int | None
-    """When it ended, or failed."""
+    """When the batch ended or failed."""
     archived_at: int | None
     fingerprint: bytes
     input_blob: str | None
-    """None while it is validating, and if it failed."""
+    """None while the batch is validating, and if it failed."""
     input_size: int = 0
-    """Bytes of the input."""
+    """Bytes of the input blob."""
     results_blob: str | None
     results_size: int | None
-    """Bytes of the result file, once finalized."""
+    """Bytes of the result file; None before the batch is finalized."""
     output_size: int | None = None
-    """Bytes of those of its lines that are answers."""
+    """Bytes of the successful lines of the result file."""
     output_file: str | None = None
-    """The id of the file that shows these lines, if the batch has any and its dialect is that of files."""
+    """The id of the file that shows the successful lines; only for OpenAI batches that have any."""
     error_file: str | None = None
-    """The same for the others."""
+    """The id of the file that shows all other lines, likewise."""
 
     @property
-    def cut_off(self) -> tuple[Literal["canceled", "expired"], int]:
-        """What its requests without a result end as, and since when: whichever came first, the cancel or its time."""
+    def unfinished_status(self) -> Literal["canceled", "expired"]:
+        """The status of its requests without a result: the batch was canceled or has expired, whichever came first."""
         canceled = self.cancel_initiated_at
-        if canceled is not None and canceled < self.expires_at:
-            return "canceled", canceled
-        return "expired", self.expires_at
+        return "canceled" if canceled is not None and canceled < self.expires_at else "expired"
+
+    @property
+    def stopped_at(self) -> int:
+        """When the batch was canceled or expires, whichever comes first."""
+        canceled = self.cancel_initiated_at
+        return self.expires_at if canceled is None else min(canceled, self.expires_at)
 
     @property
     def blobs(self) -> tuple[str, ...]:
-        """The names of the blobs that belong to the batch."""
+        """The names of the blobs that belong to the batch: its input and its results."""
         return tuple(blob for blob in (self.input_blob, self.results_blob) if blob is not None)
 
     @property
     def stored_bytes(self) -> int:
-        """How many bytes these have."""
+        """The size of these blobs together."""
         return (self.input_size if self.input_blob is not None else 0) + (self.results_size or 0)
 
 
 class NewBatch(Struct, frozen=True, kw_only=True):
-    """A batch about to be stored, with the shards that its input file was cut into."""
+    """A batch that is about to be stored, with its shards."""
 
     id: str
     workspace: str
@@ -137,16 +141,16 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     created_at: int
     expires_at: int
     input_blob: str | None
-    """None for a batch that is made from a file: it is validating until `Store.start_batch`."""
+    """None for a batch made from a file, which is validating until `ValidationStore.start_batch`."""
     shards: tuple[Shard, ...] = ()
     caller: str = ""
-    """Who creates it: the name of an API key, or nothing where none is needed."""
+    """The name of the API key that creates the batch; empty if the gateway needs no key."""
     fingerprint: bytes = b""
-    """A hash of all that makes the batch what it is, by which a repeated create is known."""
+    """A hash of the requests and options, by which the store recognizes a repeated create."""
     idempotency_key: str | None = None
-    """The caller's own name for this create; another create with it is the same one."""
-    repeats_since: int | None = None
-    """For a create that the caller's SDK has sent before: from when on an equal one counts as that."""
+    """The caller's name for this create; a second create with this name returns the first batch."""
+    deduplicate_since: int | None = None
+    """For an SDK's retry: an equal batch that was created at or after this time is the same batch."""
 
     @property
     def total(self) -> int:
@@ -155,12 +159,12 @@ class NewBatch(Struct, frozen=True, kw_only=True):
 
     @property
     def input_size(self) -> int:
-        """The bytes of its input."""
+        """The bytes of the input blob."""
         return sum(shard.length for shard in self.shards)
 
 
 class ValidatedInput(Struct, frozen=True, kw_only=True):
-    """What a batch that was made from a file gets when the file has been validated."""
+    """The result of a successful validation: the input blob of a batch made from a file, and its shards."""
 
     input_blob: str
     shards: tuple[Shard, ...]
@@ -173,23 +177,23 @@ class ValidatedInput(Struct, frozen=True, kw_only=True):
 
     @property
     def input_size(self) -> int:
-        """The bytes of its input."""
+        """The bytes of the input blob."""
         return sum(shard.length for shard in self.shards)
 
 
 class BatchPage(Struct, frozen=True, kw_only=True):
-    """Some batches, the newest first, and whether there are more in the direction that was asked for."""
+    """One page of batches, newest first; ``has_more`` concerns the requested direction."""
 
     batches: tuple[Batch, ...]
     has_more: bool
 
 
 class Backlog(Struct, frozen=True, kw_only=True):
-    """What is undone."""
+    """The unfinished work."""
 
     batches: Mapping[tuple[str, BatchStatus], int]
-    """Batches that have not ended, by workspace and status."""
+    """The number of unfinished batches, by workspace and status."""
     waiting_shards: int
-    """Shards that no worker holds."""
+    """The number of shards that no worker holds."""
     waiting_since: int | None
-    """When the oldest batch with such a shard was created; None when there is none."""
+    """When the oldest batch with such a shard was created; None if there is no such shard."""

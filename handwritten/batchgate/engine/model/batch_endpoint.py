@@ -1,4 +1,4 @@
-"""The endpoints that requests of OpenAI's batches may go to, and the kind of request that each takes."""
+"""The endpoints that OpenAI batches can name, and the kind of request of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS: Final[Mapping[BatchEndpoint, RowKind]] = MappingProxyType(
         "/v1/completions": "completions",
     }
 )
-"""The kind of the requests of each endpoint."""
+"""The kind of request of each endpoint."""
 
 ENDPOINTS: Final[Mapping[RowKind, BatchEndpoint]] = MappingProxyType({kind: path for path, kind in KINDS.items()})
-"""The endpoint of each kind; Messages have none."""
+"""The endpoint of each kind; Messages requests have none."""

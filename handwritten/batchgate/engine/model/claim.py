@@ -1,4 +1,4 @@
-"""A claimed shard."""
+"""Claims: the right of one worker to run a shard."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from batchgate.engine.model.shard import Shard
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """A shard in the hands of a worker, fenced by its epoch."""
+    """A shard that a worker has claimed."""
 
     batch: Batch
     shard: Shard
     epoch: int
+    """The fencing token: a later claim of the shard has a larger one, and writes with a smaller one fail."""
     finished: frozenset[int]
-    """The seqs whose results are already durable."""
+    """The indexes (``seq``) of the requests whose results are durable."""
     sent: frozenset[int] = frozenset()
-    """Other seqs that an earlier run has sent, whose answers are lost."""
+    """The indexes of other requests that an earlier claim has sent, and whose answers are lost."""

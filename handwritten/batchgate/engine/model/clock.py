@@ -1,4 +1,4 @@
-"""Time as the engine sees it: microseconds since the epoch in UTC, from a clock that can be injected."""
+"""The clock of the engine: microseconds since the Unix epoch, from an object that tests can replace."""
 
 from __future__ import annotations
 
@@ -10,34 +10,33 @@ MICROSECONDS = 1_000_000
 HOUR = 3600 * MICROSECONDS
 DAY = 24 * HOUR
 
-
-LONGEST_SLEEP = 60.0
-"""Seconds after which the clock of the machine is looked at again: it may have been set."""
+MAX_SLEEP = 60.0
+"""Seconds after which a sleep reads the system clock again, since it may have been set meanwhile."""
 
 
 class Clock(Protocol):
-    """Tells the time of day, and wakes those who wait for one."""
+    """Returns the current time, and sleeps until a given time."""
 
     def now(self) -> int:
-        """Microseconds since the epoch."""
+        """Return the current time in microseconds since the epoch."""
         ...
 
-    async def until(self, moment: int) -> None:
-        """Wait until it is that time, in microseconds since the epoch."""
+    async def sleep_until(self, moment: int) -> None:
+        """Sleep until a time in microseconds since the epoch."""
         ...
 
 
 class SystemClock:
-    """The clock of the machine."""
+    """The system clock."""
 
     def now(self) -> int:
-        """Microseconds since the epoch."""
+        """Return the current time in microseconds since the epoch."""
         return time.time_ns() // 1000
 
-    async def until(self, moment: int) -> None:
-        """Wait until it is that time, in microseconds since the epoch."""
+    async def sleep_until(self, moment: int) -> None:
+        """Sleep until a time in microseconds since the epoch."""
         while True:
             left = moment - self.now()
             if left <= 0:
                 return
-            await asyncio.sleep(min(left / MICROSECONDS, LONGEST_SLEEP))
+            await asyncio.sleep(min(left / MICROSECONDS, MAX_SLEEP))

@@ -1,4 +1,4 @@
-"""What answers cost, by the prices of the settings."""
+"""The cost of answers, computed with the prices in the settings."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Final
 from batchgate.engine.model.provider_call import Account
 from batchgate.engine.model.usage import Usage
 
-PRICED: Final = 1_000_000
-"""Prices are those of so many tokens."""
+TOKENS_PER_PRICE: Final = 1_000_000
+"""Prices are per this many tokens."""
 ANY_MODEL: Final = "*"
 
 
 def cost_of(usage: Usage | None, account: Account, model: str) -> int:
-    """Tell what an answer cost in nano-dollars, rounded up; nothing where its usage or the price is not known."""
+    """Return the cost of an answer in nano-dollars, rounded up; 0 if its usage or the model's price is unknown."""
     price = account.prices.get(model) or account.prices.get(ANY_MODEL)
     if usage is None or price is None:
         return 0
     cached = min(usage.cached_tokens, usage.input_tokens)
-    fresh = usage.input_tokens - cached
-    total = fresh * price.input + cached * price.cached_input + usage.output_tokens * price.output
-    return -(-total // PRICED)
+    uncached = usage.input_tokens - cached
+    total = uncached * price.input + cached * price.cached_input + usage.output_tokens * price.output
+    return -(-total // TOKENS_PER_PRICE)

@@ -1,6 +1,6 @@
-"""Turns msgspec's decoding errors into messages in the style of the Messages API: ``path: message``.
+"""Describes msgspec's decoding errors in the style of the Messages API: ``path: message``.
 
-Used wherever outside JSON is decoded: rows, HTTP bodies, parameters, answers.
+Used for all JSON from outside: rows, HTTP bodies, parameters, answers.
 """
 
 from __future__ import annotations
@@ -12,65 +12,65 @@ from typing import Final, TypeAlias
 import msgspec
 
 DecodingError: TypeAlias = msgspec.DecodeError | UnicodeDecodeError | RecursionError
-"""What `msgspec.json.Decoder.decode` raises for bytes from outside; `msgspec.ValidationError` is among them."""
+"""What `msgspec.json.Decoder.decode` raises for bytes from outside; `msgspec.ValidationError` is a `DecodeError`."""
 
 FIELD_REQUIRED: Final = "Field required"
 UNKNOWN_FIELD: Final = "Extra inputs are not permitted"
 KNOWN_VALUES: Final = "the known values"
-"""Stand in messages about a missing field, one too many, and about a value that is none of those allowed."""
+"""The wording for a missing field, for an unknown field, and (within a sentence) for a value that is not allowed."""
 
 DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""The same, for an ``except`` clause."""
+"""The same as a tuple, for ``except`` clauses."""
 
 
-class Problem(msgspec.Struct, frozen=True):
-    """What is wrong with a JSON document, and where."""
+class DocumentFault(msgspec.Struct, frozen=True):
+    """One fault in a JSON document."""
 
     path: str
-    """Keys and indexes joined by dots, such as ``messages.0.role``; empty for the document itself."""
+    """Keys and indexes joined by dots, such as ``messages.0.role``; empty for the document as a whole."""
     message: str
 
     def __str__(self) -> str:
-        """Say both, as the Messages API does."""
+        """Return ``path: message``, as the Messages API does."""
         return f"{self.path}: {self.message}" if self.path else self.message
 
-    def under(self, prefix: str) -> Problem:
-        """Say the same of a document that stands at ``prefix`` within a larger one."""
-        return Problem(f"{prefix}.{self.path}" if self.path else prefix, self.message)
+    def with_prefix(self, prefix: str) -> DocumentFault:
+        """Return the same fault of a larger document that has this one at ``prefix``."""
+        return DocumentFault(f"{prefix}.{self.path}" if self.path else prefix, self.message)
 
 
-def describe(error: msgspec.ValidationError) -> Problem:
-    """Say where a JSON document is not what it should be, and what it should be there."""
+def describe_validation_error(error: msgspec.ValidationError) -> DocumentFault:
+    """Describe where a JSON document does not match its schema, and what is expected there."""
     text = str(error)
     found = _PLACED.fullmatch(text)
     what, path = (found["what"], _dotted(found["place"])) if found else (text, "")
     for pattern, words in _ABOUT_A_FIELD:
         if match := pattern.fullmatch(what):
-            return Problem(f"{path}.{match[1]}" if path else match[1], words)
+            return DocumentFault(f"{path}.{match[1]}" if path else match[1], words)
     for pattern, word in _WORDINGS:
         if match := pattern.fullmatch(what):
-            return Problem(path, word(match))
-    return Problem(path, what)
+            return DocumentFault(path, word(match))
+    return DocumentFault(path, what)
 
 
-def describe_decoding(error: DecodingError) -> Problem:
-    """Say what is wrong with bytes that did not decode, whether they are no JSON or the wrong one."""
+def describe_decoding_error(error: DecodingError) -> DocumentFault:
+    """Describe why bytes did not decode: they are not JSON, or do not match the schema."""
     match error:
         case msgspec.ValidationError():
-            return describe(error)
+            return describe_validation_error(error)
         case UnicodeDecodeError():
-            return Problem("", "Invalid JSON: a string is not UTF-8")
+            return DocumentFault("", "Invalid JSON: a string is not UTF-8")
         case RecursionError():
-            return Problem("", "Invalid JSON: nested too deeply")
+            return DocumentFault("", "Invalid JSON: nested too deeply")
         case _:
-            return Problem("", f"Invalid JSON: {str(error).removeprefix('JSON is malformed: ')}")
+            return DocumentFault("", f"Invalid JSON: {str(error).removeprefix('JSON is malformed: ')}")
 
 
-def lone_surrogate(document: bytes) -> tuple[int, str] | None:
-    r"""Find half of a surrogate pair among the escapes of a JSON document: its place, and itself, such as ``\ud83d``.
+def find_lone_surrogate(document: bytes) -> tuple[int, str] | None:
+    r"""Find an escape for one half of a surrogate pair in a JSON document; return its offset and its text (``\ud83d``).
 
-    It stands for no character. msgspec takes the document for truncated; Anthropic answers 400 as well. One that is
-    followed by nothing but the end of a document that was cut off may still be whole.
+    Such an escape is no character. msgspec reports the document as truncated; Anthropic answers 400 as well. An escape
+    at the end of a truncated document does not count: its other half may be missing.
     """
     for found in _ESCAPE.finditer(document):
         following = document[found.end() : found.end() + _ESCAPE_LENGTH]
@@ -85,7 +85,7 @@ _ESCAPE: Final = re.compile(
 )
 _ESCAPE_LENGTH: Final = len(rb"\ud83d")
 
-# Greedy, so that the last " - at" counts: an earlier one may be part of what the caller sent.
+# Greedy, so that the last " - at" matches: an earlier one may be part of the caller's data.
 _PLACED: Final = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$(?P<place>[^`]*)`", re.DOTALL)
 
 _ABOUT_A_FIELD: Final = (

@@ -1,21 +1,21 @@
 """Every error that Batchgate raises on purpose.
 
-The tree (each class says what it means, whether a retry is safe, and after how long)::
+The class hierarchy::
 
     BatchgateError
-    ├── ConfigurationError        a setting is missing or wrong; the start stops
-    ├── RefusedError              the caller's HTTP request cannot be served as it is
-    │   └── QuotaExceeded         it does not fit into what its workspace may use
-    ├── RequestError              one request of a batch has an error as its result
-    │   ├── Untranslatable        it says something that the provider's dialect cannot say
-    │   └── UpstreamError         the provider answered with an error
-    │       └── UpstreamUnreachable   no usable answer came: connection, timeout, not the dialect
-    │           └── UpstreamDown      there was no connection at all, so nothing was sent
-    ├── StoreError                the database did not do what was asked
-    │   └── StaleEpoch            another worker has claimed the shard since
-    └── BlobError                 a body could not be read or written
+    ├── ConfigurationError        a setting is missing or wrong; the program does not start
+    ├── RefusedError              the gateway refuses the caller's HTTP request
+    │   └── QuotaExceeded         it would exceed a quota of its workspace
+    ├── RequestError              one request of a batch ends with an error
+    │   ├── Untranslatable        the provider's dialect cannot express it
+    │   └── UpstreamError         the provider returned an error
+    │       └── UpstreamUnreachable   no usable response: no connection, timeout, wrong dialect
+    │           └── UpstreamDown      no connection at all, so nothing was sent
+    ├── StoreError                the database could not read or write
+    │   └── StaleClaim            another worker has claimed the shard since
+    └── BlobError                 the blob storage could not read or write
 
-Foreign exceptions are translated where they enter (transport, store, blobs), always ``from exc``.
+The transport, the store and the blob storage convert foreign exceptions into these, always with ``from exc``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ErrorKind: TypeAlias = Literal[
     "timeout_error",
     "overloaded_error",
 ]
-"""The error types of the Messages API, used inside as the one vocabulary of error classes."""
+"""The error types of the Messages API; Batchgate uses them for errors of all APIs."""
 
 STATUSES: Final[Mapping[ErrorKind, int]] = {
     "invalid_request_error": 400,
@@ -51,14 +51,14 @@ STATUSES: Final[Mapping[ErrorKind, int]] = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-"""The documented status of each kind (batch-apis 1.7); an error may name a closer one."""
+"""The documented HTTP status of each kind (batch-apis 1.7); an error may have a more specific one."""
 
 
 class BatchgateError(Exception):
     """The base of every error that Batchgate raises on purpose.
 
-    ``retry_safe`` tells if the same call may be made again; ``retry_after`` is the wait in
-    seconds that the other side asked for, if it asked.
+    ``retry_safe`` is True if the same call may be made again. ``retry_after`` is the wait in seconds that the other
+    side requested, if any.
     """
 
     retry_safe: bool = False
@@ -66,7 +66,7 @@ class BatchgateError(Exception):
 
 
 class ConfigurationError(BatchgateError):
-    """A setting is missing or wrong: names the setting and says what it expects."""
+    """A setting is missing or wrong; the message names the setting and what it expects."""
 
     def __init__(self, setting: str, expected: str) -> None:
         super().__init__(f"{setting}: {expected}")
@@ -75,9 +75,10 @@ class ConfigurationError(BatchgateError):
 
 
 class RefusedError(BatchgateError):
-    """The caller's HTTP request is refused: ``kind`` chooses the status, the message names the place.
+    """The gateway refuses the caller's HTTP request.
 
-    ``code`` is a stable word for the exact fault, and ``param`` the field or parameter that has it, if there is one.
+    ``kind`` determines the HTTP status unless ``status`` is given. ``code`` identifies the fault for programs, and
+    ``param`` is the wrong field or parameter, if there is one.
     """
 
     def __init__(
@@ -100,18 +101,18 @@ class RefusedError(BatchgateError):
 
 
 class QuotaExceeded(RefusedError):
-    """What is asked for does not fit into what its workspace may use; ``told`` are the limit and the use.
+    """The request would exceed a quota of its workspace; ``detail`` states the limit and the usage.
 
-    The SDKs are told not to retry: nothing is mended by waiting for a moment.
+    The header x-should-retry prevents SDKs from retrying, since a short wait would not help.
     """
 
-    def __init__(self, workspace: str, quota: str, told: str) -> None:
-        message = f"Workspace {workspace!r} is at its quota of {quota}: the limit is {told}."
+    def __init__(self, workspace: str, quota: str, detail: str) -> None:
+        message = f"Workspace {workspace!r} is at its quota of {quota}: the limit is {detail}."
         super().__init__("rate_limit_error", message, code="quota_exceeded", headers={"x-should-retry": "false"})
 
 
 class RequestError(BatchgateError):
-    """One request of a batch has an error as its result."""
+    """One request of a batch ends with an error as its result."""
 
     def __init__(self, kind: ErrorKind, message: str) -> None:
         super().__init__(message)
@@ -120,9 +121,9 @@ class RequestError(BatchgateError):
 
 
 class Untranslatable(RequestError):
-    """A request (or an answer) says something that the other dialect has no words for.
+    """A request or an answer contains something that the other dialect cannot express.
 
-    ``field`` is the path inside the row, such as ``messages.0.content.1.source``.
+    ``field`` is its path, such as ``messages.0.content.1.source``.
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -132,10 +133,10 @@ class Untranslatable(RequestError):
 
 
 class UpstreamError(RequestError):
-    """The provider answered with an error, already put in one of our classes.
+    """The provider returned an error; ``kind`` is its classification by Batchgate.
 
-    ``status`` is the HTTP status that the provider sent, 0 when there was none; ``request_id`` is the provider's, and
-    what it ``said`` are the type, param and code beside the message, in its own words.
+    ``status`` is the HTTP status, 0 without a response. ``request_id`` and the fields that begin with ``provider_`` are
+    copied from the provider's response.
     """
 
     def __init__(
@@ -147,45 +148,45 @@ class UpstreamError(RequestError):
         retry_safe: bool,
         retry_after: float | None = None,
         request_id: str | None = None,
-        said_type: str | None = None,
-        said_param: str | None = None,
-        said_code: str | int | None = None,
+        provider_type: str | None = None,
+        provider_param: str | None = None,
+        provider_code: str | int | None = None,
     ) -> None:
         super().__init__(kind, message)
         self.status = status
         self.retry_safe = retry_safe
         self.retry_after = retry_after
         self.request_id = request_id
-        self.said_type = said_type
-        self.said_param = said_param
-        self.said_code = said_code
+        self.provider_type = provider_type
+        self.provider_param = provider_param
+        self.provider_code = provider_code
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No usable answer came from the provider: no connection, a timeout, or not its dialect."""
+    """The provider sent no usable response: no connection, a timeout, or not its dialect."""
 
 
 class UpstreamDown(UpstreamUnreachable):
-    """There was no connection to the provider at all, so nothing was sent: it is a matter of the whole account."""
+    """No connection to the provider could be made, so nothing was sent; this concerns the whole account."""
 
 
 class StoreError(BatchgateError):
-    """The database did not do what was asked."""
+    """The database could not read or write."""
 
 
 class StaleClaim(StoreError):
-    """The shard has been claimed again since: what this worker holds must not be written."""
+    """The shard has been claimed again since, so this worker must not write its results."""
 
 
 class BlobError(BatchgateError):
-    """A body could not be read or written."""
+    """The blob storage could not read or write a blob."""
 
 
-TELLING: Final = (OSError, ConfigurationError, StoreError, BlobError)
-"""Errors whose messages are of the machine and the gateway; those of others may quote a request, or a key."""
+LOGGABLE_ERRORS: Final = (OSError, ConfigurationError, StoreError, BlobError)
+"""Errors whose messages never quote a request or a key; the message of any other exception may."""
 
 
-def shown(error: BaseException) -> str:
-    """Say an error as logs and /health may show it: with its message only if that quotes no request."""
+def loggable_text(error: BaseException) -> str:
+    """Describe an error for logs and /health: its class, and its message only if that cannot quote a request."""
     name = type(error).__qualname__
-    return f"{name}: {error}" if isinstance(error, TELLING) else name
+    return f"{name}: {error}" if isinstance(error, LOGGABLE_ERRORS) else name

@@ -1,4 +1,4 @@
-"""The values that files are made of."""
+"""Files: uploads, and files that show a part of a batch."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from batchgate.engine.model.batch import BatchPart
 
 
 class Upload(Struct, frozen=True, kw_only=True):
-    """What an upload says of its file."""
+    """The fields that come with an uploaded file."""
 
     purpose: str
     filename: str
     provider: str
     lifetime: int | None = None
-    """Seconds from the upload to the expiry; None for what its purpose has."""
+    """Seconds from the upload to the expiry; None for the default of the purpose."""
 
 
 class NewFile(Struct, frozen=True, kw_only=True):
-    """A file about to be stored, its content written already; times are microseconds since the epoch."""
+    """A file that is about to be stored; its content is already written. Times are microseconds since the epoch."""
 
     id: str
     workspace: str
     provider: str
-    """One of the documented providers, by which files can be told apart; they are all kept here."""
+    """The documented provider that the file is for. Batchgate itself stores the files of all providers."""
     purpose: str
     filename: str
     size: int
     """Bytes of the content."""
     sha256: bytes
-    """Of the content; empty where it shows a part of a batch."""
+    """SHA-256 of the content; empty for a file that shows a part of a batch."""
     created_at: int
     expires_at: int | None
-    """From when on the file is gone."""
+    """When the file expires; None if it is kept until it is deleted."""
     blob: str | None
     """None for a file that shows a part of a batch."""
     batch_id: str | None = None
@@ -40,14 +40,14 @@ class NewFile(Struct, frozen=True, kw_only=True):
 
 
 class File(NewFile, frozen=True, kw_only=True):
-    """A file as the store knows it."""
+    """A stored file."""
 
     key: int
-    """The order of upload: a larger key is a newer file."""
+    """The database key; it grows with each stored file."""
 
 
 class FilePage(Struct, frozen=True, kw_only=True):
-    """Some files in the order that was asked for, and whether there are more."""
+    """One page of files, in the requested order."""
 
     files: tuple[File, ...]
     has_more: bool

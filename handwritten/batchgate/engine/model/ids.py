@@ -1,4 +1,4 @@
-"""Ids as the documented APIs write them: a prefix, ``01`` but for files, and 22 characters of base 58."""
+"""Random ids in the format of the documented APIs: a prefix, ``01`` (except for files), and 22 base-58 characters."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _RANGE = len(ALPHABET) ** LENGTH
 
 
 def new_id(prefix: str) -> str:
-    """Draw an id that nobody can guess, such as ``msgbatch_01Hkc...`` or ``req_011...``."""
-    return f"{prefix}_01{_random()}"
+    """Generate an unguessable id, such as ``msgbatch_01Hkc...`` or ``req_011...``."""
+    return f"{prefix}_01{_random_characters()}"
 
 
 def new_file_id() -> str:
-    """Draw the id of a file, such as ``file-8QfBrs...``."""
-    return f"file-{_random()}"
+    """Generate the id of a file, such as ``file-8QfBrs...``."""
+    return f"file-{_random_characters()}"
 
 
-def _random() -> str:
+def _random_characters() -> str:
     number = secrets.randbelow(_RANGE)
     digits = []
     for _ in range(LENGTH):

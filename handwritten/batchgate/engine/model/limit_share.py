@@ -1,9 +1,9 @@
-"""How several workers share what the accounts allow: each has a part of the whole, and no two parts overlap.
+"""Shares of the account limits: how several workers divide each limit without exceeding it.
 
-A part is an interval between 0 and 1. Of a limit it gives the whole numbers that lie in it, so that the parts of a
-limit never add up to more than the limit, however it divides, and none of it is lost when all parts together are the
-whole. A worker that comes takes what is free; one that has too much lets go of it first, and whoever has it in their
-fair part takes it then. So nothing is ever in two hands, also while they move.
+A share is an interval within [0, 1], and the shares of the workers never overlap. From a limit, a worker gets the whole
+numbers that lie in its interval. So the workers' parts never add up to more than the limit, and exactly to the limit if
+the shares cover [0, 1]. When the number of workers changes, a worker first shrinks to its fair share. Only then do
+other workers take what became free, so shares do not overlap during the change either.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ _ROUNDING: Final = 1e-9
 
 
 class LimitShare(Struct, frozen=True):
-    """The part from one point to another of all that may be done."""
+    """The interval [begin, end) of the account limits that one worker may use."""
 
     begin: float
     end: float
 
     @property
     def width(self) -> float:
-        """How much of the whole it is."""
+        """The fraction of the limits."""
         return self.end - self.begin
 
     def of(self, limit: int) -> int:
-        """Tell how many of so many belong to it."""
+        """Return the part of a limit that belongs to this share."""
         return floor(limit * self.end + _ROUNDING) - floor(limit * self.begin + _ROUNDING)
 
-    def common(self, other: LimitShare) -> LimitShare:
-        """Cut out what belongs to another one as well."""
+    def intersection(self, other: LimitShare) -> LimitShare:
+        """Return the part that belongs to both shares."""
         begin, end = max(self.begin, other.begin), min(self.end, other.end)
         return LimitShare(begin, end) if begin < end else NO_SHARE
 
@@ -42,17 +42,17 @@ NO_SHARE: Final = LimitShare(0.0, 0.0)
 FULL_SHARE: Final = LimitShare(0.0, 1.0)
 
 
-def fair_share(rank: int, number: int) -> LimitShare:
-    """Tell the part that one of so many shall have in the end."""
-    return LimitShare(rank / number, (rank + 1) / number)
+def fair_share(rank: int, workers: int) -> LimitShare:
+    """Return the share that the worker with this rank (from 0) finally gets among ``workers`` workers."""
+    return LimitShare(rank / workers, (rank + 1) / workers)
 
 
 def next_share(held: LimitShare, fair: LimitShare, others: Sequence[LimitShare]) -> LimitShare:
-    """Tell what to have next: less than is held as long as it is not fair, and then what the others have let go of."""
-    kept = held.common(fair)
+    """Return the next share of a worker: shrink to the fair share first, then grow into what other workers left."""
+    kept = held.intersection(fair)
     if kept != held:
         return kept
-    taken = sorted((other.common(fair) for other in others), key=lambda share: share.begin)
+    taken = sorted((other.intersection(fair) for other in others), key=lambda share: share.begin)
     gaps, begin = [], fair.begin
     for other in taken:
         if other.width:

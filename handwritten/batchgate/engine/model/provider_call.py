@@ -1,4 +1,4 @@
-"""What passes between the engine and a provider: accounts, request rows, HTTP calls and their answers."""
+"""Calls to providers: accounts, request rows, HTTP requests and responses."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from msgspec import Struct
 from batchgate.engine.model.redacted_repr import redacted_repr
 
 RowKind: TypeAlias = Literal["messages", "chat_completions", "responses", "embeddings", "completions"]
-"""What a request is a request of: its wire format, and so that of its answer."""
+"""The API that a request is written for; it determines the wire formats of request and answer."""
 
 
 class Price(Struct, frozen=True, kw_only=True):
-    """What a million tokens of a model cost, in nano-dollars."""
+    """The price of a million tokens of a model, in nano-dollars."""
 
     input: int
     cached_input: int
@@ -22,43 +22,43 @@ class Price(Struct, frozen=True, kw_only=True):
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """A configured provider endpoint: where to call, as whom, and within which limits."""
+    """A configured provider endpoint: its URL, its credentials and its limits."""
 
     name: str
-    """Unique among the accounts; what a ``name/model`` prefix or the x-model-provider header chooses."""
+    """Unique among the accounts; a ``name/model`` prefix or the x-model-provider header selects the account by it."""
     provider: str
-    """One of the names of the documented provider enum, or ``simulator``."""
+    """A name from the documented provider enum, or ``simulator``."""
     base_url: str
-    """Without a trailing slash; where the paths of the provider's own documentation begin."""
+    """The URL that the paths in the provider's documentation are relative to; no trailing slash."""
     api_key: str | None = None
     concurrency: int = 64
-    """The most requests in flight at once to one model of this account."""
+    """The maximum number of requests in flight to one model of this account."""
     requests_per_minute: int | None = None
-    """The most requests that begin in a minute, whatever their models."""
+    """The maximum number of requests sent in a minute, for all models together."""
     tokens_per_minute: int | None = None
-    """The most tokens that these may take, input and output together."""
+    """The maximum number of tokens of these requests, input and output together."""
     timeout: float = 600.0
-    """Seconds for one call, from the first byte sent to the last received."""
+    """Seconds for one call, from the first byte sent to the last byte received."""
     prices: Mapping[str, Price] = {}
-    """By model; ``*`` is any other."""
+    """Prices by model; ``*`` is the price of every other model."""
 
     def __repr__(self) -> str:
-        """Show the account without its key."""
+        """Return a repr without the key."""
         return f"Account(name={self.name!r}, provider={self.provider!r}, base_url={self.base_url!r})"
 
 
 class RequestRow(Struct, frozen=True, kw_only=True):
-    """One request of a batch as the engine hands it to a provider handler."""
+    """One request of a batch, as the engine passes it to a provider handler."""
 
     custom_id: str
     params: bytes
-    """The raw JSON object of the request: the params or the body of its line."""
+    """The raw JSON object of the request: ``params`` or ``body`` of its line."""
     model: str
-    """The model to ask for upstream, any provider prefix taken off."""
+    """The model to request from the provider, without an account prefix."""
     headers: Mapping[str, str]
-    """Headers of the create call that hold for every request, lower case: anthropic-version, anthropic-beta, ..."""
+    """Headers of the create call that are sent with each request, lower case: anthropic-version, anthropic-beta, ..."""
     kind: RowKind = "messages"
-    """The wire format of ``params``, in which the answer is given too."""
+    """The wire format of ``params`` and of the answer."""
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):
@@ -70,26 +70,26 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
     timeout: float
 
     def __repr__(self) -> str:
-        """Show the call without its headers, of which one is the key, and without what it asks."""
+        """Return a repr without the headers, which contain the key, and without the body."""
         return redacted_repr(self, "headers", "body")
 
 
 class UpstreamResponse(Struct, frozen=True, kw_only=True):
-    """What the provider sent back, whole; header names in lower case."""
+    """The complete response of a provider; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def __repr__(self) -> str:
-        """Show the answer without what it says, which may be the key that the call came with."""
+        """Return a repr without headers and body, which may quote the key."""
         return redacted_repr(self, "headers", "body")
 
 
 class Allowance(Struct, frozen=True, kw_only=True):
-    """What a provider says is left of one of its limits."""
+    """What remains of one of the provider's rate limits, as its response states."""
 
     unit: Literal["requests", "tokens"]
     remaining: float
     reset: float
-    """Seconds until the limit is whole again."""
+    """Seconds until the full limit is available again."""

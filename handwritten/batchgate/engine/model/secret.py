@@ -1,4 +1,4 @@
-"""A key that is kept encrypted in the database."""
+"""Secrets: provider keys that the database keeps encrypted."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Final
 from msgspec import Struct
 
 NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-"""What a secret may be called."""
-LONGEST_VALUE: Final = 8192
+"""The pattern of secret names."""
+MAX_VALUE_LENGTH: Final = 8192
 """Characters."""
 
 
 class Secret(Struct, frozen=True, kw_only=True):
-    """A secret as it is stored."""
+    """A stored secret; times are microseconds since the epoch."""
 
     name: str
     ciphertext: bytes
     created_at: int
     updated_at: int
-    """When its value was replaced the last time."""
+    """When its value was last replaced."""

@@ -1,4 +1,7 @@
-"""Shards, the units of work that a worker claims, and the results that come of them."""
+"""Shards, the units of work that a worker claims, and their results.
+
+A request is identified by its ``seq``: its index in the batch, from 0.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ from msgspec import Struct
 from batchgate.engine.model.usage import Usage
 
 RequestStatus: TypeAlias = Literal["succeeded", "errored", "canceled", "expired"]
-"""How one request ended."""
+"""How a request ended."""
 
 SHARD_REQUESTS = 500
 SHARD_BYTES = 8 * 1024 * 1024
+"""A shard ends before it would exceed one of these limits; a single request may exceed the second."""
 
 
 class Shard(Struct, frozen=True, kw_only=True):
-    """A contiguous run of requests: which lines of the input file, and where they lie in it."""
+    """A contiguous range of the requests of a batch, and its position in the input blob."""
 
     index: int
     first_seq: int
@@ -28,7 +32,7 @@ class Shard(Struct, frozen=True, kw_only=True):
 
 
 class ShardJob(Struct, frozen=True, kw_only=True, order=True):
-    """A shard that waits for a worker; the smallest is the next."""
+    """A shard in the queue; the smallest job is the next one."""
 
     priority: int
     batch_key: int
@@ -36,7 +40,7 @@ class ShardJob(Struct, frozen=True, kw_only=True, order=True):
 
 
 class Chunk(Struct, frozen=True, kw_only=True):
-    """Results of one shard that are flushed together: ``lines`` holds one JSON line, LF included, for each seq."""
+    """Results of one shard that are written together: ``lines`` has one JSON line with its LF for each seq."""
 
     seqs: tuple[int, ...]
     lines: bytes
@@ -44,18 +48,18 @@ class Chunk(Struct, frozen=True, kw_only=True):
     errored: int
     usage: Usage = Usage()
     cost: int = 0
-    """What their answers cost, in nano-dollars."""
+    """The cost of the answers, in nano-dollars."""
     repeated: int = 0
-    """How many of them had been sent by an earlier run of the shard."""
+    """How many of the requests an earlier claim of the shard had sent already."""
 
 
 class ResultLine(Struct, frozen=True, kw_only=True):
-    """The result of one request: its line, LF included, as it will stand in the result file."""
+    """The result of one request, with its line for the result file, LF included."""
 
     seq: int
-    ending: Literal["succeeded", "errored"]
+    status: Literal["succeeded", "errored"]
     line: bytes
     usage: Usage | None = None
-    """What its answer took, if it says so."""
+    """The tokens that the answer states, if it does."""
     cost: int = 0
-    """What that cost, in nano-dollars, if the account has a price for it."""
+    """Their cost in nano-dollars; 0 if the account has no price for the model."""

@@ -1,4 +1,4 @@
-"""How many requests of a batch have ended, and how many tokens their answers took."""
+"""Request counts and token usage of batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Counts(Struct, frozen=True, kw_only=True):
-    """The requests of a batch that have ended, by how; those that have not are ``total`` less their sum."""
+    """The number of requests of a batch, in total and by how they ended."""
 
     total: int
     succeeded: int = 0
@@ -16,22 +16,22 @@ class Counts(Struct, frozen=True, kw_only=True):
 
     @property
     def processing(self) -> int:
-        """How many have not ended."""
+        """The number of requests that have not ended."""
         return self.total - self.succeeded - self.errored - self.canceled - self.expired
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """The tokens that answers took, as their providers count them."""
+    """The token usage of answers, as counted by the providers."""
 
     input_tokens: int = 0
     cached_tokens: int = 0
-    """Those of the input that came from a cache."""
+    """The input tokens that came from a cache; part of ``input_tokens``."""
     output_tokens: int = 0
     reasoning_tokens: int = 0
-    """Those of the output that nobody is shown."""
+    """The output tokens that are not part of the visible answer; part of ``output_tokens``."""
 
     def __add__(self, other: Usage) -> Usage:
-        """Add up."""
+        """Add each count."""
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,

@@ -1,4 +1,4 @@
-"""Workspaces, the tenants of a gateway: what each may use, what it uses, and when that is too much."""
+"""Workspaces, the tenants of a gateway: their quotas, their usage, and the check of one against the other."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from msgspec import Struct
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import QuotaExceeded
 
-NANODOLLARS: Final = 1_000_000_000
-"""Money is counted in whole billionths of a US dollar."""
+NANODOLLARS_PER_DOLLAR: Final = 1_000_000_000
+"""Money is counted in whole nano-dollars: billionths of a US dollar."""
 
 
 class Quotas(Struct, frozen=True, kw_only=True):
-    """The most that a workspace may use; None for no bound."""
+    """The limits of a workspace; None for no limit."""
 
     queued_requests: int | None = None
-    """Requests without a result, of all batches that have not ended."""
+    """Requests without a result, in all unfinished batches."""
     concurrent_batches: int | None = None
-    """Batches that have not ended."""
+    """Unfinished batches."""
     stored_bytes: int | None = None
-    """Bytes of inputs, results and uploaded files."""
+    """Bytes of batch inputs, results and uploaded files."""
     monthly_spend: int | None = None
-    """What answers cost in a calendar month, in nano-dollars."""
+    """The cost of all answers in a calendar month (UTC), in nano-dollars."""
 
 
 class QuotaUsage(Struct, frozen=True, kw_only=True):
-    """What a workspace uses, in the words of its quotas."""
+    """The present usage of a workspace, with the same fields as its quotas."""
 
     queued_requests: int = 0
     concurrent_batches: int = 0
@@ -37,7 +37,7 @@ class QuotaUsage(Struct, frozen=True, kw_only=True):
 
 
 class Workspace(Struct, frozen=True, kw_only=True):
-    """A tenant; its time is in microseconds since the epoch."""
+    """A tenant; times are microseconds since the epoch."""
 
     name: str
     created_at: int
@@ -45,14 +45,14 @@ class Workspace(Struct, frozen=True, kw_only=True):
 
 
 class WorkspacePage(Struct, frozen=True, kw_only=True):
-    """Some workspaces in the order of their names, and whether there are more."""
+    """One page of workspaces, ordered by name."""
 
     workspaces: tuple[Workspace, ...]
     has_more: bool
 
 
 class QuotaDemand(Struct, frozen=True, kw_only=True):
-    """What something about to be stored would add to the use of its workspace."""
+    """What a new batch or file would add to the usage of its workspace."""
 
     requests: int = 0
     batches: int = 0
@@ -60,29 +60,29 @@ class QuotaDemand(Struct, frozen=True, kw_only=True):
 
 
 def month_of(now: int) -> str:
-    """Name the calendar month of a time, in UTC, such as ``2026-11``."""
+    """Return the calendar month of a time in UTC, such as ``2026-11``."""
     return f"{datetime.fromtimestamp(now // MICROSECONDS, UTC):%Y-%m}"
 
 
-def check_quotas(workspace: str, quotas: Quotas, use: QuotaUsage, needs: QuotaDemand) -> None:
-    """Raise `QuotaExceeded` where what is needed does not fit, naming the first quota that it does not fit into.
+def check_quotas(workspace: str, quotas: Quotas, usage: QuotaUsage, demand: QuotaDemand) -> None:
+    """Raise `QuotaExceeded` for the first quota that usage and demand together exceed.
 
-    What is spent already counts against new batches only: what one will cost is not known before.
+    The cost of a batch is unknown in advance, so the spend quota only refuses new batches once it is used up.
     """
     checks = (
-        ("queued requests", quotas.queued_requests, use.queued_requests, needs.requests),
-        ("concurrent batches", quotas.concurrent_batches, use.concurrent_batches, needs.batches),
-        ("stored bytes", quotas.stored_bytes, use.stored_bytes, needs.stored_bytes),
+        ("queued requests", quotas.queued_requests, usage.queued_requests, demand.requests),
+        ("concurrent batches", quotas.concurrent_batches, usage.concurrent_batches, demand.batches),
+        ("stored bytes", quotas.stored_bytes, usage.stored_bytes, demand.stored_bytes),
     )
-    for name, most, used, more in checks:
-        if most is not None and more and used + more > most:
-            raise QuotaExceeded(workspace, name, f"{most}, {used} are in use, and this needs {more} more")
-    if quotas.monthly_spend is not None and needs.batches and use.monthly_spend >= quotas.monthly_spend:
-        told = f"{dollars(quotas.monthly_spend)}, and {dollars(use.monthly_spend)} are spent"
-        raise QuotaExceeded(workspace, "spend in a calendar month", told)
+    for name, limit, used, needed in checks:
+        if limit is not None and needed and used + needed > limit:
+            raise QuotaExceeded(workspace, name, f"{limit}, {used} are in use, and this needs {needed} more")
+    if quotas.monthly_spend is not None and demand.batches and usage.monthly_spend >= quotas.monthly_spend:
+        detail = f"{format_dollars(quotas.monthly_spend)}, and {format_dollars(usage.monthly_spend)} are spent"
+        raise QuotaExceeded(workspace, "spend in a calendar month", detail)
 
 
-def dollars(nanodollars: int) -> str:
-    """Write an amount for people, to the cent and as far beyond as there is anything."""
-    cents, rest = divmod(nanodollars, NANODOLLARS // 100)
+def format_dollars(nanodollars: int) -> str:
+    """Format an amount with at least two decimals, and more only as far as they are not zero."""
+    cents, rest = divmod(nanodollars, NANODOLLARS_PER_DOLLAR // 100)
     return f"${cents / 100:,.2f}" + f"{rest:07d}".rstrip("0")

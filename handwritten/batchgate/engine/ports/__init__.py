@@ -1,1 +1,1 @@
-"""What the engine needs from the outside, one Protocol a module; each has one contract suite that every implementation passes."""
+"""Protocols for everything that the engine needs from outside: storage, queue, cluster, providers, telemetry."""

@@ -1,4 +1,4 @@
-"""Signals to the background services of this process about one batch."""
+"""Signals to the background services of this process that a batch needs work."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class BatchSignals(Protocol):
-    """Starts work on a batch at once; the sweeper finds what no signal started."""
+    """Starts work on a batch at once. Signals may be lost: the sweeper finds the batch later."""
 
     def stop_sending(self, batch_key: int) -> None:
-        """Send no more requests of a batch."""
+        """Stop sending requests of a batch."""
         ...
 
     def finalize(self, batch_key: int) -> None:
@@ -17,7 +17,7 @@ class BatchSignals(Protocol):
         ...
 
     def validate(self, batch_key: int) -> None:
-        """Validate the file of a batch."""
+        """Validate the input file of a batch."""
         ...
 
 

@@ -17,7 +17,7 @@ class BatchStore(Protocol):
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
         """Store a batch and its shards, all or nothing, and make the batch the owner of its input blob.
 
-        If the create repeats an earlier one (same idempotency key, or equal and within ``repeats_since``), the
+        If the create repeats an earlier one (same idempotency key, or equal and within ``deduplicate_since``), the
         store returns that batch instead, without jobs.
         """
         ...
@@ -51,12 +51,12 @@ class BatchStore(Protocol):
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
         """Start to cancel a batch in progress, and close at once the shards that no worker holds.
 
-        A batch that is validating ends at once, without requests. Any other batch stays unchanged.
+        A validating batch ends at once, without requests. Any other batch is returned unchanged.
         """
         ...
 
     async def delete_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
-        """Delete an ended batch but for its cursor, and return what it was; any other batch stays unchanged.
+        """Delete an ended batch except its paging key, and return it; return any other batch unchanged.
 
         Its blobs become orphans.
         """
@@ -92,7 +92,7 @@ class BatchStore(Protocol):
         ...
 
     async def archivable_batches(self, created_before: int) -> Sequence[Batch]:
-        """Read some ended batches, created before a time, that still have results and no file that keeps them."""
+        """Read a few ended batches, created before a time, that have results but no file that shows them."""
         ...
 
     async def archive_batch(self, batch_key: int, now: int) -> None:
@@ -104,5 +104,5 @@ class BatchStore(Protocol):
         ...
 
     async def backlog(self) -> Backlog:
-        """Count the unfinished work; the cost grows with that, not with what has ended."""
+        """Count the unfinished work; the cost does not depend on the number of ended batches."""
         ...

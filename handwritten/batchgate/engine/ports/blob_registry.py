@@ -1,4 +1,4 @@
-"""The part of the store that knows which blobs have an owner, a batch or a file, and which are orphans."""
+"""The part of the store that registers orphan blobs: blobs without an owner, which is a batch or a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class BlobRegistry(Protocol):
-    """Keeps the names of orphan blobs: blobs that are being written, and blobs whose owner is gone. Raises `StoreError`."""
+    """Keeps the names of orphan blobs: blobs being written, and blobs whose owner is gone. Raises `StoreError`."""
 
     async def add_orphan_blob(self, name: str) -> None:
         """Register a blob that is about to be written and has no owner yet."""
@@ -18,7 +18,7 @@ class BlobRegistry(Protocol):
         ...
 
     async def tombstone_blob(self, name: str) -> bool:
-        """Mark an orphan for removal: nothing can become its owner from now on. False if it has one, or is not registered."""
+        """Mark an orphan for removal, so that it cannot get an owner; False if it has one or is not registered."""
         ...
 
     async def owns_blob(self, owner: str, name: str) -> bool:

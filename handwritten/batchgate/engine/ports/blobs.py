@@ -1,4 +1,4 @@
-"""Where the bodies of batches and files are kept: a local folder or an object store."""
+"""Blob storage for inputs, results and files: a local folder or an object store."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class BlobWriter(Protocol):
         ...
 
 
-class StoredBlob(Struct, frozen=True, kw_only=True):
-    """What the blob storage knows of one blob."""
+class BlobInfo(Struct, frozen=True, kw_only=True):
+    """Size and time of a stored blob."""
 
     size: int
     modified: float
@@ -34,28 +34,28 @@ class StoredBlob(Struct, frozen=True, kw_only=True):
 
 
 class Blobs(Protocol):
-    """Blobs by name; a name may have slashes. Raises `BlobError`."""
+    """Reads, writes and deletes blobs by name; a name may have slashes. Raises `BlobError`."""
 
     def writer(self, name: str) -> BlobWriter:
-        """Start a blob; it does not exist before its commit."""
+        """Return a writer for a new blob, which does not exist before the commit."""
         ...
 
     async def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Read exactly these bytes."""
         ...
 
-    async def find(self, name: str) -> StoredBlob:
+    async def find(self, name: str) -> BlobInfo:
         """Return size and time of a blob; raises `BlobError` also when it does not exist."""
         ...
 
     def stream(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Read a blob, or exactly ``length`` bytes of it, in pieces; a slow consumer costs no memory."""
+        """Yield a blob, or exactly ``length`` bytes of it, in pieces; memory stays bounded with a slow consumer."""
         ...
 
     async def delete(self, name: str) -> None:
-        """Remove a blob, and what a writer that died left of it; it is no error if the blob does not exist."""
+        """Delete a blob, and the parts that an interrupted writer left of it; a missing blob is no error."""
         ...
 
     def local_path(self, name: str) -> Path | None:
-        """Return the path of the blob if it is a local file, so that the kernel can send it without copying."""
+        """Return the path of the blob if it is a local file, which the kernel can send without copying."""
         ...

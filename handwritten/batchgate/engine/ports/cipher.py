@@ -1,4 +1,4 @@
-"""How secrets are encrypted."""
+"""Encryption of secrets."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ class Cipher(Protocol):
         ...
 
     def decrypt(self, name: str, ciphertext: bytes) -> str:
-        """Decrypt the value of a secret; raises `ConfigurationError` if no master key fits."""
+        """Decrypt the value of a secret; raises `ConfigurationError` if no configured master key can."""
         ...

@@ -1,6 +1,6 @@
-"""What a process needs to know of the others on its database: which of them live, and who does what only one may do.
+"""The cluster: all processes on one database, with their heartbeats, leases and shares of the limits.
 
-An embedded gateway has none, and is its own only worker.
+A gateway on SQLite is the only process of its cluster.
 """
 
 from __future__ import annotations
@@ -12,90 +12,90 @@ from batchgate.engine.model.health_report import HealthReport, WorkerHealth
 from batchgate.engine.model.limit_share import FULL_SHARE, LimitShare
 
 ClusterEvent: TypeAlias = Literal["stop_sending", "finalize", "validate"]
-"""What processes tell each other of a batch: stop it, finalize it, validate its file."""
+"""The events about a batch that processes send each other."""
 
 CLUSTER_EVENTS: Final[tuple[ClusterEvent, ...]] = get_args(ClusterEvent)
 
 
 class ClusterListener(Protocol):
-    """Told what the others do, as it happens."""
+    """Receives the events of the cluster, and reports the state of this process to it."""
 
     def on_event(self, event: ClusterEvent, batch_key: int) -> None:
-        """Learn of something that happened to a batch."""
+        """Handle an event about a batch."""
         ...
 
     async def catch_up(self) -> None:
-        """Look up what may have happened unheard; raises `StoreError`."""
+        """Read from the store what missed events would have reported; raises `StoreError`."""
         ...
 
     def set_share(self, share: LimitShare, until: float) -> None:
-        """Keep to a share of the accounts' limits, and to none after a time of the loop."""
+        """Use at most this share of the account limits; after ``until``, a time of the event loop, use nothing."""
         ...
 
     @property
     def within_share(self) -> bool:
-        """Whether what is under way does not exceed the share."""
+        """Whether the requests in flight do not exceed the share."""
         ...
 
     @property
     def health_report(self) -> HealthReport:
-        """How this process is, as the others shall know it."""
+        """The health of this process, for the other processes."""
         ...
 
     def report_connection(self, error: Exception | None) -> None:
-        """Learn that the others are out of reach, or with None that they are not."""
+        """Record that the connection to the cluster failed, or with None that it works."""
         ...
 
 
 class Cluster(Protocol):
-    """The processes on one database, this one among them.
+    """The processes on one database, this process included.
 
-    Each is known by its heartbeat. One that has been still for too long is taken for dead, and loses whatever it held;
-    if it was only paused, it is another member from then on.
+    A process that misses heartbeats for too long is considered dead, and loses its leases and shards. If it was only
+    paused, it rejoins as a new member.
     """
 
     @property
     def member(self) -> int | None:
-        """The number of this process among the others, if there can be others."""
+        """The member number of this process; None if there can be no other process."""
         ...
 
     @property
     def workers(self) -> int:
-        """How many processes with a worker live, as far as is known."""
+        """The number of live processes with a worker, as of the last heartbeat."""
         ...
 
     @property
     def other_workers(self) -> tuple[WorkerHealth, ...]:
-        """The other processes with a worker that live, and how they said they are."""
+        """The health of the other live processes with a worker, as they last reported it."""
         ...
 
     async def run(self, listener: ClusterListener) -> None:
-        """Keep this process among the living, and pass on what is heard of the others, until cancelled."""
+        """Send heartbeats and pass events to the listener, until cancelled."""
         ...
 
     async def acquire_lease(self, name: str) -> bool:
-        """Take or keep what only one process may have; False if another one that lives has it. Raises `StoreError`."""
+        """Take or renew a lease; False if another live process has it. Raises `StoreError`."""
         ...
 
     async def release_lease(self, name: str) -> None:
-        """Let go of it, if it is held here. Raises `StoreError`."""
+        """Release a lease, if this process has it. Raises `StoreError`."""
         ...
 
 
 class SingleProcess:
-    """The `Cluster` of a process that is alone."""
+    """The `Cluster` of a process that has its database for itself."""
 
     member: int | None = None
     workers = 1
     other_workers: tuple[WorkerHealth, ...] = ()
 
     async def run(self, listener: ClusterListener) -> None:
-        """Leave all that the accounts allow to this process."""
+        """Give the full account limits to this process."""
         listener.set_share(FULL_SHARE, inf)
 
-    async def acquire_lease(self, name: str) -> bool:  # noqa: ARG002 - there is nobody else
-        """Have it."""
+    async def acquire_lease(self, name: str) -> bool:  # noqa: ARG002 - no other process competes for it
+        """Return True."""
         return True
 
     async def release_lease(self, name: str) -> None:
-        """Pass over it."""
+        """Do nothing."""

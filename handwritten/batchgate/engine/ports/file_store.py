@@ -33,16 +33,16 @@ class FileStore(Protocol):
         now: int,
         limit: int,
     ) -> FilePage:
-        """Read a page in the order of upload or in reverse, from right after a key; deleted and expired files are left out."""
+        """Read a page in the order of upload or in reverse, starting after a key; omits deleted and expired files."""
         ...
 
     async def delete_file(self, workspace: str, file_id: str, now: int) -> File | None:
-        """Delete a file but for its cursor, and return what it was; its blob becomes an orphan.
+        """Delete a file except its paging key, and return it; its blob becomes an orphan.
 
         Deleting the last file that shows a batch archives the batch.
         """
         ...
 
     async def expire_files(self, now: int) -> None:
-        """Delete some files that have expired; their blobs become orphans."""
+        """Delete a bounded number of expired files; their blobs become orphans."""
         ...

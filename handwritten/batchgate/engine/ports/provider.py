@@ -1,4 +1,4 @@
-"""How a provider is called: who carries a call, who writes it and reads its answer, who meters it."""
+"""Calls to providers: transport, encoding and decoding, and token counts."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from batchgate.engine.model.provider_call import Account, Allowance, RequestRow,
 
 
 class Transport(Protocol):
-    """Carries one call to a provider."""
+    """Sends HTTP requests to a provider."""
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Send and wait for the whole answer; raises `UpstreamUnreachable` when none comes."""
+        """Send a request and return the complete response; raises `UpstreamUnreachable` if there is none."""
         ...
 
 
 class ProviderHandler(Protocol):
-    """Speaks one provider's dialect: pure functions around a call, no I/O of its own."""
+    """Encodes requests and decodes responses in one provider's dialect; does no I/O."""
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
-        """Write the call for a row; raises `RequestError` when the row is wrong or cannot be said."""
+        """Encode a row as an HTTP request; raises `RequestError` if the row is invalid or cannot be translated."""
         ...
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
-        """Read the answer as one object of the row's kind, JSON without newlines.
+        """Decode the response into one object of the row's kind: JSON without newlines.
 
-        Raises `UpstreamError` when the provider answered with an error or not in its dialect.
+        Raises `UpstreamError` if the provider returned an error or something that is not in its dialect.
         """
         ...
 
 
 class Meter(Protocol):
-    """Reads what calls cost and what is left for others: pure, and cheap where there is nothing to read."""
+    """Reads token counts and remaining rate limits of calls; does no I/O."""
 
-    def estimate(self, request: UpstreamRequest) -> int:
-        """Tell about how many tokens a call will take at the most."""
+    def estimate_tokens(self, request: UpstreamRequest) -> int:
+        """Estimate the maximum number of tokens of a call."""
         ...
 
-    def used(self, response: UpstreamResponse) -> int | None:
-        """Read how many tokens a call took, if its answer says so."""
+    def tokens_used(self, response: UpstreamResponse) -> int | None:
+        """Return the number of tokens of a call, if its response states it."""
         ...
 
     def allowances(self, response: UpstreamResponse) -> Sequence[Allowance]:
-        """Read what the provider says is left of its limits."""
+        """Return what remains of the provider's rate limits, as its response states."""
         ...

@@ -9,9 +9,9 @@ from batchgate.engine.model.shard import ShardJob
 
 
 class Queue(Protocol):
-    """Jobs that wait, and jobs that this worker holds: dequeued, and neither completed nor released since.
+    """Keeps waiting jobs, and jobs that this worker holds: dequeued, but not yet completed or released.
 
-    Completions and releases are neither awaited nor lost: a queue that is unreachable gets them when it is back.
+    The worker does not wait for completions and releases; if the queue is unreachable, they are sent once it is back.
     """
 
     async def enqueue_missing(self) -> None:
@@ -23,19 +23,19 @@ class Queue(Protocol):
         ...
 
     async def dequeue(self) -> ShardJob:
-        """Wait for the next job by priority, and hold it."""
+        """Wait for the next job by priority, and take it."""
         ...
 
     async def try_dequeue(self) -> ShardJob | None:
-        """Hold the next job by priority, if there is one now."""
+        """Take the next job by priority, if there is one now."""
         ...
 
     def complete(self, job: ShardJob) -> None:
-        """Drop a job: its shard is done, or another worker has it."""
+        """Remove a job, because its shard is done or another worker has claimed it."""
         ...
 
     def release(self, job: ShardJob, *, delay: float = 0.0) -> None:
-        """Give a job back for any worker to take, after ``delay`` seconds."""
+        """Put a job back for any worker, after ``delay`` seconds."""
         ...
 
     async def expedite(self, batch_keys: Sequence[int]) -> None:
@@ -43,5 +43,5 @@ class Queue(Protocol):
         ...
 
     def on_jobs_lost(self, callback: Callable[[], None]) -> None:
-        """Set what to call when this worker holds no job any more, because it was considered dead."""
+        """Set the callback for when this worker lost all its jobs, because it was considered dead."""
         ...

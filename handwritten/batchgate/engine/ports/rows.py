@@ -1,4 +1,4 @@
-"""How the engine reads request rows and writes result rows without knowing their wire format."""
+"""Wire formats of request and result lines, and the translation between them."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ from batchgate.engine.model.usage import Usage
 
 
 class InputRow(Struct, frozen=True, kw_only=True):
-    """One request of a batch, looked into no further than running it needs."""
+    """One request of a batch, parsed only as far as sending it requires."""
 
     custom_id: str
     params: bytes
-    """The JSON object of the request itself: the params or the body of its line."""
+    """The raw JSON object of the request: ``params`` or ``body`` of its line."""
     model: str
 
 
 class RowFormat(Protocol):
-    """The rows of one dialect; lines carry their LF."""
+    """Reads request lines and writes result lines of one dialect; lines include their LF."""
 
     def custom_id(self, line: bytes) -> str:
         """Read the custom_id of an input line."""
         ...
 
     def read(self, line: bytes, default_model: str | None = None) -> InputRow:
-        """Read an input line; raises `RequestError` when it cannot be run.
+        """Read an input line; raises `RequestError` if the request cannot be sent.
 
-        A request without a model gets ``default_model``, in its params too.
+        A request without a model gets ``default_model``, also in its params.
         """
         ...
 
-    def succeeded(self, custom_id: str, message: bytes) -> bytes:
-        """Write the line of a request that the model answered."""
+    def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
+        """Return the result line of a request that succeeded."""
         ...
 
-    def errored(self, custom_id: str, error: RequestError) -> bytes:
-        """Write the line of a request that ended in an error."""
+    def errored_line(self, custom_id: str, error: RequestError) -> bytes:
+        """Return the result line of a request that ended with an error."""
         ...
 
-    def unfinished(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
-        """Write the line of a request that was never answered."""
+    def unfinished_line(self, custom_id: str, status: Literal["canceled", "expired"]) -> bytes:
+        """Return the result line of a request that got no answer."""
         ...
 
-    def is_answer(self, line: bytes) -> bool:
-        """Tell if a result line is that of a request which succeeded."""
+    def is_success(self, line: bytes) -> bool:
+        """Check that a result line is that of a request that succeeded."""
         ...
 
 
 class LineTranslator(Protocol):
-    """Looks into answers, and says lines in other dialects; pure, and never fails for a line of the batch's own."""
+    """Translates lines between dialects, and reads token usage; does no I/O, and never fails for lines of the batch."""
 
     def usage(self, kind: RowKind, answer: bytes) -> Usage | None:
-        """Read what an answer took, if it says so."""
+        """Return the token usage that an answer states, if it does."""
         ...
 
     def request_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
-        """Say an input line of a batch in another dialect; one that cannot be said becomes a line that says why."""
+        """Translate an input line of a batch; a request that cannot be translated becomes a line with the reason."""
         ...
 
     def result_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
-        """Say a result line of a batch in another dialect; an answer that cannot be said becomes an error."""
+        """Translate a result line of a batch; an answer that cannot be translated becomes an error."""
         ...

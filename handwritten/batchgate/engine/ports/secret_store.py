@@ -1,4 +1,4 @@
-"""Where encrypted secrets are kept."""
+"""Storage of encrypted secrets."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class SecretStore(Protocol):
         ...
 
     async def reencrypt_secret(self, name: str, old: bytes, new: bytes) -> bool:
-        """Replace the ciphertext ``old`` by ``new``, of the same value; False if the secret no longer has the old one."""
+        """Replace the ciphertext ``old`` by ``new``, of the same value; False if ``old`` is no longer stored."""
         ...

@@ -22,15 +22,15 @@ class ShardStore(Protocol):
         ...
 
     def mark_sent(self, claim: Claim, seq: int, *, sent: bool) -> None:
-        """Record that a request is about to be sent, or that its call needs no record any more.
+        """Record that a request is about to be sent, or remove this record.
 
-        Called on the path of each request: it neither blocks nor raises. The next claim of the shard lists what was
-        sent, as far as this store keeps it beyond the end of the process.
+        Called for each request, so it neither blocks nor raises. The next claim of the shard lists the recorded
+        requests, as far as the store kept the records when the process ended.
         """
         ...
 
     async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
-        """Write results, and with the last ones mark the shard done; True when the whole batch can be finalized.
+        """Write results, and with the last ones mark the shard done; True if the batch can now be finalized.
 
         Raises `StaleClaim`, and writes nothing, if the shard has been claimed again since.
         """
@@ -41,7 +41,7 @@ class ShardStore(Protocol):
         ...
 
     async def list_shards(self, batch: Batch) -> Sequence[Claim]:
-        """Read all shards of a batch in order, as claims that must not be written with."""
+        """Read all shards of a batch in order, as read-only claims."""
         ...
 
     async def read_chunks(self, batch_key: int, shard: int) -> Sequence[Chunk]:

@@ -12,4 +12,4 @@ from batchgate.engine.ports.validation_store import ValidationStore
 
 
 class Store(BatchStore, ValidationStore, ShardStore, FileStore, BlobRegistry, Protocol):
-    """Every part of the store; one connection may serve them all."""
+    """All parts of the store, on one database."""

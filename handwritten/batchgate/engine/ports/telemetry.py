@@ -1,7 +1,7 @@
-"""What the engine tells of its work, as it happens; and what can be asked of it at any moment.
+"""Telemetry: events that the engine reports as they happen, and the state that it returns for gauges.
 
-Whoever listens satisfies `Telemetry` and neither blocks nor raises: most of these calls stand in the way of a request.
-Gauges are not told but read, when somebody looks: `EngineState`.
+Implementations of `Telemetry` neither block nor raise, since the engine calls most methods while it handles a request.
+Gauges are read from `EngineState` when metrics are collected.
 """
 
 from __future__ import annotations
@@ -18,79 +18,79 @@ from batchgate.engine.model.shard import Chunk
 from batchgate.engine.model.usage import Counts
 
 HTTP_REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("http_request_id", default=None)
-"""The id of the HTTP request that is being served here; every log record of its way carries it."""
+"""The id of the HTTP request that the present task serves; log records of the task include it."""
 
 SUCCEEDED: Final = "succeeded"
 ABANDONED: Final = "abandoned"
-"""The outcome of a call that a stop has interrupted, or whose answer could not be used."""
+"""The outcome of a call that was interrupted by a stop, or whose answer was not used."""
 
 
 class Telemetry(Protocol):
-    """Told what the engine does; times are in seconds."""
+    """Records what the engine does; durations are in seconds."""
 
     def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:
-        """Learn of a new batch: ``size`` bytes of input, taken in and stored within ``seconds``."""
+        """Record a new batch with ``size`` bytes of input; reading and storing it took ``seconds``."""
         ...
 
     def shard_claimed(self, claim: Claim, *, waited: float) -> None:
-        """Learn that a worker has a shard, ``waited`` since its batch was created; said in the task that runs it."""
+        """Record that a worker claimed a shard, ``waited`` after its batch was created; called in the shard's task."""
         ...
 
     def shard_released(self, claim: Claim, *, seconds: float) -> None:
-        """Learn that the worker is through with the shard, or has put it back."""
+        """Record that the worker finished the shard or put it back, ``seconds`` after the claim."""
         ...
 
     def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
-        """Learn how a call to a provider ended: `SUCCEEDED`, `ABANDONED` or the kind of its error."""
+        """Record the outcome of a call to a provider: `SUCCEEDED`, `ABANDONED` or the kind of its error."""
         ...
 
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
-        """Learn that a call will be made again, and for which kind of error."""
+        """Record that a call will be retried, with the kind of its error as the reason."""
         ...
 
     def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:
-        """Learn that results are durable, and how long it took to write them."""
+        """Record that results are durable; writing them took ``seconds``."""
         ...
 
     def requests_redelivered(self, claim: Claim, number: int) -> None:
-        """Learn how many requests are asked again because their answers were lost with a worker."""
+        """Record the number of requests that are sent again, because a worker ended before it stored their answers."""
         ...
 
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
-        """Learn that a batch has ended, with which counts, and how long its finalization took."""
+        """Record that a batch has ended; its finalization took ``seconds``."""
         ...
 
 
 class NoTelemetry:
-    """`Telemetry` to which everything is one; the base of those who want to know some of it."""
+    """`Telemetry` that records nothing; a base class for implementations that record only some events."""
 
     def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:
-        """Pass over it."""
+        """Do nothing."""
 
     def shard_claimed(self, claim: Claim, *, waited: float) -> None:
-        """Pass over it."""
+        """Do nothing."""
 
     def shard_released(self, claim: Claim, *, seconds: float) -> None:
-        """Pass over it."""
+        """Do nothing."""
 
     def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
-        """Pass over it."""
+        """Do nothing."""
 
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
-        """Pass over it."""
+        """Do nothing."""
 
     def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:
-        """Pass over it."""
+        """Do nothing."""
 
     def requests_redelivered(self, claim: Claim, number: int) -> None:
-        """Pass over it."""
+        """Do nothing."""
 
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
-        """Pass over it."""
+        """Do nothing."""
 
 
 class LimiterState(Struct, frozen=True, kw_only=True):
-    """How the gate in front of one model of one account stands."""
+    """The state of the limiter of one model of one account."""
 
     account: str
     model: str
@@ -99,14 +99,14 @@ class LimiterState(Struct, frozen=True, kw_only=True):
 
 
 class EngineState(Struct, frozen=True, kw_only=True):
-    """The engine at one moment."""
+    """The present state of the engine."""
 
     limiters: tuple[LimiterState, ...]
     backlog: Backlog | None
-    """None while the store does not answer."""
+    """None if the store does not answer."""
     waiting_seconds: float
-    """How long ago the oldest batch with a waiting shard was created; 0 when none waits."""
+    """The age of the oldest batch with a waiting shard; 0 if no shard waits."""
     problems: int
-    """How many parts are not well."""
+    """The number of health problems."""
     workers: int
-    """How many processes with a worker live, as far as is known."""
+    """The number of live processes with a worker, as of the last heartbeat."""

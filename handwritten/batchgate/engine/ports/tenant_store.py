@@ -1,64 +1,64 @@
-"""What the engine needs of a store to tell tenants apart: workspaces, and the keys that open them."""
+"""The part of the store that keeps workspaces and API keys."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from batchgate.engine.model.api_key import ApiKey, KeyPage
+from batchgate.engine.model.api_key import ApiKey, ApiKeyPage
 from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
 
 
 class TenantStore(Protocol):
-    """Workspaces and API keys; every write is durable when its call returns. Raises `StoreError`.
+    """Keeps workspaces and API keys; every write is durable when its call returns. Raises `StoreError`.
 
-    Where a rule between rows would be broken it raises `RefusedError`, and then nothing is changed.
+    Raises `RefusedError`, and changes nothing, if a write would break a rule between rows.
     """
 
     async def ensure_workspaces(self, names: Collection[str], now: int) -> None:
-        """Create those that are not there, and take those that are archived back into use."""
+        """Create the missing workspaces, and restore the archived ones."""
         ...
 
     async def create_workspace(self, new: Workspace) -> bool:
-        """Store a workspace; False if there is, or was, one of this name."""
+        """Store a workspace; False if one with this name exists or is archived."""
         ...
 
     async def find_workspace(self, name: str) -> Workspace | None:
-        """Read a workspace; archived ones are not found."""
+        """Read a workspace; None if it does not exist or is archived."""
         ...
 
     async def list_workspaces(self, *, after: str | None, limit: int) -> WorkspacePage:
-        """Read a page by name, from right after ``after`` on."""
+        """Read a page in the order of names, starting after ``after``."""
         ...
 
     async def update_quotas(self, name: str, changes: Mapping[str, int | None]) -> Workspace | None:
-        """Set some quotas of a workspace, by the names of the fields of `Quotas`."""
+        """Set quotas of a workspace; the keys of ``changes`` are fields of `Quotas`."""
         ...
 
     async def archive_workspace(self, name: str, now: int) -> bool:
-        """Take a workspace out of use; False if there is none. Refused while it has a batch, a file or a good key."""
+        """Archive a workspace; False if it does not exist. Refused while it has a batch, a file or a valid key."""
         ...
 
-    async def use_of(self, workspace: str, month: str) -> QuotaUsage:
-        """Read what a workspace uses."""
+    async def find_usage(self, workspace: str, month: str) -> QuotaUsage:
+        """Read the present usage of a workspace, with the spend of a month such as ``2026-11``."""
         ...
 
     async def has_keys(self) -> bool:
-        """Tell if any key was ever created: from then on every call needs one."""
+        """Check whether a key was ever created; from then on every call needs one."""
         ...
 
     async def create_key(self, new: ApiKey, *, first: bool) -> None:
-        """Store a key of a workspace that is there; ``first`` says that its caller needed none, as there were none."""
+        """Store a key of an existing workspace; with ``first``, refuse it if there is a key already."""
         ...
 
     async def rotate_key(self, key_id: str, new: ApiKey, revoked_at: int) -> None:
-        """Store a key that replaces a good one, which is good until ``revoked_at`` at the longest."""
+        """Store a key that replaces a valid one, which is valid until ``revoked_at``."""
         ...
 
     async def revoke_key(self, key_id: str, now: int, *, another_admin: bool) -> ApiKey | None:
-        """Let a key be refused from now on; one that is refused already stays as it is.
+        """Revoke a key from now on; an invalid key stays unchanged.
 
-        The last good one that manages keys is kept, unless there is ``another_admin`` outside of the database.
+        Refused for the last valid admin key, unless there is ``another_admin`` outside the database.
         """
         ...
 
@@ -66,14 +66,14 @@ class TenantStore(Protocol):
         """Read a key by its id."""
         ...
 
-    async def key_by_digest(self, digest: bytes) -> ApiKey | None:
-        """Read a key by the hash of what was sent."""
+    async def find_key_by_digest(self, digest: bytes) -> ApiKey | None:
+        """Read a key by its hash."""
         ...
 
-    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> KeyPage | None:
-        """Read a page of a workspace's keys, newest first, from right after a key of it on; None if it has no such."""
+    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage | None:
+        """Read a page of a workspace's keys, newest first, starting after a key id; None if it has no such key."""
         ...
 
-    async def note_use(self, used: Mapping[str, int]) -> None:
-        """Remember when keys were used last, by their ids."""
+    async def record_key_use(self, used: Mapping[str, int]) -> None:
+        """Store when keys were last used; times by key id."""
         ...

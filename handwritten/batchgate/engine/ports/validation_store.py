@@ -10,7 +10,7 @@ from batchgate.engine.model.shard import ShardJob
 
 
 class ValidationStore(Protocol):
-    """Keeps what the validation of an input file found; every write is durable. Raises `StoreError`."""
+    """Keeps the outcome of validations; every write is durable when its call returns. Raises `StoreError`."""
 
     async def validating_batches(self) -> Sequence[int]:
         """Read the keys of the batches whose files wait for validation."""
@@ -28,9 +28,9 @@ class ValidationStore(Protocol):
         ...
 
     async def find_faults(self, batch_key: int) -> bytes | None:
-        """Read all faults of a batch's file; None if there were none, or they have been dropped."""
+        """Read all faults of a batch's file; None if there are none, or they have been deleted."""
         ...
 
     async def drop_faults(self, failed_before: int) -> None:
-        """Delete the faults, all but the first ones, of batches that failed before a time."""
+        """Delete all but the first faults of batches that failed before a time."""
         ...

@@ -1,1 +1,1 @@
-"""Result files: written when a batch ends, read before that, rendered in any dialect."""
+"""Results of batches: writes the result file at the end, and serves results in any dialect before and after it."""

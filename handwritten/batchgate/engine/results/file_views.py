@@ -1,8 +1,8 @@
-"""Batches seen as files: which files show them, and by which ids.
+"""Files that show a batch: which ones exist, and their ids.
 
-A batch whose lines are in the dialect of files has its output and its error file among the other files. Of any other
-batch, and of requests that no file brought, there are views: they have ids that follow from that of the batch, and
-are found by them, but they are not listed and go with the batch.
+An OpenAI batch has stored files: the input file of the caller, and an output and an error file. All other batches, and
+inputs that did not come as a file, have views instead. The id of a view is derived from the id of the batch. A view can
+be read by its id, but it is not listed, and it is deleted with the batch.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.ids import new_file_id
 
 LIFETIME: Final = 30 * DAY
-"""How long the files of a batch are kept after its end, if its create does not say (batch-apis 4.2)."""
+"""The default time for which result files are kept after the end of the batch (batch-apis 4.2)."""
 RESULT_PURPOSE: Final = "batch_output"
 PARTS: Final[tuple[BatchPart, ...]] = get_args(BatchPart)
 _VIEW: Final = "file-{part}-{batch_id}"
 
 
 class FileIds(Struct, frozen=True, kw_only=True):
-    """The ids of the files that show a batch; None where there is nothing to show."""
+    """The ids of the files that show a batch; None if the batch has no such lines."""
 
     input: str
     output: str | None
@@ -33,29 +33,29 @@ class FileIds(Struct, frozen=True, kw_only=True):
 
 
 def file_ids(batch: Batch) -> FileIds:
-    """Tell by which ids the files of a batch are found."""
+    """Return the ids of the files or views of a batch."""
     counts = batch.counts
-    viewed = batch.dialect != "openai" and batch.results_blob is not None
-    unanswered = counts.errored + counts.canceled + counts.expired
+    has_views = batch.dialect != "openai" and batch.results_blob is not None
+    unsuccessful = counts.errored + counts.canceled + counts.expired
     return FileIds(
         input=batch.options.input_file or view_id(batch.id, "input"),
-        output=view_id(batch.id, "output") if viewed and counts.succeeded else batch.output_file,
-        error=view_id(batch.id, "error") if viewed and unanswered else batch.error_file,
+        output=view_id(batch.id, "output") if has_views and counts.succeeded else batch.output_file,
+        error=view_id(batch.id, "error") if has_views and unsuccessful else batch.error_file,
     )
 
 
-def has_part(batch: Batch, part: BatchPart) -> bool:
-    """Tell if the body that holds a part is there."""
+def is_part_stored(batch: Batch, part: BatchPart) -> bool:
+    """Check that the blob that contains a part still exists."""
     return (batch.input_blob if part == "input" else batch.results_blob) is not None
 
 
 def view_id(batch_id: str, part: BatchPart) -> str:
-    """Make the id of a view."""
+    """Return the id of the view of a part."""
     return _VIEW.format(part=part, batch_id=batch_id)
 
 
-def viewed(file_id: str) -> tuple[str, BatchPart] | None:
-    """Read the id of a view: the batch and the part that it shows."""
+def parse_view_id(file_id: str) -> tuple[str, BatchPart] | None:
+    """Return the batch id and the part that the id of a view names; None for the id of a stored file."""
     for part in PARTS:
         prefix = view_id("", part)
         if file_id.startswith(prefix):
@@ -63,12 +63,12 @@ def viewed(file_id: str) -> tuple[str, BatchPart] | None:
     return None
 
 
-def result_files(batch: Batch, size: int, output_size: int, now: int) -> Sequence[NewFile]:
-    """Make the files for the results of a batch that ends now, if its lines are in their dialect; none is empty."""
-    sizes: dict[BatchPart, int] = {"output": output_size, "error": size - output_size}
+def new_result_files(batch: Batch, size: int, output_size: int, now: int) -> Sequence[NewFile]:
+    """Return the output and error files of an OpenAI batch that ends now, unless empty; other batches have none."""
     if batch.dialect != "openai":
         return ()
-    begins = now - now % MICROSECONDS
+    sizes: dict[BatchPart, int] = {"output": output_size, "error": size - output_size}
+    whole_second = now - now % MICROSECONDS
     lifetime = batch.options.output_lifetime
     return [
         NewFile(
@@ -76,11 +76,11 @@ def result_files(batch: Batch, size: int, output_size: int, now: int) -> Sequenc
             workspace=batch.workspace,
             provider=batch.provider,
             purpose=RESULT_PURPOSE,
-            filename=file_name(batch, part),
+            filename=download_name(batch, part),
             size=part_size,
             sha256=b"",
             created_at=now,
-            expires_at=begins + (LIFETIME if lifetime is None else lifetime * MICROSECONDS),
+            expires_at=whole_second + (LIFETIME if lifetime is None else lifetime * MICROSECONDS),
             blob=None,
             batch_id=batch.id,
             part=part,
@@ -90,6 +90,6 @@ def result_files(batch: Batch, size: int, output_size: int, now: int) -> Sequenc
     ]
 
 
-def file_name(batch: Batch, part: BatchPart) -> str:
-    """Name a file for whoever saves it."""
+def download_name(batch: Batch, part: BatchPart) -> str:
+    """Return the name under which a part is downloaded."""
     return f"{batch.id}_{part}.jsonl"

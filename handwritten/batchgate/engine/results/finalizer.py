@@ -1,4 +1,4 @@
-"""Finalization: merges the chunks of a finished batch, in the order of submission, into its result file."""
+"""Finalizes batches: merges the chunks of a finished batch into its result file, in the order of submission."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.rows import RowFormat
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
-from batchgate.engine.results.file_views import result_files
-from batchgate.engine.storage.input_lines import input_lines
+from batchgate.engine.results.chunk_merging import merge_chunks
+from batchgate.engine.results.file_views import new_result_files
+from batchgate.engine.storage.input_lines import read_input_lines
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.batch_tasks import BatchTasks
 from batchgate.engine.support.cancellation import shielded
@@ -34,19 +35,19 @@ from batchgate.engine.support.prefetch import prefetch
 
 logger = logging.getLogger(__name__)
 
-INPUT_PATIENCE = DAY
-"""How long after a cancel or expiry an input that cannot be read is waited for: somebody may bring it back.
+INPUT_RETRY_PERIOD = DAY
+"""The time after a cancel or expiry for which an unreadable input is retried: an operator may restore it.
 
-It is only needed for the custom_ids of requests without a result. After that the batch ends without their lines, since
-one that never ended could not be deleted either.
+Finalization needs the input only for the custom_ids of requests without a result. After this time the batch ends
+without their lines, because a batch that never ends cannot be deleted.
 """
 
 SHARDS_AHEAD = 2
-"""How many shards are read while one is written."""
+"""The number of shards that are read while another one is written."""
 
 
 class _WrittenResults(Struct, frozen=True):
-    """What a result file holds."""
+    """The contents of a result file: counts, and sizes in bytes."""
 
     counts: Counts
     size: int
@@ -54,7 +55,7 @@ class _WrittenResults(Struct, frozen=True):
 
 
 class _MergedShard(Struct, frozen=True, kw_only=True):
-    """What a result file holds of one shard."""
+    """The results of one shard in the order of submission; ``output_size`` counts the bytes of successful lines."""
 
     lines: bytes
     succeeded: int
@@ -64,7 +65,7 @@ class _MergedShard(Struct, frozen=True, kw_only=True):
 
 
 class Finalizer:
-    """Finalizes one batch after another, as they are handed to it."""
+    """Finalizes batches, one after another."""
 
     def __init__(
         self,
@@ -87,11 +88,11 @@ class Finalizer:
         self._tasks = BatchTasks("finalization", self._finalize, cluster, report)
 
     def add(self, batch_key: int) -> None:
-        """Line up a batch whose shards are all done; asked twice, it is finalized once."""
+        """Enqueue a batch whose shards are all done; does nothing if it is enqueued already."""
         self._tasks.add(batch_key)
 
     async def run(self) -> None:
-        """Finalize until cancelled; what fails is reported and tried again, and holds up no other batch."""
+        """Finalize until cancelled; a failure is reported and retried later, and does not delay other batches."""
         await self._tasks.run()
 
     async def _finalize(self, key: int) -> None:
@@ -99,37 +100,37 @@ class Finalizer:
         if batch is None:
             return
         if batch.ended_at is None:
-            await self._end(batch)
+            await self._write_results(batch)
         await self._store.drop_chunks(key)
         hit("chunks_deleted")
 
-    async def _end(self, batch: Batch) -> None:
+    async def _write_results(self, batch: Batch) -> None:
         begun, name = time.perf_counter(), new_results_blob(batch)
-        async with self._orphan_blobs.writing(batch.id, name) as writer:
-            finalized = await self._write(batch, writer)
+        async with self._orphan_blobs.open_writer(batch.id, name) as writer:
+            written = await self._write_shards(batch, writer)
             await writer.commit()
             hit("result_file_written")
-            ended = await shielded(self._mark(batch, name, finalized))
+            ended = await shielded(self._end_batch(batch, name, written))
         hit("batch_marked")
         if ended:
-            self._telemetry.batch_finalized(batch, finalized.counts, seconds=time.perf_counter() - begun)
+            self._telemetry.batch_finalized(batch, written.counts, seconds=time.perf_counter() - begun)
 
-    async def _mark(self, batch: Batch, name: str, finalized: _WrittenResults) -> bool:
+    async def _end_batch(self, batch: Batch, name: str, written: _WrittenResults) -> bool:
         now = self._clock.now()
         return await self._store.end_batch(
             batch.key,
-            counts=finalized.counts,
+            counts=written.counts,
             results_blob=name,
-            results_size=finalized.size,
-            output_size=finalized.output_size,
-            files=result_files(batch, finalized.size, finalized.output_size, now),
+            results_size=written.size,
+            output_size=written.output_size,
+            files=new_result_files(batch, written.size, written.output_size, now),
             now=now,
         )
 
-    async def _write(self, batch: Batch, writer: BlobWriter) -> _WrittenResults:
+    async def _write_shards(self, batch: Batch, writer: BlobWriter) -> _WrittenResults:
         succeeded = errored = unfinished = size = output_size = 0
-        ending, _ = batch.cut_off
-        shards = (self._shard(batch, claim, ending) for claim in await self._store.list_shards(batch))
+        status = batch.unfinished_status
+        shards = (self._merge_shard(batch, claim, status) for claim in await self._store.list_shards(batch))
         async for shard in prefetch(shards, ahead=SHARDS_AHEAD):
             succeeded += shard.succeeded
             errored += shard.errored
@@ -139,67 +140,59 @@ class Finalizer:
             hit("finalizing_started")
             size += len(shard.lines)
         counts = Counts(total=batch.counts.total, succeeded=succeeded, errored=errored)
-        return _WrittenResults(msgspec.structs.replace(counts, **{ending: unfinished}), size, output_size)
+        return _WrittenResults(msgspec.structs.replace(counts, **{status: unfinished}), size, output_size)
 
-    async def _shard(self, batch: Batch, claim: Claim, ending: Literal["canceled", "expired"]) -> _MergedShard:
+    async def _merge_shard(self, batch: Batch, claim: Claim, status: Literal["canceled", "expired"]) -> _MergedShard:
         chunks = await self._store.read_chunks(batch.key, claim.shard.index)
-        merged, answers = await asyncio.to_thread(self._merge, batch, chunks)
-        unfinished = await self._fill(claim, merged, ending)
+        merged, output_size = await asyncio.to_thread(self._merge, batch, chunks)
+        unfinished = await self._add_unfinished(claim, merged, status)
         return _MergedShard(
             lines=b"".join(merged[seq] for seq in sorted(merged)),
             succeeded=sum(chunk.succeeded for chunk in chunks),
             errored=sum(chunk.errored for chunk in chunks),
             unfinished=unfinished,
-            output_size=answers,
+            output_size=output_size,
         )
 
     def _merge(self, batch: Batch, chunks: Sequence[Chunk]) -> tuple[dict[int, bytes], int]:
-        """Bring the lines of a shard under their seqs, and count the bytes of the answers among them."""
-        return merge_chunks(chunks), sum(self._answers(batch, chunk) for chunk in chunks)
+        """Return the lines of a shard by their seqs, and the number of bytes of the successful ones."""
+        return merge_chunks(chunks), sum(self._output_size(batch, chunk) for chunk in chunks)
 
-    def _answers(self, batch: Batch, chunk: Chunk) -> int:
-        """Count the bytes of those lines that are answers."""
+    def _output_size(self, batch: Batch, chunk: Chunk) -> int:
+        """Count the bytes of the successful lines of a chunk."""
         if not chunk.errored:
             return len(chunk.lines)
-        is_answer = self._rows[batch.dialect].is_answer
-        return sum(len(line) for line in chunk.lines.splitlines(keepends=True) if is_answer(line))
+        is_success = self._rows[batch.dialect].is_success
+        return sum(len(line) for line in chunk.lines.splitlines(keepends=True) if is_success(line))
 
-    async def _fill(self, claim: Claim, merged: dict[int, bytes], ending: Literal["canceled", "expired"]) -> int:
-        """Write lines for the requests of a shard that have none; returns how many."""
+    async def _add_unfinished(
+        self, claim: Claim, merged: dict[int, bytes], status: Literal["canceled", "expired"]
+    ) -> int:
+        """Add lines for the requests of a shard that have no result; return the number of these requests."""
         shard, rows = claim.shard, self._rows[claim.batch.dialect]
         missing = shard.requests - len(merged)
         if missing:
-            for seq, line in await self._input(claim, missing):
+            for seq, line in await self._input_lines(claim, missing):
                 if seq not in merged:
-                    merged[seq] = rows.unfinished(rows.custom_id(line), ending)
+                    merged[seq] = rows.unfinished_line(rows.custom_id(line), status)
         return missing
 
-    async def _input(self, claim: Claim, missing: int) -> list[tuple[int, bytes]]:
-        """Read the input of a shard; nothing once it has been waited for in vain."""
-        _, since = claim.batch.cut_off
+    async def _input_lines(self, claim: Claim, missing: int) -> list[tuple[int, bytes]]:
+        """Read the input lines of a shard; none if they are still unreadable after `INPUT_RETRY_PERIOD`."""
         try:
-            return await input_lines(self._blobs, claim)
+            return await read_input_lines(self._blobs, claim)
         except BlobError as error:
-            if self._clock.now() < since + INPUT_PATIENCE:
+            if self._clock.now() < claim.batch.stopped_at + INPUT_RETRY_PERIOD:
                 raise
             fields = {"action": "request_lines_missing", "batch": claim.batch.id, "shard": claim.shard.index}
-            logger.error("no lines for %d requests without a result: %s", missing, error, extra=fields)  # noqa: TRY400
+            logger.error("%d requests get no result line: %s", missing, error, extra=fields)  # noqa: TRY400
             return []
 
 
-def merge_chunks(chunks: Sequence[Chunk]) -> dict[int, bytes]:
-    """Bring the lines of a shard's chunks under their seqs."""
-    return {
-        seq: line
-        for chunk in chunks
-        for seq, line in zip(chunk.seqs, chunk.lines.splitlines(keepends=True), strict=True)
-    }
-
-
 def new_results_blob(batch: Batch) -> str:
-    """Name a blob for a batch's results, a new one each time.
+    """Return a new name for the results of a batch.
 
-    Two that finalize the same batch, one of them taken for dead, must not write to one file: the second may begin when the
-    first has deleted chunks. The store decides whose file it is.
+    If a process was wrongly considered dead, two processes may finalize the same batch. They must not write to the same
+    blob, since one may start after the other has deleted chunks. The store decides which blob the batch gets.
     """
     return f"batches/{batch.id}/{new_id('results')}.jsonl"

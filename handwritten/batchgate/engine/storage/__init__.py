@@ -1,1 +1,1 @@
-"""Reads and writes blobs for the engine: hashing, checking, removing what has no owner."""
+"""Reading and writing blobs: hashing, integrity checks, and removal of blobs without an owner."""

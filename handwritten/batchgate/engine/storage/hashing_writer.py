@@ -1,4 +1,4 @@
-"""Writes a blob one step behind who produces its bytes, and hashes them on the way."""
+"""Writes a blob in the background while its next bytes are produced, and hashes it."""
 
 from __future__ import annotations
 
@@ -8,54 +8,53 @@ from typing import Final, Protocol, TypeVar
 
 from batchgate.engine.ports.blobs import BlobWriter
 
-THREAD_FROM: Final = 16 * 1024
-"""Bytes of one piece above which work on it leaves the event loop for a thread."""
+THREAD_THRESHOLD: Final = 16 * 1024
+"""Bytes of a piece from which on it is hashed or parsed in a thread instead of the event loop."""
 
-
-Part = TypeVar("Part")
+Piece = TypeVar("Piece")
 
 
 class Hash(Protocol):
-    """What bytes pass on their way, such as the hashes of hashlib."""
+    """An incremental hash, such as those of hashlib."""
 
     def update(self, data: bytes, /) -> None:
-        """Take the next bytes."""
+        """Hash the next bytes."""
         ...
 
 
 class HashingWriter:
-    """Writes and hashes a piece of a blob while the next one is being made; never more than one."""
+    """Writes and hashes one piece of a blob while the caller produces the next one."""
 
     def __init__(self, writer: BlobWriter, content_hash: Hash) -> None:
         self._writer = writer
         self._hash = content_hash
-        self._under_way: asyncio.Task[None] | None = None
+        self._pending: asyncio.Task[None] | None = None
 
     async def write(self, data: bytes) -> None:
-        """Wait for the piece before, and begin with this one."""
-        await self.settle()
-        self._under_way = asyncio.create_task(self._store(data))
+        """Wait for the previous piece, then start to write this one; raises the error of the previous piece."""
+        await self.flush()
+        self._pending = asyncio.create_task(self._store(data))
 
-    async def settle(self) -> None:
-        """Wait until all is written; raises what went wrong with it."""
-        if self._under_way is not None:
-            await self._under_way
-            self._under_way = None
+    async def flush(self) -> None:
+        """Wait until all pieces are written; raises the error of the last one."""
+        if self._pending is not None:
+            await self._pending
+            self._pending = None
 
-    async def give_up(self) -> None:
-        """Stop writing, whatever becomes of it."""
-        if self._under_way is not None:
-            self._under_way.cancel()
-            await asyncio.gather(self._under_way, return_exceptions=True)
+    async def cancel(self) -> None:
+        """Cancel the write in progress, and ignore its outcome."""
+        if self._pending is not None:
+            self._pending.cancel()
+            await asyncio.gather(self._pending, return_exceptions=True)
 
     async def _store(self, data: bytes) -> None:
-        if len(data) < THREAD_FROM:
+        if len(data) < THREAD_THRESHOLD:
             self._hash.update(data)
             await self._writer.write(data)
         else:
             await asyncio.gather(self._writer.write(data), asyncio.to_thread(self._hash.update, data))
 
 
-async def next_part(parts: Iterator[Part], *, in_thread: bool) -> Part | None:
-    """Take the next of what a reader makes of the bytes it was fed, in a thread if that is work; None at the end."""
-    return await asyncio.to_thread(next, parts, None) if in_thread else next(parts, None)
+async def next_piece(pieces: Iterator[Piece], *, in_thread: bool) -> Piece | None:
+    """Return the next item of a reader's output, computed in a thread if that takes long; None at the end."""
+    return await asyncio.to_thread(next, pieces, None) if in_thread else next(pieces, None)

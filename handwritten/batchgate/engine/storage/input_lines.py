@@ -1,4 +1,4 @@
-"""Reads the input lines of a shard, as intake wrote them or not at all."""
+"""Reads the input lines of a shard and verifies them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from batchgate.engine.model.errors import BlobError
 from batchgate.engine.ports.blobs import Blobs
 
 
-async def input_lines(blobs: Blobs, claim: Claim) -> list[tuple[int, bytes]]:
-    """Read the lines of a shard with their seqs; raises `BlobError`, also when they are not what intake wrote.
+async def read_input_lines(blobs: Blobs, claim: Claim) -> list[tuple[int, bytes]]:
+    """Read the lines of a shard with their seqs; raises `BlobError`, also if the checksum does not match.
 
-    A disk may give other bytes than it was given: a prompt that was changed must not be paid for, and a line that
-    cannot be told to whom it belongs has no result.
+    A damaged disk may return other bytes than were written. A changed prompt must not be sent and paid for, and without
+    its custom_id a line cannot get a result.
     """
     shard, name = claim.shard, claim.batch.input_blob
-    assert name is not None  # it has shards
+    assert name is not None  # a batch with shards has an input
     data = await blobs.read_range(name, shard.offset, shard.length)
     if zlib.crc32(data) != shard.checksum:
         raise BlobError(f"{name}: damaged between bytes {shard.offset} and {shard.offset + shard.length}")

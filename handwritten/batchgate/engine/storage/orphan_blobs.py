@@ -1,8 +1,8 @@
-"""Blobs that belong to no batch and no file: those that are being written, and those that are left over.
+"""Orphan blobs: blobs that belong to no batch and no file, because they are being written or their owner is gone.
 
-A blob is announced to the store before its first byte. The transaction that gives it to its owner, a batch or a file,
-takes the announcement back, and the one that takes it away again announces it once more. So whatever dies between two
-steps, the store knows what is to be removed, and nothing has to be searched for.
+A blob is registered as an orphan before its first byte is written. The transaction that stores its owner removes the
+registration, and the transaction that deletes the owner registers the blob again. So after a crash at any step the
+store still lists every blob to remove, and no storage needs to be searched.
 """
 
 from __future__ import annotations
@@ -13,73 +13,79 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from batchgate.engine.model.errors import BlobError, StoreError
+from batchgate.engine.ports.blob_registry import BlobRegistry
 from batchgate.engine.ports.blobs import Blobs, BlobWriter
-from batchgate.engine.ports.store import Store
 
 logger = logging.getLogger(__name__)
 
-REMOVED_AT_ONCE = 16
-REMOVAL_PATIENCE = 5.0
-"""Seconds after which a caller is answered although what was written for him in vain is not removed yet."""
+REMOVALS_AT_ONCE = 16
+REMOVAL_TIMEOUT = 5.0
+"""Seconds after which a caller gets its answer although an unneeded blob is not removed yet."""
 
 
 class OrphanBlobs:
-    """Writes blobs that are to belong to a batch or a file, and removes those that do not."""
+    """Writes blobs for new batches and files, and removes blobs without an owner."""
 
-    def __init__(self, store: Store, blobs: Blobs) -> None:
-        self._store = store
+    def __init__(self, registry: BlobRegistry, blobs: Blobs) -> None:
+        self._registry = registry
         self._blobs = blobs
         self._being_written: set[str] = set()
-        self._left: dict[str, str] = {}
-        """Those that this process wrote and could not remove, with who was to own them."""
+        self._failed_removals: dict[str, str] = {}
+        """The blobs that this process wrote and could not remove, with their intended owners."""
 
     @asynccontextmanager
-    async def writing(self, owner: str, name: str) -> AsyncIterator[BlobWriter]:
-        """Announce a blob and write it; when the context is left and its owner has not got it, it is removed."""
+    async def open_writer(self, owner: str, name: str) -> AsyncIterator[BlobWriter]:
+        """Register a blob and write it; at the end of the context it is removed unless ``owner`` was stored with it."""
         self._being_written.add(name)
         try:
-            await self._store.add_orphan_blob(name)
+            await self._registry.add_orphan_blob(name)
             writer = self._blobs.writer(name)
             try:
                 yield writer
             finally:
                 await writer.abort()
-                await self._remove_unless_owned(owner, name)
+                self._failed_removals[name] = owner
+                with _failures_logged((name,)):
+                    await self._remove_unless_owned(owner, name)
         finally:
             self._being_written.discard(name)
 
     async def remove(self, *names: str) -> None:
-        """Remove blobs whose owner is gone; what fails is left to `sweep`."""
-        with _left_to_the_sweeper(names):
+        """Remove blobs whose owner is gone; `sweep` retries what fails."""
+        with _failures_logged(names):
             for name in names:
                 await self._remove(name)
 
-    async def remove_what_was_left(self) -> None:
-        """Try again to remove what was written here in vain: for others it is being written as long as this lives."""
-        for name, owner in tuple(self._left.items()):
+    async def retry_failed_removals(self) -> None:
+        """Retry to remove blobs that this process wrote without success.
+
+        Only this process can: while it lives, the others cannot know that the blob is no longer being written.
+        """
+        for name, owner in tuple(self._failed_removals.items()):
             with suppress(BlobError, StoreError, TimeoutError):
-                await self._settle(owner, name)
-            if name in self._left:  # the others can wait: the place as a whole may be out of reach
+                await self._remove_unless_owned(owner, name)
+            if name in self._failed_removals:  # the whole storage may be unreachable, so the rest waits
                 return
 
     async def sweep(self) -> None:
-        """Remove what is loose and not being written here; raises `BlobError` for what could not be, at last.
+        """Remove all orphans except those that this process is writing; raises the last `BlobError`.
 
-        When none of a group could be, the others wait for the next time: the place as a whole may be out of reach.
+        If no blob of a group could be removed, the whole storage may be unreachable. Then the rest waits for the next
+        sweep.
         """
         failed: list[BlobError] = []
-        names = await self._store.list_orphan_blobs()
-        for start in range(0, len(names), REMOVED_AT_ONCE):
-            group = names[start : start + REMOVED_AT_ONCE]
-            faults = await asyncio.gather(*map(self._remove_if_loose, group))
-            failed += filter(None, faults)
-            if all(faults):
+        names = await self._registry.list_orphan_blobs()
+        for start in range(0, len(names), REMOVALS_AT_ONCE):
+            group = names[start : start + REMOVALS_AT_ONCE]
+            errors = await asyncio.gather(*map(self._remove_if_orphan, group))
+            failed += filter(None, errors)
+            if all(errors):
                 break
         if failed:
             raise failed[-1]
 
-    async def _remove_if_loose(self, name: str) -> BlobError | None:
-        """Remove a blob unless it has found an owner, or is being written; returns what stood in the way."""
+    async def _remove_if_orphan(self, name: str) -> BlobError | None:
+        """Remove a blob unless it has an owner by now or is being written; return the error, if any."""
         if name in self._being_written:
             return None
         try:
@@ -89,32 +95,31 @@ class OrphanBlobs:
         return None
 
     async def _remove_unless_owned(self, owner: str, name: str) -> None:
-        """Ask the store: after a write that was interrupted, or refused to one taken for dead, only it knows."""
-        self._left[name] = owner
-        with _left_to_the_sweeper((name,)):
-            await self._settle(owner, name)
+        """Remove a written blob, unless the store says that its owner has it.
 
-    async def _settle(self, owner: str, name: str) -> None:
-        async with asyncio.timeout(REMOVAL_PATIENCE):
-            # One that is loose no longer has an owner, or was swept away before its last bytes came.
-            if await self._store.tombstone_blob(name) or not await self._store.owns_blob(owner, name):
+        Only the store knows this if the write of the owner was interrupted, or was refused because this process was
+        considered dead.
+        """
+        async with asyncio.timeout(REMOVAL_TIMEOUT):
+            # An unregistered blob has an owner, or another process removed it before its last bytes arrived.
+            if await self._registry.tombstone_blob(name) or not await self._registry.owns_blob(owner, name):
                 await self._delete(name)
-        self._left.pop(name, None)
+        self._failed_removals.pop(name, None)
 
     async def _remove(self, name: str) -> None:
-        # What was loose a moment ago may have an owner by now, or get one while the blob is being deleted.
-        if await self._store.tombstone_blob(name):
+        # The blob may have got an owner since it was listed, and must not get one while it is being deleted.
+        if await self._registry.tombstone_blob(name):
             await self._delete(name)
 
     async def _delete(self, name: str) -> None:
         await self._blobs.delete(name)
-        await self._store.forget_orphan_blobs((name,))
+        await self._registry.forget_orphan_blobs((name,))
 
 
 @contextmanager
-def _left_to_the_sweeper(names: Iterable[str]) -> Iterator[None]:
+def _failures_logged(names: Iterable[str]) -> Iterator[None]:
     try:
         yield
     except (BlobError, StoreError, TimeoutError) as error:
         fields = {"action": "blob_delete_failed", "blobs": list(names)}
-        logger.warning("what nothing needs is not removed yet: %s", str(error) or "it takes too long", extra=fields)
+        logger.warning("unneeded blobs are not removed yet: %s", str(error) or "the removal timed out", extra=fields)

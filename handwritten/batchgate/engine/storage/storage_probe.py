@@ -1,7 +1,6 @@
-"""Whether storage takes what callers want to write, once it has failed one of them.
+"""Detects when storage works again after it has failed a caller.
 
-A create that fails leaves nothing that would be tried again, so without a look now and then nobody could tell when
-storage is well again.
+A failed create leaves nothing that would be retried. Without test writes, the gateway could not notice the recovery.
 """
 
 from __future__ import annotations
@@ -15,45 +14,45 @@ from batchgate.engine.model.ids import new_id
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.health_problems import ReportHealth
 
-PART = "storage"
+COMPONENT = "storage"
 PROBE = bytes(1024 * 1024)
-INTERVAL = 1.0  # seconds between two looks
+INTERVAL = 1.0  # seconds between two probes
 
 
 class StorageProbe:
-    """Notes when storage fails a caller, and from then on writes a megabyte for nobody until that succeeds."""
+    """Reports failures of storage, and then writes a test blob every second until a write succeeds."""
 
     def __init__(self, orphan_blobs: OrphanBlobs, report: ReportHealth) -> None:
         self._orphan_blobs = orphan_blobs
         self._report = report
         self._failing = False
-        # One name for all looks: a place that also refuses to remove what was written would gather them.
+        # All probes use one name: a storage that also fails to delete would accumulate them.
         self._name = f"probes/{new_id('probe')}"
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Report a fault of storage in what is done inside."""
+    def reporting_errors(self) -> Iterator[None]:
+        """Report `StoreError` and `BlobError` raised in the context, and reraise them."""
         try:
             yield
         except (StoreError, BlobError) as error:
             self._failing = True
-            self._report(PART, error)
+            self._report(COMPONENT, error)
             raise
 
     async def run(self) -> None:
-        """Look once a second until cancelled."""
+        """Probe, and retry failed removals, once a second until cancelled."""
         while True:
-            await self.look()
-            await self._orphan_blobs.remove_what_was_left()
+            await self.probe()
+            await self._orphan_blobs.retry_failed_removals()
             await asyncio.sleep(INTERVAL)
 
-    async def look(self) -> None:
-        """Try what a create does, if storage was failing the last time."""
+    async def probe(self) -> None:
+        """Write a test blob, as a create does, if storage failed last time."""
         if not self._failing:
             return
-        with suppress(StoreError, BlobError), self.noted():
-            async with self._orphan_blobs.writing("", self._name) as writer:
+        with suppress(StoreError, BlobError), self.reporting_errors():
+            async with self._orphan_blobs.open_writer("", self._name) as writer:
                 await writer.write(PROBE)
                 await writer.commit()
             self._failing = False
-            self._report(PART, None)
+            self._report(COMPONENT, None)

@@ -1,1 +1,1 @@
-"""Small parts that the other folders of the engine share."""
+"""Building blocks that several folders of the engine use."""

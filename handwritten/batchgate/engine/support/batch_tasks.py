@@ -1,7 +1,4 @@
-"""Work on one batch after another, each of which is done until it succeeds, however long storage takes.
-
-Among several processes one works on a batch. The others pass over it, and it is handed over again if it is left undone.
-"""
+"""Runs one kind of work for one batch after another, and retries it until it succeeds."""
 
 from __future__ import annotations
 
@@ -15,57 +12,63 @@ from batchgate.engine.support.health_problems import ReportHealth
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_REST = 1.0  # seconds between two tries, at first
-LONGEST_REST = 30.0
+MIN_RETRY_DELAY = 1.0  # seconds
+MAX_RETRY_DELAY = 30.0
 
 
 class BatchTasks:
-    """Does one thing for one batch after another, as they are handed over."""
+    """A queue of batches that need the same work, and the loop that does this work.
+
+    A lease makes sure that only one process of the cluster works on a batch. A process that does not get the lease
+    drops the batch; the sweeper adds it again if it is left unfinished.
+    """
 
     def __init__(
-        self, part: str, work: Callable[[int], Awaitable[None]], cluster: Cluster, report: ReportHealth
+        self, component: str, work: Callable[[int], Awaitable[None]], cluster: Cluster, report: ReportHealth
     ) -> None:
-        self._part = part
+        self._component = component
         self._work = work
         self._cluster = cluster
         self._report = report
-        self._waiting: asyncio.Queue[int] = asyncio.Queue()
-        self._known: set[int] = set()
-        self._rests: dict[int, float] = {}
+        self._queue: asyncio.Queue[int] = asyncio.Queue()
+        self._pending: set[int] = set()
+        """The batches that are queued, being worked on, or waiting for a retry."""
+        self._retry_delays: dict[int, float] = {}
 
     def add(self, batch_key: int) -> None:
-        """Line up a batch; asked twice, it is worked on once."""
-        if batch_key not in self._known:
-            self._known.add(batch_key)
-            self._waiting.put_nowait(batch_key)
+        """Enqueue a batch; does nothing if it is pending already."""
+        if batch_key not in self._pending:
+            self._pending.add(batch_key)
+            self._queue.put_nowait(batch_key)
 
     async def run(self) -> None:
-        """Work until cancelled; what fails is reported and tried again, and holds up no other batch."""
+        """Work until cancelled; a failure is reported and retried later, and does not delay other batches."""
         while True:
-            key = await self._waiting.get()
+            key = await self._queue.get()
             try:
-                await self._work_alone(key)
+                await self._work_with_lease(key)
             except (StoreError, BlobError) as error:
-                self._try_again(key, error)
+                self._retry_later(key, error)
             except Exception as error:
-                fields = {"action": "batch_task_failed", "component": self._part}
-                logger.exception("%s failed in the gateway itself", self._part, extra=fields)
-                self._try_again(key, error)
+                fields = {"action": "batch_task_failed", "component": self._component}
+                logger.exception("%s failed with an internal error", self._component, extra=fields)
+                self._retry_later(key, error)
             else:
-                self._report(self._part, None, of=str(key))
-                self._known.discard(key)
-                self._rests.pop(key, None)
+                self._report(self._component, None, of=str(key))
+                self._pending.discard(key)
+                self._retry_delays.pop(key, None)
 
-    async def _work_alone(self, key: int) -> None:
-        lease = f"{self._part}/{key}"
+    async def _work_with_lease(self, key: int) -> None:
+        lease = f"{self._component}/{key}"
         if await self._cluster.acquire_lease(lease):
             try:
                 await self._work(key)
             finally:
                 await self._cluster.release_lease(lease)
 
-    def _try_again(self, key: int, error: Exception) -> None:
-        self._report(self._part, error, of=str(key))
-        # Longer from time to time: each try may write a large file up to where it fails.
-        rest = self._rests[key] = min(LONGEST_REST, 2 * self._rests.get(key, SHORTEST_REST / 2))
-        asyncio.get_running_loop().call_later(rest, self._waiting.put_nowait, key)
+    def _retry_later(self, key: int, error: Exception) -> None:
+        self._report(self._component, error, of=str(key))
+        # The delay doubles, since each attempt may write a large file up to where it fails.
+        delay = min(MAX_RETRY_DELAY, 2 * self._retry_delays.get(key, MIN_RETRY_DELAY / 2))
+        self._retry_delays[key] = delay
+        asyncio.get_running_loop().call_later(delay, self._queue.put_nowait, key)

@@ -1,4 +1,4 @@
-"""Work that a cancellation must not cut in two, and work that a cancellation must end."""
+"""Cancellation of tasks: shield work that must not be interrupted, and cancel tasks until they end."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE: Final = 0.5  # seconds until a task is cancelled once more
+CANCEL_INTERVAL: Final = 0.5  # seconds until a task is cancelled once more
 
 
 async def shielded(work: Coroutine[Any, Any, T]) -> T:
-    """Do work to its end; a cancellation that comes meanwhile takes effect after it.
+    """Run work to its end; a cancellation of the caller takes effect only then.
 
-    A write that was handed to the store happens whether its caller waits or not. Who cleans up after a cancellation
-    must see what the write did, and not overtake it.
+    The store executes a write even if the caller stops waiting for it. Cleanup after a cancellation must run after the
+    write, so that it sees the effect of it.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -26,18 +26,18 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # looked at, so that nobody is told that nobody did
+            task.exception()  # marks it as retrieved, so that asyncio does not log it
         raise
 
 
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until they have ended, whatever comes of them.
+    """Cancel tasks repeatedly until they have ended; ignores their results.
 
-    One cancellation may be lost: before Python 3.12, `asyncio.wait_for` swallows one that comes in the same moment as
-    what it waits for, and libraries wait with it.
+    One cancellation may be lost: before Python 3.12, `asyncio.wait_for` swallows a cancellation that comes in the same
+    moment as the awaited result, and libraries use it.
     """
     pending = {task for task in tasks if not task.done()}
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=PATIENCE)
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_INTERVAL)

@@ -1,13 +1,13 @@
-"""Places on a batch's way where a test makes the process die, wait or fail.
+"""Failpoints: named steps in the life of a batch at which a test can kill, pause or fail the process.
 
-They are in every build and off by default: `hit` then costs one look at an empty dict. ``BATCHGATE_FAILPOINTS``, read
-once at start, switches some on::
+They are part of every build and off by default; `hit` then only checks an empty dict. The environment variable
+``BATCHGATE_FAILPOINTS``, which is read once at the start, enables them::
 
     BATCHGATE_FAILPOINTS="chunk_half_flushed=kill:3, result_file_written=pause:/tmp/go"
 
-``kill`` ends the process at once (SIGKILL), ``raise`` raises `FailpointHit`, and ``pause:PATH`` makes a file
-PATH.reached and holds the thread up until the file PATH exists. A number at the end chooses the hit that counts, the
-first if none is given; the others pass.
+``kill`` ends the process at once (SIGKILL). ``raise`` raises `FailpointHit`. ``pause:PATH`` creates the file
+PATH.reached and blocks the thread until the file PATH exists. The number at the end selects the hit at which the
+failpoint acts; the default is the first.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from msgspec import Struct
 from batchgate.engine.model.errors import ConfigurationError
 
 VARIABLE: Final = "BATCHGATE_FAILPOINTS"
-LOOKS_AGAIN_AFTER: Final = 0.01  # seconds between two looks for the file of a pause
+POLL_INTERVAL: Final = 0.01  # seconds between two checks for the file that ends a pause
 
-Name: TypeAlias = Literal[
+FailpointName: TypeAlias = Literal[
     "intake_spooled",
     "rows_written",
     "file_submitted",
@@ -44,13 +44,13 @@ Name: TypeAlias = Literal[
     "batch_deleted",
     "batch_archived",
 ]
-"""The steps of a batch's way, in its order."""
+"""The steps, in the order in which a batch passes them."""
 
-NAMES: Final[tuple[Name, ...]] = get_args(Name)
+NAMES: Final[tuple[FailpointName, ...]] = get_args(FailpointName)
 
 
 class FailpointHit(Exception):
-    """What a failpoint raises that is set to ``raise``."""
+    """Raised by a failpoint with the action ``raise``."""
 
 
 class _Failpoint(Struct, kw_only=True):
@@ -59,38 +59,38 @@ class _Failpoint(Struct, kw_only=True):
     countdown: int
 
 
-_ARMED: Final[dict[Name, _Failpoint]] = {}
+_ARMED: Final[dict[FailpointName, _Failpoint]] = {}
 
 
-def hit(name: Name) -> None:
-    """Do what was asked for at this place: nothing, but in tests."""
+def hit(name: FailpointName) -> None:
+    """Act if this failpoint is enabled, which only tests do."""
     if _ARMED:
-        _act(name)
+        _trigger(name)
 
 
 def arm(environment: Mapping[str, str]) -> None:
-    """Switch on what the environment asks for and everything else off; raises `ConfigurationError`."""
+    """Enable the failpoints that the environment names and disable all others; raises `ConfigurationError`."""
     _ARMED.clear()
     for text in filter(None, (part.strip() for part in environment.get(VARIABLE, "").split(","))):
-        name, failpoint = _read(text)
+        name, failpoint = _parse(text)
         _ARMED[name] = failpoint
 
 
-def _read(text: str) -> tuple[Name, _Failpoint]:
+def _parse(text: str) -> tuple[FailpointName, _Failpoint]:
     name, _, rest = text.partition("=")
     action, *arguments = rest.split(":")
     if name not in NAMES:
         raise ConfigurationError(VARIABLE, f"one of {', '.join(NAMES)}, not {name!r}")
     path = Path(arguments.pop(0)) if action == "pause" and arguments else None
     number = arguments.pop(0) if arguments else "1"
-    known = action in {"kill", "raise"} or path is not None
-    if not known or arguments or not number.isdecimal():
-        expected = f"NAME=kill, NAME=raise or NAME=pause:PATH, each perhaps with :NUMBER, not {text!r}"
+    valid_action = action in {"kill", "raise"} or path is not None
+    if not valid_action or arguments or not number.isdecimal():
+        expected = f"NAME=kill, NAME=raise or NAME=pause:PATH, optionally followed by :NUMBER, not {text!r}"
         raise ConfigurationError(VARIABLE, expected)
     return name, _Failpoint(action=action, path=path, countdown=int(number))
 
 
-def _act(name: Name) -> None:
+def _trigger(name: FailpointName) -> None:
     failpoint = _ARMED.get(name)
     if failpoint is None:
         return
@@ -106,4 +106,4 @@ def _act(name: Name) -> None:
             assert failpoint.path is not None
             failpoint.path.with_name(f"{failpoint.path.name}.reached").touch()
             while not failpoint.path.exists():
-                time.sleep(LOOKS_AGAIN_AFTER)
+                time.sleep(POLL_INTERVAL)

@@ -1,4 +1,4 @@
-"""Spreads work that comes all at once over several rounds of the event loop, so that others get their turn between."""
+"""Spreads a burst of tasks over several rounds of the event loop, so that other tasks run in between."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import asyncio
 from collections import deque
 from typing import Final
 
-AT_ONCE: Final = 32
-"""How many go in one round: a few milliseconds of work on answers."""
+TASKS_PER_ROUND: Final = 32
+"""These take a few milliseconds together, when each decodes an answer."""
 
 
 class FairYield:
-    """Lets so many go in each round of the event loop, in the order in which they came."""
+    """Lets a bounded number of tasks continue in each round of the event loop, first come, first served."""
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._at_once = at_once
-        self._left = at_once
+    def __init__(self, tasks_per_round: int = TASKS_PER_ROUND) -> None:
+        self._tasks_per_round = tasks_per_round
+        self._left = tasks_per_round
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def wait_turn(self) -> None:
-        """Go on in this round if it is not full yet, else in a later one."""
+        """Return at once if this round has room for another task, otherwise in a later round."""
         loop = asyncio.get_running_loop()
-        if self._left == self._at_once:
-            loop.call_soon(self._next_round)
+        if self._left == self._tasks_per_round:
+            loop.call_soon(self._start_round)
         if self._left:
             self._left -= 1
             return
@@ -30,12 +30,12 @@ class FairYield:
         self._waiting.append(turn)
         await turn
 
-    def _next_round(self) -> None:
-        self._left = self._at_once
+    def _start_round(self) -> None:
+        self._left = self._tasks_per_round
         while self._left and self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 self._left -= 1
-        if self._left < self._at_once:
-            asyncio.get_running_loop().call_soon(self._next_round)
+        if self._left < self._tasks_per_round:
+            asyncio.get_running_loop().call_soon(self._start_round)

@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from batchgate.engine.model.clock import Clock
-from batchgate.engine.model.errors import TELLING, BlobError, StoreError, shown
+from batchgate.engine.model.errors import LOGGABLE_ERRORS, BlobError, StoreError, loggable_text
 from batchgate.engine.model.health_report import HealthProblem, ProblemCode
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def _message(error: Exception) -> str:
     """Describe an error for /health: without paths of this machine and without the content of requests."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__qualname__
-    return str(error) if isinstance(error, TELLING) else f"{shown(error)}; the log says where"
+    return str(error) if isinstance(error, LOGGABLE_ERRORS) else f"{loggable_text(error)}; the log says where"
 
 
 def _problem(component: str, faults: dict[str, _Fault]) -> HealthProblem:

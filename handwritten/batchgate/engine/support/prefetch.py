@@ -1,4 +1,4 @@
-"""Does work a few pieces ahead of who takes what comes of it, where each waits for something far away."""
+"""Prefetching: start the next pieces of work while the caller uses the present result."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Result = TypeVar("Result")
 
 
 async def prefetch(work: Iterable[Coroutine[Any, Any, Result]], *, ahead: int) -> AsyncIterator[Result]:
-    """Yield what pieces of work come to, in their order; ``ahead`` of them are under way beside the one waited for."""
-    under_way: deque[asyncio.Task[Result]] = deque()
+    """Yield the results of coroutines in order; up to ``ahead`` more of them run meanwhile."""
+    running: deque[asyncio.Task[Result]] = deque()
     try:
-        for piece in work:
-            under_way.append(asyncio.create_task(piece))
-            if len(under_way) > ahead:
-                yield await under_way.popleft()
-        while under_way:
-            yield await under_way.popleft()
+        for coroutine in work:
+            running.append(asyncio.create_task(coroutine))
+            if len(running) > ahead:
+                yield await running.popleft()
+        while running:
+            yield await running.popleft()
     finally:
-        for task in under_way:
+        for task in running:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)

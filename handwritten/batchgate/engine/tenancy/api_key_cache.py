@@ -1,6 +1,6 @@
-"""The keys of the database as a gateway knows them: what it has read is believed for a second.
+"""Caches API keys for one second.
 
-So reads stay fast, and a key that is revoked, on whichever gateway, is refused everywhere within that second.
+So most calls need no database read, and a key that is revoked at any gateway is refused by all within a second.
 """
 
 from __future__ import annotations
@@ -18,95 +18,93 @@ from batchgate.engine.ports.tenant_store import TenantStore
 
 logger = logging.getLogger(__name__)
 
-BELIEVED_FOR: Final = MICROSECONDS
-MOST_KNOWN: Final = 10_000
-"""How many hashes are remembered: those that are no key's are among them, and come from callers."""
-USES_NOTED_AFTER: Final = 60 * MICROSECONDS
+MAX_AGE: Final = MICROSECONDS
+MAX_ENTRIES: Final = 10_000
+"""The maximum number of cached hashes; these include hashes of invalid keys, which callers can send at will."""
+USE_WRITE_INTERVAL: Final = 60 * MICROSECONDS
 
 
-class _Seen(Struct, frozen=True):
+class _Entry(Struct, frozen=True):
     key: ApiKey | None
-    at: int
+    read_at: int
 
 
 class ApiKeyCache:
-    """Finds the keys of callers, and remembers when they were used."""
+    """Finds valid API keys, and records when they were last used."""
 
     def __init__(self, store: TenantStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._seen: dict[bytes, _Seen] = {}
-        self._used: dict[str, int] = {}
-        self._any = False
-        self._looked_at: int | None = None
+        self._entries: dict[bytes, _Entry] = {}
+        self._uses: dict[str, int] = {}
+        self._has_keys = False
+        self._has_keys_read_at: int | None = None
         self._changes = 0
-        """How often keys were changed here: what was read before the last time is not remembered after it."""
+        """The number of invalidations; a read that started before the last one is not cached."""
 
     async def find(self, digest: bytes) -> ApiKey | None:
-        """Find the key with this hash that is good now; raises `StoreError`."""
+        """Return the presently valid key with this hash; raises `StoreError`."""
         now = self._clock.now()
-        seen = self._seen.get(digest)
-        if seen is None or not _believed(seen.at, now):
+        entry = self._entries.get(digest)
+        if entry is None or not _is_fresh(entry.read_at, now):
             changes = self._changes
-            seen = _Seen(await self._store.key_by_digest(digest), now)
+            entry = _Entry(await self._store.find_key_by_digest(digest), now)
             if changes == self._changes:
-                self._remember(digest, seen)
-        key = seen.key
-        if key is None or not hmac.compare_digest(key.digest, digest) or not key.good_at(now):
+                self._add(digest, entry)
+        key = entry.key
+        if key is None or not hmac.compare_digest(key.digest, digest) or not key.is_valid_at(now):
             return None
-        self._used[key.id] = now
+        self._uses[key.id] = now
         return key
 
-    async def any(self) -> bool:
-        """Tell if there are keys, or have been any: there is no way back to a gateway without.
+    async def has_keys(self) -> bool:
+        """Check whether a key was ever created; once True, the result stays True.
 
-        While the database does not answer, that is as it was.
+        Returns the last result while the database does not answer; raises `StoreError` if there is none.
         """
         now = self._clock.now()
-        if self._any or (self._looked_at is not None and _believed(self._looked_at, now)):
-            return self._any
+        if self._has_keys or (self._has_keys_read_at is not None and _is_fresh(self._has_keys_read_at, now)):
+            return self._has_keys
         try:
             found = await self._store.has_keys()
         except StoreError as error:
-            if self._looked_at is None:
+            if self._has_keys_read_at is None:
                 raise
-            logger.warning("whether there are API keys is unknown: %s", error, extra={"action": "key_lookup_failed"})
+            logger.warning("cannot check for API keys: %s", error, extra={"action": "key_lookup_failed"})
             found = False
-        self._any = self._any or found
-        self._looked_at = now
-        return self._any
+        self._has_keys = self._has_keys or found
+        self._has_keys_read_at = now
+        return self._has_keys
 
-    def forget(self) -> None:
-        """Believe nothing that was read before, since keys have been changed here; so there are some."""
+    def invalidate(self) -> None:
+        """Drop all entries, because this process has changed a key; so there is at least one key."""
         self._changes += 1
-        self._seen.clear()
-        self._any = True
+        self._entries.clear()
+        self._has_keys = True
 
     async def run(self) -> None:
-        """Note the uses of keys, some at a time, until cancelled."""
+        """Write the uses of keys once a minute until cancelled."""
         while True:
-            await self._clock.until(self._clock.now() + USES_NOTED_AFTER)
-            await self.note_uses()
+            await self._clock.sleep_until(self._clock.now() + USE_WRITE_INTERVAL)
+            await self.write_uses()
 
-    async def note_uses(self) -> None:
-        """Note the uses since the last time; what cannot be stored is noted with the next ones."""
-        used, self._used = self._used, {}
-        if not used:
+    async def write_uses(self) -> None:
+        """Write the uses since the last time; after a failure they are written the next time."""
+        uses, self._uses = self._uses, {}
+        if not uses:
             return
         try:
-            await self._store.note_use(used)
+            await self._store.record_key_use(uses)
         except StoreError as error:
-            self._used = used | self._used
-            logger.warning(
-                "the uses of API keys are not noted yet: %s", error, extra={"action": "key_usage_write_failed"}
-            )
+            self._uses = uses | self._uses
+            logger.warning("uses of API keys not written: %s", error, extra={"action": "key_usage_write_failed"})
 
-    def _remember(self, digest: bytes, seen: _Seen) -> None:
-        if len(self._seen) >= MOST_KNOWN:
-            self._seen.clear()
-        self._seen[digest] = seen
+    def _add(self, digest: bytes, entry: _Entry) -> None:
+        if len(self._entries) >= MAX_ENTRIES:
+            self._entries.clear()
+        self._entries[digest] = entry
 
 
-def _believed(since: int, now: int) -> bool:
-    """Tell if what was read is still believed; it is not after the clock was set back."""
-    return 0 <= now - since < BELIEVED_FOR
+def _is_fresh(read_at: int, now: int) -> bool:
+    """Check the age of an entry; an entry from the future is stale, since the clock was set back."""
+    return 0 <= now - read_at < MAX_AGE

@@ -1,4 +1,4 @@
-"""What can be done with workspaces and API keys: the engine's face towards those who manage a gateway."""
+"""Workspaces and API keys: the operations that the HTTP API calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from batchgate.engine.model.api_key import DEFAULT_SCOPES, HINT_LENGTH, ApiKey, KeyPage, Scope, digest_of, new_key
+from batchgate.engine.model.api_key import (
+    DEFAULT_SCOPES,
+    HINT_LENGTH,
+    ApiKey,
+    ApiKeyPage,
+    Scope,
+    generate_key,
+    hash_key,
+)
 from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.ids import new_id
@@ -18,95 +26,97 @@ from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 
 logger = logging.getLogger(__name__)
 
-FIRST_MANAGES: Final = (
-    "scopes: the first key of a gateway must have the scope admin: from then on every call needs a key, and without "
-    "that scope nobody could create another one"
+FIRST_KEY_NEEDS_ADMIN: Final = (
+    "scopes: the first key of a gateway must have the scope admin: from then on every call needs a key, and creating "
+    "another key needs this scope"
 )
 
 
 class ConfiguredTenants(Struct, frozen=True, kw_only=True):
-    """What the settings say of tenants."""
+    """The workspaces and keys of the settings."""
 
     workspaces: frozenset[str] = frozenset()
-    """The workspaces of their keys, and the default one."""
+    """The workspaces of the keys in the settings, and the default workspace."""
     has_keys: bool = False
     has_admin: bool = False
-    """Whether one of their keys has the scope admin."""
+    """Whether a key in the settings has the scope admin."""
 
 
 class ApiKeyOptions(Struct, frozen=True, kw_only=True):
-    """What a key is asked for."""
+    """The options of a new key."""
 
     name: str
     scopes: tuple[Scope, ...] = DEFAULT_SCOPES
     lifetime: int | None = None
-    """Seconds from its creation to its expiry."""
+    """Seconds from the creation to the expiry; None for a key that does not expire."""
 
 
 class Tenants:
-    """Creates, finds, lists and changes workspaces and keys; it does not ask who calls."""
+    """Creates, finds, lists and changes workspaces and keys; the HTTP API authorizes the caller before."""
 
-    def __init__(self, store: TenantStore, ring: ApiKeyCache, clock: Clock, configured: ConfiguredTenants) -> None:
+    def __init__(self, store: TenantStore, key_cache: ApiKeyCache, clock: Clock, configured: ConfiguredTenants) -> None:
         self._store = store
-        self._ring = ring
+        self._key_cache = key_cache
         self._clock = clock
         self._configured = configured
 
-    async def begin(self) -> None:
-        """See to it that the workspaces of the settings are there."""
+    async def ensure_workspaces(self) -> None:
+        """Create or restore the workspaces of the settings."""
         await self._store.ensure_workspaces(sorted(self._configured.workspaces), self._clock.now())
 
     async def create_workspace(self, name: str, quotas: Quotas) -> Workspace:
-        """Create a workspace; raises `RefusedError` for a name that is, or was, another one's."""
+        """Create a workspace; raises `RefusedError` if the name is, or was, in use."""
         new = Workspace(name=name, created_at=self._clock.now(), quotas=quotas)
         if not await self._store.create_workspace(new):
-            message = f"name: there is, or was, a workspace {name!r}; choose another name"
+            message = f"name: the workspace {name!r} exists or is archived; choose another name"
             raise RefusedError("invalid_request_error", message, param="name")
         logger.info("workspace %r created", new.name, extra={"action": "workspace_created", "workspace": new.name})
         return new
 
-    async def workspace(self, name: str) -> tuple[Workspace, QuotaUsage]:
-        """Read a workspace and what it uses; raises `RefusedError` when there is none."""
-        found = _found_workspace(await self._store.find_workspace(name), name)
-        return found, await self._store.use_of(name, month_of(self._clock.now()))
+    async def find_workspace(self, name: str) -> tuple[Workspace, QuotaUsage]:
+        """Return a workspace and its usage; raises `RefusedError` if there is none."""
+        found = _require_workspace(await self._store.find_workspace(name), name)
+        return found, await self._store.find_usage(name, month_of(self._clock.now()))
 
     async def list_workspaces(self, *, after: str | None, limit: int) -> WorkspacePage:
-        """Read a page by name."""
+        """Return a page in the order of names."""
         return await self._store.list_workspaces(after=after, limit=limit)
 
     async def update_quotas(self, name: str, changes: Mapping[str, int | None]) -> tuple[Workspace, QuotaUsage]:
-        """Change some quotas of a workspace, by their names."""
-        updated = _found_workspace(await self._store.update_quotas(name, changes), name)
-        logger.info("workspace %r has other quotas", name, extra={"action": "workspace_updated", "workspace": name})
-        return updated, await self._store.use_of(name, month_of(self._clock.now()))
+        """Change quotas of a workspace; the keys of ``changes`` are fields of `Quotas`."""
+        updated = _require_workspace(await self._store.update_quotas(name, changes), name)
+        logger.info("quotas of workspace %r changed", name, extra={"action": "workspace_updated", "workspace": name})
+        return updated, await self._store.find_usage(name, month_of(self._clock.now()))
 
     async def archive_workspace(self, name: str) -> None:
-        """Take an empty workspace out of use; raises `RefusedError` for one that is not, or is in the settings."""
+        """Archive an empty workspace; raises `RefusedError` if it is not empty, or is used in the settings."""
         if name in self._configured.workspaces:
-            message = f"Workspace {name!r} is the default one, or that of a key in the settings, and stays."
+            message = (
+                f"Workspace {name!r} cannot be archived: it is the default workspace, or a key in the settings uses it."
+            )
             raise RefusedError("invalid_request_error", message)
         if not await self._store.archive_workspace(name, self._clock.now()):
-            raise no_workspace(name)
+            raise workspace_not_found(name)
         logger.info("workspace %r archived", name, extra={"action": "workspace_archived", "workspace": name})
 
     async def create_key(self, workspace: str, options: ApiKeyOptions) -> tuple[ApiKey, str]:
-        """Create a key, and give it away; raises `RefusedError` where there is no such workspace."""
-        first = not self._configured.has_keys and not await self._ring.any()
+        """Create a key, and return it with its secret; raises `RefusedError` if there is no such workspace."""
+        first = not self._configured.has_keys and not await self._key_cache.has_keys()
         if first and "admin" not in options.scopes:
-            raise RefusedError("invalid_request_error", FIRST_MANAGES, param="scopes")
-        key, secret = self._drawn(workspace, options)
+            raise RefusedError("invalid_request_error", FIRST_KEY_NEEDS_ADMIN, param="scopes")
+        key, secret = self._new_key(workspace, options)
         await self._store.create_key(key, first=first)
-        self._ring.forget()
+        self._key_cache.invalidate()
         logger.info("key %r created", key.id, extra={"action": "key_created", "key": key.id, "workspace": workspace})
         return key, secret
 
-    async def key(self, key_id: str) -> ApiKey:
-        """Read what is known of a key; raises `RefusedError` when there is none."""
-        return _found_key(await self._store.find_key(key_id), key_id)
+    async def find_key(self, key_id: str) -> ApiKey:
+        """Return a stored key; raises `RefusedError` if there is none."""
+        return _require_key(await self._store.find_key(key_id), key_id)
 
-    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> KeyPage:
-        """Read a page of a workspace's keys, the newest first; raises `RefusedError` for an unknown ``after``."""
-        _found_workspace(await self._store.find_workspace(workspace), workspace)
+    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage:
+        """Return a page of a workspace's keys, newest first; raises `RefusedError` for an unknown ``after``."""
+        _require_workspace(await self._store.find_workspace(workspace), workspace)
         page = await self._store.list_keys(workspace, after=after, limit=limit)
         if page is None:
             message = f"after: there is no key {after!r} in this workspace to page from"
@@ -114,35 +124,35 @@ class Tenants:
         return page
 
     async def rotate_key(self, key_id: str, grace: int) -> tuple[ApiKey, str]:
-        """Replace a key by one that lives as long as it was made for; the old one is good for ``grace`` seconds."""
-        old = await self.key(key_id)
+        """Replace a key by a new one with the same lifetime; the old one stays valid for ``grace`` seconds."""
+        old = await self.find_key(key_id)
         lifetime = None if old.expires_at is None else (old.expires_at - old.created_at) // MICROSECONDS
         options = ApiKeyOptions(name=old.name, scopes=old.scopes, lifetime=lifetime)
-        key, secret = self._drawn(old.workspace, options)
+        key, secret = self._new_key(old.workspace, options)
         ends = (key.created_at + grace * MICROSECONDS, old.revoked_at)
         await self._store.rotate_key(key_id, key, min(end for end in ends if end is not None))
-        self._ring.forget()
+        self._key_cache.invalidate()
         logger.info(
             "key %r replaced", key_id, extra={"action": "key_rotated", "key": key_id, "workspace": old.workspace}
         )
         return key, secret
 
     async def revoke_key(self, key_id: str) -> ApiKey:
-        """Let a key be refused; raises `RefusedError` for the last one that manages keys."""
+        """Revoke a key; raises `RefusedError` for the last valid admin key."""
         another_admin = self._configured.has_admin
         revoked = await self._store.revoke_key(key_id, self._clock.now(), another_admin=another_admin)
-        self._ring.forget()
-        key = _found_key(revoked, key_id)
+        self._key_cache.invalidate()
+        key = _require_key(revoked, key_id)
         logger.info(
             "key %r revoked", key_id, extra={"action": "key_revoked", "key": key_id, "workspace": key.workspace}
         )
         return key
 
-    def _drawn(self, workspace: str, options: ApiKeyOptions) -> tuple[ApiKey, str]:
-        secret, now = new_key(), self._clock.now()
+    def _new_key(self, workspace: str, options: ApiKeyOptions) -> tuple[ApiKey, str]:
+        secret, now = generate_key(), self._clock.now()
         key = ApiKey(
             id=new_id("key"),
-            digest=digest_of(secret),
+            digest=hash_key(secret),
             name=options.name,
             workspace=workspace,
             scopes=options.scopes,
@@ -153,18 +163,18 @@ class Tenants:
         return key, secret
 
 
-def no_workspace(name: str) -> RefusedError:
-    """Refuse what asks for a workspace that does not exist."""
+def workspace_not_found(name: str) -> RefusedError:
+    """Return the error for a workspace that does not exist."""
     return RefusedError("not_found_error", f"There is no workspace {name!r}.")
 
 
-def _found_workspace(workspace: Workspace | None, name: str) -> Workspace:
+def _require_workspace(workspace: Workspace | None, name: str) -> Workspace:
     if workspace is None:
-        raise no_workspace(name)
+        raise workspace_not_found(name)
     return workspace
 
 
-def _found_key(key: ApiKey | None, key_id: str) -> ApiKey:
+def _require_key(key: ApiKey | None, key_id: str) -> ApiKey:
     if key is None:
         raise RefusedError("not_found_error", f"There is no API key {key_id!r}.")
     return key

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import RequestError, UpstreamError
 from batchgate.engine.ports.rows import InputRow
 from batchgate.providers.dialects.row_model import with_model
@@ -54,25 +54,25 @@ class AnthropicRows:
         try:
             found = _LINE.decode(line)
         except DECODING_ERRORS as error:
-            raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
+            raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
         params, model = with_model(bytes(found.params), default_model)
         return InputRow(custom_id=found.custom_id, params=params, model=model)
 
-    def succeeded(self, custom_id: str, message: bytes) -> bytes:
+    def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
         """Write the line of a request that the model answered; the message stands in it as it came."""
         return b'{"custom_id":"%s","result":{"type":"succeeded","message":%s}}\n' % (custom_id.encode(), message)
 
-    def errored(self, custom_id: str, error: RequestError) -> bytes:
+    def errored_line(self, custom_id: str, error: RequestError) -> bytes:
         """Write the line of a request that ended in an error."""
         request_id = error.request_id if isinstance(error, UpstreamError) else None
         body = ErrorBody(type=error.kind, message=error.message)
         return _written(custom_id, ErroredResult(error=ErrorResponse(type="error", error=body, request_id=request_id)))
 
-    def unfinished(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
+    def unfinished_line(self, custom_id: str, status: Literal["canceled", "expired"]) -> bytes:
         """Write the line of a request that was never answered."""
-        return _written(custom_id, CanceledResult() if ending == "canceled" else ExpiredResult())
+        return _written(custom_id, CanceledResult() if status == "canceled" else ExpiredResult())
 
-    def is_answer(self, line: bytes) -> bool:
+    def is_success(self, line: bytes) -> bool:
         """Tell if a result line is that of a request which succeeded; the message is passed over."""
         return _OUTCOME.decode(line).result.type == "succeeded"
 

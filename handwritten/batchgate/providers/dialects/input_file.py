@@ -19,9 +19,9 @@ from batchgate.engine.model.decoding_errors import (
     DECODING_ERRORS,
     FIELD_REQUIRED,
     DecodingError,
-    Problem,
-    describe_decoding,
-    lone_surrogate,
+    DocumentFault,
+    describe_decoding_error,
+    find_lone_surrogate,
 )
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.rules import NO_STREAM
@@ -100,14 +100,14 @@ class InputFileReader:
         self._plain = True
         self._line = 0
         self._requests = 0
-        self._hopeless = False
+        self._over_limit = False
         self._first_lines: dict[str | bytes, int] = {}
         self._faults: list[InputFault] = []
         self._said = 0
         self._prefixes: set[str] = set()
 
     @property
-    def expands(self) -> bool:
+    def is_compressed(self) -> bool:
         """Never: files are stored as they are."""
         return False
 
@@ -117,12 +117,12 @@ class InputFileReader:
         return self._faults
 
     @property
-    def hopeless(self) -> bool:
+    def over_limit(self) -> bool:
         """Whether there are more requests than a batch may have."""
-        return self._hopeless
+        return self._over_limit
 
     @property
-    def prefixes(self) -> Collection[str]:
+    def model_prefixes(self) -> Collection[str]:
         """What stands before a slash in the models, but for more than a gateway has accounts."""
         return self._prefixes
 
@@ -171,7 +171,7 @@ class InputFileReader:
     def _read(self, line: bytes | None) -> bytes | None:
         """Read the next line, where None is one too long to be held; returns it as it is passed on, if it is."""
         self._line += 1
-        if self._hopeless:
+        if self._over_limit:
             return None
         if line is not None and self._line == 1:
             line = line.removeprefix(_BOM)
@@ -179,7 +179,7 @@ class InputFileReader:
             return None
         self._requests += 1
         if self._requests > MAX_REQUESTS:
-            self._hopeless = True
+            self._over_limit = True
             self._note("too_many_tasks", f"The file has more than {MAX_REQUESTS} requests; split it into several.")
             return None
         if line is None or len(line) > MAX_LINE:
@@ -240,7 +240,7 @@ class InputFileReader:
             pass
         else:
             self._first_lines.setdefault(_key(custom_id), self._line)
-        self._refuse(describe_decoding(error))
+        self._refuse(describe_decoding_error(error))
 
     def _is_new(self, custom_id: str) -> bool:
         if not custom_id:
@@ -266,10 +266,10 @@ class InputFileReader:
         try:
             peek = _BODY.decode(body)
         except DECODING_ERRORS as error:
-            self._refuse(describe_decoding(error).under("body"))
+            self._refuse(describe_decoding_error(error).with_prefix("body"))
             return False
         if not self._has_model(peek):
-            self._refuse(Problem("body.model", FIELD_REQUIRED))
+            self._refuse(DocumentFault("body.model", FIELD_REQUIRED))
         elif peek.stream is not UNSET and bytes(peek.stream) == b"true":
             self._wrong("invalid_request", f"body.stream: {NO_STREAM}", "body.stream")
         else:
@@ -285,7 +285,7 @@ class InputFileReader:
             self._prefixes.add(prefix)
         return True
 
-    def _refuse(self, problem: Problem) -> None:
+    def _refuse(self, problem: DocumentFault) -> None:
         path = _shown(problem.path)
         if problem.message == FIELD_REQUIRED:
             self._wrong("missing_required_parameter", f"Missing required parameter: {path!r}.", path)
@@ -307,9 +307,9 @@ class InputFileReader:
 def _why_not_json(line: bytes, error: DecodingError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "It is not UTF-8"
-    if surrogate := lone_surrogate(line):
+    if surrogate := find_lone_surrogate(line):
         return f"{surrogate[1]} is a lone surrogate, half of a character (byte {surrogate[0]})"
-    reason = describe_decoding(error).message.removeprefix("Invalid JSON: ")
+    reason = describe_decoding_error(error).message.removeprefix("Invalid JSON: ")
     return _shown(f"{reason[0].upper()}{reason[1:]}")
 
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import STATUSES, RequestError, Untranslatable, UpstreamError
 from batchgate.engine.ports.rows import InputRow
 from batchgate.providers.dialects.row_model import with_model
@@ -79,18 +79,18 @@ class OpenAIRows:
         try:
             found = _LINE.decode(line)
         except DECODING_ERRORS as error:
-            raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
+            raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
         params, model = with_model(bytes(found.body), default_model, at="body")
         return InputRow(custom_id=found.custom_id, params=params, model=model)
 
-    def succeeded(self, custom_id: str, message: bytes) -> bytes:
+    def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
         """Write the line of a request that the model answered; the answer stands in it as it came."""
         return (
             b'{"id":"batch_req_%s","custom_id":%s,"response":{"status_code":200,"request_id":null,"body":%s},"error":null}\n'
             % (secrets.token_hex(12).encode(), _ENCODER.encode(custom_id), message)
         )
 
-    def errored(self, custom_id: str, error: RequestError) -> bytes:
+    def errored_line(self, custom_id: str, error: RequestError) -> bytes:
         """Write the line of a request that ended in an error.
 
         What the provider or the gateway refused has a response with a status that says so, as OpenAI's own endpoints
@@ -100,11 +100,11 @@ class OpenAIRows:
             return _unanswered(custom_id, BatchLineError(code=_code(error), message=error.message))
         return _written(BatchOutputLine(id=_id(), custom_id=custom_id, response=_refusal(error), error=None))
 
-    def unfinished(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
+    def unfinished_line(self, custom_id: str, status: Literal["canceled", "expired"]) -> bytes:
         """Write the line of a request that was never answered."""
-        return _unanswered(custom_id, CANCELLED if ending == "canceled" else EXPIRED)
+        return _unanswered(custom_id, CANCELLED if status == "canceled" else EXPIRED)
 
-    def is_answer(self, line: bytes) -> bool:
+    def is_success(self, line: bytes) -> bool:
         """Tell if a result line is that of a request which succeeded; all but the status is passed over."""
         response = _OUTCOME.decode(line).response
         return response is not None and response.status_code == 200
@@ -113,7 +113,9 @@ class OpenAIRows:
 def _refusal(error: RequestError) -> BatchLineResponse:
     match error:
         case UpstreamError(status=status, request_id=request_id):
-            said = OpenAIError(error.message, error.said_type or error.kind, error.said_param, error.said_code)
+            said = OpenAIError(
+                error.message, error.provider_type or error.kind, error.provider_param, error.provider_code
+            )
         case Untranslatable(field=field):
             status, request_id = STATUSES[error.kind], None
             said = OpenAIError(error.message, error.kind, field, UNTRANSLATABLE)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from batchgate.engine.model.batch_endpoint import ENDPOINTS, KINDS
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.row_model import with_model
@@ -85,4 +85,4 @@ def _errors_under(place: str) -> Iterator[None]:
 
 
 def _wrong(error: msgspec.DecodeError | UnicodeDecodeError | RecursionError) -> RequestError:
-    return RequestError("invalid_request_error", str(describe_decoding(error)))
+    return RequestError("invalid_request_error", str(describe_decoding_error(error)))

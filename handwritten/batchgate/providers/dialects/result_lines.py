@@ -93,13 +93,13 @@ def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
         return _unanswered(found.custom_id, found.error)
     if found.response is None:
         missing = RequestError("api_error", "The line has neither a response nor an error.")
-        return _ROWS.errored(found.custom_id, missing)
+        return _ROWS.errored_line(found.custom_id, missing)
     if found.response.status_code == 200 and kind not in CONVERSATIONS:
-        return _ROWS.errored(found.custom_id, RequestError("invalid_request_error", NO_MESSAGE[kind]))
+        return _ROWS.errored_line(found.custom_id, RequestError("invalid_request_error", NO_MESSAGE[kind]))
     try:
         message = _message(found.response, found.custom_id, kind)
     except RequestError as error:
-        return _ROWS.errored(found.custom_id, error)
+        return _ROWS.errored_line(found.custom_id, error)
     result = a.SucceededResult(message=Raw(message))
     return msgspec.json.encode(a.MessageBatchIndividualResponse(custom_id=found.custom_id, result=result)) + b"\n"
 
@@ -107,12 +107,12 @@ def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
 def _unanswered(custom_id: str, error: BatchLineError) -> bytes:
     match error.code:
         case "batch_expired":
-            return _ROWS.unfinished(custom_id, "expired")
+            return _ROWS.unfinished_line(custom_id, "expired")
         case "batch_cancelled":
-            return _ROWS.unfinished(custom_id, "canceled")
+            return _ROWS.unfinished_line(custom_id, "canceled")
         case code:
             kind: ErrorKind = "timeout_error" if code == "request_timeout" else "api_error"
-            return _ROWS.errored(custom_id, RequestError(kind, error.message or f"The batch says {code}."))
+            return _ROWS.errored_line(custom_id, RequestError(kind, error.message or f"The batch says {code}."))
 
 
 def _message(response: BatchLineResponse, custom_id: str, kind: RowKind) -> bytes:

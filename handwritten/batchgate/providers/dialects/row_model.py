@@ -7,7 +7,12 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, FIELD_REQUIRED, Problem, describe_decoding
+from batchgate.engine.model.decoding_errors import (
+    DECODING_ERRORS,
+    FIELD_REQUIRED,
+    DocumentFault,
+    describe_decoding_error,
+)
 from batchgate.engine.model.errors import RequestError
 
 
@@ -26,11 +31,11 @@ def with_model(params: bytes, default_model: str | None, *, at: str = "") -> tup
     try:
         model = _PEEK.decode(params).model
     except DECODING_ERRORS as error:
-        raise _refused(describe_decoding(error), at) from error
+        raise _refused(describe_decoding_error(error), at) from error
     if model is not UNSET:
         return params, model
     if default_model is None:
-        raise _refused(Problem("model", FIELD_REQUIRED), at)
+        raise _refused(DocumentFault("model", FIELD_REQUIRED), at)
     return _put_first(params, default_model), default_model
 
 
@@ -40,5 +45,5 @@ def _put_first(params: bytes, model: str) -> bytes:
     return b'{"model":%s%s%s' % (msgspec.json.encode(model), comma, rest)
 
 
-def _refused(problem: Problem, at: str) -> RequestError:
-    return RequestError("invalid_request_error", str(problem.under(at) if at else problem))
+def _refused(problem: DocumentFault, at: str) -> RequestError:
+    return RequestError("invalid_request_error", str(problem.with_prefix(at) if at else problem))

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.chat_via_messages.answer import message_to_completion
@@ -72,7 +72,7 @@ def translate_request(
         said = _chat_request(body, kind, model, target if to == "chat_completions" else WHOLE_DIALECT)
         return _ENCODER.encode(_request_of(said, kind, to, model))
     except DECODING_ERRORS as error:
-        raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
+        raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
 
 
 def translate_answer(body: bytes, *, kind: RowKind, to: RowKind, asked: Asked) -> bytes:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER, NO_STREAM
@@ -37,7 +37,7 @@ def request_as_it_came(row: RequestRow) -> bytes:
         model = msgspec.json.encode(row.model)
         rewritten = None if bytes(peek.model) == model else _FIELDS.decode(row.params) | {"model": Raw(model)}
     except DECODING_ERRORS as error:
-        raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
+        raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
     if peek.stream is not UNSET and bytes(peek.stream) == b"true":
         raise Untranslatable("stream", NO_STREAM)
     if row.kind == "messages" and peek.max_tokens is not UNSET and bytes(peek.max_tokens) == b"0":

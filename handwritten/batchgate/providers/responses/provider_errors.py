@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding_error
 from batchgate.engine.model.errors import ErrorKind, UpstreamError, UpstreamUnreachable
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
 
@@ -98,9 +98,9 @@ def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.t
         retry_safe=_retry_safe(response, kind),
         retry_after=_bounded_wait(_retry_after(response.headers, now)),
         request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or said.request_id,
-        said_type=said.type,
-        said_param=said.param,
-        said_code=said.code,
+        provider_type=said.type,
+        provider_param=said.param,
+        provider_code=said.code,
     )
 
 
@@ -119,7 +119,7 @@ def not_an_answer(response: UpstreamResponse, kind: RowKind, problem: DecodingEr
     try:
         code = _EMBEDDED.decode(response.body).error.code
     except DECODING_ERRORS:
-        message = f"The provider answered 200, but not with {ANSWERS[kind]} ({describe_decoding(problem)}): "
+        message = f"The provider answered 200, but not with {ANSWERS[kind]} ({describe_decoding_error(problem)}): "
         return UpstreamUnreachable("api_error", message + excerpt(response.body), status=200, retry_safe=True)
     status = code if isinstance(code, int) and 400 <= code <= 599 else 500
     return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))

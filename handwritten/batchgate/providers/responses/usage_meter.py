@@ -55,7 +55,7 @@ class WireMeter:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
 
-    def estimate(self, request: UpstreamRequest) -> int:
+    def estimate_tokens(self, request: UpstreamRequest) -> int:
         """Count a token for each four bytes, and all that the answer may have."""
         try:
             bound = _BOUND.decode(request.body)
@@ -64,7 +64,7 @@ class WireMeter:
         answer = bound.max_tokens or bound.max_completion_tokens or bound.max_output_tokens or 0
         return len(request.body) // BYTES_PER_TOKEN + answer
 
-    def used(self, response: UpstreamResponse) -> int | None:
+    def tokens_used(self, response: UpstreamResponse) -> int | None:
         """Read the usage of an answer, cached input included."""
         try:
             usage = _ANSWER.decode(response.body).usage

@@ -141,16 +141,16 @@ class PostgresCluster:
         if workers is None:
             await self._rejoin(listener)
             return False
-        self._heartbeats.seen(started)
+        self._heartbeats.record_beat(started)
         self.workers = len(workers)
         self.other_workers = tuple(_worker_health(row) for row in workers if row["id"] != self.member)
         if self._role == "gateway":
             return True
-        return await self._adjust_share(listener, workers, started + self._heartbeats.sure_for)
+        return await self._adjust_share(listener, workers, started + self._heartbeats.self_evict_after)
 
     async def _adjust_share(self, listener: ClusterListener, workers: list[Row], until: float) -> bool:
         current, wanted = self._shares(workers)
-        if wanted.common(current) == wanted:
+        if wanted.intersection(current) == wanted:
             # The share shrinks or stays: the rest is published as free only when no call in flight uses it any more.
             listener.set_share(wanted, until)
             if not listener.within_share:
@@ -187,7 +187,7 @@ class PostgresCluster:
         params = {"member": self.member, "condition": Jsonb(msgspec.to_builtins(report))}
         if await transaction.fetch_one("record_heartbeat", params) is None:
             return None
-        if self._heartbeats.may_judge(asyncio.get_running_loop().time()):
+        if self._heartbeats.may_evict(asyncio.get_running_loop().time()):
             await self._evict_dead_members(transaction)
         return await transaction.fetch_all("list_workers", {})
 

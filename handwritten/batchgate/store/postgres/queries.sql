@@ -71,7 +71,7 @@ SELECT * FROM batches WHERE workspace = %(workspace)s AND idempotency_key = %(id
 
 -- name: find_by_fingerprint
 SELECT * FROM batches
-WHERE fingerprint = %(fingerprint)s AND created_at >= %(repeats_since)s AND workspace = %(workspace)s
+WHERE fingerprint = %(fingerprint)s AND created_at >= %(deduplicate_since)s AND workspace = %(workspace)s
     AND caller = %(caller)s AND deleted_at IS NULL
 ORDER BY key LIMIT 1
 

@@ -25,9 +25,9 @@ from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.tenants import PostgresTenants
 from batchgate.store.records import (
     batch_from_row,
+    duplicate_lookup_row,
     ended_batch_row,
     file_from_row,
-    repeat_lookup_row,
     shard_from_row,
     shard_job,
     unpack_seqs,
@@ -92,11 +92,11 @@ class PostgresStore:
     async def find_repeated(self, new: NewBatch) -> Batch | None:
         """Return the earlier batch that `create_batch` would return instead of storing this one, or None."""
         if new.idempotency_key is not None:
-            return _batch(await self._fetch_one("find_by_idempotency_key", repeat_lookup_row(new)))
+            return _batch(await self._fetch_one("find_by_idempotency_key", duplicate_lookup_row(new)))
         return (
             None
-            if new.repeats_since is None
-            else _batch(await self._fetch_one("find_by_fingerprint", repeat_lookup_row(new)))
+            if new.deduplicate_since is None
+            else _batch(await self._fetch_one("find_by_fingerprint", duplicate_lookup_row(new)))
         )
 
     async def start_batch(self, batch_key: int, validated: ValidatedInput, now: int) -> Sequence[ShardJob] | None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from batchgate.engine.model.api_key import ApiKey, KeyPage
+from batchgate.engine.model.api_key import ApiKey, ApiKeyPage
 from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, Transaction, is_storable
 from batchgate.store.tenant_records import (
@@ -71,7 +71,7 @@ class PostgresTenants:
             return False
         return await self._pool.write(lambda transaction: _archive(transaction, name, now))
 
-    async def use_of(self, workspace: str, month: str) -> QuotaUsage:
+    async def find_usage(self, workspace: str, month: str) -> QuotaUsage:
         """Read the usage of a workspace."""
         params = {"workspace": workspace, "month": month}
         queries = ("open_batch_usage", "stored_bytes", "month_spend")
@@ -107,11 +107,11 @@ class PostgresTenants:
         """Read a key by its id."""
         return _key(await self._fetch_one("find_key", {"id": key_id}))
 
-    async def key_by_digest(self, digest: bytes) -> ApiKey | None:
+    async def find_key_by_digest(self, digest: bytes) -> ApiKey | None:
         """Read a key by its hash."""
         return _key(await self._pool.fetch_one("key_by_digest", {"digest": digest}))
 
-    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> KeyPage | None:
+    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage | None:
         """Read a page of a workspace's keys, newest first, after the key ``after``; None if it has no such key."""
         older_than = NO_UPPER_BOUND
         if after is not None:
@@ -121,9 +121,9 @@ class PostgresTenants:
             older_than = cursor["key"]
         params = {"workspace": workspace, "older_than": older_than, "limit": limit + 1}
         rows = await self._pool.fetch_all("list_keys", params)
-        return KeyPage(keys=tuple(map(api_key_from_row, rows[:limit])), has_more=len(rows) > limit)
+        return ApiKeyPage(keys=tuple(map(api_key_from_row, rows[:limit])), has_more=len(rows) > limit)
 
-    async def note_use(self, used: Mapping[str, int]) -> None:
+    async def record_key_use(self, used: Mapping[str, int]) -> None:
         """Record when keys were last used, by their ids."""
 
         async def work(transaction: Transaction) -> None:

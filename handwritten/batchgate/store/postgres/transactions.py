@@ -26,10 +26,10 @@ from batchgate.store.postgres.quotas import add_spend, add_stored_bytes, reserve
 from batchgate.store.records import (
     batch_from_row,
     chunk_counts,
+    duplicate_lookup_row,
     file_from_row,
     new_batch_row,
     pack_seqs,
-    repeat_lookup_row,
     shard_from_row,
     shard_job,
     shard_row,
@@ -43,7 +43,7 @@ DROP_CHUNKS_LIMIT: Final = 64
 
 async def create_batch(transaction: Transaction, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
     """Store a batch and its shards, or return the batch of an earlier create that this one repeats."""
-    if new.idempotency_key is not None or new.repeats_since is not None:
+    if new.idempotency_key is not None or new.deduplicate_since is not None:
         await transaction.execute("lock_create", {"lock": _create_lock(new)})
         repeated = await find_repeated(transaction, new)
         if repeated is not None:
@@ -66,7 +66,7 @@ async def create_batch(transaction: Transaction, new: NewBatch) -> tuple[Batch, 
 async def find_repeated(transaction: Transaction, new: NewBatch) -> Batch | None:
     """Return the batch of an earlier create that this one repeats; None if there is none."""
     query = "find_by_fingerprint" if new.idempotency_key is None else "find_by_idempotency_key"
-    row = await transaction.fetch_one(query, repeat_lookup_row(new))
+    row = await transaction.fetch_one(query, duplicate_lookup_row(new))
     return None if row is None else batch_from_row(row)
 
 

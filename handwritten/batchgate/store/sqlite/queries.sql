@@ -47,7 +47,7 @@ SELECT * FROM batches WHERE workspace = :workspace AND idempotency_key = :idempo
 
 -- name: find_by_fingerprint
 SELECT * FROM batches
-WHERE fingerprint = :fingerprint AND created_at >= :repeats_since AND workspace = :workspace AND caller = :caller
+WHERE fingerprint = :fingerprint AND created_at >= :deduplicate_since AND workspace = :workspace AND caller = :caller
     AND deleted_at IS NULL
 ORDER BY key LIMIT 1
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from batchgate.engine.model.api_key import ApiKey, KeyPage
+from batchgate.engine.model.api_key import ApiKey, ApiKeyPage
 from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.quotas import QUERIES, read_usage
@@ -63,7 +63,7 @@ class SqliteTenants:
         """Archive a workspace; False if it does not exist. Refused while it has a batch, a file or a valid key."""
         return await self._file.write(lambda connection: _archive(connection, name, now))
 
-    async def use_of(self, workspace: str, month: str) -> QuotaUsage:
+    async def find_usage(self, workspace: str, month: str) -> QuotaUsage:
         """Read the usage of a workspace."""
         return await self._file.read(lambda connection: read_usage(connection, workspace, month))
 
@@ -88,15 +88,15 @@ class SqliteTenants:
         """Read a key by its id."""
         return await self._file.read(lambda connection: _key(connection, "find_key", {"id": key_id}))
 
-    async def key_by_digest(self, digest: bytes) -> ApiKey | None:
+    async def find_key_by_digest(self, digest: bytes) -> ApiKey | None:
         """Read a key by its hash."""
         return await self._file.read(lambda connection: _key(connection, "key_by_digest", {"digest": digest}))
 
-    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> KeyPage | None:
+    async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage | None:
         """Read a page of a workspace's keys, newest first, after the key ``after``; None if it has no such key."""
         return await self._file.read(lambda connection: _page(connection, workspace, after, limit))
 
-    async def note_use(self, used: Mapping[str, int]) -> None:
+    async def record_key_use(self, used: Mapping[str, int]) -> None:
         """Record when keys were last used, by their ids."""
         params = [{"id": key_id, "at": at} for key_id, at in used.items()]
         await self._file.write(lambda connection: connection.executemany(QUERIES["record_key_use"], params).rowcount)
@@ -148,7 +148,7 @@ def _revoke(connection: sqlite3.Connection, key_id: str, now: int, *, another_ad
     return _key(connection, "find_key", params)
 
 
-def _page(connection: sqlite3.Connection, workspace: str, after: str | None, limit: int) -> KeyPage | None:
+def _page(connection: sqlite3.Connection, workspace: str, after: str | None, limit: int) -> ApiKeyPage | None:
     older_than = NO_UPPER_BOUND
     if after is not None:
         cursor = _fetch_one(connection, "key_cursor", {"workspace": workspace, "id": after})
@@ -157,7 +157,7 @@ def _page(connection: sqlite3.Connection, workspace: str, after: str | None, lim
         older_than = cursor["key"]
     params = {"workspace": workspace, "older_than": older_than, "limit": limit + 1}
     rows = connection.execute(QUERIES["list_keys"], params).fetchall()
-    return KeyPage(keys=tuple(map(api_key_from_row, rows[:limit])), has_more=len(rows) > limit)
+    return ApiKeyPage(keys=tuple(map(api_key_from_row, rows[:limit])), has_more=len(rows) > limit)
 
 
 def _key(connection: sqlite3.Connection, query: str, params: Mapping[str, object]) -> ApiKey | None:

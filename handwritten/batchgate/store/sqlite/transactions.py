@@ -19,10 +19,10 @@ from batchgate.store.queries import load_queries
 from batchgate.store.records import (
     batch_from_row,
     chunk_counts,
+    duplicate_lookup_row,
     file_from_row,
     new_batch_row,
     pack_seqs,
-    repeat_lookup_row,
     shard_from_row,
     shard_job,
     shard_row,
@@ -93,10 +93,10 @@ def fail_batch(connection: sqlite3.Connection, params: Mapping[str, object]) -> 
 
 def find_repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None:
     """Return the batch of an earlier create that this one repeats; None if there is none."""
-    params, row = repeat_lookup_row(new), None
+    params, row = duplicate_lookup_row(new), None
     if new.idempotency_key is not None:
         row = fetch_one(connection, "find_by_idempotency_key", params)
-    elif new.repeats_since is not None:
+    elif new.deduplicate_since is not None:
         row = fetch_one(connection, "find_by_fingerprint", params)
     return None if row is None else batch_from_row(row)
 

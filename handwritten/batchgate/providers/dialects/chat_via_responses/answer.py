@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import Untranslatable, UpstreamUnreachable
 from batchgate.providers.dialects.completion import unusable
 from batchgate_api import chat_completions as c
@@ -72,7 +72,7 @@ def _read(response: r.Response) -> _Said:
         try:
             _read_item(raw, said, f"output.{index}")
         except DECODING_ERRORS as error:
-            problem = describe_decoding(error)
+            problem = describe_decoding_error(error)
             raise unusable(f"with an item that is not what it says it is (output.{index}: {problem})") from error
     return said
 

@@ -8,7 +8,7 @@ from typing import Final, assert_never
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from batchgate.engine.model.decoding_errors import describe
+from batchgate.engine.model.decoding_errors import describe_validation_error
 from batchgate.engine.model.errors import RequestError
 from batchgate.providers.dialects.rules import given
 from batchgate_api import chat_completions as c
@@ -74,7 +74,7 @@ def _format(raw: Raw | UnsetType, at: str) -> r.ResponsesToolFormat | UnsetType:
     try:
         described = _FORMAT.decode(raw)
     except msgspec.ValidationError as error:
-        raise RequestError("invalid_request_error", str(describe(error).under(at))) from error
+        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(at))) from error
     grammar = described.grammar
     return r.ResponsesToolFormat(
         type=described.type,
@@ -105,6 +105,6 @@ def _allowed_tool(raw: Raw, at: str) -> r.ResponsesNamedTool:
     try:
         tool = _ALLOWED_TOOL.decode(raw)
     except msgspec.ValidationError as error:
-        raise RequestError("invalid_request_error", str(describe(error).under(at))) from error
+        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(at))) from error
     named = tool.function or tool.custom
     return r.ResponsesNamedTool(type=tool.type, name=named.name if named else UNSET)

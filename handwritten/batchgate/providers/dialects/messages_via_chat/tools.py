@@ -7,7 +7,7 @@ from typing import Final, assert_never
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from batchgate.engine.model.decoding_errors import describe
+from batchgate.engine.model.decoding_errors import describe_validation_error
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.providers.dialects.messages_via_chat.request_rules import REFUSALS
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
@@ -68,7 +68,7 @@ def _custom_tool(raw: Raw, at: str) -> m.CustomTool:
         tool = _TOOL.decode(raw)
     except msgspec.ValidationError as error:
         _refuse_own_tool(raw, at)
-        raise RequestError("invalid_request_error", str(describe(error).under(at))) from error
+        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(at))) from error
     if tool.type not in _CUSTOM:
         raise _own_tool(tool.type, at)
     return tool

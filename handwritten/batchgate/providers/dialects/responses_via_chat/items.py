@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from batchgate.engine.model.decoding_errors import describe
+from batchgate.engine.model.decoding_errors import describe_validation_error
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.providers.dialects.responses_via_chat.parts import assistant_content, text_content, user_content
 from batchgate.providers.dialects.responses_via_chat.request_rules import REFUSALS
@@ -50,7 +50,9 @@ class Messages:
             decoder, add = found
             item = decoder.decode(raw)
         except msgspec.ValidationError as error:
-            raise RequestError("invalid_request_error", str(describe(error).under(at))) from error
+            raise RequestError(
+                "invalid_request_error", str(describe_validation_error(error).with_prefix(at))
+            ) from error
         REFUSALS.check(item, at)
         add(self, item, at)
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from batchgate.engine.model.decoding_errors import describe
+from batchgate.engine.model.decoding_errors import describe_validation_error
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.providers.dialects.responses_via_chat.items import check_free_text
 from batchgate.providers.dialects.responses_via_chat.request_rules import REFUSALS
@@ -40,7 +40,7 @@ def _tool(raw: Raw, at: str, target: ServerCapabilities) -> c.ChatTool:
             case other:
                 raise _own_tool(other, at)
     except msgspec.ValidationError as error:
-        raise RequestError("invalid_request_error", str(describe(error).under(at))) from error
+        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(at))) from error
 
 
 def _own_tool(kind: str, at: str) -> Untranslatable:
