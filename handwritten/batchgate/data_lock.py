@@ -1,4 +1,4 @@
-"""The lock of a data folder: two gateways on one folder would take over each other's claims and call providers twice."""
+"""The lock of a data folder: two gateways on one folder would take each other's claims and call providers twice."""
 
 from __future__ import annotations
 

@@ -119,10 +119,10 @@ class _Signals:
         second.cancel()
 
 
-async def _stop(engine: Engine, site: web.TCPSite | None, runner: web.AppRunner, timeout: float) -> None:
+async def _stop(engine: Engine, site: web.TCPSite | None, runner: web.AppRunner, shutdown_timeout: float) -> None:
     """Drain within the timeout: first the calls to providers, while callers can still read, then the HTTP server."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout
+    deadline = loop.time() + shutdown_timeout
     await engine.drain()
     if site is not None:
         await site.stop()

@@ -56,7 +56,7 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     api_key_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file that holds the key; it is read again when the provider rejects the key."""
     api_key_secret: Annotated[str, Meta(pattern=NAME_PATTERN)] | None = None
-    """The secret in the database that holds the key (`batchgate secrets`); it is read again when the provider rejects it."""
+    """The secret in the database that holds the key (`batchgate secrets`); it is read again as the file is."""
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
     """Maximum requests in flight to one model; lowered automatically while the provider refuses requests (429, 529)."""
     requests_per_minute: Annotated[int, Meta(ge=1)] | None = None

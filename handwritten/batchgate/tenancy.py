@@ -28,7 +28,7 @@ class Tenancy:
         self.tenants = Tenants(store, self._keys, clock, _configured(settings))
 
     async def run(self, _: web.Application) -> AsyncIterator[None]:
-        """Create the workspaces of the settings, and record the uses of keys until the end; raises `ConfigurationError`."""
+        """Create the workspaces of the settings; record the uses of keys until the end. Raises `ConfigurationError`."""
         await self.tenants.ensure_workspaces()
         await self._check_host()
         recording = asyncio.create_task(self._keys.run(), name="key uses")

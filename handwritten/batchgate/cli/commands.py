@@ -63,5 +63,6 @@ def main() -> None:
     """Batchgate gives every LLM provider a durable batch API.
 
     Start with `batchgate demo`, which needs no key. `batchgate serve` starts the gateway; point the Anthropic SDK
-    at /anthropic and the OpenAI SDK at /openai/v1. `submit`, `list`, `show`, `cancel` and `results` do the same from a shell.
+    at /anthropic and the OpenAI SDK at /openai/v1. `submit`, `list`, `show`, `cancel` and `results`
+    do the same from a shell.
     """

@@ -138,7 +138,7 @@ def _row(key: Key) -> str:
 def _state(key: Key) -> str:
     """Describe whether a key is valid now, and when that ends or ended.
 
-    A key that was rotated with a grace period has a future time of revocation; the earlier of that and its expiry counts.
+    A key that was rotated with a grace period is revoked at a future time; the earlier of that and its expiry counts.
     """
     now = datetime.now(UTC)
     ends = [(at, word) for at, word in ((key.revoked_at, "revoked"), (key.expires_at, "expired")) if at is not None]

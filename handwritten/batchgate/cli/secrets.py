@@ -55,8 +55,8 @@ def _with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callabl
 def secrets_command() -> None:
     """Store provider keys in the database, encrypted with a master key.
 
-    An account uses one with `api_key_secret = "NAME"`. The master key is in $BATCHGATE_MASTER_KEY, or in the file of the
-    setting master_key_file.
+    An account uses one with `api_key_secret = "NAME"`. The master key is in $BATCHGATE_MASTER_KEY, or in the
+    file of the setting master_key_file.
     """
 
 

@@ -29,7 +29,7 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 async def create_body(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Convert the content of a file into a request body; raises `SubmissionRefused` for a line that is not a request."""
+    """Convert the content of a file into a request body; raises `SubmissionRefused` for an invalid line."""
     start = b""
     async for piece in pieces:
         start += piece

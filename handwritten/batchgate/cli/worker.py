@@ -36,8 +36,8 @@ from batchgate.server import serve
 def worker_command(config: Path | None, *, port: int | None, **given: object) -> None:
     """Start a worker and run batches until SIGTERM or Ctrl-C.
 
-    Any number of workers and gateways share one database. A worker that stops lets requests in flight finish and releases
-    the rest; a second signal cancels them. A worker listens on no port unless --port is given.
+    Any number of workers and gateways share one database. A worker that stops lets requests in flight finish
+    and releases the rest; a second signal cancels them. A worker listens on no port unless --port is given.
     """
     settings = settings_of(config, port=port, **given)
     asyncio.run(serve(settings, partial(announce_worker, settings), role="worker", listens=port is not None))

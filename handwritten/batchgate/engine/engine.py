@@ -112,7 +112,7 @@ class Engine:
         await cancel_all(self._tasks)
 
     async def drain(self) -> None:
-        """Refuse new batches and claim nothing more; let calls in flight finish within the timeout; write their results."""
+        """Refuse new batches and claim nothing more; let calls in flight finish within the timeout."""
         self._stopping_since = self._stopping_since or self._clock.now()
         self.batches.close()
         if self._services is not None and self._working is not None:

@@ -1,4 +1,4 @@
-"""The problems of this process: each component reports when it fails and when it works again, and /health lists them."""
+"""The problems of this process: components report when they fail and when they work again; /health lists them."""
 
 from __future__ import annotations
 
