@@ -1,1 +1,1 @@
-"""The product as its users run it: real clients, real processes, a real model."""
+"""Tests of the product as users run it: real clients, real processes, a real model."""

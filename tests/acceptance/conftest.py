@@ -1,4 +1,4 @@
-"""Processes that the acceptance tests talk to."""
+"""The gateway process that most acceptance tests call."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,8 @@ from tests.support.gateway_process import GatewayProcess
 API_KEY = "sk-bf-acceptance"
 ADMIN_KEY = "sk-bf-administrator"
 SETTINGS = f"""
+shutdown_timeout = 0
+
 [accounts.anthropic]
 provider = "simulator"
 simulator.latency = 0.01
@@ -26,7 +28,7 @@ scopes = ["admin", "read"]
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """Run a gateway with an API key, and a simulated model in the place of Anthropic's."""
+    """Run a gateway with two API keys and a simulated provider as its account ``anthropic``."""
     data_dir: Path = tmp_path_factory.mktemp("gateway")
     with GatewayProcess(data_dir=data_dir, settings=SETTINGS) as process:
         yield process

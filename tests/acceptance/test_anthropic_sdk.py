@@ -1,6 +1,6 @@
-"""The official Anthropic SDK, sync and async, against a live gateway: whichever release is installed.
+"""The official Anthropic SDK, sync and async, against a live gateway.
 
-The tests session runs it with the newest release, the sdk session with older ones.
+The tests session runs this suite with the newest release of the SDK, the sdk session with older releases.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ def requests(*custom_ids: str, model: str = "claude-sonnet-4-5") -> Any:
     ]
 
 
-def wait(client: Anthropic, batch_id: str) -> Any:
+def wait_until_ended(client: Anthropic, batch_id: str) -> Any:
     deadline = time.monotonic() + ENDS_WITHIN
     while (batch := client.messages.batches.retrieve(batch_id)).processing_status != "ended":
         assert time.monotonic() < deadline, f"the batch is still {batch.processing_status}"
@@ -47,17 +47,17 @@ def wait(client: Anthropic, batch_id: str) -> Any:
 
 def delete_all(client: Anthropic) -> None:
     for batch in list(client.messages.batches.list(limit=1000)):
-        wait(client, batch.id)
+        wait_until_ended(client, batch.id)
         client.messages.batches.delete(batch.id)
 
 
-def test_a_batch_is_created_followed_read_and_deleted(client: Anthropic) -> None:
+def test_the_sdk_creates_polls_reads_and_deletes_a_batch(client: Anthropic) -> None:
     created = client.messages.batches.create(requests=requests("a", "b", "c"))
     assert created.processing_status == "in_progress"
     assert created.request_counts.processing == 3
     assert created.results_url is None
     assert (created.expires_at - created.created_at).total_seconds() == 24 * 3600
-    ended = wait(client, created.id)
+    ended = wait_until_ended(client, created.id)
     assert ended.request_counts.succeeded == 3
     results = list(client.messages.batches.results(created.id))
     assert [line.custom_id for line in results] == ["a", "b", "c"]
@@ -73,22 +73,22 @@ def test_a_batch_is_created_followed_read_and_deleted(client: Anthropic) -> None
         client.messages.batches.retrieve(created.id)
 
 
-def test_a_canceled_batch_ends_with_what_was_under_way(client: Anthropic) -> None:
+def test_a_canceled_batch_keeps_the_results_of_requests_in_flight(client: Anthropic) -> None:
     created = client.messages.batches.create(requests=requests(*map(str, range(100)), model="slow"))
     canceling = client.messages.batches.cancel(created.id)
     assert canceling.processing_status == "canceling"
     assert canceling.cancel_initiated_at is not None
-    ended = wait(client, created.id)
-    counted = ended.request_counts
-    assert counted.canceled > 0
-    assert counted.succeeded + counted.canceled == 100
+    ended = wait_until_ended(client, created.id)
+    counts = ended.request_counts
+    assert counts.canceled > 0
+    assert counts.succeeded + counts.canceled == 100
     kinds = [line.result.type for line in client.messages.batches.results(created.id)]
-    assert kinds.count("canceled") == counted.canceled
+    assert kinds.count("canceled") == counts.canceled
     assert client.messages.batches.cancel(created.id).processing_status == "ended"
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 100])
-def test_auto_paging_walks_forward_and_backward_over_every_batch_once(client: Anthropic, limit: int) -> None:
+def test_auto_paging_returns_every_batch_once_forward_and_backward(client: Anthropic, limit: int) -> None:
     delete_all(client)
     ids = [client.messages.batches.create(requests=requests("a")).id for _ in range(5)]
     assert [batch.id for batch in client.messages.batches.list(limit=limit)] == ids[::-1]
@@ -99,7 +99,7 @@ def test_auto_paging_walks_forward_and_backward_over_every_batch_once(client: An
     assert nearest == ids[1 : 1 + limit][::-1]
 
 
-def test_errors_are_the_sdk_s_typed_exceptions(client: Anthropic) -> None:
+def test_the_sdk_raises_its_typed_exceptions(client: Anthropic) -> None:
     with pytest.raises(anthropic.BadRequestError, match="there must be at least 1 request") as caught:
         client.messages.batches.create(requests=[])
     assert caught.value.response.headers["request-id"].startswith("req_")
@@ -110,19 +110,19 @@ def test_errors_are_the_sdk_s_typed_exceptions(client: Anthropic) -> None:
     running = client.messages.batches.create(requests=requests("a", model="slow"))
     with pytest.raises(anthropic.BadRequestError, match="Cancel it first"):
         client.messages.batches.delete(running.id)
-    stranger = Anthropic(base_url=str(client.base_url), api_key="wrong", max_retries=0)
-    with stranger, pytest.raises(anthropic.AuthenticationError):
-        stranger.messages.batches.list()
+    unauthorized = Anthropic(base_url=str(client.base_url), api_key="wrong", max_retries=0)
+    with unauthorized, pytest.raises(anthropic.AuthenticationError):
+        unauthorized.messages.batches.list()
 
 
 def test_beta_calls_reach_the_same_batches(client: Anthropic) -> None:
     created = client.beta.messages.batches.create(requests=requests("a"), betas=["output-300k-2026-03-24"])
-    wait(client, created.id)
+    wait_until_ended(client, created.id)
     assert [line.custom_id for line in client.beta.messages.batches.results(created.id)] == ["a"]
     assert client.beta.messages.batches.retrieve(created.id).id == created.id
 
 
-async def test_all_six_operations_work_async(async_client: AsyncAnthropic) -> None:
+async def test_all_six_operations_work_with_the_async_client(async_client: AsyncAnthropic) -> None:
     batches = async_client.messages.batches
     created = await batches.create(requests=requests("a", "b"))
     async with asyncio.timeout(ENDS_WITHIN):

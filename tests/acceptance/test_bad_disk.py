@@ -1,4 +1,4 @@
-"""The installed gateway on a disk without any room, its log's included, and on data that it cannot use."""
+"""The installed gateway on a full disk, where it cannot write its log either, and on data that it cannot use."""
 
 import json
 import sqlite3
@@ -24,7 +24,7 @@ SLOW = f"shutdown_timeout = 0.5\n{SIMULATOR}simulator.latency_by_model = {{ slow
 
 
 def call(gateway: GatewayProcess, path: str, body: object = None) -> tuple[int, Any]:
-    """Make a request; a body makes it a POST."""
+    """Call the gateway: with POST if there is a body, otherwise with GET."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(gateway.url + path, data, {"Content-Type": "application/json"})
     try:
@@ -35,8 +35,8 @@ def call(gateway: GatewayProcess, path: str, body: object = None) -> tuple[int, 
             return error.code, json.load(error)
 
 
-def submitted(gateway: GatewayProcess) -> str:
-    """Submit a batch of two requests, and return when both are under way."""
+def submit_two_requests(gateway: GatewayProcess) -> str:
+    """Submit a batch of two requests and return its id when both are in flight."""
     status, batch = call(gateway, BATCHES, create_body("a", "b", model="slow"))
     assert status == 200, batch
     while call(gateway, "/health")[1]["requests_in_flight"] < 2:
@@ -44,29 +44,29 @@ def submitted(gateway: GatewayProcess) -> str:
     return str(batch["id"])
 
 
-def results_wait(gateway: GatewayProcess) -> bool:
+def results_cannot_be_stored(gateway: GatewayProcess) -> bool:
     health = call(gateway, "/health")[1]
     return health["status"] == "degraded" and any(problem.startswith("results: ") for problem in problem_texts(health))
 
 
-def ended(gateway: GatewayProcess, batch_id: str) -> dict[str, Any]:
-    """Follow a batch to its end and return its progress."""
+def wait_until_ended(gateway: GatewayProcess, batch_id: str) -> dict[str, Any]:
+    """Poll a batch until it has ended and return its progress."""
     while (progress := call(gateway, f"/api/batches/{batch_id}/progress")[1])["status"] != "ended":
         pass
     assert isinstance(progress, dict)
     return progress
 
 
-def test_a_gateway_whose_disk_is_full_answers_waits_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+def test_a_gateway_on_a_full_disk_keeps_answering_and_resumes_when_there_is_space(tmp_path: Path) -> None:
     with GatewayProcess(data_dir=tmp_path, settings=SLOW) as gateway:
-        batch_id = submitted(gateway)
+        batch_id = submit_two_requests(gateway)
         with full_disk(0, gateway.pid):
-            while not results_wait(gateway):
+            while not results_cannot_be_stored(gateway):
                 pass
             status, error = call(gateway, BATCHES, create_body("late"))
             assert (status, error["error"]["type"]) == (529, "overloaded_error")
             assert call(gateway, BATCHES)[1]["data"][0]["id"] == batch_id
-        progress = ended(gateway, batch_id)
+        progress = wait_until_ended(gateway, batch_id)
         assert (progress["succeeded"], progress["repeated"]) == (2, 0)
         while call(gateway, "/health")[1]["status"] != "ok":
             pass
@@ -74,30 +74,30 @@ def test_a_gateway_whose_disk_is_full_answers_waits_and_goes_on_when_there_is_ro
         assert gateway.terminate() == 0
 
 
-def test_a_gateway_that_is_stopped_on_a_full_disk_exits_as_usual_and_asks_again_for_what_it_could_not_store(
+def test_a_gateway_stopped_on_a_full_disk_exits_normally_and_later_resends_the_requests_it_could_not_store(
     tmp_path: Path,
 ) -> None:
     with GatewayProcess(data_dir=tmp_path, settings=SLOW) as gateway:
-        batch_id = submitted(gateway)
+        batch_id = submit_two_requests(gateway)
         with full_disk(0, gateway.pid):
-            while not results_wait(gateway):
+            while not results_cannot_be_stored(gateway):
                 pass
             assert gateway.terminate() == 0
     with GatewayProcess(data_dir=tmp_path) as gateway:
-        progress = ended(gateway, batch_id)
+        progress = wait_until_ended(gateway, batch_id)
         assert (progress["succeeded"], progress["repeated"]) == (2, 2)
 
 
-def no_database(path: Path) -> None:
-    path.write_text("This is a text of a good length, which no database begins with." * 100)
+def write_text_instead_of_a_database(path: Path) -> None:
+    path.write_text("No database file begins with this text, which is long enough to be one." * 100)
 
 
-def of_another_version(path: Path) -> None:
+def set_an_unknown_schema_version(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
 
 
-def damaged(path: Path) -> None:
+def write_a_damaged_database(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(files("batchgate.store.sqlite").joinpath("schema.sql").read_text())
         connection.execute("PRAGMA user_version = 2")
@@ -105,43 +105,43 @@ def damaged(path: Path) -> None:
     path.write_bytes(content[:8192] + b"\xa5" * (len(content) - 8192))
 
 
-def a_folder(path: Path) -> None:
+def make_a_folder_instead_of_a_database(path: Path) -> None:
     path.mkdir()
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("make_unusable", "reason"),
     [
-        (no_database, "not a database"),
-        (of_another_version, "schema 99"),
-        (damaged, "malformed"),
-        (a_folder, "unable to open"),
+        (write_text_instead_of_a_database, "not a database"),
+        (set_an_unknown_schema_version, "schema 99"),
+        (write_a_damaged_database, "malformed"),
+        (make_a_folder_instead_of_a_database, "unable to open"),
     ],
 )
-def test_a_database_that_cannot_be_used_ends_the_start_with_one_line_that_names_it(
-    tmp_path: Path, fault: Callable[[Path], None], reason: str
+def test_a_start_with_an_unusable_database_fails_with_one_line_that_names_the_database(
+    tmp_path: Path, make_unusable: Callable[[Path], None], reason: str
 ) -> None:
     database = tmp_path / "batchgate.db"
-    fault(database)
-    check_start_fails(serve(tmp_path), str(database), reason)
+    make_unusable(database)
+    check_start_fails(start_that_fails(tmp_path), str(database), reason)
 
 
-def test_a_start_on_a_full_disk_ends_with_one_line_that_says_so(tmp_path: Path) -> None:
-    check_start_fails(serve(tmp_path, "ulimit -f 0"), str(tmp_path / "batchgate.db"), "could not be written")
+def test_a_start_on_a_full_disk_fails_with_one_line_that_names_the_cause(tmp_path: Path) -> None:
+    check_start_fails(start_that_fails(tmp_path, "ulimit -f 0"), str(tmp_path / "batchgate.db"), "could not be written")
 
 
-def test_a_data_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+def test_a_start_with_an_unusable_data_folder_names_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    check_start_fails(serve(tmp_path / "file"), str(tmp_path / "file"), "Not a directory")
+    check_start_fails(start_that_fails(tmp_path / "file"), str(tmp_path / "file"), "Not a directory")
     (tmp_path / "data" / "lock").mkdir(parents=True)
-    check_start_fails(serve(tmp_path / "data"), "data_dir", str(tmp_path / "data"), status=2)
+    check_start_fails(start_that_fails(tmp_path / "data"), "data_dir", str(tmp_path / "data"), status=2)
 
 
-def serve(data_dir: Path, first: str = ":") -> subprocess.CompletedProcess[str]:
-    """Start the gateway, after a command of the shell, where it will not come up."""
+def start_that_fails(data_dir: Path, shell_command: str = ":") -> subprocess.CompletedProcess[str]:
+    """Run a shell command, then start the gateway, whose start is expected to fail."""
     words = (*PROGRAM, "serve", "--port", "0", "--data-dir", str(data_dir))
     return subprocess.run(
-        ["sh", "-c", f'{first}; exec "$@"', "sh", *words],
+        ["sh", "-c", f'{shell_command}; exec "$@"', "sh", *words],
         env=clean_environment(),
         cwd=data_dir.parent,
         capture_output=True,
@@ -151,8 +151,8 @@ def serve(data_dir: Path, first: str = ":") -> subprocess.CompletedProcess[str]:
     )
 
 
-def check_start_fails(done: subprocess.CompletedProcess[str], *parts: str, status: int = 1) -> None:
-    assert (done.returncode, done.stdout) == (status, "")
-    (line,) = done.stderr.splitlines()
+def check_start_fails(result: subprocess.CompletedProcess[str], *parts: str, status: int = 1) -> None:
+    assert (result.returncode, result.stdout) == (status, "")
+    (line,) = result.stderr.splitlines()
     for part in parts:
         assert part in line

@@ -1,4 +1,4 @@
-"""The installed gateway on a bucket: SDKs, kills in the middle of uploads and finalization, and a server that is away."""
+"""The installed gateway on a bucket: SDKs, kills during uploads and finalization, and an unavailable object store."""
 
 import os
 import signal
@@ -11,8 +11,22 @@ import pytest
 from anthropic import Anthropic
 from openai import APIConnectionError, OpenAI
 
-from tests.acceptance.test_bad_disk import SLOW, call, check_start_fails, ended, serve, submitted
-from tests.acceptance.test_crashes import check_results, found_again, gateway_on, repeated, sdk, submit
+from tests.acceptance.test_bad_disk import (
+    SLOW,
+    call,
+    check_start_fails,
+    start_that_fails,
+    submit_two_requests,
+    wait_until_ended,
+)
+from tests.acceptance.test_crashes import (
+    anthropic_client,
+    check_results,
+    find_or_submit,
+    make_gateway,
+    redelivered_requests,
+    submit_once,
+)
 from tests.support.blob_storage import BlobStorage
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
 from tests.support.health import problem_texts
@@ -45,7 +59,7 @@ def upstream() -> Iterator[SimulatedUpstream]:
         yield simulated
 
 
-def test_the_sdks_work_as_usual_and_no_key_is_written(server: ObjectServer, tmp_path: Path) -> None:
+def test_the_sdks_work_on_a_bucket_and_the_log_contains_no_credentials(server: ObjectServer, tmp_path: Path) -> None:
     with GatewayProcess(data_dir=tmp_path, settings=server.settings + SIMULATOR) as gateway:
         with OpenAI(base_url=f"{gateway.url}/openai/v1", api_key="any") as openai:
             content = os.urandom(12 * MB)
@@ -67,27 +81,33 @@ def test_the_sdks_work_as_usual_and_no_key_is_written(server: ObjectServer, tmp_
 
 
 @pytest.mark.parametrize("step", ["intake_spooled", "rows_written", "finalizing_started", "result_file_written"])
-def test_a_gateway_killed_at_a_step_ends_the_batch_as_if_it_had_not_been(
+def test_a_gateway_killed_at_a_step_finishes_the_batch_after_a_restart(
     server: ObjectServer, upstream: SimulatedUpstream, tmp_path: Path, step: str
 ) -> None:
-    with gateway_on(upstream, tmp_path, f"{step}=kill", more=server.settings) as gateway, sdk(gateway) as client:
-        acknowledged = submit(client)
+    with (
+        make_gateway(upstream, tmp_path, f"{step}=kill", more_settings=server.settings) as gateway,
+        anthropic_client(gateway) as client,
+    ):
+        acknowledged = submit_once(client)
         assert gateway.wait() == -signal.SIGKILL
-    with gateway_on(upstream, tmp_path, more=server.settings) as gateway, sdk(gateway) as client:
-        batch_id = found_again(client, acknowledged)
+    with (
+        make_gateway(upstream, tmp_path, more_settings=server.settings) as gateway,
+        anthropic_client(gateway) as client,
+    ):
+        batch_id = find_or_submit(client, acknowledged)
         check_results(client, batch_id)
-        assert repeated(client, batch_id) >= upstream.stats().calls - 600
+        assert redelivered_requests(client, batch_id) >= upstream.stats().calls - 600
         check_no_storage_leaks(tmp_path)
 
 
-def test_a_kill_in_the_middle_of_an_upload_leaves_no_blob_and_only_parts_that_the_rule_of_the_bucket_removes(
+def test_a_kill_during_an_upload_leaves_no_blob_and_only_parts_that_the_lifecycle_rule_of_the_bucket_removes(
     server: ObjectServer, tmp_path: Path
 ) -> None:
     with GatewayProcess(data_dir=tmp_path, settings=server.settings + SIMULATOR) as gateway:
         pieces = iter([b"x" * MB] * 20)
 
         class Body:
-            """Kills the gateway when most of it has been read."""
+            """An upload that kills the gateway once parts of it are in the bucket."""
 
             def read(self, _size: int = -1) -> bytes:
                 piece = next(pieces, b"")
@@ -100,34 +120,34 @@ def test_a_kill_in_the_middle_of_an_upload_leaves_no_blob_and_only_parts_that_th
         openai = OpenAI(base_url=f"{gateway.url}/openai/v1", api_key="any", max_retries=0)
         with openai, pytest.raises(APIConnectionError):
             openai.files.create(file=("a.bin", Body()), purpose="user_data")  # type: ignore[arg-type]
-    (left,) = server.unfinished_uploads()
-    assert left.startswith("files/")
+    (unfinished,) = server.unfinished_uploads()
+    assert unfinished.startswith("files/")
     with GatewayProcess(data_dir=tmp_path, settings=server.settings + SIMULATOR):
         for upload in server.client.list_multipart_uploads(Bucket=server.bucket)["Uploads"]:
             server.client.abort_multipart_upload(Bucket=server.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         check_no_storage_leaks(tmp_path)
 
 
-def test_a_server_that_is_away_for_a_while_is_waited_for_said_and_costs_nothing(
+def test_the_gateway_waits_for_an_unavailable_object_store_reports_it_and_resends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = closed_port()
-    with ExitStack() as up:
-        url = up.enter_context(running_s3_server(port))
+    with ExitStack() as object_store:
+        url = object_store.enter_context(running_s3_server(port))
         server = ObjectServer(url, s3_client(url))
         monkeypatch.setattr(BlobStorage, "server", server)
         server.client.create_bucket(Bucket=server.bucket)
         with GatewayProcess(data_dir=tmp_path, settings=server.settings + SLOW) as gateway:
-            batch_id = submitted(gateway)
-            up.close()
+            batch_id = submit_two_requests(gateway)
+            object_store.close()
             while "finalization: " not in str(problem_texts(health := call(gateway, "/health")[1])):
                 pass
             assert health["status"] == "degraded"
             assert "the store cannot be reached" in str(health["problems"])
             status, error = call(gateway, BATCHES, create_body("late"))
             assert (status, "the store cannot be reached" in error["error"]["message"]) == (529, True)
-            up.enter_context(running_s3_server(port))
-            progress = ended(gateway, batch_id)
+            object_store.enter_context(running_s3_server(port))
+            progress = wait_until_ended(gateway, batch_id)
             assert (progress["succeeded"], progress["repeated"]) == (2, 0)
             while call(gateway, "/health")[1]["status"] != "ok":
                 pass
@@ -135,11 +155,13 @@ def test_a_server_that_is_away_for_a_while_is_waited_for_said_and_costs_nothing(
             assert SECRET_ACCESS_KEY not in gateway.log
 
 
-def test_a_start_without_the_bucket_ends_with_one_line_that_names_it(server: ObjectServer, tmp_path: Path) -> None:
+def test_a_start_without_the_bucket_fails_with_one_line_that_names_the_bucket(
+    server: ObjectServer, tmp_path: Path
+) -> None:
     for url, endpoint, reason in (
         ("s3://nowhere/x", server.url, "there is no such bucket or container"),
         (server.blob_url, f"http://127.0.0.1:{closed_port()}", "the store cannot be reached"),
     ):
         options = "".join(f'{name} = "{value}"\n' for name, value in (server.options | {"endpoint": endpoint}).items())
         (tmp_path / "batchgate.toml").write_text(f'blob_url = "{url}"\n[storage_options]\n{options}')
-        check_start_fails(serve(tmp_path / "data"), url, reason)
+        check_start_fails(start_that_fails(tmp_path / "data"), url, reason)

@@ -1,8 +1,8 @@
-"""A gateway that is killed at each step of a batch's way, and at random moments, and what it is after the next start.
+"""A gateway that is killed at each step of a batch, or at random moments, finishes the batch after a restart.
 
-Whatever the moment: the batch ends, each custom_id stands exactly once in the results and in order, the counts are
-exact, the provider is asked again no more than what was in flight and one flush, the batch says how often, and nothing
-is left over. A failure at a random moment names its seed; ``CRASH_SEEDS=200`` runs more of them.
+After every kill the batch ends, the results contain each custom_id exactly once and in order, and the counts are
+exact. The gateway sends at most the requests in flight and one flush a second time, the progress counts them, and no
+file or row is left over. A failure at a random moment names its seed. ``CRASH_SEEDS=200`` runs more seeds.
 """
 
 import os
@@ -22,12 +22,12 @@ from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstre
 from tests.support.storage_leaks import check_no_storage_leaks
 
 REQUESTS = 600
-"""In two shards, of which the first fills more than one write buffer of the result file."""
+"""Two shards; the results of the first fill more than one write buffer of the result file."""
 CONCURRENCY = 32
 FLUSHED_TOGETHER = 256
-MOST_REPEATS = CONCURRENCY + FLUSHED_TOGETHER
+MOST_REDELIVERED = CONCURRENCY + FLUSHED_TOGETHER
 ENDS_WITHIN = 30.0  # seconds
-LONGEST_LIFE = 1.6  # seconds; by then the batch has ended, if nobody else wants the processor
+LONGEST_RUN = 1.6  # seconds; the batch has ended by then, if no other process needs the processor
 
 STEPS = [
     "intake_spooled=kill",
@@ -57,9 +57,11 @@ def upstream(provider: SimulatedUpstream) -> SimulatedUpstream:
     return provider
 
 
-def gateway_on(upstream: SimulatedUpstream, data_dir: Path, failpoints: str = "", *, more: str = "") -> GatewayProcess:
+def make_gateway(
+    upstream: SimulatedUpstream, data_dir: Path, failpoints: str = "", *, more_settings: str = ""
+) -> GatewayProcess:
     settings = f"""
-    {more}
+    {more_settings}
     [accounts.anthropic]
     provider = "anthropic"
     base_url = "{upstream.url}"
@@ -69,31 +71,31 @@ def gateway_on(upstream: SimulatedUpstream, data_dir: Path, failpoints: str = ""
     return GatewayProcess(data_dir=data_dir, settings=settings, environment={"BATCHGATE_FAILPOINTS": failpoints})
 
 
-def sdk(gateway: GatewayProcess) -> Anthropic:
+def anthropic_client(gateway: GatewayProcess) -> Anthropic:
     return Anthropic(base_url=f"{gateway.url}/anthropic", api_key="any", max_retries=0)
 
 
-def submit(client: Anthropic) -> str | None:
-    """Submit the batch, once however often it is asked for; None when the gateway did not live to acknowledge it."""
+def submit_once(client: Anthropic) -> str | None:
+    """Submit the batch with an idempotency key; return None if a kill prevented the acknowledgement."""
     message = {"max_tokens": 1000, "model": "m"}
     requests = [
         {"custom_id": f"r{number}", "params": {**message, "messages": [{"role": "user", "content": str(number)}]}}
         for number in range(REQUESTS)
     ]
     try:
-        once = {"Idempotency-Key": "the only batch"}
-        return client.messages.batches.create(requests=requests, extra_headers=once).id  # type: ignore[arg-type]
+        headers = {"Idempotency-Key": "the only batch"}
+        return client.messages.batches.create(requests=requests, extra_headers=headers).id  # type: ignore[arg-type]
     except anthropic.APIConnectionError:
         return None
 
 
-def found_again(client: Anthropic, acknowledged: str | None) -> str:
-    """Find the batch after a crash, which may be there without having been acknowledged, or submit it again."""
-    there = [batch.id for batch in client.messages.batches.list().data]
-    assert len(there) <= 1
+def find_or_submit(client: Anthropic, acknowledged: str | None) -> str:
+    """Return the batch that exists after a crash, acknowledged or not; submit it again if there is none."""
+    found = [batch.id for batch in client.messages.batches.list().data]
+    assert len(found) <= 1
     if acknowledged is not None:
-        assert there == [acknowledged]
-    return there[0] if there else submit(client) or pytest.fail("the second create failed")
+        assert found == [acknowledged]
+    return found[0] if found else submit_once(client) or pytest.fail("the second create failed")
 
 
 def check_results(client: Anthropic, batch_id: str) -> None:
@@ -116,8 +118,8 @@ def check_results(client: Anthropic, batch_id: str) -> None:
         assert line.result.message.content[0].text.startswith(f"You said: {number} and so on")
 
 
-def repeated(client: Anthropic, batch_id: str) -> int:
-    """Read how many requests the batch says were asked again."""
+def redelivered_requests(client: Anthropic, batch_id: str) -> int:
+    """Read how many requests were sent again, as the progress of the batch counts them."""
     url = str(client.base_url).replace("/anthropic", f"/api/batches/{batch_id}/progress").rstrip("/")
     progress = client.get(url, cast_to=object)
     assert isinstance(progress, dict)
@@ -126,59 +128,61 @@ def repeated(client: Anthropic, batch_id: str) -> int:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_gateway_killed_at_a_step_ends_the_batch_as_if_it_had_not_been(
+def test_a_gateway_killed_at_a_step_finishes_the_batch_after_a_restart(
     upstream: SimulatedUpstream, tmp_path: Path, step: str
 ) -> None:
-    with gateway_on(upstream, tmp_path, step) as gateway, sdk(gateway) as client:
-        acknowledged = submit(client)
+    with make_gateway(upstream, tmp_path, step) as gateway, anthropic_client(gateway) as client:
+        acknowledged = submit_once(client)
         assert gateway.wait() == -signal.SIGKILL
-    with gateway_on(upstream, tmp_path) as gateway, sdk(gateway) as client:
-        batch_id = found_again(client, acknowledged)
+    with make_gateway(upstream, tmp_path) as gateway, anthropic_client(gateway) as client:
+        batch_id = find_or_submit(client, acknowledged)
         check_results(client, batch_id)
-        again = upstream.stats().calls - REQUESTS
-        # A request that the kill has caught on its way out was sent as far as the gateway can know.
-        assert again <= repeated(client, batch_id) <= min(again + CONCURRENCY, MOST_REPEATS)
+        resent = upstream.stats().calls - REQUESTS
+        # The gateway cannot know whether a request that it was sending during the kill has arrived: it counts as sent.
+        assert resent <= redelivered_requests(client, batch_id) <= min(resent + CONCURRENCY, MOST_REDELIVERED)
         assert upstream.stats().distinct_bodies == REQUESTS
         check_no_storage_leaks(tmp_path)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_gateway_killed_at_random_moments_ends_the_batch_all_the_same(
+def test_a_gateway_killed_at_random_moments_finishes_the_batch(
     upstream: SimulatedUpstream, tmp_path: Path, seed: int
 ) -> None:
-    chance = random.Random(seed)
-    lives = [chance.uniform(0.0, LONGEST_LIFE) for _ in range(chance.choice((1, 1, 2)))]
+    rng = random.Random(seed)
+    seconds_to_kill = [rng.uniform(0.0, LONGEST_RUN) for _ in range(rng.choice((1, 1, 2)))]
     acknowledged: str | None = None
     try:
-        for life in lives:
-            with gateway_on(upstream, tmp_path) as gateway, sdk(gateway) as client:
-                end = threading.Timer(life, gateway.kill)
-                end.start()
+        for seconds in seconds_to_kill:
+            with make_gateway(upstream, tmp_path) as gateway, anthropic_client(gateway) as client:
+                kill = threading.Timer(seconds, gateway.kill)
+                kill.start()
                 try:
-                    acknowledged = acknowledged or submit(client)
+                    acknowledged = acknowledged or submit_once(client)
                 finally:
-                    end.join()
-        with gateway_on(upstream, tmp_path) as gateway, sdk(gateway) as client:
-            batch_id = found_again(client, acknowledged)
+                    kill.join()
+        with make_gateway(upstream, tmp_path) as gateway, anthropic_client(gateway) as client:
+            batch_id = find_or_submit(client, acknowledged)
             check_results(client, batch_id)
-            again = upstream.stats().calls - REQUESTS
-            assert again <= len(lives) * MOST_REPEATS
-            assert again <= len(lives) * repeated(client, batch_id)
+            resent = upstream.stats().calls - REQUESTS
+            assert resent <= len(seconds_to_kill) * MOST_REDELIVERED
+            assert resent <= len(seconds_to_kill) * redelivered_requests(client, batch_id)
             check_no_storage_leaks(tmp_path)
     except BaseException as error:
-        error.add_note(f"seed {seed}: killed after {', '.join(f'{life:.3f}' for life in lives)} seconds")
+        error.add_note(
+            f"seed {seed}: killed after {', '.join(f'{seconds:.3f}' for seconds in seconds_to_kill)} seconds"
+        )
         raise
 
 
-def test_a_delete_that_is_cut_in_two_leaves_no_file(upstream: SimulatedUpstream, tmp_path: Path) -> None:
-    with gateway_on(upstream, tmp_path, "batch_deleted=kill") as gateway, sdk(gateway) as client:
-        batch_id = submit(client)
+def test_a_gateway_killed_during_a_delete_leaves_no_file(upstream: SimulatedUpstream, tmp_path: Path) -> None:
+    with make_gateway(upstream, tmp_path, "batch_deleted=kill") as gateway, anthropic_client(gateway) as client:
+        batch_id = submit_once(client)
         assert batch_id is not None
         check_results(client, batch_id)
         with pytest.raises(anthropic.APIConnectionError):
             client.messages.batches.delete(batch_id)
         assert gateway.wait() == -signal.SIGKILL
-    with gateway_on(upstream, tmp_path) as gateway, sdk(gateway) as client:
+    with make_gateway(upstream, tmp_path) as gateway, anthropic_client(gateway) as client:
         with pytest.raises(anthropic.NotFoundError):
             client.messages.batches.retrieve(batch_id)
         check_no_storage_leaks(tmp_path)

@@ -1,4 +1,4 @@
-"""A gateway that is killed while it takes a batch from a file, and what it is after the next start."""
+"""A gateway that is killed while it creates a batch from a file completes the batch after a restart."""
 
 import signal
 import time
@@ -15,36 +15,36 @@ from tests.support.gateway_process import SIMULATOR, GatewayProcess
 from tests.support.storage_leaks import check_no_storage_leaks
 
 REQUESTS = 700
-"""In two shards."""
+"""Two shards."""
 ENDS_WITHIN = 30.0  # seconds
 STEPS = ["file_submitted", "file_validated", "batch_begun", "result_file_written", "batch_marked"]
 
 
-def gateway_on(data_dir: Path, failpoints: str = "") -> GatewayProcess:
+def make_gateway(data_dir: Path, failpoints: str = "") -> GatewayProcess:
     settings = f"{SIMULATOR}simulator.latency = 0.0\n"
     return GatewayProcess(data_dir=data_dir, settings=settings, environment={"BATCHGATE_FAILPOINTS": failpoints})
 
 
-def sdk(gateway: GatewayProcess) -> OpenAI:
+def openai_client(gateway: GatewayProcess) -> OpenAI:
     return OpenAI(base_url=f"{gateway.url}/openai/v1", api_key="any", max_retries=0)
 
 
-def input_file(*, broken: bool = False) -> bytes:
+def input_file(*, invalid_last_line: bool = False) -> bytes:
     body = {"model": "simulated", "messages": [{"role": "user", "content": "Hello"}]}
     line = {"method": "POST", "url": "/v1/chat/completions", "body": body}
     lines = [msgspec.json.encode({"custom_id": f"r{number}"} | line) for number in range(REQUESTS)]
-    return b"\n".join([*lines, b"{"] if broken else lines)
+    return b"\n".join([*lines, b"{"] if invalid_last_line else lines)
 
 
 def submit(client: OpenAI, content: bytes) -> None:
-    """Upload a file and make a batch of it, which the gateway may not live to acknowledge."""
+    """Upload a file and create its batch; the gateway may be killed before it acknowledges the batch."""
     file = client.files.create(file=("a.jsonl", content), purpose="batch")
     with suppress(openai.APIConnectionError):
         client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
 
 
-def settled(client: OpenAI) -> Any:
-    """Follow the only batch until it changes no more."""
+def wait_until_terminal(client: OpenAI) -> Any:
+    """Poll the only batch until its status is terminal."""
     deadline = time.monotonic() + ENDS_WITHIN
     while (batch := client.batches.list().data[0]).status not in {"completed", "failed"}:
         assert time.monotonic() < deadline, batch
@@ -53,12 +53,12 @@ def settled(client: OpenAI) -> Any:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_gateway_killed_at_a_step_takes_the_file_all_the_same(tmp_path: Path, step: str) -> None:
-    with gateway_on(tmp_path, f"{step}=kill") as gateway, sdk(gateway) as client:
+def test_a_gateway_killed_at_a_step_completes_the_batch_of_the_file_after_a_restart(tmp_path: Path, step: str) -> None:
+    with make_gateway(tmp_path, f"{step}=kill") as gateway, openai_client(gateway) as client:
         submit(client, input_file())
         assert gateway.wait() == -signal.SIGKILL
-    with gateway_on(tmp_path) as gateway, sdk(gateway) as client:
-        batch = settled(client)
+    with make_gateway(tmp_path) as gateway, openai_client(gateway) as client:
+        batch = wait_until_terminal(client)
         assert (batch.status, batch.request_counts.completed) == ("completed", REQUESTS)
         lines = client.files.content(batch.output_file_id).text.splitlines()
         assert [msgspec.json.decode(line)["custom_id"] for line in lines] == [f"r{n}" for n in range(REQUESTS)]
@@ -66,11 +66,11 @@ def test_a_gateway_killed_at_a_step_takes_the_file_all_the_same(tmp_path: Path, 
         check_no_storage_leaks(tmp_path)
 
 
-def test_a_gateway_killed_when_it_had_found_a_fault_finds_it_again(tmp_path: Path) -> None:
-    with gateway_on(tmp_path, "file_validated=kill") as gateway, sdk(gateway) as client:
-        submit(client, input_file(broken=True))
+def test_a_gateway_killed_after_it_found_an_invalid_line_reports_that_line_after_a_restart(tmp_path: Path) -> None:
+    with make_gateway(tmp_path, "file_validated=kill") as gateway, openai_client(gateway) as client:
+        submit(client, input_file(invalid_last_line=True))
         assert gateway.wait() == -signal.SIGKILL
-    with gateway_on(tmp_path) as gateway, sdk(gateway) as client:
-        batch = settled(client)
+    with make_gateway(tmp_path) as gateway, openai_client(gateway) as client:
+        batch = wait_until_terminal(client)
         assert [(error.line, error.code) for error in batch.errors.data] == [(REQUESTS + 1, "invalid_json_line")]
         check_no_storage_leaks(tmp_path)

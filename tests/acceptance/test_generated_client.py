@@ -1,4 +1,4 @@
-"""Every operation of the unified surface, and those for tenants, with the generated client, sync and async."""
+"""Every operation on unified files and batches, workspaces and keys with the generated client, sync and async."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "bo
 
 
 class Operations:
-    """The operations of one tag, called by name; ``called`` holds those that were."""
+    """The operations of one tag, called by name; ``called`` contains the names of those that were called."""
 
     def __init__(self, url: str, tag: str, *, wait: bool, token: str = API_KEY) -> None:
         self._token = token
@@ -50,26 +50,26 @@ class Operations:
         self.names = {module.name for module in pkgutil.iter_modules(self._package.__path__)}
         self.called: set[str] = set()
 
-    def __call__(self, name: str, *given: Any, status: int = 200, token: str | None = None, **options: Any) -> Any:
-        """Call an operation, check the status of its answer and return its body."""
+    def __call__(self, name: str, *arguments: Any, status: int = 200, token: str | None = None, **options: Any) -> Any:
+        """Call an operation, check the status of its response and return the parsed body."""
         self.called.add(name)
         operation = importlib.import_module(f"{self._package.__name__}.{name}")
-        answer = self._blocking if self._wait else self._awaited
-        response = answer(
-            operation, AuthenticatedClient(base_url=self._url, token=token or self._token), *given, **options
+        call = self._call_sync if self._wait else self._call_async
+        response = call(
+            operation, AuthenticatedClient(base_url=self._url, token=token or self._token), *arguments, **options
         )
         assert response.status_code == status, response.content
         assert response.parsed is not None
         return response.parsed
 
-    def _blocking(self, operation: ModuleType, client: AuthenticatedClient, *given: Any, **options: Any) -> Any:
+    def _call_sync(self, operation: ModuleType, client: AuthenticatedClient, *arguments: Any, **options: Any) -> Any:
         with client:
-            return operation.sync_detailed(*given, client=client, **options)
+            return operation.sync_detailed(*arguments, client=client, **options)
 
-    def _awaited(self, operation: ModuleType, client: AuthenticatedClient, *given: Any, **options: Any) -> Any:
+    def _call_async(self, operation: ModuleType, client: AuthenticatedClient, *arguments: Any, **options: Any) -> Any:
         async def run() -> Any:
             async with client:
-                return await operation.asyncio_detailed(*given, client=client, **options)
+                return await operation.asyncio_detailed(*arguments, client=client, **options)
 
         return asyncio.run(run())
 
@@ -97,20 +97,20 @@ def test_every_operation_on_files_works(files: Operations) -> None:
     assert files("download_unified_file", first.id, provider="cohere").payload.read() == LINE
     page = files("list_unified_files", provider="cohere", limit=1)
     assert ([file.id for file in page.data], page.has_more) == ([second.id], True)
-    rest = files("list_unified_files", x_model_provider="cohere", after=page.after)
-    assert ([file.id for file in rest.data], rest.has_more) == ([first.id], False)
+    next_page = files("list_unified_files", x_model_provider="cohere", after=page.after)
+    assert ([file.id for file in next_page.data], next_page.has_more) == ([first.id], False)
     deleted = files("delete_unified_file", first.id, provider="cohere")
     assert (deleted.id, deleted.deleted) == (first.id, True)
     assert files.called == files.names
 
 
-def test_a_file_that_looks_like_the_end_of_a_form_is_stored_byte_for_byte(files: Operations) -> None:
+def test_a_file_that_contains_the_end_of_a_form_is_stored_byte_for_byte(files: Operations) -> None:
     content = b"a\r\n--+++\r\nb\r\n--+++--\r\nc"
     file = files("upload_unified_file", body=form(content, "user_data"), provider="cohere")
     assert files("download_unified_file", file.id, provider="cohere").payload.read() == content
 
 
-def test_errors_on_files_are_parsed(files: Operations) -> None:
+def test_the_client_parses_the_errors_of_file_operations(files: Operations) -> None:
     error = files("retrieve_unified_file", "file-nobody", provider="cohere", status=404)
     assert isinstance(error, UnifiedError)
     assert "no file 'file-nobody'" in error.error.message
@@ -130,8 +130,8 @@ def rows(count: int, model: str = "simulated") -> list[UnifiedBatchRequest]:
     return [UnifiedBatchRequest(f"r-{number}", body=body) for number in range(count)]
 
 
-def ended(batches: Operations, batch_id: str) -> UnifiedBatch:
-    """Ask for a batch until it changes no more."""
+def wait_until_ended(batches: Operations, batch_id: str) -> UnifiedBatch:
+    """Poll a batch until its status is terminal."""
     while True:
         batch = batches("retrieve_unified_batch", batch_id, provider="anthropic")
         assert isinstance(batch, UnifiedBatch)
@@ -145,7 +145,7 @@ def test_every_operation_on_batches_works(batches: Operations) -> None:
     assert isinstance(first, UnifiedBatch)
     assert (first.endpoint, first.request_counts.total) == ("/v1/chat/completions", 3)
     assert (first.extra_fields.request_type, first.extra_fields.provider) == ("batch_create", "anthropic")
-    done = ended(batches, first.id)
+    done = wait_until_ended(batches, first.id)
     assert (done.status, done.request_counts.completed, done.request_counts.failed) == ("completed", 3, 0)
     results = batches("retrieve_unified_batch_results", first.id, provider="anthropic").payload.read().splitlines()
     assert [json.loads(line)["custom_id"] for line in results] == ["r-0", "r-1", "r-2"]
@@ -158,19 +158,19 @@ def test_every_operation_on_batches_works(batches: Operations) -> None:
     assert [batch.id for batch in older.data] == [first.id]
     canceled = batches("cancel_unified_batch", second.id, provider="anthropic")
     assert canceled.id == second.id
-    assert ended(batches, second.id).status == "canceled"
+    assert wait_until_ended(batches, second.id).status == "canceled"
     assert batches.called == batches.names
 
 
-def test_a_batch_of_messages_is_read_on_the_unified_surface(batches: Operations) -> None:
+def test_a_batch_of_messages_can_be_read_on_the_unified_surface(batches: Operations) -> None:
     params = {"model": "simulated", "max_tokens": 8, "messages": [{"role": "user", "content": "Hello"}]}
     request = UnifiedBatchRequest("r-0", params=RawObject.from_dict(params))
     created = batches("create_unified_batch", body=CreateUnifiedBatch(requests=[request]), provider="anthropic")
-    done = ended(batches, created.id)
+    done = wait_until_ended(batches, created.id)
     assert (done.status, done.processing_status, done.endpoint) == ("ended", "ended", "/v1/messages")
 
 
-def test_errors_on_batches_are_parsed(batches: Operations) -> None:
+def test_the_client_parses_the_errors_of_batch_operations(batches: Operations) -> None:
     error = batches("retrieve_unified_batch", "batch_nobody", provider="anthropic", status=404)
     assert isinstance(error, UnifiedError)
     assert "batch_nobody" in error.error.message

@@ -1,6 +1,6 @@
-"""Batches with the official OpenAI SDK, sync and async, against a live gateway: whichever release is installed.
+"""Batches with the official OpenAI SDK, sync and async, against a live gateway.
 
-The tests session runs it with the newest release, the sdk session with an older one.
+The tests session runs this suite with the newest release of the SDK, the sdk session with an older release.
 """
 
 import json
@@ -17,7 +17,7 @@ from tests.acceptance.conftest import API_KEY
 from tests.support.gateway_process import GatewayProcess
 
 CHAT: Final = "/v1/chat/completions"
-UNSETTLED = ("validating", "in_progress", "finalizing", "cancelling")
+NOT_TERMINAL = ("validating", "in_progress", "finalizing", "cancelling")
 
 
 @pytest.fixture(params=["/openai/v1", "/openai"])
@@ -33,28 +33,28 @@ async def async_client(gateway: GatewayProcess) -> AsyncIterator[AsyncOpenAI]:
 
 
 def chat(custom_id: str, content: Any = "Hello", model: str = "simulated") -> dict[str, Any]:
-    """Make a line; one whose content is a number is refused by the model."""
+    """Return a line of an input file; the simulated model refuses content that is a number."""
     body = {"model": model, "messages": [{"role": "user", "content": content}]}
     return {"custom_id": custom_id, "method": "POST", "url": CHAT, "body": body}
 
 
 def jsonl(*lines: dict[str, Any]) -> tuple[str, bytes]:
-    """Write lines as a file."""
+    """Return the name and the content of an input file with these lines."""
     return "requests.jsonl", "\n".join(json.dumps(line) for line in lines).encode()
 
 
-def create(client: OpenAI, *lines: dict[str, Any], **more: Any) -> Batch:
+def create(client: OpenAI, *lines: dict[str, Any], **options: Any) -> Batch:
     file = client.files.create(file=jsonl(*lines), purpose="batch")
-    return client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h", **more)
+    return client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h", **options)
 
 
-def settled(client: OpenAI, batch: Batch) -> Batch:
-    while (batch := client.batches.retrieve(batch.id)).status in UNSETTLED:
+def wait_until_terminal(client: OpenAI, batch: Batch) -> Batch:
+    while (batch := client.batches.retrieve(batch.id)).status in NOT_TERMINAL:
         time.sleep(0.01)
     return batch
 
 
-def lines_of(client: OpenAI, file_id: str | None) -> list[dict[str, Any]]:
+def read_lines(client: OpenAI, file_id: str | None) -> list[dict[str, Any]]:
     assert file_id is not None
     return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
 
@@ -62,75 +62,77 @@ def lines_of(client: OpenAI, file_id: str | None) -> list[dict[str, Any]]:
 def test_a_batch_runs_from_its_file_to_its_output_and_error_files(client: OpenAI) -> None:
     created = create(client, chat("a"), chat("b", 5), metadata={"job": "nightly"})
     assert (created.object, created.status, created.endpoint) == ("batch", "validating", CHAT)
-    batch = settled(client, created)
+    batch = wait_until_terminal(client, created)
     assert (batch.status, batch.metadata, batch.errors) == ("completed", {"job": "nightly"}, None)
     assert batch.request_counts is not None
     counts = batch.request_counts
     assert (counts.total, counts.completed, counts.failed) == (2, 1, 1)
     assert batch.completed_at is not None
     assert batch.created_at <= (batch.in_progress_at or 0) <= batch.completed_at <= (batch.expires_at or 0)
-    (answer,) = lines_of(client, batch.output_file_id)
+    (answer,) = read_lines(client, batch.output_file_id)
     assert answer["custom_id"] == "a"
     assert answer["response"]["body"]["choices"][0]["message"]["content"] == "You said: Hello"
-    (refused,) = lines_of(client, batch.error_file_id)
+    (refused,) = read_lines(client, batch.error_file_id)
     assert (refused["custom_id"], refused["response"]["status_code"]) == ("b", 400)
     assert batch.output_file_id in [file.id for file in client.files.list(purpose="batch_output")]
 
 
-def test_a_clean_batch_has_no_error_file_and_a_bad_one_no_output_file(client: OpenAI) -> None:
-    clean = settled(client, create(client, chat("a")))
-    assert clean.output_file_id is not None
-    assert clean.error_file_id is None
-    bad = settled(client, create(client, chat("a", 5)))
-    assert (bad.status, bad.output_file_id) == ("completed", None)
-    assert len(lines_of(client, bad.error_file_id)) == 1
+def test_a_batch_without_failures_has_no_error_file_and_one_without_successes_no_output_file(
+    client: OpenAI,
+) -> None:
+    without_failures = wait_until_terminal(client, create(client, chat("a")))
+    assert without_failures.output_file_id is not None
+    assert without_failures.error_file_id is None
+    without_successes = wait_until_terminal(client, create(client, chat("a", 5)))
+    assert (without_successes.status, without_successes.output_file_id) == ("completed", None)
+    assert len(read_lines(client, without_successes.error_file_id)) == 1
 
 
-def test_a_file_that_is_wrong_fails_its_batch_with_each_line(client: OpenAI) -> None:
-    batch = settled(client, create(client, chat("a"), chat("a"), chat("b") | {"url": "/v1/embeddings"}))
+def test_an_invalid_input_file_fails_its_batch_with_one_error_per_invalid_line(client: OpenAI) -> None:
+    batch = wait_until_terminal(client, create(client, chat("a"), chat("a"), chat("b") | {"url": "/v1/embeddings"}))
     assert (batch.status, batch.output_file_id, batch.error_file_id) == ("failed", None, None)
     assert batch.failed_at is not None
     assert batch.errors is not None
-    faults = [(fault.line, fault.code, fault.param) for fault in batch.errors.data or []]
-    assert faults == [(2, "duplicate_custom_id", "custom_id"), (3, "url_mismatch", "url")]
+    errors = [(error.line, error.code, error.param) for error in batch.errors.data or []]
+    assert errors == [(2, "duplicate_custom_id", "custom_id"), (3, "url_mismatch", "url")]
 
 
-def test_embeddings_are_batched_too(client: OpenAI) -> None:
+def test_a_batch_of_embeddings_completes(client: OpenAI) -> None:
     body = {"model": "simulated", "input": ["Hello", "Bye"]}
     line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": body}
     file = client.files.create(file=jsonl(line), purpose="batch")
     batch = client.batches.create(input_file_id=file.id, endpoint="/v1/embeddings", completion_window="24h")
-    (answer,) = lines_of(client, settled(client, batch).output_file_id)
+    (answer,) = read_lines(client, wait_until_terminal(client, batch).output_file_id)
     assert [type(entry["embedding"]) for entry in answer["response"]["body"]["data"]] == [list, list]
 
 
-def test_a_cancelled_batch_keeps_its_answers_and_names_the_rest(client: OpenAI) -> None:
+def test_a_cancelled_batch_keeps_its_results_and_lists_the_other_requests_as_errors(client: OpenAI) -> None:
     batch = create(client, *(chat(str(n), str(n), "slow") for n in range(200)))
     while client.batches.retrieve(batch.id).status == "validating":
         time.sleep(0.01)
     cancelled = client.batches.cancel(batch.id)
     assert cancelled.status == "cancelling"
     assert cancelled.cancelling_at is not None
-    batch = settled(client, batch)
+    batch = wait_until_terminal(client, batch)
     assert (batch.status, batch.completed_at) == ("cancelled", None)
     assert batch.cancelled_at is not None
     assert batch.request_counts is not None
-    rest = lines_of(client, batch.error_file_id)
-    assert batch.request_counts.completed + len(rest) == 200
-    assert {line["error"]["code"] for line in rest} == {"batch_cancelled"}
+    not_run = read_lines(client, batch.error_file_id)
+    assert batch.request_counts.completed + len(not_run) == 200
+    assert {line["error"]["code"] for line in not_run} == {"batch_cancelled"}
     assert client.batches.cancel(batch.id) == batch
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
-def test_auto_paging_walks_over_every_batch_once(client: OpenAI, limit: int) -> None:
+def test_auto_paging_returns_every_batch_once(client: OpenAI, limit: int) -> None:
     ids = [create(client, chat("a")).id for _ in range(5)]
     assert [batch.id for batch in client.batches.list(limit=limit)][:5] == ids[::-1]
     assert [batch.id for batch in client.batches.list(limit=limit, after=ids[3])][:3] == ids[2::-1]
 
 
-def test_the_account_and_the_lifetime_of_the_files_are_sent_along(client: OpenAI) -> None:
+def test_a_create_selects_the_account_and_the_lifetime_of_the_output_file(client: OpenAI) -> None:
     kept = {"anchor": "created_at", "seconds": 3600}
-    batch = settled(
+    batch = wait_until_terminal(
         client, create(client, chat("a"), extra_body={"provider": "anthropic", "output_expires_after": kept})
     )
     assert batch.output_file_id is not None
@@ -141,7 +143,7 @@ def test_the_account_and_the_lifetime_of_the_files_are_sent_along(client: OpenAI
     assert batch.id in [found.id for found in listed]
 
 
-def test_errors_are_the_sdk_s_typed_exceptions(client: OpenAI) -> None:
+def test_the_sdk_raises_its_typed_exceptions(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="no batch 'batch_nobody'") as missing:
         client.batches.retrieve("batch_nobody")
     assert (missing.value.type, missing.value.param, missing.value.code) == ("invalid_request_error", "id", None)
@@ -157,16 +159,16 @@ def test_errors_are_the_sdk_s_typed_exceptions(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="no batch 'batch_nobody' to page from") as cursor:
         client.batches.list(after="batch_nobody")
     assert cursor.value.param == "after"
-    stranger = OpenAI(base_url=str(client.base_url), api_key="wrong", max_retries=0)
-    with stranger, pytest.raises(openai.AuthenticationError) as refused:
-        stranger.batches.list()
+    unauthorized = OpenAI(base_url=str(client.base_url), api_key="wrong", max_retries=0)
+    with unauthorized, pytest.raises(openai.AuthenticationError) as refused:
+        unauthorized.batches.list()
     assert refused.value.code == "invalid_api_key"
 
 
-async def test_all_operations_work_async(async_client: AsyncOpenAI) -> None:
+async def test_all_operations_work_with_the_async_client(async_client: AsyncOpenAI) -> None:
     file = await async_client.files.create(file=jsonl(chat("a"), chat("b")), purpose="batch")
     batch = await async_client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
-    while (batch := await async_client.batches.retrieve(batch.id)).status in UNSETTLED:
+    while (batch := await async_client.batches.retrieve(batch.id)).status in NOT_TERMINAL:
         pass
     assert batch.output_file_id is not None
     output = (await async_client.files.content(batch.output_file_id)).text

@@ -1,6 +1,6 @@
-"""The official OpenAI SDK, sync and async, against a live gateway: whichever release is installed.
+"""Files with the official OpenAI SDK, sync and async, against a live gateway.
 
-The tests session runs it with the newest release, the sdk session with an older one.
+The tests session runs this suite with the newest release of the SDK, the sdk session with an older release.
 """
 
 import io
@@ -36,7 +36,7 @@ def delete_all(client: OpenAI) -> None:
         client.files.delete(file.id)
 
 
-def test_a_file_is_uploaded_retrieved_downloaded_and_deleted(client: OpenAI, tmp_path: Path) -> None:
+def test_the_sdk_uploads_retrieves_downloads_and_deletes_a_file(client: OpenAI, tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     path.write_bytes(LINE * 1000)
     created = client.files.create(file=path, purpose="batch")
@@ -57,7 +57,7 @@ def test_a_file_is_uploaded_retrieved_downloaded_and_deleted(client: OpenAI, tmp
 
 
 @pytest.mark.parametrize(
-    ("given", "filename"),
+    ("file", "filename"),
     [
         pytest.param(LINE, "upload", id="bytes"),
         pytest.param(io.BytesIO(LINE), "upload", id="file object"),
@@ -65,17 +65,17 @@ def test_a_file_is_uploaded_retrieved_downloaded_and_deleted(client: OpenAI, tmp
         pytest.param(("a.jsonl", io.BytesIO(LINE), "application/jsonl"), "a.jsonl", id="name, stream and type"),
     ],
 )
-def test_a_file_may_come_in_every_form_that_the_sdk_takes(client: OpenAI, given: Any, filename: str) -> None:
-    if isinstance(given, io.BytesIO):
-        given.seek(0)
-    elif isinstance(given, tuple) and isinstance(given[1], io.BytesIO):
-        given[1].seek(0)
-    created = client.files.create(file=given, purpose="batch")
+def test_the_gateway_accepts_every_kind_of_file_argument_of_the_sdk(client: OpenAI, file: Any, filename: str) -> None:
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
+    elif isinstance(file, tuple) and isinstance(file[1], io.BytesIO):
+        file[1].seek(0)
+    created = client.files.create(file=file, purpose="batch")
     assert (created.filename, created.bytes) == (filename, len(LINE))
     assert client.files.content(created.id).read() == LINE
 
 
-def test_an_expiry_and_a_provider_are_sent_along(client: OpenAI) -> None:
+def test_an_upload_selects_the_expiry_and_the_provider_of_the_file(client: OpenAI) -> None:
     created = client.files.create(
         file=("notes.txt", b"text"),
         purpose="user_data",
@@ -89,19 +89,19 @@ def test_an_expiry_and_a_provider_are_sent_along(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 10_000])
-def test_auto_paging_walks_over_every_file_once_in_both_orders(client: OpenAI, limit: int) -> None:
+def test_auto_paging_returns_every_file_once_in_both_orders(client: OpenAI, limit: int) -> None:
     delete_all(client)
     ids = [client.files.create(file=("a.txt", b"a"), purpose="user_data").id for _ in range(5)]
     other = client.files.create(file=("a.jsonl", LINE), purpose="batch").id
     files = client.files
-    # Releases before 1.60 have the parameters of paging only as extra ones.
+    # Releases before 1.60 have no parameters for paging, so extra_query passes them.
     assert [file.id for file in files.list(extra_query={"limit": limit})] == [other, *ids[::-1]]
     assert [file.id for file in files.list(extra_query={"limit": limit, "order": "asc"})] == [*ids, other]
     assert [file.id for file in files.list(purpose="user_data", extra_query={"limit": limit})] == ids[::-1]
     assert [file.id for file in files.list(extra_query={"limit": limit, "after": ids[2]})][:2] == ids[1::-1]
 
 
-def test_errors_are_the_sdk_s_typed_exceptions(client: OpenAI) -> None:
+def test_the_sdk_raises_its_typed_exceptions(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="no file 'file-nobody'") as missing:
         client.files.retrieve("file-nobody")
     assert (missing.value.type, missing.value.param, missing.value.code) == ("invalid_request_error", "id", None)
@@ -116,13 +116,13 @@ def test_errors_are_the_sdk_s_typed_exceptions(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="no file 'file-nobody' to page from") as cursor:
         client.files.list(extra_query={"after": "file-nobody"})
     assert cursor.value.param == "after"
-    stranger = OpenAI(base_url=str(client.base_url), api_key="wrong", max_retries=0)
-    with stranger, pytest.raises(openai.AuthenticationError) as unknown:
-        stranger.files.list()
+    unauthorized = OpenAI(base_url=str(client.base_url), api_key="wrong", max_retries=0)
+    with unauthorized, pytest.raises(openai.AuthenticationError) as unknown:
+        unauthorized.files.list()
     assert unknown.value.code == "invalid_api_key"
 
 
-async def test_all_five_operations_work_async(async_client: AsyncOpenAI) -> None:
+async def test_all_five_operations_work_with_the_async_client(async_client: AsyncOpenAI) -> None:
     files = async_client.files
     created = await files.create(file=("a.jsonl", LINE), purpose="batch")
     second = await files.create(file=io.BytesIO(LINE), purpose="batch")

@@ -1,4 +1,4 @@
-"""A quota as the official SDKs meet it: one call, one error that says what is the matter, and no retries in vain."""
+"""The official SDKs at a quota: one call, one error that names the quota, and no useless retries."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -41,7 +41,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 
 def refusals(gateway: GatewayProcess, operation: str) -> float:
-    """Count the calls of an operation that were answered with 429."""
+    """Return how many calls of an operation the gateway answered with 429."""
     with urlopen(Request(f"{gateway.url}/metrics", headers={"x-api-key": KEY})) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     wanted = {"operation": operation, "status": "429"}
@@ -53,14 +53,14 @@ def refusals(gateway: GatewayProcess, operation: str) -> float:
     )
 
 
-def test_the_anthropic_sdk_raises_at_once(gateway: GatewayProcess) -> None:
+def test_the_anthropic_sdk_raises_without_retries(gateway: GatewayProcess) -> None:
     client = anthropic.Anthropic(base_url=f"{gateway.url}/anthropic", api_key=KEY, max_retries=5)
     with pytest.raises(anthropic.RateLimitError, match="is at its quota of concurrent batches: the limit is 0"):
         client.messages.batches.create(requests=[REQUEST])  # type: ignore[list-item]
     assert refusals(gateway, "createMessageBatch") == 1
 
 
-def test_the_openai_sdk_raises_at_once(gateway: GatewayProcess) -> None:
+def test_the_openai_sdk_raises_without_retries(gateway: GatewayProcess) -> None:
     client = openai.OpenAI(base_url=f"{gateway.url}/openai/v1", api_key=KEY, max_retries=5)
     with pytest.raises(openai.RateLimitError, match="is at its quota of stored bytes: the limit is 0") as caught:
         client.files.create(file=BytesIO(b"{}\n"), purpose="batch")

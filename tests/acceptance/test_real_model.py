@@ -1,4 +1,4 @@
-"""A real language model answers batches in both of its dialects, submitted and read with the SDK."""
+"""A real language model answers batches in both dialects; the SDK submits and reads them."""
 
 import time
 from collections.abc import Iterator
@@ -44,16 +44,16 @@ def client(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield client
 
 
-def wait(client: Anthropic, batch: MessageBatch) -> MessageBatch:
+def wait_until_ended(client: Anthropic, batch: MessageBatch) -> MessageBatch:
     deadline = time.monotonic() + ENDS_WITHIN
-    while (seen := client.messages.batches.retrieve(batch.id)).processing_status != "ended":
-        assert time.monotonic() < deadline, seen
+    while (current := client.messages.batches.retrieve(batch.id)).processing_status != "ended":
+        assert time.monotonic() < deadline, current
         time.sleep(POLL)
-    return seen
+    return current
 
 
 @pytest.mark.parametrize("account", ["messages", "chat"])
-def test_twenty_requests_are_answered_by_the_model(client: Anthropic, account: str) -> None:
+def test_the_model_answers_twenty_requests(client: Anthropic, account: str) -> None:
     batch = client.messages.batches.create(
         requests=[
             {
@@ -68,7 +68,7 @@ def test_twenty_requests_are_answered_by_the_model(client: Anthropic, account: s
             for number in range(20)
         ]
     )
-    ended = wait(client, batch)
+    ended = wait_until_ended(client, batch)
     results = list(client.messages.batches.results(batch.id))
     assert ended.request_counts.succeeded == 20, results
     assert [line.custom_id for line in results] == [f"question-{number}" for number in range(20)]

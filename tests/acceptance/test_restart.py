@@ -1,4 +1,4 @@
-"""A gateway that is stopped or killed in the middle of a batch, and what its provider is asked again."""
+"""A gateway that is stopped or killed during a batch resumes it, and resends only what a kill lost."""
 
 import time
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def settings(upstream: SimulatedUpstream) -> str:
     """
 
 
-def sdk(gateway: GatewayProcess) -> Anthropic:
+def anthropic_client(gateway: GatewayProcess) -> Anthropic:
     return Anthropic(base_url=f"{gateway.url}/anthropic", api_key="any", max_retries=0)
 
 
@@ -68,26 +68,28 @@ def check_results(client: Anthropic, batch_id: str) -> None:
         assert line.result.message.content[0].text == f"You said: {number}"
 
 
-def test_a_stopped_gateway_goes_on_and_asks_nothing_again(upstream: SimulatedUpstream, tmp_path: Path) -> None:
-    with GatewayProcess(data_dir=tmp_path, settings=settings(upstream)) as gateway, sdk(gateway) as client:
+def test_a_stopped_gateway_resumes_after_the_next_start_and_sends_no_request_twice(
+    upstream: SimulatedUpstream, tmp_path: Path
+) -> None:
+    with GatewayProcess(data_dir=tmp_path, settings=settings(upstream)) as gateway, anthropic_client(gateway) as client:
         batch_id = submit(client)
         wait_for_calls(upstream, REQUESTS // 4)
         assert gateway.terminate() == 0
-    asked = upstream.stats().calls
-    assert asked < REQUESTS
-    with GatewayProcess(data_dir=tmp_path, settings=settings(upstream)) as gateway, sdk(gateway) as client:
+    calls = upstream.stats().calls
+    assert calls < REQUESTS
+    with GatewayProcess(data_dir=tmp_path, settings=settings(upstream)) as gateway, anthropic_client(gateway) as client:
         check_results(client, batch_id)
     assert upstream.stats().calls == REQUESTS
     assert upstream.stats().distinct_bodies == REQUESTS
 
 
-def test_a_killed_gateway_goes_on_and_asks_again_only_what_was_not_flushed(
+def test_a_killed_gateway_resumes_after_the_next_start_and_resends_only_requests_that_were_not_flushed(
     upstream: SimulatedUpstream, tmp_path: Path
 ) -> None:
-    with GatewayProcess(data_dir=tmp_path, settings=settings(upstream)) as gateway, sdk(gateway) as client:
+    with GatewayProcess(data_dir=tmp_path, settings=settings(upstream)) as gateway, anthropic_client(gateway) as client:
         batch_id = submit(client)
         wait_for_calls(upstream, REQUESTS // 4)
         gateway.kill()
-    with GatewayProcess(data_dir=tmp_path, settings=settings(upstream)) as gateway, sdk(gateway) as client:
+    with GatewayProcess(data_dir=tmp_path, settings=settings(upstream)) as gateway, anthropic_client(gateway) as client:
         check_results(client, batch_id)
     assert REQUESTS <= upstream.stats().calls <= REQUESTS + CONCURRENCY + FLUSHED_TOGETHER

@@ -1,4 +1,4 @@
-"""A gateway that is told to stop: what it still does, what it refuses, and when it is gone."""
+"""A gateway that receives SIGTERM: what it still does, what it refuses, and when its process ends."""
 
 import json
 import signal
@@ -19,9 +19,9 @@ from tests.support.storage_leaks import find_storage_leaks
 SLOW = 2.0  # seconds that a call to the slow model takes
 
 
-def settings(grace: float, *, latency: float = SLOW) -> str:
+def settings(shutdown_timeout: float, *, latency: float = SLOW) -> str:
     return f"""
-    shutdown_timeout = {grace}
+    shutdown_timeout = {shutdown_timeout}
     [accounts.simulator]
     provider = "simulator"
     concurrency = 2
@@ -30,7 +30,7 @@ def settings(grace: float, *, latency: float = SLOW) -> str:
 
 
 def call(gateway: GatewayProcess, path: str, body: object = None) -> tuple[int, Any, dict[str, str]]:
-    """Make a request; a body makes it a POST."""
+    """Call the gateway: with POST if there is a body, otherwise with GET."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(gateway.url + path, data, {"Content-Type": "application/json"})
     try:
@@ -41,42 +41,42 @@ def call(gateway: GatewayProcess, path: str, body: object = None) -> tuple[int, 
             return error.code, json.load(error), dict(error.headers)
 
 
-def submitted(gateway: GatewayProcess, *custom_ids: str) -> str:
+def submit(gateway: GatewayProcess, *custom_ids: str) -> str:
     status, batch, _ = call(gateway, BATCHES, create_body(*custom_ids))
     assert status == 200, batch
     return str(batch["id"])
 
 
-def health(gateway: GatewayProcess) -> dict[str, Any]:
-    found = call(gateway, "/health")[1]
-    assert isinstance(found, dict)
-    return found
+def read_health(gateway: GatewayProcess) -> dict[str, Any]:
+    health = call(gateway, "/health")[1]
+    assert isinstance(health, dict)
+    return health
 
 
 def wait_for_calls(gateway: GatewayProcess, calls: int = 2) -> None:
-    while health(gateway)["requests_in_flight"] < calls:
+    while read_health(gateway)["requests_in_flight"] < calls:
         pass
 
 
 @pytest.fixture
 def stopping(tmp_path: Path) -> Iterator[GatewayProcess]:
-    """Run a gateway that was told to stop while two of the four calls of a batch are under way."""
+    """Run a gateway that received SIGTERM while two of the four calls of a batch were in flight."""
     with GatewayProcess(data_dir=tmp_path / "data", settings=settings(30.0)) as gateway:
-        submitted(gateway, *"abcd")
+        submit(gateway, *"abcd")
         wait_for_calls(gateway)
         gateway.signal(signal.SIGTERM)
-        while health(gateway)["status"] == "ok":
+        while read_health(gateway)["status"] == "ok":
             pass
         yield gateway
         assert gateway.wait() == 0
 
 
-def test_a_stopping_gateway_says_so(stopping: GatewayProcess) -> None:
-    assert health(stopping)["status"] == "degraded"
-    assert [problem["code"] for problem in health(stopping)["problems"]] == ["stopping"]
+def test_a_stopping_gateway_reports_that_it_is_stopping(stopping: GatewayProcess) -> None:
+    assert read_health(stopping)["status"] == "degraded"
+    assert [problem["code"] for problem in read_health(stopping)["problems"]] == ["stopping"]
 
 
-def test_a_stopping_gateway_refuses_new_batches_so_that_clients_try_again_and_still_shows_the_others(
+def test_a_stopping_gateway_refuses_new_batches_as_overloaded_and_still_lists_batches(
     stopping: GatewayProcess,
 ) -> None:
     status, error, headers = call(stopping, BATCHES, create_body("late"))
@@ -86,11 +86,11 @@ def test_a_stopping_gateway_refuses_new_batches_so_that_clients_try_again_and_st
     assert (status, len(page["data"])) == (200, 1)
 
 
-def test_calls_under_way_are_waited_for_nothing_more_is_sent_and_the_rest_is_done_after_the_next_start(
+def test_a_stopping_gateway_waits_for_calls_in_flight_and_sends_the_other_requests_after_the_next_start(
     tmp_path: Path,
 ) -> None:
     with GatewayProcess(data_dir=tmp_path, settings=settings(30.0)) as gateway:
-        batch_id = submitted(gateway, *"abcd")
+        batch_id = submit(gateway, *"abcd")
         wait_for_calls(gateway)
         began = time.monotonic()
         assert gateway.terminate() == 0
@@ -102,20 +102,20 @@ def test_calls_under_way_are_waited_for_nothing_more_is_sent_and_the_rest_is_don
     with GatewayProcess(data_dir=tmp_path, settings=settings(0.0, latency=0.0)) as gateway:
         while (progress := call(gateway, f"/api/batches/{batch_id}/progress")[1])["status"] != "ended":
             pass
-        # The second run had sent the other two, and was stopped without a grace.
+        # The second run had sent the other two requests, and its shutdown timeout was 0.
         assert (progress["succeeded"], progress["repeated"]) == (4, 2)
 
 
-def test_what_takes_longer_than_the_grace_is_given_up(tmp_path: Path) -> None:
+def test_a_stopping_gateway_abandons_calls_that_exceed_the_shutdown_timeout(tmp_path: Path) -> None:
     with GatewayProcess(data_dir=tmp_path, settings=settings(0.3, latency=60.0)) as gateway:
-        submitted(gateway, "a")
+        submit(gateway, "a")
         wait_for_calls(gateway, 1)
         began = time.monotonic()
         assert gateway.terminate() == 0
         assert 0.3 <= time.monotonic() - began < 10
 
 
-def test_a_second_signal_ends_it_at_once_with_what_was_answered(tmp_path: Path) -> None:
+def test_a_second_signal_stops_the_gateway_at_once_and_keeps_the_results_that_arrived(tmp_path: Path) -> None:
     body = create_body("quick", model="quick")
     body["requests"] += create_body("slow")["requests"]
     table = "simulator.latency_by_model = { quick = 0 }"
@@ -123,7 +123,7 @@ def test_a_second_signal_ends_it_at_once_with_what_was_answered(tmp_path: Path) 
         batch_id = call(gateway, BATCHES, body)[1]["id"]
         wait_for_calls(gateway, 1)
         gateway.signal(signal.SIGTERM)
-        while health(gateway)["status"] == "ok":
+        while read_health(gateway)["status"] == "ok":
             pass
         began = time.monotonic()
         gateway.signal(signal.SIGTERM)
@@ -133,13 +133,15 @@ def test_a_second_signal_ends_it_at_once_with_what_was_answered(tmp_path: Path) 
         assert call(gateway, f"/api/batches/{batch_id}/progress")[1]["succeeded"] == 1
 
 
-def test_a_create_that_is_under_way_may_finish_and_its_batch_runs_after_the_next_start(tmp_path: Path) -> None:
+def test_a_create_that_is_in_progress_completes_during_shutdown_and_its_batch_runs_after_the_next_start(
+    tmp_path: Path,
+) -> None:
     body = json.dumps(create_body("a")).encode()
     head = (
         f"POST {BATCHES} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with GatewayProcess(data_dir=tmp_path, settings=settings(30.0)) as gateway:
-        submitted(gateway, "keeps-it-busy-until-the-body-has-come")
+        submit(gateway, "keeps-the-gateway-running-until-the-body-has-arrived")
         wait_for_calls(gateway, 1)
         host, port = gateway.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=20) as connection:
@@ -147,7 +149,7 @@ def test_a_create_that_is_under_way_may_finish_and_its_batch_runs_after_the_next
             while "1 loose blobs" not in find_storage_leaks(tmp_path):
                 pass
             gateway.signal(signal.SIGTERM)
-            while health(gateway)["status"] == "ok":
+            while read_health(gateway)["status"] == "ok":
                 pass
             connection.sendall(body[20:])
             answer = connection.recv(65536)

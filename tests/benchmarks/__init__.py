@@ -1,1 +1,1 @@
-"""Measured ratios, printed by `nox -s bench`; nothing here is timed in a test."""
+"""Benchmarks, printed as a table of ratios by `nox -s bench`; no test depends on their timings."""

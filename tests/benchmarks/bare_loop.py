@@ -1,7 +1,7 @@
-"""The floor under direct throughput: a bare aiohttp client loop, as ``python -m tests.benchmarks.bare_loop``.
+"""The baseline of direct throughput: a bare aiohttp client loop, run as ``python -m tests.benchmarks.bare_loop``.
 
-It posts each line of a file to a URL, so many at a time, reads every answer whole, and prints the seconds that it took
-and the seconds of processor time.
+It posts each line of a file to a URL, with a fixed number of calls in flight, and reads every response completely. It
+prints the elapsed seconds and the seconds of processor time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import aiohttp
 
 
 async def post_all(url: str, bodies: list[bytes], in_flight: int) -> None:
-    """Post every body."""
+    """Post every body, with at most ``in_flight`` calls at a time."""
     remaining: Iterator[bytes] = iter(bodies)
     connector = aiohttp.TCPConnector(limit=0)
     headers = {"Content-Type": "application/json"}
@@ -32,7 +32,7 @@ async def post_all(url: str, bodies: list[bytes], in_flight: int) -> None:
 
 
 def main(url: str, file: str, in_flight: str) -> None:
-    """Run the loop and print both times."""
+    """Run the loop; print elapsed and processor seconds."""
     bodies = Path(file).read_bytes().splitlines()
     begun, processor = time.perf_counter(), time.process_time()
     asyncio.run(post_all(url, bodies, int(in_flight)))

@@ -1,6 +1,6 @@
 """Direct throughput: a durable batch through the gateway over a bare client loop against the same upstream.
 
-The upstream has one core, the gateway and the loop share the other, one after the other.
+The upstream has one core. The gateway and the loop run on the other core, one after the other.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROMPT = "Tell me a story about a river. " * 8
 
 @dataclass(frozen=True)
 class Load:
-    """How many requests, and how long the upstream takes for each."""
+    """The number of requests, and the latency of the upstream in seconds."""
 
     requests: int
     latency: float
@@ -37,14 +37,14 @@ class Load:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run took, in seconds."""
+    """The elapsed and the processor time of one run, in seconds."""
 
     elapsed: float
     processor: float
 
 
 def direct() -> Iterator[Row]:
-    """Measure where the wait is the limit, and where the processor is."""
+    """Measure with a latency that limits the throughput, and with one at which the processor does."""
     waiting, _ = _ratios(Load(5_000, 0.4))
     yield Row("direct throughput, 400 ms a call", waiting[0], "", "at least", 0.97, waiting[1])
     throughput, processor = _ratios(Load(20_000, 0.05))
@@ -53,7 +53,7 @@ def direct() -> Iterator[Row]:
 
 
 def _ratios(load: Load) -> tuple[tuple[float, str], tuple[float, str]]:
-    """Run loop and gateway in turn; the medians of throughput and of processor time, as ratios with their figures."""
+    """Run loop and gateway in turn; return the ratios of median throughput and processor time, each with a note."""
     with simulated_upstream("--latency", str(load.latency)) as upstream, TemporaryDirectory() as folder:
         psutil.Process(upstream.pid).cpu_affinity([0])
         loops, batches = [], []

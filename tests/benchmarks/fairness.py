@@ -1,4 +1,4 @@
-"""Who waits for whom: a small batch behind a large one, and a fast model in one batch with a slow one."""
+"""Fairness: a small batch behind a large one, and a fast model in one batch with a slow model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.gateway_process import GatewayProcess
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
 
 SMALL, LARGE = 100, 50_000
-UNDER_WAY = 2_000
-"""Results of the large batch that are there when the small one is submitted."""
+DONE_BEFORE_SMALL = 2_000
+"""Results of the large batch that exist when the small batch is submitted."""
 FAST_REQUESTS = 5_000
 FAST, SLOW = 0.05, 5.0  # seconds
 ROUNDS = 3
@@ -25,7 +25,7 @@ POLL = 0.05  # seconds
 
 
 def fairness() -> Iterator[Row]:
-    """Measure both."""
+    """Measure the small batch behind the large one, then the fast model beside the slow one."""
     with simulated_upstream("--latency", str(FAST)) as fast, simulated_upstream("--latency", str(SLOW)) as slow:
         yield _behind_a_large_one(fast)
         yield _beside_a_slow_model(fast, slow)
@@ -35,7 +35,7 @@ def _behind_a_large_one(upstream: SimulatedUpstream) -> Row:
     with TemporaryDirectory() as folder, GatewayProcess(data_dir=Path(folder), settings=_account(upstream)) as gateway:
         alone = [_seconds(ended(gateway.url, create(gateway.url, _requests("fast", SMALL)))) for _ in range(ROUNDS)]
         large = create(gateway.url, _requests("fast", LARGE))
-        while progress(gateway.url, large.id).succeeded < UNDER_WAY:
+        while progress(gateway.url, large.id).succeeded < DONE_BEFORE_SMALL:
             time.sleep(POLL)
         behind = [_seconds(ended(gateway.url, create(gateway.url, _requests("fast", SMALL)))) for _ in range(ROUNDS)]
         assert progress(gateway.url, large.id).status == "in_progress"
@@ -56,7 +56,7 @@ def _beside_a_slow_model(fast: SimulatedUpstream, slow: SimulatedUpstream) -> Ro
 
 
 def _rate(fast: SimulatedUpstream, slow: SimulatedUpstream, accounts: list[str]) -> float:
-    """Run a batch until its fast requests are answered, and tell how many of them that were a second."""
+    """Run a batch until its fast requests are answered; return how many fast requests a second were answered."""
     fast.reset()
     settings = _account(fast) + _account(slow, "slow")
     with TemporaryDirectory() as folder, GatewayProcess(data_dir=Path(folder), settings=settings) as gateway:

@@ -1,4 +1,4 @@
-"""The floor under downloads: a file served by FileResponse, as ``python -m tests.benchmarks.file_server``."""
+"""The baseline of downloads: FileResponse serves a file, run as ``python -m tests.benchmarks.file_server``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiohttp import web
 
 @contextmanager
 def file_server(path: Path) -> Iterator[str]:
-    """Serve a file in a process of its own until the context is left; yields its URL."""
+    """Serve a file in its own process while the context is entered; yield its URL."""
     command = [sys.executable, "-m", "tests.benchmarks.file_server", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -25,7 +25,7 @@ def file_server(path: Path) -> Iterator[str]:
 
 
 async def serve(path: Path) -> None:
-    """Serve the file and print where."""
+    """Serve the file and print its URL."""
 
     async def answer(_: web.Request) -> web.FileResponse:
         return web.FileResponse(path)

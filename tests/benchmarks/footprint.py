@@ -1,4 +1,4 @@
-"""How small the gateway is: its start, its memory when idle, its size when installed."""
+"""The footprint of the gateway: start time, idle memory, and installed size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STARTS = 5
 
 
 def footprint() -> Iterator[Row]:
-    """Measure starts and memory over five processes, and size from what the installer recorded."""
+    """Measure starts and memory of five processes, and the size of the files that the installer recorded."""
     starts, memory = [], []
     for _ in range(STARTS):
         with TemporaryDirectory() as folder:
@@ -38,11 +38,11 @@ def footprint() -> Iterator[Row]:
 
 
 def _with_dependencies(name: str) -> set[str]:
-    """Name a distribution and all that it pulls in here, extras left out."""
+    """Return a distribution and all its installed dependencies, without extras."""
     found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        current = waiting.pop()
+    pending = [name]
+    while pending:
+        current = pending.pop()
         try:
             requirements = distribution(current).requires or []
         except PackageNotFoundError:
@@ -50,10 +50,10 @@ def _with_dependencies(name: str) -> set[str]:
         if current in found:
             continue
         found.add(current)
-        waiting += [re.split(r"[ ;<>=!~\[(]", text)[0].lower() for text in requirements if "extra ==" not in text]
+        pending += [re.split(r"[ ;<>=!~\[(]", text)[0].lower() for text in requirements if "extra ==" not in text]
     return found
 
 
 def _size(name: str) -> int:
-    places = (Path(str(file.locate())) for file in distribution(name).files or [])
-    return sum(place.stat().st_size for place in places if place.is_file())
+    paths = (Path(str(file.locate())) for file in distribution(name).files or [])
+    return sum(path.stat().st_size for path in paths if path.is_file())

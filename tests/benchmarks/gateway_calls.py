@@ -1,4 +1,4 @@
-"""The few calls to a gateway that the benchmarks make; they poll seldom, so as not to be what is measured."""
+"""The calls to a gateway that the benchmarks share; they poll seldom so that polling does not distort the results."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def retrieve(url: str, batch_id: str) -> MessageBatch:
 
 
 def progress(url: str, batch_id: str) -> BatchProgress:
-    """Read how far a batch is."""
+    """Read the progress of a batch."""
     with urllib.request.urlopen(f"{url}/api/batches/{batch_id}/progress") as response:
         return msgspec.json.decode(response.read(), type=BatchProgress)
 
 
 def ended(url: str, batch: MessageBatch) -> MessageBatch:
-    """Follow a batch until it has ended."""
+    """Poll a batch until it has ended and return it."""
     while batch.processing_status != "ended":
         time.sleep(POLL)
         batch = retrieve(url, batch.id)

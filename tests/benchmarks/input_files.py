@@ -1,4 +1,4 @@
-"""Batches from files: upload and create of 50,000 lines over a bare write, their validation, and the memory of both."""
+"""Batches from files: upload and create of 50,000 lines beyond a bare write, their validation, and memory growth."""
 
 from __future__ import annotations
 
@@ -29,38 +29,38 @@ SETTINGS: Final = (
 )
 MEGABYTE: Final = 1_000_000
 BOUNDARY: Final = "7d1fe0b4c2a84e9b"
-POLL: Final = 0.04  # seconds; more often, the looking would be a good part of what is measured
+POLL: Final = 0.04  # seconds; polling more often would distort the measurement
 
 
 def input_files() -> Iterator[Row]:
-    """Measure upload and create from the first byte to the answer, then the validation up to the first request."""
+    """Measure upload and create from first byte to response, then the validation up to the first request."""
     content = input_of(LINES)
     size = len(content) / MEGABYTE
     with TemporaryDirectory() as folder:
-        floors, takes, rates, growths = [], [], [], []
+        baselines, takes, rates, growths = [], [], [], []
         for _ in range(ROUNDS):
-            floors.append(_floor(content, Path(folder) / "floor"))
+            baselines.append(_baseline(content, Path(folder) / "baseline"))
             taken, validated, growth = _submit(content, Path(folder))
             takes.append(taken)
             rates.append(size / validated)
             growths.append(growth)
-    floor, take = statistics.median(floors), statistics.median(takes)
-    note = f"{size:.0f} MB: {take:.2f} s, a bare write {floor:.2f} s"
-    yield Row("upload and create of 50,000 lines, beyond a bare write", take - floor, "s", "at most", 2, note)
+    baseline, take = statistics.median(baselines), statistics.median(takes)
+    note = f"{size:.0f} MB: {take:.2f} s, a bare write {baseline:.2f} s"
+    yield Row("upload and create of 50,000 lines, beyond a bare write", take - baseline, "s", "at most", 2, note)
     yield Row("validation of that file", statistics.median(rates), "MB/s", "at least", 100, "up to its first request")
     runs = ", ".join(f"{growth:.0f}" for growth in growths)
     yield Row("memory growth of both", statistics.median(growths), "MB", "at most", 64, f"median of {runs}")
 
 
 def input_of(lines: int) -> bytes:
-    """Write an input file of so many lines of about 2.3 KB."""
+    """Return an input file with this many lines of about 2.3 KB."""
     start = b'{"custom_id":"request-%06d","method":"POST","url":"/v1/chat/completions","body":'
     body = b'{"model":"m","max_tokens":64,"messages":[{"role":"user","content":"%s"}]}}\n' % PROMPT.encode()
     return b"".join(start % number + body for number in range(lines))
 
 
-def _floor(content: bytes, path: Path) -> float:
-    """Write the bytes and put them on the disk."""
+def _baseline(content: bytes, path: Path) -> float:
+    """Write and sync the bytes; return the seconds that this took."""
     begun = time.perf_counter()
     with path.open("wb") as file:
         file.write(content)
@@ -72,7 +72,7 @@ def _floor(content: bytes, path: Path) -> float:
 
 
 def _submit(content: bytes, folder: Path) -> tuple[float, float, float]:
-    """Make a batch of a file on a fresh gateway; returns the seconds of both steps, and the growth of memory in MB."""
+    """Create a batch from a file on a new gateway; return the seconds of both steps and the memory growth in MB."""
     with TemporaryDirectory(dir=folder) as data, GatewayProcess(data_dir=Path(data), settings=SETTINGS) as gateway:
         with PeakMemory(psutil.Process(gateway.pid)) as memory:
             begun = time.perf_counter()

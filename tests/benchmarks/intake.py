@@ -1,4 +1,4 @@
-"""Intake: a create of 100,000 requests (235 MB) over decoding, writing and syncing the same bytes, and its memory."""
+"""Intake: a create of 100,000 requests (235 MB) over decoding, writing and syncing the same bytes; memory growth."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ MEGABYTE = 1_000_000
 
 
 def intake() -> Iterator[Row]:
-    """Measure the create from its first byte to its answer, in turn with the floor."""
+    """Measure the create from its first byte to its response, in turn with the baseline."""
     body = body_of(REQUESTS)
     with TemporaryDirectory() as folder:
-        floors, creates, growths = [], [], []
+        baselines, creates, growths = [], [], []
         for _ in range(ROUNDS):
-            floors.append(_floor(body, Path(folder) / "floor"))
+            baselines.append(_baseline(body, Path(folder) / "baseline"))
             seconds, growth = _create(body, Path(folder))
             creates.append(seconds)
             growths.append(growth)
-    floor, create = statistics.median(floors), statistics.median(creates)
-    note = f"{len(body) / MEGABYTE:.0f} MB: {floor:.2f} s over {create:.2f} s"
-    yield Row("intake of 100,000 requests", floor / create, "", "at least", 0.5, note)
+    baseline, create = statistics.median(baselines), statistics.median(creates)
+    note = f"{len(body) / MEGABYTE:.0f} MB: {baseline:.2f} s over {create:.2f} s"
+    yield Row("intake of 100,000 requests", baseline / create, "", "at least", 0.5, note)
     runs = ", ".join(f"{growth:.0f}" for growth in growths)
     yield Row("memory growth of that create", statistics.median(growths), "MB", "at most", 64, f"median of {runs}")
 
 
 def body_of(requests: int) -> bytes:
-    """Write a create with so many requests of about 2.3 KB."""
+    """Return the body of a create with this many requests of about 2.3 KB."""
     message = b'{"role":"user","content":"%s"}' % PROMPT.encode()
     written = (
         b'{"custom_id":"request-%06d","params":{"model":"m","max_tokens":64,"messages":[%s]}}' % (number, message)
@@ -56,8 +56,8 @@ def body_of(requests: int) -> bytes:
     return b'{"requests":[' + b",".join(written) + b"]}"
 
 
-def _floor(body: bytes, path: Path) -> float:
-    """Decode the whole body as JSON, write the bytes, and put them on the disk."""
+def _baseline(body: bytes, path: Path) -> float:
+    """Decode the whole body as JSON, write and sync the bytes; return the seconds that this took."""
     begun = time.perf_counter()
     msgspec.json.decode(body)
     with path.open("wb") as file:
@@ -70,7 +70,7 @@ def _floor(body: bytes, path: Path) -> float:
 
 
 def _create(body: bytes, folder: Path) -> tuple[float, float]:
-    """Send the create to a fresh gateway; returns its seconds and the growth of the gateway's memory in MB."""
+    """Send the create to a new gateway; return its seconds and the memory growth of the gateway in MB."""
     with TemporaryDirectory(dir=folder) as data, GatewayProcess(data_dir=Path(data), settings=SETTINGS) as gateway:
         host = urlsplit(gateway.url)
         connection = HTTPConnection(str(host.hostname), host.port)

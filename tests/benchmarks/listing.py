@@ -1,4 +1,4 @@
-"""Retrieve and list with a million batches over the same with a thousand."""
+"""The rates of retrieve and list with a million batches over the rates with a thousand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.benchmarks.table import Row
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
 from tests.support.postgres_server import PostgresServer, dedicated_server
 
-FEW, MANY = 1_000, 1_000_000
+SMALL, LARGE = 1_000, 1_000_000
 SECONDS = 2.0
 ROUNDS = 3
 COLUMNS = """
@@ -36,22 +36,22 @@ SELECT
     10, 0, n, n, n, n, n, '', randomblob(16)
 FROM numbers
 """
-NAME = "INSERT INTO batch_providers SELECT workspace, provider, key FROM batches"
+INSERT_PROVIDERS = "INSERT INTO batch_providers SELECT workspace, provider, key FROM batches"
 
 
 def listing() -> Iterator[Row]:
-    """Measure both sizes in turn on each database, and compare their best rounds."""
+    """Measure both sizes in turn on each database and compare their best rounds."""
     with TemporaryDirectory() as folder:
-        rates = {count: _on_sqlite(Path(folder) / str(count), count) for count in (FEW, MANY)}
+        rates = {count: _on_sqlite(Path(folder) / str(count), count) for count in (SMALL, LARGE)}
         yield from _rows("SQLite", rates)
     with TemporaryDirectory() as folder, dedicated_server() as server:
-        rates = {count: _on_postgres(Path(folder) / str(count), server, count) for count in (FEW, MANY)}
+        rates = {count: _on_postgres(Path(folder) / str(count), server, count) for count in (SMALL, LARGE)}
         yield from _rows("PostgreSQL", rates)
 
 
 def _rows(database: str, rates: dict[int, tuple[float, float]]) -> Iterator[Row]:
     for number, what in enumerate(("retrieve", "list of 20")):
-        few, many = rates[FEW][number], rates[MANY][number]
+        few, many = rates[SMALL][number], rates[LARGE][number]
         note = f"{many:,.0f} over {few:,.0f} a second"
         yield Row(f"{what}, 1,000,000 batches over 1,000, {database}", many / few, "", "at least", 0.85, note)
 
@@ -61,7 +61,7 @@ def _on_sqlite(data_dir: Path, count: int) -> tuple[float, float]:
         pass  # makes the schema
     with closing(sqlite3.connect(data_dir / "batchgate.db")) as connection:
         connection.execute(SQLITE, {"count": count})
-        connection.execute(NAME)
+        connection.execute(INSERT_PROVIDERS)
         connection.commit()
     return _rates(data_dir, SIMULATOR, count)
 
@@ -76,7 +76,7 @@ def _on_postgres(data_dir: Path, server: PostgresServer, count: int) -> tuple[fl
             for n in range(1, count + 1):
                 names = (_id(n), "default", "anthropic", "{}", "simulator", '["simulator"]', "{}", "ended")
                 copy.write_row((*names, 10, 10, 0, n, n, n, n, n, "", n.to_bytes(16)))
-        connection.execute(NAME.encode())
+        connection.execute(INSERT_PROVIDERS.encode())
         connection.execute(b"VACUUM ANALYZE")
     return _rates(data_dir, f'database_url = "{url}"\n{SIMULATOR}', count)
 
@@ -93,7 +93,7 @@ def _rates(data_dir: Path, settings: str, count: int) -> tuple[float, float]:
 
 
 def _rate(connection: HTTPConnection, path: Callable[[], str]) -> float:
-    """Ask one after another for a while, a few times over; the best rate, which the machine disturbed least."""
+    """Send one call after another, in several rounds; return the best rate, which was disturbed least."""
     best = 0.0
     for _ in range(ROUNDS):
         calls, begun = 0, time.perf_counter()

@@ -1,4 +1,4 @@
-"""The peak of another process's memory while something is done to it."""
+"""The peak memory of another process while a benchmark calls it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class PeakMemory:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample)
         self.growth = 0
-        """Bytes above what the process had at the beginning, at the worst."""
+        """The largest number of bytes above the memory at the beginning."""
 
     def __enter__(self) -> Self:
-        """Begin to sample."""
+        """Start sampling."""
         self._before = self._process.memory_info().rss
         self._thread.start()
         return self

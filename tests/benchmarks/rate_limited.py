@@ -1,4 +1,4 @@
-"""A provider that admits a few calls at once and refuses the rest: nothing may fail, little may be lost."""
+"""A provider that admits four calls at once and refuses the rest: no request fails, little capacity is lost."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstre
 
 REQUESTS = 1_000
 LATENCY = 0.05  # seconds
-ADMITS = 4
+MAX_CONCURRENCY = 4
 RETRY_AFTER = 1
 ROUNDS = 3
 
 
 def rate_limited() -> Iterator[Row]:
-    """Measure what becomes of the capacity of such a provider, the time to learn it included."""
-    options = ("--latency", str(LATENCY), "--max-concurrency", str(ADMITS), "--retry-after", str(RETRY_AFTER))
+    """Measure how much of the provider's capacity the gateway uses, including the time to find the limit."""
+    options = ("--latency", str(LATENCY), "--max-concurrency", str(MAX_CONCURRENCY), "--retry-after", str(RETRY_AFTER))
     with simulated_upstream(*options) as upstream:
         runs = [_run(upstream) for _ in range(ROUNDS)]
     throughput = statistics.median(REQUESTS / seconds for seconds, _, _ in runs)
-    ideal = ADMITS / LATENCY
+    ideal = MAX_CONCURRENCY / LATENCY
     refused = statistics.median(refused for _, _, refused in runs)
     note = f"{throughput:.1f} over {ideal:.0f} requests/s; {refused:.0f} calls refused for {REQUESTS} served"
     yield Row("rate-limited upstream (admits 4), throughput over ideal", throughput / ideal, "", "at least", 0.90, note)
@@ -34,7 +34,7 @@ def rate_limited() -> Iterator[Row]:
 
 
 def _run(upstream: SimulatedUpstream) -> tuple[float, int, int]:
-    """Run one batch on a new gateway, and tell the seconds it took, the failed requests and the refused calls."""
+    """Run a batch on a new gateway; return its seconds, failed requests and refused calls."""
     upstream.reset()
     settings = f'[accounts.anthropic]\nprovider = "anthropic"\nbase_url = "{upstream.url}"\n'
     params = {"model": "m", "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}

@@ -1,4 +1,4 @@
-"""How soon a gateway that was killed is at work again."""
+"""The time from the restart of a killed gateway to its first call upstream."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstre
 
 REQUESTS = 100_000
 DONE = 5_000
-"""Results that are there when it is killed."""
+"""Results that exist when the gateway is killed."""
 ROUNDS = 3
 POLL = 0.01  # seconds
 
 
 def restart() -> Iterator[Row]:
-    """Kill a gateway amid a batch of 100,000 requests, a few times, and wait for its next call upstream."""
+    """Kill a gateway during a batch of 100,000 requests, several times, and wait for its next call upstream."""
     with simulated_upstream("--latency", "0.05") as upstream, TemporaryDirectory() as folder:
         settings = f'[accounts.anthropic]\nprovider = "anthropic"\nbase_url = "{upstream.url}"\nconcurrency = 256\n'
         seconds = list(_rounds(upstream, Path(folder), settings))

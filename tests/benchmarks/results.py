@@ -1,4 +1,4 @@
-"""A batch of 100,000 results: memory while it runs, time from the last response to its end, and the download."""
+"""A batch of 100,000 results: memory growth, time from the last response to the end, and the download rate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REQUESTS = 100_000
 ROUNDS = 5
 MEGABYTE = 1_000_000
 PIECE = 1024 * 1024
-FLUSH_DELAY = 0.1  # seconds that the last result may have waited before it could be seen
+FLUSH_DELAY = 0.1  # seconds that the last result may have waited for its flush
 SETTINGS = """
 [accounts.simulator]
 provider = "simulator"
@@ -32,7 +32,7 @@ simulator.output_tokens = 128
 
 
 def results() -> Iterator[Row]:
-    """Run the batch once, then download its results and the same file from the floor in turn."""
+    """Run the batch once, then download its results and the same file from a plain server in turn."""
     with TemporaryDirectory() as folder, GatewayProcess(data_dir=Path(folder), settings=SETTINGS) as gateway:
         batch = create(gateway.url, [_request(number) for number in range(REQUESTS)])
         with PeakMemory(psutil.Process(gateway.pid)) as memory:
@@ -48,10 +48,10 @@ def results() -> Iterator[Row]:
         (file,) = (Path(folder) / "blobs").rglob("results_*.jsonl")
         with file_server(file) as plain:
             pairs = [(_download(batch.results_url), _download(plain)) for _ in range(ROUNDS)]
-        ours, floor = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
+        gateway_seconds, plain_seconds = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
         size = file.stat().st_size / MEGABYTE
-        note = f"{size:.0f} MB: {size / ours:,.0f} over {size / floor:,.0f} MB/s"
-        yield Row("result download over FileResponse", floor / ours, "", "at least", 0.8, note)
+        note = f"{size:.0f} MB: {size / gateway_seconds:,.0f} over {size / plain_seconds:,.0f} MB/s"
+        yield Row("result download over FileResponse", plain_seconds / gateway_seconds, "", "at least", 0.8, note)
 
 
 def _request(number: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""PostgreSQL against the embedded store, and three workers against one, on the same upstream in one run."""
+"""PostgreSQL over the embedded store, and three workers over one, on the same upstream in one run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IN_FLIGHT_EACH = 64
 
 
 def scaled() -> Iterator[Row]:
-    """Measure both where the wait is the limit, and the first where the processor is as well."""
+    """Measure both with a latency that limits the throughput; the first also where the processor is the limit."""
     yield _postgres_over_embedded("400 ms a call", "0.4", 5_000)
     yield _postgres_over_embedded("50 ms a call", "0.05", 20_000)
     yield _three_over_one()
@@ -63,7 +63,7 @@ def _embedded(upstream: SimulatedUpstream, requests: int) -> float:
 
 
 def _workers(upstream: SimulatedUpstream, requests: int, *, workers: int, concurrency: int) -> float:
-    """Run a batch on PostgreSQL: in the gateway itself, or on so many workers beside it."""
+    """Run a batch on PostgreSQL, in the gateway itself or on this number of workers; return its seconds."""
     with TemporaryDirectory() as folder, ExitStack() as fleet:
         database = fleet.enter_context(dedicated_server())
         blobs = (Path(folder) / "blobs").as_uri()

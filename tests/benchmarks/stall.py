@@ -1,6 +1,6 @@
-"""How long the event loop of a gateway is busy at a stretch, at the worst, while it does everything at once.
+"""The longest time that the event loop of a gateway is busy without a pause, while it does everything at once.
 
-Beside it stands how long callers of /health wait meanwhile: the round trip is in that as well, and the time in which
+The note of the row has the waits of callers of /health meanwhile. These include the round trip, and the time in which
 the machine runs the prober, the client and the upstream instead.
 """
 
@@ -28,11 +28,11 @@ from tests.support.simulated_upstream import simulated_upstream
 TIMED_LOOP = Path(__file__).with_name("timed_loop")
 INTERVAL = 0.005  # seconds between two probes
 RUNNING = 20_000
-"""Requests of the batch that runs meanwhile."""
+"""Requests of the batch that runs during the create."""
 
 
 class Prober:
-    """Asks for /health again and again while the context is entered, and keeps the longest wait."""
+    """Calls /health repeatedly while the context is entered, and records the wait of each call."""
 
     def __init__(self, url: str) -> None:
         self._host = urlsplit(url).netloc
@@ -41,14 +41,14 @@ class Prober:
         self.waits: list[float] = []
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start probing."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop."""
+        """Stop probing."""
         self._stop.set()
         self._thread.join()
 
@@ -63,8 +63,8 @@ class Prober:
 
 
 def stall() -> Iterator[Row]:
-    """Probe while a batch runs, a large create comes in beside it, and the results are finalized and downloaded."""
-    body = body_of(REQUESTS)  # made before, as it holds up the prober, which shares this process
+    """Probe while a batch runs, a large create arrives, and results are finalized and downloaded."""
+    body = body_of(REQUESTS)  # made first, because it would delay the prober in this process
     with simulated_upstream("--latency", "0.05") as upstream, TemporaryDirectory() as folder:
         settings = f'[accounts.anthropic]\nprovider = "anthropic"\nbase_url = "{upstream.url}"\nconcurrency = 256\n'
         psutil.Process(upstream.pid).cpu_affinity([0])

@@ -1,4 +1,4 @@
-"""The table of a benchmark run: what was measured, what it is held against, and whether it holds."""
+"""The table of a benchmark run: each measured value, its target, and whether it meets the target."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Row:
-    """One figure and its mark."""
+    """A measured value and its target."""
 
-    what: str
+    name: str
     value: float
     unit: str
     bound: Literal["at least", "at most"]
-    mark: float
+    target: float
     note: str = ""
-    """How the figure came about: the runs behind a median, the floor behind a ratio."""
+    """Where the value comes from: the runs of a median, the baseline of a ratio."""
 
     @property
-    def holds(self) -> bool:
-        """Whether the figure meets its mark."""
-        return self.value >= self.mark if self.bound == "at least" else self.value <= self.mark
+    def meets_target(self) -> bool:
+        """Whether the value meets its target."""
+        return self.value >= self.target if self.bound == "at least" else self.value <= self.target
 
 
 def print_table(rows: Sequence[Row]) -> None:
     """Print the rows as a Markdown table."""
-    print("\n| what | measured | mark | holds | how |\n| --- | --- | --- | --- | --- |")
+    print("\n| benchmark | measured | target | met | details |\n| --- | --- | --- | --- | --- |")
     for row in rows:
         measured = f"{row.value:.2f} {row.unit}".strip()
-        mark = f"{row.bound} {row.mark:g} {row.unit}".strip()
-        print(f"| {row.what} | {measured} | {mark} | {'yes' if row.holds else 'NO'} | {row.note} |")
+        target = f"{row.bound} {row.target:g} {row.unit}".strip()
+        print(f"| {row.name} | {measured} | {target} | {'yes' if row.meets_target else 'NO'} | {row.note} |")

@@ -1,4 +1,4 @@
-"""What telemetry costs on the way of a request: metrics and log as they are wired, spans off."""
+"""The processor time of telemetry for a request: metrics and log as in the gateway, without spans."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tests.unit.telemetry.telemetry_values import batch, claim, request
 REQUESTS = 50_000
 RUNS = 5
 FLUSHED = 64
-"""Results a flush, which is told once for all of them."""
+"""Results per flush; telemetry reports a flush once for all of them."""
 
 
 def telemetry() -> Iterator[Row]:
-    """Tell of requests, and take off what telling nobody costs."""
+    """Report requests to telemetry and subtract the time of `NoTelemetry`."""
     logging.getLogger("batchgate").setLevel(logging.INFO)
-    everybody = [CompositeTelemetry(Metrics("1", "both"), EventLog()) for _ in range(RUNS)]
-    costs = [_microseconds(each) - _microseconds(NoTelemetry()) for each in everybody]
+    enabled = [CompositeTelemetry(Metrics("1", "both"), EventLog()) for _ in range(RUNS)]
+    costs = [_microseconds(each) - _microseconds(NoTelemetry()) for each in enabled]
     runs = ", ".join(f"{cost:.2f}" for cost in costs)
     yield Row("telemetry, a request", statistics.median(costs), "µs", "at most", 3, f"median of {runs}")
 
 
-def _microseconds(told: Telemetry) -> float:
+def _microseconds(telemetry: Telemetry) -> float:
     of = claim(batch())
     models = [request(model=f"model-{number}") for number in range(50)]
     chunk = Chunk(seqs=tuple(range(FLUSHED)), lines=b"", succeeded=FLUSHED, errored=0)
     begun = time.process_time()
     for number in range(REQUESTS):
-        told.call_ended(of.batch, "account", models[number % 50], "succeeded", 0.4)
+        telemetry.call_ended(of.batch, "account", models[number % 50], "succeeded", 0.4)
         if number % FLUSHED == 0:
-            told.results_flushed(of, chunk, seconds=0.004)
+            telemetry.results_flushed(of, chunk, seconds=0.004)
     return 1e6 * (time.process_time() - begun) / REQUESTS

@@ -1,1 +1,1 @@
-"""Fails wherever spec, generated code, handlers, routes, examples or documentation have come apart."""
+"""Tests that fail where spec, generated code, handlers, routes, examples, documentation or code shape have drifted."""

@@ -1,4 +1,4 @@
-"""What handwritten/deploy/ names is there: settings, commands, options, extras and paths; and its times agree."""
+"""The settings, commands, options, extras and paths in handwritten/deploy/ exist, and its timeouts agree."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ FILES: Final = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 UNITS: Final = sorted((DEPLOY / "systemd").glob("*.service"))
 TOML: Final = sorted(DEPLOY.rglob("*.toml"))
 KEY: Final = {"BATCHGATE_OPERATOR_KEY": "sk-bf-any"}
-"""What the settings take from the environment that is no setting."""
+"""The environment variables that the settings refer to and that are not settings themselves."""
 SLACK: Final = 10
-"""Seconds that a process has, after its grace, to write what was answered."""
+"""Seconds that a process has after its shutdown timeout to write the results that arrived."""
 
 
 def manifests() -> Iterator[dict[str, Any]]:
@@ -35,7 +35,11 @@ def manifests() -> Iterator[dict[str, Any]]:
 
 
 def pods() -> dict[str, dict[str, Any]]:
-    return {one["metadata"]["name"]: one["spec"]["template"] for one in manifests() if one["kind"] == "Deployment"}
+    return {
+        manifest["metadata"]["name"]: manifest["spec"]["template"]
+        for manifest in manifests()
+        if manifest["kind"] == "Deployment"
+    }
 
 
 def compose() -> dict[str, Any]:
@@ -44,7 +48,7 @@ def compose() -> dict[str, Any]:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """List what is run as ``batchgate``, with the place that says so."""
+    """Yield each ``batchgate`` command line with the file or service that contains it."""
     for name, service in compose()["services"].items():
         if service.get("image") == "batchgate":
             yield f"compose {name}", service["command"]
@@ -54,33 +58,33 @@ def commands() -> Iterator[tuple[str, list[str]]]:
         (line,) = re.findall(r"^ExecStart=/opt/batchgate/bin/batchgate (.*)$", path.read_text(), re.MULTILINE)
         yield path.name, shlex.split(line.replace("%i", "8081"))
     for path in PAGES:
-        for words in re.findall(r"(?:batchgate|run --rm gateway) ([a-z-]+(?: [a-z-]+)*[^`'\n|#>]*)", code(path)):
+        for words in re.findall(r"(?:batchgate|run --rm gateway) ([a-z-]+(?: [a-z-]+)*[^`'\n|#>]*)", read_code(path)):
             if words.split()[0] in COMMANDS:
                 yield path.name, shlex.split(words)
 
 
-def code(path: Path) -> str:
-    """Take the code out of a page."""
+def read_code(path: Path) -> str:
+    """Return the code blocks and the inline code of a page."""
     return "\n".join(
         re.findall(r"```sh\n(.*?)```", path.read_text(), re.DOTALL) + re.findall(r"`([^`\n]+)`", path.read_text())
     )
 
 
-def grace(toml: Path) -> float:
+def shutdown_timeout(toml: Path) -> float:
     return load_settings(toml, KEY).shutdown_timeout
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_variable_is_a_setting(path: Path) -> None:
+def test_every_environment_variable_is_a_setting(path: Path) -> None:
     known = {f"BATCHGATE_{name.upper()}" for name in (*SIMPLE, *_OTHER_VARIABLES)} | KEY.keys()
     assert set(re.findall(r"\bBATCHGATE_[A-Z_]+", path.read_text())) <= known
 
 
 @pytest.mark.parametrize("path", TOML, ids=lambda path: path.parent.name)
-def test_the_settings_are_good_also_with_the_account_that_is_left_to_be_switched_on(path: Path, tmp_path: Path) -> None:
-    switched_on = tmp_path / "batchgate.toml"
-    switched_on.write_text(re.sub(r"^# (\[accounts|\w+ = )", r"\1", path.read_text(), flags=re.MULTILINE))
-    for file in (path, switched_on):
+def test_the_settings_are_valid_also_with_the_optional_account_enabled(path: Path, tmp_path: Path) -> None:
+    with_account = tmp_path / "batchgate.toml"
+    with_account.write_text(re.sub(r"^# (\[accounts|\w+ = )", r"\1", path.read_text(), flags=re.MULTILINE))
+    for file in (path, with_account):
         settings = load_settings(file, KEY | {"BATCHGATE_HOST": "0.0.0.0"})
         assert settings.blob_url
         assert settings.api_keys["operator"].scopes == ("read", "submit", "admin")
@@ -88,17 +92,19 @@ def test_the_settings_are_good_also_with_the_account_that_is_left_to_be_switched
 
 
 @pytest.mark.parametrize(("place", "words"), [*commands()], ids=lambda value: value if isinstance(value, str) else None)
-def test_every_command_is_one_of_the_command_line_with_the_options_that_it_has(place: str, words: list[str]) -> None:
+def test_every_command_line_uses_a_known_command_with_known_options(place: str, words: list[str]) -> None:
     context = click.Context(main)
     command = main.get_command(context, words[0])
     assert command is not None, place
-    rest = words[1:]
-    if isinstance(command, click.Group) and rest:
-        inner = command.get_command(context, rest[0])
+    arguments = words[1:]
+    if isinstance(command, click.Group) and arguments:
+        inner = command.get_command(context, arguments[0])
         assert inner is not None, f"{place}: {' '.join(words)}"
         command = inner
     known = {option for parameter in command.params for option in parameter.opts}
-    assert {word.partition("=")[0] for word in rest if word.startswith("--")} <= known, f"{place}: {' '.join(words)}"
+    assert {word.partition("=")[0] for word in arguments if word.startswith("--")} <= known, (
+        f"{place}: {' '.join(words)}"
+    )
 
 
 @pytest.mark.parametrize("path", [DEPLOY / "Dockerfile", *PAGES, ROOT / "README.md"], ids=lambda path: path.name)
@@ -108,19 +114,19 @@ def test_every_extra_can_be_installed(path: Path) -> None:
     assert {extra for group in named for extra in group.split(",")} <= extras.keys()
 
 
-def test_the_image_is_made_of_what_is_there_and_let_in() -> None:
+def test_the_image_copies_only_paths_that_exist_and_that_dockerignore_allows() -> None:
     lines = (DEPLOY / "Dockerfile").read_text().splitlines()
     copied = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from" not in line]
-    let_in = {
+    allowed = {
         line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")
     }
-    assert {source for sources in copied for source in sources} == let_in
-    assert all((ROOT / source).exists() for source in let_in)
+    assert {source for sources in copied for source in sources} == allowed
+    assert all((ROOT / source).exists() for source in allowed)
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert set(packages["packages"]) <= let_in
+    assert set(packages["packages"]) <= allowed
 
 
-def test_compose_mounts_files_that_are_there_or_that_the_readme_makes() -> None:
+def test_compose_mounts_files_that_exist_or_that_the_readme_creates() -> None:
     folder, readme = DEPLOY / "compose", (DEPLOY / "README.md").read_text()
     file = compose()
     assert all((folder / config["file"]).is_file() for config in file["configs"].values())
@@ -134,26 +140,26 @@ def test_compose_mounts_files_that_are_there_or_that_the_readme_makes() -> None:
     assert (folder / built["context"] / built["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
 
 
-def test_compose_gives_a_process_the_time_that_its_settings_promise() -> None:
+def test_compose_gives_a_process_at_least_its_shutdown_timeout() -> None:
     given = compose()["x-batchgate"]["stop_grace_period"]
-    assert float(given.removesuffix("s")) >= grace(DEPLOY / "compose" / "batchgate.toml") + SLACK
+    assert float(given.removesuffix("s")) >= shutdown_timeout(DEPLOY / "compose" / "batchgate.toml") + SLACK
 
 
-def test_kubernetes_gives_a_pod_the_time_that_its_settings_promise() -> None:
+def test_kubernetes_gives_a_pod_at_least_its_shutdown_timeout() -> None:
     for pod in pods().values():
         pause = pod["spec"]["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        promised = grace(DEPLOY / "kubernetes" / "batchgate.toml") + pause + SLACK
-        assert pod["spec"]["terminationGracePeriodSeconds"] >= promised
+        needed = shutdown_timeout(DEPLOY / "kubernetes" / "batchgate.toml") + pause + SLACK
+        assert pod["spec"]["terminationGracePeriodSeconds"] >= needed
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
-def test_systemd_gives_a_process_the_time_that_its_settings_promise(path: Path) -> None:
+def test_systemd_gives_a_process_at_least_its_shutdown_timeout(path: Path) -> None:
     (given,) = re.findall(r"^TimeoutStopSec=(\d+)$", path.read_text(), re.MULTILINE)
-    (promised,) = re.findall(r"shutdown_timeout \((\d+) s\)", path.read_text())
-    assert int(given) >= int(promised) + SLACK
+    (needed,) = re.findall(r"shutdown_timeout \((\d+) s\)", path.read_text())
+    assert int(given) >= int(needed) + SLACK
 
 
-def test_probes_ask_what_is_answered_without_a_key_where_it_listens() -> None:
+def test_probes_call_paths_that_need_no_key_at_the_port_of_the_container() -> None:
     open_paths = {path for operation in OPERATIONS if not operation.authenticated for path in operation.paths}
     for pod in pods().values():
         (container,) = pod["spec"]["containers"]
@@ -164,18 +170,18 @@ def test_probes_ask_what_is_answered_without_a_key_where_it_listens() -> None:
         assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(port["containerPort"])
 
 
-def test_selectors_of_kubernetes_find_the_pods_that_they_are_for() -> None:
-    for one in manifests():
-        spec = one.get("spec", {})
+def test_kubernetes_selectors_match_the_intended_pods() -> None:
+    for manifest in manifests():
+        spec = manifest.get("spec", {})
         selector = spec.get("selector", spec.get("podSelector"))
         if selector is None:
             continue
         wanted = selector.get("matchLabels", selector)
         found = {name for name, pod in pods().items() if wanted.items() <= pod["metadata"]["labels"].items()}
-        assert found == ({one["metadata"]["name"]} & pods().keys() or pods().keys()), one["kind"]
+        assert found == ({manifest["metadata"]["name"]} & pods().keys() or pods().keys()), manifest["kind"]
 
 
-def test_no_container_runs_as_root_or_writes_to_its_root() -> None:
+def test_no_container_runs_as_root_or_writes_to_its_root_filesystem() -> None:
     image = (DEPLOY / "Dockerfile").read_text()
     (user,) = re.findall(r"^USER (\d+):\1$", image, re.MULTILINE)
     assert compose()["x-batchgate"]["read_only"]
@@ -187,7 +193,7 @@ def test_no_container_runs_as_root_or_writes_to_its_root() -> None:
 
 
 @pytest.mark.parametrize("path", [*TOML, *DEPLOY.rglob("*.yaml"), *UNITS], ids=lambda path: path.name)
-def test_no_file_holds_a_key_or_a_password(path: Path) -> None:
+def test_no_file_contains_a_key_or_a_password(path: Path) -> None:
     assert not re.search(
         r"sk-|://[^/\s]*:[^/\s]+@|(?i:password|secret[_-]?(access[_-]?)?key)\s*[:=]\s*['\"]?\w", path.read_text()
     )

@@ -1,4 +1,4 @@
-"""The drift suite fails, and says what to do, for each way in which spec and code can come apart."""
+"""The drift suite fails, and its message names the remedy, for each kind of drift between spec and code."""
 
 from pathlib import Path
 
@@ -28,57 +28,57 @@ def copy(tmp_path: Path) -> ProjectCopy:
     return ProjectCopy(tmp_path)
 
 
-def test_a_field_renamed_in_the_spec_is_seen(copy: ProjectCopy) -> None:
+def test_a_field_renamed_in_the_spec_fails_the_suite(copy: ProjectCopy) -> None:
     copy.replace("spec/anthropic.yaml", "has_more", "has_further")
-    said = copy.run_drift_tests("test_generated_code.py::test_generated_code_is_what_the_spec_says")
-    assert "differs: generated/batchgate_api/anthropic.py" in said
-    assert "+    has_further" in said
-    assert ADVICE in said
+    output = copy.run_drift_tests("test_generated_code.py::test_generated_code_matches_the_spec")
+    assert "differs: generated/batchgate_api/anthropic.py" in output
+    assert "+    has_further" in output
+    assert ADVICE in output
 
 
-def test_a_generated_file_that_was_edited_added_or_left_over_is_seen(copy: ProjectCopy) -> None:
+def test_a_generated_file_that_was_edited_added_or_deleted_fails_the_suite(copy: ProjectCopy) -> None:
     copy.replace("generated/batchgate_api/gateway.py", "class Health(", "class Healthy(")
     (copy.root / "generated/batchgate_api/extra.py").write_text("")
     (copy.root / "generated/batchgate-client/batchgate_client/errors.py").unlink()
-    said = copy.run_drift_tests("test_generated_code.py::test_generated_code_is_what_the_spec_says")
-    assert "differs: generated/batchgate_api/gateway.py" in said
-    assert "left over: generated/batchgate_api/extra.py" in said
-    assert "missing: generated/batchgate-client/batchgate_client/errors.py" in said
-    assert ADVICE in said
+    output = copy.run_drift_tests("test_generated_code.py::test_generated_code_matches_the_spec")
+    assert "differs: generated/batchgate_api/gateway.py" in output
+    assert "left over: generated/batchgate_api/extra.py" in output
+    assert "missing: generated/batchgate-client/batchgate_client/errors.py" in output
+    assert ADVICE in output
 
 
-def test_an_operation_without_a_handler_is_seen(copy: ProjectCopy) -> None:
+def test_an_operation_without_a_handler_fails_the_suite(copy: ProjectCopy) -> None:
     copy.replace("spec/gateway.yaml", "\ncomponents:\n", OPERATION)
     copy.generate()
-    said = copy.run_drift_tests("test_operations.py")
-    assert "operation get_new has no handler, write it in batchgate/api/" in said
+    output = copy.run_drift_tests("test_operations.py")
+    assert "operation get_new has no handler, write it in batchgate/api/" in output
 
 
-def test_a_handler_without_an_operation_is_seen(copy: ProjectCopy) -> None:
+def test_a_handler_without_an_operation_fails_the_suite(copy: ProjectCopy) -> None:
     copy.replace("handwritten/batchgate/api/gateway/handlers.py", "async def get_health(", "async def get_wealth(")
-    said = copy.run_drift_tests("test_operations.py")
-    assert "handler get_wealth has no operation, declare it in spec/ and run `nox -s generate`" in said
-    assert "operation get_health has no handler" in said
+    output = copy.run_drift_tests("test_operations.py")
+    assert "handler get_wealth has no operation, declare it in spec/ and run `nox -s generate`" in output
+    assert "operation get_health has no handler" in output
 
 
-def test_a_route_that_the_spec_lacks_is_seen(copy: ProjectCopy) -> None:
+def test_a_route_that_the_spec_lacks_fails_the_suite(copy: ProjectCopy) -> None:
     mounted = "    check_routes(app, operations)\n"
     copy.replace(
         "handwritten/batchgate/app.py", mounted, '    app.router.add_get("/secret", errors_as_json)\n' + mounted
     )
-    said = copy.run_drift_tests("test_operations.py")
-    assert "GET /secret is mounted, declare it in spec/" in said
+    output = copy.run_drift_tests("test_operations.py")
+    assert "GET /secret is mounted, declare it in spec/" in output
 
 
-def test_an_example_that_no_longer_fits_is_seen(copy: ProjectCopy) -> None:
+def test_an_example_that_no_longer_fits_fails_the_suite(copy: ProjectCopy) -> None:
     copy.replace("spec/examples/MessageBatch/ended.json", '"ended_at"', '"finished_at"')
-    said = copy.run_drift_tests("test_examples.py")
-    assert "spec/examples/MessageBatch/ended.json no longer fits its schema" in said
+    output = copy.run_drift_tests("test_examples.py")
+    assert "spec/examples/MessageBatch/ended.json no longer fits its schema" in output
 
 
-def test_a_rule_of_translation_that_the_docs_do_not_tell_is_seen(copy: ProjectCopy) -> None:
+def test_a_translation_rule_that_the_docs_lack_fails_the_suite(copy: ProjectCopy) -> None:
     rules = "handwritten/batchgate/providers/dialects/chat_via_messages/request_rules.py"
-    copy.replace(rules, "Messages has no seed; leave it out", "a seed grows in gardens")
-    said = copy.run_drift_tests("test_translation_page.py")
-    assert "handwritten/docs/translation.md is not what the rules say" in said
-    assert ADVICE in said
+    copy.replace(rules, "Messages has no seed; leave it out", "Messages has no seed; change it")
+    output = copy.run_drift_tests("test_translation_page.py")
+    assert "handwritten/docs/translation.md is not what the rules say" in output
+    assert ADVICE in output

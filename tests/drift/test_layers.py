@@ -1,4 +1,4 @@
-"""The imports keep to the layers of ARCHITECTURE.md."""
+"""The imports follow the layers of ARCHITECTURE.md."""
 
 import ast
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ ENGINE_BASE = {
     "batchgate.engine.support.failpoints",
     "batchgate.engine.support.prefetch",
 }
-"""What the implementations of ports may know of the engine: values, Protocols, and three small tools."""
+"""The engine modules that implementations of ports may import: values, Protocols, and three small tools."""
 MAY_IMPORT = {
     "engine": {"batchgate.engine"},
     "store": {"batchgate.store", "batchgate.engine.cluster.heartbeats", *ENGINE_BASE},
@@ -35,7 +35,7 @@ FOLDERS = {
     ),
     "providers": ("transport", "responses", "dialects", "handlers", "simulator", "registry"),
 }
-"""The folders and top modules of two layers, from the bottom up: imports run down only."""
+"""The folders and top modules of two layers, from the lowest up: a module imports only from its level and below."""
 OWNERS = {
     "cryptography": "encryption",
     "httptools": "providers",
@@ -48,7 +48,7 @@ OWNERS = {
     "sqlite3": "store",
     "yoyo": "store",
 }
-"""Packages that one layer alone knows of, or two."""
+"""The layers that import a third-party package; no other layer may."""
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -61,42 +61,42 @@ def imports(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("layer", MAY_IMPORT)
-def test_a_layer_imports_only_what_it_may(layer: str) -> None:
-    wrong = [
+def test_a_layer_imports_only_the_packages_it_may(layer: str) -> None:
+    violations = [
         f"{path.relative_to(PACKAGE)} imports {name}"
         for path in sorted((PACKAGE / layer).rglob("*.py"))
         for name in imports(path)
         if name.split(".")[0] in OURS
         and not any(name == allowed or name.startswith(f"{allowed}.") for allowed in MAY_IMPORT[layer])
     ]
-    assert not wrong, "\n".join(wrong)
+    assert not violations, "\n".join(violations)
 
 
 @pytest.mark.parametrize("layer", FOLDERS)
-def test_imports_between_the_folders_of_a_layer_run_down(layer: str) -> None:
-    wrong = [
+def test_folders_of_a_layer_import_only_from_lower_folders(layer: str) -> None:
+    violations = [
         f"{path.relative_to(PACKAGE)} imports {name}"
         for path in sorted((PACKAGE / layer).rglob("*.py"))
         for name in imports(path)
         if name.startswith(f"batchgate.{layer}.")
-        and floor_of(layer, name.removeprefix(f"batchgate.{layer}.").replace(".", "/"))
-        > floor_of(layer, path.relative_to(PACKAGE / layer).with_suffix("").as_posix())
+        and level_of(layer, name.removeprefix(f"batchgate.{layer}.").replace(".", "/"))
+        > level_of(layer, path.relative_to(PACKAGE / layer).with_suffix("").as_posix())
     ]
-    assert not wrong, "\n".join(wrong)
+    assert not violations, "\n".join(violations)
 
 
 @pytest.mark.parametrize("layer", FOLDERS)
-def test_no_module_of_a_layer_imports_itself_through_others(layer: str) -> None:
+def test_the_imports_of_a_layer_contain_no_cycle(layer: str) -> None:
     modules = {module_name(path): path for path in (PACKAGE / layer).rglob("*.py")}
     graph = {name: {used for used in imports(path) if used in modules} for name, path in modules.items()}
-    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
 
 
-def floor_of(layer: str, place: str) -> int:
-    """Find the floor of a module; the innermost folder counts, and a package's own docstring is at the top."""
-    if place == "__init__":
+def level_of(layer: str, module: str) -> int:
+    """Return the level of a module by its innermost folder; ``__init__`` of the layer itself is at the top."""
+    if module == "__init__":
         return len(FOLDERS[layer])
-    return next(n for n, folder in enumerate(FOLDERS[layer]) if place == folder or place.startswith(f"{folder}/"))
+    return next(n for n, folder in enumerate(FOLDERS[layer]) if module == folder or module.startswith(f"{folder}/"))
 
 
 def module_name(path: Path) -> str:
@@ -104,7 +104,7 @@ def module_name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("package", OWNERS)
-def test_a_package_is_known_to_its_layer_alone(package: str) -> None:
+def test_only_its_layer_imports_a_package(package: str) -> None:
     users = {
         path.relative_to(PACKAGE).parts[0]
         for path in PACKAGE.rglob("*.py")
@@ -113,20 +113,20 @@ def test_a_package_is_known_to_its_layer_alone(package: str) -> None:
     assert users == set(OWNERS[package].split())
 
 
-def test_the_streams_stand_on_the_generated_client_alone() -> None:
+def test_the_streams_import_only_the_generated_client() -> None:
     used = {name.split(".")[0] for path in STREAMS.rglob("*.py") for name in imports(path)}
     assert used & OURS == {"batchgate_streams", "batchgate_client"}
 
 
 def test_generated_code_imports_nothing_handwritten() -> None:
     generated = PACKAGE.parents[1] / "generated"
-    wrong = [
+    violations = [
         f"{path.relative_to(generated)} imports {name}"
         for path in sorted(generated.rglob("*.py"))
         for name in imports_of_generated(path)
         if name.split(".")[0] in {"batchgate", "batchgate_codegen", "batchgate_streams"}
     ]
-    assert not wrong, "\n".join(wrong)
+    assert not violations, "\n".join(violations)
 
 
 def imports_of_generated(path: Path) -> Iterator[str]:

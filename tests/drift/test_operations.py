@@ -1,4 +1,4 @@
-"""Routes, operations and handlers are the same set, and every handler satisfies its generated Protocol."""
+"""Every operation has one route and one handler, and every handler implements its generated Protocol."""
 
 from pathlib import Path
 

@@ -1,8 +1,7 @@
-"""Where the gateway goes by itself is chosen by its operator: nothing in a request makes it fetch a URL.
+"""The operator chooses every server that the gateway connects to; no request makes it fetch a URL.
 
-So there is no list of addresses that a URL of a caller may not have. Who adds something that follows one, such as a
-webhook, meets this test, and has to refuse redirects, and private, loopback, link-local and metadata addresses as the
-connection is made.
+So the gateway has no list of forbidden addresses. A feature that follows a caller's URL, such as a webhook, fails this
+test. It has to refuse redirects, and private, loopback, link-local and metadata addresses, when the connection is made.
 """
 
 import re
@@ -11,7 +10,7 @@ from pathlib import Path
 import batchgate
 
 PACKAGE = Path(batchgate.__file__).parent
-WAYS = re.compile(
+CONNECTING = re.compile(
     r"ClientSession|start_connection|create_connection|open_connection|urlopen|import socket\b|http\.client"
     r"|obstore\.store\.from_url|OTLPSpanExporter"
 )
@@ -22,9 +21,9 @@ CHOSEN_BY_THE_OPERATOR = {
     "providers/transport/proxy_transport.py": "an account's base_url",
     "telemetry/spans.py": "OTEL_EXPORTER_OTLP_ENDPOINT",
 }
-"""The modules that open connections to URLs, and what says where to."""
+"""The modules that open connections, and the setting that names the server."""
 
 
-def test_connections_are_opened_only_to_where_the_operator_says() -> None:
-    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if WAYS.search(path.read_text())}
+def test_only_modules_whose_server_the_operator_chooses_open_connections() -> None:
+    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if CONNECTING.search(path.read_text())}
     assert found == CHOSEN_BY_THE_OPERATOR.keys()

@@ -34,16 +34,16 @@ def first_column(page: str, heading: str) -> list[str]:
     return re.findall(r"^\| `?([a-z_0-9]+(?:[ -][a-z-]+)*)(?: [A-Z]+)?`? \|", section, re.MULTILINE)
 
 
-def commands(group: click.Group, *above: str) -> Iterator[str]:
-    """Name the commands of a group, and those of the groups in it."""
+def commands(group: click.Group, *parents: str) -> Iterator[str]:
+    """Yield the commands of a group and of the groups in it."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None, name
         if isinstance(command, click.Group):
-            yield from commands(command, *above, name)
+            yield from commands(command, *parents, name)
         else:
-            yield " ".join((*above, name))
+            yield " ".join((*parents, name))
 
 
 def options(group: click.Group, path: str) -> set[str]:

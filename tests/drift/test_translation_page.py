@@ -1,4 +1,4 @@
-"""The page on translations says what the code does, as it is made from the rules that the code obeys."""
+"""The page on translations is rendered from the rules that the code applies."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ from batchgate_codegen.translation_page import PLACE, page
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_page_is_what_the_rules_say() -> None:
+def test_the_page_is_rendered_from_the_current_rules() -> None:
     assert (ROOT / PLACE).read_text() == page(), f"{PLACE} is not what the rules say; run `nox -s generate`"

@@ -1,1 +1,1 @@
-"""Two gateways and three workers on one database, and what is left of a batch when some of them are killed."""
+"""Tests that kill gateways, workers and their database in the middle of batches."""

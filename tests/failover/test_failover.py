@@ -1,8 +1,8 @@
-"""Two gateways and three workers on one database, killed in the middle of 20,000 requests: nothing is lost.
+"""Two gateways and three workers on one database lose nothing when they are killed during 20,000 requests.
 
-Whatever dies, and the database itself is among it: the batch ends, each custom_id stands exactly once in the results
-and in order, the counts are exact, and the provider is asked again no more than what the dead had under way and had not
-flushed. A failure names its seed; ``FAILOVER_SEEDS=50`` runs more of them.
+Each run kills a gateway, a worker and the database. After every run the batch has ended, the results contain each
+custom_id exactly once and in order, and the counts are exact. Only requests that a killed worker had in flight or had
+not flushed are sent again. A failure names its seed. ``FAILOVER_SEEDS=50`` runs more seeds.
 """
 
 import os
@@ -21,16 +21,16 @@ from tests.support.gateway_process import WorkerProcess
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
 
 REQUESTS = 20_000
-FEW = 4_000
+SMALL_BATCH = 4_000
 WORKERS = 3
 CONCURRENCY = 64 * WORKERS
-"""Of the account, and so of all workers together."""
+"""The concurrency of the account, which all workers share."""
 FLUSHED_TOGETHER = 256
 SHARDS_HELD = 8
-"""More than a worker of this concurrency has under way at a time."""
+"""More shards than a worker of this concurrency runs at a time."""
 LOST_WITH_A_WORKER = CONCURRENCY + SHARDS_HELD * FLUSHED_TOGETHER
 ENDS_WITHIN = 120.0  # seconds
-TIMEOUT = 5.0
+HEARTBEAT_TIMEOUT = 5.0
 SEEDS = range(int(os.environ.get("FAILOVER_SEEDS", "3")))
 
 
@@ -48,7 +48,7 @@ def upstream(provider: SimulatedUpstream) -> SimulatedUpstream:
 
 def settings(upstream: SimulatedUpstream) -> str:
     return f"""
-    worker_heartbeat_timeout = {TIMEOUT}
+    worker_heartbeat_timeout = {HEARTBEAT_TIMEOUT}
     [accounts.anthropic]
     provider = "anthropic"
     base_url = "{upstream.url}"
@@ -60,8 +60,8 @@ def settings(upstream: SimulatedUpstream) -> str:
 def requests(number: int) -> list[dict[str, object]]:
     message = {"max_tokens": 100, "model": "m"}
     return [
-        {"custom_id": f"r{place}", "params": {**message, "messages": [{"role": "user", "content": str(place)}]}}
-        for place in range(number)
+        {"custom_id": f"r{index}", "params": {**message, "messages": [{"role": "user", "content": str(index)}]}}
+        for index in range(number)
     ]
 
 
@@ -70,94 +70,92 @@ def check_results(fleet: Fleet, batch_id: str, number: int) -> None:
     counts = msgspec.structs.asdict(batch.request_counts)
     assert counts == {"processing": 0, "succeeded": number, "errored": 0, "canceled": 0, "expired": 0}
     lines = [msgspec.json.decode(line) for line in fleet.results(batch_id)]
-    assert [line["custom_id"] for line in lines] == [f"r{place}" for place in range(number)]
-    for place, line in enumerate(lines):
-        assert line["result"]["message"]["content"][0]["text"] == f"You said: {place}"
+    assert [line["custom_id"] for line in lines] == [f"r{index}" for index in range(number)]
+    for index, line in enumerate(lines):
+        assert line["result"]["message"]["content"][0]["text"] == f"You said: {index}"
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whoever_is_killed_the_batch_ends_with_each_request_once(
+def test_a_batch_ends_with_each_request_once_whichever_processes_are_killed(
     upstream: SimulatedUpstream, tmp_path: Path, seed: int
 ) -> None:
-    chance = random.Random(seed)
-    with Fleet(tmp_path, settings(upstream), chance) as fleet:
-        deaths: list[Callable[[], None]] = [fleet.kill_worker, fleet.kill_gateway, fleet.kill_database]
-        chance.shuffle(deaths)
-        deaths += chance.choices(deaths, k=2)
-        moments = sorted(chance.uniform(0.02, 0.8) for _ in deaths)
-        told = ", ".join(f"{death.__name__} at {moment:.0%}" for death, moment in zip(deaths, moments, strict=True))
-        print(f"seed {seed}: {told}")
+    rng = random.Random(seed)
+    with Fleet(tmp_path, settings(upstream), rng) as fleet:
+        kills: list[Callable[[], None]] = [fleet.kill_worker, fleet.kill_gateway, fleet.kill_database]
+        rng.shuffle(kills)
+        kills += rng.choices(kills, k=2)
+        moments = sorted(rng.uniform(0.02, 0.8) for _ in kills)
+        schedule = ", ".join(f"{kill.__name__} at {moment:.0%}" for kill, moment in zip(kills, moments, strict=True))
+        print(f"seed {seed}: {schedule}")
         try:
             batch = fleet.create(requests(REQUESTS), f"key-{seed}")
-            for death, moment in zip(deaths, moments, strict=True):
-                until(fleet, batch.id, moment * REQUESTS)
-                death()
+            for kill, moment in zip(kills, moments, strict=True):
+                wait_for_successes(fleet, batch.id, moment * REQUESTS)
+                kill()
             check_results(fleet, batch.id, REQUESTS)
-            check_repeats(fleet, upstream, batch.id, deaths.count(fleet.kill_worker))
+            check_resent_requests(fleet, upstream, batch.id, kills.count(fleet.kill_worker))
         except BaseException as error:
-            error.add_note(f"seed {seed}: {told}")
+            error.add_note(f"seed {seed}: {schedule}")
             raise
 
 
-def until(fleet: Fleet, batch_id: str, done: float) -> None:
-    """Wait until so many requests are done."""
+def wait_for_successes(fleet: Fleet, batch_id: str, number: float) -> None:
+    """Wait until this many requests have succeeded."""
     deadline = time.monotonic() + ENDS_WITHIN
-    while fleet.progress(batch_id).succeeded < done:
+    while fleet.progress(batch_id).succeeded < number:
         assert time.monotonic() < deadline, fleet.progress(batch_id)
         time.sleep(0.05)
 
 
-def wait_for_log(worker: WorkerProcess, words: str) -> None:
+def wait_for_log(worker: WorkerProcess, text: str) -> None:
     deadline = time.monotonic() + ENDS_WITHIN
-    while words not in worker.log:
+    while text not in worker.log:
         assert time.monotonic() < deadline, worker.log
         time.sleep(0.05)
 
 
-def check_repeats(fleet: Fleet, upstream: SimulatedUpstream, batch_id: str, killed: int) -> None:
+def check_resent_requests(fleet: Fleet, upstream: SimulatedUpstream, batch_id: str, killed_workers: int) -> None:
     stats = upstream.stats()
     assert stats.distinct_bodies == REQUESTS
-    again = stats.calls - REQUESTS
-    repeated = fleet.progress(batch_id).repeated
-    print(f"asked again: {again}, of which the batch counts {repeated}; workers killed: {killed}")
-    assert again <= killed * LOST_WITH_A_WORKER
+    resent = stats.calls - REQUESTS
+    redelivered = fleet.progress(batch_id).repeated
+    print(f"sent again: {resent}, of which the batch counts {redelivered}; workers killed: {killed_workers}")
+    assert resent <= killed_workers * LOST_WITH_A_WORKER
 
 
 @pytest.mark.timeout(300)
-def test_a_gateway_killed_in_the_middle_of_a_create_leaves_one_batch_or_none(
-    upstream: SimulatedUpstream, tmp_path: Path
-) -> None:
-    chance = random.Random(7)
-    with Fleet(tmp_path, settings(upstream), chance, workers=1) as fleet:
-        killer = threading.Timer(chance.uniform(0.05, 0.4), fleet.kill_gateway)
+def test_a_gateway_killed_during_a_create_leaves_one_batch_or_none(upstream: SimulatedUpstream, tmp_path: Path) -> None:
+    rng = random.Random(7)
+    with Fleet(tmp_path, settings(upstream), rng, workers=1) as fleet:
+        killer = threading.Timer(rng.uniform(0.05, 0.4), fleet.kill_gateway)
         killer.start()
         try:
-            batch = fleet.create(requests(FEW), "once")
+            batch = fleet.create(requests(SMALL_BATCH), "once")
         finally:
             killer.join()
-        assert fleet.create(requests(FEW), "once").id == batch.id
-        check_results(fleet, batch.id, FEW)
-        assert upstream.stats().distinct_bodies == FEW
-        assert upstream.stats().calls == FEW
+        assert fleet.create(requests(SMALL_BATCH), "once").id == batch.id
+        check_results(fleet, batch.id, SMALL_BATCH)
+        assert upstream.stats().distinct_bodies == SMALL_BATCH
+        assert upstream.stats().calls == SMALL_BATCH
 
 
 @pytest.mark.timeout(300)
-def test_a_worker_that_was_paused_until_others_had_its_shards_changes_nothing_when_it_wakes(
+def test_a_worker_paused_until_other_workers_claim_its_shards_changes_nothing_when_it_resumes(
     upstream: SimulatedUpstream, tmp_path: Path
 ) -> None:
     with Fleet(tmp_path, settings(upstream), random.Random(3)) as fleet:
-        batch = fleet.create(requests(FEW), "paused")
-        until(fleet, batch.id, FEW / 10)
-        asleep = fleet.workers[0]
-        asleep.signal(signal.SIGSTOP)
-        check_results(fleet, batch.id, FEW)
+        batch = fleet.create(requests(SMALL_BATCH), "paused")
+        wait_for_successes(fleet, batch.id, SMALL_BATCH / 10)
+        paused = fleet.workers[0]
+        paused.signal(signal.SIGSTOP)
+        check_results(fleet, batch.id, SMALL_BATCH)
         before = fleet.results(batch.id)
-        asleep.signal(signal.SIGCONT)
-        wait_for_log(asleep, "taken for dead")
-        wait_for_log(asleep, "another worker has it")
-        assert asleep.running
-        again = fleet.create(requests(500), "after")
-        fleet.ended(again.id, ENDS_WITHIN)
+        paused.signal(signal.SIGCONT)
+        wait_for_log(paused, "taken for dead")
+        wait_for_log(paused, "another worker has it")
+        assert paused.running
+        second_batch = fleet.create(requests(500), "after")
+        fleet.ended(second_batch.id, ENDS_WITHIN)
         assert fleet.results(batch.id) == before
-        check_results(fleet, batch.id, FEW)
+        check_results(fleet, batch.id, SMALL_BATCH)

@@ -1,1 +1,1 @@
-"""The live server against its own OpenAPI document, by schemathesis: ``nox -s fuzz``."""
+"""Schemathesis tests a live gateway against its own OpenAPI document: ``nox -s fuzz``."""

@@ -1,6 +1,6 @@
-"""What the gateway demands of a good call and OpenAPI has no words for: each rule makes generated calls keep to it.
+"""Rules for valid calls that OpenAPI cannot express: each changes a generated call so that the gateway accepts it.
 
-So no check has to be switched off. Calls that are wrong on purpose are left as they are. Schemathesis loads this module
+So no check has to be switched off. Calls that are invalid on purpose stay as they are. Schemathesis loads this module
 (SCHEMATHESIS_HOOKS).
 """
 
@@ -19,14 +19,14 @@ from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.specs.openapi import stateful
 from schemathesis.specs.openapi.stateful.dependencies.models import OperationNode
 
-from batchgate.api.request_errors import known_values
+from batchgate.api.request_errors import allowed_values
 from batchgate_api.parameters import ListUnifiedFilesParameters
 
 AnyCase: TypeAlias = Case[Any]
 Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
 
-ACCOUNTS: Final = known_values(ListUnifiedFilesParameters, "provider")
-"""The accounts of the gateway under test: their names are settings, not part of a document. One for each provider."""
+ACCOUNTS: Final = allowed_values(ListUnifiedFilesParameters, "provider")
+"""The accounts of the gateway under test, one for each provider; their names are settings, not part of the document."""
 KEY: Final = "sk-bf-fuzz"
 """The API key of the gateway under test, as in schemathesis.toml."""
 LIMIT_STYLE: Final = ("limit", "after_id", "before_id")
@@ -34,35 +34,35 @@ PAGE_STYLE: Final = ("page_size", "page_token")
 CURSORS: Final = ("after_id", "before_id", "page_token", "after", "before")
 PROVIDERS: Final = ("provider", "x-model-provider")
 _ID: Final = re.compile(rb"(?:msgbatch_|batch_|file-|key_)[0-9A-Za-z]{20,}")
-_given: Final[set[object]] = set()
-"""Every id that the gateway gave so far."""
-_batch_files: Final[list[str]] = []
-"""The ids of files that were uploaded for batches."""
+_returned_ids: Final[set[object]] = set()
+"""Every id that the gateway has returned so far."""
+_batch_file_ids: Final[list[str]] = []
+"""The ids of files uploaded for batches."""
 
 
-def one_paging_style(case: AnyCase) -> None:
-    """Ask for a page in one of the two styles, that of the cursor if there is one: parameters cannot exclude others."""
+def use_one_paging_style(case: AnyCase) -> None:
+    """Use one of the two paging styles, that of a cursor if there is one: parameters cannot exclude each other."""
     style, other = (LIMIT_STYLE, PAGE_STYLE) if set(LIMIT_STYLE[1:]) & case.query.keys() else (PAGE_STYLE, LIMIT_STYLE)
     if set(style) & case.query.keys():
         for name in other:
             case.query.pop(name, None)
 
 
-def known_cursor(case: AnyCase) -> None:
-    """Page from an id that the gateway gave: no schema knows which there are."""
+def use_returned_cursor(case: AnyCase) -> None:
+    """Page from an id that the gateway returned: no schema lists the ids that exist."""
     if case.path == "/api/workspaces":
         return
     kind = next((kind for part, kind in (("/files", "file-"), ("/keys", "key_")) if part in case.path), "batch_")
     for name in CURSORS:
         value = case.query.get(name)
-        if value not in _given or kind not in str(value):
+        if value not in _returned_ids or kind not in str(value):
             case.query.pop(name, None)
 
 
-def one_provider(case: AnyCase) -> None:
-    """Name one provider, in whichever places: each place alone is optional, and together they must agree."""
+def use_one_provider(case: AnyCase) -> None:
+    """Name the same provider in every place: each place is optional, and all must agree."""
     body: Any = case.body if isinstance(case.body, dict) else {}
-    # A form comes first, since it is not to be changed: schemathesis would not know its bytes again as a good file.
+    # A form comes first because it must not change: schemathesis would not recognize its bytes as a valid file again.
     places: list[Any] = [body, case.headers, case.query]
     named = [(place, name) for place in places for name in PROVIDERS if name in place]
     first = named[0][0][named[0][1]] if named else "openai"
@@ -77,38 +77,47 @@ def one_provider(case: AnyCase) -> None:
         case.query["provider"] = first
 
 
-def requests_or_file(case: AnyCase) -> None:
-    """Make a unified batch of a file or of requests: to say so, its schema would be a union of two models."""
+def use_requests_or_file(case: AnyCase) -> None:
+    """Create a unified batch from a file or from requests: its schema would have to be a union of two models."""
     body: Any = case.body
     if case.operation.definition.raw.get("operationId") != "createUnifiedBatch" or not isinstance(body, dict):
         return
-    if body.get("input_file_id") in _batch_files:
+    if body.get("input_file_id") in _batch_file_ids:
         body = {name: value for name, value in body.items() if name != "requests"}
         case.body = body | {"endpoint": "/v1/chat/completions"}
     else:
         requests = body.get("requests") or [{"params": {}}]
-        case.body = {name: value for name, value in body.items() if name != "input_file_id"} | one_shape(body, requests)
+        case.body = {name: value for name, value in body.items() if name != "input_file_id"} | use_one_shape(
+            body, requests
+        )
 
 
-def one_shape(body: Any, requests: Any) -> dict[str, Any]:
-    """Give all requests the shape of the first, the endpoint of the batch, and names that are good for any endpoint."""
-    kept = "params" if "params" in requests[0] else "body"
-    endpoint = "/v1/messages" if kept == "params" else body.get("endpoint", "/v1/chat/completions")
-    shaped = [{"custom_id": f"request-{number}", kept: one.get(kept, {})} for number, one in enumerate(requests)]
+def use_one_shape(body: Any, requests: Any) -> dict[str, Any]:
+    """Give all requests the shape of the first, the endpoint of the batch, and custom_ids valid for any endpoint."""
+    body_field = "params" if "params" in requests[0] else "body"
+    endpoint = "/v1/messages" if body_field == "params" else body.get("endpoint", "/v1/chat/completions")
+    shaped = [
+        {"custom_id": f"request-{number}", body_field: request.get(body_field, {})}
+        for number, request in enumerate(requests)
+    ]
     return {"requests": shaped, "endpoint": endpoint}
 
 
-def known_file(case: AnyCase) -> None:
-    """Make a batch of a file that was uploaded for one, if there is any yet: no schema knows which there are."""
+def use_uploaded_file(case: AnyCase) -> None:
+    """Create a batch from a file uploaded for a batch, if there is one: no schema lists the files that exist."""
     body: Any = case.body
-    if _batch_files and isinstance(body, dict) and body.get("input_file_id", _batch_files[-1]) not in _batch_files:
-        case.body = body | {"input_file_id": _batch_files[-1]}
+    if (
+        _batch_file_ids
+        and isinstance(body, dict)
+        and body.get("input_file_id", _batch_file_ids[-1]) not in _batch_file_ids
+    ):
+        case.body = body | {"input_file_id": _batch_file_ids[-1]}
 
 
-def ended_batch(case: AnyCase) -> None:
-    """Ask for results once the batch has ended: no document knows of time."""
+def wait_for_ended_batch(case: AnyCase) -> None:
+    """Wait until the batch has ended before its results are read: OpenAPI cannot express an order in time."""
     batch = case.path_parameters.get("message_batch_id", case.path_parameters.get("batch_id"))
-    if not case.path.endswith("/results") or batch not in _given:
+    if not case.path.endswith("/results") or batch not in _returned_ids:
         return
     progress = Request(
         f"{case.operation.schema.get_base_url().rstrip('/')}/api/batches/{batch}/progress", headers={"x-api-key": KEY}
@@ -118,71 +127,73 @@ def ended_batch(case: AnyCase) -> None:
             with urlopen(progress) as response:
                 if json.load(response)["status"] in {"ended", "failed"}:
                     return
-        except HTTPError:  # it has been deleted
+        except HTTPError:  # the batch has been deleted
             return
 
 
-def unlike_requests(case: AnyCase) -> None:
-    """Give each request of a batch a custom_id of its own: no schema compares one field of the items of an array."""
+def use_unique_custom_ids(case: AnyCase) -> None:
+    """Give each request of a batch its own custom_id: JSON Schema cannot compare fields of different array items."""
     body: Any = case.body
     requests = body.get("requests") if isinstance(body, dict) else None
     if requests and len({request["custom_id"] for request in requests}) < len(requests):
-        case.body = body | {"requests": [one | {"custom_id": f"request-{n}"} for n, one in enumerate(requests)]}
+        case.body = body | {
+            "requests": [request | {"custom_id": f"request-{number}"} for number, request in enumerate(requests)]
+        }
 
 
-def unused_key(case: AnyCase) -> None:
-    """Use an Idempotency-Key for one body only: no schema looks back at earlier calls."""
+def use_new_idempotency_key(case: AnyCase) -> None:
+    """Use an Idempotency-Key for one body only: no schema refers to earlier calls."""
     if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = f"{case.id}-{case.headers['Idempotency-Key']}"[:255]
 
 
-def new_workspace(case: AnyCase) -> None:
-    """Create a workspace by a name that was not used before: no schema looks back at earlier calls."""
+def use_new_workspace_name(case: AnyCase) -> None:
+    """Create a workspace with a name that was not used before: no schema refers to earlier calls."""
     if case.operation.definition.raw.get("operationId") == "createWorkspace" and isinstance(case.body, dict):
         case.body = case.body | {"name": f"tenant-{case.id}"}
 
 
-def spared_workspace(case: AnyCase) -> None:
-    """Leave the quotas of the workspace alone that the other calls are made in."""
+def keep_default_quotas(case: AnyCase) -> None:
+    """Keep the quotas of the workspace in which all other calls are made."""
     is_update = case.operation.definition.raw.get("operationId") == "updateWorkspace"
     if is_update and case.path_parameters.get("workspace") == "default":
         case.body = {"quotas": {}}
 
 
 REFUSALS: Final = (
-    # What a workspace holds, and whether a key is still good, depends on earlier calls.
+    # The contents of a workspace, and whether a key is still valid, depend on earlier calls.
     b"is the default one, or that of a key in the settings",
     b"; delete or revoke them first",
     b"has expired or was revoked; create another one instead",
-    # Whether a batch can be deleted depends on how far it is, which no schema of the call can say. Anthropic refuses it
-    # with 400 too; the check would understand 409.
+    # Whether a batch can be deleted depends on its status, which no schema of the call can express. Anthropic refuses
+    # with 400 too; the check would accept 409.
     b"it can be deleted once it has ended",
-    # The file of a batch may have been deleted by an earlier call, or there is none yet. OpenAI answers with 400.
+    # An earlier call may have deleted the file of a batch, or there is no file yet. OpenAI answers with 400.
     b'"code":"file_not_found"',
-    # The link from an upload to a batch of the file is taken whatever the file was uploaded for.
+    # Schemathesis follows the link from an upload to a batch of the file whatever the purpose of the upload.
     b'"code":"invalid_file_purpose"',
-    # JSON Schema counts 3600.0 among the integers; the models of bodies take only what is written as one.
+    # JSON Schema counts 3600.0 as an integer; the models of bodies accept only numbers written as integers.
     b"Input should be an integer, not a number",
     b"Input should be an integer or null, not a number",
 )
-"""What answers say that refuse a good call, and rightly: each with its reason, exempt from positive_data_acceptance."""
+"""Texts of correct refusals of valid calls, each with its reason; exempt from positive_data_acceptance."""
 RULES: Final = (
-    known_cursor,
-    one_paging_style,
-    one_provider,
-    requests_or_file,
-    known_file,
-    ended_batch,
-    unlike_requests,
-    unused_key,
-    new_workspace,
-    spared_workspace,
+    use_returned_cursor,
+    use_one_paging_style,
+    use_one_provider,
+    use_requests_or_file,
+    use_uploaded_file,
+    wait_for_ended_batch,
+    use_unique_custom_ids,
+    use_new_idempotency_key,
+    use_new_workspace_name,
+    keep_default_quotas,
 )
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: AnyCase, kwargs: dict[str, Any]) -> None:  # noqa: ARG001 - the hook's signature
-    """Apply the rules to a call that is meant to be good."""
+    """Apply the rules to a call that is meant to be valid."""
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         for rule in RULES:
             rule(case)
@@ -190,23 +201,23 @@ def before_call(context: HookContext, case: AnyCase, kwargs: dict[str, Any]) -> 
 
 @schemathesis.hook
 def after_call(context: HookContext, case: AnyCase, response: Response) -> None:  # noqa: ARG001 - the hook's signature
-    """Remember the ids that an answer gives."""
+    """Record the ids in a response."""
     if response.status_code == 200:
-        _given.update(found.decode() for found in _ID.findall(response.content))
+        _returned_ids.update(found.decode() for found in _ID.findall(response.content))
         if case.method == "POST" and case.path.endswith("/files") and b'"purpose":"batch"' in response.content:
-            _batch_files.append(response.json()["id"])
+            _batch_file_ids.append(response.json()["id"])
 
 
 @schemathesis.hook
 def filter_failure(context: HookContext, failure: Failure, case: AnyCase, response: Response) -> bool:  # noqa: ARG001
-    """Say which failures of checks count: all but those that have their reason here."""
-    return not (isinstance(failure, RejectedPositiveData) and any(reason in response.content for reason in REFUSALS))
+    """Return whether a failed check counts: all do but the exemptions in ``REFUSALS``."""
+    return not (isinstance(failure, RejectedPositiveData) and any(text in response.content for text in REFUSALS))
 
 
 def _begins_chains(operation: Operation, node: OperationNode | None, produced_anywhere: set[str]) -> bool:  # noqa: ARG001
     return not operation.path_parameters
 
 
-# Schemathesis takes anthropic-user-profile-id, after_id and before_id for the ids of resources that nobody creates, and
-# would begin no chain of calls with creating or listing message batches. It offers no setting for that.
+# Schemathesis treats anthropic-user-profile-id, after_id and before_id as ids of resources that no operation creates.
+# It would begin no chain of calls with creating or listing message batches, and has no setting for that.
 stateful.is_likely_root_transition = _begins_chains

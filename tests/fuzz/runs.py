@@ -1,4 +1,4 @@
-"""Runs schemathesis against a gateway, and reads from its report which calls it made and how they were answered."""
+"""Runs schemathesis against a gateway and counts from its report the calls, their statuses and the links followed."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ PROJECT: Final = HERE.parent.parent
 _REPORT: Final = "report.ndjson"
 
 
-class Sent(Struct, frozen=True):
-    """What a call says."""
+class SentCall(Struct, frozen=True):
+    """The content of a call."""
 
     method: str
     path: str
-    """With the names of its parameters, as the document writes it."""
+    """The path template of the document, with the names of its parameters."""
     path_parameters: dict[str, object] = {}
     query: dict[str, object] = {}
     body: Raw = Raw(b"null")
 
 
 class Extracted(Struct, frozen=True):
-    """A value that a link takes from the answer before; None if it is not there."""
+    """A value that a link takes from the previous response; None if the response lacks it."""
 
     value: object = None
 
 
 class Transition(Struct, frozen=True):
-    """A link that is followed."""
+    """A link of the document that schemathesis followed."""
 
     id: str
     parameters: dict[str, dict[str, Extracted]] = {}
@@ -47,17 +47,17 @@ class Transition(Struct, frozen=True):
 class Case(Struct, frozen=True):
     """A call, and the link that led to it."""
 
-    value: Sent
+    value: SentCall
     transition: Transition | None = None
 
     def followed(self) -> str | None:
-        """Name the link that led here with every value that it takes from the answer before."""
+        """Return the id of the link, if the call carries every value that the link takes from the previous response."""
         if self.transition is None:
             return None
-        wanted = [pair for place in self.transition.parameters.values() for pair in place.items()]
+        linked_values = [pair for place in self.transition.parameters.values() for pair in place.items()]
         sent = self.value.path_parameters | self.value.query
-        whole = all(found.value is not None and sent.get(name) == found.value for name, found in wanted)
-        return self.transition.id if whole and self._carries_the_body(self.transition.request_body) else None
+        complete = all(found.value is not None and sent.get(name) == found.value for name, found in linked_values)
+        return self.transition.id if complete and self._carries_the_body(self.transition.request_body) else None
 
     def _carries_the_body(self, linked: Extracted | None) -> bool:
         if linked is None:
@@ -67,19 +67,19 @@ class Case(Struct, frozen=True):
 
 
 class Response(Struct, frozen=True):
-    """The answer."""
+    """The response to a call."""
 
     status_code: int
 
 
 class Interaction(Struct, frozen=True):
-    """What came of a call."""
+    """The outcome of a call."""
 
     response: Response | None = None
 
 
 class Recorder(Struct, frozen=True):
-    """The calls of a scenario, by their ids."""
+    """The calls of a scenario, by id."""
 
     cases: dict[str, Case] = {}
     interactions: dict[str, Interaction] = {}
@@ -93,34 +93,34 @@ class Scenario(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """A line of the report, of which only those that end scenarios are of interest."""
+    """A line of the report; only the lines that end scenarios are read."""
 
     scenario: Scenario | None = msgspec.field(default=None, name="ScenarioFinished")
 
 
 class Counts(Struct, frozen=True):
-    """How often what was called, and which links were followed to a good answer."""
+    """The number of calls of each operation, and of links followed to a response with status 200."""
 
     calls: Counter[tuple[str, str]]
     """By operation and phase."""
-    good: Counter[str]
-    """Calls that were answered with 200, by operation."""
+    successful: Counter[str]
+    """Calls with status 200, by operation."""
     links: Counter[str]
 
     def table(self, operations: Iterable[str]) -> str:
-        """Write them down for people; calls by methods that a path does not have are only in the sum."""
+        """Format the counts as a table; calls with undeclared methods are only in the sum."""
         phases = sorted({phase for _, phase in self.calls})
         lines = [f"{'calls':64} {'200':>6} " + " ".join(f"{phase:>9}" for phase in phases)]
         for operation in sorted(operations):
             by_phase = " ".join(f"{self.calls[operation, phase]:9}" for phase in phases)
-            lines.append(f"{operation:64} {self.good[operation]:6} {by_phase}")
+            lines.append(f"{operation:64} {self.successful[operation]:6} {by_phase}")
         lines.append(f"{self.calls.total()} calls; {len(self.links)} links followed {self.links.total()} times:")
         lines += [f"{times:6}  {link}" for link, times in sorted(self.links.items())]
         return "\n".join(lines)
 
 
 class Runs:
-    """Runs of schemathesis against one gateway; ``counts`` are of all of them together."""
+    """Runs of schemathesis against one gateway; ``counts`` adds up all runs."""
 
     def __init__(self, gateway: GatewayProcess, folder: Path) -> None:
         self._gateway = gateway
@@ -128,16 +128,16 @@ class Runs:
         self.counts = Counts(Counter(), Counter(), Counter())
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run it to its end, and count."""
+        """Run schemathesis with these options and add its calls to ``counts``."""
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"]
         command += [f"{self._gateway.url}/openapi.json", "--report-ndjson-path", str(self._folder / _REPORT), *options]
-        environment = clean_environment({"SCHEMATHESIS_HOOKS": str(HERE / "unsaid.py"), "COLUMNS": "120"})
-        done = subprocess.run(
+        environment = clean_environment({"SCHEMATHESIS_HOOKS": str(HERE / "call_rules.py"), "COLUMNS": "120"})
+        finished = subprocess.run(
             command, cwd=self._folder, env=environment, capture_output=True, text=True, timeout=240, check=False
         )
         for scenario in self._scenarios():
             self._count(scenario)
-        return done
+        return finished
 
     def _scenarios(self) -> Iterator[Scenario]:
         decoder = msgspec.json.Decoder(Event)
@@ -152,6 +152,6 @@ class Runs:
             self.counts.calls[operation, scenario.phase] += 1
             response = scenario.recorder.interactions.get(id_, Interaction()).response
             if response is not None and response.status_code == 200:
-                self.counts.good[operation] += 1
+                self.counts.successful[operation] += 1
                 if (link := case.followed()) is not None:
                     self.counts.links[link] += 1

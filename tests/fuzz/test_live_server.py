@@ -1,4 +1,4 @@
-"""A live gateway answers within the document that it serves, whatever it is sent, and the document's links lead on."""
+"""A live gateway answers every valid and invalid call as its OpenAPI document declares, and the links work."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SETTINGS: Final = (
     "".join(f'[accounts.{name}]\nprovider = "simulator"\nsimulator.latency = 0.0\n' for name in ACCOUNTS)
     + f'[api_keys.fuzz]\nkey = "{KEY}"\nscopes = ["read", "submit", "admin"]\n'
 )
-"""With an API key, so that calls without one, or with another, are to be refused."""
-WALKED: Final = 5
-"""Links that a run follows to a good answer at the least; chance takes about half, and test_links.py each one."""
+"""With an API key, so that the gateway must refuse calls without a key or with another key."""
+MIN_LINKS: Final = 5
+"""Links that a run follows to status 200 at the least. A run follows about half at random; test_links.py tests each."""
 
 BUNDLE: Final = json.loads((PROJECT / "generated/batchgate_api/openapi.json").read_text())
 OPERATIONS: Final = {
@@ -33,12 +33,12 @@ OPERATIONS: Final = {
 
 
 def declared_links() -> Iterator[str]:
-    """Name the links of the document as schemathesis does."""
+    """Yield the links of the document with the ids that schemathesis gives them."""
     names = {operation["operationId"]: name for name, operation in OPERATIONS.items()}
     for name, operation in OPERATIONS.items():
         for status, response in operation["responses"].items():
-            for link, place in response.get("links", {}).items():
-                target = BUNDLE["components"]["links"][place["$ref"].rpartition("/")[2]]["operationId"]
+            for link, reference in response.get("links", {}).items():
+                target = BUNDLE["components"]["links"][reference["$ref"].rpartition("/")[2]]["operationId"]
                 yield f"{name} -> [{status}] {link} -> {names[target]}"
 
 
@@ -54,17 +54,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 
 
 @pytest.mark.timeout(300)
-def test_every_answer_of_a_live_gateway_is_within_its_document(runs: Runs) -> None:
-    done = runs.run()
-    print(done.stdout)
-    assert done.returncode == 0, done.stderr
+def test_every_response_of_a_live_gateway_conforms_to_its_document(runs: Runs) -> None:
+    finished = runs.run()
+    print(finished.stdout)
+    assert finished.returncode == 0, finished.stderr
 
 
-def test_every_operation_was_called(runs: Runs) -> None:
-    # The report leaves out the calls of the operation that the document itself is read by, which every run begins with.
+def test_schemathesis_called_every_operation(runs: Runs) -> None:
+    # The report omits the operation that returns the document; every run calls it first.
     assert OPERATIONS.keys() - {operation for operation, _ in runs.counts.calls} <= {"GET /openapi.json"}
 
 
-def test_chains_of_calls_follow_the_links_to_good_answers(runs: Runs) -> None:
+def test_chains_of_calls_follow_links_to_successful_responses(runs: Runs) -> None:
     print(runs.counts.table(OPERATIONS))
-    assert len(LINKS & runs.counts.links.keys()) >= WALKED
+    assert len(LINKS & runs.counts.links.keys()) >= MIN_LINKS

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from batchgate.api.anthropic.create_body import CreateBodyReader
+from batchgate.api.anthropic.create_body import MessageBatchReader
 from batchgate.api.content_encoding import content_decoder
 from batchgate.app import ENGINE
 from batchgate.blobs import FolderBlobs
@@ -215,12 +215,12 @@ async def test_a_shutdown_while_a_batch_is_marked_ended_keeps_its_results(
         await check_no_leaks(tmp_path)
 
 
-def submission(*custom_ids: str) -> tuple[Callable[[], Submission], AsyncIterator[bytes], CreateBodyReader]:
+def submission(*custom_ids: str) -> tuple[Callable[[], Submission], AsyncIterator[bytes], MessageBatchReader]:
     async def body() -> AsyncIterator[bytes]:
         yield msgspec.json.encode(create_body(*custom_ids))
 
     new_submission = Submission(workspace="default", dialect="anthropic", provider="simulator", headers={})
-    return lambda: new_submission, body(), CreateBodyReader(content_decoder(None))
+    return lambda: new_submission, body(), MessageBatchReader(content_decoder(None))
 
 
 class PausedListStore(SqliteStore):

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from batchgate.accounts import endpoints
-from batchgate.api.anthropic.create_body import CreateBodyReader
+from batchgate.api.anthropic.create_body import MessageBatchReader
 from batchgate.api.content_encoding import content_decoder
 from batchgate.app import ROWS, file_reader
 from batchgate.blobs import FolderBlobs
@@ -87,7 +87,7 @@ async def submit(engine: Engine, *custom_ids: str) -> Batch:
         yield msgspec.json.encode(create_body(*custom_ids))
 
     submission = Submission(workspace="w", dialect="anthropic", provider="anthropic", headers={})
-    return await engine.batches.create(lambda: submission, body(), CreateBodyReader(content_decoder(None)))
+    return await engine.batches.create(lambda: submission, body(), MessageBatchReader(content_decoder(None)))
 
 
 async def ended(engine: Engine, batch: Batch) -> Batch:

@@ -1,6 +1,7 @@
-"""One log record for each HTTP request once it is answered, and one call of the meter.
+"""Writes one log record and updates the metrics for each answered HTTP request.
 
-Paths are those of the spec, never what was sent: a query, a header or a body may hold a key or a prompt.
+The record has the path of the spec, never the URL that was sent: a query, a header or a body may hold a key or a
+prompt.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from batchgate.api.context import HTTP_METER, OPERATION, REQUEST_ID, WORKSPACE
 logger: Final = logging.getLogger(__name__)
 
 UNMATCHED: Final = "unmatched"
-"""Stands for the operation and the path of requests that match none."""
+"""The operation and path of requests that match no operation."""
 
 
 NAMED: Final = {
@@ -26,14 +27,14 @@ NAMED: Final = {
     "key_id": "key",
     "name": "secret",
 }
-"""Under which field the id in a path is logged."""
+"""The log field for each path parameter."""
 
 
 class AccessLog(AbstractAccessLogger):
-    """Told by aiohttp of every answer, once it is sent."""
+    """The access logger that aiohttp calls after each response."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """Log and measure a request; malformed HTTP has a log record of its own."""
+        """Log and count a request; malformed HTTP is logged elsewhere."""
         if not isinstance(request, web.Request) or REQUEST_ID not in request:
             return
         operation = request[OPERATION].id if OPERATION in request else UNMATCHED
@@ -55,7 +56,7 @@ class AccessLog(AbstractAccessLogger):
         }
         if WORKSPACE in request:
             fields["workspace"] = request[WORKSPACE]
-        # Where there was no such thing, anything may stand in the place of its id.
+        # After an error the id in the path may be any text.
         if response.status < 400 and request.match_info:
             name, value = next(iter(request.match_info.items()))
             if name in NAMED:

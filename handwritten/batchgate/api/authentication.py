@@ -1,4 +1,4 @@
-"""API keys: in which headers they come, and who calls with which."""
+"""Authenticates callers by their API keys."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key", "x-bf-vk")
-"""Where a key may stand, besides ``Authorization: Bearer``."""
+"""Headers that may hold a key, besides ``Authorization: Bearer``.
+
+``x-bf-vk``, and keys that begin with ``sk-bf-``, are accepted for clients that were written for Bifrost, whose virtual
+keys look like this (bifrost.md). Batchgate's own keys begin with ``bg-``.
+"""
 
 
 class ConfiguredKey(Struct, frozen=True, kw_only=True):
-    """A key of the settings, known by its hash."""
+    """An API key of the settings, stored as its hash."""
 
     digest: bytes
     """SHA-256 of the key."""
@@ -25,21 +29,21 @@ class ConfiguredKey(Struct, frozen=True, kw_only=True):
 
 
 class Authenticator:
-    """Tells who calls, by the keys of the settings and those of the database; where there are none it is nobody."""
+    """Finds the caller by the keys of the settings and of the database; without any keys, callers are anonymous."""
 
-    def __init__(self, configured: Iterable[ConfiguredKey], ring: ApiKeyCache) -> None:
+    def __init__(self, configured: Iterable[ConfiguredKey], key_cache: ApiKeyCache) -> None:
         self._configured = tuple(configured)
-        self._ring = ring
+        self._key_cache = key_cache
 
     async def is_open(self) -> bool:
-        """Tell if there are no keys at all, so that whoever reaches the gateway may call."""
-        return not self._configured and not await self._ring.has_keys()
+        """Check if there are no keys at all, so that calls need none."""
+        return not self._configured and not await self._key_cache.has_keys()
 
     async def authenticate(self, request: web.Request) -> Caller:
-        """Tell who calls; raises `RefusedError` when no key is good, or good ones are of several workspaces."""
+        """Return the caller; raises `RefusedError` without a valid key, or with keys of several workspaces."""
         if await self.is_open():
             return ANONYMOUS
-        given = _keys_in(request)
+        given = _sent_keys(request)
         if not given:
             raise RefusedError(
                 "authentication_error", "An API key is needed: send it as x-api-key or as Authorization: Bearer."
@@ -52,17 +56,17 @@ class Authenticator:
         return found[0]
 
     async def _find(self, candidate: str) -> Caller | None:
-        """Look a key up; all those of the settings are compared, whichever it is."""
+        """Find the caller of a key; every configured key is compared, for constant time."""
         digest = hash_key(candidate)
         matches = [key.caller for key in self._configured if compare_digest(key.digest, digest)]
         if matches:
             return matches[0]
-        key: ApiKey | None = await self._ring.find(digest)
+        key: ApiKey | None = await self._key_cache.find(digest)
         return None if key is None else key.caller
 
 
-def _keys_in(request: web.Request) -> list[str]:
-    """Read each key that was sent, once."""
+def _sent_keys(request: web.Request) -> list[str]:
+    """Return the distinct keys of a request."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
     offered = [bearer, *(request.headers.get(name, "") for name in KEY_HEADERS)]

@@ -1,4 +1,4 @@
-"""Binds an operation of the spec to its handler: reads parameters and body, calls, writes the answer."""
+"""Binds an operation of the spec to its handler: reads parameters and body, calls the handler, writes the response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msgspec import UnsetType
 from batchgate.api.authentication import Authenticator
 from batchgate.api.context import CALLER, MOUNT, OPERATION, RECHECK, SCOPES, WORKSPACE
 from batchgate.api.json_body import read_json
-from batchgate.api.request_errors import wrong_input
+from batchgate.api.request_errors import refuse_input
 from batchgate.engine.model.api_key import Caller
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api.structs import OpenStruct, Operation
@@ -26,11 +26,11 @@ Method = Callable[..., Awaitable[Any]]
 
 
 LIST_HEADERS = frozenset({"anthropic-beta"})
-"""Headers of which several lines mean the same as one with commas (RFC 9110 5.3): the Go SDK sends them so."""
+"""Headers that may be sent several times instead of once with commas (RFC 9110 5.3), as the Go SDK does."""
 
 
 def bind(operation: Operation, method: Method, authenticator: Authenticator, mount: str) -> Handler:
-    """Make the aiohttp handler of an operation at one of its mounts."""
+    """Return the aiohttp handler of an operation at one of its mounts."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[MOUNT], request[OPERATION] = mount, operation
@@ -55,25 +55,25 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
 
 
 def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:
-    """Read the declared parameters; what is not declared is passed over, what is wrong is refused by name."""
-    given: dict[str, str] = {}
+    """Read the declared parameters; undeclared ones are ignored, invalid ones are refused by name."""
+    value_or_none: dict[str, str] = {}
     for name, location in operation.locations.items():
         values = _values(request, name, location)
         if len(values) > 1 and name not in LIST_HEADERS:
             message = f"{name}: it is given {len(values)} times; give it once"
             raise RefusedError("invalid_request_error", message, param=name)
         if values:
-            given[name] = ",".join(values)
-        if not _is_utf8(given.get(name, "")):
+            value_or_none[name] = ",".join(values)
+        if not _is_utf8(value_or_none.get(name, "")):
             raise RefusedError("invalid_request_error", f"{name}: it is not UTF-8", param=name)
     try:
-        return msgspec.convert(given, operation.parameters, strict=False)
+        return msgspec.convert(value_or_none, operation.parameters, strict=False)
     except msgspec.ValidationError as error:
-        raise wrong_input(error, operation.parameters) from error
+        raise refuse_input(error, operation.parameters) from error
 
 
-def given(value: T | UnsetType) -> T | None:
-    """Read a parameter that may not have been given."""
+def value_or_none(value: T | UnsetType) -> T | None:
+    """Return an optional value, or None if it is not set."""
     return None if isinstance(value, UnsetType) else value
 
 
@@ -85,7 +85,7 @@ def _values(request: web.Request, name: str, location: str) -> list[str]:
 
 
 def _is_utf8(text: str) -> bool:
-    """Tell if the text was bytes of UTF-8: aiohttp keeps others of a header as lone surrogates."""
+    """Check that a header was UTF-8: aiohttp keeps other bytes as lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

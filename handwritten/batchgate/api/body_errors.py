@@ -1,4 +1,4 @@
-"""What can be wrong with the body of a create, in words."""
+"""Errors of request bodies."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from batchgate.api.request_errors import fault_code, known_values
+from batchgate.api.request_errors import allowed_values, fault_code
 from batchgate.engine.model.decoding_errors import KNOWN_VALUES, DecodingError, describe_decoding_error
 from batchgate.engine.model.errors import RefusedError
 
-REPEATED: Final = "duplicate_custom_id"
+DUPLICATE_CUSTOM_ID: Final = "duplicate_custom_id"
 
 
-class Fault(Struct, frozen=True):
-    """What is wrong at one place, with a word for it that programs know."""
+class BodyFault(Struct, frozen=True):
+    """A fault of a body: its place, a message, and a code for programs."""
 
     path: str
     """Keys and indexes joined by dots."""
@@ -23,36 +23,36 @@ class Fault(Struct, frozen=True):
     code: str | None = None
 
     def __str__(self) -> str:
-        """Say where, and what."""
+        """Return place and message."""
         return f"{self.path}: {self.message}"
 
-    def under(self, prefix: str) -> Fault:
-        """Say the same of a document that stands at ``prefix`` within a larger one."""
-        return Fault(f"{prefix}.{self.path}" if self.path else prefix, self.message, self.code)
+    def with_prefix(self, prefix: str) -> BodyFault:
+        """Return the fault of a document that is nested at ``prefix``."""
+        return BodyFault(f"{prefix}.{self.path}" if self.path else prefix, self.message, self.code)
 
 
-def decoding_fault(error: DecodingError, model: type[Struct]) -> Fault:
-    """Say why bytes did not decode as a model."""
+def decoding_fault(error: DecodingError, model: type[Struct]) -> BodyFault:
+    """Describe why bytes do not decode as a model."""
     problem = describe_decoding_error(error)
-    known = ", ".join(known_values(model, problem.path))
+    known = ", ".join(allowed_values(model, problem.path))
     message = problem.message.replace(KNOWN_VALUES, known, 1) if known else problem.message
-    return Fault(problem.path, message, fault_code(problem.message))
+    return BodyFault(problem.path, message, fault_code(problem.message))
 
 
-def not_json(error: msgspec.DecodeError, base: int) -> RefusedError:
-    """Refuse a body that is no JSON; ``base`` is where the text that did not decode begins in it."""
+def refuse_json(error: msgspec.DecodeError, base: int) -> RefusedError:
+    """Return the refusal of an invalid JSON body; ``base`` is the position of the undecodable text in it."""
     text = str(error)
     if "truncated" in text:
-        return invalid("the body is not valid JSON: it ends too early")
+        return refuse("the body is not valid JSON: it ends too early")
     reason, _, place = text.removeprefix("JSON is malformed: ").rpartition(" (byte ")
-    return malformed(reason, base + int(place.rstrip(")")))
+    return refuse_malformed(reason, base + int(place.rstrip(")")))
 
 
-def malformed(reason: str, place: int) -> RefusedError:
-    """Refuse a body that is no JSON from a byte on."""
-    return invalid(f"the body is not valid JSON: {reason} (byte {place})")
+def refuse_malformed(reason: str, place: int) -> RefusedError:
+    """Return the refusal of a body that is invalid JSON at a position."""
+    return refuse(f"the body is not valid JSON: {reason} (byte {place})")
 
 
-def invalid(message: str, *, param: str | None = None, code: str | None = None) -> RefusedError:
-    """Refuse a body."""
+def refuse(message: str, *, param: str | None = None, code: str | None = None) -> RefusedError:
+    """Return the refusal of a body."""
     return RefusedError("invalid_request_error", message, param=param, code=code)

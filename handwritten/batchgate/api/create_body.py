@@ -1,10 +1,11 @@
-"""Reads the body of a create, an object with an array ``requests``, as it arrives.
+"""Reads the body of a create, an object with an array ``requests``, while it arrives.
 
-What stands around the array and in it is the matter of a `Form`, one for each surface. The array is cut in windows that
-end between two requests. A window is decoded by msgspec as an array of its own. Since JSON is read from left to right
-in one way only, a window that decodes was cut in the right place, and one that turns out to be cut inside a request is
-tried again when more has come. Where to cut is guessed, since a request may hold what looks like another; where the
-guess stays wrong, the window is walked token by token. So neither the body nor a tree of it is ever held.
+What stands around the array and in it is the matter of a `CreateFormat`, one for each surface. The array is cut in
+windows that end between two requests. A window is decoded by msgspec as an array of its own. Since JSON is read from
+left to right in one way only, a window that decodes was cut in the right place, and one that turns out to be cut
+inside a request is tried again when more has come. Where to cut is guessed, since a request may hold what looks like
+another; where the guess stays wrong, the window is walked token by token. So neither the body nor a tree of it is ever
+held.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from batchgate.api.body_errors import REPEATED, Fault, decoding_fault, invalid, malformed, not_json
+from batchgate.api.body_errors import (
+    DUPLICATE_CUSTOM_ID,
+    BodyFault,
+    decoding_fault,
+    refuse,
+    refuse_json,
+    refuse_malformed,
+)
 from batchgate.api.content_encoding import ContentDecoder, IdentityDecoder
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, find_lone_surrogate
 from batchgate.engine.model.errors import RefusedError
@@ -26,23 +34,23 @@ MAX_BODY = 256 * 1024 * 1024
 MAX_REQUEST = 32 * 1024 * 1024
 MAX_REQUESTS = 100_000
 MAX_PROBLEMS = 50
-"""How many bad requests one refusal names."""
+"""Invalid requests that one refusal names."""
 MAX_HEAD = 64 * 1024
-"""How many bytes may stand before the first request, after the last, and in one request besides its own object."""
+"""Maximum bytes before the first request, after the last one, and in one request besides its own object."""
 MAX_WINDOW = MAX_REQUEST + MAX_HEAD
-"""How far a window grows that cannot be cut; it then holds more than one request, or one too large."""
+"""Maximum size of a window that cannot be cut; then it holds several requests, or one that is too large."""
 
 BLANK: Final = b" \t\r\n"
 
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|([\[{])|([\]}])|(,)', re.DOTALL)
-"""A string, be it cut off by the end, or one of the groups: what opens, what closes, a comma."""
+"""A string, possibly cut off at the end, or one of the groups: opening bracket, closing bracket, comma."""
 _OPENS, _CLOSES, _COMMA = 1, 2, 3
 _NEWLINES: Final = bytes.maketrans(b"\r\n", b"  ")
 _ANY: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Request(Protocol):
-    """One request, as a surface writes it."""
+    """One request in the form of a surface."""
 
     @property
     def custom_id(self) -> str:
@@ -53,61 +61,61 @@ class Request(Protocol):
 R = TypeVar("R", bound=Request)
 
 
-class Form(Protocol[R]):
-    """How a surface writes a create; made for one body, as it may keep in mind what it has read of it."""
+class CreateFormat(Protocol[R]):
+    """The format of a create on one surface; one object for each body, because it may keep state."""
 
-    coded: bool
-    """Whether the errors of the surface have a code for what is wrong with a request."""
+    has_codes: bool
+    """Whether errors of the surface have a code."""
     one: msgspec.json.Decoder[R]
     many: msgspec.json.Decoder[list[R]]
     between: re.Pattern[bytes]
-    """Finds what seems to stand between two requests; its first group is the comma."""
+    """Finds what looks like the text between two requests; the first group is the comma."""
 
     @property
     def model(self) -> type[msgspec.Struct]:
-        """A request."""
+        """The model of a request."""
         ...
 
     def head(self, window: bytes | bytearray, *, at_end: bool) -> int | None:
-        """Find where the first request begins; None if more must come. Raises `RefusedError` if it is no create."""
+        """Find the start of the first request; None if it needs more bytes. Raises `RefusedError` for another body."""
         ...
 
     def tail(self, window: bytes) -> int | None:
-        """Find the end of the last request, and take what follows it; None if the body does not end as it should."""
+        """Find the end of the last request, and read what follows; None if the end is invalid."""
         ...
 
-    def wrong_end(self, window: bytes, place: int) -> RefusedError:
-        """Say what is wrong with a body that does not end as it should; its last bytes begin at ``place``."""
+    def invalid_end(self, window: bytes, place: int) -> RefusedError:
+        """Return the refusal of a body with an invalid end; its last bytes begin at ``place``."""
         ...
 
-    def overlong_end(self) -> RefusedError:
-        """Say that too much comes after the array."""
+    def oversized_end(self) -> RefusedError:
+        """Return the refusal of a body with too many bytes after the array."""
         ...
 
-    def content(self, request: R) -> bytes | Fault:
-        """Take the object of the request itself, its params or body, or say what is wrong with the request."""
+    def content(self, request: R) -> bytes | BodyFault:
+        """Return the params or body of a request, or what is wrong with the request."""
         ...
 
     def line(self, custom_id: str, content: bytes) -> bytes:
-        """Write an input line."""
+        """Return an input line."""
         ...
 
 
 class CreateReader(Generic[R]):
-    """A `BodyReader` for a create in a `Form`: each input line is one request, its content untouched."""
+    """A `BodyReader` for a create in a `CreateFormat`: each input line is one request, its content untouched."""
 
-    def __init__(self, decoder: ContentDecoder, form: Form[R]) -> None:
+    def __init__(self, decoder: ContentDecoder, form: CreateFormat[R]) -> None:
         self._decoder = decoder
         self._form = form
         self._rest: Iterator[bytes] = iter(())
         self._window = bytearray()
         self._in_requests = False
-        self._try_at = WINDOW
+        self._next_cut_at = WINDOW
         self._received = 0
-        self._passed = 0
+        self._consumed = 0
         self._seen: dict[str, int] = {}
         self._count = 0
-        self._faults: list[Fault] = []
+        self._faults: list[BodyFault] = []
 
     @property
     def is_compressed(self) -> bool:
@@ -115,26 +123,26 @@ class CreateReader(Generic[R]):
         return not isinstance(self._decoder, IdentityDecoder)
 
     def begin(self, data: bytes) -> bool:
-        """Take the next bytes as sent, up to the first request, and tell if it begins in them.
+        """Read the next bytes up to the first request, and return whether it begins in them.
 
-        For callers who want to know before they let an engine `feed` what comes next, nothing if need be.
+        For callers that must know whether there are requests before they pass the reader to the engine.
         """
         self._rest = self._decoder.decode(data)
         return any(self._take(piece) for piece in self._rest)
 
     def without_requests(self) -> bytes:
-        """Take the end of a body in which no requests began, and return the body."""
+        """Return the whole body, at its end, if no requests began."""
         self._decoder.finish()
         return bytes(self._window)
 
     def feed(self, data: bytes) -> Iterator[list[bytes]]:
-        """Take the next bytes as sent and yield the input lines that are complete and valid, a window at a time."""
+        """Read the next bytes and yield the complete, valid input lines, a window at a time."""
         for piece in chain(self._rest, self._decoder.decode(data)):
-            if self._take(piece) and len(self._window) >= self._try_at:
+            if self._take(piece) and len(self._window) >= self._next_cut_at:
                 yield self._cut_window()
 
     def finish(self) -> list[bytes]:
-        """Take the end of the body and return the last lines."""
+        """Read the end of the body and return the last lines."""
         self._decoder.finish()
         if not self._in_requests:
             self._enter_requests(at_end=True)
@@ -143,17 +151,17 @@ class CreateReader(Generic[R]):
         lines = None if end is None else self._read(b"[%b]" % window[:end])
         if lines is None:
             self._refuse_lone_surrogate(window)
-            raise self._form.wrong_end(window, self._passed)
+            raise self._form.invalid_end(window, self._consumed)
         if self._count and not window[:end].strip(BLANK):
-            raise malformed("trailing comma in array", self._passed + (end or 0))
+            raise refuse_malformed("trailing comma in array", self._consumed + (end or 0))
         if not self._count:
-            raise invalid("requests: there must be at least 1 request", param="requests")
+            raise refuse("requests: there must be at least 1 request", param="requests")
         if self._faults:
             raise self._refusal()
         return lines
 
     def _take(self, piece: bytes) -> bool:
-        """Add the next bytes of the body, and tell if the requests have begun."""
+        """Append decoded bytes, and return whether the requests have begun."""
         self._received += len(piece)
         if self._received > MAX_BODY:
             raise _too_large_after_decoding()
@@ -166,70 +174,70 @@ class CreateReader(Generic[R]):
         start = self._form.head(self._window, at_end=at_end)
         if start is not None:
             self._in_requests = True
-            self._passed = start
+            self._consumed = start
             del self._window[:start]
 
     def _cut_window(self) -> list[bytes]:
         end = _last_between(self._window, self._form.between)
         lines = None if end is None else self._read(self._array(end))
         if lines is not None and end is not None:
-            self._pass(end + 1)
+            self._consume(end + 1)
             return lines
         if len(self._window) > MAX_WINDOW:
             return self._walk_window()
-        self._try_at = min(2 * len(self._window), MAX_WINDOW + 1)
+        self._next_cut_at = min(2 * len(self._window), MAX_WINDOW + 1)
         return []
 
     def _array(self, end: int) -> bytes:
-        """Write the window up to a place as an array, with a single copy."""
+        """Return the window up to a position as an array, with a single copy."""
         with memoryview(self._window) as window, window[:end] as requests:
             return b"".join((b"[", requests, b"]"))
 
     def _walk_window(self) -> list[bytes]:
-        """Cut at the last comma that does stand between two requests, however many only look so."""
+        """Cut at the last real comma between two requests; others may only look like one."""
         self._refuse_lone_surrogate(bytes(self._window))
         lines: list[bytes] = []
         end = 0
         for request, behind in _walk(bytes(self._window)):
             lines += self._read_one(request)
             end = behind
-        if not end and _is_left(bytes(self._window)):
-            raise self._form.overlong_end()
+        if not end and _is_after_array(bytes(self._window)):
+            raise self._form.oversized_end()
         if not end:
             raise _request_too_large(self._count)
-        self._pass(end)
+        self._consume(end)
         return lines
 
-    def _pass(self, end: int) -> None:
-        self._passed += end
+    def _consume(self, end: int) -> None:
+        self._consumed += end
         del self._window[:end]
-        self._try_at = WINDOW
+        self._next_cut_at = WINDOW
 
     def _read(self, array: bytes) -> list[bytes] | None:
-        """Read an array of whole requests; None when it ends inside one."""
+        """Decode an array of whole requests; None if it ends inside one."""
         try:
             if not array.isascii():
                 array.decode()
             return self._lines(self._form.many.decode(array))
         except UnicodeDecodeError as error:
-            raise malformed("it is not UTF-8", self._passed + error.start - 1) from error
+            raise refuse_malformed("it is not UTF-8", self._consumed + error.start - 1) from error
         except (msgspec.ValidationError, RecursionError):
             return self._read_one_by_one(array[1:-1])
         except msgspec.DecodeError as error:
-            self._let_pass_if_cut(error, array[1:-1])
+            self._check_truncated(error, array[1:-1])
             return None
 
     def _read_one_by_one(self, window: bytes) -> list[bytes] | None:
-        """Read requests of which at least one is wrong, and name each that is."""
+        """Decode requests of which at least one is invalid, and record each fault."""
         try:
             _ANY.decode(b"[%b]" % window)
         except RecursionError as error:
             for request, _ in _walk(window):
                 self._read_one(request)
-            self._note(Fault("", "Invalid JSON: nested too deeply"), self._count)
+            self._note(BodyFault("", "Invalid JSON: nested too deeply"), self._count)
             raise self._refusal() from error
         except msgspec.DecodeError as error:
-            self._let_pass_if_cut(error, window)
+            self._check_truncated(error, window)
             return None
         return [line for request, _ in _walk(window + b",") for line in self._read_one(request)]
 
@@ -240,7 +248,7 @@ class CreateReader(Generic[R]):
         except DECODING_ERRORS as error:
             self._note(decoding_fault(error, self._form.model), self._count)
             if not isinstance(error, msgspec.ValidationError):
-                raise self._refusal() from error  # where the next request begins is not known for certain
+                raise self._refusal() from error  # the start of the next request is uncertain
             self._count += 1
             return []
 
@@ -251,8 +259,8 @@ class CreateReader(Generic[R]):
             custom_id, content = request.custom_id, content_of(request)
             first = seen.setdefault(custom_id, self._count)
             if first != self._count:
-                self._note(_repeated(custom_id, first), self._count)
-            elif isinstance(content, Fault):
+                self._note(_duplicate(custom_id, first), self._count)
+            elif isinstance(content, BodyFault):
                 self._note(content, self._count)
             elif len(content) > MAX_REQUEST:
                 raise _request_too_large(self._count)
@@ -260,40 +268,40 @@ class CreateReader(Generic[R]):
                 lines.append(line_of(custom_id, _in_one_line(content)))
             self._count += 1
         if self._count > MAX_REQUESTS:
-            raise invalid(f"requests: there may be at most {MAX_REQUESTS} requests", param="requests")
+            raise refuse(f"requests: there may be at most {MAX_REQUESTS} requests", param="requests")
         return lines
 
-    def _note(self, fault: Fault, seq: int) -> None:
-        self._faults.append(fault.under(f"requests.{seq}"))
+    def _note(self, fault: BodyFault, seq: int) -> None:
+        self._faults.append(fault.with_prefix(f"requests.{seq}"))
         if len(self._faults) == MAX_PROBLEMS:
             raise self._refusal()
 
     def _refusal(self) -> RefusedError:
         more = " (more may follow: only the first are named)" if len(self._faults) == MAX_PROBLEMS else ""
         first = self._faults[0]
-        code = first.code if self._form.coded else None
-        return invalid("; ".join(map(str, self._faults)) + more, param=first.path, code=code)
+        code = first.code if self._form.has_codes else None
+        return refuse("; ".join(map(str, self._faults)) + more, param=first.path, code=code)
 
-    def _let_pass_if_cut(self, error: msgspec.DecodeError, window: bytes) -> None:
-        """Let requests pass that end inside of one, or beyond the array; raises for any other fault."""
+    def _check_truncated(self, error: msgspec.DecodeError, window: bytes) -> None:
+        """Accept a window that ends inside a request or after the array; raises for any other fault."""
         self._refuse_lone_surrogate(window)
         if "truncated" not in str(error) and "trailing characters" not in str(error):
-            raise not_json(error, self._passed - 1) from error
+            raise refuse_json(error, self._consumed - 1) from error
 
     def _refuse_lone_surrogate(self, window: bytes) -> None:
-        """Name the request that has one, as the window cannot be decoded because of it."""
+        """Refuse a lone surrogate, which makes the window undecodable, with the number of its request."""
         found = find_lone_surrogate(window)
         if found is None:
             return
         place, written = found
         seq = self._count + sum(behind <= place for _, behind in _walk(window))
-        what = f"{written} is a lone surrogate, half of a character (byte {self._passed + place} of the body)"
-        self._note(Fault("", f"Invalid JSON: {what}"), seq)
+        what = f"{written} is a lone surrogate, half of a character (byte {self._consumed + place} of the body)"
+        self._note(BodyFault("", f"Invalid JSON: {what}"), seq)
         raise self._refusal()
 
 
 def _last_between(window: bytearray, between: re.Pattern[bytes]) -> int | None:
-    """Find the last comma that seems to stand between two requests."""
+    """Find the last comma that looks like one between two requests."""
     start = len(window)
     while start > 0:
         start = max(0, start - MAX_HEAD)
@@ -304,7 +312,7 @@ def _last_between(window: bytearray, between: re.Pattern[bytes]) -> int | None:
 
 
 def _walk(window: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield each request that a comma follows, with the place behind that comma."""
+    """Yield each request that is followed by a comma, with the position after the comma."""
     start = depth = 0
     for token in _TOKEN.finditer(window):
         if token.lastindex == _OPENS:
@@ -318,8 +326,8 @@ def _walk(window: bytes) -> Iterator[tuple[bytes, int]]:
             return
 
 
-def _is_left(window: bytes) -> bool:
-    """Tell if a window goes beyond the end of the array."""
+def _is_after_array(window: bytes) -> bool:
+    """Check if a window continues after the end of the array."""
     depth = 0
     for token in _TOKEN.finditer(window):
         depth += (token.lastindex == _OPENS) - (token.lastindex == _CLOSES)
@@ -328,13 +336,13 @@ def _is_left(window: bytes) -> bool:
     return False
 
 
-def _repeated(custom_id: str, first: int) -> Fault:
+def _duplicate(custom_id: str, first: int) -> BodyFault:
     message = f"{custom_id!r} is already the custom_id of requests.{first}; each must be unique"
-    return Fault("custom_id", message, REPEATED)
+    return BodyFault("custom_id", message, DUPLICATE_CUSTOM_ID)
 
 
 def _in_one_line(content: bytes) -> bytes:
-    """Take the line ends out: outside of strings, where JSON has no raw control characters, a space is as good."""
+    """Replace line ends by spaces; valid JSON has raw line ends only outside of strings."""
     return content.translate(_NEWLINES) if b"\n" in content or b"\r" in content else content
 
 

@@ -1,4 +1,4 @@
-"""Sends stored bodies: by the kernel where they are files of this machine, in pieces elsewhere, gzipped if asked."""
+"""Sends stored content: local files through the kernel, other content in pieces, with gzip if the caller accepts it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
-from batchgate.api.stored_answer import StoredAnswer, out_of_range
+from batchgate.api.blob_response import BlobResponse, out_of_range
 from batchgate.engine.model.errors import BlobError, StoreError
 from batchgate.engine.model.file import File
 from batchgate.engine.ports.blobs import BlobInfo, Blobs
@@ -26,31 +26,31 @@ logger = logging.getLogger(__name__)
 JSONL: Final = "application/x-jsonl"
 BINARY: Final = "application/octet-stream"
 DIGEST: Final = "Repr-Digest"
-"""RFC 9530: a hash of what is sent, by which a caller can check it."""
+"""RFC 9530: a hash of the content, for the caller to verify."""
 GZIP_LEVEL: Final = 1
-"""Result lines repeat themselves: the fastest level already makes them several times smaller."""
+"""Result lines are repetitive: the fastest level already makes them several times smaller."""
 GZIP_FROM: Final = 4096
-"""Bytes below which compressing is not worth a client's while."""
+"""Bytes below which compression is not worthwhile."""
 CONDITIONS: Final = (hdrs.IF_MATCH, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_UNMODIFIED_SINCE)
-"""Headers that are looked at before the range is."""
+"""Headers that are evaluated before Range."""
 
 
 async def send_lines(
     request: web.Request, blobs: Blobs, content: Content, headers: Mapping[str, str] | None = None
 ) -> web.StreamResponse:
-    """Send lines of a batch."""
+    """Send lines of a batch as JSONL."""
     return await _send(request, blobs, content, {hdrs.CONTENT_TYPE: JSONL, **(headers or {})})
 
 
 async def send_json(
     request: web.Request, blobs: Blobs, content: Content, headers: Mapping[str, str] | None = None
 ) -> web.StreamResponse:
-    """Send an object that is written while it is sent."""
+    """Send a JSON object that is generated while it is sent."""
     return await _send(request, blobs, content, {hdrs.CONTENT_TYPE: "application/json", **(headers or {})})
 
 
 async def send_file(request: web.Request, blobs: Blobs, file: File, content: Content) -> web.StreamResponse:
-    """Send the content of a file, as an attachment, so that no browser takes it for a page of the gateway."""
+    """Send the content of a file as an attachment, so that no browser displays it as a page of the gateway."""
     shown = {
         hdrs.CONTENT_TYPE: BINARY,
         hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",
@@ -74,9 +74,9 @@ async def _send(
         headers.setdefault(hdrs.VARY, hdrs.ACCEPT_ENCODING)
     if compress and (content.size is None or content.size >= GZIP_FROM) and _wants_gzip(request):
         headers[hdrs.CONTENT_ENCODING] = "gzip"
-        headers.pop(DIGEST, None)  # it would have to be of the compressed bytes
+        headers.pop(DIGEST, None)  # it would not match the compressed bytes
         return await _stream(request, _gzipped(content.pieces()), headers)
-    if path is not None and _has_another(request, path.stat()):
+    if path is not None and _is_for_another_version(request, path.stat()):
         return _WholeFile(path, headers=headers)
     if path is not None:
         _check_range(request, path.stat())
@@ -89,8 +89,8 @@ async def _send(
 async def _send_stored(
     request: web.Request, blobs: Blobs, name: str, stored: BlobInfo, headers: dict[str, str]
 ) -> web.StreamResponse:
-    """Send a blob that is kept elsewhere, or the part of it that is asked for."""
-    answer = StoredAnswer(request, name, stored)
+    """Send a blob of an object store, or the requested range of it."""
+    answer = BlobResponse(request, name, stored)
     headers |= answer.headers
     if status := answer.status_without_content():
         return web.Response(status=status, headers=headers)
@@ -103,25 +103,25 @@ async def _send_stored(
 
 
 class _WholeFile(web.FileResponse):
-    """A file of which no range is sent, whatever is asked for."""
+    """A file response that ignores Range."""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Begin the answer as if there had been no Range header."""
+        """Start the response without the Range header."""
         headers = request.headers.copy()
         headers.popall(hdrs.RANGE, None)
         return await super().prepare(request.clone(headers=headers))
 
 
-def _has_another(request: web.Request, file: os.stat_result) -> bool:
-    """Tell if a caller has a part of another file, by the tag in If-Range; aiohttp looks only at dates there."""
+def _is_for_another_version(request: web.Request, file: os.stat_result) -> bool:
+    """Check if the ETag in If-Range is another file's; aiohttp supports only dates there."""
     tag = request.headers.get(hdrs.IF_RANGE)
     if tag is None or request.if_range is not None:
         return False
-    return tag.strip() != f'"{file.st_mtime_ns:x}-{file.st_size:x}"'  # the tag that aiohttp gives to a file
+    return tag.strip() != f'"{file.st_mtime_ns:x}-{file.st_size:x}"'  # the ETag that aiohttp makes for a file
 
 
 def _check_range(request: web.Request, file: os.stat_result) -> None:
-    """Refuse a range that lies outside of the file, which aiohttp would answer without a word."""
+    """Refuse a range outside of the file; aiohttp would answer with an empty body."""
     if any(name in request.headers for name in CONDITIONS) or (
         request.if_range is not None and file.st_mtime > request.if_range.timestamp()
     ):
@@ -135,7 +135,7 @@ def _check_range(request: web.Request, file: os.stat_result) -> None:
 
 
 def _check(path: Path, blob: str, size: int | None) -> None:
-    """Raise `BlobError` for a file that is not what was written, before the answer begins."""
+    """Raise `BlobError` for a missing file or a wrong size, before the response starts."""
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno()).st_size
@@ -150,7 +150,7 @@ def _check_size(blob: str, found: int, size: int | None) -> None:
 
 
 def _wants_gzip(request: web.Request) -> bool:
-    """Tell if the answer is to be compressed; a range of the file never is."""
+    """Check if the response should be compressed; a range never is."""
     if hdrs.RANGE in request.headers or request.method == hdrs.METH_HEAD:
         return False
     offers = (offer.partition(";") for offer in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower().split(","))
@@ -173,7 +173,7 @@ async def _stream(
 async def send_pieces(
     request: web.Request, response: web.StreamResponse, pieces: AsyncIterator[bytes]
 ) -> web.StreamResponse:
-    """Send a streamed answer; a fault of storage in its middle breaks the connection, so that it is seen as one."""
+    """Send a streamed response; an error in the middle aborts the connection, so that the caller notices it."""
     await response.prepare(request)
     left = response.content_length
     try:
@@ -181,26 +181,26 @@ async def send_pieces(
             async for piece in pieces:
                 await response.write(piece)
                 left = None if left is None else left - len(piece)
-            _check_all_came(left)
+            _check_complete(left)
     except (BlobError, StoreError) as error:
-        logger.error("a download broke off: %s", error, extra={"action": "download_failed"})  # noqa: TRY400
-        return _broken_off(request, response)
+        logger.error("download failed: %s", error, extra={"action": "download_failed"})  # noqa: TRY400
+        return _abort(request, response)
     except ConnectionError:
         raise
     except Exception:
-        logger.exception("a download broke off in the gateway itself", extra={"action": "download_failed"})
-        return _broken_off(request, response)
+        logger.exception("download failed because of an internal error", extra={"action": "download_failed"})
+        return _abort(request, response)
     await response.write_eof()
     return response
 
 
-def _check_all_came(left: int | None) -> None:
+def _check_complete(left: int | None) -> None:
     if left:
         raise BlobError(f"{left} bytes fewer than its size")
 
 
-def _broken_off(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    """Break the connection: what has been sent looks like the whole answer otherwise."""
+def _abort(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Abort the connection: otherwise the truncated response looks complete."""
     if request.transport is not None:
         request.transport.abort()
     return response

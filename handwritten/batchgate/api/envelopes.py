@@ -1,4 +1,4 @@
-"""How each dialect writes an error."""
+"""The error formats of the dialects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchgate.engine.model.errors import ErrorKind, RefusedError
 from batchgate_api import anthropic, gateway, openai
 
 Envelope: TypeAlias = Callable[[RefusedError, int, str | None], msgspec.Struct]
-"""Writes an error with its status and the id of the request."""
+"""Builds an error body from the error, its status and the request id."""
 
 OPENAI_TYPES: Final[Mapping[ErrorKind, str]] = {
     "billing_error": "insufficient_quota",
@@ -21,7 +21,7 @@ OPENAI_TYPES: Final[Mapping[ErrorKind, str]] = {
     "timeout_error": "server_error",
     "overloaded_error": "server_error",
 }
-"""What the OpenAI API calls them; all others are its invalid_request_error."""
+"""Error types of the OpenAI API; all others are invalid_request_error."""
 
 
 def _anthropic(error: RefusedError, _status: int, request_id: str | None) -> msgspec.Struct:

@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: one table of statuses, and one middleware that makes every error JSON."""
+"""Converts errors to HTTP responses: the statuses, and the middleware that makes every error JSON."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID
 
 logger = logging.getLogger(__name__)
 
-KINDS: Final[Mapping[int, ErrorKind]] = {status: kind for kind, status in STATUSES.items()}
+KIND_BY_STATUS: Final[Mapping[int, ErrorKind]] = {status: kind for kind, status in STATUSES.items()}
 
-CLOSER_STATUSES: Final[Mapping[tuple[str, ErrorKind], int]] = {
+DIALECT_STATUSES: Final[Mapping[tuple[str, ErrorKind], int]] = {
     ("openai", "overloaded_error"): 503,
     ("unified", "overloaded_error"): 503,
 }
-"""Where a dialect has another status for a kind."""
+"""Statuses that differ in a dialect."""
 
 STORAGE_RETRY_AFTER = "5"  # seconds
 SERVER = "batchgate"
-DIALECTS: Final = (
+DIALECT_BY_PREFIX: Final = (
     ("/anthropic", "anthropic"),
     ("/v1/messages", "anthropic"),
     ("/v1/v1/messages", "anthropic"),
@@ -36,17 +36,17 @@ DIALECTS: Final = (
     ("/v1/files", "unified"),
     ("/v1/batches", "unified"),
 )
-"""With what the paths of a dialect begin; all others are the gateway's own."""
+"""Path prefixes of the dialects; all other paths are the gateway's own."""
 
 
 def dialect_of(path: str) -> str:
-    """Tell in whose envelope an error at a path is written."""
-    return next((dialect for prefix, dialect in DIALECTS if path.startswith(prefix)), "gateway")
+    """Return the dialect of errors at a path."""
+    return next((dialect for prefix, dialect in DIALECT_BY_PREFIX if path.startswith(prefix)), "gateway")
 
 
 def error_response(dialect: str, error: RefusedError, request_id: str | None) -> web.Response:
-    """Write an error in the envelope of a dialect."""
-    status = error.status or CLOSER_STATUSES.get((dialect, error.kind)) or STATUSES[error.kind]
+    """Return the response for an error in the format of a dialect."""
+    status = error.status or DIALECT_STATUSES.get((dialect, error.kind)) or STATUSES[error.kind]
     return web.Response(
         status=status,
         body=msgspec.json.encode(ENVELOPES[dialect](error, status, request_id)),
@@ -57,7 +57,7 @@ def error_response(dialect: str, error: RefusedError, request_id: str | None) ->
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give every request an id, and every error, whoever raised it, the envelope of its dialect."""
+    """Assign a request id, and convert every error to the format of its dialect."""
     request[REQUEST_ID] = new_id("req")
     HTTP_REQUEST_ID.set(request[REQUEST_ID])
     try:
@@ -68,12 +68,14 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         refusal = _refusal(request, error)
     except Exception:
         logger.exception("unexpected error", extra={"action": "request_failed", "request_id": request[REQUEST_ID]})
-        refusal = RefusedError("api_error", "Internal server error; the gateway's log has it under this request id.")
+        refusal = RefusedError(
+            "api_error", "Internal server error; the gateway's log has the details under this request id."
+        )
     return error_response(dialect_of(request.path), refusal, request[REQUEST_ID])
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the id of the request on every response, by the names that the SDKs look for, and our name for aiohttp's."""
+    """Set the request id headers that the SDKs read, and the Server header."""
     request_id = request.get(REQUEST_ID) or new_id("req")
     response.headers["request-id"] = response.headers["x-request-id"] = request_id
     response.headers["Server"] = SERVER
@@ -90,7 +92,7 @@ def _refusal(request: web.Request, error: RefusedError | web.HTTPException | Sto
             message = f"{request.path} does not answer to {request.method}; it answers to {allowed}."
             return RefusedError("invalid_request_error", message, status=405, headers={"Allow": allowed})
         case web.HTTPException():
-            kind = KINDS.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
+            kind = KIND_BY_STATUS.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
             return RefusedError(kind, error.text or error.reason, status=error.status)
         case StoreError() | BlobError():
             logger.error("storage: %s", error, extra={"action": "storage_failed", "request_id": request[REQUEST_ID]})

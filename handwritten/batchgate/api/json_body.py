@@ -9,7 +9,7 @@ from aiohttp import web
 
 from batchgate.api.content_encoding import content_decoder
 from batchgate.api.request_body import pieces
-from batchgate.api.request_errors import wrong_input
+from batchgate.api.request_errors import refuse_input
 from batchgate.engine.model.decoding_errors import (
     DECODING_ERRORS,
     DecodingError,
@@ -29,7 +29,7 @@ async def read_json(request: web.Request, model: type[S]) -> S:
     try:
         return msgspec.json.decode(body, type=model)
     except msgspec.ValidationError as error:
-        raise wrong_input(error, model) from error
+        raise refuse_input(error, model) from error
     except DECODING_ERRORS as error:
         raise _not_json(error, body) from error
 

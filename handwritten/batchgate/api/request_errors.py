@@ -24,31 +24,31 @@ def fault_code(message: str) -> str | None:
     return _CODES.get(message)
 
 
-def wrong_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) -> RefusedError:
+def refuse_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) -> RefusedError:
     """Turn a fault of one value into a refusal that names it, and names the values it may have if they are a few."""
     problem = describe_validation_error(error)
-    known = known_values(model, problem.path)
+    known = allowed_values(model, problem.path)
     if problem.message == FIELD_REQUIRED:
-        return missing(problem.path, known)
+        return refuse_missing(problem.path, known)
     message = problem.message.replace(KNOWN_VALUES, ", ".join(known), 1) if known else problem.message
     code = fault_code(problem.message)
     where = problem.path or None
     return RefusedError("invalid_request_error", str(DocumentFault(problem.path, message)), param=where, code=code)
 
 
-def missing(name: str, known: Sequence[str] = ()) -> RefusedError:
+def refuse_missing(name: str, known: Sequence[str] = ()) -> RefusedError:
     """Refuse what lacks a value; ``known`` are those that it may have, if they are a few."""
     message = f"{name}: {FIELD_REQUIRED}" + (f"; it must be one of {', '.join(known)}" if known else "")
     return RefusedError("invalid_request_error", message, param=name, code=fault_code(FIELD_REQUIRED))
 
 
-def known_values(model: type[msgspec.Struct], name: str) -> tuple[str, ...]:
+def allowed_values(model: type[msgspec.Struct], name: str) -> tuple[str, ...]:
     """List the values of an enumerated field, by its path on the wire; none for one that is not enumerated."""
     name, _, rest = name.partition(".")
     found = next((field.type for field in msgspec.structs.fields(model) if field.encode_name == name), None)
     if not rest:
         return _literals(found)
-    return next((known_values(inner, rest) for inner in _structs(found)), ())
+    return next((allowed_values(inner, rest) for inner in _structs(found)), ())
 
 
 def _structs(annotation: object) -> tuple[type[msgspec.Struct], ...]:

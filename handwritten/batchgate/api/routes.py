@@ -1,4 +1,4 @@
-"""Mounts every operation of the spec, and refuses to start where operations and handlers do not match."""
+"""Creates a route for every operation of the spec; refuses to start if operations and handlers do not match."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UnmatchedError(Exception):
 def routes(
     operations: Sequence[Operation], handlers: Sequence[object], authenticator: Authenticator
 ) -> list[web.RouteDef]:
-    """Make the routes of some operations, answered by the public methods of ``handlers``."""
+    """Return the routes of operations; the public methods of ``handlers`` answer them."""
     methods = _match(operations, handlers)
     return [
         web.route(operation.method, path, bind(operation, methods[operation.handler], authenticator, mount))
@@ -29,7 +29,7 @@ def routes(
 
 
 def check_routes(app: web.Application, operations: Sequence[Operation]) -> None:
-    """Raise `UnmatchedError` unless the application answers exactly where the spec says it does; GET implies HEAD."""
+    """Raise `UnmatchedError` unless the routes are exactly those of the spec; GET implies HEAD."""
     declared = {(operation.method, path) for operation in operations for path in operation.paths}
     declared |= {("HEAD", path) for method, path in declared if method == "GET"}
     mounted = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
@@ -63,7 +63,7 @@ def _match(operations: Sequence[Operation], handlers: Sequence[object]) -> dict[
 
 
 def _mounts(operation: Operation) -> list[str]:
-    """Find what stands before the part that all paths of an operation share."""
+    """Return the prefix of each path before the suffix that all paths of the operation share."""
     parts = [path.split("/") for path in operation.paths]
     shared = 0
     while shared < min(map(len, parts)) and len({path[-shared - 1] for path in parts}) == 1:

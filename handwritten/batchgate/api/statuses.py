@@ -1,4 +1,4 @@
-"""How far a batch is, in the words of each surface: the one table of them, and of the times that go with them.
+"""Maps the status of a batch to the words of each surface, and its times.
 
 ============  =================================  ============  ==========================================
 engine        OpenAI                             Anthropic     unified
@@ -29,7 +29,7 @@ End: TypeAlias = Literal["canceled", "expired", "completed"]
 
 
 class Times(Struct, frozen=True, kw_only=True):
-    """When a batch came to each state, in seconds since the epoch; None for those that it has not been in."""
+    """When a batch entered each state, in seconds since the epoch; None for states that it has not entered."""
 
     created_at: int
     expires_at: int
@@ -43,7 +43,7 @@ class Times(Struct, frozen=True, kw_only=True):
 
 
 def anthropic_status(batch: Batch) -> anthropic.ProcessingStatus:
-    """Say how far a batch is, as the Messages API does, which has no validation and no failed batches."""
+    """Return the status for the Messages API, which has no validation and no failed batches."""
     match batch.status:
         case "validating" | "in_progress":
             return "in_progress"
@@ -56,7 +56,7 @@ def anthropic_status(batch: Batch) -> anthropic.ProcessingStatus:
 
 
 def openai_status(batch: Batch) -> openai.OpenaiBatchStatus:
-    """Say how far a batch is, as the OpenAI API does, where the last word says why it ended."""
+    """Return the status for the OpenAI API, whose last status says why the batch ended."""
     match batch.status:
         case "validating" | "failed":
             return batch.status
@@ -72,7 +72,7 @@ def openai_status(batch: Batch) -> openai.OpenaiBatchStatus:
 
 
 def unified_status(batch: Batch) -> UnifiedStatus:
-    """Say how far a batch is on the unified surface: as OpenAI does, but for how the end is spelled."""
+    """Return the status for the unified surface: OpenAI's, with another spelling of the end."""
     match batch.status:
         case "validating" | "failed":
             return batch.status
@@ -87,7 +87,7 @@ def unified_status(batch: Batch) -> UnifiedStatus:
 
 
 def times(batch: Batch) -> Times:
-    """Tell when a batch came to each state."""
+    """Return when a batch entered each state."""
     ended_at = _seconds(batch.ended_at)
     end = _end(batch) if batch.status == "ended" else None
     return Times(
@@ -109,7 +109,7 @@ def _running(batch: Batch) -> Literal["in_progress", "finalizing"]:
 
 
 def _end(batch: Batch) -> End:
-    """Tell why a batch has ended: whatever was first, a cancel, its time, or its last result."""
+    """Return why a batch ended: whichever came first, a cancel, its expiry, or its last result."""
     if batch.cancel_initiated_at is not None and (batch.unfinished_status == "canceled" or not batch.counts.total):
         return "canceled"
     return "expired" if batch.counts.expired else "completed"

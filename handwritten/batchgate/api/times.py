@@ -1,4 +1,4 @@
-"""Times as the Messages API and the gateway's own operations write them."""
+"""RFC 3339 times of the Messages API and the gateway's own operations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def rfc3339(microseconds: int) -> str:
-    """Write a time in UTC with Z and all six digits of its microseconds, also when they are zero."""
+    """Return a time in UTC with Z and all six digits of microseconds."""
     moment = EPOCH + timedelta(microseconds=microseconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z"
 
 
 def rfc3339_or_none(microseconds: int | None) -> str | None:
-    """Write a time, if there is one."""
+    """Return a time, if there is one."""
     return None if microseconds is None else rfc3339(microseconds)

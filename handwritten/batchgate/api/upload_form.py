@@ -1,7 +1,7 @@
-"""Reads the body of an upload, multipart/form-data, as it arrives and with its fields in any order.
+"""Reads the body of an upload, multipart/form-data with its fields in any order, while it arrives.
 
-The content of the file is passed on piece by piece, so that neither it nor the body is ever held. The rest is small,
-is kept, and is checked against the generated model of the form when the body has ended.
+The content of the file is passed on in pieces, so that memory never holds it. The other fields are small; they are
+checked against the generated model of the form at the end of the body.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import msgspec
 from aiohttp import hdrs
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from batchgate.api.binding import given
+from batchgate.api.binding import value_or_none
 from batchgate.api.content_encoding import IdentityDecoder, content_decoder
-from batchgate.api.request_errors import known_values, missing, wrong_input
+from batchgate.api.request_errors import allowed_values, refuse_input, refuse_missing
 from batchgate.engine.intake.upload_writer import MAX_FILE
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.file import Upload
@@ -28,29 +28,29 @@ from batchgate_api.openai import CreateFile
 Form: TypeAlias = CreateFile | UploadUnifiedFile
 
 MAX_FIELD: Final = 1024
-"""Bytes of any field but the file."""
+"""Maximum bytes of a field other than the file."""
 MAX_BESIDES: Final = 64 * 1024
-"""Bytes of the body besides the file's content: the other fields, and what stands between them."""
+"""Maximum bytes of the body besides the file: other fields and boundaries."""
 MAX_BODY: Final = MAX_FILE + MAX_BESIDES
 MAX_FILENAME: Final = 512  # characters
 UNNAMED: Final = "upload"
-"""The name of a file that comes without one."""
+"""The name of a file without a name."""
 FILE: Final = "file"
 PURPOSE: Final = "purpose"
 PROVIDER: Final = "provider"
 ANCHOR: Final = "expires_after[anchor]"
 SECONDS: Final = "expires_after[seconds]"
 _CONTENT: Final = b"-"
-"""Stands for the content where the form is checked; it has been passed on, and who took it refuses an empty file."""
+"""Stands for the content when the form is checked; the content has been passed on."""
 _PLAIN_ENCODINGS: Final = ("binary", "8bit", "7bit")
 _EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^\s;\"]+)", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class UploadForm:
-    """An `UploadReader` for the form that a model describes.
+    """An `UploadReader` for the form of a model.
 
-    ``provider`` is what the request says of it outside of the form, and ``default`` what holds if nobody says anything.
+    ``provider`` is the provider given outside of the form, and ``default`` the one for uploads that name none.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class UploadForm:
 
     @property
     def purpose(self) -> str | None:
-        """The purpose, if it has come already; it may be none that is known."""
+        """The purpose, if it has arrived; it is not checked yet."""
         found = self._fields.get(PURPOSE)
         return None if found is None or found is self._field else found.decode(errors="replace")
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take the next bytes as sent and yield those of them that are the file's content."""
+        """Read the next bytes and yield those that are the file's content."""
         for piece in self._decoder.decode(data):
             self._received += len(piece)
             if self._received > MAX_BODY:
@@ -97,7 +97,7 @@ class UploadForm:
             yield from self._content(piece)
 
     def finish(self) -> Upload:
-        """Take the end of the body, and say what stood beside the content."""
+        """Check the end of the body, and return the other fields."""
         self._decoder.finish()
         try:
             for _ in self._parser.parse(b""):
@@ -105,14 +105,14 @@ class UploadForm:
         except MultipartError as error:
             raise _malformed(error) from error
         if self._filename is None:
-            raise missing(FILE)
+            raise refuse_missing(FILE)
         form = self._form()
-        provider = one_provider(self._provider, given(form.provider)) or self._default
+        provider = one_provider(self._provider, value_or_none(form.provider)) or self._default
         if provider is None:
-            raise missing(PROVIDER, known_values(self._model, PROVIDER))
-        anchor, seconds = given(form.expires_after_anchor_), given(form.expires_after_seconds_)
+            raise refuse_missing(PROVIDER, allowed_values(self._model, PROVIDER))
+        anchor, seconds = value_or_none(form.expires_after_anchor_), value_or_none(form.expires_after_seconds_)
         if (anchor is None) != (seconds is None):
-            raise missing(ANCHOR if anchor is None else SECONDS)
+            raise refuse_missing(ANCHOR if anchor is None else SECONDS)
         return Upload(purpose=form.purpose, filename=self._filename, provider=provider, lifetime=seconds)
 
     def _form(self) -> Form:
@@ -121,72 +121,72 @@ class UploadForm:
             try:
                 values[name] = value.decode()
             except UnicodeDecodeError as error:
-                raise _wrong(name, "it is not UTF-8") from error
+                raise _invalid_field(name, "it is not UTF-8") from error
         try:
             return msgspec.convert(values, self._model, strict=False)
         except msgspec.ValidationError as error:
-            raise wrong_input(error, self._model) from error
+            raise refuse_input(error, self._model) from error
 
     def _content(self, piece: bytes) -> Iterator[bytes]:
         try:
             for event in self._parser.parse(piece):
                 if isinstance(event, MultipartSegment):
-                    self._begin(event)
+                    self._begin_field(event)
                 elif event is None:
                     self._field = None
                 elif self._field is None:
                     yield event
                 else:
-                    self._keep(event)
+                    self._append(event)
         except MultipartError as error:
             raise _malformed(error) from error
 
-    def _begin(self, part: MultipartSegment) -> None:
+    def _begin_field(self, part: MultipartSegment) -> None:
         name = part.name or ""
         if name not in self._names:
             known = ", ".join(self._names)
-            raise _wrong(
+            raise _invalid_field(
                 name[:MAX_FIELD], f"it is not a field of an upload; those are {known}", code="unknown_parameter"
             )
         if name in self._fields or (name == FILE and self._filename is not None):
-            raise _wrong(name, "it is given twice; give it once")
+            raise _invalid_field(name, "it is given twice; give it once")
         if part.header("Content-Transfer-Encoding", "binary").lower() not in _PLAIN_ENCODINGS:
-            raise _wrong(name, "it has a Content-Transfer-Encoding; send it as it is")
+            raise _invalid_field(name, "it has a Content-Transfer-Encoding; send it as it is")
         if name == FILE:
             self._filename = _filename(part)
         else:
             self._field = self._fields[name] = bytearray()
 
-    def _keep(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         assert self._field is not None
         self._field += data
         if len(self._field) > MAX_FIELD:
             name = next(name for name, value in self._fields.items() if value is self._field)
-            raise _wrong(name, f"it may have at most {MAX_FIELD} bytes")
+            raise _invalid_field(name, f"it may have at most {MAX_FIELD} bytes")
 
 
 def one_provider(one: str | None, other: str | None) -> str | None:
-    """Choose between two places of which either may name the provider; raises `RefusedError` if they disagree."""
+    """Return the provider that one of two places names; raises `RefusedError` if they differ."""
     if one is not None and other is not None and one != other:
-        raise _wrong(PROVIDER, f"one place says {one} and another {other}; name it once")
+        raise _invalid_field(PROVIDER, f"one place says {one} and another {other}; name it once")
     return one or other
 
 
 def _filename(part: MultipartSegment) -> str:
-    """Read the name of a file, also where it is written as RFC 8187 says (``filename*``)."""
+    """Return the file name, also from ``filename*`` (RFC 8187)."""
     extended = _EXTENDED_NAME.search(part.header("Content-Disposition"))
     try:
         name = unquote(extended[1], errors="strict") if extended else part.filename or UNNAMED
     except UnicodeDecodeError as error:
-        raise _wrong(FILE, "its name is not UTF-8") from error
+        raise _invalid_field(FILE, "its name is not UTF-8") from error
     if len(name) > MAX_FILENAME or _CONTROL.search(name):
-        raise _wrong(FILE, f"its name may have at most {MAX_FILENAME} characters, and no control characters")
+        raise _invalid_field(FILE, f"its name may have at most {MAX_FILENAME} characters, and no control characters")
     return name
 
 
-def _wrong(name: str, problem: str, *, code: str | None = None) -> RefusedError:
+def _invalid_field(name: str, problem: str, *, code: str | None = None) -> RefusedError:
     return RefusedError("invalid_request_error", f"{name}: {problem}", param=name, code=code)
 
 
 def _malformed(error: ValueError) -> RefusedError:
-    return RefusedError("invalid_request_error", f"the body is not good multipart/form-data: {error}")
+    return RefusedError("invalid_request_error", f"the body is not valid multipart/form-data: {error}")

@@ -70,7 +70,9 @@ def settings_of(config: Path | None, **given: object) -> Settings:
     for variable in unknown_variables(settings, os.environ):
         logger.warning("%s is not a setting and has no effect", variable, extra={"action": "unknown_variable"})
     if settings.database_url is not None and (settings.blob_url or "file:").startswith("file:"):
-        message = "request and result files are in %s: all processes need access to this folder; or set blob_url to a bucket"
+        message = (
+            "request and result files are in %s: all processes need access to this folder; or set blob_url to a bucket"
+        )
         place = blob_location(settings.blob_url, Path(settings.data_dir))
         logger.warning(message, place, extra={"action": "local_blob_storage"})
     return settings

@@ -67,7 +67,9 @@ async def _submit(connection: Connection, descriptor: int, account: str | None) 
 
 def _finish(context: click.Context, connection: Connection, batch_id: str, target: Path) -> BatchProgress:
     """Wait and write the results; if that stops early, print the command that gets them later."""
-    later = f"The batch continues on the gateway. Its results, when it has ended: {connection.command('results', batch_id)}"
+    later = (
+        f"The batch continues on the gateway. Its results, when it has ended: {connection.command('results', batch_id)}"
+    )
     try:
         return asyncio.run(_wait_and_write(connection, batch_id, target))
     except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """Times the event loop of any program that is started with this folder in PYTHONPATH.
 
-The longest time between two looks for events is kept in the file that LOOP_TIMES names, in seconds.
+The file named by LOOP_TIMES contains the longest time between two calls of ``select``, in seconds.
 """
 
 import os
@@ -12,19 +12,19 @@ FILE = Path(os.environ["LOOP_TIMES"])
 
 
 class TimedSelector(selectors.DefaultSelector):
-    """Notes how long the loop was busy since it was last told of events."""
+    """Records the longest time that the loop was busy after a ``select``."""
 
-    told = 0.0
+    selected_at = 0.0
     worst = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for events."""
-        busy = time.perf_counter() - self.told
-        if self.told and busy > self.worst:
+        busy = time.perf_counter() - self.selected_at
+        if self.selected_at and busy > self.worst:
             self.worst = busy
             FILE.write_text(f"{busy}")
         events = super().select(timeout)
-        self.told = time.perf_counter()
+        self.selected_at = time.perf_counter()
         return events
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchgate.api import create_body
-from batchgate.api.anthropic.create_body import CreateBodyReader
+from batchgate.api.anthropic.create_body import MessageBatchReader
 from batchgate.api.content_encoding import IdentityDecoder
 from batchgate.api.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS
 from batchgate.engine.model.errors import RefusedError
@@ -102,7 +102,7 @@ def limits(**named: int) -> Iterator[None]:
 
 def read(pieces: Iterable[bytes]) -> list[bytes]:
     """Read a body with the reader."""
-    reader = CreateBodyReader(IdentityDecoder())
+    reader = MessageBatchReader(IdentityDecoder())
     lines = [line for piece in pieces for part in reader.feed(piece) for line in part]
     return lines + reader.finish()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batchgate.api import create_body
 from batchgate.api.content_encoding import IdentityDecoder
 from batchgate.api.create_body import MAX_HEAD, CreateReader
-from batchgate.api.unified.create_body import UnifiedBatchForm
+from batchgate.api.unified.create_body import UnifiedBatchFormat
 from batchgate.engine.model.errors import RefusedError
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -86,12 +86,12 @@ def pieces_of(body: bytes, cuts: Sequence[int]) -> list[bytes]:
     return [body[start:end] for start, end in itertools.pairwise(places)]
 
 
-def read(pieces: Sequence[bytes], *, begun: int = 0) -> tuple[list[bytes], UnifiedBatchForm]:
-    """Read a body; the first pieces are taken before the lines are asked for, as many as needed and ``begun`` more."""
-    form = UnifiedBatchForm()
+def read(pieces: Sequence[bytes], *, started: int = 0) -> tuple[list[bytes], UnifiedBatchFormat]:
+    """Read a body; ``begin`` gets the first pieces, as many as needed and ``started`` more."""
+    form = UnifiedBatchFormat()
     reader = CreateReader(IdentityDecoder(), form)
     rest = iter(pieces)
-    if begun:
+    if started:
         next((piece for piece in rest if reader.begin(piece)), None)
         rest = itertools.chain([b""], rest)
     lines = [line for piece in rest for part in reader.feed(piece) for line in part]
@@ -118,14 +118,14 @@ def expected_lines(create: dict[str, Any]) -> list[Any]:
     ]
 
 
-@given(create=creates(), indent=st.none() | st.integers(0, 2), cuts=CUTS, window=WINDOWS, begun=st.booleans())
+@given(create=creates(), indent=st.none() | st.integers(0, 2), cuts=CUTS, window=WINDOWS, started=st.booleans())
 @UNHURRIED
 def test_a_create_with_its_fields_in_any_order_gives_what_a_parse_of_the_whole_gives(
-    create: dict[str, Any], indent: int | None, cuts: Sequence[int], window: int, begun: bool
+    create: dict[str, Any], indent: int | None, cuts: Sequence[int], window: int, started: bool
 ) -> None:
     body = json.dumps(create, indent=indent, ensure_ascii=False).encode()
     with limits(WINDOW=window):
-        lines, form = read(pieces_of(body, cuts), begun=begun)
+        lines, form = read(pieces_of(body, cuts), started=started)
     assert [json.loads(line) for line in lines] == expected_lines(create)
     assert all(line.count(b"\n") == 1 and line.startswith(b'{"custom_id":') for line in lines)
     fields = msgspec.to_builtins(form.fields)

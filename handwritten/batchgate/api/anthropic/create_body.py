@@ -1,4 +1,4 @@
-"""Reads the body of the create of a message batch, ``{"requests": [{"custom_id", "params"}, ...]}``."""
+"""Reads the body of a message batch create, ``{"requests": [{"custom_id", "params"}, ...]}``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from batchgate.api.body_errors import Fault, invalid, not_json
+from batchgate.api.body_errors import BodyFault, refuse, refuse_json
 from batchgate.api.content_encoding import ContentDecoder
 from batchgate.api.create_body import BLANK, MAX_HEAD, CreateReader
 from batchgate.engine.model.decoding_errors import describe_validation_error
@@ -17,28 +17,28 @@ from batchgate_api.anthropic import MessageBatchRequest
 _HEAD: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"requests"[ \t\r\n]*:[ \t\r\n]*\[')
 
 
-class MessageBatchForm:
+class MessageBatchFormat:
     """A `Form` with nothing but the array in the body."""
 
-    coded = False
+    has_codes = False
     model = MessageBatchRequest
     one = msgspec.json.Decoder(MessageBatchRequest)
     many = msgspec.json.Decoder(list[MessageBatchRequest])
     between = re.compile(rb'\}[ \t\r\n]*(,)[ \t\r\n]*\{[ \t\r\n]*"(?:custom_id|params)"')
 
     def head(self, window: bytes | bytearray, *, at_end: bool) -> int | None:
-        """Find where the first request begins."""
+        """Find the start of the first request."""
         found = _HEAD.match(window, 0, MAX_HEAD)
         if found:
             return found.end()
         if len(window) > MAX_HEAD:
-            raise invalid(f'the body must begin with {{"requests": [, within its first {MAX_HEAD} bytes')
+            raise refuse(f'the body must begin with {{"requests": [, within its first {MAX_HEAD} bytes')
         if at_end:
             raise _wrong_body(bytes(window), 0)
         return None
 
     def tail(self, window: bytes) -> int | None:
-        """Take what closes the array and the body off the end."""
+        """Remove the closing brackets of array and body."""
         for closing in (b"}", b"]"):
             window = window.rstrip(BLANK)
             if not window.endswith(closing):
@@ -46,57 +46,57 @@ class MessageBatchForm:
             window = window.removesuffix(closing)
         return len(window)
 
-    def wrong_end(self, window: bytes, place: int) -> RefusedError:
-        """Say what is wrong with a body that does not end as it should."""
+    def invalid_end(self, window: bytes, place: int) -> RefusedError:
+        """Return the refusal of an invalid end."""
         return _wrong_body(b'{"requests":[' + window, place - len(b'{"requests":['))
 
-    def overlong_end(self) -> RefusedError:
-        """Say that there is more than requests."""
-        return invalid("requests: after this array only the closing brace of the body may follow")
+    def oversized_end(self) -> RefusedError:
+        """Return the refusal of a body with more fields than requests."""
+        return refuse("requests: after this array only the closing brace of the body may follow")
 
-    def content(self, request: MessageBatchRequest) -> bytes | Fault:
-        """Take the params."""
-        if request.custom_id.endswith("\n"):  # a pattern's $ lets one pass
-            return Fault("custom_id", "it ends with a newline")
+    def content(self, request: MessageBatchRequest) -> bytes | BodyFault:
+        """Return the params."""
+        if request.custom_id.endswith("\n"):  # $ in a pattern accepts one
+            return BodyFault("custom_id", "it ends with a newline")
         params = bytes(request.params)
-        return params if params.startswith(b"{") else NOT_PARAMS
+        return params if params.startswith(b"{") else INVALID_PARAMS
 
     def line(self, custom_id: str, content: bytes) -> bytes:
-        """Write an input line."""
+        """Return an input line."""
         return params_line(custom_id, content)
 
 
-class CreateBodyReader(CreateReader[MessageBatchRequest]):
-    """A `BodyReader` for the create of a message batch."""
+class MessageBatchReader(CreateReader[MessageBatchRequest]):
+    """The `BodyReader` for the create of a message batch."""
 
     def __init__(self, decoder: ContentDecoder) -> None:
-        super().__init__(decoder, MessageBatchForm())
+        super().__init__(decoder, MessageBatchFormat())
 
 
-NOT_PARAMS: Final = Fault("params", "it must be an object, the params of a Messages request")
+INVALID_PARAMS: Final = BodyFault("params", "it must be an object, the params of a Messages request")
 
 
 def params_line(custom_id: str, params: bytes) -> bytes:
-    """Write an input line of the Anthropic dialect."""
+    """Return an input line of the Anthropic dialect."""
     return b'{"custom_id":"%s","params":%s}\n' % (custom_id.encode(), params)
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a create, its requests not looked into."""
+    """The body of a create, with raw requests."""
 
     requests: msgspec.Raw
 
 
 def _wrong_body(text: bytes, base: int) -> RefusedError:
-    """Say what is wrong with a body whose requests could not be found; ``base`` is where ``text`` begins in it."""
+    """Return the refusal of a body without requests; ``base`` is the position of ``text`` in it."""
     try:
         body = msgspec.json.decode(text, type=_Body)
     except msgspec.ValidationError as error:
-        return invalid(str(describe_validation_error(error)))
+        return refuse(str(describe_validation_error(error)))
     except msgspec.DecodeError as error:
-        return not_json(error, base)
+        return refuse_json(error, base)
     except (RecursionError, UnicodeDecodeError):
-        return invalid("the body is not JSON that can be read: not UTF-8, or nested too deeply")
+        return refuse("the body is not JSON that can be read: not UTF-8, or nested too deeply")
     if bytes(body.requests).startswith(b"["):
-        return invalid("requests: the key is there twice, or spelled with escapes; send it once, as it is")
-    return invalid("requests: it must be an array of requests")
+        return refuse("requests: the key is there twice, or spelled with escapes; send it once, as it is")
+    return refuse("requests: it must be an array of requests")

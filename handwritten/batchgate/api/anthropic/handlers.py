@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from batchgate.api.anthropic.create_body import CreateBodyReader
+from batchgate.api.anthropic.create_body import MessageBatchReader
 from batchgate.api.anthropic.view import MessageBatchView
-from batchgate.api.binding import given
+from batchgate.api.binding import value_or_none
 from batchgate.api.content_encoding import content_decoder
 from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY
@@ -35,16 +35,16 @@ class MessageBatchesHandler:
         self, request: web.Request, parameters: parameters.CreateMessageBatchParameters
     ) -> anthropic.MessageBatch:
         """Create a batch of Messages requests."""
-        provider = self._choose_account(given(parameters.x_model_provider))
-        reader = CreateBodyReader(content_decoder(request.headers.get("Content-Encoding")))
+        provider = self._choose_account(value_or_none(parameters.x_model_provider))
+        reader = MessageBatchReader(content_decoder(request.headers.get("Content-Encoding")))
         submission = Submission(
             workspace=request[WORKSPACE],
             dialect="anthropic",
             provider=provider,
             headers=_upstream_headers(parameters),
             caller=request[CALLER],
-            idempotency_key=given(parameters.idempotency_key),
-            is_retry=(given(parameters.x_stainless_retry_count) or "0") != "0",
+            idempotency_key=value_or_none(parameters.idempotency_key),
+            is_retry=(value_or_none(parameters.x_stainless_retry_count) or "0") != "0",
         )
         body = pieces(request, MAX_BODY)
         batch = await request.app[BATCHES].create(lambda: submission, body, reader, id_prefix="msgbatch")
@@ -53,16 +53,16 @@ class MessageBatchesHandler:
     async def list_message_batches(
         self, request: web.Request, parameters: parameters.ListMessageBatchesParameters
     ) -> anthropic.MessageBatchPage:
-        """List batches, the newest first, in either paging style."""
+        """List batches, newest first, in either paging style."""
         _refuse_both(request, "limit", "page_size")
         _refuse_both(request, "after_id", "page_token")
         page = await request.app[BATCHES].list(
             request[WORKSPACE],
-            after=given(parameters.after_id) or given(parameters.page_token),
-            before=given(parameters.before_id),
-            provider=given(parameters.x_model_provider),
-            limit=given(parameters.page_size) or given(parameters.limit) or DEFAULT_LIMIT,
-            after_name="page_token" if given(parameters.page_token) else "after_id",
+            after=value_or_none(parameters.after_id) or value_or_none(parameters.page_token),
+            before=value_or_none(parameters.before_id),
+            provider=value_or_none(parameters.x_model_provider),
+            limit=value_or_none(parameters.page_size) or value_or_none(parameters.limit) or DEFAULT_LIMIT,
+            after_name="page_token" if value_or_none(parameters.page_token) else "after_id",
         )
         return self._view.page(request, page)
 
@@ -76,7 +76,7 @@ class MessageBatchesHandler:
     async def cancel_message_batch(
         self, request: web.Request, parameters: parameters.CancelMessageBatchParameters
     ) -> anthropic.MessageBatch:
-        """Stop a batch; the body, if any, is not read."""
+        """Cancel a batch; a body is ignored."""
         batch = await request.app[BATCHES].cancel(request[WORKSPACE], parameters.message_batch_id)
         return self._view.batch(request, batch)
 
@@ -103,8 +103,8 @@ def _refuse_both(request: web.Request, one: str, other: str) -> None:
 
 def _upstream_headers(parameters: parameters.CreateMessageBatchParameters) -> dict[str, str]:
     headers = {
-        "anthropic-version": given(parameters.anthropic_version) or DEFAULT_VERSION,
-        "anthropic-beta": given(parameters.anthropic_beta),
-        "anthropic-user-profile-id": given(parameters.anthropic_user_profile_id),
+        "anthropic-version": value_or_none(parameters.anthropic_version) or DEFAULT_VERSION,
+        "anthropic-beta": value_or_none(parameters.anthropic_beta),
+        "anthropic-user-profile-id": value_or_none(parameters.anthropic_user_profile_id),
     }
     return {name: value for name, value in headers.items() if value}

@@ -1,4 +1,4 @@
-"""Health, metrics, and the document that the server was generated from."""
+"""Health, metrics, and the OpenAPI document of this server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class GatewayHandler:
         request: web.Request,  # noqa: ARG002
         parameters: parameters.GetHealthParameters,  # noqa: ARG002
     ) -> gateway.Health:
-        """Tell if the gateway is well."""
+        """Return the health of the process."""
         return self._health()
 
     async def get_metrics(

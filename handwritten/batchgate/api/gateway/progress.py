@@ -1,4 +1,4 @@
-"""How far a batch is: its counts, and the results that are there."""
+"""The progress of a batch, and its results so far."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.results.partial_results import PartialResults
 from batchgate_api import gateway, parameters
 
-REACH_HEADER = "batchgate-results"
+RESULT_COUNT_HEADER = "batchgate-results"
 
 
 class BatchProgressHandler:
@@ -29,7 +29,7 @@ class BatchProgressHandler:
     async def get_batch_progress(
         self, request: web.Request, parameters: parameters.GetBatchProgressParameters
     ) -> gateway.BatchProgress:
-        """Tell how far a batch is."""
+        """Return the counts of a batch."""
         batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
         counts = msgspec.structs.asdict(batch.counts)
         pause = None if batch.ended_at is not None else self._paused(batch)
@@ -39,13 +39,13 @@ class BatchProgressHandler:
     async def get_batch_results(
         self, request: web.Request, parameters: parameters.GetBatchResultsParameters
     ) -> web.StreamResponse:
-        """Download the results that are there."""
+        """Download the results so far."""
         batches = request.app[BATCHES]
         batch = await batches.find(request[WORKSPACE], parameters.batch_id)
         if batch.ended_at is not None:
             batch = await batches.find_with_results(request[WORKSPACE], parameters.batch_id)
         counts = batch.counts
-        headers = {"Content-Type": JSONL, REACH_HEADER: f"{counts.total - counts.processing}/{counts.total}"}
+        headers = {"Content-Type": JSONL, RESULT_COUNT_HEADER: f"{counts.total - counts.processing}/{counts.total}"}
         if batch.results_blob is not None:
             content = request.app[CONTENTS].results(batch, batch.dialect)
             return await send_lines(request, self._blobs, content, headers)

@@ -1,4 +1,4 @@
-"""Secrets over HTTP: they can be stored, listed by name and deleted, and never be read."""
+"""Secrets over HTTP: store, list by name, delete; the values cannot be read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from batchgate_api import gateway, parameters
 
 
 class SecretsHandler:
-    """`SecretsHandlers` on the engine; ``renew_keys`` lets this process go on with what was stored."""
+    """`SecretsHandlers` on the engine; ``refresh_keys`` makes this process use new values at once."""
 
-    def __init__(self, secrets: Secrets, renew_keys: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, secrets: Secrets, refresh_keys: Callable[[], Awaitable[None]]) -> None:
         self._secrets = secrets
-        self._renew_keys = renew_keys
+        self._refresh_keys = refresh_keys
 
     async def list_secrets(
         self,
@@ -33,9 +33,9 @@ class SecretsHandler:
         parameters: parameters.PutSecretParameters,
         body: gateway.PutSecret,
     ) -> gateway.Secret:
-        """Store a secret, or replace what it holds."""
+        """Store or replace a secret."""
         secret = await self._secrets.put(parameters.name, body.value)
-        await self._renew_keys()
+        await self._refresh_keys()
         return _view(secret)
 
     async def delete_secret(

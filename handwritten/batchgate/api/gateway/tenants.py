@@ -1,11 +1,11 @@
-"""Workspaces and API keys, for those who manage a gateway."""
+"""Management of workspaces and API keys."""
 
 from __future__ import annotations
 
 import msgspec
 from aiohttp import web
 
-from batchgate.api.binding import given
+from batchgate.api.binding import value_or_none
 from batchgate.api.context import TENANTS, WORKSPACE
 from batchgate.api.times import rfc3339, rfc3339_or_none
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, ApiKey
@@ -24,7 +24,7 @@ class WorkspacesHandler:
         request: web.Request,
         parameters: parameters.GetUsageParameters,  # noqa: ARG002
     ) -> gateway.Workspace:
-        """Tell what the caller's own workspace may use, and uses."""
+        """Return quotas and usage of the caller's own workspace."""
         return _workspace(*await request.app[TENANTS].find_workspace(request[WORKSPACE]))
 
     async def create_workspace(
@@ -34,35 +34,35 @@ class WorkspacesHandler:
         body: gateway.CreateWorkspace,
     ) -> gateway.Workspace:
         """Create a workspace."""
-        quotas = Quotas(**_changes(given(body.quotas)))
+        quotas = Quotas(**_changes(value_or_none(body.quotas)))
         return _workspace(await request.app[TENANTS].create_workspace(body.name, quotas), QuotaUsage())
 
     async def list_workspaces(
         self, request: web.Request, parameters: parameters.ListWorkspacesParameters
     ) -> gateway.WorkspaceList:
         """List the workspaces by name."""
-        limit = given(parameters.limit) or DEFAULT_LIMIT
-        page = await request.app[TENANTS].list_workspaces(after=given(parameters.after), limit=limit)
+        limit = value_or_none(parameters.limit) or DEFAULT_LIMIT
+        page = await request.app[TENANTS].list_workspaces(after=value_or_none(parameters.after), limit=limit)
         data = [_workspace(workspace) for workspace in page.workspaces]
         return gateway.WorkspaceList(data=data, has_more=page.has_more, last_id=data[-1].name if data else None)
 
     async def get_workspace(
         self, request: web.Request, parameters: parameters.GetWorkspaceParameters
     ) -> gateway.Workspace:
-        """Tell what a workspace may use, and uses."""
+        """Return quotas and usage of a workspace."""
         return _workspace(*await request.app[TENANTS].find_workspace(parameters.workspace))
 
     async def update_workspace(
         self, request: web.Request, parameters: parameters.UpdateWorkspaceParameters, body: gateway.UpdateWorkspace
     ) -> gateway.Workspace:
-        """Change what a workspace may use."""
+        """Change the quotas of a workspace."""
         changed = await request.app[TENANTS].update_quotas(parameters.workspace, _changes(body.quotas))
         return _workspace(*changed)
 
     async def archive_workspace(
         self, request: web.Request, parameters: parameters.ArchiveWorkspaceParameters
     ) -> gateway.ArchivedWorkspace:
-        """Take an empty workspace out of use."""
+        """Archive an empty workspace."""
         await request.app[TENANTS].archive_workspace(parameters.workspace)
         return gateway.ArchivedWorkspace(name=parameters.workspace, archived=True)
 
@@ -73,21 +73,23 @@ class APIKeysHandler:
     async def create_key(
         self, request: web.Request, parameters: parameters.CreateKeyParameters, body: gateway.CreateKey
     ) -> gateway.CreatedKey:
-        """Create an API key of a workspace, and show it."""
-        scopes = tuple(dict.fromkeys(given(body.scopes) or DEFAULT_SCOPES))
-        options = ApiKeyOptions(name=body.name, scopes=scopes, lifetime=given(body.expires_in_seconds))
+        """Create an API key of a workspace, and return it."""
+        scopes = tuple(dict.fromkeys(value_or_none(body.scopes) or DEFAULT_SCOPES))
+        options = ApiKeyOptions(name=body.name, scopes=scopes, lifetime=value_or_none(body.expires_in_seconds))
         return _created(*await request.app[TENANTS].create_key(parameters.workspace, options))
 
     async def list_keys(self, request: web.Request, parameters: parameters.ListKeysParameters) -> gateway.KeyList:
-        """List the API keys of a workspace, the newest first."""
+        """List the API keys of a workspace, newest first."""
         page = await request.app[TENANTS].list_keys(
-            parameters.workspace, after=given(parameters.after), limit=given(parameters.limit) or DEFAULT_LIMIT
+            parameters.workspace,
+            after=value_or_none(parameters.after),
+            limit=value_or_none(parameters.limit) or DEFAULT_LIMIT,
         )
         data = [_key(key) for key in page.keys]
         return gateway.KeyList(data=data, has_more=page.has_more, last_id=data[-1].id if data else None)
 
     async def get_key(self, request: web.Request, parameters: parameters.GetKeyParameters) -> gateway.Key:
-        """Tell what is known of an API key."""
+        """Return an API key without its value."""
         return _key(await request.app[TENANTS].find_key(parameters.key_id))
 
     async def revoke_key(self, request: web.Request, parameters: parameters.RevokeKeyParameters) -> gateway.Key:
@@ -97,12 +99,14 @@ class APIKeysHandler:
     async def rotate_key(
         self, request: web.Request, parameters: parameters.RotateKeyParameters, body: gateway.RotateKey
     ) -> gateway.CreatedKey:
-        """Replace an API key by a new one, and show that."""
-        return _created(*await request.app[TENANTS].rotate_key(parameters.key_id, given(body.grace_seconds) or 0))
+        """Replace an API key, and return the new one."""
+        return _created(
+            *await request.app[TENANTS].rotate_key(parameters.key_id, value_or_none(body.grace_seconds) or 0)
+        )
 
 
 def _changes(changes: gateway.QuotaChanges | None) -> dict[str, int | None]:
-    """Read the quotas that are named, money in nano-dollars."""
+    """Return the given quotas, money in nano-dollars."""
     if changes is None:
         return {}
     named = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not msgspec.UNSET}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from batchgate.api.binding import given
+from batchgate.api.binding import value_or_none
 from batchgate.api.context import BATCHES, CALLER, WORKSPACE
 from batchgate.api.metadata import checked_metadata
 from batchgate.api.openai.batch_view import batch_list, openai_batch
@@ -29,16 +29,16 @@ class BatchesHandler:
         self, request: web.Request, parameters: parameters.CreateBatchParameters, body: openai.CreateBatch
     ) -> openai.Batch:
         """Create a batch from an uploaded file, which is validated behind the answer."""
-        provider = one_provider(given(parameters.x_model_provider), given(body.provider))
+        provider = one_provider(value_or_none(parameters.x_model_provider), value_or_none(body.provider))
         submission = Submission(
             workspace=request[WORKSPACE],
             dialect="openai",
-            options=_terms(body),
+            options=_options(body),
             provider=self._choose_account(provider),
             headers={},
             caller=request[CALLER],
-            idempotency_key=given(parameters.idempotency_key),
-            is_retry=(given(parameters.x_stainless_retry_count) or "0") != "0",
+            idempotency_key=value_or_none(parameters.idempotency_key),
+            is_retry=(value_or_none(parameters.x_stainless_retry_count) or "0") != "0",
         )
         return openai_batch(await request.app[BATCHES].create_from_file(submission))
 
@@ -48,10 +48,10 @@ class BatchesHandler:
         """List batches, the newest first."""
         page = await request.app[BATCHES].list(
             request[WORKSPACE],
-            after=given(parameters.after),
+            after=value_or_none(parameters.after),
             before=None,
-            provider=given(parameters.provider),
-            limit=given(parameters.limit) or DEFAULT_LIMIT,
+            provider=value_or_none(parameters.provider),
+            limit=value_or_none(parameters.limit) or DEFAULT_LIMIT,
             after_name="after",
         )
         return batch_list(page)
@@ -68,11 +68,11 @@ class BatchesHandler:
         return openai_batch(await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id))
 
 
-def _terms(body: openai.CreateBatch) -> BatchOptions:
-    kept = given(body.output_expires_after)
+def _options(body: openai.CreateBatch) -> BatchOptions:
+    kept = value_or_none(body.output_expires_after)
     return BatchOptions(
         kind=KINDS[body.endpoint],
-        metadata=checked_metadata(given(body.metadata)),
+        metadata=checked_metadata(value_or_none(body.metadata)),
         input_file=body.input_file_id,
         output_lifetime=None if kept is None else kept.seconds,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from batchgate.api.binding import given
+from batchgate.api.binding import value_or_none
 from batchgate.api.context import FILES, WORKSPACE
 from batchgate.api.downloads import send_file
 from batchgate.api.openai.view import file_list, file_object
@@ -33,21 +33,21 @@ class FilesHandler:
         return file_object(await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form))
 
     async def list_files(self, request: web.Request, parameters: parameters.ListFilesParameters) -> openai.FileList:
-        """List files, in the order of their upload."""
+        """List files in the order of upload."""
         page = await request.app[FILES].list(
             request[WORKSPACE],
-            after=given(parameters.after),
+            after=value_or_none(parameters.after),
             ascending=parameters.order == "asc",
-            purpose=given(parameters.purpose),
-            provider=given(parameters.provider),
-            limit=given(parameters.limit) or DEFAULT_LIMIT,
+            purpose=value_or_none(parameters.purpose),
+            provider=value_or_none(parameters.provider),
+            limit=value_or_none(parameters.limit) or DEFAULT_LIMIT,
         )
         return file_list(page)
 
     async def retrieve_file(
         self, request: web.Request, parameters: parameters.RetrieveFileParameters
     ) -> openai.FileObject:
-        """Retrieve what is known of a file."""
+        """Retrieve a file object."""
         return file_object(await request.app[FILES].find(request[WORKSPACE], parameters.file_id))
 
     async def delete_file(

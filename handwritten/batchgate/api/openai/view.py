@@ -1,4 +1,4 @@
-"""Files as the OpenAI API shows them."""
+"""Files in the OpenAI shape."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from batchgate_api import openai
 
 
 def file_object(file: File) -> openai.FileObject:
-    """Show one file."""
+    """Return a file object."""
     return openai.FileObject(
         id=file.id,
         object="file",
@@ -23,7 +23,7 @@ def file_object(file: File) -> openai.FileObject:
 
 
 def file_list(page: FilePage) -> openai.FileList:
-    """Show a page."""
+    """Return a page of file objects."""
     data = [file_object(file) for file in page.files]
     return openai.FileList(
         object="list",

@@ -1,4 +1,4 @@
-"""Batches in the unified shape: what has no value is left out."""
+"""Batches in the unified shape; fields without a value are omitted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class UnifiedBatchView:
-    """Shows batches to a caller."""
+    """Builds batch objects for callers."""
 
     def __init__(self, public_url: PublicUrl, *, relative_results_url: bool) -> None:
         self._public_url = public_url
@@ -31,7 +31,7 @@ class UnifiedBatchView:
     def batch(
         self, request: web.Request, batch: Batch, provider: str, extra: ExtraFields, faults: bytes | None = None
     ) -> gateway.UnifiedBatch:
-        """Show one batch to a caller who asks for it as one of a provider, with ``faults`` or the first of them."""
+        """Return a batch object for the provider that the caller named, with all ``faults`` or the first ones."""
         faults = faults or batch.first_faults
         files, moments = file_ids(batch), times(batch)
         of_messages = batch.dialect == "anthropic"
@@ -65,7 +65,7 @@ class UnifiedBatchView:
     def page(
         self, request: web.Request, page: BatchPage, provider: str, extra: ExtraFields, *, backwards: bool
     ) -> gateway.UnifiedBatchList:
-        """Show a page; ``backwards`` tells if it goes on with newer batches."""
+        """Return a page; ``backwards`` means that it continues with newer batches."""
         data = [self.batch(request, batch, provider, extra) for batch in page.batches]
         return gateway.UnifiedBatchList(
             object="list",
@@ -97,5 +97,5 @@ def _counts(counts: Counts) -> gateway.UnifiedRequestCounts:
 
 
 def _given(value: T | None) -> T | UnsetType:
-    """Leave out what has no value."""
+    """Return UNSET for None."""
     return UNSET if value is None else value

@@ -1,4 +1,4 @@
-"""What each object of the unified surface says of the call that it answers."""
+"""The ``extra_fields`` of every object of the unified surface: provider, request type and latency of the call."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ RequestType: TypeAlias = Literal[
     "batch_results",
 ]
 ExtraFields: TypeAlias = Callable[[str, str | None], gateway.ExtraFields]
-"""Makes the extra fields of an object of a provider and, if it was asked for one, of a model."""
+"""Builds the extra fields for a provider and, optionally, a model."""
 
 
-def begin(request_type: RequestType) -> ExtraFields:
-    """Begin to measure what the extra fields are to say of this call."""
-    begun = time.perf_counter()
+def start_extra_fields(request_type: RequestType) -> ExtraFields:
+    """Start to measure a call, and return the function that builds its extra fields."""
+    started = time.perf_counter()
 
     def extra_fields(provider: str, model: str | None = None) -> gateway.ExtraFields:
         return gateway.ExtraFields(
             request_type=request_type,
             provider=provider,
             model_requested=UNSET if model is None else model,
-            latency=round(1000 * (time.perf_counter() - begun)),
+            latency=round(1000 * (time.perf_counter() - started)),
             chunk_index=0,
         )
 

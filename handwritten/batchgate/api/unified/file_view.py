@@ -1,4 +1,4 @@
-"""Files in the unified shape: what has no value is left out."""
+"""Files in the unified shape; fields without a value are omitted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from batchgate_api import gateway
 
 
 def unified_file(file: File, provider: str, extra: ExtraFields) -> gateway.UnifiedFile:
-    """Show one file to a caller who asks for it as one of a provider."""
+    """Return a file object for the provider that the caller named."""
     return gateway.UnifiedFile(
         id=file.id,
         object="file",
@@ -27,7 +27,7 @@ def unified_file(file: File, provider: str, extra: ExtraFields) -> gateway.Unifi
 
 
 def unified_file_list(page: FilePage, provider: str, extra: ExtraFields) -> gateway.UnifiedFileList:
-    """Show a page of files of one provider."""
+    """Return a page of files of a provider."""
     return gateway.UnifiedFileList(
         object="list",
         data=[unified_file(file, provider, extra) for file in page.files],
@@ -38,5 +38,5 @@ def unified_file_list(page: FilePage, provider: str, extra: ExtraFields) -> gate
 
 
 def deleted_unified_file(file: File, provider: str, extra: ExtraFields) -> gateway.DeletedUnifiedFile:
-    """Tell that a file is gone."""
+    """Return the confirmation of a deletion."""
     return gateway.DeletedUnifiedFile(id=file.id, object="file", deleted=True, extra_fields=extra(provider, None))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from batchgate.api.binding import given
+from batchgate.api.binding import value_or_none
 from batchgate.api.context import FILES, WORKSPACE
 from batchgate.api.downloads import send_file
 from batchgate.api.request_body import pieces
-from batchgate.api.request_errors import known_values, missing
+from batchgate.api.request_errors import allowed_values, refuse_missing
 from batchgate.api.unified import file_view as view
-from batchgate.api.unified.extra_fields import begin
+from batchgate.api.unified.extra_fields import start_extra_fields
 from batchgate.api.upload_form import MAX_BODY, PROVIDER, UploadForm, one_provider
 from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import gateway, parameters
 
-MOST = 10_000
-"""Files on a page."""
+MAX_PAGE = 10_000
+"""Maximum files on a page."""
 
 
 class UnifiedFilesHandler:
@@ -28,9 +28,9 @@ class UnifiedFilesHandler:
     async def upload_unified_file(
         self, request: web.Request, parameters: parameters.UploadUnifiedFileParameters
     ) -> gateway.UnifiedFile:
-        """Upload a file for a provider, which stands in the query, the header or the form."""
-        extra = begin("file_upload")
-        provider = one_provider(given(parameters.provider), given(parameters.x_model_provider))
+        """Upload a file for the provider in the query, the header or the form."""
+        extra = start_extra_fields("file_upload")
+        provider = one_provider(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
         form = UploadForm(request.headers, gateway.UploadUnifiedFile, provider=provider)
         file = await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form)
         return view.unified_file(file, file.provider, extra)
@@ -38,26 +38,26 @@ class UnifiedFilesHandler:
     async def list_unified_files(
         self, request: web.Request, parameters: parameters.ListUnifiedFilesParameters
     ) -> gateway.UnifiedFileList:
-        """List the files that were uploaded for a provider."""
-        extra = begin("file_list")
-        provider = one_provider(given(parameters.provider), given(parameters.x_model_provider))
+        """List the files of a provider."""
+        extra = start_extra_fields("file_list")
+        provider = one_provider(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
         if provider is None:
-            raise missing(PROVIDER, known_values(type(parameters), PROVIDER))
+            raise refuse_missing(PROVIDER, allowed_values(type(parameters), PROVIDER))
         page = await request.app[FILES].list(
             request[WORKSPACE],
-            after=given(parameters.after),
+            after=value_or_none(parameters.after),
             ascending=parameters.order == "asc",
-            purpose=given(parameters.purpose),
+            purpose=value_or_none(parameters.purpose),
             provider=provider,
-            limit=min(MOST, given(parameters.limit) or MOST),
+            limit=min(MAX_PAGE, value_or_none(parameters.limit) or MAX_PAGE),
         )
         return view.unified_file_list(page, provider, extra)
 
     async def retrieve_unified_file(
         self, request: web.Request, parameters: parameters.RetrieveUnifiedFileParameters
     ) -> gateway.UnifiedFile:
-        """Retrieve what is known of a file."""
-        extra = begin("file_retrieve")
+        """Retrieve a file object."""
+        extra = start_extra_fields("file_retrieve")
         file = await request.app[FILES].find(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
         return view.unified_file(file, parameters.provider, extra)
 
@@ -65,7 +65,7 @@ class UnifiedFilesHandler:
         self, request: web.Request, parameters: parameters.DeleteUnifiedFileParameters
     ) -> gateway.DeletedUnifiedFile:
         """Delete a file and its content."""
-        extra = begin("file_delete")
+        extra = start_extra_fields("file_delete")
         file = await request.app[FILES].delete(request[WORKSPACE], parameters.file_id, provider=parameters.provider)
         return view.deleted_unified_file(file, parameters.provider, extra)
 

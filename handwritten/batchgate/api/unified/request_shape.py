@@ -1,4 +1,4 @@
-"""What the requests of one unified create look like: all are of one shape, and go to one endpoint."""
+"""The shape of the requests of one unified create: all have the same fields and the same endpoint."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from batchgate.api.anthropic.create_body import params_line
-from batchgate.api.binding import given
-from batchgate.api.body_errors import Fault, invalid
+from batchgate.api.binding import value_or_none
+from batchgate.api.body_errors import BodyFault, refuse
 from batchgate.api.request_errors import fault_code
 from batchgate.engine.model.decoding_errors import FIELD_REQUIRED
 from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
@@ -23,14 +23,14 @@ CUSTOM_ID_OF_MESSAGES: Final = "^[a-zA-Z0-9_-]{1,64}$"
 URL_MISMATCH: Final = "url_mismatch"
 
 _CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_BOTH: Final = Fault("", "it has params and a body; a request has one of them")
-_NEITHER: Final = Fault("", f"{FIELD_REQUIRED}: params for Messages, or a body", fault_code(FIELD_REQUIRED))
-_NO_ID: Final = Fault("custom_id", "it is empty; each request needs a name of its own")
-_WRONG_ID: Final = Fault("custom_id", f"String should match pattern {CUSTOM_ID_OF_MESSAGES}")
+_BOTH: Final = BodyFault("", "it has params and a body; a request has one of them")
+_NEITHER: Final = BodyFault("", f"{FIELD_REQUIRED}: params for Messages, or a body", fault_code(FIELD_REQUIRED))
+_NO_ID: Final = BodyFault("custom_id", "it is empty; each request needs a name of its own")
+_WRONG_ID: Final = BodyFault("custom_id", f"String should match pattern {CUSTOM_ID_OF_MESSAGES}")
 
 
 class _Peek(Struct):
-    """Whether a request wants its answer in parts."""
+    """Whether a request asks for streaming."""
 
     stream: object = None
 
@@ -39,43 +39,43 @@ _PEEK: Final = msgspec.json.Decoder(_Peek)
 
 
 class RequestShape:
-    """The shape that the endpoint of the create or, without one, the first request sets for all requests."""
+    """The shape of all requests, set by the endpoint of the create or by the first request."""
 
     def __init__(self) -> None:
         self.endpoint: UnifiedBatchEndpoint | None = None
-        """Where they go; None before anything has said so."""
+        """The endpoint; None until it is known."""
         self._declared = False
         self._named = False
         self._field: Field | None = None
 
     def declare(self, endpoint: UnifiedBatchEndpoint | None) -> None:
-        """Take the endpoint of the create; raises `RefusedError` if it comes too late."""
+        """Set the endpoint of the create; raises `RefusedError` if it contradicts earlier requests."""
         if endpoint is None or endpoint == self.endpoint:
             return
         if self.endpoint is None:
             self.endpoint, self._declared = endpoint, True
         elif self._named:
             message = f"endpoint: it is {endpoint}, and the requests go to {self.endpoint}"
-            raise invalid(message, param="endpoint", code=URL_MISMATCH)
+            raise refuse(message, param="endpoint", code=URL_MISMATCH)
         else:
             message = "endpoint: it comes behind many requests that name no url; put it before them"
-            raise invalid(message, param="endpoint", code=URL_MISMATCH)
+            raise refuse(message, param="endpoint", code=URL_MISMATCH)
 
-    def content(self, request: UnifiedBatchRequest) -> bytes | Fault:
-        """Take the params or the body of a request, or say what is wrong with it."""
+    def content(self, request: UnifiedBatchRequest) -> bytes | BodyFault:
+        """Return the params or the body of a request, or what is wrong with it."""
         if not request.custom_id:
             return _NO_ID
-        params, body = given(request.params), given(request.body)
+        params, body = value_or_none(request.params), value_or_none(request.body)
         if params is not None and body is not None:
             return _BOTH
         content = params if params is not None else body
         if content is None:
             return _NEITHER
         field: Field = "body" if params is None else "params"
-        return self._misplaced(request, field) or _checked(request, field, bytes(content), self.endpoint)
+        return self._inconsistency(request, field) or _checked(request, field, bytes(content), self.endpoint)
 
     def line(self, custom_id: str, content: bytes) -> bytes:
-        """Write the input line of a request, in the dialect of the endpoint."""
+        """Return the input line of a request, in the dialect of the endpoint."""
         if self.endpoint == MESSAGES:
             return params_line(custom_id, content)
         url = str(self.endpoint).encode()
@@ -85,20 +85,20 @@ class RequestShape:
             content,
         )
 
-    def _misplaced(self, request: UnifiedBatchRequest, field: Field) -> Fault | None:
-        """Say why a request does not go with the others, if so; the first one decides what has not been decided."""
-        url: UnifiedBatchEndpoint | None = given(request.url)
+    def _inconsistency(self, request: UnifiedBatchRequest, field: Field) -> BodyFault | None:
+        """Return how a request differs from the others, if it does; the first request sets what is not set."""
+        url: UnifiedBatchEndpoint | None = value_or_none(request.url)
         if field == "params" and url not in (None, MESSAGES):
-            return Fault("url", f"it is {url}, and params are for {MESSAGES}; give a body", URL_MISMATCH)
+            return BodyFault("url", f"it is {url}, and params are for {MESSAGES}; give a body", URL_MISMATCH)
         if self._field not in (None, field):
-            return Fault(field, f"others have {self._field}; all requests have the same shape")
+            return BodyFault(field, f"others have {self._field}; all requests have the same shape")
         endpoint: UnifiedBatchEndpoint = MESSAGES if field == "params" else self.endpoint or DEFAULT_ENDPOINT
         if url is not None:
             endpoint = url
         if self.endpoint not in (None, endpoint):
             others = "endpoint says" if self._declared else "others go to"
             place = "params" if url is None else "url"
-            return Fault(place, f"it goes to {endpoint}, and {others} {self.endpoint}", URL_MISMATCH)
+            return BodyFault(place, f"it goes to {endpoint}, and {others} {self.endpoint}", URL_MISMATCH)
         self.endpoint, self._field = endpoint, field
         self._named = self._named or url is not None or field == "params"
         return None
@@ -106,11 +106,11 @@ class RequestShape:
 
 def _checked(
     request: UnifiedBatchRequest, field: Field, content: bytes, endpoint: UnifiedBatchEndpoint | None
-) -> bytes | Fault:
+) -> bytes | BodyFault:
     if not content.startswith(b"{"):
-        return Fault(field, "it must be an object, a request of its endpoint")
+        return BodyFault(field, "it must be an object, a request of its endpoint")
     if endpoint == MESSAGES and not _CUSTOM_ID.fullmatch(request.custom_id):
         return _WRONG_ID
     if b'"stream"' in content and _PEEK.decode(content).stream is True:
-        return Fault(f"{field}.stream", "a batch has no streams; leave it out")
+        return BodyFault(f"{field}.stream", "a batch has no streams; leave it out")
     return content

@@ -1,4 +1,4 @@
-"""All results of a batch as one JSON object, which is written while it is sent."""
+"""All results of a batch as one JSON object, generated while it is sent."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class _Head(Struct):
-    """What comes before the results."""
+    """The fields before the results."""
 
     batch_id: str
 
 
 class _Tail(Struct):
-    """What comes after them."""
+    """The fields after the results."""
 
     has_more: bool
     extra_fields: gateway.ExtraFields
 
 
 def results_object(batch: Batch, lines: Content, provider: str, extra: ExtraFields) -> Content:
-    """Turn the result lines of a batch, in its own dialect, into a `gateway.UnifiedBatchResults`."""
-    say = _item if batch.dialect == "openai" else _as_it_is
+    """Convert the result lines of a batch, in its own dialect, to a `gateway.UnifiedBatchResults`."""
+    convert = _item if batch.dialect == "openai" else _unchanged
 
     async def pieces() -> AsyncIterator[bytes]:
         yield _ENCODER.encode(_Head(batch.id)).removesuffix(b"}") + b',"results":['
         separator = b""
         async for parts in complete_lines(batch.id, lines.pieces()):
-            yield separator + await asyncio.to_thread(_joined, parts, say)
+            yield separator + await asyncio.to_thread(_joined, parts, convert)
             separator = b","
         tail = _Tail(has_more=False, extra_fields=extra(provider, batch.options.model))
         yield b"]," + _ENCODER.encode(tail).removeprefix(b"{")
@@ -47,16 +47,16 @@ def results_object(batch: Batch, lines: Content, provider: str, extra: ExtraFiel
     return Content(pieces=pieces)
 
 
-def _joined(parts: list[bytes], say: Callable[[bytes], bytes]) -> bytes:
-    return b",".join([say(line) for line in b"".join(parts).splitlines()])
+def _joined(parts: list[bytes], convert: Callable[[bytes], bytes]) -> bytes:
+    return b",".join([convert(line) for line in b"".join(parts).splitlines()])
 
 
-def _as_it_is(line: bytes) -> bytes:
+def _unchanged(line: bytes) -> bytes:
     return line
 
 
 def _item(line: bytes) -> bytes:
-    """Say a line of OpenAI's dialect without what has no value."""
+    """Convert a line of OpenAI's dialect; fields without a value are omitted."""
     found = _LINE.decode(line)
     response, error = found.response, found.error
     return _ENCODER.encode(

@@ -16,7 +16,7 @@ No scope implies another."""
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 DEFAULT_WORKSPACE: Final = "default"
 DEFAULT_SCOPES: Final[tuple[Scope, ...]] = ("read", "submit")
-PREFIX: Final = "sk-bf-"
+PREFIX: Final = "bg-"
 KEY_BYTES: Final = 32
 HINT_LENGTH: Final = 4
 

@@ -1,11 +1,12 @@
 """The servers of Chat Completions that are known by name, and what each can be told.
 
-By the types of their own SDKs: OpenAI (openai 3.54), Groq (groq 1.7), Mistral (mistralai), OpenRouter (openrouter 1.3),
-Fireworks (fireworks-ai 1.2), Cerebras (cerebras-cloud-sdk 1.91) and Perplexity (perplexityai 0.46). By the source in
-their repositories: vLLM (``vllm/entrypoints/openai/chat_completion/protocol.py``), SGLang
+By the types of their own SDKs: OpenAI (openai 3.54), Groq (groq 1.7), Mistral (mistralai), OpenRouter (openrouter
+1.3), Fireworks (fireworks-ai 1.2), Cerebras (cerebras-cloud-sdk 1.91) and Perplexity (perplexityai 0.46). By the
+source in their repositories: vLLM (``vllm/entrypoints/openai/chat_completion/protocol.py``), SGLang
 (``python/sglang/srt/entrypoints/openai/protocol.py``) and Ollama (``openai/openai.go``). What was not found there is
-left at the careful default of `ServerCapabilities`, and so are the other servers as a whole. Which paths a server has besides
-``/chat/completions`` is by its documentation; Responses are translated unless the server's own are known to be whole.
+left at the careful default of `ServerCapabilities`, and so are the other servers as a whole. Which paths a server has
+besides ``/chat/completions`` is by its documentation; Responses are translated unless the server's own are known to be
+whole.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Answers with a blob that is no file of this machine: its conditions and ranges, as aiohttp has them for files.
+"""Conditional and range requests for blobs in an object store; aiohttp supports them for local files only.
 
-A blob never changes once it is committed, so a strong tag follows from its name.
+A committed blob never changes, so its name gives a strong ETag.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from batchgate.engine.ports.blobs import BlobInfo
 ANY: Final = "*"
 
 
-class Span(Struct, frozen=True):
-    """The part of a blob that is to be sent."""
+class ByteRange(Struct, frozen=True):
+    """The range of a blob to send."""
 
     start: int
     length: int
 
 
-class StoredAnswer:
-    """What is to be said about one blob to one request."""
+class BlobResponse:
+    """Evaluates the conditions and the range of one request for one blob."""
 
     def __init__(self, request: web.Request, name: str, stored: BlobInfo) -> None:
         self._request = request
@@ -37,7 +37,7 @@ class StoredAnswer:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What every answer with the blob, or with a part of it, says of it."""
+        """The headers of every response with the blob or a range of it."""
         return {
             hdrs.ETAG: f'"{self._tag}"',
             hdrs.LAST_MODIFIED: formatdate(self._modified, usegmt=True),
@@ -45,7 +45,7 @@ class StoredAnswer:
         }
 
     def status_without_content(self) -> int | None:
-        """Tell if the conditions of the request leave nothing to be sent: 304, 412, or None."""
+        """Return 304 or 412 if a condition of the request fails, else None."""
         request, modified = self._request, self._modified
         if request.if_match is not None:
             if not self._matches(request.if_match, weak=False):
@@ -58,8 +58,8 @@ class StoredAnswer:
             return 304
         return None
 
-    def span(self) -> Span | None:
-        """Tell which part is wanted; None for the whole. Raises `RefusedError` for one that lies outside of it."""
+    def span(self) -> ByteRange | None:
+        """Return the requested range; None for the whole blob. Raises `RefusedError` for a range outside of it."""
         if hdrs.RANGE not in self._request.headers or not self._range_holds():
             return None
         try:
@@ -72,10 +72,10 @@ class StoredAnswer:
         if start >= size:
             raise out_of_range(self._request, size)
         end = size if wanted.stop is None else min(wanted.stop, size)
-        return Span(start, end - start)
+        return ByteRange(start, end - start)
 
     def _range_holds(self) -> bool:
-        """Tell if the range is meant for this blob, by its If-Range."""
+        """Check that If-Range is for this blob."""
         condition = self._request.headers.get(hdrs.IF_RANGE)
         if condition is None:
             return True
@@ -90,7 +90,7 @@ class StoredAnswer:
 
 
 def out_of_range(request: web.Request, size: int) -> RefusedError:
-    """Make the refusal of a range that is no part of what has ``size`` bytes."""
-    message = f"Range: {request.headers[hdrs.RANGE]!r} is no part of the file, which has {size} bytes"
+    """Return the refusal of a range outside of ``size`` bytes."""
+    message = f"Range: {request.headers[hdrs.RANGE]!r} is outside of the file, which has {size} bytes"
     headers: dict[str, str] = {hdrs.CONTENT_RANGE: f"bytes */{size}"}
     return RefusedError("invalid_request_error", message, status=416, headers=headers)
