@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from batchgate_codegen.spec import Document, bundle, reachable
+from batchgate_codegen.spec import Document, bundle, without_unused_components
 from batchgate_codegen.tools import run_tool
 
 TEMPLATES = Path(__file__).parent / "templates" / "client"
@@ -24,7 +24,7 @@ CONSTANT_BOUNDARY = '    headers["Content-Type"] = "multipart/form-data; boundar
 def write_client(documents: tuple[Document, ...], target: Path, scratch: Path) -> None:
     """Write the distribution ``batchgate-client`` into the folder ``target``, which must not exist yet."""
     document = scratch / "bundle.json"
-    document.write_text(json.dumps(reachable(bundle(documents))))
+    document.write_text(json.dumps(without_unused_components(bundle(documents))))
     configuration = scratch / "client.json"
     configuration.write_text(json.dumps(CONFIGURATION))
     run_tool(

@@ -17,11 +17,11 @@ from batchgate.providers.dialects.messages_via_chat.answer_rules import CHAT_TO_
 from batchgate.providers.dialects.messages_via_chat.request_rules import MESSAGES_TO_CHAT
 from batchgate.providers.dialects.responses_via_chat.answer_rules import CHAT_TO_RESPONSE
 from batchgate.providers.dialects.responses_via_chat.request_rules import RESPONSES_TO_CHAT
-from batchgate.providers.dialects.rules import ByTarget, Hint, Mapped, Refused, Rule, Treatment, wire_name
+from batchgate.providers.dialects.rules import Action, Ignored, Mapped, MappedIfSupported, Rejected, Rule, wire_name
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry import known_servers
 
-PLACE = Path("handwritten", "docs", "translation.md")
+PAGE_PATH = Path("handwritten", "docs", "translation.md")
 
 INTRODUCTION = """\
 <!-- Made by batchgate_codegen from the rules in handwritten/batchgate/providers/dialects/; run `nox -s generate`. -->
@@ -75,10 +75,10 @@ DIRECTIONS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
 )
 
 
-def page() -> str:
+def render_page() -> str:
     """Write the whole page."""
     sections = [f"## {title}\n\n{_rules_table(rules)}" for title, rules in DIRECTIONS]
-    return "\n".join([INTRODUCTION, *sections, f"## Servers\n\n{_servers_table(_servers())}"])
+    return "\n".join([INTRODUCTION, *sections, f"## Servers\n\n{_servers_table(_known_servers())}"])
 
 
 def _table(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
@@ -87,40 +87,40 @@ def _table(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
 
 
 def _rules_table(rules: tuple[Rule, ...]) -> str:
-    rows = ([_place(rule), *_said(rule.treatment)] for rule in rules)
+    rows = ([_field_cell(rule), *_action_cells(rule.action)] for rule in rules)
     return _table(["field", "is", "as, or why"], rows)
 
 
-def _place(rule: Rule) -> str:
+def _field_cell(rule: Rule) -> str:
     name = rule.model.__name__
     return f"`{name}.{wire_name(rule.field)}`" if rule.field else f"`{name}`, all of it"
 
 
-def _said(treatment: Treatment) -> tuple[str, str]:
-    match treatment:
-        case Mapped(words=words):
-            return "said", words
-        case ByTarget(words=words, capability=capability):
-            return "by target", f"{words} (`{capability}`)"
-        case Hint(why=why):
-            return "left out", why
-        case Refused(reason=reason, neutral=neutral):
-            passed = ", ".join(str(value) for value in neutral)
-            return "refused", f"{reason} ({passed} passes)" if neutral else reason
+def _action_cells(action: Action) -> tuple[str, str]:
+    match action:
+        case Mapped(to=to):
+            return "said", to
+        case MappedIfSupported(to=to, capability=capability):
+            return "by target", f"{to} (`{capability}`)"
+        case Ignored(reason=reason):
+            return "left out", reason
+        case Rejected(reason=reason, accepted=accepted):
+            passed = ", ".join(str(value) for value in accepted)
+            return "refused", f"{reason} ({passed} passes)" if accepted else reason
 
 
-def _servers() -> list[ServerCapabilities]:
-    found = [value for value in vars(known_servers).values() if isinstance(value, ServerCapabilities)]
-    return sorted(found, key=lambda target: target.name)
+def _known_servers() -> list[ServerCapabilities]:
+    servers = [value for value in vars(known_servers).values() if isinstance(value, ServerCapabilities)]
+    return sorted(servers, key=lambda target: target.name)
 
 
 def _servers_table(servers: Sequence[ServerCapabilities]) -> str:
     capabilities = [name for name in ServerCapabilities.__struct_fields__ if name != "name"]
-    rows = ([f"`{name}`", *(_shown(getattr(server, name)) for server in servers)] for name in capabilities)
+    rows = ([f"`{name}`", *(_format_value(getattr(server, name)) for server in servers)] for name in capabilities)
     return _table(["capability", *(server.name for server in servers)], rows)
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     match value:
         case True:
             return "yes"
@@ -133,4 +133,4 @@ def _shown(value: object) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1], PLACE).write_text(page())
+    Path(sys.argv[1], PAGE_PATH).write_text(render_page())

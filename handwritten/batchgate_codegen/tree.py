@@ -28,10 +28,10 @@ def replace_tree(fresh: Path, target: Path) -> None:
         (target / name).unlink()
     for name in wanted:
         content = (fresh / name).read_bytes()
-        place = target / name
-        if not place.is_file() or place.read_bytes() != content:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
+        location = target / name
+        if not location.is_file() or location.read_bytes() != content:
+            location.parent.mkdir(parents=True, exist_ok=True)
+            location.write_bytes(content)
     _remove_empty_folders(target)
 
 

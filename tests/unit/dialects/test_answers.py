@@ -30,7 +30,7 @@ THOUGHT: Json = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
 TOOL_USE: Json = {"type": "tool_use", "id": "call_1", "name": "search", "input": {"q": "x"}}
 
 
-def to_chat(*blocks: Json, **fields: Any) -> Json:
+def messages_to_chat(*blocks: Json, **fields: Any) -> Json:
     return answered(message(*blocks, **fields), "messages", "chat_completions")
 
 
@@ -51,7 +51,7 @@ def test_a_message_is_a_completion_that_the_sdk_reads() -> None:
         "output_tokens_details": {"thinking_tokens": 12},
         "service_tier": "standard",
     }
-    document = to_chat(THOUGHT, {"type": "text", "text": "Hi"}, TOOL_USE, stop_reason="tool_use", usage=usage)
+    document = messages_to_chat(THOUGHT, {"type": "text", "text": "Hi"}, TOOL_USE, stop_reason="tool_use", usage=usage)
     read = ChatCompletion.model_validate(document, strict=True)
     assert (read.id, read.model, read.created, read.service_tier) == ("msg_1", "served", CREATED, "default")
     assert first_choice(document) == {
@@ -90,30 +90,32 @@ def test_a_message_is_a_completion_that_the_sdk_reads() -> None:
     ],
 )
 def test_the_reason_to_stop_is_said_in_the_words_of_openai(stop_reason: str | None, finish_reason: str) -> None:
-    assert first_choice(to_chat(stop_reason=stop_reason))["finish_reason"] == finish_reason
+    assert first_choice(messages_to_chat(stop_reason=stop_reason))["finish_reason"] == finish_reason
 
 
 def test_the_stop_sequence_that_was_met_is_told_as_vllm_tells_it() -> None:
-    choice = first_choice(to_chat(stop_reason="stop_sequence", stop_sequence="END"))
+    choice = first_choice(messages_to_chat(stop_reason="stop_sequence", stop_sequence="END"))
     assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", "END")
 
 
 @pytest.mark.parametrize(("category", "finish_reason"), [(None, "stop"), ("cyber", "content_filter")])
 def test_the_words_of_a_refusal_are_kept_once(category: str | None, finish_reason: str) -> None:
     details = {"type": "refusal", "category": category, "explanation": "No."}
-    choice = first_choice(to_chat({"type": "text", "text": "No."}, stop_reason="refusal", stop_details=details))
+    choice = first_choice(
+        messages_to_chat({"type": "text", "text": "No."}, stop_reason="refusal", stop_details=details)
+    )
     assert (choice["message"]["content"], choice["message"]["refusal"]) == (None, "No.")
     assert choice["finish_reason"] == finish_reason
 
 
 def test_texts_are_joined_and_encrypted_thoughts_left_out() -> None:
     blocks = [{"type": "redacted_thinking", "data": "d"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert first_choice(to_chat(*blocks))["message"]["content"] == "ab"
+    assert first_choice(messages_to_chat(*blocks))["message"]["content"] == "ab"
 
 
 def test_what_tools_of_anthropics_own_did_is_refused_by_its_path() -> None:
     with pytest.raises(Untranslatable, match=r"^content\.1: what Anthropic's own tools do has no form"):
-        to_chat(
+        messages_to_chat(
             {"type": "text", "text": "a"}, {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
         )
 

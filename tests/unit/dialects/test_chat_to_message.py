@@ -214,11 +214,11 @@ def test_what_a_lean_server_leaves_out_is_filled_from_the_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "tier"),
+    ("sent", "tier"),
     [("default", "standard"), ("priority", "priority"), ("flex", None), (None, None)],
 )
-def test_the_tier_is_told_where_messages_has_a_name_for_it(told: str | None, tier: str | None) -> None:
-    assert answered(service_tier=told)["usage"]["service_tier"] == tier
+def test_the_tier_is_told_where_messages_has_a_name_for_it(sent: str | None, tier: str | None) -> None:
+    assert answered(service_tier=sent)["usage"]["service_tier"] == tier
 
 
 def test_a_cache_larger_than_the_prompt_does_not_count_below_zero() -> None:

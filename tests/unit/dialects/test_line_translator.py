@@ -17,7 +17,7 @@ from batchgate.engine.model.usage import Counts, Usage
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.providers.dialects.openai_rows import OpenAIRows
-from batchgate.providers.dialects.translation import NAMES
+from batchgate.providers.dialects.translation import KIND_NAMES
 from tests.unit.dialects.openai_rows import USER, Json, chat, completion, message
 
 READING = DialectLineTranslator()
@@ -56,7 +56,7 @@ def usage(kind: RowKind, answer: Any) -> Usage | None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told", "expected"),
+    ("kind", "token_count", "expected"),
     [
         (
             "messages",
@@ -105,11 +105,11 @@ def usage(kind: RowKind, answer: Any) -> Usage | None:
         ("completions", {"prompt_tokens": 5, "completion_tokens": 7}, Usage(input_tokens=5, output_tokens=7)),
     ],
 )
-def test_the_tokens_of_an_answer_are_counted(kind: RowKind, told: Json, expected: Usage) -> None:
-    assert usage(kind, {"id": "x", "usage": told, "content": []}) == expected
+def test_the_tokens_of_an_answer_are_counted(kind: RowKind, token_count: Json, expected: Usage) -> None:
+    assert usage(kind, {"id": "x", "usage": token_count, "content": []}) == expected
 
 
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("kind", KIND_NAMES)
 @pytest.mark.parametrize(
     "answer",
     [{}, {"usage": None}, {"usage": {}}, {"usage": {"prompt_tokens": "9", "input_tokens": -1}}, {"usage": [1]}, [], 1],
@@ -120,13 +120,13 @@ def test_an_answer_without_numbers_says_nothing(kind: RowKind, answer: Any) -> N
 
 @given(answer=st.binary(max_size=50))
 def test_what_is_no_answer_says_nothing(answer: bytes) -> None:
-    assert all(READING.usage(kind, answer) is None for kind in NAMES)
+    assert all(READING.usage(kind, answer) is None for kind in KIND_NAMES)
 
 
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("kind", KIND_NAMES)
 def test_absurd_numbers_are_not_added_up(kind: RowKind) -> None:
-    told = {"input_tokens": 10**40, "prompt_tokens": 10**40, "output_tokens": 1}
-    assert usage(kind, {"usage": told}) is None
+    token_count = {"input_tokens": 10**40, "prompt_tokens": 10**40, "output_tokens": 1}
+    assert usage(kind, {"usage": token_count}) is None
 
 
 # ---------------------------------------------------------------- requests

@@ -18,13 +18,13 @@ SCHEMA: Json = {"type": "object", "properties": {"b": {}, "a": {}}}
 PNG = "data:image/png;base64,AA=="
 
 
-def to_chat(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
+def messages_to_chat(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
     return said(responses(**fields), "responses", "chat_completions", target)
 
 
 def test_the_least_responses_request_is_a_message_of_the_user() -> None:
-    assert to_chat() == {"model": "model", "messages": [USER], "store": True}
-    assert to_chat(VLLM) == {"model": "model", "messages": [USER]}
+    assert messages_to_chat() == {"model": "model", "messages": [USER], "store": True}
+    assert messages_to_chat(VLLM) == {"model": "model", "messages": [USER]}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_least_responses_request_is_a_message_of_the_user() -> None:
 def test_a_setting_of_responses_is_said_in_the_words_of_the_target(
     target: ServerCapabilities, fields: Json, added: Json
 ) -> None:
-    assert to_chat(target, **fields) == to_chat(target) | added
+    assert messages_to_chat(target, **fields) == messages_to_chat(target) | added
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_what_a_target_cannot_be_told_of_responses_is_refused(
     target: ServerCapabilities, fields: Json, refusal: str
 ) -> None:
     with pytest.raises(Untranslatable) as caught:
-        to_chat(target, **fields)
+        messages_to_chat(target, **fields)
     assert str(caught.value) == refusal
 
 
@@ -197,12 +197,12 @@ def test_what_a_target_cannot_be_told_of_responses_is_refused(
 )
 def test_a_wrong_item_is_refused_by_its_path(fields: Json, error: str) -> None:
     with pytest.raises(RequestError) as caught:
-        to_chat(**fields)
+        messages_to_chat(**fields)
     assert str(caught.value) == error
 
 
 def test_the_items_of_a_turn_become_one_message() -> None:
-    document = to_chat(
+    document = messages_to_chat(
         VLLM,
         instructions="Be kind.",
         input=[
@@ -233,6 +233,6 @@ def test_the_items_of_a_turn_become_one_message() -> None:
 
 def test_data_urls_are_taken_by_servers_that_do_not_fetch() -> None:
     turn = {"role": "user", "content": [{"type": "input_image", "image_url": PNG, "detail": "low"}]}
-    assert to_chat(OLLAMA, input=[turn])["messages"][0]["content"] == [
+    assert messages_to_chat(OLLAMA, input=[turn])["messages"][0]["content"] == [
         {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}}
     ]

@@ -20,7 +20,7 @@ from batchgate.providers.dialects.messages_via_chat.answer_rules import CHAT_TO_
 from batchgate.providers.dialects.messages_via_chat.request_rules import MESSAGES_TO_CHAT
 from batchgate.providers.dialects.responses_via_chat.answer_rules import CHAT_TO_RESPONSE
 from batchgate.providers.dialects.responses_via_chat.request_rules import RESPONSES_TO_CHAT
-from batchgate.providers.dialects.rules import ByTarget, Hint, Refused, Rule, by_model
+from batchgate.providers.dialects.rules import Ignored, MappedIfSupported, Rejected, Rule, group_by_model
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry.known_servers import VLLM
 from batchgate_api import chat_completions as c
@@ -53,7 +53,7 @@ def _models(*roots: type) -> Iterator[type[OpenStruct]]:
 
 
 def _without_rules(rules: tuple[Rule, ...], *roots: type) -> set[str]:
-    table = by_model(rules)
+    table = group_by_model(rules)
     return {
         f"{model.__name__}.{field}"
         for model in _models(*roots)
@@ -116,7 +116,7 @@ def test_every_capability_that_a_rule_names_is_in_the_table_of_targets(
     rules: tuple[Rule, ...], roots: tuple[type, ...]
 ) -> None:
     assert roots
-    named = {rule.treatment.capability for rule in rules if isinstance(rule.treatment, ByTarget)}
+    named = {rule.action.capability for rule in rules if isinstance(rule.action, MappedIfSupported)}
     assert named <= set(ServerCapabilities.__struct_fields__)
 
 
@@ -176,8 +176,8 @@ VALUES: dict[str, object] = {
 }
 
 
-def _fields_with(treatment: type) -> list[Any]:
-    found = [r for r in MESSAGES_TO_CHAT if isinstance(r.treatment, treatment) and r.field is not None]
+def _fields_with(action: type) -> list[Any]:
+    found = [r for r in MESSAGES_TO_CHAT if isinstance(r.action, action) and r.field is not None]
     return [pytest.param(rule, id=f"{rule.model.__name__}.{rule.field}") for rule in found]
 
 
@@ -185,23 +185,23 @@ def _request(rule: Rule, value: object) -> Json:
     return PLACES[rule.model]({rule.field or "": value})
 
 
-@pytest.mark.parametrize("rule", _fields_with(Refused))
+@pytest.mark.parametrize("rule", _fields_with(Rejected))
 def test_a_refused_field_is_refused_by_its_path_and_reason(rule: Rule) -> None:
-    assert isinstance(rule.treatment, Refused)
+    assert isinstance(rule.action, Rejected)
     assert rule.field
     with pytest.raises(Untranslatable) as caught:
         said(VLLM, **_request(rule, VALUES[rule.field]))
     assert caught.value.field.rpartition(".")[2] == rule.field
-    assert caught.value.reason == rule.treatment.reason
+    assert caught.value.reason == rule.action.reason
     assert caught.value.kind == "invalid_request_error"
 
 
-@pytest.mark.parametrize("rule", _fields_with(Refused))
+@pytest.mark.parametrize("rule", _fields_with(Rejected))
 def test_a_refused_field_that_says_nothing_is_passed_over(rule: Rule) -> None:
     assert said(VLLM, **_request(rule, None)) == said(VLLM, **PLACES[rule.model]({}))
 
 
-@pytest.mark.parametrize("rule", _fields_with(Hint))
+@pytest.mark.parametrize("rule", _fields_with(Ignored))
 def test_a_hint_changes_nothing_in_the_translated_request(rule: Rule) -> None:
     assert rule.field
     assert said(VLLM, **_request(rule, VALUES[rule.field])) == said(VLLM, **PLACES[rule.model]({}))
@@ -247,8 +247,8 @@ NOT_BLOCKS = {m.ContainerParams, m.FileImageSource, m.ThinkingBetweenTools}
 
 
 def _reasons() -> dict[type, str]:
-    found = {r.model: r.treatment for r in MESSAGES_TO_CHAT if r.field is None}
-    return {model: treatment.reason for model, treatment in found.items() if isinstance(treatment, Refused)}
+    found = {r.model: r.action for r in MESSAGES_TO_CHAT if r.field is None}
+    return {model: action.reason for model, action in found.items() if isinstance(action, Rejected)}
 
 
 def test_every_refused_model_is_tried_somewhere() -> None:

@@ -16,7 +16,7 @@ from batchgate.engine.model.provider_call import UpstreamResponse
 from batchgate.providers.handlers.openai import OpenAIHandler
 from batchgate.providers.registry.known_servers import OPENAI
 from batchgate.providers.responses.key_redaction import KeyRedactingHandler
-from batchgate.providers.responses.provider_errors import LONGEST_MESSAGE, LONGEST_RETRY_AFTER, upstream_error
+from batchgate.providers.responses.provider_errors import MAX_MESSAGE_LENGTH, MAX_RETRY_AFTER, upstream_error
 from tests.unit.providers.calls import Json, account, response, row
 
 
@@ -218,7 +218,7 @@ def test_a_key_in_the_message_is_taken_out(key: str) -> None:
 
 def test_a_long_message_is_cut() -> None:
     message = upstream_error(response(_openai("x" * 10_000), status=400)).message
-    assert len(message) == LONGEST_MESSAGE
+    assert len(message) == MAX_MESSAGE_LENGTH
     assert message.endswith("…")
 
 
@@ -248,5 +248,5 @@ def test_no_response_can_break_the_reader(body: object, status: int, wait: str) 
     headers = {"retry-after": wait, "retry-after-ms": wait}
     error = upstream_error(UpstreamResponse(status=status, headers=headers, body=sent.body))
     assert error.message
-    assert len(error.message) <= LONGEST_MESSAGE + 100
-    assert error.retry_after is None or 0 <= error.retry_after <= LONGEST_RETRY_AFTER
+    assert len(error.message) <= MAX_MESSAGE_LENGTH + 100
+    assert error.retry_after is None or 0 <= error.retry_after <= MAX_RETRY_AFTER

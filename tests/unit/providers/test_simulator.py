@@ -37,8 +37,8 @@ INSTANT = SimulatorSettings(latency=0)
 
 def question(text: object = "Hello", **fields: object) -> bytes:
     """Write a request that is right in both dialects."""
-    turns = [{"role": "user", "content": text}]
-    return msgspec.json.encode({"model": "sim-1", "max_tokens": 100, "messages": turns, **fields})
+    messages = [{"role": "user", "content": text}]
+    return msgspec.json.encode({"model": "sim-1", "max_tokens": 100, "messages": messages, **fields})
 
 
 def ask(
@@ -205,14 +205,14 @@ def test_what_openais_formats_cannot_say_is_refused_in_their_envelope(path: str,
 
 def test_the_last_user_turn_is_echoed_from_its_text_blocks() -> None:
     image = {"type": "image", "source": {"type": "url", "url": "https://a/b.png"}}
-    turns = [
+    messages = [
         {"role": "user", "content": "First"},
         {"role": "assistant", "content": [{"type": "text", "text": "Yes?"}]},
         {"role": "user", "content": [image, {"type": "text", "text": "größer"}, {"type": "text", "text": "2"}]},
         {"role": "assistant", "content": "Well"},
     ]
 
-    message = content(ask(INSTANT, MESSAGES, question(messages=turns)).response)
+    message = content(ask(INSTANT, MESSAGES, question(messages=messages)).response)
 
     assert message["content"][0]["text"] == "You said: größer\n2"
 

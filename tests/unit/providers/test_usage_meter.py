@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgate.engine.model.provider_call import Allowance, UpstreamRequest, UpstreamResponse
-from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.responses.usage_meter import UsageMeter
 from tests.unit.providers.calls import response
 
 NOW = 1_445_412_400.0  # 2015-10-21 07:26:40
-METER = WireMeter(now=lambda: NOW)
+METER = UsageMeter(now=lambda: NOW)
 
 
 def call(**fields: Any) -> UpstreamRequest:

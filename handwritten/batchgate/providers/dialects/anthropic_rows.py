@@ -9,7 +9,7 @@ import msgspec
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding
 from batchgate.engine.model.errors import RequestError, UpstreamError
 from batchgate.engine.ports.rows import InputRow
-from batchgate.providers.dialects.row_model import with_model
+from batchgate.providers.dialects.row_model import resolve_model
 from batchgate_api.anthropic import (
     CanceledResult,
     ErrorBody,
@@ -25,17 +25,17 @@ class _Line(msgspec.Struct, frozen=True):
     params: msgspec.Raw
 
 
-class _Ending(msgspec.Struct, frozen=True):
+class _ResultType(msgspec.Struct, frozen=True):
     type: str
 
 
-class _Outcome(msgspec.Struct, frozen=True):
-    result: _Ending
+class _ResultLine(msgspec.Struct, frozen=True):
+    result: _ResultType
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)
 _BEFORE_ID: Final = len(b'{"custom_id":"')
-_OUTCOME: Final = msgspec.json.Decoder(_Outcome)
+_RESULT_LINE: Final = msgspec.json.Decoder(_ResultLine)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -55,7 +55,7 @@ class AnthropicRows:
             found = _LINE.decode(line)
         except DECODING_ERRORS as error:
             raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
-        params, model = with_model(bytes(found.params), default_model)
+        params, model = resolve_model(bytes(found.params), default_model)
         return InputRow(custom_id=found.custom_id, params=params, model=model)
 
     def succeeded(self, custom_id: str, message: bytes) -> bytes:
@@ -66,16 +66,18 @@ class AnthropicRows:
         """Write the line of a request that ended in an error."""
         request_id = error.request_id if isinstance(error, UpstreamError) else None
         body = ErrorBody(type=error.kind, message=error.message)
-        return _written(custom_id, ErroredResult(error=ErrorResponse(type="error", error=body, request_id=request_id)))
+        return _encode_line(
+            custom_id, ErroredResult(error=ErrorResponse(type="error", error=body, request_id=request_id))
+        )
 
     def unfinished(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
         """Write the line of a request that was never answered."""
-        return _written(custom_id, CanceledResult() if ending == "canceled" else ExpiredResult())
+        return _encode_line(custom_id, CanceledResult() if ending == "canceled" else ExpiredResult())
 
     def is_answer(self, line: bytes) -> bool:
         """Tell if a result line is that of a request which succeeded; the message is passed over."""
-        return _OUTCOME.decode(line).result.type == "succeeded"
+        return _RESULT_LINE.decode(line).result.type == "succeeded"
 
 
-def _written(custom_id: str, result: ErroredResult | CanceledResult | ExpiredResult) -> bytes:
+def _encode_line(custom_id: str, result: ErroredResult | CanceledResult | ExpiredResult) -> bytes:
     return _ENCODER.encode(MessageBatchIndividualResponse(custom_id=custom_id, result=result)) + b"\n"

@@ -19,7 +19,7 @@ from batchgate.providers.dialects.request_lines import anthropic_request_line, o
 from batchgate.providers.dialects.result_lines import anthropic_result_line, openai_result_line
 from batchgate_api.anthropic import ErrorBody
 
-MESSAGES_AS: Final[RowKind] = "chat_completions"
+MESSAGES_TRANSLATED_TO: Final[RowKind] = "chat_completions"
 """What batches of Messages are in OpenAI's dialect."""
 
 _MICROSECONDS: Final = 1_000_000
@@ -119,7 +119,7 @@ _ANSWERS: Final[dict[RowKind, _Answers]] = {
 _ROWS: Final[dict[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "openai": OpenAIRows()}
 
 
-class _Unsayable(Struct, frozen=True):
+class _UntranslatableLine(Struct, frozen=True):
     """A request that a dialect has no words for, in place of its line."""
 
     custom_id: str
@@ -149,10 +149,10 @@ class DialectLineTranslator:
             return line
         try:
             if dialect == "openai":
-                return openai_request_line(line, kind=MESSAGES_AS, default_model=batch.options.model)
+                return openai_request_line(line, kind=MESSAGES_TRANSLATED_TO, default_model=batch.options.model)
             return anthropic_request_line(line, default_model=batch.options.model)
         except RequestError as error:
-            return _unsayable(_ROWS[batch.dialect].custom_id(line), error, dialect)
+            return _untranslatable_line(_ROWS[batch.dialect].custom_id(line), error, dialect)
 
     def result_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
         """Say a result line of a batch in a dialect; an answer of OpenAI's that needs a time gets that of the end."""
@@ -160,15 +160,15 @@ class DialectLineTranslator:
             return line
         if dialect == "openai":
             created = (batch.ended_at or batch.created_at) // _MICROSECONDS
-            return openai_result_line(line, kind=MESSAGES_AS, created=created)
+            return openai_result_line(line, kind=MESSAGES_TRANSLATED_TO, created=created)
         return anthropic_result_line(line, kind=batch.options.kind)
 
 
-def _unsayable(custom_id: str, error: RequestError, dialect: Dialect) -> bytes:
-    said: Struct
+def _untranslatable_line(custom_id: str, error: RequestError, dialect: Dialect) -> bytes:
+    body: Struct
     if dialect == "openai":
         param = error.field if isinstance(error, Untranslatable) else None
-        said = OpenAIError(error.message, error.kind, param, UNTRANSLATABLE)
+        body = OpenAIError(error.message, error.kind, param, UNTRANSLATABLE)
     else:
-        said = ErrorBody(type=error.kind, message=error.message)
-    return msgspec.json.encode(_Unsayable(custom_id, said)) + b"\n"
+        body = ErrorBody(type=error.kind, message=error.message)
+    return msgspec.json.encode(_UntranslatableLine(custom_id, body)) + b"\n"

@@ -23,16 +23,16 @@ from batchgate.providers.dialects.openai_rows import (
     OpenAIError,
     OpenAIErrorBody,
 )
-from batchgate.providers.dialects.translation import CONVERSATIONS, Asked, translate_answer
-from batchgate.providers.responses.provider_errors import ANSWERS, not_an_answer, upstream_error
+from batchgate.providers.dialects.translation import CONVERSATION_KINDS, AnswerContext, translate_answer
+from batchgate.providers.responses.provider_errors import ANSWER_NAMES, unexpected_body_error, upstream_error
 from batchgate_api import anthropic as a
 from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
 
-NO_MESSAGE: Final[dict[RowKind, str]] = {
+UNTRANSLATABLE_ANSWERS: Final[dict[RowKind, str]] = {
     kind: f"This request succeeded, but {what} cannot be said as a Message. Read the answer where it stands: in the "
     "batch's output file, or at /v1/batches/{batch_id}/results."
-    for kind, what in ANSWERS.items()
-    if kind not in CONVERSATIONS
+    for kind, what in ANSWER_NAMES.items()
+    if kind not in CONVERSATION_KINDS
 }
 """What stands in place of answers that have no form in Messages."""
 
@@ -62,16 +62,16 @@ def openai_result_line(line: bytes, *, kind: RowKind, created: int) -> bytes:
             error = EXPIRED
         case _:
             assert_never(found.result)
-    written = BatchOutputLine(id=line_id, custom_id=found.custom_id, response=response, error=error)
-    return msgspec.json.encode(written) + b"\n"
+    translated = BatchOutputLine(id=line_id, custom_id=found.custom_id, response=response, error=error)
+    return msgspec.json.encode(translated) + b"\n"
 
 
 def _succeeded(
     message: bytes, custom_id: str, kind: RowKind, created: int
 ) -> tuple[BatchLineResponse | None, BatchLineError | None]:
-    asked = Asked(model="", custom_id=custom_id, created=created)
+    context = AnswerContext(model="", custom_id=custom_id, created=created)
     try:
-        body = _answer(message, "messages", kind, asked)
+        body = _answer(message, "messages", kind, context)
     except RequestError as error:
         return None, BatchLineError(code=UNTRANSLATABLE, message=error.message)
     return BatchLineResponse(status_code=200, request_id=None, body=Raw(body)), None
@@ -90,12 +90,12 @@ def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
     """Say a result line of OpenAI's dialect, whose answer is of ``kind``, as one of Anthropic's."""
     found = _OPENAI.decode(line)
     if found.error is not None:
-        return _unanswered(found.custom_id, found.error)
+        return _error_line(found.custom_id, found.error)
     if found.response is None:
         missing = RequestError("api_error", "The line has neither a response nor an error.")
         return _ROWS.errored(found.custom_id, missing)
-    if found.response.status_code == 200 and kind not in CONVERSATIONS:
-        return _ROWS.errored(found.custom_id, RequestError("invalid_request_error", NO_MESSAGE[kind]))
+    if found.response.status_code == 200 and kind not in CONVERSATION_KINDS:
+        return _ROWS.errored(found.custom_id, RequestError("invalid_request_error", UNTRANSLATABLE_ANSWERS[kind]))
     try:
         message = _message(found.response, found.custom_id, kind)
     except RequestError as error:
@@ -104,7 +104,7 @@ def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
     return msgspec.json.encode(a.MessageBatchIndividualResponse(custom_id=found.custom_id, result=result)) + b"\n"
 
 
-def _unanswered(custom_id: str, error: BatchLineError) -> bytes:
+def _error_line(custom_id: str, error: BatchLineError) -> bytes:
     match error.code:
         case "batch_expired":
             return _ROWS.unfinished(custom_id, "expired")
@@ -122,11 +122,11 @@ def _message(response: BatchLineResponse, custom_id: str, kind: RowKind) -> byte
         raise UpstreamError(
             error.kind, error.message, status=error.status, retry_safe=error.retry_safe, request_id=request_id
         )
-    return _answer(bytes(response.body), kind, "messages", Asked(model="", custom_id=custom_id, created=0))
+    return _answer(bytes(response.body), kind, "messages", AnswerContext(model="", custom_id=custom_id, created=0))
 
 
-def _answer(body: bytes, kind: RowKind, to: RowKind, asked: Asked) -> bytes:
+def _answer(body: bytes, kind: RowKind, to: RowKind, context: AnswerContext) -> bytes:
     try:
-        return translate_answer(body, kind=kind, to=to, asked=asked)
+        return translate_answer(body, kind=kind, to=to, context=context)
     except DECODING_ERRORS as error:
-        raise not_an_answer(UpstreamResponse(status=200, headers={}, body=body), kind, error) from error
+        raise unexpected_body_error(UpstreamResponse(status=200, headers={}, body=body), kind, error) from error

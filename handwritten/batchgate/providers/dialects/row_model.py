@@ -18,27 +18,27 @@ class _Peek(Struct):
 _PEEK: Final = msgspec.json.Decoder(_Peek)
 
 
-def with_model(params: bytes, default_model: str | None, *, at: str = "") -> tuple[bytes, str]:
+def resolve_model(params: bytes, default_model: str | None, *, path: str = "") -> tuple[bytes, str]:
     """Give params with their model; those without one get the default as their first field, the rest stays as it is.
 
-    Raises `RequestError` with the path of the field, whose params stand at ``at``.
+    Raises `RequestError` with the path of the field, whose params stand at ``path``.
     """
     try:
         model = _PEEK.decode(params).model
     except DECODING_ERRORS as error:
-        raise _refused(describe_decoding(error), at) from error
+        raise _invalid(describe_decoding(error), path) from error
     if model is not UNSET:
         return params, model
     if default_model is None:
-        raise _refused(Problem("model", FIELD_REQUIRED), at)
-    return _put_first(params, default_model), default_model
+        raise _invalid(Problem("model", FIELD_REQUIRED), path)
+    return _insert_model(params, default_model), default_model
 
 
-def _put_first(params: bytes, model: str) -> bytes:
+def _insert_model(params: bytes, model: str) -> bytes:
     rest = params[params.index(b"{") + 1 :]
     comma = b"" if rest.lstrip().startswith(b"}") else b","
     return b'{"model":%s%s%s' % (msgspec.json.encode(model), comma, rest)
 
 
-def _refused(problem: Problem, at: str) -> RequestError:
-    return RequestError("invalid_request_error", str(problem.under(at) if at else problem))
+def _invalid(problem: Problem, path: str) -> RequestError:
+    return RequestError("invalid_request_error", str(problem.under(path) if path else problem))

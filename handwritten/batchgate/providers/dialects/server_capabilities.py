@@ -51,7 +51,7 @@ class ServerCapabilities(Struct, frozen=True, kw_only=True):
     """Tells the probabilities of tokens."""
 
 
-WHOLE_DIALECT: Final = ServerCapabilities(
+ALL_CHAT_COMPLETIONS: Final = ServerCapabilities(
     name="Chat Completions",
     max_tokens_field="max_completion_tokens",
     user_field="safety_identifier",

@@ -18,14 +18,14 @@ from batchgate.providers.dialects.chat_via_messages.answer import message_to_com
 from batchgate.providers.dialects.chat_via_messages.request import chat_to_messages
 from batchgate.providers.dialects.chat_via_responses.answer import response_to_completion
 from batchgate.providers.dialects.chat_via_responses.request import chat_to_responses
-from batchgate.providers.dialects.messages_via_chat.answer import to_message
-from batchgate.providers.dialects.messages_via_chat.request import to_chat
-from batchgate.providers.dialects.responses_via_chat.answer import to_response
+from batchgate.providers.dialects.messages_via_chat.answer import completion_to_message
+from batchgate.providers.dialects.messages_via_chat.request import messages_to_chat
+from batchgate.providers.dialects.responses_via_chat.answer import completion_to_response
 from batchgate.providers.dialects.responses_via_chat.request import responses_to_chat
-from batchgate.providers.dialects.server_capabilities import WHOLE_DIALECT, ServerCapabilities
+from batchgate.providers.dialects.server_capabilities import ALL_CHAT_COMPLETIONS, ServerCapabilities
 from batchgate_api import chat_completions, messages, responses
 
-NAMES: Final[dict[RowKind, str]] = {
+KIND_NAMES: Final[dict[RowKind, str]] = {
     "messages": "Messages",
     "chat_completions": "Chat Completions",
     "responses": "Responses",
@@ -34,7 +34,7 @@ NAMES: Final[dict[RowKind, str]] = {
 }
 """The kinds as they are called in messages."""
 
-CONVERSATIONS: Final[frozenset[RowKind]] = frozenset({"messages", "chat_completions", "responses"})
+CONVERSATION_KINDS: Final[frozenset[RowKind]] = frozenset({"messages", "chat_completions", "responses"})
 """The kinds that have a form in each other."""
 
 _PARAMS: Final = msgspec.json.Decoder(messages.MessageParams)
@@ -46,7 +46,7 @@ _RESPONSE: Final = msgspec.json.Decoder(responses.Response)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class AnswerContext(Struct, frozen=True, kw_only=True):
     """What an answer answers, for what a server leaves out of it and for what a Response repeats."""
 
     model: str
@@ -58,7 +58,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 def translate_request(
-    body: bytes, *, kind: RowKind, to: RowKind, model: str, target: ServerCapabilities = WHOLE_DIALECT
+    body: bytes, *, kind: RowKind, to: RowKind, model: str, target: ServerCapabilities = ALL_CHAT_COMPLETIONS
 ) -> bytes:
     """Say a request of one kind in another, asking for ``model``.
 
@@ -67,35 +67,35 @@ def translate_request(
     """
     if kind == to:
         return body
-    refuse_other_kinds(kind, to)
+    require_conversations(kind, to)
     try:
-        said = _chat_request(body, kind, model, target if to == "chat_completions" else WHOLE_DIALECT)
-        return _ENCODER.encode(_request_of(said, kind, to, model))
+        chat = _to_chat_request(body, kind, model, target if to == "chat_completions" else ALL_CHAT_COMPLETIONS)
+        return _ENCODER.encode(_from_chat_request(chat, kind, to, model))
     except DECODING_ERRORS as error:
         raise RequestError("invalid_request_error", str(describe_decoding(error))) from error
 
 
-def translate_answer(body: bytes, *, kind: RowKind, to: RowKind, asked: Asked) -> bytes:
+def translate_answer(body: bytes, *, kind: RowKind, to: RowKind, context: AnswerContext) -> bytes:
     """Say an answer of one kind in another, in one line.
 
     Raises `RequestError` for what the other kind cannot hold, and one of `DECODING_ERRORS` where the body is not of the
     kind that it should be: what that means, only the caller can tell.
     """
     if kind == to:
-        return one_line(body)
-    refuse_other_kinds(kind, to)
-    return one_line(_ENCODER.encode(_answer_of(_chat_answer(body, kind, asked), to, asked)))
+        return to_single_line(body)
+    require_conversations(kind, to)
+    return to_single_line(_ENCODER.encode(_from_chat_answer(_to_chat_answer(body, kind, context), to, context)))
 
 
-def refuse_other_kinds(kind: RowKind, to: RowKind) -> None:
+def require_conversations(kind: RowKind, to: RowKind) -> None:
     """Raise `Untranslatable` unless both kinds are conversations."""
     for one, other in ((kind, to), (to, kind)):
-        if one not in CONVERSATIONS:
-            reason = f"requests for {NAMES[one]} have no form in {NAMES[other]}; choose a provider that serves them"
+        if one not in CONVERSATION_KINDS:
+            reason = f"requests for {KIND_NAMES[one]} have no form in {KIND_NAMES[other]}; choose a provider that serves them"
             raise Untranslatable("url", reason)
 
 
-def one_line(document: bytes) -> bytes:
+def to_single_line(document: bytes) -> bytes:
     """Make one line of a JSON document; within its strings there are no line ends to be hurt."""
     if b"\n" in document or b"\r" in document:
         document = document.replace(b"\n", b" ").replace(b"\r", b" ")
@@ -105,22 +105,22 @@ def one_line(document: bytes) -> bytes:
 # ---------------------------------------------------------------- requests
 
 
-def _chat_request(
+def _to_chat_request(
     body: bytes, kind: RowKind, model: str, target: ServerCapabilities
 ) -> chat_completions.ChatCompletionRequest:
     if kind == "messages":
-        return to_chat(_PARAMS.decode(body), model=model, target=target)
+        return messages_to_chat(_PARAMS.decode(body), model=model, target=target)
     if kind == "responses":
         return responses_to_chat(_RESPONSES.decode(body), model=model, target=target)
     return _CHAT.decode(body)
 
 
-def _request_of(said: chat_completions.ChatCompletionRequest, kind: RowKind, to: RowKind, model: str) -> Struct:
+def _from_chat_request(chat: chat_completions.ChatCompletionRequest, kind: RowKind, to: RowKind, model: str) -> Struct:
     if to == "chat_completions":
-        return said
+        return chat
     translate = chat_to_messages if to == "messages" else chat_to_responses
     try:
-        return translate(said, model=model)
+        return translate(chat, model=model)
     except Untranslatable as error:
         if kind == "chat_completions":
             raise
@@ -130,25 +130,25 @@ def _request_of(said: chat_completions.ChatCompletionRequest, kind: RowKind, to:
 # ---------------------------------------------------------------- answers
 
 
-def _chat_answer(body: bytes, kind: RowKind, asked: Asked) -> chat_completions.ChatCompletion:
+def _to_chat_answer(body: bytes, kind: RowKind, context: AnswerContext) -> chat_completions.ChatCompletion:
     if kind == "messages":
-        return message_to_completion(_MESSAGE.decode(body), created=asked.created)
+        return message_to_completion(_MESSAGE.decode(body), created=context.created)
     if kind == "responses":
         return response_to_completion(
-            _RESPONSE.decode(body), model=asked.model, custom_id=asked.custom_id, created=asked.created
+            _RESPONSE.decode(body), model=context.model, custom_id=context.custom_id, created=context.created
         )
     return _COMPLETION.decode(body)
 
 
-def _answer_of(completion: chat_completions.ChatCompletion, to: RowKind, asked: Asked) -> Struct:
+def _from_chat_answer(completion: chat_completions.ChatCompletion, to: RowKind, context: AnswerContext) -> Struct:
     if to == "messages":
-        return to_message(completion, model=asked.model, custom_id=asked.custom_id)
+        return completion_to_message(completion, model=context.model, custom_id=context.custom_id)
     if to == "responses":
-        return to_response(
+        return completion_to_response(
             completion,
-            model=asked.model,
-            custom_id=asked.custom_id,
-            created=asked.created,
-            request=None if asked.request is None else _RESPONSES.decode(asked.request),
+            model=context.model,
+            custom_id=context.custom_id,
+            created=context.created,
+            request=None if context.request is None else _RESPONSES.decode(context.request),
         )
     return completion

@@ -11,11 +11,11 @@ from batchgate.engine.model.errors import RequestError
 from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamRequest, UpstreamResponse
 from batchgate.engine.ports.provider import ProviderHandler
 
-SHORT: Final = 8
+MIN_SECRET_LENGTH: Final = 8
 """Characters below which a key may be part of ordinary words."""
-KEPT: Final = 4
+MAX_REMEMBERED_KEYS: Final = 4
 """Keys that are remembered: one that was replaced may still be named by a call that was under way."""
-SHOWN: Final = "[key]"
+REDACTED: Final = "[key]"
 
 
 class KeyRedactingHandler:
@@ -29,7 +29,7 @@ class KeyRedactingHandler:
         """Write the call as the handler does, and remember its key."""
         if account.api_key and account.api_key not in self._keys:
             self._keys[account.api_key] = _pattern(account.api_key)
-            if len(self._keys) > KEPT:
+            if len(self._keys) > MAX_REMEMBERED_KEYS:
                 del self._keys[next(iter(self._keys))]
         return self._handler.encode(account, row)
 
@@ -41,28 +41,28 @@ class KeyRedactingHandler:
         try:
             return self._handler.decode(row, response)
         except RequestError as error:
-            clean = self._without_keys(response)
-            if clean == response:
+            redacted = self._redact_response(response)
+            if redacted == response:
                 raise
-            keyless = error
-        raise self._read_again(row, clean, keyless)
+            original = error
+        raise self._redacted_error(row, redacted, original)
 
-    def _read_again(self, row: RequestRow, clean: UpstreamResponse, error: RequestError) -> RequestError:
+    def _redacted_error(self, row: RequestRow, redacted: UpstreamResponse, error: RequestError) -> RequestError:
         try:
-            self._handler.decode(row, clean)
-        except RequestError as again:
-            return again
+            self._handler.decode(row, redacted)
+        except RequestError as redacted_error:
+            return redacted_error
         return RequestError(error.kind, "The provider's answer quotes the account's key and is not shown.")
 
-    def _without_keys(self, response: UpstreamResponse) -> UpstreamResponse:
-        headers = {name: self._clean(value) for name, value in response.headers.items()}
-        body = self._clean(response.body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+    def _redact_response(self, response: UpstreamResponse) -> UpstreamResponse:
+        headers = {name: self._redact(value) for name, value in response.headers.items()}
+        body = self._redact(response.body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
         return structs.replace(response, headers=headers, body=body)
 
-    def _clean(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         for pattern in self._keys.values():
             if pattern is not None:
-                text = pattern.sub(SHOWN, text)
+                text = pattern.sub(REDACTED, text)
         return text
 
 
@@ -72,7 +72,7 @@ def _pattern(key: str) -> re.Pattern[str] | None:
     A short one is found as a word of its own only, and not at all if it has letters only: that is what servers that
     need no key are given, such as ``EMPTY``.
     """
-    if len(key) < SHORT and key.isalpha():
+    if len(key) < MIN_SECRET_LENGTH and key.isalpha():
         return None
-    written = "".join(rf"(?:\\*{re.escape(sign)}|\\+u(?i:{ord(sign):04x}))" for sign in key)
-    return re.compile(written if len(key) >= SHORT else rf"(?<!\w){written}(?!\w)")
+    escaped = "".join(rf"(?:\\*{re.escape(character)}|\\+u(?i:{ord(character):04x}))" for character in key)
+    return re.compile(escaped if len(key) >= MIN_SECRET_LENGTH else rf"(?<!\w){escaped}(?!\w)")

@@ -20,13 +20,13 @@ from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingErro
 from batchgate.engine.model.errors import ErrorKind, UpstreamError, UpstreamUnreachable
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
 
-LONGEST_MESSAGE: Final = 2_000
+MAX_MESSAGE_LENGTH: Final = 2_000
 """Characters of a provider's message that are kept."""
 
-LONGEST_RETRY_AFTER: Final = 3600.0
+MAX_RETRY_AFTER: Final = 3600.0
 """Seconds that a provider may ask for; one that asks for more, or by mistake for milliseconds, is asked again then."""
 
-_LONGEST_EXCERPT: Final = 200
+_MAX_EXCERPT: Final = 200
 
 _KINDS: Final[Mapping[int, ErrorKind]] = {
     400: "invalid_request_error",
@@ -48,7 +48,7 @@ _KINDS: Final[Mapping[int, ErrorKind]] = {
     529: "overloaded_error",
 }
 
-_TELLING_TYPES: Final[Mapping[str, ErrorKind]] = {
+_KINDS_BY_CODE: Final[Mapping[str, ErrorKind]] = {
     "billing_error": "billing_error",
     "permission_error": "permission_error",
     "overloaded_error": "overloaded_error",
@@ -75,11 +75,11 @@ _KEY: Final = re.compile(
 """What the providers' keys look like; some repeat the wrong one in the message, partly starred."""
 
 
-class _Said(Struct, frozen=True):
+class _ErrorBody(Struct, frozen=True):
     """What a body says, whatever its envelope."""
 
     message: str
-    marks: tuple[str, ...]
+    codes: tuple[str, ...]
     """Its types and codes."""
     request_id: str | None
     type: str | None = None
@@ -89,22 +89,22 @@ class _Said(Struct, frozen=True):
 
 def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.time) -> UpstreamError:
     """Make the error of a response that is not an answer; ``now`` gives Unix seconds."""
-    said = _read(response)
-    kind = _kind(response.status, said.marks)
+    body = _read_body(response)
+    kind = _kind(response.status, body.codes)
     return UpstreamError(
         kind,
-        said.message,
+        body.message,
         status=response.status,
         retry_safe=_retry_safe(response, kind),
-        retry_after=_bounded_wait(_retry_after(response.headers, now)),
-        request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or said.request_id,
-        said_type=said.type,
-        said_param=said.param,
-        said_code=said.code,
+        retry_after=_cap_wait(_retry_after(response.headers, now)),
+        request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or body.request_id,
+        said_type=body.type,
+        said_param=body.param,
+        said_code=body.code,
     )
 
 
-ANSWERS: Final[Mapping[RowKind, str]] = {
+ANSWER_NAMES: Final[Mapping[RowKind, str]] = {
     "messages": "a Message",
     "chat_completions": "a Chat Completion",
     "responses": "a Response",
@@ -114,12 +114,12 @@ ANSWERS: Final[Mapping[RowKind, str]] = {
 """What a request of each kind is answered with, in the words of messages."""
 
 
-def not_an_answer(response: UpstreamResponse, kind: RowKind, problem: DecodingError) -> UpstreamError:
+def unexpected_body_error(response: UpstreamResponse, kind: RowKind, problem: DecodingError) -> UpstreamError:
     """Tell an error that a router sends with the status 200 from what is no answer to a request of ``kind``."""
     try:
         code = _EMBEDDED.decode(response.body).error.code
     except DECODING_ERRORS:
-        message = f"The provider answered 200, but not with {ANSWERS[kind]} ({describe_decoding(problem)}): "
+        message = f"The provider answered 200, but not with {ANSWER_NAMES[kind]} ({describe_decoding(problem)}): "
         return UpstreamUnreachable("api_error", message + excerpt(response.body), status=200, retry_safe=True)
     status = code if isinstance(code, int) and 400 <= code <= 599 else 500
     return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
@@ -136,7 +136,7 @@ class _EmbeddedError(Struct):
 _EMBEDDED: Final = msgspec.json.Decoder(_EmbeddedError)
 
 
-def bounded(text: str, length: int = LONGEST_MESSAGE) -> str:
+def redact_and_shorten(text: str, length: int = MAX_MESSAGE_LENGTH) -> str:
     """Cut a text from a provider and take keys out of it."""
     clean = _KEY.sub("[key]", text.strip())
     return clean if len(clean) <= length else f"{clean[: length - 1]}…"
@@ -144,17 +144,17 @@ def bounded(text: str, length: int = LONGEST_MESSAGE) -> str:
 
 def excerpt(body: bytes) -> str:
     """Show the beginning of a body that is not what it should be, in one line."""
-    shown = " ".join(body[: 4 * _LONGEST_EXCERPT].decode(errors="replace").split())
-    return bounded(shown, _LONGEST_EXCERPT) or "an empty body"
+    shown = " ".join(body[: 4 * _MAX_EXCERPT].decode(errors="replace").split())
+    return redact_and_shorten(shown, _MAX_EXCERPT) or "an empty body"
 
 
 # ---------------------------------------------------------------- class and retry
 
 
-def _kind(status: int, marks: tuple[str, ...]) -> ErrorKind:
-    for mark in marks:
-        if mark in _TELLING_TYPES:
-            return _TELLING_TYPES[mark]
+def _kind(status: int, codes: tuple[str, ...]) -> ErrorKind:
+    for code in codes:
+        if code in _KINDS_BY_CODE:
+            return _KINDS_BY_CODE[code]
     if status in _KINDS:
         return _KINDS[status]
     return "invalid_request_error" if 400 <= status < 500 else "api_error"
@@ -167,8 +167,8 @@ def _retry_safe(response: UpstreamResponse, kind: ErrorKind) -> bool:
         case "false":
             return False
         case _:
-            again = response.status in _RETRY_STATUSES or response.status >= 500 or kind in _RETRY_KINDS
-            return again and kind != "billing_error"
+            retryable = response.status in _RETRY_STATUSES or response.status >= 500 or kind in _RETRY_KINDS
+            return retryable and kind != "billing_error"
 
 
 def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
@@ -186,8 +186,8 @@ def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float 
         return None
 
 
-def _bounded_wait(seconds: float | None) -> float | None:
-    return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER)
+def _cap_wait(seconds: float | None) -> float | None:
+    return None if seconds is None else min(seconds, MAX_RETRY_AFTER)
 
 
 def _number(written: str | None) -> float | None:
@@ -201,64 +201,64 @@ def _number(written: str | None) -> float | None:
 # ---------------------------------------------------------------- the body
 
 
-def _read(response: UpstreamResponse) -> _Said:
+def _read_body(response: UpstreamResponse) -> _ErrorBody:
     try:
         document: object = msgspec.json.decode(response.body)
     except DECODING_ERRORS:
-        return _Said(_about(response, excerpt(response.body)), (), None)
+        return _ErrorBody(_status_message(response, excerpt(response.body)), (), None)
     if isinstance(document, list) and document:
         document = document[0]
     if not isinstance(document, dict):
-        return _Said(_about(response, excerpt(response.body)), (), None)
-    inner = document.get("error") or document
-    message = _message(inner) or _about(response, excerpt(response.body))
+        return _ErrorBody(_status_message(response, excerpt(response.body)), (), None)
+    error = document.get("error") or document
+    message = _message(error) or _status_message(response, excerpt(response.body))
     request_id = document.get("request_id")
-    return _Said(
-        message=bounded(message),
-        marks=tuple(_marks(inner)),
+    return _ErrorBody(
+        message=redact_and_shorten(message),
+        codes=tuple(_codes(error)),
         request_id=request_id if isinstance(request_id, str) else None,
-        type=_word(inner, "type"),
-        param=_word(inner, "param"),
-        code=_code(inner),
+        type=_text_field(error, "type"),
+        param=_text_field(error, "param"),
+        code=_code(error),
     )
 
 
-def _about(response: UpstreamResponse, shown: str) -> str:
+def _status_message(response: UpstreamResponse, shown: str) -> str:
     if location := response.headers.get("location"):
-        shown = f"it points to {bounded(location, _LONGEST_EXCERPT)}; see base_url"
+        shown = f"it points to {redact_and_shorten(location, _MAX_EXCERPT)}; see base_url"
     return f"The provider answered {response.status}: {shown}"
 
 
-def _message(inner: object) -> str | None:
+def _message(error: object) -> str | None:
     """Find the message: as itself, or under message or detail, which may hold more JSON."""
-    if isinstance(inner, str):
-        return inner
-    if not isinstance(inner, dict):
+    if isinstance(error, str):
+        return error
+    if not isinstance(error, dict):
         return None
-    found = inner.get("message") or inner.get("detail")
+    found = error.get("message") or error.get("detail")
     if found is None or isinstance(found, str):
         return found
     return msgspec.json.encode(found).decode()
 
 
-def _marks(inner: object) -> Iterator[str]:
-    if not isinstance(inner, dict):
+def _codes(error: object) -> Iterator[str]:
+    if not isinstance(error, dict):
         return
-    details = inner.get("details")
+    details = error.get("details")
     if isinstance(details, dict) and isinstance(details.get("error_code"), str):
         yield details["error_code"]
     for name in ("code", "type"):
-        if isinstance(mark := inner.get(name), str):
-            yield mark
+        if isinstance(code := error.get(name), str):
+            yield code
 
 
-def _word(inner: object, name: str) -> str | None:
+def _text_field(error: object, name: str) -> str | None:
     """Read one of the short texts beside the message."""
-    word = inner.get(name) if isinstance(inner, dict) else None
-    return bounded(word, _LONGEST_EXCERPT) if isinstance(word, str) else None
+    word = error.get(name) if isinstance(error, dict) else None
+    return redact_and_shorten(word, _MAX_EXCERPT) if isinstance(word, str) else None
 
 
-def _code(inner: object) -> str | int | None:
+def _code(error: object) -> str | int | None:
     """Read the code, which some servers send as a number: that of the status."""
-    code = inner.get("code") if isinstance(inner, dict) else None
-    return code if type(code) is int and 0 <= code <= 999 else _word(inner, "code")
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if type(code) is int and 0 <= code <= 999 else _text_field(error, "code")

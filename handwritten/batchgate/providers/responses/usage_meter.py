@@ -20,14 +20,14 @@ from batchgate.engine.model.provider_call import Allowance, UpstreamRequest, Ups
 
 BYTES_PER_TOKEN: Final = 4
 
-_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
-_WHOLE_SPAN: Final = re.compile(rf"(?:{_SPAN.pattern})+")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
+_DURATIONS: Final = re.compile(rf"(?:{_DURATION.pattern})+")
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-_NAME: Final = re.compile(r"(?:x-ratelimit-remaining-(.+)|(anthropic-ratelimit-.+)-remaining)")
+_REMAINING_HEADER: Final = re.compile(r"(?:x-ratelimit-remaining-(.+)|(anthropic-ratelimit-.+)-remaining)")
 
 
-class _Bound(Struct):
+class _OutputLimit(Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
@@ -41,15 +41,15 @@ class _Usage(Struct):
     cache_read_input_tokens: int | None = None
 
 
-class _Answer(Struct):
+class _AnswerUsage(Struct):
     usage: _Usage | None = None
 
 
-_BOUND: Final = msgspec.json.Decoder(_Bound)
-_ANSWER: Final = msgspec.json.Decoder(_Answer)
+_OUTPUT_LIMIT: Final = msgspec.json.Decoder(_OutputLimit)
+_ANSWER: Final = msgspec.json.Decoder(_AnswerUsage)
 
 
-class WireMeter:
+class UsageMeter:
     """`Meter` of every provider; ``now`` gives Unix seconds."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
@@ -58,10 +58,10 @@ class WireMeter:
     def estimate(self, request: UpstreamRequest) -> int:
         """Count a token for each four bytes, and all that the answer may have."""
         try:
-            bound = _BOUND.decode(request.body)
+            limit = _OUTPUT_LIMIT.decode(request.body)
         except DECODING_ERRORS:
-            bound = _Bound()
-        answer = bound.max_tokens or bound.max_completion_tokens or bound.max_output_tokens or 0
+            limit = _OutputLimit()
+        answer = limit.max_tokens or limit.max_completion_tokens or limit.max_output_tokens or 0
         return len(request.body) // BYTES_PER_TOKEN + answer
 
     def used(self, response: UpstreamResponse) -> int | None:
@@ -84,7 +84,7 @@ class WireMeter:
         return [allowance for allowance in found if allowance is not None]
 
     def _allowance(self, name: str, headers: Mapping[str, str]) -> Allowance | None:
-        match = _NAME.fullmatch(name)
+        match = _REMAINING_HEADER.fullmatch(name)
         if match is None:
             return None
         reset = f"x-ratelimit-reset-{match[1]}" if match[1] else f"{match[2]}-reset"
@@ -94,23 +94,23 @@ class WireMeter:
         unit: Literal["requests", "tokens"] = "tokens" if "token" in name else "requests"
         return Allowance(unit=unit, remaining=remaining, reset=seconds)
 
-    def _seconds(self, written: str) -> float | None:
+    def _seconds(self, value: str) -> float | None:
         """Read seconds from ``6m0s``, from a number of them, or from a date."""
-        if _WHOLE_SPAN.fullmatch(written):
-            return sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(written))
-        if (seconds := _number(written)) is not None:
+        if _DURATIONS.fullmatch(value):
+            return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION.findall(value))
+        if (seconds := _number(value)) is not None:
             return seconds
         try:
-            moment = datetime.fromisoformat(written)
+            moment = datetime.fromisoformat(value)
         except ValueError:
             return None
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, aware.timestamp() - self._now())
 
 
-def _number(written: str) -> float | None:
+def _number(value: str) -> float | None:
     try:
-        number = float(written)
+        number = float(value)
     except ValueError:
         return None
     return number if 0 <= number < float("inf") else None

@@ -21,7 +21,7 @@ Embedding: TypeAlias = str | tuple[float, ...]
 """The numbers of a text, or base64 of them."""
 
 
-class Question(Struct, frozen=True, kw_only=True):
+class ModelInput(Struct, frozen=True, kw_only=True):
     """What an answer depends on, whatever the dialect it was asked in."""
 
     model: str
@@ -33,10 +33,10 @@ class Question(Struct, frozen=True, kw_only=True):
     """What the answer holds where no text was asked for."""
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class ModelOutput(Struct, frozen=True, kw_only=True):
     """What the model says, whatever the dialect it is written in."""
 
-    question: Question
+    model_input: ModelInput
     text: str
     output_tokens: int
     complete: bool
@@ -52,11 +52,11 @@ class SimulatedDialect(Protocol):
     """How the path of a call in this dialect ends."""
     request_id_header: ClassVar[str]
 
-    def read(self, body: bytes) -> Question:
+    def read(self, body: bytes) -> ModelInput:
         """Read a call; raises `RefusedError` when it is not one."""
         ...
 
-    def write(self, answer: Answer) -> bytes:
+    def write(self, answer: ModelOutput) -> bytes:
         """Write the body of an answer."""
         ...
 
@@ -75,7 +75,7 @@ _Call = TypeVar("_Call")
 Content: TypeAlias = str | list[TextBlock] | None
 
 
-class Turn(Struct):
+class InputMessage(Struct):
     """Something that was said, by whom."""
 
     role: str
@@ -85,7 +85,7 @@ class Turn(Struct):
 class _MessagesCall(Struct):
     model: str
     max_tokens: int
-    messages: list[Turn]
+    messages: list[InputMessage]
     system: Content = None
     stream: bool = False
 
@@ -106,27 +106,27 @@ class MessagesDialect:
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(_MessagesCall)
 
-    def read(self, body: bytes) -> Question:
+    def read(self, body: bytes) -> ModelInput:
         """Read Messages params."""
-        call = decoded(self._decoder, body)
+        call = decode_call(self._decoder, body)
         if call.stream:
             raise unsupported_stream()
-        turns = [Turn(role="system", content=call.system), *call.messages]
-        return question_of(call.model, turns, call.max_tokens)
+        messages = [InputMessage(role="system", content=call.system), *call.messages]
+        return to_model_input(call.model, messages, call.max_tokens)
 
-    def write(self, answer: Answer) -> bytes:
+    def write(self, answer: ModelOutput) -> bytes:
         """Write a Message."""
         return msgspec.json.encode(
             {
                 "id": f"msg_01{answer.token}",
                 "type": "message",
                 "role": "assistant",
-                "model": answer.question.model,
+                "model": answer.model_input.model,
                 "content": [{"type": "text", "text": answer.text}],
                 "stop_reason": "end_turn" if answer.complete else "max_tokens",
                 "stop_sequence": None,
                 "usage": {
-                    "input_tokens": answer.question.input_tokens,
+                    "input_tokens": answer.model_input.input_tokens,
                     "cache_creation_input_tokens": 0,
                     "cache_read_input_tokens": 0,
                     "output_tokens": answer.output_tokens,
@@ -142,7 +142,7 @@ class MessagesDialect:
         return self._statuses.get(refusal.kind, 400), msgspec.json.encode(envelope)
 
 
-def decoded(decoder: msgspec.json.Decoder[_Call], body: bytes) -> _Call:
+def decode_call(decoder: msgspec.json.Decoder[_Call], body: bytes) -> _Call:
     """Read the body of a call; raises `RefusedError` that says what is wrong with it."""
     try:
         return decoder.decode(body)
@@ -155,12 +155,12 @@ def unsupported_stream() -> RefusedError:
     return RefusedError("invalid_request_error", "stream: the simulator answers whole")
 
 
-def question_of(model: str, turns: Sequence[Turn], max_tokens: int | None) -> Question:
+def to_model_input(model: str, messages: Sequence[InputMessage], max_tokens: int | None) -> ModelInput:
     """Make the question of what was said so far."""
     if max_tokens is not None and max_tokens < 1:
         raise RefusedError("invalid_request_error", "max_tokens: must be at least 1")
-    texts = [(turn.role, _text(turn.content)) for turn in turns]
-    return Question(
+    texts = [(message.role, _text(message.content)) for message in messages]
+    return ModelInput(
         model=model,
         text=next((text for role, text in reversed(texts) if role == "user"), ""),
         input_tokens=1 + sum(len(text) for _, text in texts) // CHARACTERS_PER_TOKEN,

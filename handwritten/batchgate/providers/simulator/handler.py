@@ -18,11 +18,11 @@ class SimulatorHandler:
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
         """Write the call; raises `RequestError` naming the field that is wrong."""
-        return self._speaker(row).encode(account, row)
+        return self._handler_for(row).encode(account, row)
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
         """Read the answer as one of the row's kind."""
-        return self._speaker(row).decode(row, response)
+        return self._handler_for(row).decode(row, response)
 
-    def _speaker(self, row: RequestRow) -> ProviderHandler:
+    def _handler_for(self, row: RequestRow) -> ProviderHandler:
         return self._anthropic if row.kind == "messages" else self._openai

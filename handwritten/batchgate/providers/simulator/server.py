@@ -35,25 +35,25 @@ class SimulatorStats(Struct, frozen=True, kw_only=True):
 
 def build_simulator_app(settings: SimulatorSettings | None = None) -> web.Application:
     """Make the server's application; each has a model and counts of its own."""
-    host = _Host(Simulator(settings))
+    server = _SimulatorServer(Simulator(settings))
     app = web.Application(client_max_size=_LARGEST_BODY)
     app.add_routes(
         [
-            web.post("/v1/messages", host.answer),
-            web.post("/v1/chat/completions", host.answer),
-            web.post("/v1/responses", host.answer),
-            web.post("/v1/embeddings", host.answer),
-            web.post("/v1/completions", host.answer),
-            web.get("/stats", host.stats),
-            web.post("/stats/reset", host.reset),
-            web.put("/settings", host.replace_settings),
-            web.post("/{path:.*}", host.answer),
+            web.post("/v1/messages", server.answer),
+            web.post("/v1/chat/completions", server.answer),
+            web.post("/v1/responses", server.answer),
+            web.post("/v1/embeddings", server.answer),
+            web.post("/v1/completions", server.answer),
+            web.get("/stats", server.stats),
+            web.post("/stats/reset", server.reset),
+            web.put("/settings", server.replace_settings),
+            web.post("/{path:.*}", server.answer),
         ]
     )
     return app
 
 
-class _Host:
+class _SimulatorServer:
     """The model with what it has to be told about earlier calls, and the handlers around it."""
 
     def __init__(self, simulator: Simulator) -> None:
@@ -86,9 +86,9 @@ class _Host:
                 await asyncio.sleep(reply.delay)
         finally:
             self._in_flight -= 1
-        said = reply.response
-        self._answered[said.status] += 1
-        return web.Response(status=said.status, headers=said.headers, body=said.body)
+        response = reply.response
+        self._answered[response.status] += 1
+        return web.Response(status=response.status, headers=response.headers, body=response.body)
 
     async def stats(self, _request: web.Request) -> web.Response:
         """Report what was asked so far."""

@@ -22,9 +22,9 @@ from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamRespon
 from batchgate.engine.model.redacted_repr import redacted_repr
 from batchgate.providers.simulator.dialects import (
     CHARACTERS_PER_TOKEN,
-    Answer,
     MessagesDialect,
-    Question,
+    ModelInput,
+    ModelOutput,
     SimulatedDialect,
 )
 from batchgate.providers.simulator.openai_dialects import (
@@ -42,7 +42,7 @@ _MESSAGES: Final = MessagesDialect()
 _OPENAI: Final = (ChatDialect(), ResponsesDialect(), EmbeddingsDialect(), CompletionsDialect())
 """Chat Completions stands before completions, whose path its own ends in too."""
 
-_FILLING: Final = " and so on"
+_PADDING: Final = " and so on"
 _THREE_NUMBERS: Final = PackedNumbers(">QQQ")
 
 
@@ -105,26 +105,26 @@ class Simulator:
 
     def reply(self, call: SimulatedCall) -> SimulatedReply:
         """Decide the answer to one call, in the dialect of its path."""
-        draw = _Draw(self.settings.seed, call)
+        random = _SeededRandom(self.settings.seed, call)
         dialect = _dialect_for(call.path)
         headers = {
             "content-type": "application/json",
-            dialect.request_id_header: f"req_01{draw.token}",
+            dialect.request_id_header: f"req_01{random.token}",
         }
         delay = 0.0
         try:
-            self._admit(call, dialect, draw)
-            question = dialect.read(call.body)
-            delay = self._delay(question, draw)
-            self._stumble(draw)
-            status, body = 200, dialect.write(self._answer(question, draw))
+            self._check_call(call, dialect, random)
+            model_input = dialect.read(call.body)
+            delay = self._delay(model_input, random)
+            self._raise_random_error(random)
+            status, body = 200, dialect.write(self._answer(model_input, random))
         except RefusedError as refusal:
             status, body = dialect.refuse(refusal, headers[dialect.request_id_header])
             headers |= refusal.headers
         response = UpstreamResponse(status=status, headers=headers, body=body)
         return SimulatedReply(response=response, delay=delay)
 
-    def _admit(self, call: SimulatedCall, dialect: SimulatedDialect, draw: _Draw) -> None:
+    def _check_call(self, call: SimulatedCall, dialect: SimulatedDialect, random: _SeededRandom) -> None:
         """Refuse a wrong path, a wrong key, and what is over the limits."""
         settings = self.settings
         if not call.path.endswith(dialect.path):
@@ -132,41 +132,41 @@ class Simulator:
         if settings.require_key is not None and _key(call.headers) != settings.require_key:
             raise RefusedError("authentication_error", "invalid x-api-key")
         crowded = settings.max_concurrency is not None and call.in_flight > settings.max_concurrency
-        if crowded or draw.limit < settings.rate_limit_rate:
+        if crowded or random.rate_limit < settings.rate_limit_rate:
             raise RefusedError(
                 "rate_limit_error",
                 "This request would exceed the rate limit. Please try again later.",
                 headers={"retry-after": f"{settings.retry_after:g}"},
             )
 
-    def _stumble(self, draw: _Draw) -> None:
+    def _raise_random_error(self, random: _SeededRandom) -> None:
         """Fail the part of the calls that is set to fail."""
-        if draw.error < self.settings.error_rate / 2:
+        if random.error < self.settings.error_rate / 2:
             raise RefusedError("overloaded_error", "Overloaded")
-        if draw.error < self.settings.error_rate:
+        if random.error < self.settings.error_rate:
             raise RefusedError("api_error", "Internal server error")
 
-    def _delay(self, question: Question, draw: _Draw) -> float:
+    def _delay(self, model_input: ModelInput, random: _SeededRandom) -> float:
         settings = self.settings
-        latency = settings.latency_by_model.get(question.model, settings.latency)
-        return latency * (1 + settings.jitter * (2 * draw.stray - 1))
+        latency = settings.latency_by_model.get(model_input.model, settings.latency)
+        return latency * (1 + settings.jitter * (2 * random.jitter - 1))
 
-    def _answer(self, question: Question, draw: _Draw) -> Answer:
+    def _answer(self, model_input: ModelInput, random: _SeededRandom) -> ModelOutput:
         """Echo the question, filled up to the least length and cut at the most."""
-        text = f"You said: {question.text}"
+        text = f"You said: {model_input.text}"
         missing = self.settings.output_tokens * CHARACTERS_PER_TOKEN - len(text)
         if missing > 0:
-            text += (_FILLING * (missing // len(_FILLING) + 1))[:missing]
+            text += (_PADDING * (missing // len(_PADDING) + 1))[:missing]
         complete = True
-        if question.max_tokens is not None:
-            room = question.max_tokens * CHARACTERS_PER_TOKEN
+        if model_input.max_tokens is not None:
+            room = model_input.max_tokens * CHARACTERS_PER_TOKEN
             text, complete = text[:room], len(text) <= room
-        return Answer(
-            question=question,
+        return ModelOutput(
+            model_input=model_input,
             text=text,
             output_tokens=-(-len(text) // CHARACTERS_PER_TOKEN),
             complete=complete,
-            token=draw.token,
+            token=random.token,
         )
 
 
@@ -220,17 +220,17 @@ def body_key(body: bytes) -> bytes:
     return blake2b(body, digest_size=16).digest()
 
 
-class _Draw:
+class _SeededRandom:
     """The luck of one call: numbers in [0, 1) that the seed, the body and the attempt decide."""
 
-    __slots__ = ("error", "limit", "stray", "token")
+    __slots__ = ("error", "jitter", "rate_limit", "token")
 
     def __init__(self, seed: int, call: SimulatedCall) -> None:
         digest = blake2b(call.key, digest_size=24, key=b"%d:%d" % (seed, call.attempt)).digest()
-        error, limit, stray = _THREE_NUMBERS.unpack(digest)
+        error, rate_limit, jitter = _THREE_NUMBERS.unpack(digest)
         self.error: Final[float] = error / 2**64
-        self.limit: Final[float] = limit / 2**64
-        self.stray: Final[float] = stray / 2**64
+        self.rate_limit: Final[float] = rate_limit / 2**64
+        self.jitter: Final[float] = jitter / 2**64
         self.token: Final = digest.hex()[:22]
 
 

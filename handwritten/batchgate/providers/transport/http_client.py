@@ -21,10 +21,10 @@ from msgspec import structs
 from batchgate.engine.model.errors import UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.providers.transport import call_errors
-from batchgate.providers.transport.call_errors import BrokenCallError, TooLargeError
-from batchgate.providers.transport.content_coding import decoded
+from batchgate.providers.transport.call_errors import CallFailedError, ResponseTooLargeError
+from batchgate.providers.transport.content_coding import decode_body
 from batchgate.providers.transport.http_connection import HttpConnection
-from batchgate.providers.transport.http_request import InvalidUrlError, Origin, request_head, target_of
+from batchgate.providers.transport.http_request import InvalidUrlError, Origin, parse_url, request_head
 from batchgate.providers.transport.idle_connections import IdleConnections
 from batchgate.providers.transport.proxy_transport import TransportSettings
 
@@ -66,44 +66,44 @@ class HttpTransport:
             raise RuntimeError("the transport is not open: use it with `async with`")
         try:
             return await self._send(self._idle, request)
-        except (BrokenCallError, TimeoutError, TooLargeError, ValueError) as error:
-            raise self._translated(error, request) from error
+        except (CallFailedError, TimeoutError, ResponseTooLargeError, ValueError) as error:
+            raise self._to_upstream_error(error, request) from error
 
     async def _send(self, idle: IdleConnections, request: UpstreamRequest) -> UpstreamResponse:
-        origin = target_of(request.url).origin
+        origin = parse_url(request.url).origin
         head = request_head(request.url, request.headers, len(request.body), self._settings.user_agent)
         timeout = request.timeout
         connection = idle.take(origin)
         if connection is None:
             loop = asyncio.get_running_loop()
-            begun = loop.time()
+            started = loop.time()
             connection = await self._connect(origin, request)
-            timeout -= loop.time() - begun
+            timeout -= loop.time() - started
         answer = await connection.exchange(head, request.body, timeout)
         if connection.usable:
             idle.put(connection)
         coding = answer.headers.get("content-encoding")
         if coding is None:
             return answer
-        return structs.replace(answer, body=await decoded(answer.body, coding, self._settings.max_response_bytes))
+        return structs.replace(answer, body=await decode_body(answer.body, coding, self._settings.max_response_bytes))
 
     async def _connect(self, origin: Origin, request: UpstreamRequest) -> HttpConnection:
         """Open a connection within the time for connecting, and within that of the whole call if it is shorter."""
         try:
             async with asyncio.timeout(min(request.timeout, self._settings.connect_timeout)):
-                return await self._opened(origin)
+                return await self._open_connection(origin)
         except TimeoutError as error:
             if request.timeout <= self._settings.connect_timeout:
                 raise
-            raise call_errors.no_connection_in_time(request) from error
+            raise call_errors.connect_timeout_error(request) from error
         except (OSError, UnicodeError) as error:
-            raise call_errors.no_connection(request, _reason(error)) from error
+            raise call_errors.connect_error(request, _reason(error)) from error
 
-    async def _opened(self, origin: Origin) -> HttpConnection:
+    async def _open_connection(self, origin: Origin) -> HttpConnection:
         opened = await start_connection(await self._addresses(origin), happy_eyeballs_delay=_NEXT_ADDRESS)
         secure = origin.scheme == "https"
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: HttpConnection(origin, self._buffer, self._settings.max_response_bytes, self._lost),
+            lambda: HttpConnection(origin, self._buffer, self._settings.max_response_bytes, self._on_lost),
             sock=opened,
             ssl=self._tls if secure else None,
             server_hostname=origin.host if secure else None,
@@ -129,31 +129,31 @@ class HttpTransport:
         context.set_alpn_protocols(["http/1.1"])
         return context
 
-    def _lost(self, connection: HttpConnection) -> None:
+    def _on_lost(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
         if self._idle is not None:
             self._idle.discard(connection)
 
-    def _translated(self, error: Exception, request: UpstreamRequest) -> UpstreamUnreachable:
+    def _to_upstream_error(self, error: Exception, request: UpstreamRequest) -> UpstreamUnreachable:
         match error:
             case InvalidUrlError():
                 return call_errors.invalid_url()
             case ValueError():
-                return call_errors.uncarried_header(request)
+                return call_errors.invalid_header(request)
             case TimeoutError():
-                return call_errors.no_answer_in_time(request)
-            case TooLargeError():
-                return call_errors.too_large(request, self._settings.max_response_bytes)
+                return call_errors.response_timeout(request)
+            case ResponseTooLargeError():
+                return call_errors.response_too_large(request, self._settings.max_response_bytes)
             case _:
-                return call_errors.broken_call(request, str(error))
+                return call_errors.call_failed(request, str(error))
 
 
 def _reason(error: OSError | UnicodeError) -> str:
     match error:
         case socket.gaierror() | UnicodeError():
-            return call_errors.NO_SUCH_NAME
+            return call_errors.NAME_NOT_RESOLVED
         case ssl.SSLCertVerificationError():
-            return call_errors.not_trusted(error)
+            return call_errors.certificate_error(error)
         case ssl.SSLError():
             return call_errors.TLS_FAILED
         case _:

@@ -20,31 +20,31 @@ from batchgate.providers.transport.call_errors import (
     CLOSED_EARLY,
     ENDED_EARLY,
     NOT_HTTP,
-    BrokenCallError,
-    TooLargeError,
+    CallFailedError,
+    ResponseTooLargeError,
 )
 from batchgate.providers.transport.http_request import Origin
 
-_MOST_OVERHEAD: Final = 64 * 1024
+_MAX_OVERHEAD: Final = 64 * 1024
 """Bytes of an answer that may come without one of its body among them: its head, or what follows its body."""
 _LARGE_BODY: Final = 1024 * 1024
-_PIECE: Final = 64 * 1024
+_WRITE_BYTES: Final = 64 * 1024
 
 
 class HttpConnection(asyncio.BufferedProtocol):
-    """A connection to an origin; ``lost`` is told once when it is no more.
+    """A connection to an origin; ``on_lost`` is told once when it is no more.
 
     What arrives is read into ``buffer``, which many connections may share: the event loop fills it and has it read in
     one step, and allocating room for every read would cost as much as all the rest.
     """
 
     def __init__(
-        self, origin: Origin, buffer: memoryview, max_body: int, lost: Callable[[HttpConnection], None]
+        self, origin: Origin, buffer: memoryview, max_body: int, on_lost: Callable[[HttpConnection], None]
     ) -> None:
         self.origin: Final = origin
         self._buffer: Final = buffer
         self._max_body: Final = max_body
-        self._lost: Final = lost
+        self._on_lost: Final = on_lost
         self._loop: Final = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -56,7 +56,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.on_header: Final = self._fields.__setitem__
         self._headers: dict[str, str] = {}
         self._blocks: list[bytes] = []
-        self._room = max_body
+        self._remaining_body = max_body
         self._overhead = 0
         self._in_body = False
         self._keep_alive = False
@@ -79,55 +79,55 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def exchange(self, head: bytes, body: bytes, within: float) -> UpstreamResponse:
+    async def exchange(self, head: bytes, body: bytes, timeout: float) -> UpstreamResponse:
         """Send a request and wait for its whole answer, the body as encoded; `usable` tells if it can be done again.
 
-        Raises `BrokenCallError`, `TooLargeError`, and `TimeoutError` after so many seconds.
+        Raises `CallFailedError`, `ResponseTooLargeError`, and `TimeoutError` after so many seconds.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
-            raise BrokenCallError(CLOSED_EARLY)
+            raise CallFailedError(CLOSED_EARLY)
         self._overhead = 0
         self._in_body = False
         answer: asyncio.Future[UpstreamResponse] = self._loop.create_future()
         self._answer = answer
-        self._end_within(within)
+        self._set_deadline(timeout)
         try:
             if len(body) < _LARGE_BODY:
                 transport.write(head + body)
             else:
-                await self._write_in_pieces(transport, answer, head, body)
+                await self._write_in_chunks(transport, answer, head, body)
             response = await answer
         except BaseException:
-            self._forget(answer)
+            self._abandon(answer)
             raise
         if not self._keep_alive or transport.get_write_buffer_size():
             self.abort()
         return response
 
-    async def _write_in_pieces(
+    async def _write_in_chunks(
         self, transport: asyncio.Transport, answer: asyncio.Future[UpstreamResponse], head: bytes, body: bytes
     ) -> None:
         """Write as fast as it goes while the event loop does other work; an earlier answer ends it."""
         transport.write(head)
         view = memoryview(body)
-        for begin in range(0, len(view), _PIECE):
+        for begin in range(0, len(view), _WRITE_BYTES):
             if answer.done():
                 self._keep_alive = False
                 return
-            transport.write(view[begin : begin + _PIECE])
+            transport.write(view[begin : begin + _WRITE_BYTES])
             if self._writable is None:
                 await asyncio.sleep(0)
             else:
                 await asyncio.wait((answer, self._writable), return_when=asyncio.FIRST_COMPLETED)
 
-    def _end_within(self, seconds: float) -> None:
+    def _set_deadline(self, seconds: float) -> None:
         """Set the time of a call; the timer stays for those that follow, since most of them end long before."""
         self._deadline = self._loop.time() + seconds
         if self._timer is None or self._timer.when() > self._deadline:
-            self._watch_deadline()
+            self._start_timer()
 
-    def _watch_deadline(self) -> None:
+    def _start_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(self._deadline, self._check_deadline)
@@ -137,17 +137,17 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._answer is None or self._answer.done():
             return
         if self._loop.time() < self._deadline:
-            self._watch_deadline()
+            self._start_timer()
         else:
-            self._give_up(TimeoutError())
+            self._fail(TimeoutError())
 
-    def _forget(self, answer: asyncio.Future[UpstreamResponse]) -> None:
+    def _abandon(self, answer: asyncio.Future[UpstreamResponse]) -> None:
         """Hang up on a call that is given up, and take note of an error that nobody will read."""
         self.abort()
         if not answer.cancel() and not answer.cancelled():
             answer.exception()
 
-    def _give_up(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
         self.abort()
@@ -161,7 +161,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the call under way, whose answer is whole if its end was to be the end of the connection."""
-        self._lost(self)
+        self._on_lost(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._answer is None or self._answer.done():
@@ -170,7 +170,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._in_body and until_close and exc is None:
             self.on_message_complete()
         else:
-            error = BrokenCallError(ENDED_EARLY if self._in_body else _reason(exc))
+            error = CallFailedError(ENDED_EARLY if self._in_body else _reason(exc))
             error.__cause__ = exc
             self._answer.set_exception(error)
 
@@ -187,12 +187,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(self._buffer[:nbytes])
         except (HttpParserError, HttpParserUpgrade) as error:
-            broken = BrokenCallError(NOT_HTTP)
-            broken.__cause__ = error
-            self._give_up(broken)
+            failure = CallFailedError(NOT_HTTP)
+            failure.__cause__ = error
+            self._fail(failure)
         else:
-            if self._overhead > _MOST_OVERHEAD:
-                self._give_up(BrokenCallError(NOT_HTTP))
+            if self._overhead > _MAX_OVERHEAD:
+                self._fail(CallFailedError(NOT_HTTP))
 
     def pause_writing(self) -> None:
         """Let a large body wait."""
@@ -210,7 +210,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Begin an answer; one after the whole answer was not asked for, and has no part in it."""
         self._fields.clear()
         self._headers, self._blocks = {}, []
-        self._room = self._max_body
+        self._remaining_body = self._max_body
         if self._answer is None or self._answer.done():
             self.abort()
 
@@ -225,9 +225,9 @@ class HttpConnection(asyncio.BufferedProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a part of the body, unless it is too much."""
         self._overhead = 0
-        self._room -= len(body)
-        if self._room < 0:
-            self._give_up(TooLargeError())
+        self._remaining_body -= len(body)
+        if self._remaining_body < 0:
+            self._fail(ResponseTooLargeError())
         else:
             self._blocks.append(body)
 

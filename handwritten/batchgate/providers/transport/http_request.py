@@ -10,11 +10,13 @@ from typing import Final, NamedTuple
 
 from yarl import URL
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """What a header's name may be (RFC 9110, section 5.6.2)."""
-_CONTROL: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
+_CONTROL_CHARACTER: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 """What may stand in no header, least of all what would end it before its end."""
-_FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
+_FRAMING_HEADERS: Final = frozenset(
+    {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 """Headers that only the transport may write, since they say where a message ends."""
 
 
@@ -30,7 +32,7 @@ class Origin(NamedTuple):
     port: int
 
 
-class Target(NamedTuple):
+class ParsedUrl(NamedTuple):
     """A URL, taken apart for the wire."""
 
     origin: Origin
@@ -41,7 +43,7 @@ class Target(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def target_of(url: str) -> Target:
+def parse_url(url: str) -> ParsedUrl:
     """Take a URL apart; raises `InvalidUrlError`."""
     try:
         parsed = URL(url)
@@ -50,7 +52,7 @@ def target_of(url: str) -> Target:
         raise InvalidUrlError from error
     if parsed.scheme not in {"http", "https"} or not host or not port:
         raise InvalidUrlError
-    return Target(
+    return ParsedUrl(
         origin=Origin(parsed.scheme, host, port),
         host_header=parsed.host_port_subcomponent or host,
         path=parsed.raw_path_qs,
@@ -62,7 +64,7 @@ def request_head(url: str, headers: Mapping[str, str], length: int, user_agent: 
     """Write the head of a POST with a body of so many bytes; raises `ValueError` for what HTTP cannot carry."""
     template = _template(url, tuple(headers), user_agent)
     values = tuple(headers.values())
-    if _CONTROL.search("".join(values)):
+    if _CONTROL_CHARACTER.search("".join(values)):
         raise ValueError("a header has a control character")
     try:
         return (template % (*values, length)).encode()
@@ -73,20 +75,24 @@ def request_head(url: str, headers: Mapping[str, str], length: int, user_agent: 
 @lru_cache(maxsize=256)
 def _template(url: str, names: tuple[str, ...], user_agent: str) -> str:
     """Write the head with ``%s`` for the value of each named header and then for the length of the body."""
-    given = {name.lower() for name in names}
-    if len(given) < len(names) or given & _FRAMING or not all(map(_TOKEN.fullmatch, names)):
+    caller_names = {name.lower() for name in names}
+    if len(caller_names) < len(names) or caller_names & _FRAMING_HEADERS or not all(map(_HEADER_NAME.fullmatch, names)):
         raise ValueError("a header's name is wrong, doubled, or not the caller's to give")
-    target = target_of(url)
-    own = {
+    target = parse_url(url)
+    own_headers = {
         "host": target.host_header,
         "user-agent": user_agent,
         "accept": "*/*",
         "accept-encoding": "gzip, deflate",
         "authorization": target.authorization,
     }
-    if target.authorization and "authorization" in given:
+    if target.authorization and "authorization" in caller_names:
         raise ValueError("credentials stand both in the URL and in a header")
-    lines = [f"{name}: {value}".replace("%", "%%") for name, value in own.items() if value and name not in given]
+    lines = [
+        f"{name}: {value}".replace("%", "%%")
+        for name, value in own_headers.items()
+        if value and name not in caller_names
+    ]
     lines += [f"{name}: ".replace("%", "%%") + "%s" for name in names]
     path = target.path.replace("%", "%%")
     return "\r\n".join([f"POST {path} HTTP/1.1", *lines, "content-length: %s", "", ""])

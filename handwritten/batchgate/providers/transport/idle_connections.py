@@ -11,18 +11,18 @@ from batchgate.providers.transport.http_request import Origin
 
 
 class IdleConnections:
-    """Keeps connections by origin for ``keep`` seconds; the one used last is used next, so that a surplus ages."""
+    """Keeps connections by origin for ``idle_timeout`` seconds; the one used last is used next, so that a surplus ages."""
 
-    def __init__(self, keep: float) -> None:
-        self._keep: Final = keep
+    def __init__(self, idle_timeout: float) -> None:
+        self._idle_timeout: Final = idle_timeout
         self._loop: Final = asyncio.get_running_loop()
-        self._since: Final[defaultdict[Origin, dict[HttpConnection, float]]] = defaultdict(dict)
+        self._idle_since: Final[defaultdict[Origin, dict[HttpConnection, float]]] = defaultdict(dict)
         """Since when each is idle by the loop's time, the oldest first."""
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, origin: Origin) -> HttpConnection | None:
         """Take one out that is open."""
-        idle = self._since[origin]
+        idle = self._idle_since[origin]
         while idle:
             connection, _ = idle.popitem()
             if connection.usable:
@@ -32,13 +32,13 @@ class IdleConnections:
     def put(self, connection: HttpConnection) -> None:
         """Keep one until it is taken or has been here for too long."""
         now = self._loop.time()
-        self._since[connection.origin][connection] = now
+        self._idle_since[connection.origin][connection] = now
         if self._timer is None:
-            self._timer = self._loop.call_at(now + self._keep, self._expire)
+            self._timer = self._loop.call_at(now + self._idle_timeout, self._close_expired)
 
     def discard(self, connection: HttpConnection) -> None:
         """Forget one that is closed, if it is here."""
-        self._since[connection.origin].pop(connection, None)
+        self._idle_since[connection.origin].pop(connection, None)
 
     def stop(self) -> None:
         """Watch the time no longer."""
@@ -46,12 +46,12 @@ class IdleConnections:
             self._timer.cancel()
             self._timer = None
 
-    def _expire(self) -> None:
+    def _close_expired(self) -> None:
         """Close what has been here too long, and come back for the next."""
-        due = self._loop.time() - self._keep
-        for idle in self._since.values():
+        due = self._loop.time() - self._idle_timeout
+        for idle in self._idle_since.values():
             for connection in [connection for connection, since in idle.items() if since <= due]:
                 del idle[connection]
                 connection.close()
-        oldest = min((next(iter(idle.values())) for idle in self._since.values() if idle), default=None)
-        self._timer = None if oldest is None else self._loop.call_at(oldest + self._keep, self._expire)
+        oldest = min((next(iter(idle.values())) for idle in self._idle_since.values() if idle), default=None)
+        self._timer = None if oldest is None else self._loop.call_at(oldest + self._idle_timeout, self._close_expired)

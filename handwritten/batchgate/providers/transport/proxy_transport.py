@@ -23,7 +23,7 @@ from batchgate.providers.transport import call_errors
 _LARGE_BODY: Final = 1024 * 1024
 
 _REASONS: Final[dict[type[Exception], str]] = {
-    aiohttp.ClientConnectorDNSError: call_errors.NO_SUCH_NAME,
+    aiohttp.ClientConnectorDNSError: call_errors.NAME_NOT_RESOLVED,
     aiohttp.ClientSSLError: call_errors.TLS_FAILED,
     aiohttp.ServerDisconnectedError: call_errors.CLOSED_EARLY,
     aiohttp.ClientPayloadError: call_errors.ENDED_EARLY,
@@ -90,17 +90,17 @@ class AiohttpTransport:
                 headers = {name.lower(): _text(value) for name, value in response.headers.items()}
                 return UpstreamResponse(status=response.status, headers=headers, body=body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _translated(error, request) from error
+            raise _to_upstream_error(error, request) from error
 
     async def _read(self, response: aiohttp.ClientResponse, request: UpstreamRequest) -> bytes:
         """Read the body piece by piece, so that an endless one is given up at the bound."""
         blocks: list[bytes] = []
-        room = self._settings.max_response_bytes
+        remaining = self._settings.max_response_bytes
         while block := await response.content.readany():
-            room -= len(block)
-            if room < 0:
+            remaining -= len(block)
+            if remaining < 0:
                 response.close()
-                raise call_errors.too_large(request, self._settings.max_response_bytes)
+                raise call_errors.response_too_large(request, self._settings.max_response_bytes)
             blocks.append(block)
         return b"".join(blocks)
 
@@ -120,26 +120,26 @@ def _timeout(total: float, connect: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, sock_connect=connect)
 
 
-def _translated(error: Exception, request: UpstreamRequest) -> UpstreamUnreachable:
+def _to_upstream_error(error: Exception, request: UpstreamRequest) -> UpstreamUnreachable:
     match error:
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return call_errors.invalid_url()
         case aiohttp.ConnectionTimeoutError():
-            return call_errors.no_connection_in_time(request)
+            return call_errors.connect_timeout_error(request)
         case TimeoutError():
-            return call_errors.no_answer_in_time(request)
+            return call_errors.response_timeout(request)
         case aiohttp.ClientConnectorError():
-            return call_errors.no_connection(request, _reason(error))
+            return call_errors.connect_error(request, _reason(error))
         case ValueError():
-            return call_errors.uncarried_header(request)
+            return call_errors.invalid_header(request)
         case _:
-            return call_errors.broken_call(request, _reason(error))
+            return call_errors.call_failed(request, _reason(error))
 
 
 def _reason(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as refused):
-            return call_errors.not_trusted(refused)
+            return call_errors.certificate_error(refused)
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):
             return reason

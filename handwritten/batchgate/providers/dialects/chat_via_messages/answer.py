@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from batchgate.providers.dialects.chat_via_messages.answer_rules import REFUSALS
+from batchgate.providers.dialects.chat_via_messages.answer_rules import REJECTED
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -40,7 +40,7 @@ def message_to_completion(message: m.Message, *, created: int) -> c.ChatCompleti
         choices=[
             c.ChatChoice(
                 index=0,
-                message=_said(message),
+                message=_chat_message(message),
                 finish_reason=_finish_reason(message),
                 stop_reason=message.stop_sequence or UNSET,
                 logprobs=_NULL,
@@ -51,29 +51,29 @@ def message_to_completion(message: m.Message, *, created: int) -> c.ChatCompleti
     )
 
 
-def _said(message: m.Message) -> c.ChatMessage:
+def _chat_message(message: m.Message) -> c.ChatMessage:
     texts: list[str] = []
-    thoughts: list[str] = []
+    thinking_texts: list[str] = []
     calls: list[c.ChatToolCall] = []
     for index, block in enumerate(message.content):
         match block:
             case m.TextBlock(text=text):
                 texts.append(text)
             case m.ThinkingBlock(thinking=thinking):
-                thoughts.append(thinking)
+                thinking_texts.append(thinking)
             case m.ToolUseBlock():
                 calls.append(_tool_call(block))
             case m.RedactedThinkingBlock():
                 pass
             case _:
-                raise REFUSALS.refuse(block, f"content.{index}")
+                raise REJECTED.error(block, f"content.{index}")
     refusal = _refusal(message)
     content = "".join(text for text in texts if text != refusal)
     return c.ChatMessage(
         role="assistant",
         content=content or (None if calls or refusal else ""),
         refusal=refusal,
-        reasoning_content="\n".join(thoughts) or UNSET,
+        reasoning_content="\n".join(thinking_texts) or UNSET,
         tool_calls=calls or UNSET,
     )
 

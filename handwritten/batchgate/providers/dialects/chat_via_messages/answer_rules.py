@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from batchgate.providers.dialects.rules import Hint, Mapped, Refusals, Refused, Rule, fields, whole
+from batchgate.providers.dialects.rules import Ignored, Mapped, Rejected, RejectedFields, Rule, field_rules, model_rules
 from batchgate_api import messages as m
 
-_NO_PLACE: Final = Hint("a Chat Completion has no place for it")
-_NEVER_ASKED: Final = Hint("no translated request asks for it")
+_NO_PLACE: Final = Ignored("a Chat Completion has no place for it")
+_NEVER_ASKED: Final = Ignored("no translated request asks for it")
 
 MESSAGE_TO_CHAT: Final[tuple[Rule, ...]] = (
-    *fields(
+    *field_rules(
         m.Message,
         id=Mapped("id"),
         type=Mapped("object chat.completion"),
@@ -30,16 +30,16 @@ MESSAGE_TO_CHAT: Final[tuple[Rule, ...]] = (
         diagnostics=_NEVER_ASKED,
         context_management=_NEVER_ASKED,
     ),
-    *fields(
+    *field_rules(
         m.RefusalStopDetails,
         type=_NO_PLACE,
         category=Mapped("finish_reason content_filter where there is one"),
         explanation=Mapped("message.refusal; a text block with the same words is not said twice"),
     ),
-    *fields(m.TextBlock, text=Mapped("message.content, joined with the other texts"), citations=_NEVER_ASKED),
-    *fields(m.ThinkingBlock, thinking=Mapped("message.reasoning_content"), signature=_NO_PLACE),
-    *whole(Hint("only Anthropic can read it"), m.RedactedThinkingBlock),
-    *fields(
+    *field_rules(m.TextBlock, text=Mapped("message.content, joined with the other texts"), citations=_NEVER_ASKED),
+    *field_rules(m.ThinkingBlock, thinking=Mapped("message.reasoning_content"), signature=_NO_PLACE),
+    *model_rules(Ignored("only Anthropic can read it"), m.RedactedThinkingBlock),
+    *field_rules(
         m.ToolUseBlock,
         id=Mapped("tool_calls.id"),
         name=Mapped("function.name"),
@@ -47,8 +47,8 @@ MESSAGE_TO_CHAT: Final[tuple[Rule, ...]] = (
         caller=_NEVER_ASKED,
         toolset_name=_NEVER_ASKED,
     ),
-    *whole(
-        Refused("what Anthropic's own tools do has no form in Chat Completions; read the results as Messages"),
+    *model_rules(
+        Rejected("what Anthropic's own tools do has no form in Chat Completions; read the results as Messages"),
         m.ServerToolUseBlock,
         m.WebSearchToolResultBlock,
         m.WebFetchToolResultBlock,
@@ -64,7 +64,7 @@ MESSAGE_TO_CHAT: Final[tuple[Rule, ...]] = (
         m.CompactionBlock,
         m.FallbackBlock,
     ),
-    *fields(
+    *field_rules(
         m.Usage,
         input_tokens=Mapped("part of prompt_tokens"),
         output_tokens=Mapped("completion_tokens"),
@@ -79,10 +79,10 @@ MESSAGE_TO_CHAT: Final[tuple[Rule, ...]] = (
         iterations=_NO_PLACE,
         fallback_credit=_NO_PLACE,
     ),
-    *fields(m.OutputTokensDetails, thinking_tokens=Mapped("completion_tokens_details.reasoning_tokens")),
-    *fields(m.CacheCreation, ephemeral_5m_input_tokens=_NO_PLACE, ephemeral_1h_input_tokens=_NO_PLACE),
+    *field_rules(m.OutputTokensDetails, thinking_tokens=Mapped("completion_tokens_details.reasoning_tokens")),
+    *field_rules(m.CacheCreation, ephemeral_5m_input_tokens=_NO_PLACE, ephemeral_1h_input_tokens=_NO_PLACE),
 )
 """Every field of every model of a Message, and what becomes of it in a Chat Completion."""
 
-REFUSALS: Final = Refusals(MESSAGE_TO_CHAT)
+REJECTED: Final = RejectedFields(MESSAGE_TO_CHAT)
 """The refusals among `MESSAGE_TO_CHAT`."""

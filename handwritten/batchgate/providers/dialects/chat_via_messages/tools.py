@@ -8,8 +8,8 @@ from typing import Final, assert_never
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from batchgate.providers.dialects.chat_via_messages.request_rules import REFUSALS
-from batchgate.providers.dialects.rules import given
+from batchgate.providers.dialects.chat_via_messages.request_rules import REJECTED
+from batchgate.providers.dialects.rules import unset_if_null
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -24,13 +24,13 @@ def custom_tools(tools: Sequence[c.ChatTool] | UnsetType | None) -> list[Raw] | 
     return [Raw(msgspec.json.encode(_custom_tool(tool, f"tools.{index}"))) for index, tool in enumerate(tools)]
 
 
-def _custom_tool(tool: c.ChatTool, at: str) -> m.CustomTool:
+def _custom_tool(tool: c.ChatTool, path: str) -> m.CustomTool:
     if not isinstance(tool, c.ChatFunctionTool):
-        raise REFUSALS.refuse(tool, at)
+        raise REJECTED.error(tool, path)
     function = tool.function
     return m.CustomTool(
         name=function.name,
-        description=given(function.description),
+        description=unset_if_null(function.description),
         input_schema=function.parameters or _NO_PARAMETERS,
         strict=True if function.strict else UNSET,
     )
@@ -51,6 +51,6 @@ def messages_tool_choice(request: c.ChatCompletionRequest) -> m.ToolChoice | Uns
         case c.ChatFunctionToolChoice(function=function):
             return m.ToolChoiceTool(name=function.name, disable_parallel_tool_use=single)
         case c.ChatCustomToolChoice() | c.ChatAllowedToolsChoice():
-            raise REFUSALS.refuse(request.tool_choice, "tool_choice")
+            raise REJECTED.error(request.tool_choice, "tool_choice")
         case _:
             assert_never(request.tool_choice)

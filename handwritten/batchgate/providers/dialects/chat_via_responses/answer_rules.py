@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from batchgate.providers.dialects.rules import Hint, Mapped, Rule, fields
+from batchgate.providers.dialects.rules import Ignored, Mapped, Rule, field_rules
 from batchgate_api import responses as r
 
-_NO_PLACE: Final = Hint("a Chat Completion has no place for it")
-_REPEATED: Final = Hint("it repeats the request")
-_NEVER_ASKED: Final = Hint("no translated request asks for it")
+_NO_PLACE: Final = Ignored("a Chat Completion has no place for it")
+_REPEATED: Final = Ignored("it repeats the request")
+_NEVER_ASKED: Final = Ignored("no translated request asks for it")
 
 RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
-    *fields(
+    *field_rules(
         r.Response,
         id=Mapped("id; chatcmpl- and the custom_id where the server sends none"),
         object=Mapped("object chat.completion"),
@@ -44,9 +44,11 @@ RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
         safety_identifier=_REPEATED,
         user=_REPEATED,
     ),
-    *fields(r.ResponseFailure, code=Mapped("part of the message of the error"), message=Mapped("message of the error")),
-    *fields(r.ResponseIncompleteDetails, reason=Mapped("finish_reason")),
-    *fields(
+    *field_rules(
+        r.ResponseFailure, code=Mapped("part of the message of the error"), message=Mapped("message of the error")
+    ),
+    *field_rules(r.ResponseIncompleteDetails, reason=Mapped("finish_reason")),
+    *field_rules(
         r.ResponseMessage,
         type=Mapped("message"),
         id=_NO_PLACE,
@@ -55,7 +57,7 @@ RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
         phase=_NO_PLACE,
         content=Mapped("content and refusal, each joined with those of the other messages"),
     ),
-    *fields(
+    *field_rules(
         r.ResponseMessagePart,
         type=Mapped("content or refusal; others are an error"),
         text=Mapped("content"),
@@ -63,7 +65,7 @@ RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
         logprobs=Mapped("logprobs.content of the choice, of the first part that has them"),
         refusal=Mapped("refusal"),
     ),
-    *fields(
+    *field_rules(
         r.ResponseReasoning,
         type=Mapped("message.reasoning_content"),
         id=_NO_PLACE,
@@ -72,8 +74,8 @@ RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
         content=Mapped("message.reasoning_content"),
         encrypted_content=_NO_PLACE,
     ),
-    *fields(r.ResponseThought, type=_NO_PLACE, text=Mapped("message.reasoning_content")),
-    *fields(
+    *field_rules(r.ResponseThought, type=_NO_PLACE, text=Mapped("message.reasoning_content")),
+    *field_rules(
         r.ResponseFunctionCall,
         type=Mapped("a tool call of the type function"),
         id=_NO_PLACE,
@@ -82,7 +84,7 @@ RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
         arguments=Mapped("function.arguments"),
         status=_NO_PLACE,
     ),
-    *fields(
+    *field_rules(
         r.ResponseCustomToolCall,
         type=Mapped("a tool call of the type custom"),
         id=_NO_PLACE,
@@ -91,7 +93,7 @@ RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
         input=Mapped("custom.input"),
         status=_NO_PLACE,
     ),
-    *fields(
+    *field_rules(
         r.ResponseUsage,
         input_tokens=Mapped("prompt_tokens"),
         input_tokens_details=Mapped("prompt_tokens_details"),
@@ -99,11 +101,11 @@ RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
         output_tokens_details=Mapped("completion_tokens_details"),
         total_tokens=Mapped("total_tokens"),
     ),
-    *fields(
+    *field_rules(
         r.ResponseInputTokensDetails,
         cached_tokens=Mapped("cached_tokens"),
         cache_write_tokens=Mapped("cache_write_tokens"),
     ),
-    *fields(r.ResponseOutputTokensDetails, reasoning_tokens=Mapped("reasoning_tokens")),
+    *field_rules(r.ResponseOutputTokensDetails, reasoning_tokens=Mapped("reasoning_tokens")),
 )
 """Every field of every model of a Response, and what becomes of it in a Chat Completion."""

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.errors import Untranslatable
-from batchgate.providers.dialects.chat_via_responses.request_rules import REFUSALS
-from batchgate.providers.dialects.rules import given
+from batchgate.providers.dialects.chat_via_responses.request_rules import REJECTED
+from batchgate.providers.dialects.rules import unset_if_null
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
 
@@ -25,7 +25,7 @@ class Conversation(Struct, frozen=True):
     input: list[Raw]
 
 
-def conversation(messages: Sequence[c.ChatMessageParam]) -> Conversation:
+def translate_conversation(messages: Sequence[c.ChatMessageParam]) -> Conversation:
     """Say every message; raises `Untranslatable` with the path of what cannot be said."""
     instructions, start = _instructions(messages)
     free_text: set[str] = set()
@@ -40,22 +40,22 @@ def _instructions(messages: Sequence[c.ChatMessageParam]) -> tuple[str | UnsetTy
     """Find the text that is the instructions, and the place at which the input begins."""
     match messages:
         case [c.ChatSystemMessage(content=str() as text) as message, *_] if text:
-            REFUSALS.check(message, "messages.0")
+            REJECTED.check(message, "messages.0")
             return text, 1
         case _:
             return UNSET, 0
 
 
-def _items(message: c.ChatMessageParam, free_text: set[str], at: str) -> Iterator[Struct]:
+def _items(message: c.ChatMessageParam, free_text: set[str], path: str) -> Iterator[Struct]:
     """Say one message; ``free_text`` gathers the ids of calls whose outputs are not those of functions."""
-    REFUSALS.check(message, at)
+    REJECTED.check(message, path)
     match message:
         case c.ChatSystemMessage(content=content):
             yield r.ResponsesMessage(role="system", content=_texts(content))
         case c.ChatDeveloperMessage(content=content):
             yield r.ResponsesMessage(role="developer", content=_texts(content))
         case c.ChatUserMessage(content=content):
-            yield r.ResponsesMessage(role="user", content=_user_content(content, f"{at}.content"))
+            yield r.ResponsesMessage(role="user", content=_user_content(content, f"{path}.content"))
         case c.ChatToolMessage(content=content, tool_call_id=call_id) if call_id in free_text:
             yield r.ResponsesCustomToolCallOutput(
                 type="custom_tool_call_output", call_id=call_id, output=_texts(content)
@@ -63,9 +63,9 @@ def _items(message: c.ChatMessageParam, free_text: set[str], at: str) -> Iterato
         case c.ChatToolMessage(content=content, tool_call_id=call_id):
             yield r.ResponsesFunctionCallOutput(type="function_call_output", call_id=call_id, output=_texts(content))
         case c.ChatAssistantMessage():
-            yield from _assistant_items(message, free_text, at)
+            yield from _assistant_items(message, free_text, path)
         case c.ChatFunctionMessage():
-            raise REFUSALS.refuse(message, at)
+            raise REJECTED.error(message, path)
         case _:
             assert_never(message)
 
@@ -79,25 +79,27 @@ def _input_text(part: c.ChatTextPart) -> r.ResponsesInputText:
     return r.ResponsesInputText(text=part.text, prompt_cache_breakpoint=place)
 
 
-def _user_content(content: str | list[c.ChatContentPart], at: str) -> str | list[r.ResponsesPart]:
+def _user_content(content: str | list[c.ChatContentPart], path: str) -> str | list[r.ResponsesPart]:
     if isinstance(content, str):
         return content
-    return [_user_part(part, f"{at}.{index}") for index, part in enumerate(content)]
+    return [_user_part(part, f"{path}.{index}") for index, part in enumerate(content)]
 
 
-def _user_part(part: c.ChatContentPart, at: str) -> r.ResponsesPart:
-    REFUSALS.check(part, at)
+def _user_part(part: c.ChatContentPart, path: str) -> r.ResponsesPart:
+    REJECTED.check(part, path)
     match part:
         case c.ChatTextPart():
             return _input_text(part)
         case c.ChatImagePart(image_url=image):
             place = _breakpoint(part.prompt_cache_breakpoint)
-            return r.ResponsesInputImage(image_url=image.url, detail=given(image.detail), prompt_cache_breakpoint=place)
+            return r.ResponsesInputImage(
+                image_url=image.url, detail=unset_if_null(image.detail), prompt_cache_breakpoint=place
+            )
         case c.ChatFilePart(file=file):
             return r.ResponsesInputFile(
-                file_data=given(file.file_data),
-                file_id=given(file.file_id),
-                filename=given(file.filename),
+                file_data=unset_if_null(file.file_data),
+                file_id=unset_if_null(file.file_id),
+                filename=unset_if_null(file.filename),
                 prompt_cache_breakpoint=_breakpoint(part.prompt_cache_breakpoint),
             )
         case c.ChatAudioPart(input_audio=audio):
@@ -107,11 +109,11 @@ def _user_part(part: c.ChatContentPart, at: str) -> r.ResponsesPart:
 
 
 def _breakpoint(place: c.ChatPromptCacheBreakpoint | UnsetType | None) -> r.ResponsesPromptCacheBreakpoint | UnsetType:
-    return r.ResponsesPromptCacheBreakpoint(mode=place.mode, ttl=given(place.ttl)) if place else UNSET
+    return r.ResponsesPromptCacheBreakpoint(mode=place.mode, ttl=unset_if_null(place.ttl)) if place else UNSET
 
 
-def _assistant_items(message: c.ChatAssistantMessage, free_text: set[str], at: str) -> Iterator[Struct]:
-    content = _assistant_content(message, at)
+def _assistant_items(message: c.ChatAssistantMessage, free_text: set[str], path: str) -> Iterator[Struct]:
+    content = _assistant_content(message, path)
     if content is not None:
         yield r.ResponsesMessage(role="assistant", content=content)
     for call in message.tool_calls or ():
@@ -129,7 +131,7 @@ def _assistant_items(message: c.ChatAssistantMessage, free_text: set[str], at: s
                 assert_never(call)
 
 
-def _assistant_content(message: c.ChatAssistantMessage, at: str) -> str | list[r.ResponsesPart] | None:
+def _assistant_content(message: c.ChatAssistantMessage, path: str) -> str | list[r.ResponsesPart] | None:
     """Say the text and the refusal; nothing where the message only calls tools."""
     content = message.content
     if isinstance(content, str) and not message.refusal:
@@ -139,7 +141,7 @@ def _assistant_content(message: c.ChatAssistantMessage, at: str) -> str | list[r
     if message.refusal:
         parts.append(r.ResponsesRefusal(refusal=message.refusal))
     if not parts and not message.tool_calls:
-        raise Untranslatable(f"{at}.content", "should be a text where the message calls no tools")
+        raise Untranslatable(f"{path}.content", "should be a text where the message calls no tools")
     return parts or None
 
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
-from batchgate.providers.dialects.completion import first_choice, thought_of, told, unusable
+from batchgate.providers.dialects.completion import first_choice, thinking_text, token_count, unusable_answer
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -36,10 +36,10 @@ _NO_USAGE: Final = c.ChatUsage()
 _NO_DETAILS: Final = c.ChatPromptTokensDetails()
 _TEXT: Final = msgspec.json.Decoder(str)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
-_SHOWN: Final = 200
+_MAX_QUOTED: Final = 200
 
 
-def to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m.Message:
+def completion_to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m.Message:
     """Read the first choice as a Message.
 
     ``model`` and ``custom_id`` are those of the request, for servers that leave out the model or the id. Raises
@@ -92,20 +92,20 @@ def _part(part: c.ChatMessagePart) -> m.ContentBlock:
         case "text":
             return m.TextBlock(text=part.text or "", citations=None)
         case "thinking":
-            return m.ThinkingBlock(thinking=thought_of(part), signature=UNSIGNED)
+            return m.ThinkingBlock(thinking=thinking_text(part), signature=UNSIGNED)
         case other:
-            raise unusable(f"with a part of the type {other!r}, which no block can hold")
+            raise unusable_answer(f"with a part of the type {other!r}, which no block can hold")
 
 
 def _tool_use(function: c.ChatCalledFunction | UnsetType | None, call_id: str, *, cut_off: bool) -> m.ToolUseBlock:
     if not function:
-        raise unusable("with a tool call that is not one of a function")
+        raise unusable_answer("with a tool call that is not one of a function")
     try:
         return m.ToolUseBlock(id=call_id, name=function.name, input=_arguments(function))
     except DECODING_ERRORS as error:
-        shown = bytes(function.arguments or b"")[:_SHOWN].decode(errors="replace")
+        shown = bytes(function.arguments or b"")[:_MAX_QUOTED].decode(errors="replace")
         why = "cut off at max_tokens" if cut_off else "no JSON object"
-        raise unusable(f"with a call of {function.name!r} whose arguments are {why}: {shown}") from error
+        raise unusable_answer(f"with a call of {function.name!r} whose arguments are {why}: {shown}") from error
 
 
 def _arguments(function: c.ChatCalledFunction) -> Raw:
@@ -147,7 +147,7 @@ def _usage(completion: c.ChatCompletion) -> m.Usage:
     """Count as Messages does: input_tokens are those that no cache had a part in."""
     usage = completion.usage or _NO_USAGE
     prompt = usage.prompt_tokens_details or _NO_DETAILS
-    read, written = told(prompt.cached_tokens), told(prompt.cache_write_tokens)
+    read, written = token_count(prompt.cached_tokens), token_count(prompt.cache_write_tokens)
     return m.Usage(
         input_tokens=max(0, (usage.prompt_tokens or 0) - (read or 0) - (written or 0)),
         output_tokens=usage.completion_tokens or 0,
@@ -164,5 +164,5 @@ def _usage(completion: c.ChatCompletion) -> m.Usage:
 
 def _output_details(usage: c.ChatUsage) -> m.OutputTokensDetails | None:
     details = usage.completion_tokens_details
-    thinking = told(details.reasoning_tokens) if details else None
+    thinking = token_count(details.reasoning_tokens) if details else None
     return None if thinking is None else m.OutputTokensDetails(thinking_tokens=thinking)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from batchgate.providers.dialects.rules import Hint, Mapped, Rule, fields
+from batchgate.providers.dialects.rules import Ignored, Mapped, Rule, field_rules
 from batchgate_api import chat_completions as c
 
-_NEVER_ASKED: Final = Hint("no translated request asks for it")
-_NO_PLACE: Final = Hint("a Message has no place for it")
+_NEVER_ASKED: Final = Ignored("no translated request asks for it")
+_NO_PLACE: Final = Ignored("a Message has no place for it")
 
 CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
-    *fields(
+    *field_rules(
         c.ChatCompletion,
         id=Mapped("id; msg_ and the custom_id where the server sends none"),
         object=_NO_PLACE,
@@ -24,7 +24,7 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
         metadata=_NEVER_ASKED,
         moderation=_NEVER_ASKED,
     ),
-    *fields(
+    *field_rules(
         c.ChatChoice,
         index=_NO_PLACE,
         message=Mapped("content"),
@@ -35,7 +35,7 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
         stop_reason=Mapped("stop_sequence, where the server tells the text that it met"),
         logprobs=_NEVER_ASKED,
     ),
-    *fields(
+    *field_rules(
         c.ChatMessage,
         role=Mapped("role assistant"),
         content=Mapped("text blocks, and thinking blocks for parts of that type"),
@@ -47,26 +47,26 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
         annotations=_NO_PLACE,
         audio=_NEVER_ASKED,
     ),
-    *fields(
+    *field_rules(
         c.ChatMessagePart,
         type=Mapped("the type of the block: text or thinking"),
         text=Mapped("text"),
         thinking=Mapped("thinking, its texts joined"),
     ),
-    *fields(c.ChatMessageThought, text=Mapped("thinking")),
-    *fields(
+    *field_rules(c.ChatMessageThought, text=Mapped("thinking")),
+    *field_rules(
         c.ChatToolCall,
         id=Mapped("id; call_ and its index where the server sends none"),
         type=_NO_PLACE,
         function=Mapped("name and input"),
         custom=_NEVER_ASKED,
     ),
-    *fields(
+    *field_rules(
         c.ChatCalledFunction,
         name=Mapped("name"),
         arguments=Mapped("input; an error where it is no JSON object"),
     ),
-    *fields(
+    *field_rules(
         c.ChatUsage,
         prompt_tokens=Mapped("input_tokens, less those read from or written into a cache"),
         completion_tokens=Mapped("output_tokens"),
@@ -74,7 +74,7 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
         prompt_tokens_details=Mapped("cache_read_input_tokens and cache_creation_input_tokens"),
         completion_tokens_details=Mapped("output_tokens_details"),
     ),
-    *fields(
+    *field_rules(
         c.ChatPromptTokensDetails,
         cached_tokens=Mapped("cache_read_input_tokens"),
         cache_write_tokens=Mapped("cache_creation_input_tokens"),
@@ -82,7 +82,7 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
         image_tokens=_NO_PLACE,
         text_tokens=_NO_PLACE,
     ),
-    *fields(
+    *field_rules(
         c.ChatCompletionTokensDetails,
         reasoning_tokens=Mapped("output_tokens_details.thinking_tokens"),
         accepted_prediction_tokens=_NO_PLACE,

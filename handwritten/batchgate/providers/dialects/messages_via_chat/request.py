@@ -8,9 +8,9 @@ from msgspec import UNSET, UnsetType
 
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.providers.dialects.messages_via_chat.messages import chat_messages, ends_in_prefill
-from batchgate.providers.dialects.messages_via_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.messages_via_chat.request_rules import REJECTED
 from batchgate.providers.dialects.messages_via_chat.tools import chat_tool_choice, chat_tools, parallel_tool_calls
-from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER, given
+from batchgate.providers.dialects.rules import NO_ZERO_MAX_TOKENS, unset_if_null
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
@@ -19,20 +19,20 @@ SCHEMA_NAME = "answer"
 """The name that Chat Completions wants for a schema; Messages has none."""
 
 
-def to_chat(params: m.MessageParams, *, model: str, target: ServerCapabilities) -> c.ChatCompletionRequest:
+def messages_to_chat(params: m.MessageParams, *, model: str, target: ServerCapabilities) -> c.ChatCompletionRequest:
     """Say a Messages request to ``target``, asking for ``model``.
 
     Raises `Untranslatable`, which names the field, where it says what the target cannot be told.
     """
-    REFUSALS.check(params, "")
+    REJECTED.check(params, "")
     prefill = True if ends_in_prefill(params.messages, target) else UNSET
     return c.ChatCompletionRequest(
         model=model,
         messages=chat_messages(params.system, params.messages, target),
         max_completion_tokens=_max_tokens(params, target, "max_completion_tokens"),
         max_tokens=_max_tokens(params, target, "max_tokens"),
-        temperature=given(params.temperature),
-        top_p=given(params.top_p),
+        temperature=unset_if_null(params.temperature),
+        top_p=unset_if_null(params.top_p),
         top_k=_top_k(params, target),
         stop=_stop(params, target),
         tools=chat_tools(params.tools, target),
@@ -51,12 +51,12 @@ def to_chat(params: m.MessageParams, *, model: str, target: ServerCapabilities) 
 
 def _max_tokens(params: m.MessageParams, target: ServerCapabilities, field: str) -> int | UnsetType:
     if params.max_tokens == 0:
-        raise Untranslatable("max_tokens", NO_EMPTY_ANSWER)
+        raise Untranslatable("max_tokens", NO_ZERO_MAX_TOKENS)
     return params.max_tokens if target.max_tokens_field == field else UNSET
 
 
 def _top_k(params: m.MessageParams, target: ServerCapabilities) -> int | UnsetType:
-    top_k = given(params.top_k)
+    top_k = unset_if_null(params.top_k)
     if top_k is not UNSET and not target.top_k:
         raise Untranslatable("top_k", f"{target.name} does not have it; use temperature or top_p")
     return top_k
@@ -95,10 +95,10 @@ def _service_tier(params: m.MessageParams, target: ServerCapabilities) -> c.Chat
 
 
 def _response_format(params: m.MessageParams) -> c.ChatJsonSchemaFormat | UnsetType:
-    output_format = given(params.output_format)
+    output_format = unset_if_null(params.output_format)
     if params.output_config:
-        REFUSALS.check(params.output_config, "output_config")
-        configured = given(params.output_config.format)
+        REJECTED.check(params.output_config, "output_config")
+        configured = unset_if_null(params.output_config.format)
         if configured and output_format:
             raise Untranslatable("output_format", "the form of the answer is already in output_config.format")
         output_format = configured or output_format
@@ -110,15 +110,15 @@ def _response_format(params: m.MessageParams) -> c.ChatJsonSchemaFormat | UnsetT
 
 
 def _reasoning_effort(params: m.MessageParams, target: ServerCapabilities) -> c.ChatReasoningEffort | UnsetType:
-    effort: m.Effort | UnsetType = given(params.output_config.effort) if params.output_config else UNSET
+    effort: m.Effort | UnsetType = unset_if_null(params.output_config.effort) if params.output_config else UNSET
     if isinstance(params.thinking, m.ThinkingDisabled):
-        return _no_thinking(effort, target)
+        return _thinking_disabled(effort, target)
     if effort is not UNSET and effort not in target.efforts:
-        raise Untranslatable("output_config.effort", f"{target.name} {_known_efforts(target)}")
+        raise Untranslatable("output_config.effort", f"{target.name} {_effort_hint(target)}")
     return effort
 
 
-def _no_thinking(effort: m.Effort | UnsetType, target: ServerCapabilities) -> c.ChatReasoningEffort:
+def _thinking_disabled(effort: m.Effort | UnsetType, target: ServerCapabilities) -> c.ChatReasoningEffort:
     if "none" not in target.efforts:
         raise Untranslatable("thinking", f"{target.name} cannot be told not to think; leave it out")
     if effort is not UNSET:
@@ -128,7 +128,7 @@ def _no_thinking(effort: m.Effort | UnsetType, target: ServerCapabilities) -> c.
     return "none"
 
 
-def _known_efforts(target: ServerCapabilities) -> str:
+def _effort_hint(target: ServerCapabilities) -> str:
     known = sorted(target.efforts - {"none", "minimal"})
     return f"knows {', '.join(known)} only" if known else "has no levels of effort; leave it out"
 
@@ -136,7 +136,7 @@ def _known_efforts(target: ServerCapabilities) -> str:
 def _thinking_budget(params: m.MessageParams, target: ServerCapabilities) -> int | UnsetType:
     match params.thinking:
         case m.ThinkingEnabled(budget_tokens=budget):
-            REFUSALS.check(params.thinking, "thinking")
+            REJECTED.check(params.thinking, "thinking")
             if not target.thinking_budget:
                 raise Untranslatable(
                     "thinking.budget_tokens",
@@ -144,9 +144,9 @@ def _thinking_budget(params: m.MessageParams, target: ServerCapabilities) -> int
                 )
             return budget
         case m.ThinkingAdaptive():
-            REFUSALS.check(params.thinking, "thinking")
+            REJECTED.check(params.thinking, "thinking")
         case m.ThinkingBetweenTools():
-            raise REFUSALS.refuse(params.thinking, "thinking")
+            raise REJECTED.error(params.thinking, "thinking")
         case m.ThinkingDisabled() | None | UnsetType():
             pass
         case _:

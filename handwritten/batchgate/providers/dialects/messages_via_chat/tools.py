@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from batchgate.engine.model.decoding_errors import describe
 from batchgate.engine.model.errors import RequestError, Untranslatable
-from batchgate.providers.dialects.messages_via_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.messages_via_chat.request_rules import REJECTED
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
@@ -63,37 +63,37 @@ def parallel_tool_calls(choice: m.ToolChoice | UnsetType | None, target: ServerC
             return UNSET
 
 
-def _custom_tool(raw: Raw, at: str) -> m.CustomTool:
+def _custom_tool(raw: Raw, path: str) -> m.CustomTool:
     try:
         tool = _TOOL.decode(raw)
     except msgspec.ValidationError as error:
-        _refuse_own_tool(raw, at)
-        raise RequestError("invalid_request_error", str(describe(error).under(at))) from error
+        _reject_provider_tool(raw, path)
+        raise RequestError("invalid_request_error", str(describe(error).under(path))) from error
     if tool.type not in _CUSTOM:
-        raise _own_tool(tool.type, at)
+        raise _provider_tool(tool.type, path)
     return tool
 
 
-def _refuse_own_tool(raw: Raw, at: str) -> None:
+def _reject_provider_tool(raw: Raw, path: str) -> None:
     """Raise the more telling error when what is not a custom tool is one of Anthropic's."""
     try:
         kind = _KIND.decode(raw).type
     except msgspec.ValidationError:
         return
     if kind not in _CUSTOM:
-        raise _own_tool(kind, at)
+        raise _provider_tool(kind, path)
 
 
-def _own_tool(kind: object, at: str) -> Untranslatable:
-    return Untranslatable(at, f"{kind} is a tool of Anthropic's own; declare a custom tool and run it yourself")
+def _provider_tool(kind: object, path: str) -> Untranslatable:
+    return Untranslatable(path, f"{kind} is a tool of Anthropic's own; declare a custom tool and run it yourself")
 
 
-def _function(tool: m.CustomTool, at: str, target: ServerCapabilities) -> c.ChatFunctionTool:
-    REFUSALS.check(tool, at)
+def _function(tool: m.CustomTool, path: str, target: ServerCapabilities) -> c.ChatFunctionTool:
+    REJECTED.check(tool, path)
     if tool.allowed_callers not in _DIRECT:
-        raise Untranslatable(f"{at}.allowed_callers", "only the model itself (direct) calls tools there")
+        raise Untranslatable(f"{path}.allowed_callers", "only the model itself (direct) calls tools there")
     if tool.strict and not target.strict_tools:
-        raise Untranslatable(f"{at}.strict", f"{target.name} does not hold the model to the schema; leave it out")
+        raise Untranslatable(f"{path}.strict", f"{target.name} does not hold the model to the schema; leave it out")
     return c.ChatFunctionTool(
         function=c.ChatFunctionDefinition(
             name=tool.name,

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
-from batchgate.providers.dialects.completion import first_choice, thought_of, told, unusable
+from batchgate.providers.dialects.completion import first_choice, thinking_text, token_count, unusable_answer
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
 
@@ -22,7 +22,7 @@ _NULL: Final = Raw(b"null")
 _TEXT: Final = msgspec.json.Decoder(str)
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 _RESPONSE: Final = msgspec.json.Decoder(r.Response)
-_REPEATED: Final = frozenset(r.Response.__struct_fields__) - {"model", "service_tier"}
+_ECHOED_FIELDS: Final = frozenset(r.Response.__struct_fields__) - {"model", "service_tier"}
 _DEFAULTS: Final = {
     "output": Raw(b"[]"),
     "instructions": _NULL,
@@ -49,7 +49,7 @@ _LOGPROBS: Final = msgspec.json.Decoder(_Logprobs)
 _CUSTOM_CALL: Final = msgspec.json.Decoder(_CustomCall)
 
 
-def to_response(
+def completion_to_response(
     completion: c.ChatCompletion,
     *,
     model: str,
@@ -68,7 +68,7 @@ def to_response(
     cut = _INCOMPLETE.get(choice.finish_reason or "")
     status = "incomplete" if cut else "completed"
     return msgspec.structs.replace(
-        _repeating(request),
+        _echo_request(request),
         id=response_id,
         object="response",
         created_at=made,
@@ -83,10 +83,10 @@ def to_response(
     )
 
 
-def _repeating(request: r.ResponsesRequest | None) -> r.Response:
+def _echo_request(request: r.ResponsesRequest | None) -> r.Response:
     """Make the part of a Response that repeats the request."""
-    said = {} if request is None else _FIELDS.decode(msgspec.json.encode(request))
-    kept = {name: value for name, value in said.items() if name in _REPEATED and bytes(value) != b"null"}
+    fields = {} if request is None else _FIELDS.decode(msgspec.json.encode(request))
+    kept = {name: value for name, value in fields.items() if name in _ECHOED_FIELDS and bytes(value) != b"null"}
     return _RESPONSE.decode(msgspec.json.encode(_DEFAULTS | kept))
 
 
@@ -117,9 +117,9 @@ def _read_parts(message: c.ChatMessage) -> tuple[list[str], list[str]]:
             case "text":
                 texts.append(part.text or "")
             case "thinking":
-                thoughts.append(thought_of(part))
+                thoughts.append(thinking_text(part))
             case other:
-                raise unusable(f"with a part of the type {other!r}, which no Response can hold")
+                raise unusable_answer(f"with a part of the type {other!r}, which no Response can hold")
     return thoughts, texts
 
 
@@ -149,7 +149,7 @@ def _calls(message: c.ChatMessage, response_id: str) -> Iterator[Struct]:
         elif call.custom:
             yield _custom_call(call.custom, call_id, item_id)
         else:
-            raise unusable("with a tool call that is neither of a function nor of a tool of free text")
+            raise unusable_answer("with a tool call that is neither of a function nor of a tool of free text")
     if message.function_call:
         yield _function_call(message.function_call, "call_0", f"{response_id}_0")
 
@@ -177,7 +177,7 @@ def _custom_call(raw: Raw, call_id: str, item_id: str) -> r.ResponseCustomToolCa
     try:
         call = _CUSTOM_CALL.decode(raw)
     except DECODING_ERRORS as error:
-        raise unusable("with a call of a tool of free text that has no name or no input") from error
+        raise unusable_answer("with a call of a tool of free text that has no name or no input") from error
     return r.ResponseCustomToolCall(
         type="custom_tool_call", id=f"ctc_{item_id}", call_id=call_id, name=call.name, input=call.input
     )
@@ -193,9 +193,10 @@ def _usage(usage: c.ChatUsage) -> r.ResponseUsage:
     return r.ResponseUsage(
         input_tokens=prompt,
         input_tokens_details=r.ResponseInputTokensDetails(
-            cached_tokens=told(read.cached_tokens) or 0, cache_write_tokens=told(read.cache_write_tokens) or 0
+            cached_tokens=token_count(read.cached_tokens) or 0,
+            cache_write_tokens=token_count(read.cache_write_tokens) or 0,
         ),
         output_tokens=completion,
-        output_tokens_details=r.ResponseOutputTokensDetails(reasoning_tokens=told(made.reasoning_tokens) or 0),
+        output_tokens_details=r.ResponseOutputTokensDetails(reasoning_tokens=token_count(made.reasoning_tokens) or 0),
         total_tokens=usage.total_tokens or prompt + completion,
     )

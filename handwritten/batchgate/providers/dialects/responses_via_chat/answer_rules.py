@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from batchgate.providers.dialects.rules import Hint, Mapped, Rule, fields
+from batchgate.providers.dialects.rules import Ignored, Mapped, Rule, field_rules
 from batchgate_api import chat_completions as c
 
-_NEVER_ASKED: Final = Hint("no translated request asks for it")
-_NO_PLACE: Final = Hint("a Response has no place for it")
+_NEVER_ASKED: Final = Ignored("no translated request asks for it")
+_NO_PLACE: Final = Ignored("a Response has no place for it")
 
 CHAT_TO_RESPONSE: Final[tuple[Rule, ...]] = (
-    *fields(
+    *field_rules(
         c.ChatCompletion,
         id=Mapped("id; resp_ and the custom_id where the server sends none"),
         object=Mapped("object response"),
@@ -21,10 +21,10 @@ CHAT_TO_RESPONSE: Final[tuple[Rule, ...]] = (
         usage=Mapped("usage; zeros where the server does not count"),
         service_tier=Mapped("service_tier"),
         system_fingerprint=_NO_PLACE,
-        metadata=Hint("the Response repeats that of the request"),
+        metadata=Ignored("the Response repeats that of the request"),
         moderation=_NO_PLACE,
     ),
-    *fields(
+    *field_rules(
         c.ChatChoice,
         index=_NO_PLACE,
         message=Mapped("output: a reasoning item, a message and the calls, as far as they are there"),
@@ -35,7 +35,7 @@ CHAT_TO_RESPONSE: Final[tuple[Rule, ...]] = (
         stop_reason=_NO_PLACE,
         logprobs=Mapped("logprobs of the output_text part"),
     ),
-    *fields(
+    *field_rules(
         c.ChatMessage,
         role=Mapped("role assistant"),
         content=Mapped("an output_text part; a reasoning item for parts of the type thinking"),
@@ -47,22 +47,22 @@ CHAT_TO_RESPONSE: Final[tuple[Rule, ...]] = (
         annotations=_NEVER_ASKED,
         audio=_NEVER_ASKED,
     ),
-    *fields(
+    *field_rules(
         c.ChatMessagePart,
         type=Mapped("output_text or reasoning_text"),
         text=Mapped("text, joined with the other texts"),
         thinking=Mapped("text of the reasoning item, its texts joined"),
     ),
-    *fields(c.ChatMessageThought, text=Mapped("text of the reasoning item")),
-    *fields(
+    *field_rules(c.ChatMessageThought, text=Mapped("text of the reasoning item")),
+    *field_rules(
         c.ChatToolCall,
         id=Mapped("call_id; call_ and its index where the server sends none"),
         type=_NO_PLACE,
         function=Mapped("a function_call item"),
         custom=Mapped("a custom_tool_call item"),
     ),
-    *fields(c.ChatCalledFunction, name=Mapped("name"), arguments=Mapped("arguments, as text")),
-    *fields(
+    *field_rules(c.ChatCalledFunction, name=Mapped("name"), arguments=Mapped("arguments, as text")),
+    *field_rules(
         c.ChatUsage,
         prompt_tokens=Mapped("input_tokens"),
         completion_tokens=Mapped("output_tokens"),
@@ -70,7 +70,7 @@ CHAT_TO_RESPONSE: Final[tuple[Rule, ...]] = (
         prompt_tokens_details=Mapped("input_tokens_details"),
         completion_tokens_details=Mapped("output_tokens_details"),
     ),
-    *fields(
+    *field_rules(
         c.ChatPromptTokensDetails,
         cached_tokens=Mapped("cached_tokens"),
         cache_write_tokens=Mapped("cache_write_tokens"),
@@ -78,7 +78,7 @@ CHAT_TO_RESPONSE: Final[tuple[Rule, ...]] = (
         image_tokens=_NO_PLACE,
         text_tokens=_NO_PLACE,
     ),
-    *fields(
+    *field_rules(
         c.ChatCompletionTokensDetails,
         reasoning_tokens=Mapped("reasoning_tokens"),
         accepted_prediction_tokens=_NO_PLACE,

@@ -8,9 +8,9 @@ from msgspec import UNSET, Raw, UnsetType
 
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.providers.dialects.responses_via_chat.items import chat_messages
-from batchgate.providers.dialects.responses_via_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.responses_via_chat.request_rules import REJECTED
 from batchgate.providers.dialects.responses_via_chat.tools import chat_tool_choice, chat_tools
-from batchgate.providers.dialects.rules import given
+from batchgate.providers.dialects.rules import unset_if_null
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
@@ -30,17 +30,17 @@ def responses_to_chat(
 
     Raises `Untranslatable`, which names the field, where it says what the target cannot be told.
     """
-    REFUSALS.check(request, "")
+    REJECTED.check(request, "")
     logprobs = _logprobs(request, target)
     return c.ChatCompletionRequest(
         model=model,
         messages=chat_messages(request.instructions, request.input, target),
         max_completion_tokens=_max_tokens(request, target, "max_completion_tokens"),
         max_tokens=_max_tokens(request, target, "max_tokens"),
-        temperature=given(request.temperature),
-        top_p=given(request.top_p),
+        temperature=unset_if_null(request.temperature),
+        top_p=unset_if_null(request.top_p),
         logprobs=logprobs,
-        top_logprobs=UNSET if logprobs is UNSET else given(request.top_logprobs),
+        top_logprobs=UNSET if logprobs is UNSET else unset_if_null(request.top_logprobs),
         tools=chat_tools(request.tools, target),
         tool_choice=chat_tool_choice(request.tool_choice, target),
         parallel_tool_calls=_parallel_tool_calls(request, target),
@@ -51,21 +51,21 @@ def responses_to_chat(
         user=_user(request, target, "user"),
         service_tier=_service_tier(request, target),
         moderation=_moderation(request, target),
-        metadata=_own(given(request.metadata), target),
-        store=_own(UNSET if request.store is False else True, target),
-        prompt_cache_key=_own(given(request.prompt_cache_key), target),
-        prompt_cache_options=_own(_cache_options(request), target),
-        prompt_cache_retention=_own(given(request.prompt_cache_retention), target),
+        metadata=_if_openai(unset_if_null(request.metadata), target),
+        store=_if_openai(UNSET if request.store is False else True, target),
+        prompt_cache_key=_if_openai(unset_if_null(request.prompt_cache_key), target),
+        prompt_cache_options=_if_openai(_cache_options(request), target),
+        prompt_cache_retention=_if_openai(unset_if_null(request.prompt_cache_retention), target),
     )
 
 
-def _own(value: T | UnsetType, target: ServerCapabilities) -> T | UnsetType:
+def _if_openai(value: T | UnsetType, target: ServerCapabilities) -> T | UnsetType:
     """Say what concerns OpenAI's store and cache, and no answer, to OpenAI only."""
     return value if target.openai_fields else UNSET
 
 
 def _max_tokens(request: r.ResponsesRequest, target: ServerCapabilities, field: str) -> int | UnsetType:
-    return given(request.max_output_tokens) if target.max_tokens_field == field else UNSET
+    return unset_if_null(request.max_output_tokens) if target.max_tokens_field == field else UNSET
 
 
 def _logprobs(request: r.ResponsesRequest, target: ServerCapabilities) -> bool | UnsetType:
@@ -82,9 +82,9 @@ def _logprobs(request: r.ResponsesRequest, target: ServerCapabilities) -> bool |
 
 
 def _parallel_tool_calls(request: r.ResponsesRequest, target: ServerCapabilities) -> bool | UnsetType:
-    asked = given(request.parallel_tool_calls)
-    if target.parallel_tool_calls or asked is not False:
-        return asked if target.parallel_tool_calls else UNSET
+    requested = unset_if_null(request.parallel_tool_calls)
+    if target.parallel_tool_calls or requested is not False:
+        return requested if target.parallel_tool_calls else UNSET
     raise Untranslatable("parallel_tool_calls", f"{target.name} cannot be held to one call; leave it out")
 
 
@@ -100,9 +100,9 @@ def _response_format(request: r.ResponsesRequest) -> c.ChatResponseFormat | Unse
             return c.ChatJsonSchemaFormat(
                 json_schema=c.ChatJsonSchema(
                     name=described.name,
-                    description=given(described.description),
+                    description=unset_if_null(described.description),
                     schema=described.schema,
-                    strict=given(described.strict),
+                    strict=unset_if_null(described.strict),
                 )
             )
         case other:
@@ -110,7 +110,7 @@ def _response_format(request: r.ResponsesRequest) -> c.ChatResponseFormat | Unse
 
 
 def _verbosity(request: r.ResponsesRequest, target: ServerCapabilities) -> c.ChatVerbosity | UnsetType:
-    verbosity: r.ResponsesVerbosity | UnsetType = given(request.text.verbosity) if request.text else UNSET
+    verbosity: r.ResponsesVerbosity | UnsetType = unset_if_null(request.text.verbosity) if request.text else UNSET
     if target.openai_fields:
         return verbosity
     if verbosity in (UNSET, "medium"):
@@ -121,8 +121,8 @@ def _verbosity(request: r.ResponsesRequest, target: ServerCapabilities) -> c.Cha
 def _reasoning_effort(request: r.ResponsesRequest, target: ServerCapabilities) -> c.ChatReasoningEffort | UnsetType:
     if not request.reasoning:
         return UNSET
-    REFUSALS.check(request.reasoning, "reasoning")
-    effort = given(request.reasoning.effort)
+    REJECTED.check(request.reasoning, "reasoning")
+    effort = unset_if_null(request.reasoning.effort)
     if effort is not UNSET and effort not in target.efforts:
         known = f"knows {', '.join(sorted(target.efforts))} only" if target.efforts else "has no levels of effort"
         raise Untranslatable("reasoning.effort", f"{target.name} {known}")
@@ -130,7 +130,7 @@ def _reasoning_effort(request: r.ResponsesRequest, target: ServerCapabilities) -
 
 
 def _user(request: r.ResponsesRequest, target: ServerCapabilities, field: str) -> str | UnsetType:
-    newer, older = given(request.safety_identifier), given(request.user)
+    newer, older = unset_if_null(request.safety_identifier), unset_if_null(request.user)
     if target.openai_fields:
         return newer if field == "safety_identifier" else older
     if newer is not UNSET and older is not UNSET and newer != older:
@@ -165,6 +165,6 @@ def _moderation(request: r.ResponsesRequest, target: ServerCapabilities) -> Raw 
 def _cache_options(request: r.ResponsesRequest) -> c.ChatPromptCacheOptions | UnsetType:
     if not request.prompt_cache_options:
         return UNSET
-    REFUSALS.check(request.prompt_cache_options, "prompt_cache_options")
+    REJECTED.check(request.prompt_cache_options, "prompt_cache_options")
     options = request.prompt_cache_options
-    return c.ChatPromptCacheOptions(mode=given(options.mode), ttl=given(options.ttl))
+    return c.ChatPromptCacheOptions(mode=unset_if_null(options.mode), ttl=unset_if_null(options.ttl))
