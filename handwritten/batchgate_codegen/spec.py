@@ -1,4 +1,4 @@
-"""Reads spec/: documents with their mounts, operations and schemas, and the one bundle that the server publishes."""
+"""Reads spec/: documents with their mounts, operations and schemas, and bundles them for publication."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ METHODS = ("get", "put", "post", "delete", "patch", "head")
 SCOPES = ("read", "submit", "admin")
 
 Json = dict[str, Any]
-"""A JSON object of an OpenAPI document: a raw-JSON edge."""
+"""A JSON object of an OpenAPI document."""
 
 
 class SpecError(Exception):
-    """Something in spec/ cannot be generated from; the message names the file and the place."""
+    """The spec is invalid; the message names the file and the path."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,21 @@ class Operation:
     id: str
     method: str
     paths: tuple[str, ...]
-    """Where it answers, the canonical path first."""
+    """All paths of the operation, the canonical path first."""
     tag: str
     summary: str
     description: str
     authenticated: bool
     scopes: tuple[str, ...]
-    """What the caller's key may be for: any one of them is enough."""
+    """The scopes of API keys that may call the operation; one of them is sufficient."""
     parameters: tuple[Json, ...]
     body_schema: str | None
     """The name of the body's schema, if there is a body."""
     media_type: str | None
-    """What the body must be declared as."""
+    """The required content type of the body."""
     body_streamed: bool
     responses: dict[int, str | None]
-    """Status to the name of the schema; None where the body is streamed."""
+    """Status to the name of the schema; None if the response is streamed."""
 
     @property
     def name(self) -> str:
@@ -52,12 +52,12 @@ class Operation:
 
     @property
     def parameters_name(self) -> str:
-        """The name of the struct that holds its parameters."""
+        """The name of the struct of its parameters."""
         return f"{self.id[0].upper()}{self.id[1:]}Parameters"
 
     @property
     def success(self) -> str | None:
-        """The name of the schema of a 200, or None where the handler answers by itself."""
+        """The name of the schema of a 200 response, or None if the handler streams it."""
         return self.responses[200]
 
 
@@ -79,12 +79,12 @@ class Document:
 
     @property
     def closed_schemas(self) -> tuple[str, ...]:
-        """The names of the schemas that refuse unknown fields."""
+        """The names of the schemas that reject unknown fields."""
         return tuple(n for n, s in self.schemas.items() if s.get("additionalProperties") is False)
 
     @property
     def hidden_schemas(self) -> tuple[str, ...]:
-        """The names of the schemas whose values are never printed; they refuse unknown fields too."""
+        """The names of the schemas whose values are never printed; they also reject unknown fields."""
         return tuple(n for n, s in self.schemas.items() if s.get("x-hidden"))
 
 
@@ -119,7 +119,7 @@ def bundle(documents: tuple[Document, ...]) -> Json:
 
 
 def without_unused_components(bundled: Json) -> Json:
-    """Leave out the components that no operation refers to (the row schemas)."""
+    """Return the document without components that no operation refers to, such as row schemas."""
     wanted: set[str] = set()
     pending = [bundled["paths"]]
     while pending:
@@ -190,7 +190,7 @@ def _scopes(raw: Json, authenticated: bool, location: str) -> tuple[str, ...]:
     scopes = (declared,) if isinstance(declared, str) else tuple(declared)
     if bool(scopes) != authenticated or not set(scopes) <= set(SCOPES):
         raise SpecError(
-            f"{location}: an operation that needs a key, and no other, has an x-scope of {', '.join(SCOPES)}, or a list"
+            f"{location}: x-scope should be one or more of {', '.join(SCOPES)} if a key is required, else absent"
         )
     return scopes
 
@@ -204,7 +204,7 @@ def _schema_name(holder: Json, media_type: str, location: str) -> str:
     reference = holder.get("content", {}).get(media_type, {}).get("schema", {}).get("$ref", "")
     prefix, _, name = reference.rpartition("/")
     if prefix != "#/components/schemas":
-        raise SpecError(f"{location}: a body is a $ref to a named schema, not {reference or 'an inline one'}")
+        raise SpecError(f"{location}: a body should be a $ref to a named schema, not {reference or 'an inline schema'}")
     return str(name)
 
 
@@ -222,7 +222,7 @@ def _merge_components(merged: Json, document: Document) -> None:
         for name, entry in entries.items():
             if target.setdefault(name, entry) != entry:
                 raise SpecError(
-                    f"{document.name}.yaml: components.{kind}.{name} means something else in another document"
+                    f"{document.name}.yaml: components.{kind}.{name} has a different definition in another document"
                 )
 
 
@@ -274,5 +274,5 @@ def _require_unique(names: Iterator[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise SpecError(f"{name} is there twice")
+            raise SpecError(f"{name} is defined twice")
         seen.add(name)

@@ -42,7 +42,7 @@ def test_a_generated_file_that_was_edited_added_or_left_over_is_seen(copy: Proje
     (copy.root / "generated/batchgate-client/batchgate_client/errors.py").unlink()
     said = copy.drift("test_generated_code.py::test_generated_code_is_what_the_spec_says")
     assert "differs: generated/batchgate_api/gateway.py" in said
-    assert "left over: generated/batchgate_api/extra.py" in said
+    assert "extra: generated/batchgate_api/extra.py" in said
     assert "missing: generated/batchgate-client/batchgate_client/errors.py" in said
     assert ADVICE in said
 

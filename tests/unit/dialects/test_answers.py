@@ -114,7 +114,9 @@ def test_texts_are_joined_and_encrypted_thoughts_left_out() -> None:
 
 
 def test_what_tools_of_anthropics_own_did_is_refused_by_its_path() -> None:
-    with pytest.raises(Untranslatable, match=r"^content\.1: what Anthropic's own tools do has no form"):
+    with pytest.raises(
+        Untranslatable, match=r"^content\.1: results of Anthropic's built-in tools cannot be translated"
+    ):
         messages_to_chat(
             {"type": "text", "text": "a"}, {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
         )
@@ -201,9 +203,9 @@ def test_what_a_lean_server_leaves_out_of_a_completion_is_filled_from_the_reques
 @pytest.mark.parametrize(
     ("said", "error"),
     [
-        ({"content": [{"type": "video"}]}, "a part of the type 'video', which no Response can hold"),
-        ({"tool_calls": [{"id": "c"}]}, "a tool call that is neither of a function nor of a tool of free text"),
-        ({"tool_calls": [{"id": "c", "custom": {}}]}, "a call of a tool of free text that has no name or no input"),
+        ({"content": [{"type": "video"}]}, "Responses has no equivalent of a part of the type 'video'"),
+        ({"tool_calls": [{"id": "c"}]}, "a tool call that is neither a function call nor a custom tool call"),
+        ({"tool_calls": [{"id": "c", "custom": {}}]}, "a custom tool call without a name or an input"),
     ],
 )
 def test_a_completion_that_no_response_can_hold_is_an_error(said: Json, error: str) -> None:
@@ -251,8 +253,11 @@ def test_a_response_that_failed_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("item", "error"),
     [
-        ({"type": "web_search_call", "id": "ws_1"}, "output.0: web_search_call items have no form in Chat Completions"),
-        ({"type": "message"}, "an item that is not what it says it is"),
+        (
+            {"type": "web_search_call", "id": "ws_1"},
+            "output.0: web_search_call items cannot be translated to Chat Completions",
+        ),
+        ({"type": "message"}, "an item does not match its type"),
         (output_message({"type": "video"}), "a part of the type 'video'"),
     ],
 )

@@ -143,10 +143,10 @@ def test_numbers_in_arguments_keep_their_digits() -> None:
 @pytest.mark.parametrize(
     ("call", "finish_reason", "error"),
     [
-        (_call('{"a":'), "length", 'with a call of \'search\' whose arguments are cut off at max_tokens: "{\\"a\\":".'),
-        (_call("[1]"), "tool_calls", "with a call of 'search' whose arguments are no JSON object: \"[1]\"."),
-        (_call("x y"), "tool_calls", "with a call of 'search' whose arguments are no JSON object: \"x y\"."),
-        ({"id": "c", "type": "custom", "custom": {}}, "tool_calls", "with a tool call that is not one of a function."),
+        (_call('{"a":'), "length", 'the arguments of the call of \'search\' are cut off at max_tokens: "{\\"a\\":".'),
+        (_call("[1]"), "tool_calls", "the arguments of the call of 'search' are not a JSON object: \"[1]\"."),
+        (_call("x y"), "tool_calls", "the arguments of the call of 'search' are not a JSON object: \"x y\"."),
+        ({"id": "c", "type": "custom", "custom": {}}, "tool_calls", "it has a tool call that is not a function call."),
     ],
 )
 def test_a_call_that_no_block_can_hold_is_an_error_and_is_not_paid_for_again(
@@ -154,7 +154,7 @@ def test_a_call_that_no_block_can_hold_is_an_error_and_is_not_paid_for_again(
 ) -> None:
     with pytest.raises(UpstreamUnreachable) as caught:
         answered(_calling(call), finish_reason=finish_reason)
-    assert str(caught.value) == f"The provider answered {error}"
+    assert str(caught.value) == f"The provider's answer cannot be used: {error}"
     assert not caught.value.retry_safe
 
 
@@ -192,12 +192,12 @@ def test_parts_of_an_answer_become_blocks() -> None:
 
 
 def test_a_part_of_an_unknown_kind_is_an_error() -> None:
-    with pytest.raises(UpstreamUnreachable, match="a part of the type 'video', which no block can hold"):
+    with pytest.raises(UpstreamUnreachable, match="Messages has no equivalent of a part of the type 'video'"):
         answered({"role": "assistant", "content": [{"type": "video"}]})
 
 
 def test_an_answer_without_a_choice_is_an_error() -> None:
-    with pytest.raises(UpstreamUnreachable, match="without any choice"):
+    with pytest.raises(UpstreamUnreachable, match="it has no choices"):
         answered(choices=[])
 
 

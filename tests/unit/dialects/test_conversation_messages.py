@@ -115,27 +115,27 @@ def test_thinking_goes_back_where_the_target_takes_it(target: ServerCapabilities
         (
             OPENAI,
             assistant(THINKING, text("a")),
-            "messages.0.content.0: openai cannot be told what the model thought; leave thinking blocks out",
+            "messages.0.content.0: openai does not accept the model's earlier reasoning; leave thinking blocks out",
         ),
         (
             VLLM,
             assistant(text("a"), THINKING),
-            "messages.0.content.1: thinking should come before the texts and tool calls of the turn",
+            "messages.0.content.1: thinking should come before the text and tool_use blocks of the message",
         ),
         (
             OPENAI,
             assistant(tool_use(), text("a")),
-            "messages.0.content.1: texts should come before the tool calls of the turn",
+            "messages.0.content.1: text should come before the tool_use blocks of the message",
         ),
         (
             OPENAI,
             user(text("a"), tool_result()),
-            "messages.0.content.1: tool_result blocks should come before the other blocks of the turn",
+            "messages.0.content.1: tool_result blocks should come before the other blocks of the message",
         ),
-        (OPENAI, user(tool_use()), "messages.0.content.0: such blocks belong to turns of the assistant"),
-        (OPENAI, user(THINKING), "messages.0.content.0: such blocks belong to turns of the assistant"),
-        (OPENAI, assistant(BASE64), "messages.0.content.0: such blocks belong to turns of the user"),
-        (OPENAI, assistant(tool_result()), "messages.0.content.0: such blocks belong to turns of the user"),
+        (OPENAI, user(tool_use()), "messages.0.content.0: such blocks are allowed only in assistant messages"),
+        (OPENAI, user(THINKING), "messages.0.content.0: such blocks are allowed only in assistant messages"),
+        (OPENAI, assistant(BASE64), "messages.0.content.0: such blocks are allowed only in user messages"),
+        (OPENAI, assistant(tool_result()), "messages.0.content.0: such blocks are allowed only in user messages"),
         (OPENAI, user(), "messages.0.content: should have at least one block"),
         (OPENAI, assistant(), "messages.0.content: should have at least one block"),
         (OPENAI, {"role": "system"}, "messages.0.content: Field required"),
@@ -143,30 +143,27 @@ def test_thinking_goes_back_where_the_target_takes_it(target: ServerCapabilities
         (
             OPENAI,
             user(FILE),
-            "messages.0.content.0.source: only Anthropic has the file; send the image as base64 or by its URL",
+            "messages.0.content.0.source: only Anthropic can read the file; send the image as base64 or by its URL",
         ),
-        (OLLAMA, user(URL), "messages.0.content.0.source: ollama does not fetch images; send it as base64"),
+        (OLLAMA, user(URL), "messages.0.content.0.source: ollama does not download images; send it as base64"),
         (
             OPENAI,
             user(tool_result(content=[BASE64])),
             (
-                "messages.0.content.0.content.0: results of tools are text there; "
-                "put the image after the tool_result blocks of the turn"
+                "messages.0.content.0.content.0: tool results can only be text there; "
+                "put the image after the tool_result blocks of the message"
             ),
         ),
         (
             OPENAI,
             assistant(tool_use(caller={"type": "code_execution_20260120", "tool_id": "srvtoolu_1"})),
-            "messages.0.content.0.caller: only the model itself (direct) calls tools there",
+            "messages.0.content.0.caller: only direct calls by the model are supported",
         ),
         (OPENAI, assistant(tool_use(input=[1])), "messages.0.content.0.input: Input should be an object"),
         (
             OPENAI,
             user({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}}),
-            (
-                "messages.0.content.0: document blocks have no form in Chat Completions; "
-                "send the document's text as a text block"
-            ),
+            ("messages.0.content.0: Chat Completions has no document blocks; send the document's text as a text block"),
         ),
     ],
 )

@@ -17,7 +17,7 @@ REQUESTS: dict[RowKind, str] = {
     "chat_completions": "ChatCompletionRequest/function_tool",
     "responses": "ResponsesRequest/function_tool",
 }
-ANSWER_NAMES: dict[RowKind, str] = {
+ANSWERS: dict[RowKind, str] = {
     "messages": "Message/tool_use",
     "chat_completions": "ChatCompletion/function_call",
     "responses": "Response/function_call",
@@ -64,5 +64,5 @@ def called(answer: Json, kind: RowKind) -> tuple[str, Json]:
 
 @both_ways
 def test_a_documented_answer_calls_the_same_tool(kind: RowKind, to: RowKind) -> None:
-    answer = answered(example(ANSWER_NAMES[kind]), kind, to)
+    answer = answered(example(ANSWERS[kind]), kind, to)
     assert called(answer, to) == ("get_weather", {"location": "Paris, France"})

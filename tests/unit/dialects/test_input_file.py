@@ -137,7 +137,7 @@ def test_each_kind_has_its_url(kind: RowKind, url: str) -> None:
         (line(url=["/"]), "invalid_request", "url", "url: Input should be a string, not an array."),
         (line(body=[]), "invalid_request", "body", "body: Input should be an object, not an array."),
         (line(body=None), "invalid_request", "body", "body: Input should be an object, not null."),
-        (line(body=BODY | {"stream": True}), "invalid_request", "body.stream", "body.stream: a batch answers whole"),
+        (line(body=BODY | {"stream": True}), "invalid_request", "body.stream", "body.stream: batches do not stream"),
         (line(body={"model": 1}), "invalid_request", "body.model", "body.model: Input should be a string"),
         (line(body={}), "missing_required_parameter", "body.model", "Missing required parameter: 'body.model'."),
         (
@@ -177,7 +177,7 @@ def test_a_custom_id_that_was_there_before_is_named_with_its_first_line(custom_i
     first, second = line(custom_id, body=BODY), b"\n" + line(custom_id)
     (found,) = faults(b"", first, second)
     assert (found.line, found.code, found.param) == (4, "duplicate_custom_id", "custom_id")
-    assert "already that of line 2" in found.message
+    assert "already used in line 2" in found.message
     assert len(found.message) < 400
 
 

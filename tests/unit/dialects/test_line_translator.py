@@ -175,7 +175,7 @@ def test_a_conversation_is_one_of_messages_with_the_model_of_its_batch(kind: Row
     ("kind", "line", "message"),
     [
         ("chat_completions", openai_line(chat(seed=1)), "body.seed: Messages has no seed; leave it out"),
-        ("embeddings", openai_line({"model": "m"}, "/v1/embeddings"), "url: requests for embeddings have no form in"),
+        ("embeddings", openai_line({"model": "m"}, "/v1/embeddings"), "url: cannot translate embeddings to"),
         ("chat_completions", openai_line({"messages": []}), "body.model: Field required"),
         ("chat_completions", openai_line(chat())[:-20] + b"\n", "Invalid JSON"),
     ],
@@ -192,7 +192,7 @@ def test_params_that_openai_cannot_say_are_a_line_that_says_why_and_cannot_be_se
     line = READING.request_line(batch("anthropic", "messages"), odd, "openai")
     said = msgspec.json.decode(line)
     assert said["custom_id"] == "a"
-    assert said["error"].pop("message").startswith("params.speed: a batch has no speeds")
+    assert said["error"].pop("message").startswith("params.speed: batches do not support it")
     assert said["error"] == {"type": "invalid_request_error", "param": "params.speed", "code": "untranslatable"}
     with pytest.raises(RequestError):
         OpenAIRows().read(line, "m")

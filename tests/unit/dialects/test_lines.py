@@ -79,7 +79,7 @@ def test_a_message_that_openai_has_no_form_for_is_a_line_that_says_so() -> None:
     block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
     line = as_openai({"type": "succeeded", "message": message(block)})
     assert (line["response"], line["error"]["code"]) == (None, "untranslatable")
-    assert line["error"]["message"].startswith("content.0: what Anthropic's own tools do has no form")
+    assert line["error"]["message"].startswith("content.0: results of Anthropic's built-in tools cannot be translated")
 
 
 @pytest.mark.parametrize(("kind", "body"), [("chat_completions", completion()), ("responses", response())])
@@ -92,14 +92,16 @@ def test_an_answer_of_openai_is_a_succeeded_line(kind: RowKind, body: Json) -> N
 def test_embeddings_read_as_messages_are_an_errored_line_that_says_so() -> None:
     result = as_anthropic("embeddings", response=http({"object": "list", "data": []}))
     assert result["error"]["error"]["type"] == "invalid_request_error"
-    assert result["error"]["error"]["message"].startswith("This request succeeded, but embeddings cannot be said as")
+    assert result["error"]["error"]["message"].startswith(
+        "This request succeeded, but Batchgate cannot translate embeddings to"
+    )
 
 
 @pytest.mark.parametrize(
     ("fields", "kind", "words"),
     [
         ({"error": {"code": "request_timeout", "message": "Too slow."}}, "timeout_error", "Too slow."),
-        ({"error": {"code": "odd", "message": None}}, "api_error", "The batch says odd."),
+        ({"error": {"code": "odd", "message": None}}, "api_error", "The batch reported the error code odd."),
         ({}, "api_error", "The line has neither a response nor an error."),
         (
             {"response": http({"error": {"message": "No such model.", "code": "model_not_found"}}, 404)},
@@ -109,7 +111,7 @@ def test_embeddings_read_as_messages_are_an_errored_line_that_says_so() -> None:
         (
             {"response": http({"object": "list"})},
             "api_error",
-            "The provider answered 200, but not with a Chat Completion",
+            "The provider returned 200, but the body is not a Chat Completion",
         ),
     ],
 )
@@ -145,7 +147,7 @@ def openai_line(url: str, body: Json) -> bytes:
     [
         (openai_line("/v1/chat/completions", chat(seed=1)), "body.seed: Messages has no seed; leave it out"),
         (openai_line("/v1/responses", responses(input=[{"role": "user"}])), "body.input.0.content: Field required"),
-        (openai_line("/v1/embeddings", {"model": "m"}), "url: requests for embeddings have no form in Messages"),
+        (openai_line("/v1/embeddings", {"model": "m"}), "url: cannot translate embeddings to Messages"),
         (openai_line("/v1/videos", {}), "url: Input should be one of the known values, not '/v1/videos'"),
         (b'{"custom_id":"a"', "Invalid JSON"),
     ],
@@ -159,9 +161,9 @@ def test_a_line_that_messages_cannot_say_is_refused_by_its_path(line: bytes, err
 @pytest.mark.parametrize(
     ("params", "kind", "error"),
     [
-        (PARAMS | {"speed": "fast"}, "chat_completions", "params.speed: a batch has no speeds to choose from"),
-        (PARAMS, "messages", "url: OpenAI's batches have no endpoint for Messages"),
-        (PARAMS, "embeddings", "url: requests for embeddings have no form in Messages"),
+        (PARAMS | {"speed": "fast"}, "chat_completions", "params.speed: batches do not support it"),
+        (PARAMS, "messages", "url: the Batch API of OpenAI has no endpoint for Messages"),
+        (PARAMS, "embeddings", "url: cannot translate embeddings to Messages"),
     ],
 )
 def test_a_line_that_openai_cannot_say_is_refused_by_its_path(params: Json, kind: RowKind, error: str) -> None:

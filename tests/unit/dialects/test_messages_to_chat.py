@@ -70,33 +70,35 @@ def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: ServerCa
         (
             OPENAI,
             {"max_tokens": 0},
-            "max_tokens: 0 only fills a cache, and a batch has to answer; it should be at least 1",
+            "max_tokens: 0 only warms the cache and returns no answer; it should be at least 1",
         ),
-        (OPENAI, {"stream": True}, "stream: a batch answers whole; leave it out or set it to false"),
-        (OPENAI, {"top_k": 40}, "top_k: openai does not have it; use temperature or top_p"),
-        (OLLAMA, {"top_k": 40}, "top_k: ollama does not have it; use temperature or top_p"),
+        (OPENAI, {"stream": True}, "stream: batches do not stream; leave it out or set it to false"),
+        (OPENAI, {"top_k": 40}, "top_k: openai does not support top_k; use temperature or top_p"),
+        (OLLAMA, {"top_k": 40}, "top_k: ollama does not support top_k; use temperature or top_p"),
         (OPENAI, {"stop_sequences": list("12345")}, "stop_sequences: openai takes at most 4, not 5"),
         (
             MISTRAL,
             {"metadata": {"user_id": "u"}},
-            "metadata.user_id: mistral is not told who the user is; leave it out",
+            "metadata.user_id: mistral has no field for the user; leave it out",
         ),
         (
             OPENAI,
             {"thinking": {"type": "enabled", "budget_tokens": 2048}},
-            "thinking.budget_tokens: openai has no budget for thinking; use adaptive thinking and output_config.effort",
+            (
+                "thinking.budget_tokens: openai does not support a thinking budget; use adaptive thinking and output_config.effort"
+            ),
         ),
         (
             OPENAI,
             {"thinking": {"type": "between_tools"}},
-            "thinking: no server of Chat Completions can be told so; use adaptive",
+            "thinking: Chat Completions has no such setting; use adaptive",
         ),
-        (XAI, {"thinking": {"type": "disabled"}}, "thinking: xai cannot be told not to think; leave it out"),
-        (OLLAMA, {"output_config": {"effort": "max"}}, "output_config.effort: ollama knows high, low, medium only"),
+        (XAI, {"thinking": {"type": "disabled"}}, "thinking: xai cannot turn thinking off; leave it out"),
+        (OLLAMA, {"output_config": {"effort": "max"}}, "output_config.effort: ollama supports only high, low, medium"),
         (
             XAI,
             {"output_config": {"effort": "low"}},
-            "output_config.effort: xai has no levels of effort; leave it out",
+            "output_config.effort: xai does not support effort levels; leave it out",
         ),
         (
             OPENAI,
@@ -106,7 +108,7 @@ def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: ServerCa
         (
             OPENAI,
             {"output_config": {"format": FORMAT}, "output_format": FORMAT},
-            "output_format: the form of the answer is already in output_config.format",
+            "output_format: the output format is already set in output_config.format",
         ),
     ],
 )
@@ -149,7 +151,7 @@ def test_a_last_turn_of_the_assistant_is_continued_where_the_target_can() -> Non
 def test_a_last_turn_of_the_assistant_is_refused_where_the_target_would_answer_it() -> None:
     with pytest.raises(Untranslatable) as caught:
         said(OPENAI, messages=[USER_TURN, assistant(text("The answer is ("))])
-    assert str(caught.value) == "messages.1: openai cannot continue an answer; end with a turn of the user"
+    assert str(caught.value) == "messages.1: openai cannot continue a partial answer; end with a user message"
 
 
 def test_a_schema_passes_byte_for_byte() -> None:

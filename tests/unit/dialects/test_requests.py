@@ -11,6 +11,7 @@ import pytest
 
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.engine.model.provider_call import RowKind
+from batchgate.providers.dialects.translation import KIND_NAMES
 from tests.unit.dialects.openai_rows import CALL, FUNCTION, USER, Json, chat, responses, said
 
 TOOL: Json = {"name": "search", "input_schema": {"type": "object"}}
@@ -69,22 +70,22 @@ def test_what_cannot_be_said_on_the_way_is_named_as_chat_completions_has_it() ->
     with pytest.raises(Untranslatable) as caught:
         said({"model": "m", "max_tokens": 1, "messages": [USER], "stop_sequences": ["a"]}, "messages", "responses")
     assert str(caught.value) == (
-        "stop: Responses does not have it; leave it out (the field as Chat Completions has it)"
+        "stop: Responses does not support it; leave it out (the name of the field in Chat Completions)"
     )
 
 
 @pytest.mark.parametrize(
     ("kind", "to", "reason"),
     [
-        ("embeddings", "messages", "requests for embeddings have no form in Messages"),
-        ("completions", "chat_completions", "requests for completions have no form in Chat Completions"),
-        ("messages", "embeddings", "requests for embeddings have no form in Messages"),
+        ("embeddings", "messages", "cannot translate embeddings to Messages"),
+        ("completions", "chat_completions", "cannot translate completions to Chat Completions"),
+        ("messages", "embeddings", "cannot translate Messages to embeddings"),
     ],
 )
 def test_what_is_no_conversation_has_no_form_elsewhere(kind: RowKind, to: RowKind, reason: str) -> None:
     with pytest.raises(Untranslatable) as caught:
         said({"model": "m"}, kind, to)
-    assert str(caught.value) == f"url: {reason}; choose a provider that serves them"
+    assert str(caught.value) == f"url: {reason}; choose a provider that supports {KIND_NAMES[kind]}"
 
 
 @pytest.mark.parametrize("kind", ["messages", "chat_completions", "responses", "embeddings", "completions"])

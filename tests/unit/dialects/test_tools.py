@@ -63,32 +63,32 @@ def test_a_target_without_tool_choice_is_left_to_its_default() -> None:
         (
             OPENAI,
             {"tools": [tool(), {"type": "web_search_20260318", "name": "web_search", "max_uses": 3}]},
-            "tools.1: web_search_20260318 is a tool of Anthropic's own; declare a custom tool and run it yourself",
+            "tools.1: web_search_20260318 is a built-in tool of Anthropic; declare a custom tool and run it yourself",
         ),
         (
             OPENAI,
             {"tools": [tool(type="bash_20250124")]},
-            "tools.0: bash_20250124 is a tool of Anthropic's own; declare a custom tool and run it yourself",
+            "tools.0: bash_20250124 is a built-in tool of Anthropic; declare a custom tool and run it yourself",
         ),
         (
             OPENAI,
             {"tools": [tool(allowed_callers=["code_execution_20260120"])]},
-            "tools.0.allowed_callers: only the model itself (direct) calls tools there",
+            "tools.0.allowed_callers: only direct calls by the model are supported",
         ),
         (
             VLLM,
             {"tools": [tool(strict=True)]},
-            "tools.0.strict: vllm does not hold the model to the schema; leave it out",
+            "tools.0.strict: vllm does not enforce the schema; leave it out",
         ),
         (
             OLLAMA,
             {"tool_choice": {"type": "any"}},
-            "tool_choice: ollama leaves the choice to the model; use auto or leave it out",
+            "tool_choice: ollama does not support tool_choice; use auto or leave it out",
         ),
         (
             OLLAMA,
             {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
-            "tool_choice.disable_parallel_tool_use: ollama cannot be held to one call; leave it out",
+            "tool_choice.disable_parallel_tool_use: ollama cannot limit an answer to one tool call; leave it out",
         ),
         (OPENAI, {"tools": [tool(colour="red")]}, "tools.0.colour: Extra inputs are not permitted"),
         (OPENAI, {"tools": [tool(), {"name": "search"}]}, "tools.1.input_schema: Field required"),

@@ -140,14 +140,14 @@ def test_the_wait_that_the_provider_asks_for_is_read(headers: dict[str, str], se
         ([{"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}}], "bad"),
         (
             b"<html>\n <body>Bad   Gateway</body></html>",
-            "The provider answered 400: <html> <body>Bad Gateway</body></html>",
+            "The provider returned 400: <html> <body>Bad Gateway</body></html>",
         ),
-        (b"", "The provider answered 400: an empty body"),
-        (b"\xff\xfe", "The provider answered 400: \ufffd\ufffd"),
-        (b"null", "The provider answered 400: null"),
-        (b"[]", "The provider answered 400: []"),
-        ({}, "The provider answered 400: {}"),
-        ({"error": {}}, 'The provider answered 400: {"error":{}}'),
+        (b"", "The provider returned 400: an empty body"),
+        (b"\xff\xfe", "The provider returned 400: \ufffd\ufffd"),
+        (b"null", "The provider returned 400: null"),
+        (b"[]", "The provider returned 400: []"),
+        ({}, "The provider returned 400: {}"),
+        ({"error": {}}, 'The provider returned 400: {"error":{}}'),
     ],
 )
 def test_the_message_is_found_in_every_envelope(body: object, message: str) -> None:
@@ -198,7 +198,7 @@ def test_the_accounts_own_key_stands_in_none_of_the_words() -> None:
 
 def test_a_redirection_shows_where_it_points() -> None:
     error = upstream_error(response(b"", status=308, location="https://up.example/v2"))
-    assert error.message == "The provider answered 308: it points to https://up.example/v2; see base_url"
+    assert error.message == "The provider returned 308: it redirects to https://up.example/v2; check base_url"
 
 
 @pytest.mark.parametrize(

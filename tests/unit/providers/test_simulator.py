@@ -186,7 +186,7 @@ def test_embeddings_have_the_length_and_the_form_that_is_asked_for() -> None:
         (RESPONSES, written(input="a", stream=True), "stream"),
         (RESPONSES, written(input="a", max_output_tokens=0), "max_tokens"),
         (COMPLETIONS, written(), "prompt"),
-        (COMPLETIONS, written(prompt=["a", "b"]), "prompt: the simulator continues one text"),
+        (COMPLETIONS, written(prompt=["a", "b"]), "prompt: the simulator supports only one prompt"),
         (COMPLETIONS, written(prompt="a", stream=True), "stream"),
         (EMBEDDINGS, written(input=[]), "input: there must be at least one text"),
         (EMBEDDINGS, written(input=[{}]), "$.input[0]"),

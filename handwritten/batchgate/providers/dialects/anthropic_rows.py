@@ -1,4 +1,4 @@
-"""The rows of the Anthropic dialect: input lines ``{"custom_id", "params"}`` and the result lines of batch-apis 1.6."""
+"""Reads and writes rows of Anthropic's dialect: ``{"custom_id", "params"}`` and result lines (batch-apis 1.6)."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class AnthropicRows:
     """`RowFormat` of message batches."""
 
     def custom_id(self, line: bytes) -> str:
-        """Cut the custom_id out of an input line, as intake writes them: first, and without a character to escape.
+        """Return the custom_id of an input line without parsing it, so that invalid params do not matter.
 
-        It does not parse, so that it works for any line, however odd its params are.
+        Intake writes the custom_id first, and it has no character to escape.
         """
         return line[_BEFORE_ID : line.index(b'"', _BEFORE_ID)].decode()
 
     def read(self, line: bytes, default_model: str | None = None) -> InputRow:
-        """Read an input line; of the params, only the model is looked at."""
+        """Parse an input line; of the params, only the model is read."""
         try:
             found = _LINE.decode(line)
         except DECODING_ERRORS as error:
@@ -59,11 +59,11 @@ class AnthropicRows:
         return InputRow(custom_id=found.custom_id, params=params, model=model)
 
     def succeeded(self, custom_id: str, message: bytes) -> bytes:
-        """Write the line of a request that the model answered; the message stands in it as it came."""
+        """Return the result line of a request that succeeded; the message is written unchanged."""
         return b'{"custom_id":"%s","result":{"type":"succeeded","message":%s}}\n' % (custom_id.encode(), message)
 
     def errored(self, custom_id: str, error: RequestError) -> bytes:
-        """Write the line of a request that ended in an error."""
+        """Return the result line of a request that failed."""
         request_id = error.request_id if isinstance(error, UpstreamError) else None
         body = ErrorBody(type=error.kind, message=error.message)
         return _encode_line(
@@ -71,11 +71,11 @@ class AnthropicRows:
         )
 
     def unfinished(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
-        """Write the line of a request that was never answered."""
+        """Return the result line of a request that was canceled or expired."""
         return _encode_line(custom_id, CanceledResult() if ending == "canceled" else ExpiredResult())
 
     def is_answer(self, line: bytes) -> bool:
-        """Tell if a result line is that of a request which succeeded; the message is passed over."""
+        """Return whether a result line is of a request that succeeded, without parsing the message."""
         return _RESULT_LINE.decode(line).result.type == "succeeded"
 
 

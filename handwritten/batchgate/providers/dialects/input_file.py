@@ -1,6 +1,6 @@
-"""Reads the input file of a batch of OpenAI's dialect as it arrives, and finds every line that is wrong with it.
+"""Reads the input file of an OpenAI batch as it arrives, and reports every invalid line.
 
-What is harmless is made even: a byte order mark, CRLF, blank lines, blanks around a line, a missing last newline.
+Harmless variations are normalized: a byte order mark, CRLF, blank lines, spaces around a line, a missing last newline.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.rules import NO_STREAM
 
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of one line."""
+"""Maximum size of a line in bytes."""
 MAX_REQUESTS: Final = 50_000
 MAX_PREFIXES: Final = 1_000
-"""How many different prefixes of models are kept: names of accounts are fewer."""
+"""Maximum number of model prefixes that are kept; a gateway has fewer accounts."""
 READ_BYTES: Final = 1024 * 1024
-"""Bytes that are read at once."""
+"""Number of bytes that are split into lines at once."""
 MAX_MESSAGE_CHARACTERS: Final = 256 * 1024
-"""Characters of messages, beyond which each fault is only named: there may be as many as a batch has requests."""
-SHORT_FAULT: Final = "This line is wrong too; the messages about earlier lines say more."
+"""Total characters of detailed fault messages; later faults get a short one, as each request may have a fault."""
+SHORT_FAULT: Final = "This line is invalid too; details are given only for earlier lines."
 NOT_JSON: Final = "This line is not parseable as valid JSON."
 
 _MAX_QUOTED: Final = 200
-"""Characters of what a caller wrote that a message repeats."""
+"""Maximum number of characters that a message quotes from the file."""
 _MAX_STORED_ID: Final = 64
-"""Characters up to which a custom_id is remembered as it is, and not by its hash."""
+"""Maximum characters of a custom_id that is stored itself; a longer one is stored as a hash."""
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
 _LINES: Final = re.compile(rb"[^\n]*\n")
 
 
 class _Line(Struct, frozen=True, forbid_unknown_fields=True):
-    """`BatchInputLine`, its method and url not yet looked at: they are refused in words of their own."""
+    """`BatchInputLine` with an unchecked method and url, which have their own error messages."""
 
     custom_id: str
     method: str
@@ -66,7 +66,7 @@ class _Body(Struct, frozen=True):
 
 
 class _CanonicalLine(Struct, frozen=True, forbid_unknown_fields=True):
-    """A line read in one go, down to what is looked at in its body."""
+    """A line with the checked fields of its body, to decode it in one step."""
 
     custom_id: str
     method: str
@@ -83,11 +83,10 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class InputFileReader:
-    """A `FileReader` for requests of one kind, which is not that of Messages.
+    """A `FileReader` for requests of one kind other than Messages.
 
-    The lines that it yields are what `OpenAIRows.read` takes: compact but for the body, which stays as it came. After
-    the first fault no more of them come, but faults do. Nothing is held but the line that is not complete, and the
-    custom_ids.
+    It yields lines that `OpenAIRows.read` accepts: compact, with an unchanged body. After the first fault it yields no
+    more lines, but still collects faults. It keeps only the incomplete line and the custom_ids in memory.
     """
 
     def __init__(self, kind: RowKind, *, has_default_model: bool = False) -> None:
@@ -108,33 +107,33 @@ class InputFileReader:
 
     @property
     def expands(self) -> bool:
-        """Never: files are stored as they are."""
+        """Always False: files are stored unchanged."""
         return False
 
     @property
     def faults(self) -> Sequence[InputFault]:
-        """What is wrong so far, in the order of the lines and once a line; codes as OpenAI has them."""
+        """The faults so far, in the order of the lines and at most one for each line, with OpenAI's codes."""
         return self._faults
 
     @property
     def hopeless(self) -> bool:
-        """Whether there are more requests than a batch may have."""
+        """Whether the file has more requests than a batch may have."""
         return self._hopeless
 
     @property
     def prefixes(self) -> Collection[str]:
-        """What stands before a slash in the models, but for more than a gateway has accounts."""
+        """The prefixes before a slash in the models, at most `MAX_PREFIXES`."""
         return self._prefixes
 
     def feed(self, data: bytes) -> Iterator[list[bytes]]:
-        """Take the next bytes and yield the input lines that are complete."""
+        """Read the next bytes and yield the lines that are complete."""
         for start in range(0, len(data), READ_BYTES):
             lines = self._complete_lines(data[start : start + READ_BYTES])
             if lines:
                 yield lines
 
     def finish(self) -> list[bytes]:
-        """Take the end of the file and return its last line."""
+        """Read the end of the file and return its last line."""
         lines = self._complete_lines(b"\n") if self._pending_bytes else []
         if not self._requests:
             self._add_file_fault("empty_file", "The file has no requests; it should have at least one line.")
@@ -152,7 +151,7 @@ class InputFileReader:
         if first_size <= MAX_LINE_BYTES and not text.strip(_BLANK):
             self._line_number += text.count(b"\n")
             return []
-        self._lf_only = b"\r" not in text  # where splitlines would see ends of lines too
+        self._lf_only = b"\r" not in text  # splitlines would also split at a lone CR
         lines = text.splitlines(keepends=True) if self._lf_only else _LINES.findall(text)
         if first_size > MAX_LINE_BYTES:
             self._check_line(None)
@@ -161,7 +160,7 @@ class InputFileReader:
         return [line for line in read if line is not None]
 
     def _keep_partial_line(self, piece: bytes) -> None:
-        """Keep the beginning of a line; one that is too long is only measured."""
+        """Keep the beginning of a line; of a line that is too long, keep only the size."""
         self._pending_bytes += len(piece)
         if self._pending_bytes > MAX_LINE_BYTES:
             self._pending.clear()
@@ -169,7 +168,7 @@ class InputFileReader:
             self._pending.append(piece)
 
     def _check_line(self, line: bytes | None) -> bytes | None:
-        """Read the next line, where None is one too long to be held; returns it as it is passed on, if it is."""
+        """Check the next line; return the line to yield, or None. ``line`` is None if it was too long to keep."""
         self._line_number += 1
         if self._hopeless:
             return None
@@ -193,9 +192,9 @@ class InputFileReader:
         return line if self._is_new(canonical_id) and not self._faults else None
 
     def _canonical_custom_id(self, line: bytes) -> str | None:
-        """Tell the custom_id of a line that can stay as it is; None for any other, be it wrong or not.
+        """Return the custom_id of a valid line that can stay unchanged; None for any other line.
 
-        Most are such lines, and this takes half the time.
+        Most lines are of this form, and this check takes half the time of `_rewritten`.
         """
         if not (self._lf_only and line.isascii()):
             return None
@@ -211,7 +210,7 @@ class InputFileReader:
     def _rewritten(self, line: bytes) -> bytes | None:
         try:
             if not line.isascii():
-                line.decode()  # what the decoder passes over is not checked by it
+                line.decode()  # the decoder does not check strings that it skips
             found = _LINE.decode(line)
         except DECODING_ERRORS as error:
             self._add_decoding_fault(line, error)
@@ -221,14 +220,14 @@ class InputFileReader:
         body = bytes(found.body)
         if not self._is_valid_body(body) or self._faults:
             return None
-        if b"\r" in body:  # a blank between tokens to JSON, but an end of a line to others
+        if b"\r" in body:  # white space in JSON, but a line end for other readers
             body = body.replace(b"\r", b" ")
         return b'{"custom_id":%s%s%s}\n' % (_ENCODER.encode(found.custom_id), self._after_id, body)
 
-    # ---------------------------------------------------------------- what may be wrong
+    # ---------------------------------------------------------------- faults
 
     def _add_decoding_fault(self, line: bytes, error: DecodingError) -> None:
-        """Say why a line is not one of a batch: it is no JSON at all, or the first of its fields that is wrong."""
+        """Add a fault for a line that does not decode: it is not JSON, or name its first invalid field."""
         try:
             _ANY.decode(line)
         except DECODING_ERRORS as no_json:
@@ -247,12 +246,12 @@ class InputFileReader:
     def _is_new(self, custom_id: str) -> bool:
         if not custom_id:
             self._add_line_fault(
-                "invalid_request", "The custom_id is empty; each request needs a name of its own.", "custom_id"
+                "invalid_request", "The custom_id is empty; each request needs a unique one.", "custom_id"
             )
             return False
         first = self._first_lines.setdefault(_id_key(custom_id), self._line_number)
         if first != self._line_number:
-            message = f"The custom_id {_shorten(custom_id)!r} is already that of line {first}; each must be unique."
+            message = f"The custom_id {_shorten(custom_id)!r} is already used in line {first}; each must be unique."
             self._add_line_fault("duplicate_custom_id", message, "custom_id")
         return first == self._line_number
 
@@ -283,7 +282,7 @@ class InputFileReader:
         return False
 
     def _has_model(self, body: _Body) -> bool:
-        """Tell if a request has a model, if only that of its batch, and keep in mind what stands before its slash."""
+        """Return whether a request has a model, its own or the default one, and keep the prefix of its own."""
         if body.model is UNSET:
             return self._has_default_model
         prefix, slash, _ = body.model.partition("/")
@@ -299,14 +298,14 @@ class InputFileReader:
             self._add_line_fault("invalid_request", f"{_shorten(str(problem))}.", path or None)
 
     def _add_line_fault(self, code: str, message: str, param: str | None = None) -> None:
-        """Note what is wrong with the line; when much has been said already, without words of its own."""
+        """Add a fault of the current line, without details once `MAX_MESSAGE_CHARACTERS` are used up."""
         self._message_characters += len(message)
         if self._message_characters > MAX_MESSAGE_CHARACTERS:
             message, param = SHORT_FAULT, None
         self._faults.append(InputFault(code=code, message=message, param=param, line=self._line_number))
 
     def _add_file_fault(self, code: str, message: str) -> None:
-        """Note what is wrong with the file as a whole."""
+        """Add a fault of the file as a whole."""
         self._faults.append(InputFault(code=code, message=message))
 
 
@@ -320,7 +319,7 @@ def _json_fault(line: bytes, error: DecodingError) -> str:
 
 
 def _id_key(custom_id: str) -> str | bytes:
-    """Make what a custom_id is remembered by, of bounded size."""
+    """Return a key of bounded size for a custom_id: itself or its hash."""
     return custom_id if len(custom_id) <= _MAX_STORED_ID else blake2b(custom_id.encode(), digest_size=16).digest()
 
 

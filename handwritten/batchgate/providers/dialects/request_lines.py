@@ -1,6 +1,6 @@
-"""Translates the request lines of batches between the dialects, one line at a time.
+"""Translates request lines of batches between the dialects, one line at a time.
 
-Anthropic's are ``{"custom_id", "params"}``, OpenAI's ``{"custom_id", "method", "url", "body"}``. Lines carry their LF.
+Anthropic's are ``{"custom_id", "params"}``, OpenAI's ``{"custom_id", "method", "url", "body"}``. Lines end with LF.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from batchgate_api.openai_rows import BatchInputLine
 
 
 class _AnthropicLine(Struct, frozen=True):
-    """`MessageBatchRequest` as it is written: a custom_id from elsewhere need not fit Anthropic's pattern."""
+    """`MessageBatchRequest` with any custom_id: OpenAI's need not match Anthropic's pattern."""
 
     custom_id: str
     params: Raw
@@ -37,15 +37,15 @@ _ANTHROPIC: Final = msgspec.json.Decoder(MessageBatchRequest)
 def openai_request_line(
     line: bytes, *, kind: RowKind, target: ServerCapabilities = ALL_CHAT_COMPLETIONS, default_model: str | None = None
 ) -> bytes:
-    """Say a line of Anthropic's dialect as a line of OpenAI's whose rows are of ``kind``.
+    """Translate a line of Anthropic's dialect to a line of OpenAI's dialect with a request of ``kind``.
 
-    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``params`` that
-    is wrong or cannot be said.
+    A request without a model gets ``default_model``. Raises `RequestError` that names the invalid or untranslatable
+    field under ``params``.
     """
     try:
         found = _ANTHROPIC.decode(line)
         if kind not in ENDPOINTS:
-            raise Untranslatable("url", "OpenAI's batches have no endpoint for Messages; choose another kind")
+            raise Untranslatable("url", "the Batch API of OpenAI has no endpoint for Messages; choose another kind")
     except DECODING_ERRORS as error:
         raise _invalid_line(error) from error
     with _prefix_error_paths("params"):
@@ -56,10 +56,10 @@ def openai_request_line(
 
 
 def anthropic_request_line(line: bytes, *, default_model: str | None = None) -> bytes:
-    """Say a line of OpenAI's dialect as a line of Anthropic's.
+    """Translate a line of OpenAI's dialect to a line of Anthropic's dialect.
 
-    ``default_model`` is for a request that names none. Raises `RequestError` that names the field under ``body`` that
-    is wrong or cannot be said.
+    A request without a model gets ``default_model``. Raises `RequestError` that names the invalid or untranslatable
+    field under ``body``.
     """
     try:
         found = _OPENAI.decode(line)
@@ -73,7 +73,7 @@ def anthropic_request_line(line: bytes, *, default_model: str | None = None) -> 
 
 @contextmanager
 def _prefix_error_paths(prefix: str) -> Iterator[None]:
-    """Let errors name the path within the line instead of that within the request, which stands at ``prefix``."""
+    """Prefix the paths in errors of the request with ``prefix``, the field of the line that holds the request."""
     try:
         yield
     except Untranslatable as error:

@@ -1,7 +1,7 @@
-"""Translates the result lines of batches between the dialects, one line at a time.
+"""Translates result lines of batches between the dialects, one line at a time.
 
-Anthropic's are ``{"custom_id", "result"}``, OpenAI's ``{"id", "custom_id", "response", "error"}``, each with its LF. An
-answer that the other dialect cannot hold becomes the line of an error that says so: a line never goes missing.
+Anthropic's are ``{"custom_id", "result"}``, OpenAI's ``{"id", "custom_id", "response", "error"}``. Lines end with LF.
+An answer that the other dialect cannot represent becomes an error line, so that no line is lost.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from batchgate_api import anthropic as a
 from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
 
 UNTRANSLATABLE_ANSWERS: Final[dict[RowKind, str]] = {
-    kind: f"This request succeeded, but {what} cannot be said as a Message. Read the answer where it stands: in the "
-    "batch's output file, or at /v1/batches/{batch_id}/results."
-    for kind, what in ANSWER_NAMES.items()
+    kind: f"This request succeeded, but Batchgate cannot translate {answer} to a Message. Read the original answer in "
+    "the batch's output file, or at /v1/batches/{batch_id}/results."
+    for kind, answer in ANSWER_NAMES.items()
     if kind not in CONVERSATION_KINDS
 }
-"""What stands in place of answers that have no form in Messages."""
+"""The error messages in place of answers that cannot be translated to Messages."""
 
 _ANTHROPIC: Final = msgspec.json.Decoder(a.MessageBatchIndividualResponse)
 _OPENAI: Final = msgspec.json.Decoder(BatchOutputLine)
@@ -42,10 +42,10 @@ _ROWS: Final = AnthropicRows()
 
 
 def openai_result_line(line: bytes, *, kind: RowKind, created: int) -> bytes:
-    """Say a result line of Anthropic's dialect as one of OpenAI's, whose answer is of ``kind``.
+    """Translate a result line of Anthropic's dialect to one of OpenAI's dialect with an answer of ``kind``.
 
-    ``created`` is the time that the answer gets, in Unix seconds, as a Message has none. The id of the line follows
-    from its content, so that it is the same whenever the line is read.
+    ``created`` becomes the time of the answer, in Unix seconds, as a Message has none. The id of the line is a hash of
+    its content, so that it is the same at each read.
     """
     found = _ANTHROPIC.decode(line)
     line_id = f"batch_req_{blake2b(line, digest_size=12).hexdigest()}"
@@ -87,7 +87,7 @@ def _refused(envelope: a.ErrorResponse) -> BatchLineResponse:
 
 
 def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
-    """Say a result line of OpenAI's dialect, whose answer is of ``kind``, as one of Anthropic's."""
+    """Translate a result line of OpenAI's dialect, whose answer is of ``kind``, to one of Anthropic's dialect."""
     found = _OPENAI.decode(line)
     if found.error is not None:
         return _error_line(found.custom_id, found.error)
@@ -112,7 +112,9 @@ def _error_line(custom_id: str, error: BatchLineError) -> bytes:
             return _ROWS.unfinished(custom_id, "canceled")
         case code:
             kind: ErrorKind = "timeout_error" if code == "request_timeout" else "api_error"
-            return _ROWS.errored(custom_id, RequestError(kind, error.message or f"The batch says {code}."))
+            return _ROWS.errored(
+                custom_id, RequestError(kind, error.message or f"The batch reported the error code {code}.")
+            )
 
 
 def _message(response: BatchLineResponse, custom_id: str, kind: RowKind) -> bytes:

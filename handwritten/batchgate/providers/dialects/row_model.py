@@ -1,4 +1,4 @@
-"""The model of a row: all that is read of a request, and all that is ever put into one."""
+"""Reads the model of a request, and adds the default model to a request without one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PEEK: Final = msgspec.json.Decoder(_Peek)
 
 
 def resolve_model(params: bytes, default_model: str | None, *, path: str = "") -> tuple[bytes, str]:
-    """Give params with their model; those without one get the default as their first field, the rest stays as it is.
+    """Return params and their model; params without a model get the default as their first field.
 
-    Raises `RequestError` with the path of the field, whose params stand at ``path``.
+    The rest stays byte for byte. Raises `RequestError` with the path of the field; ``path`` is the path of the params.
     """
     try:
         model = _PEEK.decode(params).model

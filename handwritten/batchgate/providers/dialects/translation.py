@@ -1,7 +1,7 @@
-"""The front door of the dialects: a request or an answer of one kind becomes one of another.
+"""Translates a request or an answer of one kind to another kind: the entry point of the dialects.
 
-Chat Completions stands in the middle: what goes between Messages and Responses goes through it, and what it has no
-words for is refused on the way, though both ends might have them. Embeddings and completions stay what they are.
+Messages and Responses are translated via Chat Completions. A field that Chat Completions lacks is therefore rejected,
+even if both ends support it. Embeddings and completions are never translated.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ KIND_NAMES: Final[dict[RowKind, str]] = {
     "embeddings": "embeddings",
     "completions": "completions",
 }
-"""The kinds as they are called in messages."""
+"""The names of the kinds in messages."""
 
 CONVERSATION_KINDS: Final[frozenset[RowKind]] = frozenset({"messages", "chat_completions", "responses"})
-"""The kinds that have a form in each other."""
+"""The kinds that can be translated to each other."""
 
 _PARAMS: Final = msgspec.json.Decoder(messages.MessageParams)
 _CHAT: Final = msgspec.json.Decoder(chat_completions.ChatCompletionRequest)
@@ -47,23 +47,23 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class AnswerContext(Struct, frozen=True, kw_only=True):
-    """What an answer answers, for what a server leaves out of it and for what a Response repeats."""
+    """Facts about the request of an answer: defaults for missing fields, and fields that a Response repeats."""
 
     model: str
     custom_id: str
     created: int
     """Unix seconds."""
     request: bytes | None = None
-    """The request in the kind that the answer is to have, where it is at hand."""
+    """The request, of the kind that the answer is translated to, if available."""
 
 
 def translate_request(
     body: bytes, *, kind: RowKind, to: RowKind, model: str, target: ServerCapabilities = ALL_CHAT_COMPLETIONS
 ) -> bytes:
-    """Say a request of one kind in another, asking for ``model``.
+    """Translate a request to the kind ``to``, for ``model``.
 
-    A request that keeps its kind passes as it is. ``target`` is the server of Chat Completions to which it goes. Raises
-    `RequestError` that names the field that is wrong, or `Untranslatable` for what cannot be said.
+    A request that already has that kind is returned unchanged. ``target`` is the Chat Completions server that receives
+    it. Raises `RequestError` that names an invalid field, or `Untranslatable` for one that cannot be translated.
     """
     if kind == to:
         return body
@@ -76,10 +76,10 @@ def translate_request(
 
 
 def translate_answer(body: bytes, *, kind: RowKind, to: RowKind, context: AnswerContext) -> bytes:
-    """Say an answer of one kind in another, in one line.
+    """Translate an answer to the kind ``to``, in one line.
 
-    Raises `RequestError` for what the other kind cannot hold, and one of `DECODING_ERRORS` where the body is not of the
-    kind that it should be: what that means, only the caller can tell.
+    Raises `RequestError` for content that the other kind cannot represent, and one of `DECODING_ERRORS` if the body is
+    not an answer of ``kind``.
     """
     if kind == to:
         return to_single_line(body)
@@ -89,14 +89,13 @@ def translate_answer(body: bytes, *, kind: RowKind, to: RowKind, context: Answer
 
 def require_conversations(kind: RowKind, to: RowKind) -> None:
     """Raise `Untranslatable` unless both kinds are conversations."""
-    for one, other in ((kind, to), (to, kind)):
-        if one not in CONVERSATION_KINDS:
-            reason = f"requests for {KIND_NAMES[one]} have no form in {KIND_NAMES[other]}; choose a provider that serves them"
-            raise Untranslatable("url", reason)
+    if not {kind, to} <= CONVERSATION_KINDS:
+        reason = f"cannot translate {KIND_NAMES[kind]} to {KIND_NAMES[to]}"
+        raise Untranslatable("url", f"{reason}; choose a provider that supports {KIND_NAMES[kind]}")
 
 
 def to_single_line(document: bytes) -> bytes:
-    """Make one line of a JSON document; within its strings there are no line ends to be hurt."""
+    """Replace line breaks in a JSON document by spaces: strings in JSON contain none."""
     if b"\n" in document or b"\r" in document:
         document = document.replace(b"\n", b" ").replace(b"\r", b" ")
     return document.strip()
@@ -124,7 +123,7 @@ def _from_chat_request(chat: chat_completions.ChatCompletionRequest, kind: RowKi
     except Untranslatable as error:
         if kind == "chat_completions":
             raise
-        raise Untranslatable(error.field, f"{error.reason} (the field as Chat Completions has it)") from error
+        raise Untranslatable(error.field, f"{error.reason} (the name of the field in Chat Completions)") from error
 
 
 # ---------------------------------------------------------------- answers

@@ -1,4 +1,4 @@
-"""Anthropic, and whatever else speaks Messages: rows of Messages pass as they are, others are translated."""
+"""The handler for servers of the Messages API: Messages rows are sent unchanged, other rows are translated."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from batchgate.providers.handlers.pass_through import unchanged_answer, unchange
 from batchgate.providers.responses.provider_errors import unexpected_body_error, upstream_error
 
 DEFAULT_VERSION: Final = "2023-06-01"
-"""The anthropic-version of a row whose create call named none."""
+"""The anthropic-version of rows whose create call has none."""
 
 TRANSLATED_VERSION: Final = "2026-10-21"
-"""The anthropic-version of translated rows: the first in which there are turns of the role system."""
+"""The anthropic-version of translated rows: the first that supports messages with the role system."""
 
 FORWARDED_HEADERS: Final = ("anthropic-beta", "anthropic-user-profile-id")
-"""Headers of the create call that go along with every request."""
+"""Headers of the create call that are sent with every request."""
 
 
 class _MessagePeek(Struct):
-    """What makes an answer a Message."""
+    """The fields that identify a Message."""
 
     type: Literal["message"]
     role: Literal["assistant"]
@@ -37,13 +37,13 @@ _MESSAGE: Final = msgspec.json.Decoder(_MessagePeek)
 
 
 class AnthropicHandler:
-    """Speaks Messages to an account whose ``base_url`` stands before ``/v1``; ``now`` gives Unix seconds."""
+    """Calls ``/v1/messages`` below the ``base_url`` of an account; ``now`` returns Unix seconds."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
-        """Write the call; raises `RequestError` naming the field that is wrong or cannot be said."""
+        """Return the call; raises `RequestError` that names an invalid or untranslatable field."""
         return UpstreamRequest(
             url=f"{account.base_url}/v1/messages",
             headers=_headers(account, row),
@@ -52,7 +52,7 @@ class AnthropicHandler:
         )
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
-        """Read the answer as one of the row's kind; a Message for a row of Messages stays as it came."""
+        """Return the answer, of the row's kind; the Message of a Messages row stays unchanged."""
         if response.status != 200:
             raise upstream_error(response)
         try:

@@ -1,4 +1,4 @@
-"""OpenAI and every server that is compatible with it: rows that it takes pass as they are, others are translated."""
+"""The handler for OpenAI and compatible servers: rows of supported kinds are sent unchanged, others are translated."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PATHS: Final[dict[RowKind, str]] = {
     "embeddings": "/embeddings",
     "completions": "/completions",
 }
-"""Where the rows of each kind go, below the ``base_url`` of an account."""
+"""The path for rows of each kind, below the ``base_url`` of an account."""
 
 _COMPLETION: Final = msgspec.json.Decoder(chat_completions.ChatCompletion)
 
 
 def _read_completion(body: bytes) -> None:
-    """Read a Chat Completion; raises `UpstreamUnreachable` for one without a choice, or that the server broke off."""
+    """Check a Chat Completion; raises `UpstreamUnreachable` if it has no choice or is incomplete."""
     first_choice(_COMPLETION.decode(body))
 
 
@@ -46,14 +46,14 @@ _ANSWER_READERS: Final[dict[RowKind, Callable[[bytes], object]]] = {
     "embeddings": msgspec.json.Decoder(openai_rows.Embeddings).decode,
     "completions": msgspec.json.Decoder(openai_rows.Completions).decode,
 }
-"""How it is seen that an answer which passes as it is is one."""
+"""Functions that check an untranslated answer, by kind."""
 
 
 class OpenAIHandler:
-    """Speaks OpenAI's dialect to an account whose ``base_url`` ends in what stands before ``/chat/completions``.
+    """Calls an OpenAI-compatible server at `PATHS` below the ``base_url`` of an account.
 
-    ``capabilities`` tells what the server takes; ``now`` gives Unix seconds. ``anthropic-beta`` has no effect here: a field
-    that a beta brings is translated or refused like any other.
+    ``now`` returns Unix seconds. The header ``anthropic-beta`` has no effect: fields of a beta are translated or
+    rejected like any other.
     """
 
     def __init__(self, capabilities: ServerCapabilities, now: Callable[[], float] = time.time) -> None:
@@ -61,7 +61,7 @@ class OpenAIHandler:
         self._now = now
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
-        """Write the call; raises `RequestError` naming the field that is wrong or cannot be said."""
+        """Return the call; raises `RequestError` that names an invalid or untranslatable field."""
         if "anthropic-user-profile-id" in row.headers:
             raise Untranslatable("anthropic-user-profile-id", "only Anthropic has user profiles; leave the header out")
         kind = self._server_kind(row.kind)
@@ -73,7 +73,7 @@ class OpenAIHandler:
         )
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
-        """Read the answer as one of the row's kind."""
+        """Return the answer, of the row's kind."""
         if response.status != 200:
             raise upstream_error(response)
         kind = self._server_kind(row.kind)
@@ -85,13 +85,13 @@ class OpenAIHandler:
             raise unexpected_body_error(response, kind, error) from error
 
     def _server_kind(self, kind: RowKind) -> RowKind:
-        """Choose the kind in which the server is asked."""
+        """Return the kind of request to send for a row of ``kind``."""
         if kind in self._capabilities.serves:
             return kind
         if kind in CONVERSATION_KINDS:
             return "chat_completions"
         raise Untranslatable(
-            "url", f"{self._capabilities.name} is not known to serve {KIND_NAMES[kind]}; choose another provider"
+            "url", f"{self._capabilities.name} is not known to support {KIND_NAMES[kind]}; choose another provider"
         )
 
     def _body(self, row: RequestRow, kind: RowKind) -> bytes:

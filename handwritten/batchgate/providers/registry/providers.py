@@ -1,4 +1,4 @@
-"""The providers by name: who speaks to each, and where it is unless an account says otherwise."""
+"""The supported providers by name, with the handler and the default base URL of each."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from batchgate.providers.registry import known_servers
 
 
 class Provider(Struct, frozen=True):
-    """One name of the documented provider enum."""
+    """One value of the documented provider enum."""
 
     base_url: str
-    """Where an account of this provider calls unless it has a URL of its own."""
+    """The URL for accounts that set none."""
     handler: Callable[[], ProviderHandler]
-    """Makes the handler; one serves every account of the provider."""
+    """Makes the handler, which all accounts of the provider share."""
 
 
 def _openai_compatible(base_url: str, capabilities: ServerCapabilities) -> Provider:
@@ -48,4 +48,4 @@ PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
         "huggingface": _openai_compatible("https://router.huggingface.co/v1", known_servers.HUGGINGFACE),
     }
 )
-"""Every provider that can be called request by request."""
+"""All supported providers."""

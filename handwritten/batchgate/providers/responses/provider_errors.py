@@ -1,7 +1,7 @@
-"""Reads a provider's error: status, headers and body into one `UpstreamError` that says what a retry may do.
+"""Converts a provider's error response (status, headers, body) to an `UpstreamError`.
 
-One reader for all providers, as their errors are mixed on the way (proxies, compatible servers): the envelopes of
-Anthropic and OpenAI, a text or a list instead, the fields without an envelope, or no JSON at all.
+One reader works for all providers, as proxies and compatible servers mix the formats: the envelopes of Anthropic and
+OpenAI, a text or a list, fields without an envelope, or no JSON.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from batchgate.engine.model.errors import ErrorKind, UpstreamError, UpstreamUnre
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
 
 MAX_MESSAGE_LENGTH: Final = 2_000
-"""Characters of a provider's message that are kept."""
+"""Maximum number of characters that are kept of a provider's message."""
 
 MAX_RETRY_AFTER: Final = 3600.0
-"""Seconds that a provider may ask for; one that asks for more, or by mistake for milliseconds, is asked again then."""
+"""Maximum wait in seconds, if a provider asks for a longer one or sends milliseconds by mistake."""
 
 _MAX_EXCERPT: Final = 200
 
@@ -63,7 +63,7 @@ _KINDS_BY_CODE: Final[Mapping[str, ErrorKind]] = {
     "linked_organization_billing_unavailable": "billing_error",
     "organization_on_hold": "billing_error",
 }
-"""Types and codes that say more than the status; OpenAI's invalid_request_error does not, it also stands at a 401."""
+"""Types and codes that are more specific than the status. OpenAI's invalid_request_error is not: 401 has it too."""
 
 _RETRY_STATUSES: Final = frozenset({408, 409, 425, 429})
 _RETRY_KINDS: Final = frozenset({"overloaded_error", "rate_limit_error", "timeout_error"})
@@ -72,11 +72,11 @@ _KEY: Final = re.compile(
     r"\b(?:sk|gsk|psk|csk|xai|pplx|fw|hf|nvapi)[-_][A-Za-z0-9_*.\-]{6,}|\bAIza[\w\-]{20,}|\bBearer\s+\S+",
     re.IGNORECASE,
 )
-"""What the providers' keys look like; some repeat the wrong one in the message, partly starred."""
+"""Formats of providers' keys; some providers repeat an invalid key in the message, partly masked."""
 
 
 class _ErrorBody(Struct, frozen=True):
-    """What a body says, whatever its envelope."""
+    """The fields of an error body, from any envelope."""
 
     message: str
     codes: tuple[str, ...]
@@ -88,7 +88,7 @@ class _ErrorBody(Struct, frozen=True):
 
 
 def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.time) -> UpstreamError:
-    """Make the error of a response that is not an answer; ``now`` gives Unix seconds."""
+    """Make the error for an error response; ``now`` returns Unix seconds."""
     body = _read_body(response)
     kind = _kind(response.status, body.codes)
     return UpstreamError(
@@ -111,15 +111,17 @@ ANSWER_NAMES: Final[Mapping[RowKind, str]] = {
     "embeddings": "embeddings",
     "completions": "a completion",
 }
-"""What a request of each kind is answered with, in the words of messages."""
+"""The names of answers to each kind of request in messages."""
 
 
 def unexpected_body_error(response: UpstreamResponse, kind: RowKind, problem: DecodingError) -> UpstreamError:
-    """Tell an error that a router sends with the status 200 from what is no answer to a request of ``kind``."""
+    """Make the error for a response with status 200 that is not an answer of ``kind``; routers send some errors so."""
     try:
         code = _EMBEDDED.decode(response.body).error.code
     except DECODING_ERRORS:
-        message = f"The provider answered 200, but not with {ANSWER_NAMES[kind]} ({describe_decoding(problem)}): "
+        message = (
+            f"The provider returned 200, but the body is not {ANSWER_NAMES[kind]} ({describe_decoding(problem)}): "
+        )
         return UpstreamUnreachable("api_error", message + excerpt(response.body), status=200, retry_safe=True)
     status = code if isinstance(code, int) and 400 <= code <= 599 else 500
     return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
@@ -137,18 +139,18 @@ _EMBEDDED: Final = msgspec.json.Decoder(_EmbeddedError)
 
 
 def redact_and_shorten(text: str, length: int = MAX_MESSAGE_LENGTH) -> str:
-    """Cut a text from a provider and take keys out of it."""
+    """Shorten a text from a provider and redact keys in it."""
     clean = _KEY.sub("[key]", text.strip())
     return clean if len(clean) <= length else f"{clean[: length - 1]}…"
 
 
 def excerpt(body: bytes) -> str:
-    """Show the beginning of a body that is not what it should be, in one line."""
+    """Return the beginning of an unexpected body, in one line."""
     shown = " ".join(body[: 4 * _MAX_EXCERPT].decode(errors="replace").split())
     return redact_and_shorten(shown, _MAX_EXCERPT) or "an empty body"
 
 
-# ---------------------------------------------------------------- class and retry
+# ---------------------------------------------------------------- error kind and retry
 
 
 def _kind(status: int, codes: tuple[str, ...]) -> ErrorKind:
@@ -172,7 +174,7 @@ def _retry_safe(response: UpstreamResponse, kind: ErrorKind) -> bool:
 
 
 def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
-    """Read the wait in seconds: retry-after-ms first, then retry-after as seconds or as a date."""
+    """Return the wait in seconds: retry-after-ms first, then retry-after as seconds or as a date."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -198,7 +200,7 @@ def _number(written: str | None) -> float | None:
     return number if math.isfinite(number) and number >= 0 else None
 
 
-# ---------------------------------------------------------------- the body
+# ---------------------------------------------------------------- error body
 
 
 def _read_body(response: UpstreamResponse) -> _ErrorBody:
@@ -225,12 +227,12 @@ def _read_body(response: UpstreamResponse) -> _ErrorBody:
 
 def _status_message(response: UpstreamResponse, shown: str) -> str:
     if location := response.headers.get("location"):
-        shown = f"it points to {redact_and_shorten(location, _MAX_EXCERPT)}; see base_url"
-    return f"The provider answered {response.status}: {shown}"
+        shown = f"it redirects to {redact_and_shorten(location, _MAX_EXCERPT)}; check base_url"
+    return f"The provider returned {response.status}: {shown}"
 
 
 def _message(error: object) -> str | None:
-    """Find the message: as itself, or under message or detail, which may hold more JSON."""
+    """Return the message: the error itself if it is a string, or its message or detail, which may be JSON."""
     if isinstance(error, str):
         return error
     if not isinstance(error, dict):
@@ -253,12 +255,12 @@ def _codes(error: object) -> Iterator[str]:
 
 
 def _text_field(error: object, name: str) -> str | None:
-    """Read one of the short texts beside the message."""
+    """Return a short text field of the error."""
     word = error.get(name) if isinstance(error, dict) else None
     return redact_and_shorten(word, _MAX_EXCERPT) if isinstance(word, str) else None
 
 
 def _code(error: object) -> str | int | None:
-    """Read the code, which some servers send as a number: that of the status."""
+    """Return the code; some servers send the status as a number."""
     code = error.get("code") if isinstance(error, dict) else None
     return code if type(code) is int and 0 <= code <= 999 else _text_field(error, "code")

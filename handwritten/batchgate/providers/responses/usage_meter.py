@@ -1,7 +1,6 @@
-"""Reads what calls cost and what a provider says is left, in every provider's words.
+"""Estimates and reads token usage, and reads the remaining rate limits from response headers.
 
-One reader for all, like that of the errors: the headers of OpenAI and Anthropic are sent by many others, and the fields
-for the length and the use of tokens differ in name only.
+One meter works for all providers: many send the headers of OpenAI or Anthropic, and usage fields differ only in name.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class UsageMeter:
         self._now = now
 
     def estimate(self, request: UpstreamRequest) -> int:
-        """Count a token for each four bytes, and all that the answer may have."""
+        """Return one token for each four bytes, plus the maximum output tokens."""
         try:
             limit = _OUTPUT_LIMIT.decode(request.body)
         except DECODING_ERRORS:
@@ -65,7 +64,7 @@ class UsageMeter:
         return len(request.body) // BYTES_PER_TOKEN + answer
 
     def used(self, response: UpstreamResponse) -> int | None:
-        """Read the usage of an answer, cached input included."""
+        """Return the token usage of an answer, cached input included."""
         try:
             usage = _ANSWER.decode(response.body).usage
         except DECODING_ERRORS:
@@ -78,7 +77,7 @@ class UsageMeter:
         return (usage.input_tokens or 0) + (usage.output_tokens or 0) + cached
 
     def allowances(self, response: UpstreamResponse) -> Sequence[Allowance]:
-        """Read ``x-ratelimit-remaining-*`` and ``anthropic-ratelimit-*-remaining``, with when each is whole again."""
+        """Read ``x-ratelimit-remaining-*`` and ``anthropic-ratelimit-*-remaining``, with the reset time of each."""
         headers = response.headers
         found = [self._allowance(name, headers) for name in headers if "ratelimit" in name]
         return [allowance for allowance in found if allowance is not None]
@@ -95,7 +94,7 @@ class UsageMeter:
         return Allowance(unit=unit, remaining=remaining, reset=seconds)
 
     def _seconds(self, value: str) -> float | None:
-        """Read seconds from ``6m0s``, from a number of them, or from a date."""
+        """Parse seconds from a duration such as ``6m0s``, a number, or a date."""
         if _DURATIONS.fullmatch(value):
             return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION.findall(value))
         if (seconds := _number(value)) is not None:

@@ -1,7 +1,6 @@
-"""What a simulated model is asked and answers in any wire format, and Anthropic's; OpenAI's are in `simulator_openai`.
+"""Input and output of the simulated model, and the Messages format; OpenAI's formats are in `openai_dialects`.
 
-The simulator plays the foreign side, so it has row models of its own: open ones, which keep no more
-than what an answer depends on.
+The simulator plays the provider, so it has its own request models. They have only the fields that affect an answer.
 """
 
 from __future__ import annotations
@@ -18,55 +17,55 @@ CHARACTERS_PER_TOKEN: Final = 4
 
 
 Embedding: TypeAlias = str | tuple[float, ...]
-"""The numbers of a text, or base64 of them."""
+"""The numbers of an embedding, or their base64."""
 
 
 class ModelInput(Struct, frozen=True, kw_only=True):
-    """What an answer depends on, whatever the dialect it was asked in."""
+    """The parts of a call that affect the answer, in any dialect."""
 
     model: str
     text: str
-    """The last thing that the user said."""
+    """The last user message."""
     input_tokens: int
     max_tokens: int | None
     embeddings: tuple[Embedding, ...] = ()
-    """What the answer holds where no text was asked for."""
+    """The embeddings of the answer, for a call that asks for embeddings."""
 
 
 class ModelOutput(Struct, frozen=True, kw_only=True):
-    """What the model says, whatever the dialect it is written in."""
+    """The generated answer, for any dialect."""
 
     model_input: ModelInput
     text: str
     output_tokens: int
     complete: bool
-    """False when the bound on its length cut it."""
+    """False if max_tokens cut the text."""
     token: str
-    """22 characters that make the id of the answer unique."""
+    """22 characters of the answer's unique id."""
 
 
 class SimulatedDialect(Protocol):
-    """Reads calls and writes answers and refusals in one wire format."""
+    """Decodes calls and encodes answers and errors in one wire format."""
 
     path: ClassVar[str]
-    """How the path of a call in this dialect ends."""
+    """The end of the path of calls in this dialect."""
     request_id_header: ClassVar[str]
 
     def read(self, body: bytes) -> ModelInput:
-        """Read a call; raises `RefusedError` when it is not one."""
+        """Decode a call; raises `RefusedError` if it is invalid."""
         ...
 
     def write(self, answer: ModelOutput) -> bytes:
-        """Write the body of an answer."""
+        """Encode the body of an answer."""
         ...
 
-    def refuse(self, refusal: RefusedError, request_id: str, /) -> tuple[int, bytes]:
-        """Write a refusal: its status and its body."""
+    def write_error(self, refusal: RefusedError, request_id: str, /) -> tuple[int, bytes]:
+        """Encode an error; returns its status and its body."""
         ...
 
 
 class TextBlock(Struct):
-    """A block of a turn; one without a text is passed over."""
+    """A block of a message; a block without text is ignored."""
 
     text: str | None = None
 
@@ -76,7 +75,7 @@ Content: TypeAlias = str | list[TextBlock] | None
 
 
 class InputMessage(Struct):
-    """Something that was said, by whom."""
+    """A message of the conversation."""
 
     role: str
     content: Content = None
@@ -107,7 +106,7 @@ class MessagesDialect:
         self._decoder = msgspec.json.Decoder(_MessagesCall)
 
     def read(self, body: bytes) -> ModelInput:
-        """Read Messages params."""
+        """Decode Messages params."""
         call = decode_call(self._decoder, body)
         if call.stream:
             raise unsupported_stream()
@@ -115,7 +114,7 @@ class MessagesDialect:
         return to_model_input(call.model, messages, call.max_tokens)
 
     def write(self, answer: ModelOutput) -> bytes:
-        """Write a Message."""
+        """Encode a Message."""
         return msgspec.json.encode(
             {
                 "id": f"msg_01{answer.token}",
@@ -135,15 +134,15 @@ class MessagesDialect:
             }
         )
 
-    def refuse(self, refusal: RefusedError, request_id: str, /) -> tuple[int, bytes]:
-        """Write the error envelope of the Messages API."""
+    def write_error(self, refusal: RefusedError, request_id: str, /) -> tuple[int, bytes]:
+        """Encode the error envelope of the Messages API."""
         error = {"type": refusal.kind, "message": refusal.message}
         envelope = {"type": "error", "error": error, "request_id": request_id}
         return self._statuses.get(refusal.kind, 400), msgspec.json.encode(envelope)
 
 
 def decode_call(decoder: msgspec.json.Decoder[_Call], body: bytes) -> _Call:
-    """Read the body of a call; raises `RefusedError` that says what is wrong with it."""
+    """Decode the body of a call; raises `RefusedError` with the reason if it is invalid."""
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -151,12 +150,12 @@ def decode_call(decoder: msgspec.json.Decoder[_Call], body: bytes) -> _Call:
 
 
 def unsupported_stream() -> RefusedError:
-    """Refuse to answer piece by piece."""
-    return RefusedError("invalid_request_error", "stream: the simulator answers whole")
+    """Return the error for a streaming call."""
+    return RefusedError("invalid_request_error", "stream: the simulator does not stream")
 
 
 def to_model_input(model: str, messages: Sequence[InputMessage], max_tokens: int | None) -> ModelInput:
-    """Make the question of what was said so far."""
+    """Make the model's input from the messages of a call."""
     if max_tokens is not None and max_tokens < 1:
         raise RefusedError("invalid_request_error", "max_tokens: must be at least 1")
     texts = [(message.role, _text(message.content)) for message in messages]

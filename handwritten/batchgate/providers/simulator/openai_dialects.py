@@ -1,4 +1,4 @@
-"""The wire formats of OpenAI's API that the simulated model speaks: all those that a batch can have rows of."""
+"""The wire formats of OpenAI's API for the simulated model: one for each kind of row."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from batchgate.providers.simulator.dialects import (
 )
 
 DIMENSIONS: Final = 8
-"""Numbers of an embedding, unless the call asks for another number of them."""
+"""Default number of dimensions of an embedding."""
 MAX_DIMENSIONS: Final = 4096
 
-_CREATED: Final = 1_767_225_600  # 2026-01-01: a clock would make two equal calls differ
+_CREATED: Final = 1_767_225_600  # 2026-01-01, so that equal calls have equal answers
 
 _Texts: TypeAlias = str | list[str | int | list[int]]
-"""One text or several, each as itself or as its tokens."""
+"""One text or several, each as a string or as token numbers."""
 
 
 class _ChatCall(Struct):
@@ -43,7 +43,7 @@ class _ChatCall(Struct):
 
 
 class _Item(Struct):
-    """A message, or another item, which is passed over."""
+    """A message; other items are ignored."""
 
     role: str = ""
     content: Content = None
@@ -72,7 +72,7 @@ class _EmbeddingsCall(Struct):
 
 
 class _OpenAIDialect:
-    """What the formats have in common."""
+    """The shared error format."""
 
     request_id_header: ClassVar = "x-request-id"
     _statuses: ClassVar[Mapping[ErrorKind, tuple[int, str, str | None]]] = {
@@ -83,8 +83,8 @@ class _OpenAIDialect:
         "overloaded_error": (503, "service_unavailable_error", None),
     }
 
-    def refuse(self, refusal: RefusedError, _request_id: str, /) -> tuple[int, bytes]:
-        """Write the error envelope of the OpenAI API; its request id is in the header only."""
+    def write_error(self, refusal: RefusedError, _request_id: str, /) -> tuple[int, bytes]:
+        """Encode the error envelope of the OpenAI API; the request id is only in the header."""
         status, kind, code = self._statuses.get(refusal.kind, (400, "invalid_request_error", None))
         error = {"message": refusal.message, "type": kind, "param": None, "code": code}
         return status, msgspec.json.encode({"error": error})
@@ -99,7 +99,7 @@ class ChatDialect(_OpenAIDialect):
         self._decoder = msgspec.json.Decoder(_ChatCall)
 
     def read(self, body: bytes) -> ModelInput:
-        """Read a Chat Completions request."""
+        """Decode a Chat Completions request."""
         call = decode_call(self._decoder, body)
         if call.stream:
             raise unsupported_stream()
@@ -107,7 +107,7 @@ class ChatDialect(_OpenAIDialect):
         return to_model_input(call.model, call.messages, older if newer is None else newer)
 
     def write(self, answer: ModelOutput) -> bytes:
-        """Write a chat completion."""
+        """Encode a chat completion."""
         message = {"role": "assistant", "content": answer.text, "refusal": None}
         return msgspec.json.encode(
             {
@@ -138,7 +138,7 @@ class ResponsesDialect(_OpenAIDialect):
         self._decoder = msgspec.json.Decoder(_ResponsesCall)
 
     def read(self, body: bytes) -> ModelInput:
-        """Read a Responses request."""
+        """Decode a Responses request."""
         call = decode_call(self._decoder, body)
         if call.stream:
             raise unsupported_stream()
@@ -148,7 +148,7 @@ class ResponsesDialect(_OpenAIDialect):
         return to_model_input(call.model, messages, call.max_output_tokens)
 
     def write(self, answer: ModelOutput) -> bytes:
-        """Write a Response with a message in it."""
+        """Encode a Response with one message."""
         input_tokens, output_tokens = answer.model_input.input_tokens, answer.output_tokens
         status = "completed" if answer.complete else "incomplete"
         part = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
@@ -196,17 +196,17 @@ class CompletionsDialect(_OpenAIDialect):
         self._decoder = msgspec.json.Decoder(_CompletionsCall)
 
     def read(self, body: bytes) -> ModelInput:
-        """Read a request to continue a text, or the tokens of one."""
+        """Decode a request with one prompt, as text or tokens."""
         call = decode_call(self._decoder, body)
         if call.stream:
             raise unsupported_stream()
         texts = _texts(call.prompt)
         if len(texts) != 1:
-            raise RefusedError("invalid_request_error", "prompt: the simulator continues one text in a call")
+            raise RefusedError("invalid_request_error", "prompt: the simulator supports only one prompt in a call")
         return to_model_input(call.model, [InputMessage(role="user", content=texts[0])], call.max_tokens)
 
     def write(self, answer: ModelOutput) -> bytes:
-        """Write a text completion."""
+        """Encode a text completion."""
         choice = {
             "text": answer.text,
             "index": 0,
@@ -227,7 +227,7 @@ class CompletionsDialect(_OpenAIDialect):
 
 
 class EmbeddingsDialect(_OpenAIDialect):
-    """Embeddings: the same text has the same numbers, in whatever call."""
+    """Embeddings: the same text has the same embedding in every call."""
 
     path: ClassVar = "/embeddings"
 
@@ -235,7 +235,7 @@ class EmbeddingsDialect(_OpenAIDialect):
         self._decoder = msgspec.json.Decoder(_EmbeddingsCall)
 
     def read(self, body: bytes) -> ModelInput:
-        """Read a request for the embeddings of texts, or of the tokens of some."""
+        """Decode a request for the embeddings of texts or tokens."""
         call = decode_call(self._decoder, body)
         texts = _texts(call.input)
         if not texts:
@@ -253,7 +253,7 @@ class EmbeddingsDialect(_OpenAIDialect):
         )
 
     def write(self, answer: ModelOutput) -> bytes:
-        """Write the embeddings in the order of their texts."""
+        """Encode the embeddings in the order of their texts."""
         model_input = answer.model_input
         return msgspec.json.encode(
             {
@@ -278,7 +278,7 @@ def _usage(answer: ModelOutput) -> dict[str, int]:
 
 
 def _texts(value: _Texts) -> list[str]:
-    """Read the texts; tokens stand for their numbers, as there is nothing to look them up in."""
+    """Return the texts; tokens become their numbers as text, as the simulator has no vocabulary."""
     if isinstance(value, str):
         return [value]
     if value and all(isinstance(token, int) for token in value):
@@ -291,9 +291,9 @@ def _text(value: object) -> str:
 
 
 def _embedding(text: str, dimensions: int, *, in_base64: bool) -> Embedding:
-    """Draw numbers from -1 to 1 out of a text."""
-    drawn = struct.unpack(f"<{dimensions}H", shake_128(text.encode()).digest(2 * dimensions))
-    numbers = tuple(round(number / 32767.5 - 1, 6) for number in drawn)
+    """Derive numbers from -1 to 1 from the hash of a text."""
+    integers = struct.unpack(f"<{dimensions}H", shake_128(text.encode()).digest(2 * dimensions))
+    numbers = tuple(round(number / 32767.5 - 1, 6) for number in integers)
     if in_base64:
         return base64.b64encode(struct.pack(f"<{dimensions}f", *numbers)).decode()
     return numbers

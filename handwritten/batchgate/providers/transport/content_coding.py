@@ -1,4 +1,4 @@
-"""Bodies of answers as they were before the provider compressed them."""
+"""Decompresses response bodies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from batchgate.providers.transport.call_errors import ENDED_EARLY, CallFailedError, ResponseTooLargeError
 
 _MAX_INLINE: Final = 16 * 1024
-"""Bytes that are decoded at once: at most a thousandfold comes out, which takes less than 25 ms."""
+"""Maximum size in bytes to decode in the event loop: it grows at most a thousandfold, which takes under 25 ms."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _DEFLATE: Final = 8
 """The compression method in the first byte of a zlib header (RFC 1950), which some servers leave out."""
@@ -17,9 +17,9 @@ _NOT_ACCEPTED: Final = frozenset({"br", "compress", "x-compress", "zstd"})
 
 
 async def decode_body(body: bytes, encoding: str, limit: int) -> bytes:
-    """Decode a body of at most ``limit`` bytes; raises `CallFailedError` and `ResponseTooLargeError`.
+    """Decode a body to at most ``limit`` bytes; raises `CallFailedError` and `ResponseTooLargeError`.
 
-    What is not a compression passes as it is: servers write all kinds of things there.
+    An unknown encoding is ignored, as some servers send invalid values.
     """
     coding = encoding.strip().lower()
     if coding in _NOT_ACCEPTED:

@@ -1,4 +1,4 @@
-"""The head of an HTTP/1.1 request as bytes, most of it written once for a URL and the names of its headers."""
+"""Writes the head of an HTTP/1.1 request; a template is cached for each URL and set of header names."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Final, NamedTuple
 from yarl import URL
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-"""What a header's name may be (RFC 9110, section 5.6.2)."""
+"""A valid header name (RFC 9110, section 5.6.2)."""
 _CONTROL_CHARACTER: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
-"""What may stand in no header, least of all what would end it before its end."""
+"""A character that no header may contain, such as the line breaks of header injection."""
 _FRAMING_HEADERS: Final = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-"""Headers that only the transport may write, since they say where a message ends."""
+"""Headers that only the transport may write, as they define where a message ends."""
 
 
 class InvalidUrlError(ValueError):
-    """A URL that no HTTP call can be made to."""
+    """A URL cannot be used for an HTTP call."""
 
 
 class Origin(NamedTuple):
-    """Where connections lead: calls to the same origin may use the same ones."""
+    """The endpoint of connections: calls to the same origin can share connections."""
 
     scheme: str
     host: str
@@ -33,7 +33,7 @@ class Origin(NamedTuple):
 
 
 class ParsedUrl(NamedTuple):
-    """A URL, taken apart for the wire."""
+    """The parts of a URL in the form that a request needs."""
 
     origin: Origin
     host_header: str
@@ -44,7 +44,7 @@ class ParsedUrl(NamedTuple):
 
 @lru_cache(maxsize=256)
 def parse_url(url: str) -> ParsedUrl:
-    """Take a URL apart; raises `InvalidUrlError`."""
+    """Parse a URL; raises `InvalidUrlError`."""
     try:
         parsed = URL(url)
         host, port = parsed.raw_host, parsed.port
@@ -61,7 +61,7 @@ def parse_url(url: str) -> ParsedUrl:
 
 
 def request_head(url: str, headers: Mapping[str, str], length: int, user_agent: str) -> bytes:
-    """Write the head of a POST with a body of so many bytes; raises `ValueError` for what HTTP cannot carry."""
+    """Return the head of a POST whose body has ``length`` bytes; raises `ValueError` for an invalid header."""
     template = _template(url, tuple(headers), user_agent)
     values = tuple(headers.values())
     if _CONTROL_CHARACTER.search("".join(values)):
@@ -69,15 +69,15 @@ def request_head(url: str, headers: Mapping[str, str], length: int, user_agent: 
     try:
         return (template % (*values, length)).encode()
     except UnicodeEncodeError:
-        raise ValueError("a header has half a character") from None  # the exception would quote the key
+        raise ValueError("a header has a lone surrogate") from None  # the exception would quote the key
 
 
 @lru_cache(maxsize=256)
 def _template(url: str, names: tuple[str, ...], user_agent: str) -> str:
-    """Write the head with ``%s`` for the value of each named header and then for the length of the body."""
+    """Return the head with ``%s`` for the value of each named header and then for the length of the body."""
     caller_names = {name.lower() for name in names}
     if len(caller_names) < len(names) or caller_names & _FRAMING_HEADERS or not all(map(_HEADER_NAME.fullmatch, names)):
-        raise ValueError("a header's name is wrong, doubled, or not the caller's to give")
+        raise ValueError("a header name is invalid, repeated, or reserved for the transport")
     target = parse_url(url)
     own_headers = {
         "host": target.host_header,
@@ -87,7 +87,7 @@ def _template(url: str, names: tuple[str, ...], user_agent: str) -> str:
         "authorization": target.authorization,
     }
     if target.authorization and "authorization" in caller_names:
-        raise ValueError("credentials stand both in the URL and in a header")
+        raise ValueError("credentials are both in the URL and in a header")
     lines = [
         f"{name}: {value}".replace("%", "%%")
         for name, value in own_headers.items()

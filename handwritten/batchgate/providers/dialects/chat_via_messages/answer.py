@@ -1,6 +1,6 @@
-"""Translates an answer: Message into Chat Completions, by the rules of `MESSAGE_TO_CHAT`.
+"""Translates an answer: Message to Chat Completions, by the rules of `MESSAGE_TO_CHAT`.
 
-The pieces that the answer does not hold are its time, and the fields that OpenAI always sends, as null.
+The caller passes the time, which a Message lacks. Fields that OpenAI always sends and a Message lacks are null.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _NULL: Final = Raw(b"null")
 
 
 def message_to_completion(message: m.Message, *, created: int) -> c.ChatCompletion:
-    """Say a Message as a completion of one choice that was made at ``created``, in Unix seconds.
+    """Translate a Message to a completion with one choice; ``created`` is its time in Unix seconds.
 
-    Raises `Untranslatable` for blocks of Anthropic's own tools, which no request of the dialect can ask for.
+    Raises `Untranslatable` for blocks of Anthropic's built-in tools, which translated requests never use.
     """
     return c.ChatCompletion(
         id=message.id,
@@ -89,7 +89,7 @@ def _refusal(message: m.Message) -> str | None:
 
 
 def _finish_reason(message: m.Message) -> str:
-    """Tell a model that declines, as OpenAI does, from a filter that broke it off."""
+    """Return the finish reason; like OpenAI, distinguish a refusal by the model ("stop") from a content filter."""
     if message.stop_reason == "refusal" and message.stop_details:
         declined = message.stop_details.explanation and not message.stop_details.category
         return "stop" if declined else "content_filter"
@@ -97,7 +97,7 @@ def _finish_reason(message: m.Message) -> str:
 
 
 def _usage(usage: m.Usage) -> c.ChatUsage:
-    """Count as OpenAI does: the prompt is all that was read, wherever it came from."""
+    """Translate the usage; OpenAI counts cached input as part of the prompt."""
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
     prompt = usage.input_tokens + read + written
     return c.ChatUsage(

@@ -1,7 +1,7 @@
-"""Translates the turns of a conversation: Chat Completions into Messages.
+"""Translates the messages of a conversation: Chat Completions to Messages.
 
-Results of tools are messages of their own in Chat Completions, and blocks at the head of the user's turn in Messages:
-they are gathered there, with the message of the user that follows them.
+Chat Completions has one message for each tool result. Messages has tool_result blocks at the start of a user message:
+consecutive results are merged into the user message that follows them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Conversation(Struct, frozen=True):
-    """The two places in which Messages holds what Chat Completions holds in one."""
+    """The system prompt and the messages, which Chat Completions has in one list."""
 
     system: SystemPrompt | UnsetType
     turns: list[m.MessageParam]
 
 
 def translate_conversation(messages: Sequence[c.ChatMessageParam]) -> Conversation:
-    """Say every message; raises `Untranslatable` with the path of what cannot be said."""
+    """Translate all messages; raises `Untranslatable` with the path of the unsupported part."""
     leading = [*takewhile(lambda message: isinstance(message, Instructions), messages)]
     return Conversation(_system(leading), [*_turns(messages, len(leading))])
 
@@ -100,7 +100,7 @@ def _simplest_instructions(blocks: list[m.TextBlockParam]) -> str | list[m.Syste
     return blocks[0].text if len(blocks) == 1 else [*blocks]
 
 
-# ---------------------------------------------------------------- what the user says
+# ---------------------------------------------------------------- user messages
 
 
 def _user_turn(message: c.ChatUserMessage, results: list[m.ContentBlockParam], path: str) -> m.UserMessageParam:
@@ -144,7 +144,7 @@ def _tool_result(message: c.ChatToolMessage) -> m.ToolResultBlockParam:
     return m.ToolResultBlockParam(tool_use_id=message.tool_call_id, content=content or UNSET)
 
 
-# ---------------------------------------------------------------- what the model said
+# ---------------------------------------------------------------- assistant messages
 
 
 def _assistant_turn(message: c.ChatAssistantMessage, path: str) -> m.AssistantMessageParam:
@@ -153,7 +153,7 @@ def _assistant_turn(message: c.ChatAssistantMessage, path: str) -> m.AssistantMe
     for index, call in enumerate(message.tool_calls or ()):
         blocks.append(_tool_use(call, f"{path}.tool_calls.{index}"))
     if not blocks and message.content != "":
-        raise Untranslatable(f"{path}.content", "should be a text where the message calls no tools")
+        raise Untranslatable(f"{path}.content", "should be text, as the message has no tool calls")
     return m.AssistantMessageParam(content=_simplest_content(blocks) if blocks else "")
 
 
@@ -177,7 +177,7 @@ def _tool_use(call: c.ChatToolCallParam, path: str) -> m.ToolUseBlockParam:
 
 
 def _input(arguments: str, path: str) -> Raw:
-    """Read the arguments; some clients send back the empty text that stands for no arguments."""
+    """Return the arguments as a JSON object; some clients send an empty text for no arguments."""
     if not arguments.strip():
         return Raw(b"{}")
     try:

@@ -1,4 +1,4 @@
-"""Translates a request: Chat Completions into Messages, by the rules of `CHAT_TO_MESSAGES`."""
+"""Translates a request: Chat Completions to Messages, by the rules of `CHAT_TO_MESSAGES`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from batchgate_api import messages as m
 
 
 def chat_to_messages(request: c.ChatCompletionRequest, *, model: str) -> m.MessageParams:
-    """Say a Chat Completions request in Messages, asking for ``model``.
+    """Translate a Chat Completions request to a Messages request for ``model``.
 
-    Raises `Untranslatable`, which names the field, where it says what Messages has no words for.
+    Raises `Untranslatable` with the path of a field that Messages does not support.
     """
     REJECTED.check(request, "")
     _check_last_turn(request)
@@ -44,7 +44,7 @@ def chat_to_messages(request: c.ChatCompletionRequest, *, model: str) -> m.Messa
 def _max_tokens(request: c.ChatCompletionRequest) -> int:
     newer, older = unset_if_null(request.max_completion_tokens), unset_if_null(request.max_tokens)
     if newer is not UNSET and older is not UNSET and newer != older:
-        raise Untranslatable("max_tokens", "max_completion_tokens says another number; leave one out")
+        raise Untranslatable("max_tokens", "max_completion_tokens has a different value; leave one out")
     limit = older if newer is UNSET else newer
     if limit == 0:
         raise Untranslatable("max_tokens" if newer is UNSET else "max_completion_tokens", NO_ZERO_MAX_TOKENS)
@@ -54,7 +54,7 @@ def _max_tokens(request: c.ChatCompletionRequest) -> int:
 def _temperature(request: c.ChatCompletionRequest) -> float | UnsetType:
     temperature = unset_if_null(request.temperature)
     if temperature is not UNSET and temperature > 1:
-        raise Untranslatable("temperature", "that of Messages ends at 1; it should be between 0 and 1")
+        raise Untranslatable("temperature", "Messages allows at most 1; it should be between 0 and 1")
     return temperature
 
 
@@ -95,7 +95,7 @@ def _effort(request: c.ChatCompletionRequest) -> m.Effort | UnsetType:
         case None | UnsetType() | "none":
             return UNSET
         case "minimal":
-            raise Untranslatable("reasoning_effort", "the least effort of Messages is low")
+            raise Untranslatable("reasoning_effort", "the lowest effort of Messages is low")
         case effort:
             return effort
 
@@ -104,7 +104,7 @@ def _thinking(request: c.ChatCompletionRequest) -> m.ThinkingConfig | UnsetType:
     budget, effort = unset_if_null(request.thinking_token_budget), unset_if_null(request.reasoning_effort)
     if budget is not UNSET:
         if effort == "none":
-            raise Untranslatable("thinking_token_budget", "reasoning_effort none leaves nothing to spend it on")
+            raise Untranslatable("thinking_token_budget", "it contradicts reasoning_effort none; leave one out")
         return m.ThinkingEnabled(budget_tokens=budget)
     if effort is UNSET:
         return UNSET
@@ -114,7 +114,7 @@ def _thinking(request: c.ChatCompletionRequest) -> m.ThinkingConfig | UnsetType:
 def _metadata(request: c.ChatCompletionRequest) -> m.Metadata | UnsetType:
     newer, older = unset_if_null(request.safety_identifier), unset_if_null(request.user)
     if newer is not UNSET and older is not UNSET and newer != older:
-        raise Untranslatable("user", "safety_identifier names another; leave one out")
+        raise Untranslatable("user", "safety_identifier has a different value; leave one out")
     user_id = older if newer is UNSET else newer
     return UNSET if user_id is UNSET else m.Metadata(user_id=user_id)
 
@@ -128,20 +128,22 @@ def _service_tier(request: c.ChatCompletionRequest) -> m.ServiceTier | UnsetType
         case "default":
             return "standard_only"
         case tier:
-            raise Untranslatable("service_tier", f"{tier} is a tier of OpenAI's; use auto or default")
+            raise Untranslatable("service_tier", f"{tier} is a tier that only OpenAI has; use auto or default")
 
 
 def _check_last_turn(request: c.ChatCompletionRequest) -> None:
-    """Refuse where the dialects differ: Messages always continues a last turn of the assistant."""
+    """Reject requests that would change their meaning: Messages always continues a last assistant message."""
     last = len(request.messages) - 1
     from_assistant = last >= 0 and isinstance(request.messages[last], c.ChatAssistantMessage)
     asked = request.continue_final_message is True
     if from_assistant and not asked:
         raise Untranslatable(
             f"messages.{last}",
-            "Messages would continue it; end with the user, or set continue_final_message",
+            "Messages would continue it; end with a user message, or set continue_final_message",
         )
     if asked and not from_assistant:
-        raise Untranslatable("continue_final_message", "there is no last message of the assistant to continue")
+        raise Untranslatable(
+            "continue_final_message", "there is nothing to continue, as the last message is not the assistant's"
+        )
     if isinstance(request.add_generation_prompt, bool) and request.add_generation_prompt is asked:
         raise Untranslatable("add_generation_prompt", "it should be the opposite of continue_final_message")

@@ -1,4 +1,4 @@
-"""Translates where bytes come from: the URLs of Chat Completions into the sources of Messages."""
+"""Translates images and files: URLs of Chat Completions to sources of Messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _PdfSource(Struct, frozen=True, tag_field="type", tag="base64"):
 
 
 def image_block(url: str, path: str) -> m.ImageBlockParam:
-    """Say an image; raises `Untranslatable` for a URL that Messages cannot take."""
+    """Translate an image; raises `Untranslatable` for a URL that Messages does not support."""
     if url.startswith(("http://", "https://")):
         return m.ImageBlockParam(source=m.UrlImageSource(url=url))
     found = _data_url(url, path)
@@ -42,18 +42,18 @@ def image_block(url: str, path: str) -> m.ImageBlockParam:
 
 
 def document_block(file: c.ChatFile, path: str) -> m.DocumentBlockParam:
-    """Say a PDF; raises `Untranslatable` for another file."""
+    """Translate a PDF; raises `Untranslatable` for any other file."""
     if not file.file_data:
         raise Untranslatable(f"{path}.file_data", "Field required")
     found = _data_url(file.file_data, f"{path}.file_data")
     if found.media_type != _PDF:
-        raise Untranslatable(f"{path}.file_data", f"the file should be {_PDF}; send other texts as text parts")
+        raise Untranslatable(f"{path}.file_data", f"the file should be {_PDF}; send other documents as text parts")
     source = _PdfSource(media_type=_PDF, data=found.data)
     return m.DocumentBlockParam(source=Raw(msgspec.json.encode(source)), title=file.filename or UNSET)
 
 
 def _data_url(url: str, path: str) -> _DataUrl:
-    """Cut ``data:image/png;base64,...`` up; schemes and media types are the same in capitals (RFC 2397)."""
+    """Parse ``data:image/png;base64,...``; the scheme and the media type are case-insensitive (RFC 2397)."""
     head, comma, data = url.partition(",")
     head = head.lower()
     if not comma or not head.startswith("data:") or not head.endswith(_BASE64):

@@ -1,4 +1,4 @@
-"""Translates tools and the choice among them: Chat Completions into Messages."""
+"""Translates tools and tool choices: Chat Completions to Messages."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
 _NO_PARAMETERS: Final = Raw(b'{"type":"object","properties":{}}')
-"""The schema of a function that takes nothing: Messages cannot be without one."""
+"""The schema of a function without parameters; Messages requires one."""
 
 
 def custom_tools(tools: Sequence[c.ChatTool] | UnsetType | None) -> list[Raw] | UnsetType:
-    """Say functions as custom tools; raises `Untranslatable` for tools of free text."""
+    """Translate functions to Messages tools; raises `Untranslatable` for custom tools of OpenAI."""
     if not tools:
         return UNSET
     return [Raw(msgspec.json.encode(_custom_tool(tool, f"tools.{index}"))) for index, tool in enumerate(tools)]
@@ -37,7 +37,7 @@ def _custom_tool(tool: c.ChatTool, path: str) -> m.CustomTool:
 
 
 def messages_tool_choice(request: c.ChatCompletionRequest) -> m.ToolChoice | UnsetType:
-    """Say which tools the model may or must use, and if it may use several at once."""
+    """Translate the tool choice, and whether the model may call several tools at once."""
     single = True if request.parallel_tool_calls is False and request.tools else UNSET
     match request.tool_choice:
         case None | UnsetType():

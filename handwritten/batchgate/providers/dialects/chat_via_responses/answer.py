@@ -1,4 +1,4 @@
-"""Translates an answer: Response into Chat Completions, by the rules of `RESPONSE_TO_CHAT`."""
+"""Translates an answer: Response to Chat Completions, by the rules of `RESPONSE_TO_CHAT`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _NULL: Final = Raw(b"null")
 
 
 def response_to_completion(response: r.Response, *, model: str, custom_id: str, created: int) -> c.ChatCompletion:
-    """Say a Response as a completion of one choice.
+    """Translate a Response to a completion with one choice.
 
-    ``model``, ``custom_id`` and ``created`` (Unix seconds) stand in for what a server leaves out. Raises
-    `UpstreamUnreachable` where the Response failed or is not what the dialect says, and `Untranslatable` for items of
-    OpenAI's own tools, which no request of the dialect can ask for.
+    ``model``, ``custom_id`` and ``created`` (Unix seconds) are defaults for fields that the server left out. Raises
+    `UpstreamUnreachable` for a Response that failed or is invalid, and `Untranslatable` for items of OpenAI's built-in
+    tools, which translated requests never use.
     """
     if response.status == "failed" or response.error:
         raise _failure(response)
@@ -51,13 +51,13 @@ def response_to_completion(response: r.Response, *, model: str, custom_id: str, 
 
 def _failure(response: r.Response) -> UpstreamUnreachable:
     error = response.error or r.ResponseFailure()
-    why = ": ".join(part for part in (error.code, error.message) if part)
-    message = f"The provider answered that it failed{f' ({why})' if why else ''}."
+    details = ": ".join(part for part in (error.code, error.message) if part)
+    message = f"The provider reported that the response failed{f' ({details})' if details else ''}."
     return UpstreamUnreachable("api_error", message, status=200, retry_safe=error.code == "server_error")
 
 
 class _Output(Struct):
-    """What the items of an output say, by its place in a Chat Completion."""
+    """The content of all output items, by the field of a Chat Completion message."""
 
     reasoning: list[str]
     texts: list[str]
@@ -73,7 +73,7 @@ def _read_output(response: r.Response) -> _Output:
             _read_item(raw, output, f"output.{index}")
         except DECODING_ERRORS as error:
             problem = describe_decoding(error)
-            raise unusable_answer(f"with an item that is not what it says it is (output.{index}: {problem})") from error
+            raise unusable_answer(f"an item does not match its type (output.{index}: {problem})") from error
     return output
 
 
@@ -89,7 +89,7 @@ def _read_item(raw: Raw, output: _Output, path: str) -> None:
         case "custom_tool_call":
             output.calls.append(_custom_call(_CUSTOM_CALL.decode(raw)))
         case other:
-            reason = f"{other} items have no form in Chat Completions; read the results as Responses"
+            reason = f"{other} items cannot be translated to Chat Completions; read the results as Responses"
             raise Untranslatable(path, reason)
 
 
@@ -102,7 +102,7 @@ def _read_part(part: r.ResponseMessagePart, output: _Output) -> None:
         case "refusal":
             output.refusals.append(part.refusal or "")
         case other:
-            raise unusable_answer(f"with a part of the type {other!r}, which no Chat Completion can hold")
+            raise unusable_answer(f"Chat Completions has no equivalent of a part of the type {other!r}")
 
 
 def _reasoning_texts(item: r.ResponseReasoning) -> list[str]:

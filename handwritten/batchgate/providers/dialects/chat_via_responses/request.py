@@ -1,4 +1,4 @@
-"""Translates a request: Chat Completions into Responses, by the rules of `CHAT_TO_RESPONSES`."""
+"""Translates a request: Chat Completions to Responses, by the rules of `CHAT_TO_RESPONSES`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from batchgate_api import responses as r
 
 
 def chat_to_responses(request: c.ChatCompletionRequest, *, model: str) -> r.ResponsesRequest:
-    """Say a Chat Completions request in Responses, asking for ``model``.
+    """Translate a Chat Completions request to a Responses request for ``model``.
 
-    Raises `Untranslatable`, which names the field, where it says what Responses has no words for.
+    Raises `Untranslatable` with the path of a field that Responses does not support.
     """
     REJECTED.check(request, "")
     if request.add_generation_prompt is False:
-        raise Untranslatable("add_generation_prompt", "Responses always begins a new message; leave it out")
+        raise Untranslatable("add_generation_prompt", "Responses always starts a new message; leave it out")
     translated = translate_conversation(request.messages)
     return r.ResponsesRequest(
         model=model,
@@ -54,7 +54,7 @@ def chat_to_responses(request: c.ChatCompletionRequest, *, model: str) -> r.Resp
 def _max_output_tokens(request: c.ChatCompletionRequest) -> int | UnsetType:
     newer, older = unset_if_null(request.max_completion_tokens), unset_if_null(request.max_tokens)
     if newer is not UNSET and older is not UNSET and newer != older:
-        raise Untranslatable("max_tokens", "max_completion_tokens says another number; leave one out")
+        raise Untranslatable("max_tokens", "max_completion_tokens has a different value; leave one out")
     return older if newer is UNSET else newer
 
 

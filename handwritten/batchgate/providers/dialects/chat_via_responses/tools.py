@@ -1,4 +1,4 @@
-"""Translates tools and the choice among them: Chat Completions into Responses."""
+"""Translates tools and tool choices: Chat Completions to Responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Grammar(Struct, frozen=True):
 
 
 class _Format(Struct, frozen=True):
-    """The form of free text, which spec/chat_completions.yaml leaves raw."""
+    """The input format of a custom tool, which spec/chat_completions.yaml leaves raw."""
 
     type: str
     grammar: _Grammar | None = None
@@ -41,7 +41,7 @@ _NO_PARAMETERS: Final = Raw(b"null")
 
 
 def responses_tools(tools: Sequence[c.ChatTool] | UnsetType | None) -> list[Raw] | UnsetType:
-    """Say every tool."""
+    """Translate all tools."""
     if not tools:
         return UNSET
     return [Raw(msgspec.json.encode(_tool(tool, f"tools.{index}"))) for index, tool in enumerate(tools)]
@@ -86,7 +86,7 @@ def _format(raw: Raw | UnsetType, path: str) -> r.ResponsesToolFormat | UnsetTyp
 def responses_tool_choice(
     choice: c.ChatToolChoiceMode | c.ChatNamedToolChoice | UnsetType | None,
 ) -> r.ResponsesToolChoiceMode | r.ResponsesNamedToolChoice | UnsetType:
-    """Say which tools the model may or must use."""
+    """Translate the tool choice."""
     match choice:
         case None | UnsetType():
             return UNSET

@@ -1,8 +1,7 @@
-"""Translates the turns of a conversation: Messages into Chat Completions.
+"""Translates the messages of a conversation: Messages to Chat Completions.
 
-A turn of Messages holds blocks in any order; a message of Chat Completions has one place for what was thought, one
-for what was said and one for what was called, and results of tools are messages of their own. Where the order of
-blocks would be lost, the turn is refused.
+A message of Messages has blocks in any order. A Chat Completions message has one field each for reasoning, text and
+tool calls, and tool results are separate messages. A message is rejected if the order of its blocks would be lost.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _CALLER: Final = msgspec.json.Decoder(m.ToolKind)
 def chat_messages(
     system: str | list[m.TextBlockParam] | UnsetType, turns: Sequence[m.MessageParam], target: ServerCapabilities
 ) -> list[c.ChatMessageParam]:
-    """Say the system prompt and every turn; raises `Untranslatable` with the path of what cannot be said."""
+    """Translate the system prompt and all messages; raises `Untranslatable` with the path of the unsupported part."""
     messages: list[c.ChatMessageParam] = []
     if system:
         messages.append(c.ChatSystemMessage(content=_text_content(system, "system")))
@@ -47,12 +46,12 @@ def chat_messages(
 
 
 def ends_in_prefill(turns: Sequence[m.MessageParam], target: ServerCapabilities) -> bool:
-    """Tell if the last turn is the beginning of the answer; raises `Untranslatable` where it cannot be continued."""
+    """Return whether the last message starts the answer; raises `Untranslatable` if the server cannot continue it."""
     if not turns or not isinstance(turns[-1], m.AssistantMessageParam):
         return False
     if not target.prefill:
         raise Untranslatable(
-            f"messages.{len(turns) - 1}", f"{target.name} cannot continue an answer; end with a turn of the user"
+            f"messages.{len(turns) - 1}", f"{target.name} cannot continue a partial answer; end with a user message"
         )
     return True
 
@@ -80,7 +79,7 @@ def _text_content(
 
 
 def _simplest_content(parts: list[c.ChatTextPart]) -> TextContent:
-    """Write one part as a string: the two are the same, and every server knows the string."""
+    """Return a single part as a string: both mean the same, and every server accepts the string."""
     match parts:
         case []:
             return ""
@@ -95,7 +94,7 @@ def _text_part(block: m.TextBlockParam, path: str) -> c.ChatTextPart:
     return c.ChatTextPart(text=block.text)
 
 
-# ---------------------------------------------------------------- what the user says
+# ---------------------------------------------------------------- user messages
 
 
 def _user_messages(content: m.MessageContent, path: str, target: ServerCapabilities) -> Iterator[c.ChatMessageParam]:
@@ -107,7 +106,7 @@ def _user_messages(content: m.MessageContent, path: str, target: ServerCapabilit
         if isinstance(block, m.ToolResultBlockParam):
             if parts:
                 raise Untranslatable(
-                    f"{path}.{index}", "tool_result blocks should come before the other blocks of the turn"
+                    f"{path}.{index}", "tool_result blocks should come before the other blocks of the message"
                 )
             yield _tool_message(block, f"{path}.{index}")
         else:
@@ -122,7 +121,7 @@ def _user_messages(content: m.MessageContent, path: str, target: ServerCapabilit
 
 
 def _reject_empty(content: Sequence[object], path: str) -> None:
-    """Refuse a turn of no blocks, which would vanish."""
+    """Reject a message without blocks, which would be lost."""
     if not content:
         raise Untranslatable(path, "should have at least one block")
 
@@ -134,7 +133,7 @@ def _user_part(block: m.ContentBlockParam, path: str, target: ServerCapabilities
         case m.ImageBlockParam():
             return _image_part(block, path, target)
         case m.ThinkingBlockParam() | m.ToolUseBlockParam():
-            raise Untranslatable(path, "such blocks belong to turns of the assistant")
+            raise Untranslatable(path, "such blocks are allowed only in assistant messages")
         case _:
             raise REJECTED.error(block, path)
 
@@ -146,7 +145,7 @@ def _image_part(block: m.ImageBlockParam, path: str, target: ServerCapabilities)
             url = f"data:{media_type};base64,{data}"
         case m.UrlImageSource(url=url):
             if not target.image_urls:
-                raise Untranslatable(f"{path}.source", f"{target.name} does not fetch images; send it as base64")
+                raise Untranslatable(f"{path}.source", f"{target.name} does not download images; send it as base64")
         case m.FileImageSource():
             raise REJECTED.error(block.source, f"{path}.source")
         case _:
@@ -173,7 +172,7 @@ def _tool_content(content: str | Sequence[m.ToolResultContentBlock], path: str) 
             case m.ImageBlockParam():
                 raise Untranslatable(
                     f"{path}.{index}",
-                    "results of tools are text there; put the image after the tool_result blocks of the turn",
+                    "tool results can only be text there; put the image after the tool_result blocks of the message",
                 )
             case _:
                 raise REJECTED.error(block, f"{path}.{index}")
@@ -181,17 +180,17 @@ def _tool_content(content: str | Sequence[m.ToolResultContentBlock], path: str) 
 
 
 def _mark_as_error(content: TextContent) -> TextContent:
-    """Say that the tool failed: Chat Completions has no field for it, and the model should know."""
+    """Mark a tool result as failed with a prefix, as Chat Completions has no field for it."""
     if isinstance(content, str):
         return f"Error: {content}" if content else "Error"
     return [c.ChatTextPart(text="Error:"), *content]
 
 
-# ---------------------------------------------------------------- what the model said
+# ---------------------------------------------------------------- assistant messages
 
 
 class _AssistantParts(Struct):
-    """The three places of an assistant message, filled in this order."""
+    """The content of an assistant message by field, added in this order."""
 
     thinking: list[str]
     texts: list[c.ChatTextPart]
@@ -229,19 +228,19 @@ def _add_block(block: m.ContentBlockParam, parts: _AssistantParts, path: str, ta
         case m.ThinkingBlockParam(thinking=thinking):
             if target.reasoning_field is None:
                 raise Untranslatable(
-                    path, f"{target.name} cannot be told what the model thought; leave thinking blocks out"
+                    path, f"{target.name} does not accept the model's earlier reasoning; leave thinking blocks out"
                 )
             if parts.texts or parts.calls:
-                raise Untranslatable(path, "thinking should come before the texts and tool calls of the turn")
+                raise Untranslatable(path, "thinking should come before the text and tool_use blocks of the message")
             parts.thinking.append(thinking)
         case m.TextBlockParam():
             if parts.calls:
-                raise Untranslatable(path, "texts should come before the tool calls of the turn")
+                raise Untranslatable(path, "text should come before the tool_use blocks of the message")
             parts.texts.append(_text_part(block, path))
         case m.ToolUseBlockParam():
             parts.calls.append(_tool_call(block, path))
         case m.ImageBlockParam() | m.ToolResultBlockParam():
-            raise Untranslatable(path, "such blocks belong to turns of the user")
+            raise Untranslatable(path, "such blocks are allowed only in user messages")
         case _:
             raise REJECTED.error(block, path)
 
@@ -249,7 +248,7 @@ def _add_block(block: m.ContentBlockParam, parts: _AssistantParts, path: str, ta
 def _tool_call(block: m.ToolUseBlockParam, path: str) -> c.ChatFunctionToolCallParam:
     REJECTED.check(block, path)
     if not is_empty(block.caller) and not _is_direct(block.caller):
-        raise Untranslatable(f"{path}.caller", "only the model itself (direct) calls tools there")
+        raise Untranslatable(f"{path}.caller", "only direct calls by the model are supported")
     arguments = bytes(block.input).decode()
     if not arguments.startswith("{"):
         raise Untranslatable(f"{path}.input", "Input should be an object")

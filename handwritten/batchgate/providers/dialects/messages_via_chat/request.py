@@ -1,4 +1,4 @@
-"""Translates a request: Messages into Chat Completions, by the rules of `MESSAGES_TO_CHAT` and the target's table."""
+"""Translates requests: Messages to Chat Completions, by the rules of `MESSAGES_TO_CHAT` and the server capabilities."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
 SCHEMA_NAME = "answer"
-"""The name that Chat Completions wants for a schema; Messages has none."""
+"""The name of a schema, which Chat Completions requires and Messages lacks."""
 
 
 def messages_to_chat(params: m.MessageParams, *, model: str, target: ServerCapabilities) -> c.ChatCompletionRequest:
-    """Say a Messages request to ``target``, asking for ``model``.
+    """Translate a Messages request to a Chat Completions request for ``model`` at the server ``target``.
 
-    Raises `Untranslatable`, which names the field, where it says what the target cannot be told.
+    Raises `Untranslatable` with the path of a field that the server does not support.
     """
     REJECTED.check(params, "")
     prefill = True if ends_in_prefill(params.messages, target) else UNSET
@@ -58,7 +58,7 @@ def _max_tokens(params: m.MessageParams, target: ServerCapabilities, field: str)
 def _top_k(params: m.MessageParams, target: ServerCapabilities) -> int | UnsetType:
     top_k = unset_if_null(params.top_k)
     if top_k is not UNSET and not target.top_k:
-        raise Untranslatable("top_k", f"{target.name} does not have it; use temperature or top_p")
+        raise Untranslatable("top_k", f"{target.name} does not support top_k; use temperature or top_p")
     return top_k
 
 
@@ -76,7 +76,7 @@ def _user(params: m.MessageParams, target: ServerCapabilities, field: str) -> st
         return UNSET
     user = params.metadata.user_id
     if user is not UNSET and target.user_field is None:
-        raise Untranslatable("metadata.user_id", f"{target.name} is not told who the user is; leave it out")
+        raise Untranslatable("metadata.user_id", f"{target.name} has no field for the user; leave it out")
     return user if target.user_field == field else UNSET
 
 
@@ -100,7 +100,7 @@ def _response_format(params: m.MessageParams) -> c.ChatJsonSchemaFormat | UnsetT
         REJECTED.check(params.output_config, "output_config")
         configured = unset_if_null(params.output_config.format)
         if configured and output_format:
-            raise Untranslatable("output_format", "the form of the answer is already in output_config.format")
+            raise Untranslatable("output_format", "the output format is already set in output_config.format")
         output_format = configured or output_format
     if not output_format:
         return UNSET
@@ -120,7 +120,7 @@ def _reasoning_effort(params: m.MessageParams, target: ServerCapabilities) -> c.
 
 def _thinking_disabled(effort: m.Effort | UnsetType, target: ServerCapabilities) -> c.ChatReasoningEffort:
     if "none" not in target.efforts:
-        raise Untranslatable("thinking", f"{target.name} cannot be told not to think; leave it out")
+        raise Untranslatable("thinking", f"{target.name} cannot turn thinking off; leave it out")
     if effort is not UNSET:
         raise Untranslatable(
             "output_config.effort", f"{target.name} has one field for thinking and effort; leave one out"
@@ -130,7 +130,7 @@ def _thinking_disabled(effort: m.Effort | UnsetType, target: ServerCapabilities)
 
 def _effort_hint(target: ServerCapabilities) -> str:
     known = sorted(target.efforts - {"none", "minimal"})
-    return f"knows {', '.join(known)} only" if known else "has no levels of effort; leave it out"
+    return f"supports only {', '.join(known)}" if known else "does not support effort levels; leave it out"
 
 
 def _thinking_budget(params: m.MessageParams, target: ServerCapabilities) -> int | UnsetType:
@@ -140,7 +140,7 @@ def _thinking_budget(params: m.MessageParams, target: ServerCapabilities) -> int
             if not target.thinking_budget:
                 raise Untranslatable(
                     "thinking.budget_tokens",
-                    f"{target.name} has no budget for thinking; use adaptive thinking and output_config.effort",
+                    f"{target.name} does not support a thinking budget; use adaptive thinking and output_config.effort",
                 )
             return budget
         case m.ThinkingAdaptive():

@@ -1,6 +1,6 @@
-"""Translates the items of an input: Responses into the messages of Chat Completions.
+"""Translates input items of Responses to messages of Chat Completions.
 
-What a model did in one turn is several items there, and one message here: the thought, the text and the calls.
+The items of one assistant turn (reasoning, text, tool calls) become one message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KIND: Final = msgspec.json.Decoder(r.ResponsesKind)
 
 
 class _AssistantTurn(Struct):
-    """What a message of the assistant is made of, filled in this order."""
+    """The content of an assistant message by field, added in this order."""
 
     thoughts: list[str]
     content: str | list[c.ChatAssistantContentPart] | None
@@ -32,7 +32,7 @@ class _AssistantTurn(Struct):
 
 
 class MessageBuilder:
-    """Gathers messages as the items come; ``target`` decides what may be said."""
+    """Builds messages from items, for the server ``target``."""
 
     def __init__(self, target: ServerCapabilities) -> None:
         self._target = target
@@ -40,12 +40,12 @@ class MessageBuilder:
         self._turn: _AssistantTurn | None = None
 
     def add(self, raw: Raw, path: str) -> None:
-        """Add an item; raises `RequestError` that names the path of what is wrong or cannot be said."""
+        """Add an item; raises `RequestError` with the path of an invalid or unsupported part."""
         try:
             kind = _KIND.decode(raw).type or "message"
             found = _ITEMS.get(kind)
             if found is None:
-                reason = f"{kind} items belong to features of OpenAI's own; leave the item out"
+                reason = f"{kind} items are specific to OpenAI; leave the item out"
                 raise Untranslatable(path, reason)
             decoder, add = found
             item = decoder.decode(raw)
@@ -55,12 +55,12 @@ class MessageBuilder:
         add(self, item, path)
 
     def build(self) -> list[c.ChatMessageParam]:
-        """Give all messages."""
+        """Return all messages."""
         self._end_turn()
         return self._messages
 
     def add_message(self, item: r.ResponsesMessage, path: str) -> None:
-        """Add a turn of any role."""
+        """Add a message of any role."""
         content, path = item.content, f"{path}.content"
         if item.role == "assistant":
             self._start_turn(path).content = assistant_content(content, path, self._target)
@@ -74,16 +74,18 @@ class MessageBuilder:
             self._messages.append(c.ChatSystemMessage(content=text_content(content, path, self._target)))
 
     def add_reasoning(self, item: r.ResponsesReasoning, path: str) -> None:
-        """Add what the model thought, to stand before what it says next."""
+        """Add reasoning to the next assistant message."""
         if self._target.reasoning_field is None:
             name = self._target.name
-            raise Untranslatable(path, f"{name} cannot be told what the model thought; leave reasoning items out")
+            raise Untranslatable(
+                path, f"{name} does not accept the model's earlier reasoning; leave reasoning items out"
+            )
         if not item.content:
-            raise Untranslatable(f"{path}.content", "should be there, as nobody else has the thought that this names")
+            raise Untranslatable(f"{path}.content", "Field required; only OpenAI can look reasoning up by its id")
         self._start_turn(path).thoughts.extend(part.text for part in item.content)
 
     def add_call(self, item: r.ResponsesFunctionCall | r.ResponsesCustomToolCall, path: str) -> None:
-        """Add a call of a tool to the turn."""
+        """Add a tool call to the assistant message."""
         _check_caller(item.caller, path)
         turn = self._turn or self._start_turn(path)
         if isinstance(item, r.ResponsesFunctionCall):
@@ -95,16 +97,16 @@ class MessageBuilder:
         turn.calls.append(c.ChatCustomToolCallParam(id=item.call_id, custom=custom))
 
     def add_output(self, item: r.ResponsesFunctionCallOutput | r.ResponsesCustomToolCallOutput, path: str) -> None:
-        """Add what a tool answered."""
+        """Add the output of a tool call."""
         _check_caller(item.caller, path)
         self._end_turn()
         content = text_content(item.output, f"{path}.output", self._target)
         self._messages.append(c.ChatToolMessage(content=content, tool_call_id=item.call_id))
 
     def _start_turn(self, path: str) -> _AssistantTurn:
-        """Give the turn to which a thought or a text may still be added, or begin the next."""
+        """Return the assistant turn to which reasoning or text can be added, and start a new one if needed."""
         if self._turn is not None and self._turn.calls:
-            raise Untranslatable(path, "should come before the calls of the turn")
+            raise Untranslatable(path, "should come before the tool calls of the same turn")
         if self._turn is None or self._turn.content is not None:
             self._end_turn()
             self._turn = _AssistantTurn([], None, [])
@@ -127,27 +129,27 @@ class MessageBuilder:
 
 
 def chat_messages(
-    instructions: str | UnsetType | None, unset_if_null: str | Sequence[Raw], target: ServerCapabilities
+    instructions: str | UnsetType | None, items: str | Sequence[Raw], target: ServerCapabilities
 ) -> list[c.ChatMessageParam]:
-    """Say the instructions and the input; raises `RequestError` with the path of what cannot be said."""
+    """Translate instructions and input; raises `RequestError` with the path of an invalid or unsupported part."""
     first: list[c.ChatMessageParam] = [c.ChatSystemMessage(content=instructions)] if instructions else []
-    if isinstance(unset_if_null, str):
-        return [*first, c.ChatUserMessage(content=unset_if_null)]
+    if isinstance(items, str):
+        return [*first, c.ChatUserMessage(content=items)]
     messages = MessageBuilder(target)
-    for index, item in enumerate(unset_if_null):
+    for index, item in enumerate(items):
         messages.add(item, f"input.{index}")
     return [*first, *messages.build()]
 
 
 def check_custom_tools(path: str, target: ServerCapabilities) -> None:
-    """Refuse what belongs to tools of free text where the target has none."""
+    """Raise `Untranslatable` if the server does not support custom tools."""
     if not target.openai_fields:
-        raise Untranslatable(path, f"{target.name} has no tools of free text; declare a function instead")
+        raise Untranslatable(path, f"{target.name} does not support custom tools; declare a function instead")
 
 
 def _check_caller(caller: Raw | UnsetType, path: str) -> None:
     if not is_empty(caller) and (not isinstance(caller, Raw) or _KIND.decode(caller).type != "direct"):
-        raise Untranslatable(f"{path}.caller", "only the model itself (direct) calls tools there")
+        raise Untranslatable(f"{path}.caller", "only direct calls by the model are supported")
 
 
 _Add = Callable[[MessageBuilder, Any, str], None]
@@ -160,4 +162,4 @@ _ITEMS: Final[dict[str, tuple[msgspec.json.Decoder[Any], _Add]]] = {
     "function_call_output": (msgspec.json.Decoder(r.ResponsesFunctionCallOutput), MessageBuilder.add_output),
     "custom_tool_call_output": (msgspec.json.Decoder(r.ResponsesCustomToolCallOutput), MessageBuilder.add_output),
 }
-"""How items of each type are read and added."""
+"""The decoder and the method of `MessageBuilder` for each item type."""

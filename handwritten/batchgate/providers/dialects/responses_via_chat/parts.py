@@ -1,4 +1,4 @@
-"""Translates the parts of a turn: Responses into Chat Completions."""
+"""Translates the content parts of a message: Responses to Chat Completions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from batchgate_api import responses as r
 
 
 def text_content(content: str | Sequence[r.ResponsesPart], path: str, target: ServerCapabilities) -> c.ChatTextContent:
-    """Say what may only be text: instructions, and what tools answered."""
+    """Translate content that can only be text: instructions and tool outputs."""
     if isinstance(content, str):
         return content
     parts: list[c.ChatTextPart] = []
     for index, part in enumerate(content):
         if not isinstance(part, r.ResponsesInputText | r.ResponsesOutputText):
-            raise Untranslatable(f"{path}.{index}", "should be text there")
+            raise Untranslatable(f"{path}.{index}", "should be text, as only text is allowed here")
         parts.append(_text_part(part, f"{path}.{index}", target))
     _reject_empty(parts, path)
     return simplest_content(parts)
@@ -31,7 +31,7 @@ def text_content(content: str | Sequence[r.ResponsesPart], path: str, target: Se
 def user_content(
     content: str | Sequence[r.ResponsesPart], path: str, target: ServerCapabilities
 ) -> str | list[c.ChatContentPart]:
-    """Say what a user says."""
+    """Translate the content of a user message."""
     if isinstance(content, str):
         return content
     parts = [_user_part(part, f"{path}.{index}", target) for index, part in enumerate(content)]
@@ -46,7 +46,7 @@ def user_content(
 def assistant_content(
     content: str | Sequence[r.ResponsesPart], path: str, target: ServerCapabilities
 ) -> str | list[c.ChatAssistantContentPart]:
-    """Say what the model said."""
+    """Translate the content of an assistant message."""
     if isinstance(content, str):
         return content
     parts: list[c.ChatAssistantContentPart] = []
@@ -57,7 +57,7 @@ def assistant_content(
             case r.ResponsesOutputText() | r.ResponsesInputText():
                 parts.append(_text_part(part, f"{path}.{index}", target))
             case _:
-                raise Untranslatable(f"{path}.{index}", "such parts belong to turns of the user")
+                raise Untranslatable(f"{path}.{index}", "such parts are allowed only in user messages")
     _reject_empty(parts, path)
     match parts:
         case [c.ChatTextPart(text=text, prompt_cache_breakpoint=UnsetType())]:
@@ -67,7 +67,7 @@ def assistant_content(
 
 
 def simplest_content(parts: list[c.ChatTextPart]) -> c.ChatTextContent:
-    """Write one part as a string: the two are the same, and every server knows the string."""
+    """Return a single part as a string: both mean the same, and every server accepts the string."""
     match parts:
         case [c.ChatTextPart(text=text, prompt_cache_breakpoint=UnsetType())]:
             return text
@@ -91,7 +91,7 @@ def _user_part(part: r.ResponsesPart, path: str, target: ServerCapabilities) -> 
         case r.ResponsesInputAudio(input_audio=audio):
             return c.ChatAudioPart(input_audio=c.ChatInputAudio(data=audio.data, format=audio.format))
         case r.ResponsesOutputText() | r.ResponsesRefusal():
-            raise Untranslatable(path, "such parts belong to turns of the assistant")
+            raise Untranslatable(path, "such parts are allowed only in assistant messages")
         case _:
             assert_never(part)
 
@@ -110,7 +110,7 @@ def _image_part(part: r.ResponsesInputImage, path: str, target: ServerCapabiliti
     if not part.image_url:
         raise Untranslatable(f"{path}.image_url", "Field required")
     if not target.image_urls and not part.image_url.startswith("data:"):
-        raise Untranslatable(f"{path}.image_url", f"{target.name} does not fetch images; send it as base64")
+        raise Untranslatable(f"{path}.image_url", f"{target.name} does not download images; send it as base64")
     return c.ChatImagePart(
         image_url=c.ChatImageUrl(url=part.image_url, detail=unset_if_null(part.detail)),
         prompt_cache_breakpoint=_breakpoint(part.prompt_cache_breakpoint, target),
@@ -128,8 +128,8 @@ def _file_part(part: r.ResponsesInputFile, path: str, target: ServerCapabilities
 
 
 def _breakpoint(
-    place: r.ResponsesPromptCacheBreakpoint | UnsetType | None, target: ServerCapabilities
+    cache_breakpoint: r.ResponsesPromptCacheBreakpoint | UnsetType | None, target: ServerCapabilities
 ) -> c.ChatPromptCacheBreakpoint | UnsetType:
-    if not place or not target.openai_fields:
+    if not cache_breakpoint or not target.openai_fields:
         return UNSET
-    return c.ChatPromptCacheBreakpoint(mode=place.mode, ttl=unset_if_null(place.ttl))
+    return c.ChatPromptCacheBreakpoint(mode=cache_breakpoint.mode, ttl=unset_if_null(cache_breakpoint.ttl))

@@ -1,4 +1,4 @@
-"""Translates a request: Responses into Chat Completions, by the rules of `RESPONSES_TO_CHAT` and the target's table."""
+"""Translates requests: Responses to Chat Completions, by `RESPONSES_TO_CHAT` and the server capabilities."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batchgate_api import responses as r
 T = TypeVar("T")
 
 LOGPROBS: Final = "message.output_text.logprobs"
-"""What `include` says of probabilities."""
+"""The value of `include` that requests log probabilities."""
 
 _INCLUDED: Final = frozenset({LOGPROBS, "reasoning.encrypted_content"})
 
@@ -26,9 +26,9 @@ _INCLUDED: Final = frozenset({LOGPROBS, "reasoning.encrypted_content"})
 def responses_to_chat(
     request: r.ResponsesRequest, *, model: str, target: ServerCapabilities
 ) -> c.ChatCompletionRequest:
-    """Say a Responses request to ``target``, asking for ``model``.
+    """Translate a Responses request to a Chat Completions request for ``model`` at the server ``target``.
 
-    Raises `Untranslatable`, which names the field, where it says what the target cannot be told.
+    Raises `Untranslatable` with the path of a field that the server does not support.
     """
     REJECTED.check(request, "")
     logprobs = _logprobs(request, target)
@@ -60,7 +60,7 @@ def responses_to_chat(
 
 
 def _if_openai(value: T | UnsetType, target: ServerCapabilities) -> T | UnsetType:
-    """Say what concerns OpenAI's store and cache, and no answer, to OpenAI only."""
+    """Return the value only for OpenAI: the field controls its store or cache, and does not affect answers."""
     return value if target.openai_fields else UNSET
 
 
@@ -72,12 +72,12 @@ def _logprobs(request: r.ResponsesRequest, target: ServerCapabilities) -> bool |
     included = request.include or ()
     for index, name in enumerate(included):
         if name not in _INCLUDED:
-            raise Untranslatable(f"include.{index}", f"{name} comes from a tool of OpenAI's own; leave it out")
+            raise Untranslatable(f"include.{index}", f"{name} is the output of a built-in tool of OpenAI; leave it out")
     if LOGPROBS not in included and not request.top_logprobs:
         return UNSET
     if not target.logprobs:
         field = "top_logprobs" if request.top_logprobs else "include"
-        raise Untranslatable(field, f"{target.name} is not known to tell probabilities; leave it out")
+        raise Untranslatable(field, f"{target.name} is not known to return log probabilities; leave it out")
     return True
 
 
@@ -85,7 +85,7 @@ def _parallel_tool_calls(request: r.ResponsesRequest, target: ServerCapabilities
     requested = unset_if_null(request.parallel_tool_calls)
     if target.parallel_tool_calls or requested is not False:
         return requested if target.parallel_tool_calls else UNSET
-    raise Untranslatable("parallel_tool_calls", f"{target.name} cannot be held to one call; leave it out")
+    raise Untranslatable("parallel_tool_calls", f"{target.name} cannot limit an answer to one tool call; leave it out")
 
 
 def _response_format(request: r.ResponsesRequest) -> c.ChatResponseFormat | UnsetType:
@@ -115,7 +115,9 @@ def _verbosity(request: r.ResponsesRequest, target: ServerCapabilities) -> c.Cha
         return verbosity
     if verbosity in (UNSET, "medium"):
         return UNSET
-    raise Untranslatable("text.verbosity", f"{target.name} does not have it; say in the instructions how long it is")
+    raise Untranslatable(
+        "text.verbosity", f"{target.name} does not support verbosity; state the wanted length in the instructions"
+    )
 
 
 def _reasoning_effort(request: r.ResponsesRequest, target: ServerCapabilities) -> c.ChatReasoningEffort | UnsetType:
@@ -124,7 +126,9 @@ def _reasoning_effort(request: r.ResponsesRequest, target: ServerCapabilities) -
     REJECTED.check(request.reasoning, "reasoning")
     effort = unset_if_null(request.reasoning.effort)
     if effort is not UNSET and effort not in target.efforts:
-        known = f"knows {', '.join(sorted(target.efforts))} only" if target.efforts else "has no levels of effort"
+        known = (
+            f"supports only {', '.join(sorted(target.efforts))}" if target.efforts else "does not support effort levels"
+        )
         raise Untranslatable("reasoning.effort", f"{target.name} {known}")
     return effort
 
@@ -134,11 +138,11 @@ def _user(request: r.ResponsesRequest, target: ServerCapabilities, field: str) -
     if target.openai_fields:
         return newer if field == "safety_identifier" else older
     if newer is not UNSET and older is not UNSET and newer != older:
-        raise Untranslatable("user", "safety_identifier names another; leave one out")
+        raise Untranslatable("user", "safety_identifier has a different value; leave one out")
     user = older if newer is UNSET else newer
     if user is not UNSET and target.user_field is None:
         named = "user" if newer is UNSET else "safety_identifier"
-        raise Untranslatable(named, f"{target.name} is not told who the user is; leave it out")
+        raise Untranslatable(named, f"{target.name} has no field for the user; leave it out")
     return user if target.user_field == field else UNSET
 
 
@@ -147,18 +151,18 @@ def _service_tier(request: r.ResponsesRequest, target: ServerCapabilities) -> c.
         case None | UnsetType():
             return UNSET
         case "ultrafast":
-            raise Untranslatable("service_tier", "only OpenAI's Responses has ultrafast; use auto or default")
+            raise Untranslatable("service_tier", "only the Responses API of OpenAI has ultrafast; use auto or default")
         case tier if target.service_tiers:
             return tier
         case "auto" | "default":
             return UNSET
         case _:
-            raise Untranslatable("service_tier", f"{target.name} has one tier only; leave it out")
+            raise Untranslatable("service_tier", f"{target.name} has only one service tier; leave it out")
 
 
 def _moderation(request: r.ResponsesRequest, target: ServerCapabilities) -> Raw | UnsetType:
     if request.moderation and bytes(request.moderation) != b"null" and not target.openai_fields:
-        raise Untranslatable("moderation", "only OpenAI moderates so; leave it out")
+        raise Untranslatable("moderation", "only OpenAI supports it; leave it out")
     return request.moderation
 
 

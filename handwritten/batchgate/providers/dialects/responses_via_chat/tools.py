@@ -1,4 +1,4 @@
-"""Translates tools and the choice among them: Responses into Chat Completions."""
+"""Translates tools and tool choices: Responses to Chat Completions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DIRECT: Final[tuple[object, ...]] = (UNSET, None, [], ["direct"])
 
 
 def chat_tools(tools: Sequence[Raw] | UnsetType | None, target: ServerCapabilities) -> list[c.ChatTool] | UnsetType:
-    """Say functions and tools of free text; raises `Untranslatable` for a tool of OpenAI's own."""
+    """Translate functions and custom tools; raises `Untranslatable` for a built-in tool of OpenAI."""
     return [_tool(raw, f"tools.{index}", target) for index, raw in enumerate(tools)] if tools else UNSET
 
 
@@ -34,7 +34,7 @@ def _tool(raw: Raw, path: str, target: ServerCapabilities) -> c.ChatTool:
             case "function":
                 return _function(_FUNCTION.decode(raw), path, target)
             case "custom":
-                return _free_text(_CUSTOM.decode(raw), path, target)
+                return _custom_tool(_CUSTOM.decode(raw), path, target)
             case None | UnsetType():
                 raise RequestError("invalid_request_error", f"{path}.type: Field required")
             case other:
@@ -44,19 +44,19 @@ def _tool(raw: Raw, path: str, target: ServerCapabilities) -> c.ChatTool:
 
 
 def _provider_tool(kind: str, path: str) -> Untranslatable:
-    return Untranslatable(path, f"{kind} is a tool of OpenAI's own; declare a function and run it yourself")
+    return Untranslatable(path, f"{kind} is a built-in tool of OpenAI; declare a function and run it yourself")
 
 
 def _check(tool: r.ResponsesFunctionTool | r.ResponsesCustomTool, path: str) -> None:
     REJECTED.check(tool, path)
     if tool.allowed_callers not in _DIRECT:
-        raise Untranslatable(f"{path}.allowed_callers", "only the model itself (direct) calls tools there")
+        raise Untranslatable(f"{path}.allowed_callers", "only direct calls by the model are supported")
 
 
 def _function(tool: r.ResponsesFunctionTool, path: str, target: ServerCapabilities) -> c.ChatFunctionTool:
     _check(tool, path)
     if tool.strict and not target.strict_tools:
-        raise Untranslatable(f"{path}.strict", f"{target.name} does not hold the model to the schema; set it to false")
+        raise Untranslatable(f"{path}.strict", f"{target.name} does not enforce the schema; set it to false")
     parameters = UNSET if not tool.parameters or bytes(tool.parameters) == b"null" else tool.parameters
     return c.ChatFunctionTool(
         function=c.ChatFunctionDefinition(
@@ -68,7 +68,7 @@ def _function(tool: r.ResponsesFunctionTool, path: str, target: ServerCapabiliti
     )
 
 
-def _free_text(tool: r.ResponsesCustomTool, path: str, target: ServerCapabilities) -> c.ChatCustomTool:
+def _custom_tool(tool: r.ResponsesCustomTool, path: str, target: ServerCapabilities) -> c.ChatCustomTool:
     _check(tool, path)
     check_custom_tools(path, target)
     return c.ChatCustomTool(
@@ -79,7 +79,7 @@ def _free_text(tool: r.ResponsesCustomTool, path: str, target: ServerCapabilitie
 
 
 def _format(described: r.ResponsesToolFormat | UnsetType | None, path: str) -> Raw | UnsetType:
-    """Say the form of free text, whose grammar stands one level deeper in Chat Completions."""
+    """Translate the input format of a custom tool; Chat Completions nests its grammar one level deeper."""
     if not described:
         return UNSET
     match described.type:
@@ -95,14 +95,14 @@ def _format(described: r.ResponsesToolFormat | UnsetType | None, path: str) -> R
 def chat_tool_choice(
     choice: r.ResponsesToolChoiceMode | r.ResponsesNamedToolChoice | UnsetType | None, target: ServerCapabilities
 ) -> c.ChatToolChoiceMode | c.ChatNamedToolChoice | UnsetType:
-    """Say which tools the model may or must use."""
+    """Translate the tool choice."""
     match choice:
         case None | UnsetType():
             return UNSET
         case "auto" if not target.tool_choice:
             return UNSET
         case _ if not target.tool_choice:
-            reason = f"{target.name} leaves the choice to the model; use auto or leave it out"
+            reason = f"{target.name} does not support tool_choice; use auto or leave it out"
             raise Untranslatable("tool_choice", reason)
         case r.ResponsesNamedToolChoice():
             return _named_choice(choice, target)
@@ -121,7 +121,7 @@ def _named_choice(choice: r.ResponsesNamedToolChoice, target: ServerCapabilities
         case "allowed_tools" if target.openai_fields:
             return c.ChatAllowedToolsChoice(allowed_tools=_allowed_tools(choice))
         case "allowed_tools":
-            raise Untranslatable("tool_choice", "list the allowed tools only in tools")
+            raise Untranslatable("tool_choice", "Messages has no such choice; list only the allowed tools in tools")
         case other:
             raise _provider_tool(other, "tool_choice")
 
