@@ -163,7 +163,7 @@ def test_a_line_that_messages_cannot_say_is_refused_by_its_path(line: bytes, err
     [
         (PARAMS | {"speed": "fast"}, "chat_completions", "params.speed: batches do not support it"),
         (PARAMS, "messages", "url: the Batch API of OpenAI has no endpoint for Messages"),
-        (PARAMS, "embeddings", "url: cannot translate embeddings to Messages"),
+        (PARAMS, "embeddings", "url: cannot translate Messages to embeddings"),
     ],
 )
 def test_a_line_that_openai_cannot_say_is_refused_by_its_path(params: Json, kind: RowKind, error: str) -> None:

@@ -85,7 +85,8 @@ def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: ServerCa
             OPENAI,
             {"thinking": {"type": "enabled", "budget_tokens": 2048}},
             (
-                "thinking.budget_tokens: openai does not support a thinking budget; use adaptive thinking and output_config.effort"
+                "thinking.budget_tokens: openai does not support a thinking budget; "
+                "use adaptive thinking and output_config.effort"
             ),
         ),
         (
