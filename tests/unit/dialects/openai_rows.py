@@ -1,4 +1,4 @@
-"""Rows of OpenAI's dialect for the tests: short to write, said in JSON."""
+"""Rows of OpenAI's dialect for the tests: short JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def responses(**fields: Any) -> Json:
     return {"model": "prefix/model", "input": "Hello"} | fields
 
 
-def said(row: Json, kind: RowKind, to: RowKind, target: ServerCapabilities = ALL_CHAT_COMPLETIONS) -> Json:
+def translate(row: Json, kind: RowKind, to: RowKind, target: ServerCapabilities = ALL_CHAT_COMPLETIONS) -> Json:
     """Translate a request."""
     body = translate_request(msgspec.json.encode(row), kind=kind, to=to, model="model", target=target)
     document: Json = msgspec.json.decode(body)
@@ -51,8 +51,8 @@ def answered(answer: Json, kind: RowKind, to: RowKind, request: Json | None = No
 
 def completion(message: Json | None = None, *, finish_reason: str = "stop", **fields: Any) -> Json:
     """Write a Chat Completions answer."""
-    said = message or {"role": "assistant", "content": "Hi", "refusal": None}
-    choice = {"index": 0, "message": said, "finish_reason": finish_reason, "logprobs": None}
+    assistant_message = message or {"role": "assistant", "content": "Hi", "refusal": None}
+    choice = {"index": 0, "message": assistant_message, "finish_reason": finish_reason, "logprobs": None}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",

@@ -1,4 +1,4 @@
-"""Rows for the tests of the dialects: short to write, said in JSON."""
+"""Rows for the tests of the dialects: short JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def params(**fields: Any) -> messages.MessageParams:
     return msgspec.json.decode(msgspec.json.encode(row), type=messages.MessageParams)
 
 
-def said(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
+def translate(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
     """Translate params and give the Chat Completions request as JSON."""
     document: Json = msgspec.to_builtins(
         msgspec.json.decode(msgspec.json.encode(messages_to_chat(params(**fields), model="model", target=target)))
@@ -31,10 +31,10 @@ def said(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
     return document
 
 
-def turns_said(*turns: Json, target: ServerCapabilities = OPENAI) -> list[Json]:
+def translate_turns(*turns: Json, target: ServerCapabilities = OPENAI) -> list[Json]:
     """Translate turns and give the messages of the Chat Completions request."""
-    messages_said: list[Json] = said(target, messages=list(turns))["messages"]
-    return messages_said
+    translated_messages: list[Json] = translate(target, messages=list(turns))["messages"]
+    return translated_messages
 
 
 def user(*blocks: Json) -> Json:

@@ -11,7 +11,7 @@ import pytest
 
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.providers.dialects.chat_via_messages.request_rules import DEFAULT_MAX_TOKENS
-from tests.unit.dialects.openai_rows import CALL, FUNCTION, USER, Json, chat, said
+from tests.unit.dialects.openai_rows import CALL, FUNCTION, USER, Json, chat, translate
 
 SCHEMA: Json = {"type": "object", "properties": {"b": {}, "a": {}}}
 PNG = "data:image/png;base64,AA=="
@@ -19,7 +19,7 @@ TOOL: Json = {"name": "search", "input_schema": {"type": "object"}}
 
 
 def to_messages(**fields: Any) -> Json:
-    return said(chat(**fields), "chat_completions", "messages")
+    return translate(chat(**fields), "chat_completions", "messages")
 
 
 def test_the_least_chat_request_gets_the_limit_that_messages_cannot_be_without() -> None:
@@ -69,7 +69,7 @@ def test_the_least_chat_request_gets_the_limit_that_messages_cannot_be_without()
         ({"parallel_tool_calls": False}, {}),
     ],
 )
-def test_a_setting_is_said_in_the_words_of_messages(fields: Json, added: Json) -> None:
+def test_a_setting_is_translated_to_messages(fields: Json, added: Json) -> None:
     assert to_messages(**fields) == to_messages() | added
 
 
@@ -121,7 +121,7 @@ def test_a_setting_is_said_in_the_words_of_messages(fields: Json, added: Json) -
         ),
     ],
 )
-def test_what_messages_cannot_be_told_is_refused(fields: Json, refusal: str) -> None:
+def test_a_field_that_messages_does_not_support_is_rejected(fields: Json, refusal: str) -> None:
     with pytest.raises(Untranslatable) as caught:
         to_messages(**fields)
     assert str(caught.value) == refusal

@@ -1,4 +1,4 @@
-"""Lines of batches pass from one dialect into the other, each on its own; none goes missing.
+"""Lines of batches are translated between the dialects one by one; no line is lost.
 
 The lines of OpenAI and their codes of errors: facts/batch-apis.md 4.3.
 """
@@ -75,7 +75,7 @@ def test_a_request_that_was_never_answered_has_the_documented_code_and_comes_bac
     assert as_anthropic(error=line["error"]) == {"type": ending}
 
 
-def test_a_message_that_openai_has_no_form_for_is_a_line_that_says_so() -> None:
+def test_a_message_that_cannot_be_translated_becomes_an_error_line() -> None:
     block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
     line = as_openai({"type": "succeeded", "message": message(block)})
     assert (line["response"], line["error"]["code"]) == (None, "untranslatable")
@@ -89,7 +89,7 @@ def test_an_answer_of_openai_is_a_succeeded_line(kind: RowKind, body: Json) -> N
     assert result["message"]["content"] == [{"type": "text", "text": "Hi", "citations": None}]
 
 
-def test_embeddings_read_as_messages_are_an_errored_line_that_says_so() -> None:
+def test_embeddings_read_as_messages_become_an_errored_line() -> None:
     result = as_anthropic("embeddings", response=http({"object": "list", "data": []}))
     assert result["error"]["error"]["type"] == "invalid_request_error"
     assert result["error"]["error"]["message"].startswith(
@@ -115,7 +115,7 @@ def test_embeddings_read_as_messages_are_an_errored_line_that_says_so() -> None:
         ),
     ],
 )
-def test_whatever_went_wrong_is_an_errored_line(fields: Json, kind: str, words: str) -> None:
+def test_every_failure_becomes_an_errored_line(fields: Json, kind: str, words: str) -> None:
     result = as_anthropic(**fields)
     assert (result["type"], result["error"]["error"]["type"]) == ("errored", kind)
     assert result["error"]["error"]["message"].startswith(words)
@@ -152,7 +152,7 @@ def openai_line(url: str, body: Json) -> bytes:
         (b'{"custom_id":"a"', "Invalid JSON"),
     ],
 )
-def test_a_line_that_messages_cannot_say_is_refused_by_its_path(line: bytes, error: str) -> None:
+def test_a_line_that_messages_does_not_support_is_rejected_with_its_path(line: bytes, error: str) -> None:
     with pytest.raises(RequestError) as caught:
         anthropic_request_line(line)
     assert str(caught.value).startswith(error)
@@ -166,7 +166,7 @@ def test_a_line_that_messages_cannot_say_is_refused_by_its_path(line: bytes, err
         (PARAMS, "embeddings", "url: cannot translate Messages to embeddings"),
     ],
 )
-def test_a_line_that_openai_cannot_say_is_refused_by_its_path(params: Json, kind: RowKind, error: str) -> None:
+def test_a_line_that_openai_does_not_support_is_rejected_with_its_path(params: Json, kind: RowKind, error: str) -> None:
     with pytest.raises(RequestError) as caught:
         openai_request_line(msgspec.json.encode({"custom_id": "a", "params": params}), kind=kind)
     assert str(caught.value).startswith(error)

@@ -1,4 +1,4 @@
-"""What the rules of OpenAI's dialect refuse, leave out or pass over is so in the translations, for every such rule."""
+"""The translations apply every rule of OpenAI's dialect that rejects or ignores a field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchgate.providers.dialects.responses_via_chat.request_rules import RESPON
 from batchgate.providers.dialects.rules import Ignored, Rejected, Rule, wire_name
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
-from tests.unit.dialects.openai_rows import CALL, USER, Json, chat, responses, said
+from tests.unit.dialects.openai_rows import CALL, USER, Json, chat, responses, translate
 
 
 def _format(**fields: Any) -> Json:
@@ -201,32 +201,32 @@ def _value(rule: Rule) -> Any:
 
 
 @pytest.mark.parametrize(("kind", "to", "rule", "place"), _rules(Rejected))
-def test_a_refused_field_is_refused_by_its_path_and_reason(
+def test_a_rejected_field_raises_an_error_with_its_path_and_reason(
     kind: RowKind, to: RowKind, rule: Rule, place: Callable[[Json], Json]
 ) -> None:
     assert isinstance(rule.action, Rejected)
     with pytest.raises(Untranslatable) as caught:
-        said(place({_field(rule): _value(rule)}), kind, to)
+        translate(place({_field(rule): _value(rule)}), kind, to)
     assert caught.value.field.rpartition(".")[2] == _field(rule)
     assert caught.value.reason == rule.action.reason
 
 
 @pytest.mark.parametrize(("kind", "to", "rule", "place"), _rules(Rejected))
-def test_a_refused_field_that_says_nothing_is_passed_over(
+def test_a_rejected_field_that_is_empty_is_ignored(
     kind: RowKind, to: RowKind, rule: Rule, place: Callable[[Json], Json]
 ) -> None:
     assert isinstance(rule.action, Rejected)
-    plain = said(place({}), kind, to)
+    plain = translate(place({}), kind, to)
     for nothing in (None, *rule.action.accepted):
-        assert said(place({_field(rule): nothing}), kind, to) == plain
+        assert translate(place({_field(rule): nothing}), kind, to) == plain
 
 
 @pytest.mark.parametrize(("kind", "to", "rule", "place"), _rules(Ignored))
-def test_a_hint_changes_nothing_in_the_translated_request(
+def test_an_ignored_field_does_not_change_the_translated_request(
     kind: RowKind, to: RowKind, rule: Rule, place: Callable[[Json], Json]
 ) -> None:
     assert _value(rule) is not None
-    assert said(place({_field(rule): _value(rule)}), kind, to) == said(place({}), kind, to)
+    assert translate(place({_field(rule): _value(rule)}), kind, to) == translate(place({}), kind, to)
 
 
 WHOLE: dict[type, Json] = {
@@ -256,10 +256,10 @@ def _whole() -> list[Any]:
 
 
 @pytest.mark.parametrize(("kind", "to", "rule"), _whole())
-def test_what_is_refused_as_a_whole_is_refused_with_its_reason(kind: RowKind, to: RowKind, rule: Rule) -> None:
+def test_a_rejected_model_raises_an_error_with_its_reason(kind: RowKind, to: RowKind, rule: Rule) -> None:
     assert isinstance(rule.action, Rejected)
     with pytest.raises(Untranslatable) as caught:
-        said(WHOLE[rule.model], kind, to)
+        translate(WHOLE[rule.model], kind, to)
     assert caught.value.reason == rule.action.reason
 
 
@@ -267,4 +267,4 @@ def test_what_is_refused_as_a_whole_is_refused_with_its_reason(kind: RowKind, to
 def test_a_call_in_its_place_is_no_refusal(to: RowKind) -> None:
     called = _assistant(tool_calls=[CALL])[:1]
     answer = {"role": "tool", "tool_call_id": "call_1", "content": "o"}
-    assert said(chat(messages=[USER, *called, answer]), "chat_completions", to)
+    assert translate(chat(messages=[USER, *called, answer]), "chat_completions", to)

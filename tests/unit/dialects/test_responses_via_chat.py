@@ -12,14 +12,14 @@ import pytest
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry.known_servers import MISTRAL, OLLAMA, OPENAI, SGLANG, VLLM, XAI
-from tests.unit.dialects.openai_rows import CALL, USER, Json, responses, said
+from tests.unit.dialects.openai_rows import CALL, USER, Json, responses, translate
 
 SCHEMA: Json = {"type": "object", "properties": {"b": {}, "a": {}}}
 PNG = "data:image/png;base64,AA=="
 
 
 def messages_to_chat(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
-    return said(responses(**fields), "responses", "chat_completions", target)
+    return translate(responses(**fields), "responses", "chat_completions", target)
 
 
 def test_the_least_responses_request_is_a_message_of_the_user() -> None:
@@ -107,7 +107,7 @@ def test_the_least_responses_request_is_a_message_of_the_user() -> None:
         ),
     ],
 )
-def test_a_setting_of_responses_is_said_in_the_words_of_the_target(
+def test_a_setting_of_responses_is_translated_for_the_server(
     target: ServerCapabilities, fields: Json, added: Json
 ) -> None:
     assert messages_to_chat(target, **fields) == messages_to_chat(target) | added
@@ -178,7 +178,7 @@ def test_a_setting_of_responses_is_said_in_the_words_of_the_target(
         ),
     ],
 )
-def test_what_a_target_cannot_be_told_of_responses_is_refused(
+def test_a_responses_field_that_the_server_does_not_support_is_rejected(
     target: ServerCapabilities, fields: Json, refusal: str
 ) -> None:
     with pytest.raises(Untranslatable) as caught:

@@ -1,4 +1,4 @@
-"""Every field of the row models has a rule, and the translation does what the rule says.
+"""Every field of the row models has a rule, and the translation applies it.
 
 A new field of a row in spec/ fails here until a rule is made for it.
 """
@@ -28,7 +28,7 @@ from batchgate_api import messages as m
 from batchgate_api import responses as r
 from batchgate_api.structs import OpenStruct
 from tests.unit.dialects import rows
-from tests.unit.dialects.rows import Json, assistant, said, text, tool, tool_result, tool_use, user
+from tests.unit.dialects.rows import Json, assistant, text, tool, tool_result, tool_use, translate, user
 
 
 def _models(*roots: type) -> Iterator[type[OpenStruct]]:
@@ -186,25 +186,25 @@ def _request(rule: Rule, value: object) -> Json:
 
 
 @pytest.mark.parametrize("rule", _fields_with(Rejected))
-def test_a_refused_field_is_refused_by_its_path_and_reason(rule: Rule) -> None:
+def test_a_rejected_field_raises_an_error_with_its_path_and_reason(rule: Rule) -> None:
     assert isinstance(rule.action, Rejected)
     assert rule.field
     with pytest.raises(Untranslatable) as caught:
-        said(VLLM, **_request(rule, VALUES[rule.field]))
+        translate(VLLM, **_request(rule, VALUES[rule.field]))
     assert caught.value.field.rpartition(".")[2] == rule.field
     assert caught.value.reason == rule.action.reason
     assert caught.value.kind == "invalid_request_error"
 
 
 @pytest.mark.parametrize("rule", _fields_with(Rejected))
-def test_a_refused_field_that_says_nothing_is_passed_over(rule: Rule) -> None:
-    assert said(VLLM, **_request(rule, None)) == said(VLLM, **PLACES[rule.model]({}))
+def test_a_rejected_field_that_is_empty_is_ignored(rule: Rule) -> None:
+    assert translate(VLLM, **_request(rule, None)) == translate(VLLM, **PLACES[rule.model]({}))
 
 
 @pytest.mark.parametrize("rule", _fields_with(Ignored))
-def test_a_hint_changes_nothing_in_the_translated_request(rule: Rule) -> None:
+def test_an_ignored_field_does_not_change_the_translated_request(rule: Rule) -> None:
     assert rule.field
-    assert said(VLLM, **_request(rule, VALUES[rule.field])) == said(VLLM, **PLACES[rule.model]({}))
+    assert translate(VLLM, **_request(rule, VALUES[rule.field])) == translate(VLLM, **PLACES[rule.model]({}))
 
 
 RAW: Json = {"a": 1}
@@ -259,12 +259,12 @@ def test_every_refused_model_is_tried_somewhere() -> None:
 @pytest.mark.parametrize("turn", [user, assistant])
 def test_a_refused_block_is_refused_in_every_turn(model: type, turn: Callable[..., Json]) -> None:
     with pytest.raises(Untranslatable) as caught:
-        said(VLLM, messages=[turn(text("a"), REFUSED_BLOCKS[model]), rows.USER_TURN])
+        translate(VLLM, messages=[turn(text("a"), REFUSED_BLOCKS[model]), rows.USER_TURN])
     assert str(caught.value) == f"messages.0.content.1: {_reasons()[model]}"
 
 
 @pytest.mark.parametrize("model", IN_TOOL_RESULTS)
 def test_a_refused_block_is_refused_in_the_result_of_a_tool(model: type) -> None:
     with pytest.raises(Untranslatable) as caught:
-        said(VLLM, messages=[user(tool_result(content=[text("a"), IN_TOOL_RESULTS[model]]))])
+        translate(VLLM, messages=[user(tool_result(content=[text("a"), IN_TOOL_RESULTS[model]]))])
     assert str(caught.value) == f"messages.0.content.0.content.1: {_reasons()[model]}"

@@ -1,4 +1,4 @@
-"""The Anthropic handler passes rows and answers on as they are."""
+"""The Anthropic handler passes Messages rows and answers on unchanged."""
 
 from __future__ import annotations
 

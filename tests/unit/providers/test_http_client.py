@@ -1,4 +1,4 @@
-"""What the lean client does that aiohttp's does not, or that shows on the wire only."""
+"""Behaviour of `HttpTransport` that aiohttp lacks, or that is visible only on the wire."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ async def test_an_answer_in_doubt_is_not_http(
     ],
     ids=["cut off", "with more after it", "large and cut off", "not asked for"],
 )
-async def test_a_body_that_cannot_be_decoded_says_so(
+async def test_a_body_that_cannot_be_decoded_is_an_error(
     raw_upstream: RawUpstream, transport: HttpTransport, coding: bytes, body: bytes
 ) -> None:
     url = await raw_upstream(whole(body, b"Content-Encoding: " + coding))
@@ -268,7 +268,7 @@ async def test_leaving_the_transport_closes_its_connections(wire_upstream: WireU
     ("host", "reason"),
     [("localhost", "Connection refused"), ("[::1]", ""), ("a" * 64 + ".example", "the host name cannot be resolved")],
 )
-async def test_why_there_is_no_connection_is_said(transport: HttpTransport, host: str, reason: str) -> None:
+async def test_the_reason_of_a_failed_connection_is_reported(transport: HttpTransport, host: str, reason: str) -> None:
     authority = f"{host}:{unused_port()}"
 
     error = await failure(transport, call(f"http://{authority}/v1"))
@@ -338,9 +338,7 @@ async def test_a_certificate_that_is_not_trusted_lets_nothing_through(transport:
     assert isinstance(error, UpstreamDown)
 
 
-async def test_a_server_without_tls_is_told_from_one_with_it(
-    wire_upstream: WireUpstream, transport: HttpTransport
-) -> None:
+async def test_a_server_without_tls_fails_the_handshake(wire_upstream: WireUpstream, transport: HttpTransport) -> None:
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Handlers take rows of every kind: what a server speaks passes as it is, the rest is translated or refused."""
+"""Handlers send rows of supported kinds unchanged, and translate or reject the others."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def test_embeddings_have_the_length_and_the_form_that_is_asked_for() -> None:
         (EMBEDDINGS, b"{", "truncated"),
     ],
 )
-def test_what_openais_formats_cannot_say_is_refused_in_their_envelope(path: str, body: bytes, reason: str) -> None:
+def test_an_unsupported_openai_request_gets_an_openai_error(path: str, body: bytes, reason: str) -> None:
     response = ask(INSTANT, path, body).response
     error = content(response)["error"]
 
@@ -217,7 +217,7 @@ def test_the_last_user_turn_is_echoed_from_its_text_blocks() -> None:
     assert message["content"][0]["text"] == "You said: größer\n2"
 
 
-def test_an_answer_over_max_tokens_is_cut_and_says_so() -> None:
+def test_an_answer_over_max_tokens_is_cut_and_marked_incomplete() -> None:
     body = question("a long question", max_tokens=3)
 
     message = content(ask(INSTANT, MESSAGES, body).response)
@@ -331,7 +331,7 @@ def test_more_in_flight_than_admitted_is_refused_at_once() -> None:
         ({}, 401),
     ],
 )
-def test_only_the_accepted_key_is_let_in(headers: dict[str, str], status: int) -> None:
+def test_only_the_required_key_is_accepted(headers: dict[str, str], status: int) -> None:
     settings = SimulatorSettings(require_key="right")
 
     assert ask(settings, MESSAGES, question(), headers=headers).response.status == status

@@ -1,4 +1,4 @@
-"""Providers are believed by their certificates, whichever transport carries the call, and nothing turns that off."""
+"""Both transports always verify the certificates of providers, and no setting turns that off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call brings back or says, whichever transport carries it, against real sockets on loopback."""
+"""Responses and errors of calls with both transports, against real sockets on loopback."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ async def test_an_answer_that_takes_too_long_is_a_timeout_that_may_be_asked_agai
     assert not isinstance(error, UpstreamDown)
 
 
-async def test_a_refused_connection_says_so_and_may_be_tried_again(transport: Opened) -> None:
+async def test_a_refused_connection_is_reported_and_can_be_retried(transport: Opened) -> None:
     port = unused_port()
 
     error = await failure(transport, call(f"http://127.0.0.1:{port}/v1/messages"))
@@ -171,7 +171,7 @@ async def test_a_refused_connection_says_so_and_may_be_tried_again(transport: Op
     ],
     ids=["nothing", "another protocol", "truncated", "not gzip", "bad chunk"],
 )
-async def test_a_broken_answer_says_how_it_broke_and_may_be_asked_again(
+async def test_an_invalid_response_is_reported_with_the_reason_and_can_be_retried(
     raw_upstream: RawUpstream, transport: Opened, reply: bytes, reason: str
 ) -> None:
     url = await raw_upstream(reply)
@@ -266,7 +266,7 @@ async def test_a_canceled_call_hangs_up(transport: Opened) -> None:
         await asyncio.wait_for(hung_up.wait(), 10)
 
 
-async def test_a_transport_that_is_not_open_says_how_to_open_it(kind: Kind) -> None:
+async def test_a_transport_that_is_not_open_raises_an_error_with_instructions(kind: Kind) -> None:
     closed = kind()
 
     with pytest.raises(RuntimeError, match="async with"):

@@ -1,4 +1,4 @@
-"""What a provider's side of the wire may do, well or badly, whichever transport reads it."""
+"""Valid and invalid behaviour of providers on the wire, with both transports."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ async def test_what_follows_an_answer_reaches_no_other_call(
     assert [(await transport.send(call(url))).body for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
-async def test_a_provider_that_accepts_and_says_nothing_more_is_down(kind: Kind, wire_upstream: WireUpstream) -> None:
+async def test_a_provider_that_accepts_and_never_responds_is_down(kind: Kind, wire_upstream: WireUpstream) -> None:
     async def serve(reader: StreamReader, _writer: StreamWriter) -> None:
         await reader.read()
 

@@ -1,4 +1,4 @@
-"""What calls cost and what is left is read from every provider's own words."""
+"""Token usage and remaining rate limits are read from the responses of every provider."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_what_a_call_took_is_read_from_its_usage(usage: dict[str, int], tokens: 
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", {}, {"usage": None}, {"usage": "much"}])
-def test_an_answer_without_usage_says_nothing(body: object) -> None:
+def test_an_answer_without_usage_returns_none(body: object) -> None:
     assert METER.used(response(body)) is None
 
 
