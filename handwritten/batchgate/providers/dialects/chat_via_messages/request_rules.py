@@ -171,7 +171,7 @@ _PARTS: Final = (
     *field_rules(c.ChatFilePart, file=Mapped("a document block"), prompt_cache_breakpoint=_CACHE),
     *field_rules(
         c.ChatFile,
-        file_data=Mapped("source of the type base64, if it is a data URL of a PDF; others are rejected"),
+        file_data=Mapped("source with the type base64, if it is a data URL of a PDF; others are rejected"),
         file_id=Rejected("only OpenAI can read the file; send its content as file_data"),
         filename=Mapped("title"),
     ),

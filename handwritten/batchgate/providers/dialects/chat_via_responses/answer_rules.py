@@ -75,7 +75,7 @@ RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
     *field_rules(r.ResponseThought, type=_NO_FIELD, text=Mapped("message.reasoning_content")),
     *field_rules(
         r.ResponseFunctionCall,
-        type=Mapped("a tool call of the type function"),
+        type=Mapped("a tool call with the type function"),
         id=_NO_FIELD,
         call_id=Mapped("tool_calls.id"),
         name=Mapped("function.name"),
@@ -84,7 +84,7 @@ RESPONSE_TO_CHAT: Final[tuple[Rule, ...]] = (
     ),
     *field_rules(
         r.ResponseCustomToolCall,
-        type=Mapped("a tool call of the type custom"),
+        type=Mapped("a tool call with the type custom"),
         id=_NO_FIELD,
         call_id=Mapped("tool_calls.id"),
         name=Mapped("custom.name"),

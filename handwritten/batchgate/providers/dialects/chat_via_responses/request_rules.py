@@ -92,7 +92,7 @@ _FORMATS: Final = (
 )
 
 _TOOLS: Final = (
-    *field_rules(c.ChatFunctionTool, function=Mapped("a tool of the type function")),
+    *field_rules(c.ChatFunctionTool, function=Mapped("a tool with the type function")),
     *field_rules(
         c.ChatFunctionDefinition,
         name=_SAME,
@@ -100,7 +100,7 @@ _TOOLS: Final = (
         parameters=Mapped("parameters, byte for byte; null if there are none"),
         strict=Mapped("strict; false if not set, as Responses is strict by default"),
     ),
-    *field_rules(c.ChatCustomTool, custom=Mapped("a tool of the type custom")),
+    *field_rules(c.ChatCustomTool, custom=Mapped("a tool with the type custom")),
     *field_rules(
         c.ChatCustomDefinition,
         name=_SAME,

@@ -38,7 +38,7 @@ CHAT_TO_RESPONSE: Final[tuple[Rule, ...]] = (
     *field_rules(
         c.ChatMessage,
         role=Mapped("role assistant"),
-        content=Mapped("an output_text part; a reasoning item for parts of the type thinking"),
+        content=Mapped("an output_text part; a reasoning item for parts with the type thinking"),
         refusal=Mapped("a refusal part"),
         tool_calls=Mapped("function_call and custom_tool_call items"),
         function_call=Mapped("a function_call item"),
