@@ -18,7 +18,7 @@ from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR
 from batchgate.engine.ports.provider import Transport
 from batchgate.providers.registry.providers import PROVIDERS, Provider
 from batchgate.providers.responses.key_redaction import KeyRedactingHandler
-from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.responses.usage_meter import UsageMeter
 from batchgate.providers.simulator.handler import SimulatorHandler
 from batchgate.providers.simulator.simulator import SimulatorTransport
 from batchgate.settings import AccountSettings, PriceSettings, Settings, secret
@@ -116,7 +116,7 @@ def _endpoint(
     )
     if given.provider == SIMULATOR:
         simulator = SimulatorTransport(given.simulator)
-        return Endpoint(account=account, handler=SimulatorHandler(), transport=simulator, meter=WireMeter())
+        return Endpoint(account=account, handler=SimulatorHandler(), transport=simulator, meter=UsageMeter())
     provider = PROVIDERS.get(given.provider)
     if provider is None:
         known = ", ".join((*PROVIDERS, SIMULATOR))
@@ -127,7 +127,7 @@ def _endpoint(
         account=structs.replace(account, base_url=_base_url(name, given, provider), api_key=key),
         handler=KeyRedactingHandler(provider.handler()),
         transport=transport,
-        meter=WireMeter(),
+        meter=UsageMeter(),
         read_key=_key_reader(name, given, read_secret),
     )
 

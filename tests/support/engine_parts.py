@@ -22,7 +22,7 @@ from batchgate.engine.ports.provider import Transport
 from batchgate.engine.ports.telemetry import NoTelemetry
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.providers.handlers.anthropic import AnthropicHandler
-from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.responses.usage_meter import UsageMeter
 
 
 def account(**fields: Any) -> Account:
@@ -93,7 +93,7 @@ def parts(
         account=account(**fields),
         handler=AnthropicHandler(),
         transport=transport,
-        meter=WireMeter(),
+        meter=UsageMeter(),
         read_key=read_key,
     )
     router = Router([endpoint], random.Random(seed))

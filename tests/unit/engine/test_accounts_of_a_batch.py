@@ -5,7 +5,7 @@ from msgspec import structs
 from batchgate.engine.dispatch.endpoint import Endpoint
 from batchgate.engine.dispatch.router import Router
 from batchgate.providers.handlers.anthropic import AnthropicHandler
-from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.responses.usage_meter import UsageMeter
 from batchgate.providers.simulator.simulator import SimulatorTransport
 from tests.support.engine_parts import account, batch
 from tests.support.virtual_time import in_virtual_time
@@ -18,7 +18,7 @@ def accounts(default: str, *prefixes: str, **configured: str) -> tuple[str, ...]
             account=account(name=name, provider=provider),
             handler=AnthropicHandler(),
             transport=SimulatorTransport(),
-            meter=WireMeter(),
+            meter=UsageMeter(),
         )
         for name, provider in configured.items()
     )

@@ -1,4 +1,4 @@
-"""Providers are believed by their certificates, whichever transport carries the call, and nothing turns that off."""
+"""Both transports always verify the certificates of providers, and no setting turns that off."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_a_server_that_nobody_vouches_for_is_refused_before_the_key_is_sen
     async with secure_provider(made(tmp_path)) as (host, keys):
         error = await failure(transport, call(f"https://{host}/v1"))
     assert isinstance(error, UpstreamDown)
-    trusts = "SSL_CERT_FILE may name the authority to trust"
+    trusts = "set SSL_CERT_FILE to trust a private CA"
     assert error.message == f"cannot connect to {host}: its certificate is not trusted ({words}); {trusts}"
     assert not keys
 

@@ -1,4 +1,4 @@
-"""What calls cost and what is left is read from every provider's own words."""
+"""Token usage and remaining rate limits are read from the responses of every provider."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgate.engine.model.provider_call import Allowance, UpstreamRequest, UpstreamResponse
-from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.responses.usage_meter import UsageMeter
 from tests.unit.providers.calls import response
 
 NOW = 1_445_412_400.0  # 2015-10-21 07:26:40
-METER = WireMeter(now=lambda: NOW)
+METER = UsageMeter(now=lambda: NOW)
 
 
 def call(**fields: Any) -> UpstreamRequest:
@@ -86,7 +86,7 @@ def test_what_a_call_took_is_read_from_its_usage(usage: dict[str, int], tokens: 
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", {}, {"usage": None}, {"usage": "much"}])
-def test_an_answer_without_usage_says_nothing(body: object) -> None:
+def test_an_answer_without_usage_returns_none(body: object) -> None:
     assert METER.tokens_used(response(body)) is None
 
 
