@@ -215,7 +215,7 @@ def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
             "api_keys.ci.workspace",
             "String should have at least 1 character",
         ),
-        ("[api_keys]\na.key = 'k'\nb.key = 'k'\nb.workspace = 'w'", "api_keys.b", "a key of its own; it is that of a"),
+        ("[api_keys]\na.key = 'k'\nb.key = 'k'\nb.workspace = 'w'", "api_keys.b", "a unique key; a has the same one"),
         ("port = ", "settings.toml", "valid TOML: "),
     ],
 )
@@ -291,9 +291,9 @@ def test_any_other_address_is_not(host: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "expected"),
     [
-        ("BATCHGATE_DATADIR", "there is no such setting; perhaps BATCHGATE_DATA_DIR"),
-        ("BATCHGATE_LOGLEVEL", "there is no such setting; perhaps BATCHGATE_LOG_LEVEL"),
-        ("BATCHGATE_PROT", "there is no such setting; perhaps BATCHGATE_PORT"),
+        ("BATCHGATE_DATADIR", "there is no such setting; did you mean BATCHGATE_DATA_DIR?"),
+        ("BATCHGATE_LOGLEVEL", "there is no such setting; did you mean BATCHGATE_LOG_LEVEL?"),
+        ("BATCHGATE_PROT", "there is no such setting; did you mean BATCHGATE_PORT?"),
         ("BATCHGATE_API_KEYS", "[api_keys.NAME] in the settings file; the environment cannot hold a table"),
     ],
 )
@@ -345,7 +345,7 @@ def test_variables_that_hold_keys_or_belong_to_the_commands_are_known() -> None:
 def test_a_database_that_is_not_postgresql_is_refused_without_being_quoted(given: str) -> None:
     expected = (
         "database_url",
-        "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir",
+        "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or unset for a SQLite file in data_dir",
     )
     assert refused(f'database_url = "{given}"') == expected
     assert refused(environment={"BATCHGATE_DATABASE_URL": given}) == expected

@@ -119,7 +119,8 @@ def unexpected_body_error(response: UpstreamResponse, kind: RowKind, problem: De
     try:
         code = _EMBEDDED.decode(response.body).error.code
     except DECODING_ERRORS:
-        message = f"The provider returned 200, but the body is not {ANSWER_NAMES[kind]} ({describe_decoding_error(problem)}): "
+        reason = describe_decoding_error(problem)
+    message = f"The provider returned 200, but the body is not {ANSWER_NAMES[kind]} ({reason}): "
         return UpstreamUnreachable("api_error", message + excerpt(response.body), status=200, retry_safe=True)
     status = code if isinstance(code, int) and 400 <= code <= 599 else 500
     return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
