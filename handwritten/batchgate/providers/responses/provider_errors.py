@@ -120,7 +120,7 @@ def unexpected_body_error(response: UpstreamResponse, kind: RowKind, problem: De
         code = _EMBEDDED.decode(response.body).error.code
     except DECODING_ERRORS:
         reason = describe_decoding_error(problem)
-    message = f"The provider returned 200, but the body is not {ANSWER_NAMES[kind]} ({reason}): "
+        message = f"The provider returned 200, but the body is not {ANSWER_NAMES[kind]} ({reason}): "
         return UpstreamUnreachable("api_error", message + excerpt(response.body), status=200, retry_safe=True)
     status = code if isinstance(code, int) and 400 <= code <= 599 else 500
     return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
