@@ -13,7 +13,7 @@ from anthropic.types import Message
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
-from batchgate.engine.model.errors import Untranslatable, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, Untranslatable
 from tests.unit.dialects.openai_rows import (
     CALL,
     CREATED,
@@ -209,7 +209,7 @@ def test_fields_that_a_completion_lacks_are_filled_from_the_request() -> None:
     ],
 )
 def test_a_completion_that_no_response_can_hold_is_an_error(assistant_message: Json, error: str) -> None:
-    with pytest.raises(UpstreamUnreachable, match=error):
+    with pytest.raises(NoUpstreamAnswer, match=error):
         answered(completion(assistant_message), "chat_completions", "responses")
 
 
@@ -245,7 +245,7 @@ def test_a_response_becomes_a_completion_that_the_sdk_parses() -> None:
 
 def test_a_response_that_failed_is_an_error() -> None:
     failed = response(status="failed", error={"code": "server_error", "message": "Try again."})
-    with pytest.raises(UpstreamUnreachable, match=r"failed \(server_error: Try again\.\)\.$") as caught:
+    with pytest.raises(NoUpstreamAnswer, match=r"failed \(server_error: Try again\.\)\.$") as caught:
         answered(failed, "responses", "chat_completions")
     assert caught.value.retry_safe
 
@@ -262,7 +262,7 @@ def test_a_response_that_failed_is_an_error() -> None:
     ],
 )
 def test_an_item_that_no_completion_can_hold_is_an_error(item: Json, error: str) -> None:
-    with pytest.raises((Untranslatable, UpstreamUnreachable), match=error):
+    with pytest.raises((Untranslatable, NoUpstreamAnswer), match=error):
         answered(response(item), "responses", "chat_completions")
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from batchgate.engine.model.errors import (
     STATUSES,
+    NoUpstreamAnswer,
     RequestError,
     Untranslatable,
-    UpstreamDown,
     UpstreamError,
     UpstreamUnreachable,
 )
@@ -164,9 +164,9 @@ def test_what_the_gateway_refused_has_the_status_of_its_class(
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (UpstreamUnreachable("timeout_error", "too slow", status=0, retry_safe=True), "request_timeout"),
-        (UpstreamDown("api_error", "no connection", status=0, retry_safe=True), "provider_unreachable"),
-        (UpstreamUnreachable("api_error", "no Message", status=200, retry_safe=True), "unusable_answer"),
+        (NoUpstreamAnswer("timeout_error", "too slow", status=0, retry_safe=True), "request_timeout"),
+        (UpstreamUnreachable("api_error", "no connection", status=0, retry_safe=True), "provider_unreachable"),
+        (NoUpstreamAnswer("api_error", "no Message", status=200, retry_safe=True), "unusable_answer"),
         (UpstreamError("api_error", "it points elsewhere", status=302, retry_safe=False), "unusable_answer"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import anthropic.types
 import pytest
 
-from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer
 from tests.unit.dialects.rows import Json, answered
 
 
@@ -158,7 +158,7 @@ def test_numbers_in_arguments_keep_their_digits() -> None:
 def test_a_call_that_no_block_can_hold_is_an_error_and_is_not_paid_for_again(
     call: Json, finish_reason: str, error: str
 ) -> None:
-    with pytest.raises(UpstreamUnreachable) as caught:
+    with pytest.raises(NoUpstreamAnswer) as caught:
         answered(_calling(call), finish_reason=finish_reason)
     assert str(caught.value) == f"The provider's answer cannot be used: {error}"
     assert not caught.value.retry_safe
@@ -198,12 +198,12 @@ def test_parts_of_an_answer_become_blocks() -> None:
 
 
 def test_a_part_of_an_unknown_kind_is_an_error() -> None:
-    with pytest.raises(UpstreamUnreachable, match="Messages has no equivalent of a part of the type 'video'"):
+    with pytest.raises(NoUpstreamAnswer, match="Messages has no equivalent of a part of the type 'video'"):
         answered({"role": "assistant", "content": [{"type": "video"}]})
 
 
 def test_an_answer_without_a_choice_is_an_error() -> None:
-    with pytest.raises(UpstreamUnreachable, match="it has no choices"):
+    with pytest.raises(NoUpstreamAnswer, match="it has no choices"):
         answered(choices=[])
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from batchgate.engine.model.batch import InputFault
 from batchgate.engine.model.provider_call import RowKind
-from batchgate.engine.ports.body_readers import FileReader
+from batchgate.engine.ports.body_readers import BatchFileReader
 from batchgate.providers.dialects import input_file
 from batchgate.providers.dialects.input_file import MAX_LINE_BYTES, MAX_REQUESTS, InputFileReader
 from batchgate.providers.dialects.openai_rows import OpenAIRows
@@ -36,7 +36,7 @@ def line(custom_id: Any = "a", *, without: str | None = None, **fields: Any) -> 
 
 
 def read(pieces: Iterable[bytes], kind: RowKind = "chat_completions", *, has_default_model: bool = False) -> Read:
-    reader: FileReader = InputFileReader(kind, has_default_model=has_default_model)
+    reader: BatchFileReader = InputFileReader(kind, has_default_model=has_default_model)
     lines = [line for piece in pieces for part in reader.feed(piece) for line in part]
     lines += reader.finish()
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 and b"\r" not in line for line in lines)

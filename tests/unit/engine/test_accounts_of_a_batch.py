@@ -2,7 +2,7 @@
 
 from msgspec import structs
 
-from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.dispatch.router import Router
 from batchgate.providers.handlers.anthropic import AnthropicHandler
 from batchgate.providers.responses.usage_meter import UsageMeter
@@ -14,7 +14,7 @@ from tests.support.virtual_time import in_virtual_time
 def accounts(default: str, *prefixes: str, **configured: str) -> tuple[str, ...]:
     """Return the accounts of a batch; ``configured`` maps account names to providers."""
     router = Router(
-        Endpoint(
+        AccountEndpoint(
             account=account(name=name, provider=provider),
             handler=AnthropicHandler(),
             transport=SimulatorTransport(),

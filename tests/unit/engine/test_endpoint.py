@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.errors import ConfigurationError, StoreError
@@ -32,8 +32,8 @@ class Keys:
         return key
 
 
-def endpoint(keys: Keys) -> Endpoint:
-    return Endpoint(
+def endpoint(keys: Keys) -> AccountEndpoint:
+    return AccountEndpoint(
         account=account(api_key="old"),
         handler=AnthropicHandler(),
         transport=SimulatorTransport(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from batchgate.engine.model.errors import RequestError, UpstreamError, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, UpstreamError
 from batchgate.providers.handlers.anthropic import AnthropicHandler
 from tests.unit.providers.calls import MESSAGE, account, response, row
 
@@ -103,7 +103,7 @@ def test_a_message_of_many_lines_becomes_one(line_end: bytes) -> None:
     [b"<html>hello</html>", b"", b"[]", b'{"type":"error"}', b'{"type":"message","role":"assistant"}', b'"message"'],
 )
 def test_a_200_that_is_no_message_is_an_error_that_shows_it(body: bytes) -> None:
-    with pytest.raises(UpstreamUnreachable, match="returned 200, but the body is not a Message") as caught:
+    with pytest.raises(NoUpstreamAnswer, match="returned 200, but the body is not a Message") as caught:
         HANDLER.decode(row(), response(body))
     assert caught.value.status == 200
     assert body.decode() in str(caught.value)

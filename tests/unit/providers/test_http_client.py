@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from aiohttp.test_utils import unused_port
 
-from batchgate.engine.model.errors import UpstreamDown
+from batchgate.engine.model.errors import UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamRequest
 from batchgate.providers.transport.http_client import HttpTransport
 from batchgate.providers.transport.network_transport import NetworkTransport
@@ -274,7 +274,7 @@ async def test_the_reason_of_a_failed_connection_is_reported(transport: HttpTran
     error = await failure(transport, call(f"http://{authority}/v1"))
 
     assert error.message.startswith(f"cannot connect to {authority}: {reason}")
-    assert isinstance(error, UpstreamDown)
+    assert isinstance(error, UpstreamUnreachable)
 
 
 async def test_many_connections_need_one_lookup(
@@ -335,7 +335,7 @@ async def test_a_certificate_that_is_not_trusted_lets_nothing_through(transport:
         error = await failure(transport, call(f"https://127.0.0.1:{port}/v1"))
 
     assert error.message.startswith(f"cannot connect to 127.0.0.1:{port}: its certificate is not trusted (")
-    assert isinstance(error, UpstreamDown)
+    assert isinstance(error, UpstreamUnreachable)
 
 
 async def test_a_server_without_tls_fails_the_handshake(wire_upstream: WireUpstream, transport: HttpTransport) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from batchgate.engine.model.errors import RequestError, Untranslatable, UpstreamError, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, Untranslatable, UpstreamError
 from batchgate.engine.model.provider_call import RequestRow, RowKind
 from batchgate.engine.ports.provider import ProviderHandler
 from batchgate.providers.handlers.anthropic import TRANSLATED_VERSION, AnthropicHandler
@@ -109,14 +109,14 @@ def test_the_answer_to_a_row_that_passed_stays_as_it_came_but_in_one_line(kind: 
     ],
 )
 def test_a_200_that_is_no_answer_of_its_kind_is_an_error(kind: RowKind, name: str) -> None:
-    with pytest.raises(UpstreamUnreachable, match=f"returned 200, but the body is not {name} "):
+    with pytest.raises(NoUpstreamAnswer, match=f"returned 200, but the body is not {name} "):
         OpenAIHandler(OPENAI).decode(openai_row(kind), response(b'{"hello":"there"}'))
 
 
 def test_a_completion_that_the_server_broke_off_is_asked_for_again() -> None:
     # OpenRouter, vLLM and SGLang say so in finish_reason, with the status 200.
     broken = COMPLETION | {"choices": [COMPLETION["choices"][0] | {"finish_reason": "error"}]}
-    with pytest.raises(UpstreamUnreachable, match="is incomplete") as caught:
+    with pytest.raises(NoUpstreamAnswer, match="is incomplete") as caught:
         OpenAIHandler(OPENAI).decode(openai_row("chat_completions"), response(broken))
     assert caught.value.retry_safe
 

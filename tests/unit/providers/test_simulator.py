@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.providers.simulator.server import SimulatorStats, build_simulator_app
 from batchgate.providers.simulator.simulator import (
@@ -392,7 +392,7 @@ async def test_calls_over_the_admitted_number_are_refused() -> None:
 async def test_an_answer_after_the_timeout_does_not_come() -> None:
     transport = SimulatorTransport(SimulatorSettings(latency=60))
 
-    with pytest.raises(UpstreamUnreachable, match=r"within 0\.01 s") as caught:
+    with pytest.raises(NoUpstreamAnswer, match=r"within 0\.01 s") as caught:
         await transport.send(call(question(), timeout=0.01))
 
     assert (caught.value.kind, caught.value.retry_safe) == ("timeout_error", True)

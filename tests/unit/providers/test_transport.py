@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
-from batchgate.engine.model.errors import UpstreamDown
+from batchgate.engine.model.errors import UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamResponse
 from batchgate.providers.transport.network_transport import NetworkTransport
 from batchgate.providers.transport.proxy_transport import TransportSettings
@@ -144,7 +144,7 @@ async def test_an_answer_that_takes_too_long_is_a_timeout_that_may_be_asked_agai
 
     assert (error.kind, error.retry_safe) == ("timeout_error", True)
     assert error.message == f"no complete response from {url.split('/')[2]} within 0.05 s"
-    assert not isinstance(error, UpstreamDown)
+    assert not isinstance(error, UpstreamUnreachable)
 
 
 async def test_a_refused_connection_is_reported_and_can_be_retried(transport: Opened) -> None:
@@ -154,7 +154,7 @@ async def test_a_refused_connection_is_reported_and_can_be_retried(transport: Op
 
     assert (error.kind, error.retry_safe) == ("api_error", True)
     assert error.message == f"cannot connect to 127.0.0.1:{port}: Connection refused"
-    assert isinstance(error, UpstreamDown)
+    assert isinstance(error, UpstreamUnreachable)
 
 
 @pytest.mark.parametrize(

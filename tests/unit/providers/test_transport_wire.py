@@ -12,7 +12,7 @@ from asyncio import StreamReader, StreamWriter
 import msgspec
 import pytest
 
-from batchgate.engine.model.errors import UpstreamDown
+from batchgate.engine.model.errors import UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamResponse
 from batchgate.providers.transport.proxy_transport import TransportSettings
 from tests.unit.providers.transports import Kind, Opened, RawUpstream, WireUpstream, call, failure
@@ -109,7 +109,7 @@ async def test_a_reset_is_named(wire_upstream: WireUpstream, transport: Opened, 
 
     reason = "Connection reset by peer" if answers else "the response ended early or cannot be decoded"
     assert (error.message, error.retry_safe) == (f"the call to {url.split('/')[2]} failed: {reason}", True)
-    assert not isinstance(error, UpstreamDown)
+    assert not isinstance(error, UpstreamUnreachable)
 
 
 async def test_an_endless_head_is_given_up(wire_upstream: WireUpstream, transport: Opened) -> None:
@@ -235,7 +235,7 @@ async def test_a_provider_that_accepts_and_never_responds_is_down(kind: Kind, wi
 
     host = url.split("/")[2]
     assert (slow.message, slow.kind) == (f"cannot connect to {host}: timed out", "timeout_error")
-    assert isinstance(slow, UpstreamDown)
+    assert isinstance(slow, UpstreamUnreachable)
     assert hasty.message == f"no complete response from {host} within 0.04 s"
 
 

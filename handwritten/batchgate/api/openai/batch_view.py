@@ -10,7 +10,7 @@ from batchgate.api.statuses import openai_status, times
 from batchgate.engine.model.batch import Batch, BatchPage
 from batchgate.engine.model.batch_endpoint import ENDPOINTS
 from batchgate.engine.model.usage import Usage
-from batchgate.engine.results.file_views import file_ids
+from batchgate.engine.results.file_views import batch_file_ids
 from batchgate_api import openai
 
 MESSAGES_ENDPOINT: Final[openai.BatchEndpoint] = "/v1/chat/completions"
@@ -20,7 +20,7 @@ MESSAGES_ENDPOINT: Final[openai.BatchEndpoint] = "/v1/chat/completions"
 def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
     """Show one batch, with ``faults`` or with the first of them."""
     faults = faults or batch.first_faults
-    files, moments = file_ids(batch), times(batch)
+    files, moments = batch_file_ids(batch), times(batch)
     return openai.Batch(
         id=batch.id,
         object="batch",

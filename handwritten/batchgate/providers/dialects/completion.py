@@ -1,7 +1,7 @@
 """Shared by the translations of Chat Completions answers.
 
 The caller has paid for the answer, so unusual content is kept as far as possible. Only content that the other dialect
-cannot represent raises `UpstreamUnreachable`: no choice, an incomplete answer, an unknown part.
+cannot represent raises `NoUpstreamAnswer`: no choice, an incomplete answer, an unknown part.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import UnsetType
 
-from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate_api import chat_completions as c
 
 _FAILED_FINISH_REASONS: Final = frozenset({"error", "abort"})
@@ -24,14 +24,14 @@ def first_choice(completion: c.ChatCompletion) -> c.ChatChoice:
     choice = completion.choices[0]
     if choice.finish_reason in _FAILED_FINISH_REASONS:
         message = f"The provider's answer is incomplete (finish_reason {choice.finish_reason!r})."
-        raise UpstreamUnreachable("api_error", message, status=200, retry_safe=True)
+        raise NoUpstreamAnswer("api_error", message, status=200, retry_safe=True)
     return choice
 
 
-def unusable_answer(problem: str) -> UpstreamUnreachable:
+def unusable_answer(problem: str) -> NoUpstreamAnswer:
     """Make the error for an answer that cannot be used; the request is not retried, as the caller would pay again."""
     message = f"The provider's answer cannot be used: {problem}."
-    return UpstreamUnreachable("api_error", message, status=200, retry_safe=False)
+    return NoUpstreamAnswer("api_error", message, status=200, retry_safe=False)
 
 
 def thinking_text(part: c.ChatMessagePart) -> str:

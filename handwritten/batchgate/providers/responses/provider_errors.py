@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding_error
-from batchgate.engine.model.errors import ErrorKind, UpstreamError, UpstreamUnreachable
+from batchgate.engine.model.errors import ErrorKind, NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
 
 MAX_MESSAGE_LENGTH: Final = 2_000
@@ -121,7 +121,7 @@ def unexpected_body_error(response: UpstreamResponse, kind: RowKind, problem: De
     except DECODING_ERRORS:
         reason = describe_decoding_error(problem)
         message = f"The provider returned 200, but the body is not {ANSWER_NAMES[kind]} ({reason}): "
-        return UpstreamUnreachable("api_error", message + excerpt(response.body), status=200, retry_safe=True)
+        return NoUpstreamAnswer("api_error", message + excerpt(response.body), status=200, retry_safe=True)
     status = code if isinstance(code, int) and 400 <= code <= 599 else 500
     return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
 

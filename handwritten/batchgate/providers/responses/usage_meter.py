@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
-from batchgate.engine.model.provider_call import Allowance, UpstreamRequest, UpstreamResponse
+from batchgate.engine.model.provider_call import RemainingLimit, UpstreamRequest, UpstreamResponse
 
 BYTES_PER_TOKEN: Final = 4
 
@@ -76,13 +76,13 @@ class UsageMeter:
         cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
         return (usage.input_tokens or 0) + (usage.output_tokens or 0) + cached
 
-    def allowances(self, response: UpstreamResponse) -> Sequence[Allowance]:
+    def allowances(self, response: UpstreamResponse) -> Sequence[RemainingLimit]:
         """Read ``x-ratelimit-remaining-*`` and ``anthropic-ratelimit-*-remaining``, with the reset time of each."""
         headers = response.headers
         found = [self._allowance(name, headers) for name in headers if "ratelimit" in name]
         return [allowance for allowance in found if allowance is not None]
 
-    def _allowance(self, name: str, headers: Mapping[str, str]) -> Allowance | None:
+    def _allowance(self, name: str, headers: Mapping[str, str]) -> RemainingLimit | None:
         match = _REMAINING_HEADER.fullmatch(name)
         if match is None:
             return None
@@ -91,7 +91,7 @@ class UsageMeter:
         if remaining is None or seconds is None:
             return None
         unit: Literal["requests", "tokens"] = "tokens" if "token" in name else "requests"
-        return Allowance(unit=unit, remaining=remaining, reset=seconds)
+        return RemainingLimit(unit=unit, remaining=remaining, reset=seconds)
 
     def _seconds(self, value: str) -> float | None:
         """Parse seconds from a duration such as ``6m0s``, a number, or a date."""

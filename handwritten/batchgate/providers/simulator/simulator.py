@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from batchgate.engine.model.errors import RefusedError, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, RefusedError
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.engine.model.redacted_repr import redacted_repr
 from batchgate.providers.simulator.dialects import (
@@ -178,7 +178,7 @@ class SimulatorTransport:
         self._failures: defaultdict[bytes, int] = defaultdict(int)
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Answer after the latency; raises `UpstreamUnreachable` when the timeout comes first."""
+        """Answer after the latency; raises `NoUpstreamAnswer` when the timeout comes first."""
         self._in_flight += 1
         try:
             reply = self._reply(request)
@@ -187,7 +187,7 @@ class SimulatorTransport:
             self._in_flight -= 1
         if reply.delay > request.timeout:
             message = f"no complete response from the simulator within {request.timeout:g} s"
-            raise UpstreamUnreachable("timeout_error", message, status=0, retry_safe=True)
+            raise NoUpstreamAnswer("timeout_error", message, status=0, retry_safe=True)
         return reply.response
 
     def _reply(self, request: UpstreamRequest) -> SimulatedReply:

@@ -9,7 +9,7 @@ import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
-from batchgate.engine.model.errors import UpstreamDown, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamRequest
 
 NAME_NOT_RESOLVED: Final = "the host name cannot be resolved"
@@ -36,47 +36,47 @@ def certificate_error(error: ssl.SSLCertVerificationError) -> str:
     return f"its certificate is not trusted ({error.verify_message}){hint}"
 
 
-def invalid_url() -> UpstreamUnreachable:
+def invalid_url() -> NoUpstreamAnswer:
     """Return the error for an invalid configured URL."""
     return _unreachable("the URL of the provider is not valid", retry_safe=False)
 
 
-def invalid_header(request: UpstreamRequest) -> UpstreamUnreachable:
+def invalid_header(request: UpstreamRequest) -> NoUpstreamAnswer:
     """Return the error for a header with control characters or text that cannot be encoded."""
     message = f"the call to {_host(request)} has a header that is not valid in HTTP"
     return _unreachable(message, retry_safe=False)
 
 
-def connect_timeout_error(request: UpstreamRequest) -> UpstreamDown:
+def connect_timeout_error(request: UpstreamRequest) -> UpstreamUnreachable:
     """Return the error for a connect timeout; nothing was sent."""
     message = f"cannot connect to {_host(request)}: timed out"
-    return UpstreamDown("timeout_error", message, status=0, retry_safe=True)
-
-
-def connect_error(request: UpstreamRequest, reason: str) -> UpstreamDown:
-    """Return the error for a failed connection attempt; nothing was sent."""
-    message = f"cannot connect to {_host(request)}: {reason}"
-    return UpstreamDown("api_error", message, status=0, retry_safe=True)
-
-
-def response_timeout(request: UpstreamRequest) -> UpstreamUnreachable:
-    """Return the error for the timeout of the whole call."""
-    message = f"no complete response from {_host(request)} within {request.timeout:g} s"
     return UpstreamUnreachable("timeout_error", message, status=0, retry_safe=True)
 
 
-def call_failed(request: UpstreamRequest, reason: str) -> UpstreamUnreachable:
+def connect_error(request: UpstreamRequest, reason: str) -> UpstreamUnreachable:
+    """Return the error for a failed connection attempt; nothing was sent."""
+    message = f"cannot connect to {_host(request)}: {reason}"
+    return UpstreamUnreachable("api_error", message, status=0, retry_safe=True)
+
+
+def response_timeout(request: UpstreamRequest) -> NoUpstreamAnswer:
+    """Return the error for the timeout of the whole call."""
+    message = f"no complete response from {_host(request)} within {request.timeout:g} s"
+    return NoUpstreamAnswer("timeout_error", message, status=0, retry_safe=True)
+
+
+def call_failed(request: UpstreamRequest, reason: str) -> NoUpstreamAnswer:
     """Return the error for a call that failed after it was sent, at least in part."""
     return _unreachable(f"the call to {_host(request)} failed: {reason}", retry_safe=True)
 
 
-def response_too_large(request: UpstreamRequest, limit: int) -> UpstreamUnreachable:
+def response_too_large(request: UpstreamRequest, limit: int) -> NoUpstreamAnswer:
     """Return the error for a response over the size limit; a retry would get the same response."""
     return _unreachable(f"the response of {_host(request)} has more than {limit} bytes", retry_safe=False)
 
 
-def _unreachable(message: str, *, retry_safe: bool) -> UpstreamUnreachable:
-    return UpstreamUnreachable("api_error", message, status=0, retry_safe=retry_safe)
+def _unreachable(message: str, *, retry_safe: bool) -> NoUpstreamAnswer:
+    return NoUpstreamAnswer("api_error", message, status=0, retry_safe=retry_safe)
 
 
 def _host(request: UpstreamRequest) -> str:

@@ -18,7 +18,7 @@ from typing import Final, Self
 from aiohappyeyeballs import AddrInfoType, start_connection
 from msgspec import structs
 
-from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.providers.transport import call_errors
 from batchgate.providers.transport.call_errors import CallFailedError, ResponseTooLargeError
@@ -61,7 +61,7 @@ class HttpTransport:
         await asyncio.sleep(0)  # the event loop closes the sockets
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Send a call and return the complete response; raises `UpstreamUnreachable` if there is none."""
+        """Send a call and return the complete response; raises `NoUpstreamAnswer` if there is none."""
         if self._idle is None:
             raise RuntimeError("the transport is not open: use it with `async with`")
         try:
@@ -136,7 +136,7 @@ class HttpTransport:
         if self._idle is not None:
             self._idle.discard(connection)
 
-    def _to_upstream_error(self, error: Exception, request: UpstreamRequest) -> UpstreamUnreachable:
+    def _to_upstream_error(self, error: Exception, request: UpstreamRequest) -> NoUpstreamAnswer:
         match error:
             case InvalidUrlError():
                 return call_errors.invalid_url()

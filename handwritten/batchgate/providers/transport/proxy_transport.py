@@ -15,7 +15,7 @@ from typing import Final, Self
 import aiohttp
 from msgspec import Struct
 
-from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.providers.transport import call_errors
 
@@ -74,7 +74,7 @@ class AiohttpTransport:
             self._session = None
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Send a call and return the complete response; raises `UpstreamUnreachable` if there is none."""
+        """Send a call and return the complete response; raises `NoUpstreamAnswer` if there is none."""
         if self._session is None:
             raise RuntimeError("the transport is not open: use it with `async with`")
         try:
@@ -119,7 +119,7 @@ def _timeout(total: float, connect: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, sock_connect=connect)
 
 
-def _to_upstream_error(error: Exception, request: UpstreamRequest) -> UpstreamUnreachable:
+def _to_upstream_error(error: Exception, request: UpstreamRequest) -> NoUpstreamAnswer:
     match error:
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return call_errors.invalid_url()

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
-from batchgate.engine.model.errors import Untranslatable, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, Untranslatable
 from batchgate.providers.dialects.completion import unusable_answer
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
@@ -25,8 +25,8 @@ def response_to_completion(response: r.Response, *, model: str, custom_id: str, 
     """Translate a Response to a completion with one choice.
 
     ``model``, ``custom_id`` and ``created`` (Unix seconds) are defaults for fields that the server left out. Raises
-    `UpstreamUnreachable` for a Response that failed or is invalid, and `Untranslatable` for items of OpenAI's built-in
-    tools, which translated requests never use.
+    `NoUpstreamAnswer` for a Response that failed or is invalid, and `Untranslatable` for items of OpenAI's
+    built-in tools, which translated requests never use.
     """
     if response.status == "failed" or response.error:
         raise _failure(response)
@@ -49,11 +49,11 @@ def response_to_completion(response: r.Response, *, model: str, custom_id: str, 
     )
 
 
-def _failure(response: r.Response) -> UpstreamUnreachable:
+def _failure(response: r.Response) -> NoUpstreamAnswer:
     error = response.error or r.ResponseFailure()
     details = ": ".join(part for part in (error.code, error.message) if part)
     message = f"The provider reported that the response failed{f' ({details})' if details else ''}."
-    return UpstreamUnreachable("api_error", message, status=200, retry_safe=error.code == "server_error")
+    return NoUpstreamAnswer("api_error", message, status=200, retry_safe=error.code == "server_error")
 
 
 class _Output(Struct):
