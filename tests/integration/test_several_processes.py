@@ -278,5 +278,5 @@ async def test_a_gateway_reports_a_worker_that_cannot_find_the_blobs(
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])
 def test_a_separate_gateway_or_worker_needs_a_postgres_database(tmp_path: Path, role: Role) -> None:
-    with pytest.raises(ConfigurationError, match="database_url: a PostgreSQL database, since batchgate "):
+    with pytest.raises(ConfigurationError, match="database_url: a PostgreSQL database, which `batchgate "):
         build_app(Settings(data_dir=str(tmp_path)), role=role, environment={})
