@@ -356,7 +356,7 @@ async def test_an_upload_whose_caller_disconnects_leaves_nothing_stored(gateway:
 async def test_a_stalled_upload_times_out_and_leaves_nothing_stored(
     gateway: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_body, "PATIENCE", 0.05)
+    monkeypatch.setattr(request_body, "READ_TIMEOUT", 0.05)
     waiting = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
