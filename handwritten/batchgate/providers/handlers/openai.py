@@ -36,7 +36,7 @@ _COMPLETION: Final = msgspec.json.Decoder(chat_completions.ChatCompletion)
 
 
 def _read_completion(body: bytes) -> None:
-    """Check a Chat Completion; raises `UpstreamUnreachable` if it has no choice or is incomplete."""
+    """Check a Chat Completion; raises `NoUpstreamAnswer` if it has no choice or is incomplete."""
     first_choice(_COMPLETION.decode(body))
 
 
