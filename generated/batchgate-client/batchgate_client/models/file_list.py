@@ -27,9 +27,9 @@ class FileList:
     Attributes:
         object_ (Literal['list']):
         data (list[FileObject]):
-        first_id (None | str): The id of the first file of the page.
-        last_id (None | str): The id of the last file of the page, where to go on with `after`.
-        has_more (bool): Whether there are more.
+        first_id (None | str): The id of the first file on the page.
+        last_id (None | str): The id of the last file on the page; pass it as `after` to get the next page.
+        has_more (bool): Whether there are more entries.
     """
 
     object_: Literal["list"]
