@@ -40,8 +40,8 @@ class ErrorBody(OpenStruct, frozen=True, kw_only=True):
     """The error details."""
 
     type: ErrorType
-    message: Annotated[str, Meta(description="What is wrong, where, and the expected value.")]
-    """What is wrong, where, and the expected value."""
+    message: Annotated[str, Meta(description="The error, its location and the expected value.")]
+    """The error, its location and the expected value."""
 
     details: ErrorDetails | None | UnsetType = UNSET
 

@@ -74,22 +74,22 @@ class ChatAssistantMessage(
     reasoning: (
         Annotated[
             str,
-            Meta(description="The reasoning of the model; vLLM, Ollama and OpenRouter only."),
+            Meta(description="The model's reasoning; vLLM, Ollama and OpenRouter only."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The reasoning of the model; vLLM, Ollama and OpenRouter only."""
+    """The model's reasoning; vLLM, Ollama and OpenRouter only."""
 
     reasoning_content: (
         Annotated[
             str,
-            Meta(description="The reasoning of the model; SGLang, llama.cpp and older vLLM only."),
+            Meta(description="The model's reasoning; SGLang, llama.cpp and older vLLM only."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The reasoning of the model; SGLang, llama.cpp and older vLLM only."""
+    """The model's reasoning; SGLang, llama.cpp and older vLLM only."""
 
 
 class ChatAudioPart(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="input_audio"):
@@ -862,22 +862,22 @@ class ChatMessage(OpenStruct, frozen=True, kw_only=True):
     reasoning: (
         Annotated[
             str,
-            Meta(description="The reasoning of the model; vLLM, Ollama and OpenRouter."),
+            Meta(description="The model's reasoning; vLLM, Ollama and OpenRouter."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The reasoning of the model; vLLM, Ollama and OpenRouter."""
+    """The model's reasoning; vLLM, Ollama and OpenRouter."""
 
     reasoning_content: (
         Annotated[
             str,
-            Meta(description="The reasoning of the model; SGLang, llama.cpp and older vLLM."),
+            Meta(description="The model's reasoning; SGLang, llama.cpp and older vLLM."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The reasoning of the model; SGLang, llama.cpp and older vLLM."""
+    """The model's reasoning; SGLang, llama.cpp and older vLLM."""
 
     annotations: Raw | UnsetType = UNSET
     audio: Raw | UnsetType = UNSET

@@ -31,8 +31,8 @@ class BatchFault(OpenStruct, frozen=True, kw_only=True):
     code: Annotated[str, Meta(description="A stable error code.")]
     """A stable error code."""
 
-    message: Annotated[str, Meta(description="What is wrong, and the expected value.")]
-    """What is wrong, and the expected value."""
+    message: Annotated[str, Meta(description="The error and the expected value.")]
+    """The error and the expected value."""
 
     param: Annotated[str, Meta(description="The invalid field of the line.")] | None
     """The invalid field of the line."""
@@ -247,8 +247,8 @@ class CreatedKey(HiddenStruct, frozen=True, kw_only=True):
     hint: Annotated[str, Meta(description="The last four characters of the key.")]
     """The last four characters of the key."""
 
-    created_at: Annotated[str, Meta(description="When the object was created.")]
-    """When the object was created."""
+    created_at: Annotated[str, Meta(description="When the key was created.")]
+    """When the key was created."""
 
     expires_at: Annotated[str, Meta(description="When the key expires.")] | None
     """When the key expires."""
@@ -316,8 +316,8 @@ class GatewayErrorBody(OpenStruct, frozen=True, kw_only=True):
     type: Annotated[str, Meta(description="The class of the error.")]
     """The class of the error."""
 
-    message: Annotated[str, Meta(description="What is wrong, where, and the expected value.")]
-    """What is wrong, where, and the expected value."""
+    message: Annotated[str, Meta(description="The error, its location and the expected value.")]
+    """The error, its location and the expected value."""
 
 
 class Health(OpenStruct, frozen=True, kw_only=True):
@@ -420,8 +420,8 @@ class Key(OpenStruct, frozen=True, kw_only=True):
     hint: Annotated[str, Meta(description="The last four characters of the key.")]
     """The last four characters of the key."""
 
-    created_at: Annotated[str, Meta(description="When the object was created.")]
-    """When the object was created."""
+    created_at: Annotated[str, Meta(description="When the key was created.")]
+    """When the key was created."""
 
     expires_at: Annotated[str, Meta(description="When the key expires.")] | None
     """When the key expires."""
@@ -674,8 +674,8 @@ class UnifiedBatch(OpenStruct, frozen=True, kw_only=True):
 
     status: UnifiedBatchStatus
     request_counts: UnifiedRequestCounts
-    created_at: Annotated[int, Meta(description="When the object was created.")]
-    """When the object was created."""
+    created_at: Annotated[int, Meta(description="When the batch was created.")]
+    """When the batch was created."""
 
     expires_at: Annotated[int, Meta(description="When unfinished requests expire.")]
     """When unfinished requests expire."""
@@ -906,8 +906,8 @@ class UnifiedErrorBody(OpenStruct, frozen=True, kw_only=True):
     type: Annotated[str, Meta(description="The class of the error.")]
     """The class of the error."""
 
-    message: Annotated[str, Meta(description="What is wrong, where, and the expected value.")]
-    """What is wrong, where, and the expected value."""
+    message: Annotated[str, Meta(description="The error, its location and the expected value.")]
+    """The error, its location and the expected value."""
 
     code: Annotated[str, Meta(description="A stable error code.")] | UnsetType = UNSET
     """A stable error code."""
@@ -1133,8 +1133,8 @@ class Workspace(OpenStruct, frozen=True, kw_only=True):
     """A workspace (a tenant)."""
 
     name: str
-    created_at: Annotated[str, Meta(description="When the object was created.")]
-    """When the object was created."""
+    created_at: Annotated[str, Meta(description="When the workspace was created.")]
+    """When the workspace was created."""
 
     quotas: Quotas
     use: WorkspaceUse | UnsetType = UNSET

@@ -50,8 +50,8 @@ class Batch(OpenStruct, frozen=True, kw_only=True):
     )
     """The file with the results of all other requests, once it exists."""
 
-    created_at: Annotated[int, Meta(description="When the object was created.")]
-    """When the object was created."""
+    created_at: Annotated[int, Meta(description="When the batch was created.")]
+    """When the batch was created."""
 
     in_progress_at: Annotated[int, Meta(description="When the file passed validation.")] | None
     """When the file passed validation."""
@@ -108,8 +108,8 @@ class BatchFault(OpenStruct, frozen=True, kw_only=True):
     code: Annotated[str, Meta(description="A stable error code.")]
     """A stable error code."""
 
-    message: Annotated[str, Meta(description="What is wrong, and the expected value.")]
-    """What is wrong, and the expected value."""
+    message: Annotated[str, Meta(description="The error and the expected value.")]
+    """The error and the expected value."""
 
     param: Annotated[str, Meta(description="The invalid field of the line.")] | None
     """The invalid field of the line."""
@@ -397,8 +397,8 @@ class OpenaiError(OpenStruct, frozen=True, kw_only=True):
 class OpenaiErrorBody(OpenStruct, frozen=True, kw_only=True):
     """The error details."""
 
-    message: Annotated[str, Meta(description="What is wrong, where, and the expected value.")]
-    """What is wrong, where, and the expected value."""
+    message: Annotated[str, Meta(description="The error, its location and the expected value.")]
+    """The error, its location and the expected value."""
 
     type: Annotated[str, Meta(description="The class of the error.")]
     """The class of the error."""

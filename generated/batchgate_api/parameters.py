@@ -113,14 +113,14 @@ class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="A key of the caller that makes this create idempotent. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422.",
+                description="The caller's key for idempotency. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422.",
                 max_length=255,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="Idempotency-Key", default=UNSET)
-    """A key of the caller that makes this create idempotent. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422."""
+    """The caller's key for idempotency. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422."""
 
     x_stainless_retry_count: (
         Annotated[
@@ -205,14 +205,14 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="A key of the caller that makes this create idempotent. The same key, requests and headers return the same batch as long as it exists. The same key with different requests or headers is refused with 422.",
+                description="The caller's key for idempotency. The same key, requests and headers return the same batch as long as it exists. The same key with different requests or headers is refused with 422.",
                 max_length=255,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="Idempotency-Key", default=UNSET)
-    """A key of the caller that makes this create idempotent. The same key, requests and headers return the same batch as long as it exists. The same key with different requests or headers is refused with 422."""
+    """The caller's key for idempotency. The same key, requests and headers return the same batch as long as it exists. The same key with different requests or headers is refused with 422."""
 
     x_stainless_retry_count: (
         Annotated[
@@ -302,14 +302,14 @@ class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="A key of the caller that makes this create idempotent. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422.",
+                description="The caller's key for idempotency. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422.",
                 max_length=255,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="Idempotency-Key", default=UNSET)
-    """A key of the caller that makes this create idempotent. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422."""
+    """The caller's key for idempotency. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422."""
 
     x_stainless_retry_count: (
         Annotated[
@@ -524,14 +524,14 @@ class ListBatchesParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="Return batches older than this one.",
+                description="Return the batches directly after this one (older batches).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """Return batches older than this one."""
+    """Return the batches directly after this one (older batches)."""
 
     provider: (
         Annotated[
@@ -666,14 +666,14 @@ class ListKeysParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="Return keys older than this one.",
+                description="Return the keys directly after this one (older keys).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """Return keys older than this one."""
+    """Return the keys directly after this one (older keys)."""
 
 
 class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -696,27 +696,27 @@ class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="Return batches older than this one.",
+                description="Return the batches directly after this one (older batches).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """Return batches older than this one."""
+    """Return the batches directly after this one (older batches)."""
 
     before_id: (
         Annotated[
             str,
             Meta(
-                description="Return batches newer than this one.",
+                description="Return the batches directly before this one (newer batches).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """Return batches newer than this one."""
+    """Return the batches directly before this one (newer batches)."""
 
     page_size: (
         Annotated[
@@ -824,27 +824,27 @@ class ListUnifiedBatchesParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="Return batches older than this one.",
+                description="Return the batches directly after this one (older batches).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """Return batches older than this one."""
+    """Return the batches directly after this one (older batches)."""
 
     before: (
         Annotated[
             str,
             Meta(
-                description="Return batches newer than this one.",
+                description="Return the batches directly before this one (newer batches).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """Return batches newer than this one."""
+    """Return the batches directly before this one (newer batches)."""
 
 
 class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):

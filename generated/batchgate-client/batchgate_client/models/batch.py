@@ -45,7 +45,7 @@ class Batch:
         status (OpenaiBatchStatus): The status of a batch.
         output_file_id (None | str): The file with the results of the answered requests, once it exists.
         error_file_id (None | str): The file with the results of all other requests, once it exists.
-        created_at (int): When the object was created.
+        created_at (int): When the batch was created.
         in_progress_at (int | None): When the file passed validation.
         expires_at (int): When unfinished requests expire.
         finalizing_at (int | None): When the gateway began to write the result files.

@@ -16,7 +16,7 @@ class BatchFault:
 
     Attributes:
         code (str): A stable error code.
-        message (str): What is wrong, and the expected value.
+        message (str): The error and the expected value.
         param (None | str): The invalid field of the line.
         line (int | None): The line number, starting at 1; null if the error concerns the whole file.
     """

@@ -23,7 +23,7 @@ class ErrorBody:
 
     Attributes:
         type_ (ErrorType): The type of an error.
-        message (str): What is wrong, where, and the expected value.
+        message (str): The error, its location and the expected value.
         details (ErrorDetails | None | Unset):
     """
 

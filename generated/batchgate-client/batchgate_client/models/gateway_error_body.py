@@ -16,7 +16,7 @@ class GatewayErrorBody:
 
     Attributes:
         type_ (str): The class of the error.
-        message (str): What is wrong, where, and the expected value.
+        message (str): The error, its location and the expected value.
     """
 
     type_: str

@@ -23,7 +23,7 @@ class Key:
         workspace (str): The workspace whose batches and files the key can access.
         scopes (list[KeyScope]):
         hint (str): The last four characters of the key.
-        created_at (datetime.datetime): When the object was created.
+        created_at (datetime.datetime): When the key was created.
         expires_at (datetime.datetime | None): When the key expires.
         revoked_at (datetime.datetime | None): When the key becomes invalid; in the future if the key was replaced with
             a grace period.

@@ -15,7 +15,7 @@ class OpenaiErrorBody:
     """The error details.
 
     Attributes:
-        message (str): What is wrong, where, and the expected value.
+        message (str): The error, its location and the expected value.
         type_ (str): The class of the error.
         param (None | str): The invalid parameter or field.
         code (None | str): A stable error code.

@@ -49,7 +49,7 @@ class UnifiedBatch:
             other endpoints have a final status for each outcome.
         request_counts (UnifiedRequestCounts): The live counts of the batch's requests; zero until its file is
             validated.
-        created_at (int): When the object was created.
+        created_at (int): When the batch was created.
         expires_at (int): When unfinished requests expire.
         extra_fields (ExtraFields): Gateway-specific response metadata.
         metadata (BatchMetadata | Unset): Key-value pairs that the caller attaches to the batch.

@@ -18,7 +18,7 @@ class UnifiedErrorBody:
 
     Attributes:
         type_ (str): The class of the error.
-        message (str): What is wrong, where, and the expected value.
+        message (str): The error, its location and the expected value.
         code (str | Unset): A stable error code.
         param (str | Unset): The invalid parameter or field.
     """

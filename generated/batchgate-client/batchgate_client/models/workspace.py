@@ -24,7 +24,7 @@ class Workspace:
 
     Attributes:
         name (str):
-        created_at (datetime.datetime): When the object was created.
+        created_at (datetime.datetime): When the workspace was created.
         quotas (Quotas): The limits of a workspace; null means unlimited.
         use (WorkspaceUse | Unset): The current usage of a workspace.
     """
