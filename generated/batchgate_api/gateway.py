@@ -102,10 +102,10 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     repeated: Annotated[
         int,
         Meta(
-            description="Requests with a result that were sent more than once, because a gateway was killed or stopped at once before it stored the response. The provider may have charged twice for them. Retries after an error of the provider are not counted."
+            description="Requests with a result that were sent more than once, because a gateway was killed or stopped immediately before it stored the response. The provider may have charged twice for them. Retries after an error of the provider are not counted."
         ),
     ]
-    """Requests with a result that were sent more than once, because a gateway was killed or stopped at once before it stored the response. The provider may have charged twice for them. Retries after an error of the provider are not counted."""
+    """Requests with a result that were sent more than once, because a gateway was killed or stopped immediately before it stored the response. The provider may have charged twice for them. Retries after an error of the provider are not counted."""
 
     paused: (
         Annotated[
@@ -963,7 +963,7 @@ class UnifiedFile(OpenStruct, frozen=True, kw_only=True):
 
 
 class UnifiedFileList(OpenStruct, frozen=True, kw_only=True):
-    """One page of files."""
+    """A page of files."""
 
     object: Literal["list"]
     data: list[UnifiedFile]

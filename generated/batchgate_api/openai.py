@@ -318,7 +318,7 @@ class DeletedFile(OpenStruct, frozen=True, kw_only=True):
 
 
 class FileList(OpenStruct, frozen=True, kw_only=True):
-    """One page of files."""
+    """A page of files."""
 
     object: Literal["list"]
     data: list[FileObject]

@@ -28,9 +28,9 @@ class BatchProgress:
         errored (int): Requests that ended in an error.
         canceled (int): Requests that were not sent before the batch was canceled.
         expired (int): Requests that were not sent before the batch expired.
-        repeated (int): Requests with a result that were sent more than once, because a gateway was killed or stopped at
-            once before it stored the response. The provider may have charged twice for them. Retries after an error of the
-            provider are not counted.
+        repeated (int): Requests with a result that were sent more than once, because a gateway was killed or stopped
+            immediately before it stored the response. The provider may have charged twice for them. Retries after an error
+            of the provider are not counted.
         paused (BatchPause | None): Why requests wait if their account is paused; otherwise null.
     """
 

@@ -22,7 +22,7 @@ T = TypeVar("T", bound="FileList")
 
 @_attrs_define
 class FileList:
-    """One page of files.
+    """A page of files.
 
     Attributes:
         object_ (Literal['list']):

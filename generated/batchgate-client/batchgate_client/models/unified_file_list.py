@@ -25,7 +25,7 @@ T = TypeVar("T", bound="UnifiedFileList")
 
 @_attrs_define
 class UnifiedFileList:
-    """One page of files.
+    """A page of files.
 
     Attributes:
         object_ (Literal['list']):
