@@ -30,7 +30,7 @@ class CreateMessageBatch(ClosedStruct, frozen=True, kw_only=True):
 
 
 class DeletedMessageBatch(OpenStruct, frozen=True, kw_only=True):
-    """The answer to a delete."""
+    """Confirmation of a deletion."""
 
     id: str
     type: Literal["message_batch_deleted"]
@@ -177,7 +177,7 @@ class MessageBatchRequest(ClosedStruct, frozen=True, kw_only=True):
 
 ProcessingStatus: TypeAlias = Annotated[
     Literal["in_progress", "canceling", "ended"],
-    Meta(description="How far a batch is."),
+    Meta(description="The status of a batch."),
 ]
 
 

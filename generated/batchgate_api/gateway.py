@@ -12,7 +12,7 @@ from batchgate_api.structs import ClosedStruct, HiddenStruct, OpenStruct
 
 
 class ArchivedWorkspace(OpenStruct, frozen=True, kw_only=True):
-    """A workspace that is out of use."""
+    """An archived workspace."""
 
     name: str
     archived: bool
@@ -26,7 +26,7 @@ class BatchErrors(OpenStruct, frozen=True, kw_only=True):
 
 
 class BatchFault(OpenStruct, frozen=True, kw_only=True):
-    """What is wrong with the input file."""
+    """An error in the input file."""
 
     code: Annotated[str, Meta(description="A stable word for the exact fault.")]
     """A stable word for the exact fault."""
@@ -51,7 +51,7 @@ BatchMetadataAdditionalProperty: TypeAlias = Annotated[str, Meta(max_length=512)
 
 BatchMetadata: TypeAlias = Annotated[
     dict[str, BatchMetadataAdditionalProperty],
-    Meta(description="The caller's own notes.", max_length=16),
+    Meta(description="The caller's own metadata.", max_length=16),
 ]
 
 
@@ -103,7 +103,7 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
 
 BatchStatus: TypeAlias = Annotated[
     Literal["validating", "failed", "in_progress", "canceling", "ended"],
-    Meta(description="How far a batch is."),
+    Meta(description="The status of a batch."),
 ]
 
 
@@ -243,7 +243,7 @@ class CreatedKey(HiddenStruct, frozen=True, kw_only=True):
 
 
 class DeletedSecret(OpenStruct, frozen=True, kw_only=True):
-    """The answer to a delete."""
+    """Confirmation of a deletion."""
 
     name: str
     deleted: Annotated[bool, Meta(description="Always true.")]
@@ -251,7 +251,7 @@ class DeletedSecret(OpenStruct, frozen=True, kw_only=True):
 
 
 class DeletedUnifiedFile(OpenStruct, frozen=True, kw_only=True):
-    """The answer to a delete."""
+    """Confirmation of a deletion."""
 
     id: str
     object: Literal["file"]
@@ -329,8 +329,8 @@ class Health(OpenStruct, frozen=True, kw_only=True):
     accounts: Annotated[list[str], Meta(description="The names of the configured accounts.")]
     """The names of the configured accounts."""
 
-    requests_in_flight: Annotated[int, Meta(description="Upstream calls under way.")]
-    """Upstream calls under way."""
+    requests_in_flight: Annotated[int, Meta(description="Upstream calls in flight.")]
+    """Upstream calls in flight."""
 
     problems: Annotated[list[HealthProblem], Meta(description="The present problems.")]
     """The present problems."""

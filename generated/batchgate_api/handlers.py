@@ -86,7 +86,7 @@ class GatewayHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetHealthParameters,
     ) -> gateway.Health:
-        """Tell if the gateway is well.
+        """Return the health of the gateway.
 
         Answers without an API key. `degraded` means that the process serves, but has the
         problems that `problems` lists.
@@ -122,10 +122,9 @@ class BatchProgressHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetBatchProgressParameters,
     ) -> gateway.BatchProgress:
-        """Tell how far a batch is, counted as results come in.
+        """Return the progress of a batch, with live counts.
 
-        For progress bars; whatever the dialect of the batch, and whatever its own
-        request_counts show.
+        For progress bars. Works for batches of every dialect, independently of `live_counts`.
         """
         ...
 
@@ -134,7 +133,7 @@ class BatchProgressHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetBatchResultsParameters,
     ) -> web.StreamResponse:
-        """Download the results that are there, of a running batch too.
+        """Download the results that exist so far, also while the batch runs.
 
         One JSON object a line, in the dialect of the batch, in the order of submission; while
         the batch runs, without the requests that have not ended. The header batchgate-results
@@ -151,7 +150,7 @@ class WorkspacesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetUsageParameters,
     ) -> gateway.Workspace:
-        """Tell what the caller's own workspace may use, and uses."""
+        """Return the quotas and usage of the caller's own workspace."""
         ...
 
     async def list_workspaces(
@@ -183,7 +182,7 @@ class WorkspacesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetWorkspaceParameters,
     ) -> gateway.Workspace:
-        """Tell what a workspace may use, and uses."""
+        """Return the quotas and usage of a workspace."""
         ...
 
     async def archive_workspace(
@@ -191,7 +190,7 @@ class WorkspacesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ArchiveWorkspaceParameters,
     ) -> gateway.ArchivedWorkspace:
-        """Take an empty workspace out of use.
+        """Archive an empty workspace.
 
         It must have no batches, no files and no keys that are good. Its name is not given
         again.
@@ -204,7 +203,7 @@ class WorkspacesHandlers(Protocol):
         parameters: parameters.UpdateWorkspaceParameters,
         body: gateway.UpdateWorkspace,
     ) -> gateway.Workspace:
-        """Change what a workspace may use.
+        """Change the quotas of a workspace.
 
         Quotas that are not named stay as they are; null lifts one.
         """
@@ -244,7 +243,7 @@ class APIKeysHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetKeyParameters,
     ) -> gateway.Key:
-        """Tell what is known of an API key."""
+        """Return an API key's record, without the key."""
         ...
 
     async def revoke_key(
@@ -304,7 +303,7 @@ class UnifiedFilesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.RetrieveUnifiedFileParameters,
     ) -> gateway.UnifiedFile:
-        """Retrieve what is known of a file."""
+        """Retrieve a file's record, without its content."""
         ...
 
     async def delete_unified_file(
@@ -457,7 +456,7 @@ class FilesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.RetrieveFileParameters,
     ) -> openai.FileObject:
-        """Retrieve what is known of a file."""
+        """Retrieve a file's record, without its content."""
         ...
 
     async def delete_file(

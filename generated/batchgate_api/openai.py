@@ -97,7 +97,7 @@ class BatchErrors(OpenStruct, frozen=True, kw_only=True):
 
 
 class BatchFault(OpenStruct, frozen=True, kw_only=True):
-    """What is wrong with the input file."""
+    """An error in the input file."""
 
     code: Annotated[str, Meta(description="A stable word for the exact fault.")]
     """A stable word for the exact fault."""
@@ -150,15 +150,15 @@ BatchMetadataAdditionalProperty: TypeAlias = Annotated[str, Meta(max_length=512)
 
 BatchMetadata: TypeAlias = Annotated[
     dict[str, BatchMetadataAdditionalProperty],
-    Meta(description="The caller's own notes.", max_length=16),
+    Meta(description="The caller's own metadata.", max_length=16),
 ]
 
 
 class BatchOutputTokens(OpenStruct, frozen=True, kw_only=True):
     """What the output tokens were."""
 
-    reasoning_tokens: Annotated[int, Meta(description="Those that nobody is shown.")]
-    """Those that nobody is shown."""
+    reasoning_tokens: Annotated[int, Meta(description="Reasoning tokens")]
+    """Reasoning tokens"""
 
 
 class BatchRequestCounts(OpenStruct, frozen=True, kw_only=True):
@@ -293,7 +293,7 @@ class CreateFile(ClosedStruct, frozen=True, kw_only=True):
 
 
 class DeletedFile(OpenStruct, frozen=True, kw_only=True):
-    """The answer to a delete."""
+    """Confirmation of a deletion."""
 
     id: str
     object: Literal["file"]
@@ -367,7 +367,7 @@ OpenaiBatchStatus: TypeAlias = Annotated[
         "cancelling",
         "cancelled",
     ],
-    Meta(description="How far a batch is."),
+    Meta(description="The status of a batch."),
 ]
 
 

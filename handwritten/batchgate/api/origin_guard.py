@@ -46,7 +46,7 @@ def origin_guard(public_url: str | None, is_open: Callable[[], Awaitable[bool]])
 
 
 def _comes_from_elsewhere(request: web.Request, own: set[str]) -> bool:
-    """Tell if a page of another site sends the request; what is no browser sends neither header."""
+    """Return whether a page of another site sends the request; clients other than browsers send neither header."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "cross-site"
@@ -63,7 +63,7 @@ def _name_in(url: str) -> str:
 
 
 def _is_private(name: str) -> bool:
-    """Tell if a stranger cannot point a name here: an address, a name without a dot, or one in a reserved zone."""
+    """Return whether no outsider can point the name here: an address, a name without a dot, or a reserved zone."""
     if "." not in name or name.endswith(RESERVED):
         return True
     try:

@@ -63,13 +63,13 @@ class JsonErrorProtocol(RequestHandler):
         return response
 
     def _dialect(self) -> str:
-        """Tell in whose envelope to answer: by the path, which is known of the first request of a connection."""
+        """Return the dialect of the error, by the path; the path is known only for a connection's first request."""
         first = _REQUEST_LINE.match(self._beginning) if self._request_count == 1 else None
         return dialect_of(first[1].decode("latin-1")) if first else "gateway"
 
 
 def _reason(error: HttpProcessingError) -> str:
-    """Say what is malformed without the line itself, which may hold a key."""
+    """Describe what is malformed, without the line itself, which may hold a key."""
     return "a line of its head is too long" if isinstance(error, LineTooLong) else error.message.partition("\n")[0]
 
 
@@ -88,5 +88,5 @@ class JsonErrorRunner(web.AppRunner):
         made = await super()._make_server()
         # Around the whole application, since an Expect header is refused before any of its middlewares.
         handler = partial(errors_as_json, handler=made.request_handler)
-        told = {**made._kwargs, "access_log": access_log.logger, "access_log_class": access_log.AccessLog}  # noqa: SLF001
-        return JsonErrorServer(handler, request_factory=made.request_factory, **told)
+        options = {**made._kwargs, "access_log": access_log.logger, "access_log_class": access_log.AccessLog}  # noqa: SLF001
+        return JsonErrorServer(handler, request_factory=made.request_factory, **options)

@@ -1,4 +1,4 @@
-"""Says what is wrong with parameters, form fields and small bodies, which are checked against a generated model."""
+"""Errors of parameters, form fields and small bodies, which are validated against a generated model."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Batch:
         errors (BatchErrors | None):
         input_file_id (str): The file with the requests.
         completion_window (BatchCompletionWindow): When it expires
-        status (OpenaiBatchStatus): How far a batch is.
+        status (OpenaiBatchStatus): The status of a batch.
         output_file_id (None | str): The file with the results of the requests that were answered, once there is one.
         error_file_id (None | str): The file with the results of all others, once there is one.
         created_at (int): When it was created.

@@ -26,7 +26,7 @@ class BatchErrors:
 
     Attributes:
         object_ (Literal['list']):
-        data (list[BatchFault]): Everything that is wrong with the input file.
+        data (list[BatchFault]): All errors in the input file.
     """
 
     object_: Literal["list"]

@@ -12,7 +12,7 @@ T = TypeVar("T", bound="BatchFault")
 
 @_attrs_define
 class BatchFault:
-    """What is wrong with the input file.
+    """An error in the input file.
 
     Attributes:
         code (str): A stable word for the exact fault.

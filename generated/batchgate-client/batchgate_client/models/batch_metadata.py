@@ -12,7 +12,7 @@ T = TypeVar("T", bound="BatchMetadata")
 
 @_attrs_define
 class BatchMetadata:
-    """The caller's own notes."""
+    """The caller's own metadata."""
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
 

@@ -15,7 +15,7 @@ class BatchOutputTokens:
     """What the output tokens were.
 
     Attributes:
-        reasoning_tokens (int): Those that nobody is shown.
+        reasoning_tokens (int): Reasoning tokens
     """
 
     reasoning_tokens: int

@@ -22,7 +22,7 @@ class BatchProgress:
 
     Attributes:
         id (str):
-        status (BatchStatus): How far a batch is.
+        status (BatchStatus): The status of a batch.
         total (int): All requests.
         succeeded (int): Answered by the model.
         errored (int): Ended in an error.

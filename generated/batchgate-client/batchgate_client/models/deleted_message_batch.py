@@ -17,7 +17,7 @@ T = TypeVar("T", bound="DeletedMessageBatch")
 
 @_attrs_define
 class DeletedMessageBatch:
-    """The answer to a delete.
+    """Confirmation of a deletion.
 
     Attributes:
         id (str):

@@ -12,7 +12,7 @@ T = TypeVar("T", bound="DeletedSecret")
 
 @_attrs_define
 class DeletedSecret:
-    """The answer to a delete.
+    """Confirmation of a deletion.
 
     Attributes:
         name (str):

@@ -22,7 +22,7 @@ T = TypeVar("T", bound="DeletedUnifiedFile")
 
 @_attrs_define
 class DeletedUnifiedFile:
-    """The answer to a delete.
+    """Confirmation of a deletion.
 
     Attributes:
         id (str):

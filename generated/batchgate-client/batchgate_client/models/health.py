@@ -29,7 +29,7 @@ class Health:
             alone.
         workers (int): How many processes with a worker live, as far as is known.
         accounts (list[str]): The names of the configured accounts.
-        requests_in_flight (int): Upstream calls under way.
+        requests_in_flight (int): Upstream calls in flight.
         problems (list[HealthProblem]): The present problems.
     """
 

@@ -30,7 +30,7 @@ class MessageBatch:
     Attributes:
         id (str): Unique among all batches.
         type_ (Literal['message_batch']):
-        processing_status (ProcessingStatus): How far a batch is.
+        processing_status (ProcessingStatus): The status of a batch.
         request_counts (RequestCounts): The requests of a batch by their state; the sum is always the number of
             requests.
         ended_at (datetime.datetime | None): When the last request finished.

@@ -52,7 +52,7 @@ class UnifiedBatch:
         created_at (int): When it was created.
         expires_at (int): When what has not finished expires.
         extra_fields (ExtraFields): What the gateway says of its own work.
-        metadata (BatchMetadata | Unset): The caller's own notes.
+        metadata (BatchMetadata | Unset): The caller's own metadata.
         in_progress_at (int | Unset): When its requests had been taken in.
         finalizing_at (int | Unset): When its results were begun to be gathered.
         completed_at (int | Unset): When it was completed.

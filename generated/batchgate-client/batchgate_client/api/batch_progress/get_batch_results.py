@@ -96,7 +96,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[File | GatewayError]:
-    """Download the results that are there, of a running batch too.
+    """Download the results that exist so far, also while the batch runs.
 
      One JSON object a line, in the dialect of the batch, in the order of submission; while the batch
     runs, without the requests that have not ended. The header batchgate-results says how far they
@@ -129,7 +129,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> File | GatewayError | None:
-    """Download the results that are there, of a running batch too.
+    """Download the results that exist so far, also while the batch runs.
 
      One JSON object a line, in the dialect of the batch, in the order of submission; while the batch
     runs, without the requests that have not ended. The header batchgate-results says how far they
@@ -157,7 +157,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[File | GatewayError]:
-    """Download the results that are there, of a running batch too.
+    """Download the results that exist so far, also while the batch runs.
 
      One JSON object a line, in the dialect of the batch, in the order of submission; while the batch
     runs, without the requests that have not ended. The header batchgate-results says how far they
@@ -188,7 +188,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> File | GatewayError | None:
-    """Download the results that are there, of a running batch too.
+    """Download the results that exist so far, also while the batch runs.
 
      One JSON object a line, in the dialect of the batch, in the order of submission; while the batch
     runs, without the requests that have not ended. The header batchgate-results says how far they

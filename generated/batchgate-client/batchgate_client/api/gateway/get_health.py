@@ -65,7 +65,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[GatewayError | Health]:
-    """Tell if the gateway is well.
+    """Return the health of the gateway.
 
      Answers without an API key. `degraded` means that the process serves, but has the problems that
     `problems` lists.
@@ -91,7 +91,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> GatewayError | Health | None:
-    """Tell if the gateway is well.
+    """Return the health of the gateway.
 
      Answers without an API key. `degraded` means that the process serves, but has the problems that
     `problems` lists.
@@ -113,7 +113,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[GatewayError | Health]:
-    """Tell if the gateway is well.
+    """Return the health of the gateway.
 
      Answers without an API key. `degraded` means that the process serves, but has the problems that
     `problems` lists.
@@ -137,7 +137,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> GatewayError | Health | None:
-    """Tell if the gateway is well.
+    """Return the health of the gateway.
 
      Answers without an API key. `degraded` means that the process serves, but has the problems that
     `problems` lists.

@@ -91,7 +91,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ArchivedWorkspace | GatewayError]:
-    """Take an empty workspace out of use.
+    """Archive an empty workspace.
 
      It must have no batches, no files and no keys that are good. Its name is not given again.
 
@@ -122,7 +122,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ArchivedWorkspace | GatewayError | None:
-    """Take an empty workspace out of use.
+    """Archive an empty workspace.
 
      It must have no batches, no files and no keys that are good. Its name is not given again.
 
@@ -148,7 +148,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ArchivedWorkspace | GatewayError]:
-    """Take an empty workspace out of use.
+    """Archive an empty workspace.
 
      It must have no batches, no files and no keys that are good. Its name is not given again.
 
@@ -177,7 +177,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ArchivedWorkspace | GatewayError | None:
-    """Take an empty workspace out of use.
+    """Archive an empty workspace.
 
      It must have no batches, no files and no keys that are good. Its name is not given again.
 

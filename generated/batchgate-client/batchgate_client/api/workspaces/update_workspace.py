@@ -116,7 +116,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: UpdateWorkspace,
 ) -> Response[GatewayError | Workspace]:
-    """Change what a workspace may use.
+    """Change the quotas of a workspace.
 
      Quotas that are not named stay as they are; null lifts one.
 
@@ -150,7 +150,7 @@ def sync(
     client: AuthenticatedClient,
     body: UpdateWorkspace,
 ) -> GatewayError | Workspace | None:
-    """Change what a workspace may use.
+    """Change the quotas of a workspace.
 
      Quotas that are not named stay as they are; null lifts one.
 
@@ -179,7 +179,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: UpdateWorkspace,
 ) -> Response[GatewayError | Workspace]:
-    """Change what a workspace may use.
+    """Change the quotas of a workspace.
 
      Quotas that are not named stay as they are; null lifts one.
 
@@ -211,7 +211,7 @@ async def asyncio(
     client: AuthenticatedClient,
     body: UpdateWorkspace,
 ) -> GatewayError | Workspace | None:
-    """Change what a workspace may use.
+    """Change the quotas of a workspace.
 
      Quotas that are not named stay as they are; null lifts one.
 
