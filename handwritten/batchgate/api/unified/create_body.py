@@ -31,7 +31,7 @@ _UNREADABLE: Final = "the body is not JSON that can be read: not UTF-8, or neste
 
 
 class UnifiedBatchFormat:
-    """The `CreateFormat` of a unified create; ``fields`` holds the fields beside the requests that have been read so far."""
+    """The `CreateFormat` of a unified create; ``fields`` holds the other fields of the body, as far as read."""
 
     has_codes = True
     model = UnifiedBatchRequest
