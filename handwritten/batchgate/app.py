@@ -53,7 +53,7 @@ from batchgate.providers.transport.network_transport import NetworkTransport
 from batchgate.providers.transport.proxy_transport import TransportSettings
 from batchgate.settings import Settings
 from batchgate.telemetry import CompositeTelemetry, EventLog, Metrics
-from batchgate.telemetry.span_export import exported_spans
+from batchgate.telemetry.span_export import create_spans
 from batchgate.tenancy import Tenancy
 from batchgate_api import gateway
 from batchgate_api.handlers import (
@@ -158,7 +158,7 @@ def _handlers(
 
 def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str, str]) -> Telemetry:
     """Combine metrics, log and spans; the spans are flushed after the engine has stopped."""
-    spans = exported_spans(__version__, environment)
+    spans = create_spans(__version__, environment)
     if spans is None:
         return CompositeTelemetry(metrics, EventLog())
 

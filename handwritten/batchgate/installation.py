@@ -73,10 +73,10 @@ def _embedded(settings: Settings) -> Installation:
 def _shared(settings: Settings, role: Role) -> Installation:
     try:
         from batchgate.queue.procrastinate import ProcrastinateQueue  # noqa: PLC0415 - comes with an extra
-        from batchgate.store.postgres import Address, PostgresCluster, PostgresStore  # noqa: PLC0415 - likewise
+        from batchgate.store.postgres import PostgresAddress, PostgresCluster, PostgresStore  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise ConfigurationError("database_url", NEEDS_POSTGRES_EXTRA) from error
-    address = Address(settings.database_url or "")
+    address = PostgresAddress(settings.database_url or "")
     name = f"{platform.node()}:{os.getpid()}"
     cluster = PostgresCluster(address, name=name, role=role, timeout=settings.worker_heartbeat_timeout)
     store = PostgresStore(address, member=lambda: cluster.member)

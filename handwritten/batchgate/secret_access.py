@@ -30,7 +30,7 @@ def _store(settings: Settings) -> AbstractAsyncContextManager[SecretStore]:
             from batchgate.store.postgres import secrets as postgres  # noqa: PLC0415 - comes with an extra
         except ImportError as error:
             raise ConfigurationError("database_url", NEEDS_POSTGRES_EXTRA) from error
-        return postgres.opened_secrets(settings.database_url)
+        return postgres.open_secrets(settings.database_url)
     from batchgate.store.sqlite import secrets as sqlite  # noqa: PLC0415 - not needed for the other
 
-    return sqlite.opened_secrets(Path(settings.data_dir) / "batchgate.db")
+    return sqlite.open_secrets(Path(settings.data_dir) / "batchgate.db")

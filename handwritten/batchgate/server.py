@@ -14,7 +14,7 @@ from aiohttp import web
 
 from batchgate.api.protocol import JsonErrorRunner
 from batchgate.app import ENGINE, build_app
-from batchgate.blobs import SETTLES
+from batchgate.blobs import THREAD_RELEASE_DELAY
 from batchgate.engine.engine import Engine
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.support import failpoints
@@ -61,7 +61,7 @@ async def serve(
             await stopping
     finally:
         await runner.cleanup()
-        await asyncio.sleep(SETTLES)
+        await asyncio.sleep(THREAD_RELEASE_DELAY)
 
 
 def _log_start(member: int | None, url: str, role: Role) -> None:

@@ -310,7 +310,10 @@ def test_a_verification_names_the_blob_that_differs(target: TransferTarget, smal
     content = target.server.read(name)
     target.server.write(name, content[:-1] + b"\0")
     result = transfer(small_installation, target.config, "--verify")
-    assert (result.returncode, f"{name}: missing in the target, or not what it is" in result.stderr) == (1, True)
+    assert (result.returncode, f"{name}: missing in the target, or different from the source" in result.stderr) == (
+        1,
+        True,
+    )
 
 
 def test_a_transfer_that_was_interrupted_can_be_repeated_and_skips_copied_blobs(
@@ -354,11 +357,11 @@ def test_a_transfer_refuses_installations_in_use_and_folders_without_one(
 ) -> None:
     with locked(small_installation):
         result = transfer(small_installation, target.config)
-    assert result.stderr == f"Error: data_dir: a gateway runs on {small_installation}, and must be stopped first\n"
+    assert result.stderr == f"Error: data_dir: a gateway is using {small_installation}; stop it first\n"
     assert f"To    PostgreSQL, on this machine{urlsplit(target.database_url).path}, bodies in s3://" in result.stdout
     (tmp_path / "empty").mkdir()
     result = transfer(tmp_path / "empty", target.config)
-    assert (result.returncode, "has no batchgate.db" in result.stderr) == (2, True)
+    assert (result.returncode, "contains no batchgate.db" in result.stderr) == (2, True)
     assert not list((tmp_path / "empty").iterdir())
     with GatewayProcess(data_dir=tmp_path / "new", settings=target.settings + FAST_ACCOUNTS):
         result = transfer(small_installation, target.config)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from batchgate.store.postgres import Address
+from batchgate.store.postgres import PostgresAddress
 from batchgate.store.postgres.migrate import migrate
 from tests.benchmarks.gateway_calls import BATCHES
 from tests.benchmarks.table import Row
@@ -70,7 +70,7 @@ def _on_postgres(data_dir: Path, server: PostgresServer, count: int) -> tuple[fl
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE of_{count}".encode())
     url = server.url(f"of_{count}")
-    migrate(Address(url))
+    migrate(PostgresAddress(url))
     with psycopg.connect(url, autocommit=True) as connection:
         with connection.cursor().copy(f"COPY batches ({COLUMNS}) FROM STDIN".encode()) as copy:
             for n in range(1, count + 1):

@@ -15,7 +15,7 @@ CONNECTING = re.compile(
     r"|obstore\.store\.from_url|OTLPSpanExporter"
 )
 CHOSEN_BY_THE_OPERATOR = {
-    "blobs/place.py": "blob_url",
+    "blobs/location.py": "blob_url",
     "cli/gateway_client.py": "the command line's --url",
     "providers/transport/http_client.py": "an account's base_url",
     "providers/transport/proxy_transport.py": "an account's base_url",

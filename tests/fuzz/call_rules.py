@@ -162,7 +162,7 @@ def keep_default_quotas(case: AnyCase) -> None:
 
 REFUSALS: Final = (
     # The contents of a workspace, and whether a key is still valid, depend on earlier calls.
-    b"is the default one, or that of a key in the settings",
+    b"it is the default workspace, or a key in the settings uses it",
     b"; delete or revoke them first",
     b"has expired or was revoked; create another one instead",
     # Whether a batch can be deleted depends on its status, which no schema of the call can express. Anthropic refuses

@@ -252,7 +252,7 @@ async def test_the_last_admin_key_cannot_be_revoked_if_the_settings_have_none(ga
     key = await create_key(gateway, scopes=["admin"])
     status, answer = await gateway.call("DELETE", f"/api/keys/{key['id']}", headers=auth_headers(key))
     assert status == 400
-    assert "is the last one with the scope admin" in answer["error"]["message"]
+    assert "is the last valid key with the scope admin" in answer["error"]["message"]
 
 
 async def test_the_recorded_last_use_of_a_key_is_at_most_a_minute_late(admin_app: RunningApp) -> None:

@@ -40,11 +40,12 @@ PLAIN = {"Accept-Encoding": "identity"}
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make calls to the bucket time out after seconds instead of most of a minute."""
-    monkeypatch.setattr("batchgate.blobs.place.CLIENT", bucket.CLIENT | {"timeout": "2s"})
+    monkeypatch.setattr("batchgate.blobs.location.CLIENT_OPTIONS", bucket.CLIENT_OPTIONS | {"timeout": "2s"})
     monkeypatch.setattr(
-        "batchgate.blobs.place.RETRIES", bucket.RETRIES | {"max_retries": 1, "retry_timeout": timedelta(seconds=1)}
+        "batchgate.blobs.location.RETRY_OPTIONS",
+        bucket.RETRY_OPTIONS | {"max_retries": 1, "retry_timeout": timedelta(seconds=1)},
     )
-    monkeypatch.setattr(bucket, "ABORT_PATIENCE", 1.0)
+    monkeypatch.setattr(bucket, "ABORT_TIMEOUT", 1.0)
     monkeypatch.setattr("batchgate.engine.storage.orphan_blobs.REMOVAL_TIMEOUT", 1.0)
 
 
@@ -118,7 +119,7 @@ async def test_a_failed_writer_writes_nothing_more(faulty: FaultyObjectServer) -
         await writer.write(bytes(9 * MB))
     faulty.fault = no_fault
     for late_call in (writer.write(bytes(9 * MB)), writer.commit()):
-        with pytest.raises(BlobError, match="after its end"):
+        with pytest.raises(BlobError, match="after its commit, abort or failure"):
             await late_call
     assert BlobStorage.server is not None
     listed = BlobStorage.server.client.list_objects_v2(
@@ -160,8 +161,8 @@ async def test_every_call_to_a_faulty_bucket_reports_the_reason_and_ends_in_time
 
 def test_a_call_to_a_hanging_bucket_times_out_within_a_minute() -> None:
     # Measured with these values: 40 seconds. A retry starts only while the retry timeout has not elapsed.
-    one_try = float(str(bucket.CLIENT["timeout"]).removesuffix("s"))
-    assert bucket.RETRIES["retry_timeout"].total_seconds() + one_try + bucket.ABORT_PATIENCE <= 60
+    one_try = float(str(bucket.CLIENT_OPTIONS["timeout"]).removesuffix("s"))
+    assert bucket.RETRY_OPTIONS["retry_timeout"].total_seconds() + one_try + bucket.ABORT_TIMEOUT <= 60
 
 
 @pytest.mark.usefixtures("short_timeouts")
@@ -298,5 +299,5 @@ async def test_the_gateway_reads_the_bucket_no_faster_than_a_slow_client_downloa
             while calls_seen < len(faulty.calls):  # until no more calls are made
                 calls_seen = len(faulty.calls)
                 await asyncio.sleep(0.3)
-            assert calls_seen * bucket.READ_PIECE < 40 * MB
+            assert calls_seen * bucket.READ_SIZE < 40 * MB
             assert len(await response.read()) == 79 * MB

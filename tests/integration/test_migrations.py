@@ -21,7 +21,7 @@ from procrastinate.schema import SchemaManager
 
 from batchgate.engine.model.errors import StoreError
 from batchgate.store import migration_files
-from batchgate.store.postgres import Address
+from batchgate.store.postgres import PostgresAddress
 from batchgate.store.postgres import migrate as postgres
 from batchgate.store.sqlite import SqliteStore
 from tests.integration.contracts.test_store import create
@@ -47,9 +47,9 @@ migrate.migrate(SqliteFile(Path(target)).connect)
 """,
     "postgres": _ARGUMENTS
     + """
-from batchgate.store.postgres import Address, migrate
+from batchgate.store.postgres import PostgresAddress, migrate
 migrate.MIGRATIONS = folder
-migrate.migrate(Address(target))
+migrate.migrate(PostgresAddress(target))
 """,
 }
 """The script of a process that migrates a database at its start."""
@@ -76,7 +76,7 @@ def more_migrations(database: Database, folder: Path, name: str, content: str) -
 
 def applied_migrations(database: Database) -> list[str]:
     """Return the ids of the migrations that a database has."""
-    query = f"SELECT migration_id FROM {migration_files.APPLIED} ORDER BY migration_id"
+    query = f"SELECT migration_id FROM {migration_files.MIGRATIONS_TABLE} ORDER BY migration_id"
     if database.url is not None:
         with psycopg.connect(database.url) as server:
             return [name for (name,) in server.execute(query.encode())]
@@ -110,7 +110,7 @@ def test_the_sqlite_migrations_produce_the_schema(tmp_path: Path) -> None:
 
 def test_the_postgres_migrations_produce_the_schema() -> None:
     with bare_database() as migrated, bare_database() as made:
-        postgres.migrate(Address(migrated))
+        postgres.migrate(PostgresAddress(migrated))
         with psycopg.connect(made) as connection:
             connection.execute(SchemaManager.get_schema().encode())
             connection.execute((STORE / "postgres" / "schema.sql").read_bytes())
@@ -129,7 +129,7 @@ def test_processes_that_start_at_the_same_time_migrate_once(database: Database) 
     processes = [start_migration(database) for _ in range(3)]
     assert [process.communicate()[0] for process in processes] == [""] * 3
     assert [process.returncode for process in processes] == [0] * 3
-    assert applied_migrations(database) == migration_files.names(migrations_folder(database.kind))
+    assert applied_migrations(database) == migration_files.migration_names(migrations_folder(database.kind))
 
 
 async def test_a_process_killed_during_a_migration_leaves_the_database_unchanged(
@@ -143,13 +143,13 @@ async def test_a_process_killed_during_a_migration_leaves_the_database_unchanged
     )
     process = start_migration(database, folder)
     assert (process.communicate()[0], process.returncode) == ("", -signal.SIGKILL)
-    assert applied_migrations(database) == migration_files.names(migrations_folder(database.kind))
+    assert applied_migrations(database) == migration_files.migration_names(migrations_folder(database.kind))
     async with database.store() as store:
         assert await store.find_batch("w", "a") == batch
     (folder / "9999.killed.py").write_text(f'from yoyo import step\n\nstep("{CREATE_OTHER_TABLE}")\n')
     assert start_migration(database, folder).communicate()[0] == ""
     assert applied_migrations(database)[-2:] == ["9998.half", "9999.killed"]
-    with pytest.raises(StoreError, match=r"migration 9998\.half, which only a newer version of Batchgate knows"):
+    with pytest.raises(StoreError, match=r"migration 9998\.half of a newer version of Batchgate"):
         async with database.store():
             pass
 
@@ -162,7 +162,7 @@ async def test_a_process_killed_during_the_first_migrations_leaves_nothing_behin
     assert (process.communicate()[0], process.returncode) == ("", -signal.SIGKILL)
     async with database.store() as store:
         await create(store, "a")
-    assert applied_migrations(database) == migration_files.names(migrations_folder(database.kind))
+    assert applied_migrations(database) == migration_files.migration_names(migrations_folder(database.kind))
 
 
 async def test_a_database_of_another_application_is_refused(database: Database) -> None:
@@ -206,7 +206,7 @@ def test_a_start_with_nothing_to_apply_does_not_import_yoyo(tmp_path: Path) -> N
 
 def test_each_applied_migration_is_logged_in_one_line(tmp_path: Path) -> None:
     applied_lines = [
-        f"the database has migration {name} now" for name in migration_files.names(migrations_folder("sqlite"))
+        f"applied migration {name}" for name in migration_files.migration_names(migrations_folder("sqlite"))
     ]
     for expected in (applied_lines, []):
         with GatewayProcess(data_dir=tmp_path) as gateway:
@@ -235,7 +235,7 @@ async def test_an_installation_from_before_the_migrations_keeps_its_data(tmp_pat
                 while (await newest_batch(app))["status"] != "completed":
                     continue
     database = Database("sqlite", tmp_path / "data" / "batchgate.db", None)
-    assert applied_migrations(database) == migration_files.names(migrations_folder("sqlite"))
+    assert applied_migrations(database) == migration_files.migration_names(migrations_folder("sqlite"))
 
 
 async def test_data_from_before_workspaces_is_counted_in_a_workspace(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ import pytest
 from aiohttp import web
 from cryptography.fernet import Fernet
 
-from batchgate.store.postgres import Address, PostgresStore
+from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.support.command import PROGRAM
 from tests.support.databases import Database, new_database
 from tests.support.gateway_process import GatewayProcess, clean_environment
@@ -206,7 +206,7 @@ class Installation:
             with closing(sqlite3.connect(self.database.path, isolation_level=None)) as connection:
                 connection.execute("UPDATE secrets SET ciphertext = x'00' WHERE name = ?", (name,))
             return
-        async with PostgresStore(Address(self.database.url)) as store:
+        async with PostgresStore(PostgresAddress(self.database.url)) as store:
             await store.secrets.put_secret(name, b"\0", 1)
 
     def dump(self) -> Iterator[tuple[str, bytes]]:
@@ -377,7 +377,7 @@ def test_the_error_for_an_invalid_master_key_file_does_not_quote_it(tmp_path: Pa
     completed = subprocess.run(
         [*PROGRAM, "serve", "--port", "0"], env=environment, cwd=tmp_path, capture_output=True, timeout=60, check=False
     )
-    assert (completed.returncode, b"number 1 is none" in completed.stderr) == (2, True)
+    assert (completed.returncode, b"number 1 is not one" in completed.stderr) == (2, True)
     check_no_key("the output", completed.stdout + completed.stderr)
 
 

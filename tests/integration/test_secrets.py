@@ -181,8 +181,8 @@ async def test_an_account_keeps_its_key_if_its_secret_can_no_longer_be_decrypted
         ({}, "accounts.mine.api_key_secret", "a master key; set BATCHGATE_MASTER_KEY or master_key_file"),
         ({"BATCHGATE_MASTER_KEY": ""}, "accounts.mine.api_key_secret", "a master key; set"),
         ({"BATCHGATE_MASTER_KEY": new_master_key()}, "BATCHGATE_MASTER_KEY", "the master key that the secret 'prod'"),
-        ({"BATCHGATE_MASTER_KEY": "no key"}, "BATCHGATE_MASTER_KEY", "number 1 is none"),
-        ({"BATCHGATE_MASTER_KEY": f"{MASTER},damaged"}, "BATCHGATE_MASTER_KEY", "number 2 is none"),
+        ({"BATCHGATE_MASTER_KEY": "no key"}, "BATCHGATE_MASTER_KEY", "number 1 is not one"),
+        ({"BATCHGATE_MASTER_KEY": f"{MASTER},damaged"}, "BATCHGATE_MASTER_KEY", "number 2 is not one"),
         ({"BATCHGATE_MASTER_KEY": " "}, "BATCHGATE_MASTER_KEY", "a master key; it is empty"),
     ],
 )

@@ -20,7 +20,7 @@ from batchgate.engine.model.shard import ShardJob
 from batchgate.installation import Role
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
-from batchgate.store.postgres import Address, PostgresStore
+from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.support import openai_batches
 from tests.support.health import problem_texts
 from tests.support.postgres_server import fresh_database
@@ -174,7 +174,7 @@ async def test_a_shard_that_an_evicted_worker_claims_again_is_run_by_the_worker_
     async with (
         installation.running("gateway") as gateway,
         installation.running("worker", accounts=slow_accounts(0.5)) as worker,
-        PostgresStore(Address(installation.url)) as evicted,
+        PostgresStore(PostgresAddress(installation.url)) as evicted,
     ):
         batch = await gateway.create("a", "b")
         await wait_for_calls_in_flight(worker, 2)

@@ -130,6 +130,6 @@ def test_a_workspace_is_created_changed_shown_and_archived(tmp_path: Path, gatew
     assert [line.split()[0] for line in run("list").splitlines()] == ["NAME", "default", "research"]
     assert run("archive", "research") == "Workspace research is archived.\n"
     assert "There is no workspace 'research'" in run("show", "research", status=1)
-    assert "there is, or was, a workspace" in run("create", "research", status=1)
+    assert "exists or is archived" in run("create", "research", status=1)
     assert "it must be a whole number, or none" in run("update", "default", "--queued-requests", "many", status=2)
-    assert "is the default one" in run("archive", "default", status=1)
+    assert "it is the default workspace" in run("archive", "default", status=1)

@@ -55,7 +55,7 @@ async def test_a_gateway_exports_the_spans_of_a_batch_before_it_stops(
             batch = await app.create("a", "b")
             await scrape_until(app, "batchgate_batches_ended_total")
     names = sorted(span.name for span in collector.spans)
-    assert names == ["call provider", "call provider", "create batch", "finalize batch", "run shard"]
+    assert names == ["chat simulated", "chat simulated", "create batch", "finalize batch", "run shard"]
     assert len({span.trace_id for span in collector.spans}) == 1
     span_ids = {span.span_id for span in collector.spans}
     assert [span.name for span in collector.spans if span.parent_span_id not in span_ids] == ["create batch"]

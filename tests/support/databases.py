@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from batchgate.store.postgres import Address, PostgresStore
+from batchgate.store.postgres import PostgresAddress, PostgresStore
 from batchgate.store.sqlite import SqliteStore
 from tests.support.postgres_server import bare_database, fresh_database
 
@@ -27,7 +27,7 @@ class Database:
 
     def store(self) -> SqliteStore | PostgresStore:
         """Make a store on this database; the caller enters it."""
-        return SqliteStore(self.path) if self.url is None else PostgresStore(Address(self.url))
+        return SqliteStore(self.path) if self.url is None else PostgresStore(PostgresAddress(self.url))
 
 
 @contextmanager

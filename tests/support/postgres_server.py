@@ -31,7 +31,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psutil
 import psycopg
 
-from batchgate.store.postgres import Address
+from batchgate.store.postgres import PostgresAddress
 from batchgate.store.postgres.migrate import migrate
 
 _RUN_UNTIL_STDIN_CLOSES = '"$@" & read _; kill -QUIT $! 2>/dev/null; wait'
@@ -208,7 +208,7 @@ def run_until_unused(folder: Path) -> None:
 def _template() -> str:
     """Create the template of the test databases: one for each process, since the server may outlive it."""
     name = _make_database("template0")
-    migrate(Address(_database_url(shared_server(), name)))
+    migrate(PostgresAddress(_database_url(shared_server(), name)))
     atexit.register(_drop, name)
     return name
 

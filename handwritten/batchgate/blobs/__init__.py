@@ -1,8 +1,8 @@
-"""Where bodies are kept: implementations of the engine's `Blobs`."""
+"""Implementations of the engine's `Blobs`: storage for request and result files."""
 
 from batchgate.blobs.bucket import BucketBlobs
 from batchgate.blobs.folder import FolderBlobs
-from batchgate.blobs.object_store import SETTLES
-from batchgate.blobs.place import open_blobs, place_of
+from batchgate.blobs.location import blob_location, open_blobs
+from batchgate.blobs.object_store import THREAD_RELEASE_DELAY
 
-__all__ = ["SETTLES", "BucketBlobs", "FolderBlobs", "open_blobs", "place_of"]
+__all__ = ["THREAD_RELEASE_DELAY", "BucketBlobs", "FolderBlobs", "blob_location", "open_blobs"]

@@ -1,8 +1,7 @@
-"""`Blobs` in a bucket: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage.
+"""`Blobs` in a bucket: S3 and compatible stores, Google Cloud Storage, Azure Blob Storage.
 
-Each call is bounded by `CLIENT` and `RETRIES`, so that a store that hangs is a `BlobError` within a minute. Bodies are
-read in ranges of `READ_PIECE`, one ahead: no connection to the store waits for a slow reader, and no more is held for
-him.
+Each call is bounded by `CLIENT_OPTIONS` and `RETRY_OPTIONS`: a store that hangs is a `BlobError` within a minute. Blobs
+are read in ranges of `READ_SIZE`, with one range prefetched: a slow reader holds no connection and no more memory.
 """
 
 from __future__ import annotations
@@ -18,90 +17,90 @@ from typing import TYPE_CHECKING, Final
 import obstore
 from obstore.exceptions import BaseError
 
-from batchgate.blobs.faults import reason, translated
+from batchgate.blobs.error_translation import describe_error, translate_errors
 from batchgate.blobs.object_store import ObjectStoreBlobs, ObjectStoreWriter
 from batchgate.engine.model.errors import BlobError
 from batchgate.engine.support.prefetch import prefetch
 
-if TYPE_CHECKING:  # names that obstore has for type checkers alone
+if TYPE_CHECKING:  # obstore defines these names for type checkers only
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 logger = logging.getLogger(__name__)
 
-PART: Final = 8 * 1024 * 1024
-"""Bytes of one part of an upload: S3 takes none below 5 MB but the last, and at most 10,000, which makes 80 GB."""
-PARTS_AT_ONCE: Final = 2
-"""Parts that are on their way while the next is being filled; with it they are what a writer holds."""
-READ_PIECE: Final = 4 * 1024 * 1024
-ABORT_PATIENCE: Final = 5.0  # seconds
-CLIENT: Final[ClientConfig] = {"connect_timeout": "5s", "timeout": "20s"}
-"""What one try may take; the slowest useful link carries a part in that time, 3.4 Mbit/s."""
-RETRIES: Final[RetryConfig] = {
+PART_SIZE: Final = 8 * 1024 * 1024
+"""Bytes per part of an upload. S3 requires 5 MB except for the last part, and allows 10,000 parts: 80 GB."""
+MAX_CONCURRENT_PARTS: Final = 2
+"""Parts in flight while the next one is filled; a writer holds all of them in memory."""
+READ_SIZE: Final = 4 * 1024 * 1024
+ABORT_TIMEOUT: Final = 5.0  # seconds
+CLIENT_OPTIONS: Final[ClientConfig] = {"connect_timeout": "5s", "timeout": "20s"}
+"""Time limits of one attempt; a part takes that long on a link of 3.4 Mbit/s, the slowest one supported."""
+RETRY_OPTIONS: Final[RetryConfig] = {
     "max_retries": 5,
     "retry_timeout": timedelta(seconds=30),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
 }
-"""A store that refuses connections is given up after about three seconds, one that hangs after its second try."""
-PROBE: Final = "probes/start"
+"""A store that refuses connections fails after about three seconds, one that hangs after its second attempt."""
+PROBE_NAME: Final = "probes/start"
 
 
 class BucketBlobs(ObjectStoreBlobs):
-    """Bodies under a prefix of a bucket, or container; ``place`` is its URL."""
+    """Blobs under a prefix of a bucket or container; ``location`` is its URL."""
 
-    def __init__(self, store: ObjectStore, place: str) -> None:
+    def __init__(self, store: ObjectStore, location: str) -> None:
         super().__init__(store)
-        self._place = place
+        self._location = location
 
     async def check(self) -> None:
-        """Write a byte, read it and remove it: raises `BlobError` where the bucket is missing or refuses.
+        """Write, read and delete one byte; raises `BlobError` if the bucket is missing or denies access.
 
-        In a thread, and not as the library's tasks: the process may be about to end, and those abort it then.
+        Runs in a thread, not in the library's own tasks: those abort a process that is about to exit.
         """
         await asyncio.to_thread(self._check)
 
     def _check(self) -> None:
-        with translated(self._place):
-            obstore.put(self._store, PROBE, b"x")
-            # Another gateway that starts may have removed it by now.
+        with translate_errors(self._location):
+            obstore.put(self._store, PROBE_NAME, b"x")
+            # Another gateway that starts may have deleted it.
             with suppress(FileNotFoundError):
-                obstore.get(self._store, PROBE)
+                obstore.get(self._store, PROBE_NAME)
             with suppress(FileNotFoundError):
-                obstore.delete(self._store, PROBE)
+                obstore.delete(self._store, PROBE_NAME)
 
     def writer(self, name: str) -> BucketWriter:
-        """Begin a blob; it does not exist before its commit."""
-        return BucketWriter(self._store, name, part=PART, parts_at_once=PARTS_AT_ONCE)
+        """Start a blob; it does not exist before its commit."""
+        return BucketWriter(self._store, name, part_size=PART_SIZE, max_concurrent_parts=MAX_CONCURRENT_PARTS)
 
     async def stream(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Read a blob, or a part of it, in pieces."""
+        """Read a blob, or a range of it, in pieces."""
         end = (await self.find(name)).size if length is None else offset + length
-        reads = (self.read_range(name, start, min(READ_PIECE, end - start)) for start in range(offset, end, READ_PIECE))
+        reads = (self.read_range(name, start, min(READ_SIZE, end - start)) for start in range(offset, end, READ_SIZE))
         async for piece in prefetch(reads, ahead=1):
             yield piece
 
     async def delete(self, name: str) -> None:
-        """Remove a blob; one that does not exist is no error.
+        """Delete a blob; it is no error if it does not exist.
 
-        The parts of an upload whose process died are out of reach, and invisible: the bucket's own rule removes them.
+        The invisible parts of an upload whose process died cannot be deleted here; a lifecycle rule of the bucket does.
         """
-        with translated(name), suppress(FileNotFoundError):
+        with translate_errors(name), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, name)
 
     def local_path(self, _name: str) -> Path | None:
-        """Tell that there is no file."""
+        """Return None: the blob is no local file."""
         return None
 
 
 class BucketWriter(ObjectStoreWriter):
-    """Writes one object, in parts if it is large; the next part is filled while others are on their way."""
+    """Writes one object, in parts if it is large; the next part is filled while others are uploaded."""
 
-    async def _give_up(self, file: obstore.AsyncWritableFile) -> None:
-        """Abort the upload, of which dropping the writer would leave the parts; they cost, and nobody sees them."""
-        error = BlobError("it is given up")
+    async def _discard(self, file: obstore.AsyncWritableFile) -> None:
+        """Abort the upload; otherwise its parts would stay in the bucket, invisible and charged."""
+        error = BlobError("the upload was aborted")
         try:
-            async with asyncio.timeout(ABORT_PATIENCE):
+            async with asyncio.timeout(ABORT_TIMEOUT):
                 await file.__aexit__(BlobError, error, None)
-        except (BaseError, OSError, TimeoutError) as fault:
-            why = reason(fault)
+        except (BaseError, OSError, TimeoutError) as failure:
+            cause = describe_error(failure)
             fields = {"action": "upload_abort_failed", "blob": self._name}
-            logger.warning("%s: what was uploaded of it could not be removed: %s", self._name, why, extra=fields)
+            logger.warning("%s: the aborted upload could not be deleted: %s", self._name, cause, extra=fields)

@@ -1,4 +1,4 @@
-"""`Blobs` in a local folder, synced to the disk before they are acknowledged."""
+"""`Blobs` in a local folder, synced to the disk at each commit."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from typing import Final
 import obstore
 from obstore.store import LocalStore
 
-from batchgate.blobs.faults import translated
+from batchgate.blobs.error_translation import translate_errors
 from batchgate.blobs.object_store import ObjectStoreBlobs, ObjectStoreWriter
 from batchgate.engine.model.errors import BlobError
 
 WRITE_BUFFER: Final = 1024 * 1024
-READ_PIECE: Final = 1024 * 1024
-WRITES_AT_ONCE: Final = 12
-"""Pieces of a file that may be on their way to the disk."""
+READ_SIZE: Final = 1024 * 1024
+MAX_CONCURRENT_WRITES: Final = 12
+"""Pieces of one file that are written concurrently."""
 
 
 class FolderBlobs(ObjectStoreBlobs):
-    """Bodies in a folder of this machine."""
+    """Blobs in a local folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
-        with translated(str(folder)):
+        with translate_errors(str(folder)):
             super().__init__(LocalStore(self._folder, mkdir=True))
 
     async def check(self) -> None:
-        """Look if the folder is there; it was when this was made."""
+        """Do nothing: the constructor created the folder."""
 
     def writer(self, name: str) -> FolderWriter:
-        """Begin a blob; it does not exist before its commit."""
+        """Start a blob; it does not exist before its commit."""
         return FolderWriter(self._store, name, self._folder)
 
     async def stream(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Read a blob, or a part of it, in pieces."""
+        """Read a blob, or a range of it, in pieces."""
         if length == 0:
             return
-        left = length
-        with translated(name):
-            found = await obstore.get_async(self._store, name, options=_span(offset, length))
-            async for piece in found.stream(min_chunk_size=READ_PIECE):
-                left = None if left is None else left - len(piece)
+        missing = length
+        with translate_errors(name):
+            found = await obstore.get_async(self._store, name, options=_range_options(offset, length))
+            async for piece in found.stream(min_chunk_size=READ_SIZE):
+                missing = None if missing is None else missing - len(piece)
                 yield bytes(piece)
-        if left:
-            raise BlobError(f"{name}: {left} bytes fewer than its size")
+        if missing:
+            raise BlobError(f"{name}: {missing} bytes are missing")
 
     async def delete(self, name: str) -> None:
-        """Remove a blob, and what a writer that died has left of it; one that does not exist is no error."""
-        with translated(name):
+        """Delete a blob and the staged files of a writer that died; it is no error if the blob does not exist."""
+        with translate_errors(name):
             with suppress(FileNotFoundError):
                 await obstore.delete_async(self._store, name)
             await asyncio.to_thread(_remove_staged, self.local_path(name))
 
     def local_path(self, name: str) -> Path:
-        """Tell the file that holds the blob."""
+        """Return the path of the blob's file."""
         return self._folder / name
 
 
@@ -67,27 +67,27 @@ class FolderWriter(ObjectStoreWriter):
     """Writes one file."""
 
     def __init__(self, store: obstore.store.ObjectStore, name: str, folder: Path) -> None:
-        super().__init__(store, name, part=WRITE_BUFFER, parts_at_once=WRITES_AT_ONCE)
+        super().__init__(store, name, part_size=WRITE_BUFFER, max_concurrent_parts=MAX_CONCURRENT_WRITES)
         self._path = folder / name
         self._folder = folder
 
     async def _commit(self, file: obstore.AsyncWritableFile) -> None:
         await super()._commit(file)
-        with translated(self._name):
+        with translate_errors(self._name):
             await asyncio.to_thread(_sync, self._path, self._folder)
 
-    async def _give_up(self, _file: obstore.AsyncWritableFile) -> None:
-        """Drop the writer, at which the object store removes what it had staged."""
+    async def _discard(self, _file: obstore.AsyncWritableFile) -> None:
+        """Do nothing: obstore deletes its staged file when the writer is dropped."""
 
 
-def _span(offset: int, length: int | None) -> obstore.GetOptions:
+def _range_options(offset: int, length: int | None) -> obstore.GetOptions:
     if length is not None:
         return {"range": (offset, offset + length)}
     return {"range": {"offset": offset}} if offset else {}
 
 
 def _remove_staged(path: Path) -> None:
-    """Remove what the object store had staged for a file as ``name#1``, and the folder if nothing else is in it."""
+    """Delete the files that obstore staged for a blob as ``name#1``, and the folder if it is empty."""
     for staged in path.parent.glob(f"{glob.escape(path.name)}#*"):
         staged.unlink(missing_ok=True)
     with suppress(OSError):
@@ -95,9 +95,9 @@ def _remove_staged(path: Path) -> None:
 
 
 def _sync(path: Path, folder: Path) -> None:
-    """Put a file and the names that lead to it from the store's folder on the disk."""
-    for place in (path, *path.parents[: len(path.relative_to(folder).parts)]):
-        descriptor = os.open(place, os.O_RDONLY)
+    """Sync a file and its parent folders, up to the root folder of the store."""
+    for entry in (path, *path.parents[: len(path.relative_to(folder).parts)]):
+        descriptor = os.open(entry, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from batchgate import __version__
-from batchgate.blobs import place_of
+from batchgate.blobs import blob_location
 from batchgate.settings import AccountSettings, Settings
 
 NO_ACCOUNT: Final = """\
@@ -60,7 +60,7 @@ def _banner(settings: Settings, does: str, url: str) -> Banner:
         url=url or UNSET,
         accounts={name: account.provider for name, account in settings.accounts.items()},
         data=str(Path(settings.data_dir).resolve()) if place is None else UNSET,
-        bodies=place_of(settings.blob_url, Path(settings.data_dir)),
+        bodies=blob_location(settings.blob_url, Path(settings.data_dir)),
         database=UNSET if place is None else place,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from batchgate.blobs import place_of
+from batchgate.blobs import blob_location
 from batchgate.cli.banner import announce_gateway
 from batchgate.cli.log_output import FORMATS, LEVELS, log_to_stderr
 from batchgate.cli.umask import restrict_umask
@@ -73,6 +73,6 @@ def settings_of(config: Path | None, **given: object) -> Settings:
         message = (
             "request and result files are in %s: all processes need access to this folder; or set blob_url to a bucket"
         )
-        place = place_of(settings.blob_url, Path(settings.data_dir))
+        place = blob_location(settings.blob_url, Path(settings.data_dir))
         logger.warning(message, place, extra={"action": "local_blob_storage"})
     return settings

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from batchgate.blobs import SETTLES
+from batchgate.blobs import THREAD_RELEASE_DELAY
 from batchgate.cli.failures import CommandFailed
 from batchgate.cli.umask import restrict_umask
-from batchgate.store.tables import NewRows, Rows, Table
-from batchgate.transfer.bodies import NAMED, BodiesCopy
-from batchgate.transfer.installation_end import InstallationEnd, end_of
-from batchgate.transfer.rows import Compared, check_empty, compare, copy_rows, shared_tables
+from batchgate.store.tables import Table, TableReader, TableWriter
+from batchgate.transfer.blob_copy import MAX_REPORTED, BlobCopy
+from batchgate.transfer.endpoint import TransferEndpoint, load_endpoint
+from batchgate.transfer.row_copy import TableComparison, check_target_empty, compare_rows, copy_rows, shared_tables
 
 
 @click.command("transfer")
@@ -43,37 +43,38 @@ def transfer_command(source: Path, target: Path, *, only_verify: bool) -> None:
     interrupted copy leaves only files; run it again. Files that exist already are compared and skipped.
     """
     restrict_umask()
-    ours = end_of(source, os.environ, use_environment=False)
-    theirs = end_of(target, os.environ, use_environment=True)
-    click.echo(f"From  {ours.database}, bodies in {ours.bodies}\nTo    {theirs.database}, bodies in {theirs.bodies}")
-    with ours.rows(new=False) as rows, theirs.rows(new=not only_verify) as new_rows:
+    ours = load_endpoint(source, os.environ, use_environment=False)
+    theirs = load_endpoint(target, os.environ, use_environment=True)
+    click.echo(f"From  {ours.database_location}, bodies in {ours.blob_location}")
+    click.echo(f"To    {theirs.database_location}, bodies in {theirs.blob_location}")
+    with ours.open_tables(writable=False) as rows, theirs.open_tables(writable=not only_verify) as new_rows:
         tables = shared_tables(rows, new_rows)
         if not only_verify:
-            check_empty(new_rows, tables)
+            check_target_empty(new_rows, tables)
         asyncio.run(_bodies(rows, ours, theirs, write=not only_verify))
         _rows(rows, new_rows, tables, write=not only_verify)
     click.echo("Verified." if only_verify else "Copied and verified.")
 
 
-async def _bodies(rows: Rows, ours: InstallationEnd, theirs: InstallationEnd, *, write: bool) -> None:
-    source, target = ours.blobs(), theirs.blobs()
+async def _bodies(rows: TableReader, ours: TransferEndpoint, theirs: TransferEndpoint, *, write: bool) -> None:
+    source, target = ours.open_blobs(), theirs.open_blobs()
     await target.check()
-    copy = BodiesCopy(source, target, _progress, write=write)
+    copy = BlobCopy(source, target, _progress, write=write)
     await copy.run(rows.blob_names())
-    await asyncio.sleep(SETTLES)
-    click.echo(f"{copy.bodies:,} bodies, {copy.size:,} bytes; {copy.passed_over:,} were there already")
-    if copy.wrong:
-        more = len(copy.wrong) - NAMED
-        named = "\n".join(f"  {problem}" for problem in copy.wrong[:NAMED])
+    await asyncio.sleep(THREAD_RELEASE_DELAY)
+    click.echo(f"{copy.processed:,} bodies, {copy.total_bytes:,} bytes; {copy.skipped:,} were there already")
+    if copy.errors:
+        more = len(copy.errors) - MAX_REPORTED
+        named = "\n".join(f"  {problem}" for problem in copy.errors[:MAX_REPORTED])
         raise CommandFailed(
             f"bodies are not as they should be:\n{named}" + (f"\n  and {more} more" if more > 0 else "")
         )
 
 
-def _rows(rows: Rows, new_rows: NewRows, tables: Sequence[Table], *, write: bool) -> None:
+def _rows(rows: TableReader, new_rows: TableWriter, tables: Sequence[Table], *, write: bool) -> None:
     if write:
         copy_rows(rows, new_rows, tables, _progress)
-    compared = compare(rows, new_rows, tables, _progress)
+    compared = compare_rows(rows, new_rows, tables, _progress)
     _show(compared)
     if wrong := [f"  {found.table}: {found.difference}" for found in compared if found.difference]:
         kept = ", and nothing was kept" if write else ""
@@ -82,7 +83,7 @@ def _rows(rows: Rows, new_rows: NewRows, tables: Sequence[Table], *, write: bool
         new_rows.commit()
 
 
-def _show(compared: Sequence[Compared]) -> None:
+def _show(compared: Sequence[TableComparison]) -> None:
     width = max(len(found.table) for found in compared)
     click.echo(f"{'table':{width}}  {'rows':>12}  {'copied':>12}  hash")
     for found in compared:

@@ -1,1 +1,1 @@
-"""How secrets are encrypted in the database."""
+"""Encryption of the secrets in the database."""

@@ -1,6 +1,6 @@
 """`Cipher` by Fernet of the package cryptography: AES-128 in CBC mode, authenticated by HMAC-SHA-256.
 
-The name of a secret is encrypted with its value, so that a ciphertext that was moved to another name opens nothing.
+The name of a secret is encrypted together with its value, so that a ciphertext under another name is rejected.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from msgspec import Struct
 
 from batchgate.engine.model.errors import ConfigurationError
 
-LENGTH: Final = 44
+MASTER_KEY_LENGTH: Final = 44
 """Characters of a master key: 32 bytes in base64."""
 
 
-class _Content(Struct, frozen=True):
-    """What is encrypted."""
+class _Plaintext(Struct, frozen=True):
+    """The plaintext of a secret: its name and value."""
 
     name: str
     value: str
@@ -30,20 +30,20 @@ class _Content(Struct, frozen=True):
 
 
 class FernetCipher:
-    """Encrypts with the first of some master keys and decrypts with any, so that they can be replaced one by one."""
+    """Encrypts with the first master key and decrypts with any of them, so that keys can be rotated."""
 
     def __init__(self, keys: Sequence[str], source: str) -> None:
         self._source = source
-        self._fernet = MultiFernet([self._fernet_of(number, key) for number, key in enumerate(keys, 1)])
+        self._fernet = MultiFernet([self._parse_key(number, key) for number, key in enumerate(keys, 1)])
 
     def encrypt(self, name: str, value: str) -> bytes:
         """Encrypt the value of a secret."""
-        return self._fernet.encrypt(msgspec.json.encode(_Content(name, value)))
+        return self._fernet.encrypt(msgspec.json.encode(_Plaintext(name, value)))
 
     def decrypt(self, name: str, ciphertext: bytes) -> str:
-        """Decrypt the value of a secret; raises `ConfigurationError` if none of the keys opens it."""
+        """Decrypt the value of a secret; raises `ConfigurationError` if no master key decrypts it."""
         try:
-            content = msgspec.json.decode(self._fernet.decrypt(ciphertext), type=_Content)
+            content = msgspec.json.decode(self._fernet.decrypt(ciphertext), type=_Plaintext)
         except (InvalidToken, msgspec.DecodeError) as error:
             raise self._unreadable(name) from error
         if content.name != name:
@@ -51,12 +51,14 @@ class FernetCipher:
         return content.value
 
     def _unreadable(self, name: str) -> ConfigurationError:
-        expected = f"the master key that the secret {name!r} was encrypted with; none given opens it, or it is damaged"
+        expected = (
+            f"the master key that the secret {name!r} was encrypted with; no given key decrypts it, or it is damaged"
+        )
         return ConfigurationError(self._source, expected)
 
-    def _fernet_of(self, number: int, key: str) -> Fernet:
-        expected = f"master keys as `batchgate secrets master-key` makes them; number {number} is none"
-        if len(key) != LENGTH:  # base64 passes over what stands behind its end
+    def _parse_key(self, number: int, key: str) -> Fernet:
+        expected = f"master keys made by `batchgate secrets master-key`; number {number} is not one"
+        if len(key) != MASTER_KEY_LENGTH:  # base64 ignores what follows its padding
             raise ConfigurationError(self._source, expected)
         try:
             return Fernet(key)
@@ -65,5 +67,5 @@ class FernetCipher:
 
 
 def new_master_key() -> str:
-    """Make a master key."""
+    """Generate a master key."""
     return Fernet.generate_key().decode()

@@ -1,4 +1,4 @@
-"""Where shards wait for a worker: implementations of the engine's `Queue`."""
+"""Implementations of the engine's `Queue`: shards that wait for a worker."""
 
 from batchgate.queue.memory import MemoryQueue
 

@@ -1,4 +1,4 @@
-"""`Queue` in the memory of this process; rebuilt from the store at start."""
+"""`Queue` in the memory of one process, rebuilt from the store at start."""
 
 from __future__ import annotations
 
@@ -10,63 +10,63 @@ from batchgate.engine.model.shard import ShardJob
 
 
 class MemoryQueue:
-    """A priority queue of shards; ``unfinished_jobs`` reads those that are not done from the store."""
+    """A priority queue of shards; ``unfinished_jobs`` reads the jobs of unfinished shards from the store."""
 
     def __init__(self, unfinished_jobs: Callable[[], Awaitable[Sequence[ShardJob]]]) -> None:
         self._unfinished_jobs = unfinished_jobs
-        self._known: set[ShardJob] = set()
-        """Those that wait here, rest or are held."""
+        self._jobs: set[ShardJob] = set()
+        """All jobs: waiting, delayed or held."""
         self._waiting: list[tuple[bool, ShardJob]] = []
         self._urgent: frozenset[int] = frozenset()
-        self._some = asyncio.Event()
+        self._job_available = asyncio.Event()
 
     async def enqueue_missing(self) -> None:
-        """Line up every shard that is not done and not known here."""
+        """Enqueue every unfinished shard that has no job here."""
         self.enqueue(await self._unfinished_jobs())
 
     def enqueue(self, jobs: Sequence[ShardJob]) -> None:
-        """Line up jobs that are new."""
+        """Enqueue the jobs that are not in the queue yet."""
         for job in jobs:
-            if job not in self._known:
-                self._known.add(job)
-                self._line_up(job)
+            if job not in self._jobs:
+                self._jobs.add(job)
+                self._push(job)
 
     async def dequeue(self) -> ShardJob:
-        """Wait for the next job by priority, and take it."""
+        """Wait for the next job by priority, and hold it."""
         while (job := await self.try_dequeue()) is None:
-            self._some.clear()
-            await self._some.wait()
+            self._job_available.clear()
+            await self._job_available.wait()
         return job
 
     async def try_dequeue(self) -> ShardJob | None:
-        """Take the next job by priority, if there is one."""
+        """Hold the next job by priority; None if there is none."""
         return heappop(self._waiting)[1] if self._waiting else None
 
     def complete(self, job: ShardJob) -> None:
-        """Forget a job."""
-        self._known.discard(job)
+        """Drop a job."""
+        self._jobs.discard(job)
 
     def release(self, job: ShardJob, *, delay: float = 0.0) -> None:
-        """Give a job back, which comes again here: there is nobody else."""
+        """Return a job to the queue, available after ``delay`` seconds."""
         if delay:
-            asyncio.get_running_loop().call_later(delay, self._line_up, job)
+            asyncio.get_running_loop().call_later(delay, self._push, job)
         else:
-            self._line_up(job)
+            self._push(job)
 
     async def expedite(self, batch_keys: Sequence[int]) -> None:
-        """Put the jobs of these batches before all others."""
+        """Move the jobs of these batches before all others."""
         urgent = frozenset(batch_keys)
         if urgent != self._urgent:
             self._urgent = urgent
-            self._waiting = [(self._can_wait(job), job) for _, job in self._waiting]
+            self._waiting = [(self._is_not_urgent(job), job) for _, job in self._waiting]
             heapify(self._waiting)
 
     def on_jobs_lost(self, callback: Callable[[], None]) -> None:
-        """Pass over it: nobody takes this worker for dead."""
+        """Do nothing: the only worker is never considered dead."""
 
-    def _line_up(self, job: ShardJob) -> None:
-        heappush(self._waiting, (self._can_wait(job), job))
-        self._some.set()
+    def _push(self, job: ShardJob) -> None:
+        heappush(self._waiting, (self._is_not_urgent(job), job))
+        self._job_available.set()
 
-    def _can_wait(self, job: ShardJob) -> bool:
+    def _is_not_urgent(self, job: ShardJob) -> bool:
         return job.batch_key not in self._urgent

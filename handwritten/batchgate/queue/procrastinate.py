@@ -1,7 +1,7 @@
-"""`Queue` on Procrastinate, in the database of the store: jobs are deferred by the transactions that make the shards.
+"""`Queue` on Procrastinate, in the database of the store: the transaction that inserts shards also defers their jobs.
 
-Procrastinate's own worker runs a fixed number of jobs at once; ours takes a shard when it has room for it. So what is
-used of Procrastinate is the layer under its worker: `JobManager` and the functions in its schema.
+Procrastinate's own worker runs a fixed number of jobs at once, while this worker takes a shard when it has capacity. So
+only the layer below Procrastinate's worker is used: `JobManager` and the SQL functions of its schema.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ logger = logging.getLogger(__name__)
 STATEMENTS: Final = parse_query_file(files("batchgate.queue").joinpath("procrastinate.sql").read_text())
 QUEUE: Final = "shards"
 TASK: Final = "run_shard"
-BEFORE_ALL: Final = 1_000_000_000
-"""The priority of the first shard of a batch that must hurry; others have none above 0."""
-POLL: Final = 1.0  # seconds until a queue is looked at of which nothing has been heard
-RETRY: Final = 1.0  # seconds until the server is tried again
-CONNECTIONS: Final = 3
+EXPEDITED_PRIORITY: Final = 1_000_000_000
+"""Priority of the first shard of an expedited batch; all other priorities are 0 or less."""
+POLL_INTERVAL: Final = 1.0  # seconds between two looks at the queue without a notification
+RETRY_DELAY: Final = 1.0  # seconds before the server is tried again
+MAX_CONNECTIONS: Final = 3
 
 
-class _Arguments(msgspec.Struct):
-    """What the job of a shard says."""
+class _JobArguments(msgspec.Struct):
+    """The arguments of a shard's job."""
 
     batch_key: int
     shard: int
 
 
 class ProcrastinateQueue:
-    """The shards that wait in a database, for any number of workers. An async context manager.
+    """The queue of shards in a database, for any number of workers. An async context manager.
 
-    ``timeout`` is how many seconds it may take until somebody else has the jobs of a worker that died.
+    ``timeout``: seconds within which another worker gets the jobs of a worker that died.
     """
 
     def __init__(self, conninfo: str, *, timeout: float) -> None:
@@ -60,9 +60,9 @@ class ProcrastinateQueue:
         self._connector = PsycopgConnector(
             conninfo=conninfo,
             min_size=1,
-            max_size=CONNECTIONS,
+            max_size=MAX_CONNECTIONS,
             timeout=self._heartbeats.interval,
-            reconnect_timeout=self._heartbeats.interval,  # pauses between tries double, so this bounds them
+            reconnect_timeout=self._heartbeats.interval,  # the pause between attempts doubles; this bounds it
             configure=_configure,
             name="batchgate queue",
         )
@@ -70,251 +70,257 @@ class ProcrastinateQueue:
         self._worker: int | None = None
         self._held: dict[ShardJob, int] = {}
         self._finished: list[int] = []
-        self._left: list[tuple[int, float]] = []
-        self._some = asyncio.Event()
-        self._to_tell = asyncio.Event()
-        self._tell_of_loss: Callable[[], None] = _nobody
+        self._released: list[tuple[int, float]] = []
+        self._job_available = asyncio.Event()
+        self._has_updates = asyncio.Event()
+        self._jobs_lost_callback: Callable[[], None] = _do_nothing
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Connect, and be known as a worker."""
+        """Connect and register as a worker."""
         try:
-            async with _translated():
+            async with _translate_errors():
                 await self._connector.open_async()
             await self._register()
         except BaseException:
             await self._connector.close_async()
             raise
-        for name, run in (("beats", self._live), ("settling", self._settle), ("listening", self._listen)):
+        for name, run in (
+            ("heartbeats", self._run_heartbeats),
+            ("updates", self._run_updates),
+            ("notifications", self._listen),
+        ):
             task = asyncio.create_task(run(), name=f"queue {name}")
-            task.add_done_callback(_tell_of_a_crash)
+            task.add_done_callback(_log_crash)
             self._tasks.append(task)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give back whatever is held; without a server that is done when this worker is taken for dead."""
+        """Release all held jobs; without a server that happens when this worker is considered dead."""
         await cancel_all(self._tasks)
         with suppress(StoreError):
-            await shielded(self._leave_all())
+            await shielded(self._release_all())
         await self._connector.close_async()
 
     async def enqueue_missing(self) -> None:
-        """Line up every shard that is not done and has no job, and what no worker holds."""
-        await self._run("give_back_of_nobody", queue=QUEUE)
+        """Enqueue every unfinished shard without a job, and every job whose worker is gone."""
+        await self._run("requeue_orphaned_jobs", queue=QUEUE)
         try:
-            await self._run("restore", queue=QUEUE, task=TASK)
+            await self._run("enqueue_missing", queue=QUEUE, task=TASK)
         except StoreError as error:
-            if not isinstance(_origin(error), psycopg.errors.UniqueViolation):  # somebody else was faster
+            if not isinstance(_driver_error(error), psycopg.errors.UniqueViolation):  # another process was faster
                 raise
 
     def enqueue(self, jobs: Sequence[ShardJob]) -> None:
-        """Pass over them: the transaction that made the shards has deferred their jobs."""
+        """Do nothing: the transaction that inserted the shards has deferred their jobs."""
 
     async def dequeue(self) -> ShardJob:
-        """Wait for the next job by priority, and take it."""
+        """Wait for the next job by priority, and hold it."""
         while True:
-            self._some.clear()
+            self._job_available.clear()
             if (job := await self.try_dequeue()) is not None:
                 return job
             with suppress(TimeoutError):
-                async with asyncio.timeout(POLL):
-                    await self._some.wait()
+                async with asyncio.timeout(POLL_INTERVAL):
+                    await self._job_available.wait()
 
     async def try_dequeue(self) -> ShardJob | None:
-        """Take the next job by priority, if there is one now."""
+        """Hold the next job by priority; None if there is none now."""
         fetching = asyncio.ensure_future(self._fetch())
         try:
             return await asyncio.shield(fetching)
         except asyncio.CancelledError:
-            await shielded(_end_of(fetching))
+            await shielded(_wait_for(fetching))
             if not fetching.exception() and (job := fetching.result()) is not None:
                 self.release(job)
             raise
 
     def complete(self, job: ShardJob) -> None:
-        """Forget a job."""
+        """Drop a job whose shard is done or has another worker."""
         if (number := self._held.pop(job, None)) is not None:
             self._finished.append(number)
-            self._to_tell.set()
+            self._has_updates.set()
 
     def release(self, job: ShardJob, *, delay: float = 0.0) -> None:
-        """Give a job back to whoever comes, after some seconds."""
+        """Return a job to the queue, available after ``delay`` seconds."""
         if (number := self._held.pop(job, None)) is not None:
-            self._left.append((number, delay))
-            self._to_tell.set()
+            self._released.append((number, delay))
+            self._has_updates.set()
 
     async def expedite(self, batch_keys: Sequence[int]) -> None:
-        """Put the jobs of these batches before all others."""
+        """Move the jobs of these batches before all others."""
         if batch_keys:
-            await self._run("hurry", batch_keys=list(batch_keys), before_all=BEFORE_ALL)
+            await self._run("expedite", batch_keys=list(batch_keys), priority=EXPEDITED_PRIORITY)
 
     def on_jobs_lost(self, callback: Callable[[], None]) -> None:
-        """Say whom to tell that nothing is held here any more."""
-        self._tell_of_loss = callback
+        """Set what to call when this worker holds no job any more."""
+        self._jobs_lost_callback = callback
 
     async def _fetch(self) -> ShardJob | None:
         worker = self._worker if self._worker is not None else await self._register()
         try:
-            async with _translated():
+            async with _translate_errors():
                 found = await self._manager.fetch_job([QUEUE], worker)
         except StoreError as error:
-            if isinstance(_origin(error), psycopg.errors.ForeignKeyViolation):
-                self._lose(worker)
+            if isinstance(_driver_error(error), psycopg.errors.ForeignKeyViolation):
+                self._handle_eviction(worker)
             raise
-        if found is None or self._worker != worker:  # what was taken by who is dead by now is for others
+        if found is None or self._worker != worker:  # evicted meanwhile: the job belongs to another worker
             return None
-        return self._take_hold(found)
+        return self._hold(found)
 
-    def _take_hold(self, found: Job) -> ShardJob:
-        told = msgspec.convert(found.task_kwargs, _Arguments)
-        job = ShardJob(priority=told.shard, batch_key=told.batch_key, shard=told.shard)
+    def _hold(self, found: Job) -> ShardJob:
+        arguments = msgspec.convert(found.task_kwargs, _JobArguments)
+        job = ShardJob(priority=arguments.shard, batch_key=arguments.batch_key, shard=arguments.shard)
         assert found.id is not None
         self._held[job] = found.id
         return job
 
     async def _register(self) -> int:
-        async with _translated():
+        async with _translate_errors():
             self._worker = await self._manager.register_worker()
         return self._worker
 
-    def _lose(self, worker: int) -> None:
-        """Take note that this worker was taken for dead: what it held is for others, and it is a new one after that."""
+    def _handle_eviction(self, worker: int) -> None:
+        """Drop all held jobs after this worker was considered dead; the next fetch registers a new worker."""
         if self._worker != worker:
             return
-        logger.warning("was taken for dead, and gives up what it ran", extra={"action": "worker_evicted"})
+        logger.warning("this worker was considered dead and lost its jobs", extra={"action": "worker_evicted"})
         self._worker = None
         self._held.clear()
         self._finished.clear()
-        self._left.clear()
-        self._tell_of_loss()
+        self._released.clear()
+        self._jobs_lost_callback()
 
-    async def _live(self) -> None:
-        """Be seen, and give back what the dead held, as long as this worker lives."""
-        seen = True
+    async def _run_heartbeats(self) -> None:
+        """Send heartbeats, and requeue the jobs of dead workers, until cancelled."""
+        failing = False
         while True:
             await asyncio.sleep(self._heartbeats.interval)
             try:
-                await self._beat()
+                await self._heartbeat()
             except StoreError as error:
-                if seen:
-                    logger.warning("is not seen: %s", error, extra={"action": "heartbeat_failed"})
-                seen = False
+                if not failing:
+                    logger.warning(
+                        "cannot write the heartbeat of this worker: %s", error, extra={"action": "heartbeat_failed"}
+                    )
+                failing = True
             else:
-                if not seen:
-                    logger.info("is seen again", extra={"action": "heartbeat_restored"})
-                seen = True
+                if failing:
+                    logger.info("writing heartbeats again", extra={"action": "heartbeat_restored"})
+                failing = False
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         worker = self._worker
-        if worker is not None and not await self._run("beat", worker_id=worker):
-            self._lose(worker)
+        if worker is not None and not await self._run("record_heartbeat", worker_id=worker):
+            self._handle_eviction(worker)
         now, dead_after = asyncio.get_running_loop().time(), self._heartbeats.dead_after
         self._heartbeats.record_beat(now)
         if not self._heartbeats.may_evict(now):
             return
-        # In this order: who dies between two statements leaves jobs that nobody holds, which the next beat finds.
-        async with _translated():
+        # In this order: a process that dies in between leaves jobs without a worker, which the next heartbeat requeues.
+        async with _translate_errors():
             await self._manager.prune_stalled_workers(dead_after)
-        if jobs := await self._run("give_back_of_nobody", queue=QUEUE):
-            _tell_of_the_dead(jobs)
+        if jobs := await self._run("requeue_orphaned_jobs", queue=QUEUE):
+            _log_requeued_jobs(jobs)
 
-    async def _settle(self) -> None:
-        """Write what has become of jobs, however long the server is away."""
+    async def _run_updates(self) -> None:
+        """Write completions and releases, retrying for as long as the server is unreachable."""
         while True:
-            await self._to_tell.wait()
-            self._to_tell.clear()
+            await self._has_updates.wait()
+            self._has_updates.clear()
             try:
-                await shielded(self._tell())
+                await shielded(self._write_updates())
             except StoreError:
-                self._to_tell.set()
-                await asyncio.sleep(RETRY)
+                self._has_updates.set()
+                await asyncio.sleep(RETRY_DELAY)
 
-    async def _tell(self) -> None:
-        """Write it; said twice, it is no more than said once."""
-        worker, finished, left = self._worker, tuple(self._finished), tuple(self._left)
+    async def _write_updates(self) -> None:
+        """Write the pending completions and releases; writing them twice changes nothing."""
+        worker, finished, released = self._worker, tuple(self._finished), tuple(self._released)
         if finished:
-            await self._run("finish", ids=list(finished), worker_id=worker)
-        if left:
-            ids, rests = zip(*left, strict=True)
-            await self._run("give_back", ids=list(ids), rests=list(rests), worker_id=worker, queue=QUEUE)
+            await self._run("finish_jobs", ids=list(finished), worker_id=worker)
+        if released:
+            ids, delays = zip(*released, strict=True)
+            await self._run("requeue_jobs", ids=list(ids), delays=list(delays), worker_id=worker, queue=QUEUE)
         if worker == self._worker:
             del self._finished[: len(finished)]
-            del self._left[: len(left)]
+            del self._released[: len(released)]
 
-    async def _leave_all(self) -> None:
-        await self._tell()
+    async def _release_all(self) -> None:
+        await self._write_updates()
         if self._worker is not None:
-            await self._run("give_back_all", worker_id=self._worker, queue=QUEUE)
-            async with _translated():
+            await self._run("requeue_all_jobs", worker_id=self._worker, queue=QUEUE)
+            async with _translate_errors():
                 await self._manager.unregister_worker(self._worker)
 
     async def _listen(self) -> None:
-        """Hear of new jobs; without a connection they are looked for."""
+        """Receive notifications of new jobs; without a connection `dequeue` polls."""
         while True:
             with suppress(psycopg.Error):
                 async with await AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
                     await connection.execute(STATEMENTS["listen"])
                     async for _ in connection.notifies():
-                        self._some.set()
-            await asyncio.sleep(RETRY)
+                        self._job_available.set()
+            await asyncio.sleep(RETRY_DELAY)
 
-    async def _run(self, name: str, **bound: object) -> list[dict[str, Any]]:
-        async with _translated():
-            rows: list[dict[str, Any]] = await self._connector.execute_query_all_async(STATEMENTS[name], **bound)
+    async def _run(self, name: str, **params: object) -> list[dict[str, Any]]:
+        async with _translate_errors():
+            rows: list[dict[str, Any]] = await self._connector.execute_query_all_async(STATEMENTS[name], **params)
         return rows
 
 
 @asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    """Raise what goes wrong between here and the server as a `StoreError`, without what it quotes."""
+async def _translate_errors() -> AsyncIterator[None]:
+    """Raise errors of the driver and of Procrastinate as a `StoreError`, without the values that they quote."""
     try:
         yield
     except (ConnectorException, psycopg.Error) as error:
         cause = error if isinstance(error, psycopg.Error) else error.__cause__
-        raise StoreError(f"the queue does not answer as it should: {_in_words(cause or error)}") from error
+        raise StoreError(f"the queue failed: {_error_message(cause or error)}") from error
 
 
-def _in_words(error: BaseException) -> str:
-    """Say what the server said; where it said nothing, it was not reached, which drivers and pools put in many ways."""
-    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    unreached = "there is no connection to the database"
-    return said or (unreached if isinstance(error, psycopg.OperationalError) else type(error).__name__)
+def _error_message(error: BaseException) -> str:
+    """Return the server's message; an operational error without one means that the server was not reached."""
+    message = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    unreachable = "no connection to the database"
+    return message or (unreachable if isinstance(error, psycopg.OperationalError) else type(error).__name__)
 
 
-def _tell_of_the_dead(jobs: Sequence[Mapping[str, Any]]) -> None:
-    """Log of which batches the shards are that were given back."""
+def _log_requeued_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
+    """Log how many shards of each batch were requeued."""
     for (batch, workspace), shards in Counter((job["batch"], job["workspace"]) for job in jobs).items():
-        message = "%d shards of a worker that died are lined up again"
+        message = "requeued %d shards of a dead worker"
         logger.warning(message, shards, extra={"action": "requeued", "batch": batch, "workspace": workspace})
 
 
-def _origin(error: StoreError) -> BaseException | None:
-    """Tell what the driver raised."""
+def _driver_error(error: StoreError) -> BaseException | None:
+    """Return the error that the driver raised."""
     cause = error.__cause__
     return cause.__cause__ if isinstance(cause, ConnectorException) else cause
 
 
 async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Have each statement commit by itself.
+    """Commit each statement on its own.
 
-    A process that stands still between a statement and its commit would keep its row among the workers locked, and all
-    others would wait for it when they take the dead away.
+    A process that pauses between a statement and its commit would keep its worker row locked, and block the eviction
+    of dead workers by every other process.
     """
     await connection.set_autocommit(True)
 
 
-def _tell_of_a_crash(task: asyncio.Task[None]) -> None:
-    """Say so where it is seen: what has crashed stays down until the process starts again."""
+def _log_crash(task: asyncio.Task[None]) -> None:
+    """Log a crash of a background task, which stays down until the process restarts."""
     if not task.cancelled() and task.exception() is not None:
         fields = {"action": "component_crashed", "component": task.get_name()}
         logger.critical("%s has crashed", task.get_name(), exc_info=task.exception(), extra=fields)
 
 
-async def _end_of(task: asyncio.Future[Any]) -> None:
+async def _wait_for(task: asyncio.Future[Any]) -> None:
     await asyncio.wait([task])
 
 
-def _nobody() -> None:
-    """Tell nobody."""
+def _do_nothing() -> None:
+    """Do nothing."""

@@ -1,13 +1,13 @@
--- Statements beside those of Procrastinate, in its format and read by its parser. A job is finished and given back by
--- who holds it alone: one that was taken for dead must not end the job of the worker that took it over.
+-- Statements in addition to those of Procrastinate, in its format and read by its parser. Only the worker that holds a
+-- job finishes or requeues it: an evicted worker must not end the job of the worker that took it over.
 
--- beat --
--- Be seen; no row if this worker was taken for dead
+-- record_heartbeat --
+-- Record a heartbeat; no row if this worker was considered dead
 SELECT procrastinate_update_heartbeat_v1(worker.id)
 FROM (SELECT id FROM procrastinate_workers WHERE id = %(worker_id)s FOR UPDATE) AS worker
 
--- give_back_of_nobody --
--- Put the jobs back that are held by no worker, and say of which batches they are
+-- requeue_orphaned_jobs --
+-- Requeue the jobs whose worker is gone, and return their batches
 SELECT
     batches.id AS batch, batches.workspace, procrastinate_retry_job_v2(job.id, NULL, NULL, NULL, NULL),
     pg_notify('procrastinate_queue_v1#' || %(queue)s, '{"type": "job_inserted", "job_id": 0}')
@@ -18,8 +18,8 @@ FROM (
 ) AS job
 LEFT JOIN batches ON batches.key = (job.args ->> 'batch_key')::bigint
 
--- give_back_all --
--- Put all jobs back that this worker holds
+-- requeue_all_jobs --
+-- Requeue all jobs of this worker
 SELECT
     job.id, procrastinate_retry_job_v2(job.id, NULL, NULL, NULL, NULL),
     pg_notify('procrastinate_queue_v1#' || %(queue)s, '{"type": "job_inserted", "job_id": 0}')
@@ -27,23 +27,23 @@ FROM (
     SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = %(worker_id)s FOR UPDATE
 ) AS job
 
--- give_back --
--- Put some jobs back that this worker holds, each to rest for some seconds
+-- requeue_jobs --
+-- Requeue some jobs of this worker, each available after its delay in seconds
 SELECT
-    job.id, procrastinate_retry_job_v2(job.id, job.rested_at, NULL, NULL, NULL),
-    CASE WHEN job.rested_at IS NULL
+    job.id, procrastinate_retry_job_v2(job.id, job.available_at, NULL, NULL, NULL),
+    CASE WHEN job.available_at IS NULL
         THEN pg_notify('procrastinate_queue_v1#' || %(queue)s, '{"type": "job_inserted", "job_id": 0}')
     END
 FROM (
-    SELECT jobs.id, CASE WHEN given.rest > 0 THEN clock_timestamp() + make_interval(secs => given.rest) END AS rested_at
-    FROM unnest(%(ids)s::bigint[], %(rests)s::double precision[]) AS given (id, rest)
-    JOIN procrastinate_jobs AS jobs ON jobs.id = given.id
+    SELECT jobs.id, CASE WHEN requeued.delay > 0 THEN clock_timestamp() + make_interval(secs => requeued.delay) END AS available_at
+    FROM unnest(%(ids)s::bigint[], %(delays)s::double precision[]) AS requeued (id, delay)
+    JOIN procrastinate_jobs AS jobs ON jobs.id = requeued.id
     WHERE jobs.status = 'doing' AND jobs.worker_id = %(worker_id)s
     FOR UPDATE OF jobs
 ) AS job
 
--- finish --
--- Take away some jobs that this worker holds
+-- finish_jobs --
+-- Remove some jobs of this worker
 SELECT job.id, procrastinate_finish_job_v1(job.id, 'succeeded', true)
 FROM (
     SELECT id FROM procrastinate_jobs
@@ -51,8 +51,8 @@ FROM (
     FOR UPDATE
 ) AS job
 
--- restore --
--- Defer a job for every shard that is not done and has none
+-- enqueue_missing --
+-- Defer a job for every unfinished shard without a job
 SELECT procrastinate_defer_jobs_v1(ARRAY(
     SELECT ROW(
         %(queue)s, %(task)s, -shard, NULL, batch_key || '/' || shard,
@@ -67,14 +67,14 @@ SELECT procrastinate_defer_jobs_v1(ARRAY(
     ORDER BY shard, batch_key
 ))
 
--- hurry --
--- Put the jobs of some batches before all others
-UPDATE procrastinate_jobs AS jobs SET priority = %(before_all)s - shards.shard
+-- expedite --
+-- Move the jobs of some batches before all others
+UPDATE procrastinate_jobs AS jobs SET priority = %(priority)s - shards.shard
 FROM shards
 WHERE shards.batch_key = ANY (%(batch_keys)s::bigint[]) AND NOT shards.done
     AND jobs.status = 'todo' AND jobs.queueing_lock = shards.batch_key || '/' || shards.shard AND jobs.priority <= 0
 RETURNING jobs.id
 
 -- listen --
--- Hear of jobs that are deferred or given back
+-- Receive notifications of jobs that are deferred or requeued
 LISTEN "procrastinate_queue_v1#shards"

@@ -1,1 +1,1 @@
-"""Where batches, shards and chunks are kept: implementations of the engine's `Store`."""
+"""Implementations of the engine's `Store` on SQLite and PostgreSQL, and what they share."""

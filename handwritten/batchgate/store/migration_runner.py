@@ -1,4 +1,4 @@
-"""Yoyo, on the connection of a caller who holds the lock, and all in one transaction."""
+"""Runs yoyo on the connection of a caller that holds the migration lock, in one transaction."""
 
 from __future__ import annotations
 
@@ -13,68 +13,70 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.backends.core.sqlite3 import SQLiteBackend
 from yoyo.connections import DatabaseURI
 
-from batchgate.store.migration_files import APPLIED, NUMBERED
+from batchgate.store.migration_files import MIGRATED_USER_VERSION, MIGRATIONS_TABLE
 
 if TYPE_CHECKING:
     import psycopg
 
 logger = logging.getLogger(__name__)
 
-_NOWHERE: Final = DatabaseURI(scheme="", username=None, password=None, hostname=None, port=None, database="", args={})
+_NO_ADDRESS: Final = DatabaseURI(
+    scheme="", username=None, password=None, hostname=None, port=None, database="", args={}
+)
 """Yoyo connects to nothing itself."""
 
 
-class _GivenConnection(DatabaseBackend):
-    """A backend on a connection that is there already; its tables are named as ours."""
+class _ExistingConnectionBackend(DatabaseBackend):
+    """A yoyo backend on an open connection, with Batchgate's names for yoyo's tables."""
 
     log_table = "batchgate_migration_log"
     version_table = "batchgate_migration_version"
 
     def __init__(self, connection: Any) -> None:
-        self._given = connection
-        super().__init__(_NOWHERE, APPLIED)
+        self._connection_in_use = connection
+        super().__init__(_NO_ADDRESS, MIGRATIONS_TABLE)
 
     def connect(self, _uri: DatabaseURI) -> Any:
-        """Take the connection."""
-        return self._given
+        """Return the given connection."""
+        return self._connection_in_use
 
-    def apply(self, folder: Path, made_before: tuple[str, ...]) -> None:
-        """Apply what is missing, all or nothing; ``made_before`` names what is there already, and only to be noted."""
+    def apply(self, folder: Path, already_present: tuple[str, ...]) -> None:
+        """Apply the pending migrations, all or none; those in ``already_present`` are only recorded."""
         with self.transaction():
             internalmigrations.upgrade(self)
             self._internal_schema_updated = True
             for migration in self.to_apply(read_migrations(str(folder))):
-                if migration.id not in made_before:
+                if migration.id not in already_present:
                     migration.process_steps(self, "apply")
                 self.mark_one(migration, log=False)
-                logger.info("the database has migration %s now", migration.id, extra={"action": "schema_migrated"})
-            self.number()
+                logger.info("applied migration %s", migration.id, extra={"action": "schema_migrated"})
+            self.record_schema_version()
 
-    def number(self) -> None:
-        """Note that the schema is numbered, where a database needs that beside the table."""
+    def record_schema_version(self) -> None:
+        """Record the schema version outside of yoyo's table, if the database needs it."""
 
 
-class _Sqlite(_GivenConnection, SQLiteBackend):
+class _SqliteBackend(_ExistingConnectionBackend, SQLiteBackend):
     def begin(self) -> None:
-        """Begin a transaction that keeps everybody else out from its beginning."""
+        """Begin a transaction with an exclusive lock."""
         self._in_transaction = True
         self.execute("BEGIN EXCLUSIVE")
 
-    def number(self) -> None:
-        """Have versions without migrations refuse the file."""
-        self.execute(f"PRAGMA user_version = {NUMBERED}")
+    def record_schema_version(self) -> None:
+        """Make versions of Batchgate without migrations refuse the file."""
+        self.execute(f"PRAGMA user_version = {MIGRATED_USER_VERSION}")
 
 
-class _Postgres(_GivenConnection, PostgresqlPsycopgBackend):
+class _PostgresBackend(_ExistingConnectionBackend, PostgresqlPsycopgBackend):
     pass
 
 
-def apply_to_sqlite(connection: sqlite3.Connection, folder: Path, made_before: tuple[str, ...]) -> None:
-    """Apply the migrations that are missing."""
-    with _Sqlite(connection) as backend:  # for as long as yoyo's way to write times is to hold
-        backend.apply(folder, made_before)
+def apply_sqlite_migrations(connection: sqlite3.Connection, folder: Path, already_present: tuple[str, ...]) -> None:
+    """Apply the pending migrations to a SQLite file."""
+    with _SqliteBackend(connection) as backend:  # its context registers yoyo's adapter for times
+        backend.apply(folder, already_present)
 
 
-def apply_to_postgres(connection: psycopg.Connection[Any], folder: Path) -> None:
-    """Apply the migrations that are missing."""
-    _Postgres(connection).apply(folder, ())
+def apply_postgres_migrations(connection: psycopg.Connection[Any], folder: Path) -> None:
+    """Apply the pending migrations to a PostgreSQL database."""
+    _PostgresBackend(connection).apply(folder, ())

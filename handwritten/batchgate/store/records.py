@@ -1,4 +1,4 @@
-"""Between rows and the engine's values, the same for every database."""
+"""Conversions between database rows and the engine's values, the same for every database."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from batchgate.engine.model.secret import Secret
 from batchgate.engine.model.shard import Chunk, Shard, ShardJob
 from batchgate.engine.model.usage import Counts, Usage
 
-_TERMS: Final = msgspec.json.Decoder(BatchOptions)
+_OPTIONS: Final = msgspec.json.Decoder(BatchOptions)
 _PROVIDERS: Final = msgspec.json.Decoder(tuple[str, ...])
 
 
 class Row(Protocol):
-    """A row of a database: its values by the names of their columns."""
+    """A database row: values by column name."""
 
     def __getitem__(self, name: str, /) -> Any:
-        """Read the value of a column."""
+        """Return the value of a column."""
         ...
 
 
-def pack(seqs: Iterable[int]) -> bytes:
-    """Write seqs as a chunk's row holds them."""
+def pack_seqs(seqs: Iterable[int]) -> bytes:
+    """Encode the row indexes of a chunk for its database row."""
     return array("I", seqs).tobytes()
 
 
-def unpack(packed: bytes) -> tuple[int, ...]:
-    """Read the seqs of a chunk's row."""
+def unpack_seqs(packed: bytes) -> tuple[int, ...]:
+    """Decode the row indexes of a chunk."""
     return tuple(array("I", packed))
 
 
 def new_batch_row(new: NewBatch) -> dict[str, object]:
-    """Write a batch about to be stored."""
+    """Return the parameters that insert a batch."""
     return {
         "id": new.id,
         "workspace": new.workspace,
@@ -58,14 +58,14 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
     }
 
 
-def repeat_row(new: NewBatch) -> dict[str, object]:
-    """Write what an earlier create is found by that this one repeats."""
+def duplicate_lookup_row(new: NewBatch) -> dict[str, object]:
+    """Return the parameters that find an earlier create of the same batch."""
     names = ("workspace", "caller", "fingerprint", "deduplicate_since", "idempotency_key")
     return {name: getattr(new, name) for name in names}
 
 
-def begun_row(batch_key: int, begun: ValidatedInput, now: int) -> dict[str, object]:
-    """Write what a batch gets when its file has been validated."""
+def validated_input_row(batch_key: int, begun: ValidatedInput, now: int) -> dict[str, object]:
+    """Return the parameters that start a batch after its file was validated."""
     return {
         "batch_key": batch_key,
         "now": now,
@@ -77,25 +77,25 @@ def begun_row(batch_key: int, begun: ValidatedInput, now: int) -> dict[str, obje
     }
 
 
-def counts_of(chunk: Chunk) -> dict[str, int]:
-    """Write what a batch counts of a chunk."""
+def chunk_counts(chunk: Chunk) -> dict[str, int]:
+    """Return what a chunk adds to the counts of its batch."""
     counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated, "cost": chunk.cost}
     return counts | msgspec.structs.asdict(chunk.usage)
 
 
-def end_row(batch_key: int, counts: Counts, files: Iterable[NewFile]) -> dict[str, object]:
-    """Write how the requests of a batch have ended, and which files show their results."""
-    shown: dict[str, object] = {f"{file.part}_file": file.id for file in files}
-    return {"batch_key": batch_key, "output_file": None, "error_file": None} | msgspec.structs.asdict(counts) | shown
+def ended_batch_row(batch_key: int, counts: Counts, files: Iterable[NewFile]) -> dict[str, object]:
+    """Return the parameters that end a batch: its counts and the files that show its results."""
+    file_ids: dict[str, object] = {f"{file.part}_file": file.id for file in files}
+    return {"batch_key": batch_key, "output_file": None, "error_file": None} | msgspec.structs.asdict(counts) | file_ids
 
 
-def job_of(batch_key: int, shard: int) -> ShardJob:
-    """Put a shard in line: the first shards of every batch before the second ones of any."""
+def shard_job(batch_key: int, shard: int) -> ShardJob:
+    """Return the job of a shard; its priority puts the first shards of all batches before the second shards of any."""
     return ShardJob(priority=shard, batch_key=batch_key, shard=shard)
 
 
 def shard_row(batch_key: int, shard: Shard) -> dict[str, int]:
-    """Write a shard of a batch."""
+    """Return the parameters that insert a shard."""
     return {
         "batch_key": batch_key,
         "shard": shard.index,
@@ -107,8 +107,8 @@ def shard_row(batch_key: int, shard: Shard) -> dict[str, int]:
     }
 
 
-def shard_of(row: Row) -> Shard:
-    """Read a shard."""
+def shard_from_row(row: Row) -> Shard:
+    """Return the shard in a row."""
     return Shard(
         index=row["shard"],
         first_seq=row["first_seq"],
@@ -119,8 +119,8 @@ def shard_of(row: Row) -> Shard:
     )
 
 
-def batch_of(row: Row) -> Batch:
-    """Read a batch."""
+def batch_from_row(row: Row) -> Batch:
+    """Return the batch in a row."""
     counts = Counts(
         total=row["total"],
         succeeded=row["succeeded"],
@@ -139,7 +139,7 @@ def batch_of(row: Row) -> Batch:
         id=row["id"],
         workspace=row["workspace"],
         dialect=row["dialect"],
-        options=_TERMS.decode(row["terms"]),
+        options=_OPTIONS.decode(row["terms"]),
         provider=row["provider"],
         providers=_PROVIDERS.decode(row["providers"]),
         headers=msgspec.json.decode(row["headers"]),
@@ -166,11 +166,11 @@ def batch_of(row: Row) -> Batch:
     )
 
 
-def file_of(row: Row) -> File:
-    """Read a file."""
+def file_from_row(row: Row) -> File:
+    """Return the file in a row."""
     return File(**{name: row[name] for name in File.__struct_fields__})
 
 
-def secret_of(row: Row) -> Secret:
-    """Read a secret."""
+def secret_from_row(row: Row) -> Secret:
+    """Return the secret in a row."""
     return Secret(**{name: row[name] for name in Secret.__struct_fields__})

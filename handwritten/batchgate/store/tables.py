@@ -1,8 +1,8 @@
-"""All rows of a database, table by table in the order of their keys, for whoever copies or compares them.
+"""Reading and writing all rows of a database, table by table in key order, to copy or compare installations.
 
-The tables are what the database itself says it has: one that a migration adds is copied without a word here. So the
-statements are made of names from its catalog, quoted, and of nothing else. Rows are the same from every database:
-integers, texts, bytes and nothing.
+The tables come from the catalog of the database, so a table that a migration adds is copied without a change here.
+Statements contain only quoted names from that catalog. Every database returns the same rows: integers, texts, bytes and
+None.
 """
 
 from __future__ import annotations
@@ -17,70 +17,70 @@ Row: TypeAlias = tuple[Value, ...]
 
 
 class Table(Struct, frozen=True, kw_only=True):
-    """A table and what is copied of it."""
+    """A table, and its columns that are copied."""
 
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
-    """The columns of its primary key, in whose order rows are read."""
+    """The columns of the primary key; rows are read in this order."""
 
 
-class Rows(Protocol):
-    """A database whose rows can be read; used from one thread. Raises `StoreError`."""
+class TableReader(Protocol):
+    """Reads the rows of a database; used from one thread. Raises `StoreError`."""
 
     def tables(self) -> Mapping[str, Table]:
-        """Name the tables that hold an installation, those first that others refer to."""
+        """Return the tables of an installation by name, each after the tables that it references."""
         ...
 
-    def count(self, table: Table) -> int:
+    def count_rows(self, table: Table) -> int:
         """Count the rows of a table."""
         ...
 
-    def rows(self, table: Table) -> Iterator[Row]:
-        """Read the columns of a table in the order of its key, a few rows at a time."""
+    def read_rows(self, table: Table) -> Iterator[Row]:
+        """Read the rows of a table in key order, a few at a time."""
         ...
 
     def last_keys(self) -> Mapping[str, int]:
-        """Read the highest key that each table has ever given."""
+        """Read the highest key that each table has ever generated."""
         ...
 
     def sent_marks(self) -> Iterator[Row]:
-        """Read which requests of open shards were sent: the key of a batch, the index of a shard, a bit for each."""
+        """Read which requests of unfinished shards were sent: batch key, shard index, and one bit per request."""
         ...
 
     def blob_names(self) -> Iterator[str]:
-        """Name the blobs of batches and files that are there."""
+        """Read the names of the blobs of all batches and files that are not deleted."""
         ...
 
 
-class NewRows(Rows, Protocol):
-    """A database that rows are written to, in one transaction: all of them or none."""
+class TableWriter(TableReader, Protocol):
+    """Writes rows to a database in one transaction: all of them or none."""
 
-    def write(self, table: Table, rows: Iterable[Row]) -> None:
-        """Add rows."""
+    def write_rows(self, table: Table, rows: Iterable[Row]) -> None:
+        """Insert rows."""
         ...
 
     def finish(self, last_keys: Mapping[str, int], sent_marks: Iterable[Row]) -> None:
-        """Add what follows from the rows, and let new keys begin behind those that were given."""
+        """Write the data derived from the rows, and let generated keys continue after ``last_keys``."""
         ...
 
     def commit(self) -> None:
-        """Keep what was written."""
+        """Commit the transaction."""
         ...
 
 
-def ordered(tables: Mapping[str, Table], references: Iterable[tuple[str, str]]) -> dict[str, Table]:
-    """Put tables into an order in which none refers to a later one; ``references`` are pairs of (from, to)."""
-    needs = {name: {to for by, to in references if by == name and to != name and to in tables} for name in tables}
+def sort_by_references(tables: Mapping[str, Table], references: Iterable[tuple[str, str]]) -> dict[str, Table]:
+    """Sort tables so that none references a later one; ``references`` are pairs (from, to)."""
+    demand = {name: {to for by, to in references if by == name and to != name and to in tables} for name in tables}
     done: dict[str, Table] = {}
     while len(done) < len(tables):
-        free = sorted(name for name in tables if name not in done and needs[name] <= done.keys())
+        free = sorted(name for name in tables if name not in done and demand[name] <= done.keys())
         if not free:
             free = sorted(tables.keys() - done.keys())
         done |= {name: tables[name] for name in free}
     return done
 
 
-def quoted(names: Sequence[str]) -> str:
-    """Write names as SQL has them, where they are no words of its own."""
+def quote_identifiers(names: Sequence[str]) -> str:
+    """Return names as quoted SQL identifiers."""
     return ", ".join(f'"{name}"' for name in names)

@@ -1,4 +1,4 @@
-"""Between rows and the values of tenants, and what is refused of them: the same for every database."""
+"""Conversions and checks for workspaces and API keys, the same for every database."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from batchgate.store.records import Row
 
 
 def workspace_row(new: Workspace) -> dict[str, object]:
-    """Write a workspace about to be stored."""
+    """Return the parameters that insert a workspace."""
     return {"name": new.name, "created_at": new.created_at, **msgspec.structs.asdict(new.quotas)}
 
 
-def workspace_of(row: Row) -> Workspace:
-    """Read a workspace."""
-    return Workspace(name=row["name"], created_at=row["created_at"], quotas=quotas_of(row))
+def workspace_from_row(row: Row) -> Workspace:
+    """Return the workspace in a row."""
+    return Workspace(name=row["name"], created_at=row["created_at"], quotas=quotas_from_row(row))
 
 
-def quotas_of(row: Row) -> Quotas:
-    """Read the quotas of a workspace."""
+def quotas_from_row(row: Row) -> Quotas:
+    """Return the quotas in the row of a workspace."""
     return Quotas(**{name: row[name] for name in Quotas.__struct_fields__})
 
 
-def use_of(current: Row, stored: Row | None, spent: Row | None) -> QuotaUsage:
-    """Read what a workspace uses: by its batches that have not ended, in bytes, and of its money."""
+def usage_from_rows(current: Row, stored: Row | None, spent: Row | None) -> QuotaUsage:
+    """Return the usage of a workspace: of its open batches, its stored bytes and its spend of the month."""
     return QuotaUsage(
         queued_requests=current["requests"],
         concurrent_batches=current["batches"],
@@ -35,52 +35,52 @@ def use_of(current: Row, stored: Row | None, spent: Row | None) -> QuotaUsage:
     )
 
 
-def key_row(key: ApiKey) -> dict[str, object]:
-    """Write a key about to be stored."""
+def api_key_row(key: ApiKey) -> dict[str, object]:
+    """Return the parameters that insert an API key."""
     return msgspec.structs.asdict(key) | {"scopes": ",".join(key.scopes)}
 
 
-def key_of(row: Row) -> ApiKey:
-    """Read a key."""
+def api_key_from_row(row: Row) -> ApiKey:
+    """Return the API key in a row."""
     fields = {name: row[name] for name in ApiKey.__struct_fields__}
     return ApiKey(**(fields | {"scopes": tuple(row["scopes"].split(","))}))
 
 
-def manages(key: ApiKey, now: int) -> bool:
-    """Tell if a key manages others at a time."""
+def is_admin_key(key: ApiKey, now: int) -> bool:
+    """Return True if a key is valid at a time and has the scope admin."""
     return "admin" in key.scopes and key.is_valid_at(now)
 
 
-MANAGING = "%admin%"
-"""What the scopes of such a key look like."""
+ADMIN_SCOPE_PATTERN = "%admin%"
+"""The SQL pattern for the scopes of an admin key."""
 
 
-def refuse_unless_empty(name: str, found: Row) -> None:
-    """Refuse to archive a workspace that something is in."""
-    inside = [what for what in ("batches", "files", "keys") if found[what]]
-    if inside:
-        message = f"Workspace {name!r} still has {' and '.join(inside)}; delete or revoke them first."
+def check_workspace_empty(name: str, found: Row) -> None:
+    """Raise `RefusedError` if a workspace to archive has batches, files or keys."""
+    contents = [kind for kind in ("batches", "files", "keys") if found[kind]]
+    if contents:
+        message = f"Workspace {name!r} still has {' and '.join(contents)}; delete or revoke them first."
         raise RefusedError("invalid_request_error", message)
 
 
-def without_workspace(name: str) -> RefusedError:
-    """Refuse a key for a workspace that is not there."""
+def workspace_not_found(name: str) -> RefusedError:
+    """Return the error for an API key of a workspace that does not exist."""
     return RefusedError("not_found_error", f"There is no workspace {name!r}.")
 
 
-def no_longer_first() -> RefusedError:
-    """Refuse to create a key to who had none, when there is another one by now."""
-    return RefusedError("authentication_error", "An API key is needed by now: another one has just been created.")
+def api_key_required() -> RefusedError:
+    """Return the error for a first key that another create has just preceded."""
+    return RefusedError("authentication_error", "An API key is required: the first one has just been created.")
 
 
-def no_longer_good(key_id: str) -> RefusedError:
-    """Refuse to replace a key that is not good any more."""
+def api_key_not_active(key_id: str) -> RefusedError:
+    """Return the error for the rotation of a key that is no longer valid."""
     message = f"Key {key_id!r} has expired or was revoked; create another one instead."
     return RefusedError("invalid_request_error", message)
 
 
-def refuse_without(beside: Row | None, key_id: str) -> None:
-    """Refuse to revoke a key that manages keys without another one beside it."""
-    if beside is None:
-        message = f"Key {key_id!r} is the last one with the scope admin; create another one before it is revoked."
+def check_other_admin_key(other_key: Row | None, key_id: str) -> None:
+    """Raise `RefusedError` if no other valid admin key would remain."""
+    if other_key is None:
+        message = f"Key {key_id!r} is the last valid key with the scope admin; create another one before you revoke it."
         raise RefusedError("invalid_request_error", message)

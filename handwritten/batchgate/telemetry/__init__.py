@@ -1,6 +1,6 @@
-"""Who listens to the engine and the HTTP surfaces: metrics for Prometheus, log lines, spans for OpenTelemetry.
+"""Implementations of `Telemetry`: metrics for Prometheus, log records, spans for OpenTelemetry.
 
-Spans have a module that is imported only when they are wanted: see `telemetry.spans`.
+The module of the spans, `telemetry.spans`, is imported only when spans are exported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Upstream calls, counted for each model of each account, and for each workspace.
+"""Metrics of the calls to providers, per account and model and per workspace.
 
-These counts stand in the way of every request, so they are plain integers of the event loop's thread: a counter and a
-histogram of prometheus_client cost 2.2 microseconds a call for their locks, these a quarter of that.
+Each request updates these counts, so they are plain integers of the event loop's thread: a counter and a histogram of
+prometheus_client take 2.2 microseconds a call for their locks, these a quarter of that.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Of the latency histogram, in seconds."""
-BUCKET_NAMES: Final = (*map(str, BOUNDS), "+Inf")
+LATENCY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Upper bounds of the latency histogram, in seconds."""
+BUCKET_NAMES: Final = (*map(str, LATENCY_BUCKETS), "+Inf")
 
-MOST_MODELS: Final = 200
-"""How many models are told apart: their names come from callers, and each has its own time series."""
-MOST_TALLIES: Final = 1_000
-"""How many models are told apart, counting one again for each workspace that asks for it."""
-LONGEST_MODEL: Final = 128
-"""How long a name may be to be told apart."""
-OTHER: Final = "other"
-"""The label of all further models."""
+MAX_MODELS: Final = 200
+"""Models with time series of their own; their names come from callers, so their number is bounded."""
+MAX_TALLIES: Final = 1_000
+"""Combinations of workspace, account and model with time series of their own."""
+MAX_MODEL_LENGTH: Final = 128
+"""Longest model name, in characters, that becomes a label."""
+OTHER_MODELS: Final = "other"
+"""The label of all other models."""
 
 
 class CallTally:
-    """The calls to one model of one account."""
+    """Counts the calls of one workspace to one model of one account."""
 
     __slots__ = ("_buckets", "_outcomes", "_retries", "_seconds")
 
@@ -40,24 +40,24 @@ class CallTally:
         self._buckets = [0] * len(BUCKET_NAMES)
         self._seconds = 0.0
 
-    def ended(self, outcome: str, seconds: float) -> None:
+    def record_call(self, outcome: str, seconds: float) -> None:
         """Count a call."""
         self._outcomes[outcome] += 1
-        self._buckets[bisect_left(BOUNDS, seconds)] += 1
+        self._buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
         self._seconds += seconds
 
-    def retried(self, reason: str) -> None:
+    def record_retry(self, reason: str) -> None:
         """Count a retry."""
         self._retries[reason] += 1
 
-    def read(
+    def export(
         self,
         labels: list[str],
         calls: CounterMetricFamily,
         latency: HistogramMetricFamily,
         retries: CounterMetricFamily,
     ) -> None:
-        """Add what was counted to the metrics of a scrape."""
+        """Add the counts to the metric families of a scrape."""
         for outcome, number in self._outcomes.copy().items():
             calls.add_metric([*labels, outcome], number)
         for reason, number in self._retries.copy().items():
@@ -67,7 +67,7 @@ class CallTally:
 
 
 class CallMetrics(Collector):
-    """The tallies of all models of all workspaces; whatever callers send, their number is bounded."""
+    """The counts of all workspaces, accounts and models; their number is bounded."""
 
     def __init__(self, workspaces: Callable[[str], str]) -> None:
         self._workspaces = workspaces
@@ -75,32 +75,32 @@ class CallMetrics(Collector):
         self._models: set[tuple[str, str]] = set()
 
     def tally(self, workspace: str, account: str, model: str) -> CallTally:
-        """Find the tally of a model, or the one of all others."""
+        """Return the tally of a model, or the shared tally beyond the bound."""
         tally = self._tallies.get((workspace, account, model))
         if tally is not None:
             return tally
-        name = self.label(account, model) if len(self._tallies) < MOST_TALLIES else OTHER
+        name = self.label(account, model) if len(self._tallies) < MAX_TALLIES else OTHER_MODELS
         return self._tallies.setdefault((self._workspaces(workspace), account, name), CallTally())
 
     def label(self, account: str, model: str) -> str:
-        """Tell under which name a model is shown."""
-        if len(self._models) < MOST_MODELS and len(model) <= LONGEST_MODEL:
+        """Return the label of a model."""
+        if len(self._models) < MAX_MODELS and len(model) <= MAX_MODEL_LENGTH:
             self._models.add((account, model))
-        return model if (account, model) in self._models else OTHER
+        return model if (account, model) in self._models else OTHER_MODELS
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics as they stand."""
+        """Yield the current metrics."""
         labels = ["workspace", "account", "model"]
         calls = CounterMetricFamily(
             "batchgate_upstream_calls", "Calls to providers that have ended.", labels=[*labels, "outcome"]
         )
         latency = HistogramMetricFamily(
-            "batchgate_upstream_call_duration_seconds", "How long calls to providers took.", labels=labels
+            "batchgate_upstream_call_duration_seconds", "Duration of calls to providers.", labels=labels
         )
         retries = CounterMetricFamily(
-            "batchgate_retries", "Calls that were made again, by the error before.", labels=[*labels, "reason"]
+            "batchgate_retries", "Retries of calls, by the error before.", labels=[*labels, "reason"]
         )
-        # A scrape is written in a thread of its own, while the event loop goes on counting.
+        # A scrape runs in another thread while the event loop continues to count.
         for names, tally in self._tallies.copy().items():
-            tally.read(list(names), calls, latency, retries)
+            tally.export(list(names), calls, latency, retries)
         yield from (calls, latency, retries)

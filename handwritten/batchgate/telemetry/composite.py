@@ -1,4 +1,4 @@
-"""`Telemetry` for several listeners."""
+"""`Telemetry` that forwards to several others."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from batchgate.engine.ports.telemetry import Telemetry
 
 
 class CompositeTelemetry:
-    """Passes everything on to each listener in turn."""
+    """Forwards each event to every listener in turn."""
 
     def __init__(self, *listeners: Telemetry) -> None:
         self._listeners = listeners
 
     def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:
-        """Pass it on."""
+        """Forward the event."""
         for listener in self._listeners:
             listener.batch_created(batch, size=size, seconds=seconds)
 
     def shard_claimed(self, claim: Claim, *, waited: float) -> None:
-        """Pass it on."""
+        """Forward the event."""
         for listener in self._listeners:
             listener.shard_claimed(claim, waited=waited)
 
     def shard_released(self, claim: Claim, *, seconds: float) -> None:
-        """Pass it on."""
+        """Forward the event."""
         for listener in self._listeners:
             listener.shard_released(claim, seconds=seconds)
 
     def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
-        """Pass it on."""
+        """Forward the event."""
         for listener in self._listeners:
             listener.call_ended(batch, account, request, outcome, seconds)
 
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
-        """Pass it on."""
+        """Forward the event."""
         for listener in self._listeners:
             listener.call_retried(batch, account, request, reason)
 
     def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:
-        """Pass it on."""
+        """Forward the event."""
         for listener in self._listeners:
             listener.results_flushed(claim, chunk, seconds=seconds)
 
     def requests_redelivered(self, claim: Claim, number: int) -> None:
-        """Pass it on."""
+        """Forward the event."""
         for listener in self._listeners:
             listener.requests_redelivered(claim, number)
 
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
-        """Pass it on."""
+        """Forward the event."""
         for listener in self._listeners:
             listener.batch_finalized(batch, counts, seconds=seconds)

@@ -1,4 +1,4 @@
-"""The engine's events as log records."""
+"""Writes the engine's events to the log."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 class EventLog(NoTelemetry):
-    """Logs what happens to batches; what happens to shards and requests only at the level debug."""
+    """Logs events of batches at the level info, events of shards and requests at the level debug."""
 
     def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:
-        """Log it."""
+        """Log the event."""
         logger.info(
             "batch created with %d requests",
             batch.counts.total,
@@ -34,41 +34,41 @@ class EventLog(NoTelemetry):
         )
 
     def shard_claimed(self, claim: Claim, *, waited: float) -> None:
-        """Log it for those who look closely."""
-        logger.debug("shard claimed", extra={"action": "shard_claimed", "seconds": waited, **_of_claim(claim)})
+        """Log the event at the level debug."""
+        logger.debug("shard claimed", extra={"action": "shard_claimed", "seconds": waited, **_claim_fields(claim)})
 
     def shard_released(self, claim: Claim, *, seconds: float) -> None:
-        """Log it for those who look closely."""
-        logger.debug("shard left", extra={"action": "shard_released", "seconds": seconds, **_of_claim(claim)})
+        """Log the event at the level debug."""
+        logger.debug("shard released", extra={"action": "shard_released", "seconds": seconds, **_claim_fields(claim)})
 
     def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
-        """Log a call that failed, for those who look closely."""
+        """Log a failed call at the level debug."""
         if outcome != SUCCEEDED and logger.isEnabledFor(logging.DEBUG):
-            fields = _fields(batch, account, request) | {"outcome": outcome, "seconds": seconds}
+            fields = _request_fields(batch, account, request) | {"outcome": outcome, "seconds": seconds}
             logger.debug("call failed: %s", outcome, extra={"action": "call_failed", **fields})
 
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
-        """Log it for those who look closely."""
+        """Log the event at the level debug."""
         if logger.isEnabledFor(logging.DEBUG):
-            fields = _fields(batch, account, request) | {"reason": reason}
-            logger.debug("call is made again: %s", reason, extra={"action": "call_retried", **fields})
+            fields = _request_fields(batch, account, request) | {"reason": reason}
+            logger.debug("call retried after %s", reason, extra={"action": "call_retried", **fields})
 
     def requests_redelivered(self, claim: Claim, number: int) -> None:
-        """Log it."""
-        fields = _of_claim(claim) | {"requests": number}
-        logger.info("%d requests were asked again", number, extra={"action": "requests_redelivered", **fields})
+        """Log the event."""
+        fields = _claim_fields(claim) | {"requests": number}
+        logger.info("%d requests redelivered", number, extra={"action": "requests_redelivered", **fields})
 
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
-        """Log it."""
+        """Log the event."""
         fields = {"batch": batch.id, "workspace": batch.workspace, "counts": msgspec.structs.asdict(counts)}
         logger.info("batch ended", extra={"action": "batch_ended", "seconds": seconds, **fields})
 
 
-def _of_claim(claim: Claim) -> dict[str, object]:
+def _claim_fields(claim: Claim) -> dict[str, object]:
     batch = claim.batch
     return {"batch": batch.id, "workspace": batch.workspace, "shard": claim.shard.index, "epoch": claim.epoch}
 
 
-def _fields(batch: Batch, account: str, request: RequestRow) -> dict[str, object]:
-    named = {"account": account, "model": request.model[:128]}
-    return {"batch": batch.id, "workspace": batch.workspace, "custom_id": request.custom_id, **named}
+def _request_fields(batch: Batch, account: str, request: RequestRow) -> dict[str, object]:
+    call_fields = {"account": account, "model": request.model[:128]}
+    return {"batch": batch.id, "workspace": batch.workspace, "custom_id": request.custom_id, **call_fields}

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: `Telemetry` that counts, and the text that a scrape reads."""
+"""Metrics for Prometheus: `Telemetry` that counts, and the text of a scrape."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.telemetry import EngineState, NoTelemetry
 from batchgate.telemetry.call_metrics import CallMetrics
 from batchgate.telemetry.state_gauges import StateGauges
-from batchgate.telemetry.workspace_names import LABEL, OfOneWorkspace, WorkspaceNames
+from batchgate.telemetry.workspace_labels import WORKSPACE_LABEL, WorkspaceFilter, WorkspaceLabels
 
-FLUSH_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-FINALIZE_BOUNDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-WAIT_BOUNDS: Final = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
-HTTP_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+RESULT_WRITE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+FINALIZATION_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+SHARD_WAIT_BUCKETS: Final = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
+HTTP_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics(NoTelemetry):
-    """All metrics of one gateway, in a registry of its own: two gateways in a process do not know of each other."""
+    """All metrics of one gateway, in a registry of its own, so that two gateways in one process do not share counts."""
 
     def __init__(self, version: str, role: str) -> None:
         self._registry = CollectorRegistry()
-        self._workspaces = WorkspaceNames().label
+        self._workspaces = WorkspaceLabels().label
         self._calls = CallMetrics(self._workspaces)
         self._gauges = StateGauges(self._calls.label, self._workspaces)
         for collector in (self._calls, self._gauges):
@@ -40,25 +40,37 @@ class Metrics(NoTelemetry):
         info = Gauge("batchgate_info", "Always 1.", ["version", "role"], registry=self._registry)
         info.labels(version, role).set(1)
         self._finished = self._counter(
-            "batchgate_requests_finished", "Requests of batches that have a result.", LABEL, "outcome"
+            "batchgate_requests_finished", "Requests of batches that have a result.", WORKSPACE_LABEL, "outcome"
         )
-        self._repeated = self._counter(
-            "batchgate_requests_redelivered", "Requests asked again after a worker was lost.", LABEL
+        self._redelivered = self._counter(
+            "batchgate_requests_redelivered",
+            "Requests sent again because a worker was lost before it stored their results.",
+            WORKSPACE_LABEL,
         )
-        self._created = self._counter("batchgate_batches_created", "Batches taken in.", LABEL)
-        self._ended = self._counter("batchgate_batches_ended", "Batches finalized.", LABEL)
-        self._intake_requests = self._counter("batchgate_intake_requests", "Requests taken in.", LABEL)
-        self._intake_bytes = self._counter("batchgate_intake_bytes", "Bytes of input taken in.", LABEL)
-        self._flush = self._histogram("batchgate_result_write_seconds", "Making some results durable.", FLUSH_BOUNDS)
-        self._finalizing = self._histogram("batchgate_finalization_seconds", "Writing a result file.", FINALIZE_BOUNDS)
-        self._wait = self._histogram(
-            "batchgate_shard_wait_seconds", "From the creation of a batch to the claim of a shard of it.", WAIT_BOUNDS
+        self._created = self._counter("batchgate_batches_created", "Batches created.", WORKSPACE_LABEL)
+        self._ended = self._counter("batchgate_batches_ended", "Batches that have ended.", WORKSPACE_LABEL)
+        self._intake_requests = self._counter(
+            "batchgate_intake_requests", "Requests of created batches.", WORKSPACE_LABEL
+        )
+        self._intake_bytes = self._counter(
+            "batchgate_intake_bytes", "Bytes of input of created batches.", WORKSPACE_LABEL
+        )
+        self._result_write = self._histogram(
+            "batchgate_result_write_seconds", "Time to store some results durably.", RESULT_WRITE_BUCKETS
+        )
+        self._finalization = self._histogram(
+            "batchgate_finalization_seconds", "Time to write the result file of a batch.", FINALIZATION_BUCKETS
+        )
+        self._shard_wait = self._histogram(
+            "batchgate_shard_wait_seconds",
+            "Time from the creation of a batch to the claim of one of its shards.",
+            SHARD_WAIT_BUCKETS,
         )
         self._http_requests = self._counter("batchgate_http_requests", "HTTP requests answered.", "operation", "status")
         self._http_seconds = self._histogram(
             "batchgate_http_request_duration_seconds",
-            "From the head of a request to the end of its answer.",
-            HTTP_BOUNDS,
+            "Time from the head of a request to the end of its response.",
+            HTTP_BUCKETS,
             "operation",
         )
 
@@ -70,8 +82,8 @@ class Metrics(NoTelemetry):
         self._intake_bytes.labels(workspace).inc(size)
 
     def shard_claimed(self, claim: Claim, *, waited: float) -> None:  # noqa: ARG002
-        """Measure how long shards wait."""
-        self._wait.observe(max(0.0, waited))
+        """Measure how long a shard has waited."""
+        self._shard_wait.observe(max(0.0, waited))
 
     def call_ended(
         self,
@@ -82,26 +94,26 @@ class Metrics(NoTelemetry):
         seconds: float,
     ) -> None:
         """Count and measure a call."""
-        self._calls.tally(batch.workspace, account, request.model).ended(outcome, seconds)
+        self._calls.tally(batch.workspace, account, request.model).record_call(outcome, seconds)
 
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
         """Count a retry."""
-        self._calls.tally(batch.workspace, account, request.model).retried(reason)
+        self._calls.tally(batch.workspace, account, request.model).record_retry(reason)
 
     def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:
-        """Count results, and measure the flush if there were any."""
+        """Count results, and measure their write if there were any."""
         if chunk.seqs:
-            self._flush.observe(seconds)
+            self._result_write.observe(seconds)
             self._finish(claim.batch, succeeded=chunk.succeeded, errored=chunk.errored)
 
     def requests_redelivered(self, claim: Claim, number: int) -> None:
-        """Count repeats."""
-        self._repeated.labels(self._workspaces(claim.batch.workspace)).inc(number)
+        """Count redelivered requests."""
+        self._redelivered.labels(self._workspaces(claim.batch.workspace)).inc(number)
 
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
         """Measure a finalization, and count the requests that it gave a result."""
         self._ended.labels(self._workspaces(batch.workspace)).inc()
-        self._finalizing.observe(seconds)
+        self._finalization.observe(seconds)
         self._finish(batch, canceled=counts.canceled, expired=counts.expired)
 
     def http_answered(self, operation: str, status: int, seconds: float) -> None:
@@ -110,13 +122,13 @@ class Metrics(NoTelemetry):
         self._http_seconds.labels(operation).observe(seconds)
 
     async def expose(self, state: EngineState, workspace: str | None = None) -> bytes:
-        """Write all metrics as text, or those of a workspace; in a thread, since many models make a long one."""
-        self._gauges.show(state)
-        shown = self._registry if workspace is None else OfOneWorkspace(self._registry, workspace)
-        return await asyncio.to_thread(generate_latest, _WithoutCreationTimes(shown))
+        """Return all metrics, or those of one workspace, as text; in a thread, since the text may be long."""
+        self._gauges.set_state(state)
+        registry = self._registry if workspace is None else WorkspaceFilter(self._registry, workspace)
+        return await asyncio.to_thread(generate_latest, _WithoutCreatedSeries(registry))
 
     def _finish(self, batch: Batch, **outcomes: int) -> None:
-        """Count requests that have a result; those of which there are none are shown too, once there is a batch."""
+        """Count requests with a result; an outcome with a count of 0 gets a time series too."""
         for outcome, number in outcomes.items():
             self._finished.labels(self._workspaces(batch.workspace), outcome).inc(number)
 
@@ -127,8 +139,8 @@ class Metrics(NoTelemetry):
         return Histogram(name, text, labels, buckets=bounds, registry=self._registry)
 
 
-class _WithoutCreationTimes(Collector):
-    """Leaves out the ``_created`` series, which double the text and which Prometheus does not read from it."""
+class _WithoutCreatedSeries(Collector):
+    """Omits the ``_created`` series, which double the text and which Prometheus does not read."""
 
     def __init__(self, registry: Collector) -> None:
         self._registry = registry

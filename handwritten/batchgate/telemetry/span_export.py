@@ -1,4 +1,4 @@
-"""Decides if spans are exported: only if the environment names a collector and the extra ``otel`` is installed."""
+"""Creates the exporter of spans, if the environment names a collector and the extra ``otel`` is installed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
-def exported_spans(version: str, environment: Mapping[str, str]) -> Spans | None:
-    """Make the spans that are wanted, or None; the packages of OpenTelemetry are imported only for them."""
+def create_spans(version: str, environment: Mapping[str, str]) -> Spans | None:
+    """Return the exporter of spans, or None; the packages of OpenTelemetry are imported only if it is needed."""
     if not any(environment.get(name) for name in ENDPOINTS):
         return None
     try:

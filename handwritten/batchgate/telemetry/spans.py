@@ -1,7 +1,8 @@
-"""Spans for OpenTelemetry: one trace for each batch, whichever processes work on it and however often they restart.
+"""Spans for OpenTelemetry: one trace per batch, whichever processes work on it and however often they restart.
 
-The ids of the trace and of its root, the create, are derived from the id of the batch. Shards, calls and the
-finalization find their trace by that, without anything stored.
+The ids of the trace and of its root span, the create, are derived from the id of the batch. Shards, calls and the
+finalization find their trace by it, so nothing is stored. Spans of calls follow the semantic conventions for generative
+AI (https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Token
 from threading import Thread
@@ -36,7 +37,7 @@ from opentelemetry.trace import (
 
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.provider_call import RequestRow
+from batchgate.engine.model.provider_call import RequestRow, RowKind
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.telemetry import SUCCEEDED, NoTelemetry
 
@@ -44,59 +45,67 @@ Attributes = dict[str, str | int]
 
 BATCH: Final = "batchgate.batch"
 ROOT: Final = "create batch"
-CLOSE_WITHIN = 3.0  # seconds
+GEN_AI_OPERATIONS: Final[Mapping[RowKind, str]] = {
+    "messages": "chat",
+    "chat_completions": "chat",
+    "responses": "chat",
+    "embeddings": "embeddings",
+    "completions": "text_completion",
+}
+"""The ``gen_ai.operation.name`` of each kind of request."""
+CLOSE_TIMEOUT = 3.0  # seconds
 
 
 def otlp_processor() -> SpanProcessor:
-    """Send spans to the collector that the OTEL_EXPORTER_OTLP_ variables name, a few at a time and from a thread."""
+    """Return a processor that exports spans to the collector named by the OTEL_EXPORTER_OTLP_ variables."""
     return BatchSpanProcessor(OTLPSpanExporter())
 
 
 class Spans(NoTelemetry):
-    """Tells of batches, shards, calls and finalizations as spans; with a provider of its own, nothing global."""
+    """Writes spans of batches, shards, calls and finalizations; its tracer provider is not global."""
 
     def __init__(self, processor: SpanProcessor, version: str) -> None:
-        self._ids = _Ids()
-        named = Resource({"service.name": "batchgate", "service.version": version})
+        self._ids = _SpanIds()
+        resource = Resource({"service.name": "batchgate", "service.version": version})
         self._provider = TracerProvider(
-            resource=named.merge(OTELResourceDetector().detect()), id_generator=self._ids, shutdown_on_exit=False
+            resource=resource.merge(OTELResourceDetector().detect()), id_generator=self._ids, shutdown_on_exit=False
         )
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("batchgate", version)
         self._shards: dict[tuple[int, int, int], tuple[Span, Token[Context]]] = {}
 
     async def close(self) -> None:
-        """Send what has not been sent; the SDK would try for 30 seconds, and a stop waits for less."""
+        """Export the remaining spans within `CLOSE_TIMEOUT`; the SDK would try for 30 seconds."""
         thread = Thread(target=self._provider.shutdown, daemon=True, name="spans-shutdown")
         thread.start()
-        await asyncio.to_thread(thread.join, CLOSE_WITHIN)
+        await asyncio.to_thread(thread.join, CLOSE_TIMEOUT)
 
     def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:
-        """Write the root of the batch's trace."""
+        """Write the root span of the batch's trace."""
         attributes: Attributes = {
             BATCH: batch.id,
             "batchgate.workspace": batch.workspace,
             "batchgate.requests": batch.counts.total,
             "batchgate.bytes": size,
         }
-        with self._ids.given(_ids_of(batch)):
-            # In an empty context, since whatever span there may be around it belongs to another trace.
+        with self._ids.fixed(_batch_span_ids(batch)):
+            # In an empty context: a current span would belong to another trace.
             self._write(ROOT, attributes, seconds, context=Context(), kind=SpanKind.SERVER)
 
     def shard_claimed(self, claim: Claim, *, waited: float) -> None:
-        """Begin the span of a shard, around the calls of the task that this is said in."""
+        """Start the span of a shard, the parent of the calls in the current task."""
         attributes: Attributes = {
             BATCH: claim.batch.id,
             "batchgate.shard": claim.shard.index,
             "batchgate.epoch": claim.epoch,
             "batchgate.waited_ms": int(1000 * waited),
         }
-        span = self._tracer.start_span("run shard", self._trace_of(claim.batch), attributes=attributes)
-        self._shards[_key(claim)] = span, current.attach(set_span_in_context(span))
+        span = self._tracer.start_span("run shard", self._batch_context(claim.batch), attributes=attributes)
+        self._shards[_shard_key(claim)] = span, current.attach(set_span_in_context(span))
 
     def shard_released(self, claim: Claim, *, seconds: float) -> None:  # noqa: ARG002
         """End the span of a shard."""
-        found = self._shards.pop(_key(claim), None)
+        found = self._shards.pop(_shard_key(claim), None)
         if found is not None:
             span, token = found
             current.detach(token)
@@ -104,23 +113,25 @@ class Spans(NoTelemetry):
 
     def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
         """Write the span of a call."""
+        operation, model = GEN_AI_OPERATIONS[request.kind], request.model[:128]
         attributes: Attributes = {
             BATCH: batch.id,
             "batchgate.custom_id": request.custom_id,
             "batchgate.account": account,
             "batchgate.outcome": outcome,
-            "gen_ai.request.model": request.model[:128],
+            "gen_ai.operation.name": operation,
+            "gen_ai.request.model": model,
         }
         if outcome != SUCCEEDED:
             attributes["error.type"] = outcome
-        self._write("call provider", attributes, seconds, kind=SpanKind.CLIENT, failed=outcome != SUCCEEDED)
+        self._write(f"{operation} {model}", attributes, seconds, kind=SpanKind.CLIENT, failed=outcome != SUCCEEDED)
 
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
         """Write the span of a finalization."""
         attributes: Attributes = {BATCH: batch.id}
-        for ending in ("succeeded", "errored", "canceled", "expired"):
-            attributes[f"batchgate.{ending}"] = getattr(counts, ending)
-        self._write("finalize batch", attributes, seconds, context=self._trace_of(batch))
+        for status in ("succeeded", "errored", "canceled", "expired"):
+            attributes[f"batchgate.{status}"] = getattr(counts, status)
+        self._write("finalize batch", attributes, seconds, context=self._batch_context(batch))
 
     def _write(
         self,
@@ -132,49 +143,49 @@ class Spans(NoTelemetry):
         kind: SpanKind = SpanKind.INTERNAL,
         failed: bool = False,
     ) -> None:
-        """Write a span that ends now, under ``context`` or else under the shard of this task."""
+        """Write a span that ends now; its parent is in ``context``, or is the shard of the current task."""
         now = time.time_ns()
-        begun = now - int(seconds * 1e9)
-        span = self._tracer.start_span(name, context, kind, attributes=attributes, start_time=begun)
+        started = now - int(seconds * 1e9)
+        span = self._tracer.start_span(name, context, kind, attributes=attributes, start_time=started)
         if failed:
             span.set_status(Status(StatusCode.ERROR))
         span.end(now)
 
-    def _trace_of(self, batch: Batch) -> Context:
-        """Make the context of a batch, sampled if its root was."""
-        trace_id, span_id = _ids_of(batch)
+    def _batch_context(self, batch: Batch) -> Context:
+        """Return the context of a batch's trace, sampled if its root was."""
+        trace_id, span_id = _batch_span_ids(batch)
         sampled = self._provider.sampler.should_sample(None, trace_id, ROOT).decision is Decision.RECORD_AND_SAMPLE
         flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
         return set_span_in_context(NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)))
 
 
-class _Ids(RandomIdGenerator):
-    """Random ids, but for a root whose ids are given."""
+class _SpanIds(RandomIdGenerator):
+    """Generates random ids, except for root spans with fixed ids."""
 
     def __init__(self) -> None:
-        self._given: tuple[int, int] | None = None
+        self._fixed: tuple[int, int] | None = None
 
     @contextmanager
-    def given(self, ids: tuple[int, int]) -> Iterator[None]:
-        """Let the root that is begun within have these ids, of its trace and its own."""
-        self._given = ids
+    def fixed(self, ids: tuple[int, int]) -> Iterator[None]:
+        """Use these ids, of the trace and of the span, for the root span that starts within."""
+        self._fixed = ids
         try:
             yield
         finally:
-            self._given = None
+            self._fixed = None
 
     def generate_trace_id(self) -> int:
-        return super().generate_trace_id() if self._given is None else self._given[0]
+        return super().generate_trace_id() if self._fixed is None else self._fixed[0]
 
     def generate_span_id(self) -> int:
-        return super().generate_span_id() if self._given is None else self._given[1]
+        return super().generate_span_id() if self._fixed is None else self._fixed[1]
 
 
-def _ids_of(batch: Batch) -> tuple[int, int]:
-    """Derive the ids of a batch's trace and of its root; they are never 0, which would be none."""
+def _batch_span_ids(batch: Batch) -> tuple[int, int]:
+    """Derive the trace id and the root span id of a batch; they are never 0, which is invalid."""
     digest = hashlib.blake2b(batch.id.encode(), digest_size=24).digest()
     return int.from_bytes(digest[:16]) or 1, int.from_bytes(digest[16:]) or 1
 
 
-def _key(claim: Claim) -> tuple[int, int, int]:
+def _shard_key(claim: Claim) -> tuple[int, int, int]:
     return claim.batch.key, claim.shard.index, claim.epoch

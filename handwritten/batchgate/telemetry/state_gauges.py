@@ -1,4 +1,4 @@
-"""What is not counted but read, when somebody looks: the limiters, the backlog, the health."""
+"""Gauges that are read at each scrape: the limiters, the backlog, the health."""
 
 from __future__ import annotations
 
@@ -12,74 +12,72 @@ from prometheus_client.registry import Collector
 
 from batchgate.engine.model.batch import Backlog, BatchStatus
 from batchgate.engine.ports.telemetry import EngineState
-from batchgate.telemetry.workspace_names import LABEL
+from batchgate.telemetry.workspace_labels import WORKSPACE_LABEL
 
 OPEN_STATUSES: Final[tuple[BatchStatus, ...]] = ("validating", "in_progress", "canceling")
 
 
 class StateGauges(Collector):
-    """Shows the state of the engine that it was given last; the names of models and of workspaces are bounded."""
+    """Exports the engine state that was set last; the labels of models and workspaces are bounded."""
 
     def __init__(self, label: Callable[[str, str], str], workspaces: Callable[[str], str]) -> None:
         self._label = label
         self._workspaces = workspaces
         self._batches: dict[str, Counter[BatchStatus]] = {}
-        """By workspace; one that had a batch is shown from then on."""
+        """By workspace; a workspace stays once it had a batch."""
         self._state: EngineState | None = None
-        self._gates: Mapping[tuple[str, str], tuple[float, int]] = {}
+        self._limiters: Mapping[tuple[str, str], tuple[float, int]] = {}
 
-    def show(self, state: EngineState) -> None:
-        """Take the state of this moment."""
+    def set_state(self, state: EngineState) -> None:
+        """Set the current state of the engine."""
         limiters: dict[tuple[str, str], tuple[float, int]] = {}
-        for gate in state.limiters:
-            key = (gate.account, self._label(gate.account, gate.model))
+        for limiter in state.limiters:
+            key = (limiter.account, self._label(limiter.account, limiter.model))
             limit, in_flight = limiters.get(key, (0.0, 0))
-            limiters[key] = (limit + gate.limit, in_flight + gate.in_flight)
-        self._state, self._gates = state, limiters
+            limiters[key] = (limit + limiter.limit, in_flight + limiter.in_flight)
+        self._state, self._limiters = state, limiters
         self._count_batches(state.backlog)
 
     def _count_batches(self, backlog: Backlog | None) -> None:
-        counted: dict[str, Counter[BatchStatus]] = {workspace: Counter() for workspace in self._batches}
+        counts: dict[str, Counter[BatchStatus]] = {workspace: Counter() for workspace in self._batches}
         for (workspace, status), number in backlog.batches.items() if backlog else ():
-            counted.setdefault(self._workspaces(workspace), Counter())[status] += number
-        self._batches = counted
+            counts.setdefault(self._workspaces(workspace), Counter())[status] += number
+        self._batches = counts
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics as they stand; before there is a state they have no values."""
+        """Yield the current metrics; they have no values before a state is set."""
         state = self._state
-        yield from _gates(self._gates)
-        yield from _backlog(state, self._batches)
+        yield from _limiter_metrics(self._limiters)
+        yield from _backlog_metrics(state, self._batches)
         problems = GaugeMetricFamily(
-            "batchgate_unhealthy_components", "Parts of the gateway that are not well; see /health."
+            "batchgate_unhealthy_components", "Components of the gateway that are unhealthy; see /health."
         )
         if state:
             problems.add_metric([], state.problems)
-        workers = GaugeMetricFamily("batchgate_workers", "Processes with a worker that live, as far as is known.")
+        workers = GaugeMetricFamily("batchgate_workers", "Live processes with a worker.")
         if state:
             workers.add_metric([], state.workers)
         yield from (problems, workers)
 
 
-def _gates(limiters: Mapping[tuple[str, str], tuple[float, int]]) -> Iterator[Metric]:
+def _limiter_metrics(limiters: Mapping[tuple[str, str], tuple[float, int]]) -> Iterator[Metric]:
     labels = ["account", "model"]
-    limit = GaugeMetricFamily("batchgate_concurrency_limit", "How many calls may be under way now.", labels=labels)
-    in_flight = GaugeMetricFamily("batchgate_upstream_calls_in_flight", "Calls under way now.", labels=labels)
-    for key, (most, now) in limiters.items():
-        limit.add_metric(key, most)
-        in_flight.add_metric(key, now)
+    limit = GaugeMetricFamily("batchgate_concurrency_limit", "Maximum calls in flight now.", labels=labels)
+    in_flight = GaugeMetricFamily("batchgate_upstream_calls_in_flight", "Calls in flight now.", labels=labels)
+    for key, (maximum, current) in limiters.items():
+        limit.add_metric(key, maximum)
+        in_flight.add_metric(key, current)
     yield from (limit, in_flight)
 
 
-def _backlog(state: EngineState | None, counted: Mapping[str, Counter[BatchStatus]]) -> Iterator[Metric]:
-    labels = [LABEL, "status"]
+def _backlog_metrics(state: EngineState | None, counts: Mapping[str, Counter[BatchStatus]]) -> Iterator[Metric]:
+    labels = [WORKSPACE_LABEL, "status"]
     batches = GaugeMetricFamily("batchgate_batches", "Batches that have not ended, by status.", labels=labels)
-    waiting = GaugeMetricFamily("batchgate_shards_waiting", "Shards that no worker holds.")
-    oldest = GaugeMetricFamily(
-        "batchgate_oldest_shard_wait_seconds", "How long ago the oldest batch with a waiting shard was created."
-    )
+    waiting = GaugeMetricFamily("batchgate_shards_waiting", "Shards that wait for a worker.")
+    oldest = GaugeMetricFamily("batchgate_oldest_shard_wait_seconds", "Age of the oldest batch with a waiting shard.")
     if state and state.backlog:
-        for workspace, status in product(counted, OPEN_STATUSES):
-            batches.add_metric([workspace, status], counted[workspace][status])
+        for workspace, status in product(counts, OPEN_STATUSES):
+            batches.add_metric([workspace, status], counts[workspace][status])
         waiting.add_metric([], state.backlog.waiting_shards)
         oldest.add_metric([], state.waiting_seconds)
     yield from (batches, waiting, oldest)

@@ -1,1 +1,1 @@
-"""Copies an installation that stands still to another database and another place for bodies, and verifies the copy."""
+"""Copies a stopped installation to another database and another blob storage, and verifies the copy."""

@@ -1,1 +1,1 @@
-"""What every implementation of a port must do, one suite a port."""
+"""Contract tests: one suite per port, run on every implementation."""

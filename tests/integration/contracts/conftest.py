@@ -1,4 +1,4 @@
-"""What the contract suites are run on."""
+"""Fixtures of the contract suites: every kind of database, and a store on it."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The contract of `Blobs`, kept by every implementation: the local folder, and a server that speaks S3's protocol."""
+"""The contract of `Blobs`, on the local folder and on a server with S3's protocol."""
 
 import os
 import time
@@ -15,7 +15,7 @@ from tests.support.object_server import ObjectServer
 
 NAME = "batches/b/input.jsonl"
 LARGE = bytes(range(256)) * 50_000
-"""More than a part of an upload, and than a piece of a download."""
+"""Larger than one part of an upload and one piece of a download."""
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -33,8 +33,8 @@ def blobs(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Blobs:
 
 
 @pytest.fixture
-def there(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
-    """Name what is there, what nobody sees included."""
+def list_stored(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
+    """List all stored objects, including the invisible parts of uploads."""
     if kind == "folder":
         folder = tmp_path / "blobs"
         return lambda: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
@@ -49,8 +49,8 @@ async def write(blobs: Blobs, name: str, *pieces: bytes) -> None:
     await writer.commit()
 
 
-async def read(blobs: Blobs, name: str, *span: int) -> bytes:
-    return b"".join([piece async for piece in blobs.stream(name, *span)])
+async def read(blobs: Blobs, name: str, *byte_range: int) -> bytes:
+    return b"".join([piece async for piece in blobs.stream(name, *byte_range)])
 
 
 @pytest.mark.parametrize("pieces", [(b"",), (b"one", b"two"), (LARGE, b"", LARGE)], ids=["empty", "small", "large"])
@@ -66,31 +66,31 @@ async def test_a_range_is_exactly_the_bytes_asked_for(blobs: Blobs) -> None:
         await blobs.read_range(NAME, 8, 4)
 
 
-@pytest.mark.parametrize("span", [(0, 10), (3, 4), (1, 9_000_000), (4_194_303, 2), (len(LARGE) - 1, 1), (5, 0)])
-async def test_a_part_is_streamed_as_exactly_the_bytes_asked_for(blobs: Blobs, span: tuple[int, int]) -> None:
+@pytest.mark.parametrize("byte_range", [(0, 10), (3, 4), (1, 9_000_000), (4_194_303, 2), (len(LARGE) - 1, 1), (5, 0)])
+async def test_a_range_is_streamed_as_exactly_the_bytes_asked_for(blobs: Blobs, byte_range: tuple[int, int]) -> None:
     await write(blobs, NAME, LARGE)
-    assert await read(blobs, NAME, *span) == LARGE[span[0] : span[0] + span[1]]
-    assert await read(blobs, NAME, span[0]) == LARGE[span[0] :]
+    assert await read(blobs, NAME, *byte_range) == LARGE[byte_range[0] : byte_range[0] + byte_range[1]]
+    assert await read(blobs, NAME, byte_range[0]) == LARGE[byte_range[0] :]
 
 
-@pytest.mark.parametrize("span", [(0, len(LARGE) + 1), (len(LARGE) - 1, 2), (len(LARGE) + 5, 1)])
-async def test_a_part_that_is_not_there_whole_is_an_error(blobs: Blobs, span: tuple[int, int]) -> None:
+@pytest.mark.parametrize("byte_range", [(0, len(LARGE) + 1), (len(LARGE) - 1, 2), (len(LARGE) + 5, 1)])
+async def test_a_range_beyond_the_end_is_an_error(blobs: Blobs, byte_range: tuple[int, int]) -> None:
     await write(blobs, NAME, LARGE)
     with pytest.raises(BlobError, match=NAME):
-        await read(blobs, NAME, *span)
+        await read(blobs, NAME, *byte_range)
 
 
-async def test_what_is_known_of_a_blob_is_its_size_and_when_it_was_written(blobs: Blobs) -> None:
+async def test_a_blob_has_its_size_and_the_time_of_its_write(blobs: Blobs) -> None:
     begun = time.time()
     await write(blobs, NAME, b"0123456789")
     found = await blobs.find(NAME)
     assert found.size == 10
-    assert begun - 1 <= found.modified <= time.time() + 1  # some stores know whole seconds
+    assert begun - 1 <= found.modified <= time.time() + 1  # some stores have a resolution of seconds
     with pytest.raises(BlobError, match=r"other: No such file or directory$"):
         await blobs.find("other")
 
 
-async def test_a_stream_that_is_not_read_to_its_end_is_let_go(blobs: Blobs) -> None:
+async def test_a_stream_that_is_not_read_to_its_end_is_closed(blobs: Blobs) -> None:
     await write(blobs, NAME, LARGE, LARGE)
     pieces: Any = blobs.stream(NAME)
     assert LARGE.startswith(await anext(pieces))
@@ -99,17 +99,17 @@ async def test_a_stream_that_is_not_read_to_its_end_is_let_go(blobs: Blobs) -> N
 
 @pytest.mark.parametrize("size", [10, len(LARGE)], ids=["small", "large"])
 async def test_an_aborted_blob_never_exists_and_leaves_nothing(
-    blobs: Blobs, there: Callable[[], list[str]], size: int
+    blobs: Blobs, list_stored: Callable[[], list[str]], size: int
 ) -> None:
     writer = blobs.writer(NAME)
     await writer.write(LARGE[:size])
     await writer.abort()
     with pytest.raises(BlobError):
         await read(blobs, NAME)
-    assert there() == []
-    with pytest.raises(BlobError, match="after its end"):
+    assert list_stored() == []
+    with pytest.raises(BlobError, match="after its commit, abort or failure"):
         await writer.write(b"more")
-    with pytest.raises(BlobError, match="after its end"):
+    with pytest.raises(BlobError, match="after its commit, abort or failure"):
         await writer.commit()
 
 
@@ -121,7 +121,7 @@ async def test_a_blob_does_not_exist_before_its_commit(blobs: Blobs) -> None:
     await writer.abort()
 
 
-async def test_a_committed_blob_is_on_the_disk_with_all_the_names_that_lead_to_it(
+async def test_a_committed_blob_is_synced_with_its_parent_folders(
     blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: set[int] = set()
@@ -154,11 +154,11 @@ async def test_a_deleted_blob_is_gone_and_deleting_it_again_is_no_error(blobs: B
         await blobs.read_range(NAME, 0, 1)
 
 
-async def test_a_delete_takes_what_a_writer_that_died_has_left(tmp_path: Path) -> None:
+async def test_a_delete_removes_the_staged_files_of_a_writer_that_died(tmp_path: Path) -> None:
     blobs = FolderBlobs(tmp_path / "blobs")
     other = blobs.writer("batches/c/input.jsonl")
     await other.write(LARGE)
-    left = blobs.writer(NAME)  # never ended, as by a process that was killed
+    left = blobs.writer(NAME)  # never ended, as after a kill
     await left.write(LARGE)
     await blobs.delete(NAME)
     folder = tmp_path / "blobs" / "batches"
@@ -167,7 +167,7 @@ async def test_a_delete_takes_what_a_writer_that_died_has_left(tmp_path: Path) -
     assert await read(blobs, "batches/c/input.jsonl") == LARGE
 
 
-async def test_a_local_path_leads_to_the_bytes_of_the_blob(blobs: Blobs) -> None:
+async def test_the_local_path_contains_the_bytes_of_the_blob(blobs: Blobs) -> None:
     await write(blobs, NAME, b"here")
     path = blobs.local_path(NAME)
     assert path is None or path.read_bytes() == b"here"

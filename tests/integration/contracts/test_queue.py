@@ -1,4 +1,4 @@
-"""The contract of `Queue`, kept by every implementation: jobs are those of shards that a store has made."""
+"""The contract of `Queue`, on every implementation; the jobs are those of shards in a store."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,18 +15,18 @@ from batchgate.queue import MemoryQueue
 from batchgate.queue.procrastinate import ProcrastinateQueue
 from tests.support.databases import Database
 
-PATIENCE = 10.0  # seconds
+TEST_TIMEOUT = 10.0  # seconds
 
 
 @dataclass
-class Lines:
-    """A queue, and the store whose shards line up in it."""
+class QueueAndStore:
+    """A queue, and the store of its shards."""
 
     queue: Queue
     store: Store
 
-    async def make(self, *shards_of_batches: int) -> list[list[ShardJob]]:
-        """Store batches of so many shards each, and line these up."""
+    async def create_batches(self, *shards_of_batches: int) -> list[list[ShardJob]]:
+        """Store batches with the given numbers of shards, and enqueue their jobs."""
         made = []
         for number, shards in enumerate(shards_of_batches):
             await self.store.add_orphan_blob(f"input {number}")
@@ -36,7 +36,7 @@ class Lines:
         return made
 
     async def finish(self, job: ShardJob) -> None:
-        """Have the shard of a job done, as a worker does it."""
+        """Finish the shard of a job, as a worker does."""
         claim = await self.store.claim_shard(job)
         assert claim is not None
         await self.store.append_chunk(claim, Chunk(seqs=(), lines=b"", succeeded=0, errored=0), shard_done=True)
@@ -61,83 +61,83 @@ def shard(index: int) -> Shard:
 
 
 @pytest.fixture
-async def lines(database: Database) -> AsyncIterator[Lines]:
+async def setup(database: Database) -> AsyncIterator[QueueAndStore]:
     async with AsyncExitStack() as stack:
         store: Store = await stack.enter_async_context(database.store())
         queue: Queue = MemoryQueue(store.unfinished_jobs)
         if database.url is not None:
             queue = await stack.enter_async_context(ProcrastinateQueue(database.url, timeout=30.0))
-        yield Lines(queue, store)
+        yield QueueAndStore(queue, store)
 
 
-async def taken(queue: Queue) -> ShardJob:
-    async with asyncio.timeout(PATIENCE):
+async def dequeued(queue: Queue) -> ShardJob:
+    async with asyncio.timeout(TEST_TIMEOUT):
         return await queue.dequeue()
 
 
-async def test_jobs_come_by_priority_and_among_equals_the_older_batch_first(lines: Lines) -> None:
-    (a0, a1), (b0, b1) = await lines.make(2, 2)
-    assert [await taken(lines.queue) for _ in range(4)] == [a0, b0, a1, b1]
-    assert await lines.queue.try_dequeue() is None
+async def test_jobs_are_dequeued_by_priority_and_then_by_age_of_the_batch(setup: QueueAndStore) -> None:
+    (a0, a1), (b0, b1) = await setup.create_batches(2, 2)
+    assert [await dequeued(setup.queue) for _ in range(4)] == [a0, b0, a1, b1]
+    assert await setup.queue.try_dequeue() is None
 
 
-async def test_who_waits_gets_the_next_job(lines: Lines) -> None:
-    waiting = asyncio.create_task(taken(lines.queue))
+async def test_a_waiting_dequeue_gets_the_next_job(setup: QueueAndStore) -> None:
+    waiting = asyncio.create_task(dequeued(setup.queue))
     await asyncio.sleep(0)
     assert not waiting.done()
-    [[job]] = await lines.make(1)
+    [[job]] = await setup.create_batches(1)
     assert await waiting == job
 
 
-async def test_a_waiter_that_gives_up_takes_no_job_with_it(lines: Lines) -> None:
-    waiting = asyncio.create_task(lines.queue.dequeue())
+async def test_a_cancelled_dequeue_loses_no_job(setup: QueueAndStore) -> None:
+    waiting = asyncio.create_task(setup.queue.dequeue())
     await asyncio.sleep(0)
     waiting.cancel()
-    [[job]] = await lines.make(1)
+    [[job]] = await setup.create_batches(1)
     await asyncio.gather(waiting, return_exceptions=True)
-    assert await taken(lines.queue) == job
+    assert await dequeued(setup.queue) == job
 
 
-async def test_a_job_that_is_left_comes_again(lines: Lines) -> None:
-    [[first, second]] = await lines.make(2)
-    assert await taken(lines.queue) == first
-    lines.queue.release(first)
-    assert {await taken(lines.queue), await taken(lines.queue)} == {first, second}
+async def test_a_released_job_is_dequeued_again(setup: QueueAndStore) -> None:
+    [[first, second]] = await setup.create_batches(2)
+    assert await dequeued(setup.queue) == first
+    setup.queue.release(first)
+    assert {await dequeued(setup.queue), await dequeued(setup.queue)} == {first, second}
 
 
-async def test_a_job_that_is_left_to_rest_comes_after_its_rest(lines: Lines) -> None:
-    [[first, second]] = await lines.make(2)
-    assert await taken(lines.queue) == first
-    begun = asyncio.get_running_loop().time()
-    lines.queue.release(first, delay=0.5)
-    assert await taken(lines.queue) == second
-    assert await taken(lines.queue) == first
-    assert asyncio.get_running_loop().time() - begun >= 0.5
+async def test_a_job_that_is_released_with_a_delay_is_dequeued_after_it(setup: QueueAndStore) -> None:
+    [[first, second]] = await setup.create_batches(2)
+    assert await dequeued(setup.queue) == first
+    started = asyncio.get_running_loop().time()
+    setup.queue.release(first, delay=0.5)
+    assert await dequeued(setup.queue) == second
+    assert await dequeued(setup.queue) == first
+    assert asyncio.get_running_loop().time() - started >= 0.5
 
 
-async def test_a_job_that_is_done_does_not_come_again(lines: Lines) -> None:
-    [[job]] = await lines.make(1)
-    assert await taken(lines.queue) == job
-    await lines.finish(job)
-    lines.queue.complete(job)
-    await lines.queue.enqueue_missing()
-    assert await lines.queue.try_dequeue() is None
+async def test_a_completed_job_is_not_dequeued_again(setup: QueueAndStore) -> None:
+    [[job]] = await setup.create_batches(1)
+    assert await dequeued(setup.queue) == job
+    await setup.finish(job)
+    setup.queue.complete(job)
+    await setup.queue.enqueue_missing()
+    assert await setup.queue.try_dequeue() is None
 
 
-async def test_restoring_lines_up_what_has_no_job_and_nothing_else(lines: Lines) -> None:
-    [[lost, held, waits]] = await lines.make(3)
-    assert [await taken(lines.queue), await taken(lines.queue)] == [lost, held]
-    lines.queue.complete(lost)  # although its shard is not
+async def test_enqueue_missing_adds_only_shards_without_a_job(setup: QueueAndStore) -> None:
+    [[lost, held, waits]] = await setup.create_batches(3)
+    assert [await dequeued(setup.queue), await dequeued(setup.queue)] == [lost, held]
+    setup.queue.complete(lost)  # although its shard is not done
     restored: list[ShardJob] = []
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TEST_TIMEOUT):
         while lost not in restored:
-            await lines.queue.enqueue_missing()
-            while (job := await lines.queue.try_dequeue()) is not None:
+            await setup.queue.enqueue_missing()
+            while (job := await setup.queue.try_dequeue()) is not None:
                 restored.append(job)
     assert sorted(restored) == [lost, waits]
 
 
-async def test_the_jobs_of_batches_that_hurry_come_before_all_others(lines: Lines) -> None:
-    (a0, a1), (b0, b1) = await lines.make(2, 2)
-    await lines.queue.expedite([b0.batch_key])
-    assert [await taken(lines.queue) for _ in range(4)] == [b0, b1, a0, a1]
+async def test_the_jobs_of_expedited_batches_come_first(setup: QueueAndStore) -> None:
+    (a0, a1), (b0, b1) = await setup.create_batches(2, 2)
+    await setup.queue.expedite([b0.batch_key])
+    assert [await dequeued(setup.queue) for _ in range(4)] == [b0, b1, a0, a1]

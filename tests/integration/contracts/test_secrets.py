@@ -1,4 +1,4 @@
-"""What every store of secrets does."""
+"""The contract of `SecretStore`, on every database."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ async def test_a_secret_is_deleted_once(store: SqliteStore | PostgresStore) -> N
     assert await store.secrets.find_secret("openai") is None
 
 
-async def test_a_secret_that_was_replaced_meanwhile_is_not_encrypted_anew(store: SqliteStore | PostgresStore) -> None:
+async def test_a_secret_that_was_replaced_meanwhile_is_not_reencrypted(store: SqliteStore | PostgresStore) -> None:
     await store.secrets.put_secret("openai", b"old", 5)
     assert await store.secrets.reencrypt_secret("openai", b"old", b"old again")
     again = await store.secrets.find_secret("openai")

@@ -1,4 +1,4 @@
-"""The contract of `Store`, kept by every implementation."""
+"""The contract of `Store`, on every database."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ EMPTY = Chunk(seqs=(), lines=b"", succeeded=0, errored=0)
 
 
 def new_batch(batch_id: str, *, workspace: str = "w", provider: str = "p", shards: int = 1, at: int = 1000) -> NewBatch:
-    """Make a batch of two requests a shard that expires 500 after its creation."""
+    """Return a batch with two requests per shard that expires 500 after its creation."""
     return NewBatch(
         id=batch_id,
         workspace=workspace,
@@ -36,7 +36,7 @@ def new_batch(batch_id: str, *, workspace: str = "w", provider: str = "p", shard
 
 
 def input_of(new: NewBatch) -> str:
-    """Name the input of a batch that is not made from a file."""
+    """Return the input blob of a batch that is not made from a file."""
     assert new.input_blob is not None
     return new.input_blob
 
@@ -78,21 +78,21 @@ async def test_a_batch_is_read_back_as_it_was_created(store: Store) -> None:
     assert list(await store.unfinished_jobs()) == jobs
 
 
-async def test_a_repeated_id_is_refused_and_leaves_nothing(store: Store) -> None:
+async def test_a_duplicate_id_is_refused_and_stores_nothing(store: Store) -> None:
     await create(store, "a")
     with pytest.raises(StoreError):
         await create(store, "a", shards=9)
     assert len(await store.unfinished_jobs()) == 1
 
 
-async def test_the_first_shards_of_all_batches_come_before_the_second_of_any(store: Store) -> None:
+async def test_the_first_shards_of_all_batches_come_before_second_shards(store: Store) -> None:
     first, _ = await create(store, "a", shards=2)
     second, _ = await create(store, "b", shards=2)
     line = [(job.batch_key, job.shard) for job in sorted(await store.unfinished_jobs())]
     assert line == [(first.key, 0), (second.key, 0), (first.key, 1), (second.key, 1)]
 
 
-async def test_the_backlog_is_what_has_not_ended_and_no_worker_holds(store: Store) -> None:
+async def test_the_backlog_counts_open_batches_and_unclaimed_shards(store: Store) -> None:
     assert await store.backlog() == Backlog(batches={}, waiting_shards=0, waiting_since=None)
     _, first = await create(store, "a", shards=2, at=1000)
     second, more = await create(store, "b", shards=3, at=1001)
@@ -109,7 +109,7 @@ async def test_the_backlog_is_what_has_not_ended_and_no_worker_holds(store: Stor
     assert await store.claim_shard(more[0]) is None
 
 
-async def test_a_workspace_sees_only_its_own(store: Store) -> None:
+async def test_a_workspace_sees_only_its_own_batches(store: Store) -> None:
     await create(store, "a", workspace="mine")
     assert await store.find_batch("other", "a") is None
     assert await store.find_batch_cursor("other", "a") is None
@@ -137,7 +137,7 @@ async def test_pages_are_newest_first_in_both_directions_and_strictly_between_tw
     assert await page(None, keys[0], provider="odd") == "c"
 
 
-async def test_each_claim_of_a_shard_has_a_higher_epoch_and_knows_what_is_finished(store: Store) -> None:
+async def test_each_claim_of_a_shard_has_a_higher_epoch_and_the_finished_requests(store: Store) -> None:
     batch, (job,) = await create(store, "a")
     first = await claimed(store, job)
     assert first.finished == frozenset()
@@ -174,7 +174,7 @@ async def test_only_the_last_shard_makes_a_batch_finalizable(store: Store) -> No
     assert await store.finalizable_batches() == [batch.key]
 
 
-async def test_chunks_are_read_in_the_order_of_their_flushes_until_the_batch_has_ended(store: Store) -> None:
+async def test_chunks_are_read_in_write_order_until_the_batch_has_ended(store: Store) -> None:
     batch, (job,) = await create(store, "a")
     claim = await claimed(store, job)
     await store.append_chunk(claim, chunk(1), shard_done=False)
@@ -192,7 +192,7 @@ async def test_chunks_are_read_in_the_order_of_their_flushes_until_the_batch_has
     assert await store.unfinished_jobs() == []
 
 
-async def test_cancel_closes_the_shards_that_nobody_holds_and_keeps_its_first_time(store: Store) -> None:
+async def test_cancel_closes_unclaimed_shards_and_keeps_its_first_time(store: Store) -> None:
     _, jobs = await create(store, "a", shards=3)
     held = await claimed(store, jobs[0])
     canceling = await store.cancel_batch("w", "a", 5)
@@ -203,7 +203,7 @@ async def test_cancel_closes_the_shards_that_nobody_holds_and_keeps_its_first_ti
     assert await store.append_chunk(held, chunk(0), shard_done=True) is True
 
 
-async def test_cancel_leaves_an_ended_batch_as_it_is(store: Store) -> None:
+async def test_cancel_does_not_change_an_ended_batch(store: Store) -> None:
     batch, jobs = await create(store, "a")
     await end(store, batch, jobs)
     ended = await store.find_batch("w", "a")
@@ -223,7 +223,7 @@ async def test_only_an_ended_batch_is_deleted_and_its_cursor_outlives_it(store: 
     assert await store.find_batch_cursor("w", "a") == batch.key
 
 
-async def test_batches_past_their_time_are_named_and_their_unclaimed_shards_closed(store: Store) -> None:
+async def test_expired_batches_are_listed_and_their_unclaimed_shards_closed(store: Store) -> None:
     batch, jobs = await create(store, "a", shards=2)
     held = await claimed(store, jobs[0])
     assert await store.overdue_batches(1499) == []
@@ -233,7 +233,7 @@ async def test_batches_past_their_time_are_named_and_their_unclaimed_shards_clos
     assert await store.append_chunk(held, EMPTY, shard_done=True) is True
 
 
-async def test_only_ended_batches_with_results_are_archived_and_once(store: Store) -> None:
+async def test_only_ended_batches_with_results_are_archived_once(store: Store) -> None:
     batch, jobs = await create(store, "a")
     await create(store, "running")
     await end(store, batch, jobs)
@@ -246,7 +246,7 @@ async def test_only_ended_batches_with_results_are_archived_and_once(store: Stor
     assert (archived.archived_at, archived.results_blob, archived.results_size) == (9, None, None)
 
 
-async def test_a_batch_is_ended_once_and_its_results_are_those_of_the_first_to_end_it(store: Store) -> None:
+async def test_a_batch_is_ended_once_with_the_results_of_the_first_call(store: Store) -> None:
     batch, jobs = await create(store, "a")
     await end(store, batch, jobs)
     await store.add_orphan_blob("late")
@@ -258,7 +258,7 @@ async def test_a_batch_is_ended_once_and_its_results_are_those_of_the_first_to_e
     assert list(await store.list_orphan_blobs()) == ["late"]
 
 
-async def test_a_blob_is_loose_until_a_batch_has_it_and_again_when_the_batch_is_gone(store: Store) -> None:
+async def test_a_blob_is_an_orphan_until_a_batch_owns_it_and_after_the_batch_is_deleted(store: Store) -> None:
     await store.add_orphan_blob("a/input")
     await store.add_orphan_blob("a/input")
     assert await store.tombstone_blob("a/input")
@@ -277,7 +277,7 @@ async def test_a_blob_is_loose_until_a_batch_has_it_and_again_when_the_batch_is_
     assert await store.list_orphan_blobs() == []
 
 
-async def test_an_archived_batch_lets_go_of_its_blobs_and_a_batch_that_was_not_ended_keeps_them(store: Store) -> None:
+async def test_archiving_orphans_the_blobs_of_an_ended_batch_only(store: Store) -> None:
     batch, jobs = await create(store, "a")
     await store.delete_batch("w", "a", 1)
     assert await store.list_orphan_blobs() == []
@@ -286,7 +286,7 @@ async def test_an_archived_batch_lets_go_of_its_blobs_and_a_batch_that_was_not_e
     assert list(await store.list_orphan_blobs()) == ["a/input", "a/results"]
 
 
-async def test_a_batch_whose_blob_was_not_announced_or_has_been_removed_is_refused(store: Store) -> None:
+async def test_a_batch_whose_blob_is_not_registered_is_refused(store: Store) -> None:
     with pytest.raises(StoreError, match="a/input"):
         await store.create_batch(new_batch("a"))
     assert await store.find_batch("w", "a") is None
@@ -298,7 +298,7 @@ async def test_a_batch_whose_blob_was_not_announced_or_has_been_removed_is_refus
     assert await store.finalizable_batches() == [batch.key]
 
 
-async def test_the_next_claim_knows_what_was_sent_and_has_no_result(store: Store) -> None:
+async def test_the_next_claim_has_the_sent_requests_without_a_result(store: Store) -> None:
     batch, (job,) = await create(store, "a")
     first = await claimed(store, job)
     assert first.sent == frozenset()
@@ -319,7 +319,7 @@ async def test_the_next_claim_knows_what_was_sent_and_has_no_result(store: Store
     store.mark_sent(third, 1, sent=True)
 
 
-async def test_what_is_due_next_is_an_expiry_or_the_end_of_some_results(store: Store) -> None:
+async def test_next_due_is_an_expiry_or_the_end_of_a_retention(store: Store) -> None:
     assert await store.next_due(0, 10_000) is None
     batch, jobs = await create(store, "a", at=1000)
     await create(store, "b", at=2000)
@@ -333,7 +333,7 @@ async def test_what_is_due_next_is_an_expiry_or_the_end_of_some_results(store: S
 
 
 async def create_file(store: Store, file_id: str, *, at: int = 1000, **more: object) -> File:
-    """Store a file of workspace ``w``; it never expires unless told otherwise."""
+    """Store a file of workspace ``w``; by default it never expires."""
     given = {"workspace": "w", "provider": "openai", "purpose": "batch", "expires_at": None} | more
     new = NewFile(id=file_id, filename="f", size=3, sha256=b"s", created_at=at, blob=f"{file_id}/blob", **given)  # type: ignore[arg-type]
     await store.add_orphan_blob(f"{file_id}/blob")
@@ -341,7 +341,7 @@ async def create_file(store: Store, file_id: str, *, at: int = 1000, **more: obj
 
 
 async def file_page(store: Store, *, after: int | None = None, limit: int = 9, now: int = 0, **filters: object) -> str:
-    """List the files of workspace ``w`` as a text: their ids, and a plus if there are more."""
+    """Return a page of files of workspace ``w`` as text: their ids, and a plus if there are more."""
     given = {"ascending": False, "purpose": None, "provider": None} | filters
     page = await store.list_files("w", after=after, now=now, limit=limit, **given)  # type: ignore[arg-type]
     return "".join(file.id for file in page.files) + ("+" if page.has_more else "")
@@ -356,7 +356,7 @@ async def test_a_file_is_read_back_as_it_was_created(store: Store) -> None:
     assert await store.delete_file("other", "a", 0) is None
 
 
-async def test_files_are_listed_in_both_orders_from_a_cursor_on_and_by_purpose_and_provider(store: Store) -> None:
+async def test_files_are_listed_in_both_orders_from_a_cursor_by_purpose_and_provider(store: Store) -> None:
     keys = []
     for name in "abcde":
         odd = name in "ac"
@@ -375,7 +375,7 @@ async def test_files_are_listed_in_both_orders_from_a_cursor_on_and_by_purpose_a
     assert await file_page(store, provider="openai", after=keys[4]) == "dcb"
 
 
-async def test_a_file_is_gone_exactly_when_it_expires_and_its_cursor_stays(store: Store) -> None:
+async def test_a_file_disappears_exactly_at_its_expiry_and_its_cursor_stays(store: Store) -> None:
     file = await create_file(store, "a", expires_at=5000)
     assert await file_page(store, now=4999) == "a"
     assert await file_page(store, now=5000) == ""
@@ -392,7 +392,7 @@ async def test_a_file_is_gone_exactly_when_it_expires_and_its_cursor_stays(store
     assert await store.find_file_cursor("w", "a") == file.key
 
 
-async def test_a_blob_is_loose_until_a_file_has_it_and_again_when_the_file_is_deleted(store: Store) -> None:
+async def test_a_blob_is_an_orphan_until_a_file_owns_it_and_after_the_file_is_deleted(store: Store) -> None:
     file = await create_file(store, "a")
     assert await store.list_orphan_blobs() == []
     assert await store.owns_blob("a", "a/blob")
@@ -423,7 +423,7 @@ async def test_a_file_whose_blob_has_been_removed_is_refused(store: Store) -> No
     assert await store.find_file("w", "a", 0) is None
 
 
-async def test_many_writers_at_once_lose_nothing_and_a_failing_one_hurts_no_other(store: Store) -> None:
+async def test_concurrent_writers_lose_nothing_and_a_failing_one_affects_no_other(store: Store) -> None:
     await create(store, "twice")
     names = [f"b{number}" for number in range(200)] + ["twice"]
     created = await asyncio.gather(*(create(store, name) for name in names), return_exceptions=True)
@@ -432,7 +432,7 @@ async def test_many_writers_at_once_lose_nothing_and_a_failing_one_hurts_no_othe
     assert {batch.id for batch in page.batches} == set(names)
 
 
-async def test_a_store_opened_again_holds_what_was_written_and_gives_back_what_was_claimed(database: Database) -> None:
+async def test_a_reopened_store_has_its_data_and_releases_its_claims(database: Database) -> None:
     async with database.store() as store:
         _, jobs = await create(store, "a", shards=2)
         held = await claimed(store, jobs[0])
@@ -446,7 +446,7 @@ async def test_a_store_opened_again_holds_what_was_written_and_gives_back_what_w
         assert (await store.cancel_batch("w", "a", 3)) is not None
 
 
-async def test_a_shard_that_was_let_go_is_closed_by_a_cancel_as_if_it_had_never_been_claimed(store: Store) -> None:
+async def test_a_released_shard_is_closed_by_a_cancel_as_if_never_claimed(store: Store) -> None:
     batch, (job,) = await create(store, "msgbatch_1")
     held = await claimed(store, job)
     await store.append_chunk(held, chunk(0), shard_done=False)
@@ -458,7 +458,7 @@ async def test_a_shard_that_was_let_go_is_closed_by_a_cancel_as_if_it_had_never_
     assert await store.finalizable_batches() == [batch.key]
 
 
-async def test_only_who_holds_a_shard_can_let_it_go(store: Store) -> None:
+async def test_only_the_current_claim_can_release_a_shard(store: Store) -> None:
     _, (job,) = await create(store, "msgbatch_1")
     stale = await claimed(store, job)
     fresh = await claimed(store, job)

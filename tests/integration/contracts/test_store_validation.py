@@ -1,4 +1,4 @@
-"""The contract of `Store` for batches that are made from files, and for the files that show them."""
+"""The contract of `Store` for batches made from files, and for result files."""
 
 from batchgate.engine.model.batch import Batch, BatchOptions, NewBatch, ValidatedInput
 from batchgate.engine.model.file import NewFile
@@ -11,7 +11,7 @@ TERMS = BatchOptions(kind="embeddings", model="m", metadata={"a": "b"}, input_fi
 
 
 async def submit(store: Store, batch_id: str) -> Batch:
-    """Store a batch that waits for its file to be validated."""
+    """Store a batch whose file is to be validated."""
     new = NewBatch(
         id=batch_id,
         workspace="w",
@@ -30,7 +30,7 @@ async def submit(store: Store, batch_id: str) -> Batch:
 
 
 async def begin(store: Store, batch: Batch, shards: int = 1) -> list[ShardJob]:
-    """Give a batch its requests, two a shard."""
+    """Start a validated batch with two requests per shard."""
     await store.add_orphan_blob(f"{batch.id}/input")
     like = new_batch("like", shards=shards)
     begun = ValidatedInput(input_blob=f"{batch.id}/input", shards=like.shards, providers=("p", "q"))
@@ -46,7 +46,7 @@ async def found(store: Store, batch: Batch) -> Batch:
 
 
 async def finish(store: Store, batch: Batch, jobs: list[ShardJob], *parts: str) -> None:
-    """End a batch, with a file for each part."""
+    """End a batch with a result file for each part."""
     for job in jobs:
         await store.append_chunk(await claimed(store, job), EMPTY, shard_done=True)
     await store.add_orphan_blob(f"{batch.id}/results")
@@ -73,7 +73,7 @@ def part_file(batch: Batch, part: str) -> NewFile:
     )
 
 
-async def test_a_batch_from_a_file_waits_for_its_requests_and_has_them_all_at_once(store: Store) -> None:
+async def test_a_batch_from_a_file_gets_all_its_requests_when_it_starts(store: Store) -> None:
     batch = await submit(store, "a")
     assert (batch.status, batch.counts.total, batch.in_progress_at, batch.input_blob) == ("validating", 0, None, None)
     assert batch.options == TERMS
@@ -88,7 +88,7 @@ async def test_a_batch_from_a_file_waits_for_its_requests_and_has_them_all_at_on
     assert await store.owns_blob("a", "a/input")
 
 
-async def test_a_batch_begins_once(store: Store) -> None:
+async def test_a_batch_starts_once(store: Store) -> None:
     batch = await submit(store, "a")
     jobs = await begin(store, batch)
     await store.add_orphan_blob("late")
@@ -99,7 +99,7 @@ async def test_a_batch_begins_once(store: Store) -> None:
     assert list(await store.list_orphan_blobs()) == ["late"]
 
 
-async def test_a_batch_that_failed_has_ended_with_what_was_wrong(store: Store) -> None:
+async def test_a_batch_that_failed_has_ended_with_its_errors(store: Store) -> None:
     batch = await submit(store, "a")
     assert await store.fail_batch(batch.key, b"all of it", b"its beginning", 1200)
     failed = await found(store, batch)
@@ -113,7 +113,7 @@ async def test_a_batch_that_failed_has_ended_with_what_was_wrong(store: Store) -
     assert await store.find_faults(batch.key) is None
 
 
-async def test_what_was_wrong_is_forgotten_after_a_time_but_for_its_beginning(store: Store) -> None:
+async def test_old_validation_errors_are_dropped_except_the_first(store: Store) -> None:
     batch = await submit(store, "a")
     await store.fail_batch(batch.key, b"all of it", b"its beginning", 1200)
     await store.drop_faults(1199)
@@ -123,7 +123,7 @@ async def test_what_was_wrong_is_forgotten_after_a_time_but_for_its_beginning(st
     assert (await found(store, batch)).first_faults == b"its beginning"
 
 
-async def test_a_cancel_ends_a_validation_at_once_and_its_requests_come_too_late(store: Store) -> None:
+async def test_a_cancel_ends_a_validation_at_once_and_the_batch_cannot_start(store: Store) -> None:
     batch = await submit(store, "a")
     canceled = await store.cancel_batch("w", "a", 1200)
     assert canceled is not None
@@ -151,7 +151,7 @@ async def test_a_batch_is_listed_by_every_provider_that_it_runs_on_until_it_is_d
     assert [await ids(name) for name in ("p", "q")] == [[], ["other"]]
 
 
-async def test_what_answers_took_adds_up(store: Store) -> None:
+async def test_the_usage_of_responses_is_summed(store: Store) -> None:
     batch = await submit(store, "a")
     claim = await claimed(store, (await begin(store, batch))[0])
     used = Usage(input_tokens=5, cached_tokens=1, output_tokens=7, reasoning_tokens=2)
@@ -163,7 +163,7 @@ async def test_what_answers_took_adds_up(store: Store) -> None:
     assert (await found(store, batch)).usage == used + used
 
 
-async def test_files_of_a_batch_are_files_like_others_and_the_last_to_go_takes_its_bodies_along(store: Store) -> None:
+async def test_deleting_the_last_file_of_a_batch_orphans_its_blobs(store: Store) -> None:
     batch = await submit(store, "a")
     await finish(store, batch, await begin(store, batch), "output", "error")
     ended = await found(store, batch)
@@ -182,7 +182,7 @@ async def test_files_of_a_batch_are_files_like_others_and_the_last_to_go_takes_i
     assert (archived.archived_at, archived.results_blob) == (5000, None)
 
 
-async def test_files_of_a_batch_go_with_it(store: Store) -> None:
+async def test_the_files_of_a_batch_are_deleted_with_it(store: Store) -> None:
     batch = await submit(store, "a")
     await finish(store, batch, await begin(store, batch), "output")
     await store.delete_batch("w", "a", 3000)

@@ -1,4 +1,4 @@
-"""The contract of `TenantStore`, and of the quotas that `Store` keeps, on every database."""
+"""The contract of `TenantStore`, and of the quotas in `Store`, on every database."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ async def store(database: Database) -> AsyncIterator[AnyStore]:
 
 
 def a_key(name: str = "k", *, workspace: str = "w", scopes: tuple[Scope, ...] = ("read",), **more: int) -> ApiKey:
-    """Make a key whose id and hash follow from its name."""
+    """Return a key whose id and hash are derived from its name."""
     return ApiKey(
         id=f"key_{name}",
         digest=hash_key(name),
@@ -100,7 +100,7 @@ async def upload(store: AnyStore, file_id: str, size: int, *, expires_at: int | 
 
 
 async def run(store: AnyStore, key: int, *, succeeded: int, cost: int = 0, of: int = 2) -> None:
-    """Run all requests of a batch with one shard, and close it."""
+    """Write the results of all requests of a batch with one shard."""
     [job] = [job for job in await store.unfinished_jobs() if job.batch_key == key]
     claim = await store.claim_shard(job)
     assert claim is not None
@@ -135,7 +135,7 @@ async def test_a_workspace_is_read_back_as_it_was_created(store: AnyStore) -> No
 
 
 @pytest.mark.parametrize("name", ["W", "w ", "nobody", "", "w\0"])
-async def test_a_workspace_that_is_not_there_is_not_found(store: AnyStore, name: str) -> None:
+async def test_an_unknown_workspace_is_not_found(store: AnyStore, name: str) -> None:
     assert await store.tenants.find_workspace(name) is None
     assert await store.tenants.update_quotas(name, {"stored_bytes": 1}) is None
     assert not await store.tenants.archive_workspace(name, NOW)
@@ -151,7 +151,7 @@ async def test_workspaces_are_listed_by_the_bytes_of_their_names(store: AnyStore
     assert ([workspace.name for workspace in page.workspaces], page.has_more) == (names[4:], False)
 
 
-async def test_quotas_are_changed_one_by_one_and_none_is_lost_to_another_change(store: AnyStore) -> None:
+async def test_concurrent_changes_of_different_quotas_are_all_kept(store: AnyStore) -> None:
     changes: list[dict[str, int | None]] = [{name: 7} for name in Quotas.__struct_fields__]
     await asyncio.gather(*(store.tenants.update_quotas("w", change) for change in changes))
     changed = await store.tenants.update_quotas("w", {"stored_bytes": None})
@@ -159,7 +159,7 @@ async def test_quotas_are_changed_one_by_one_and_none_is_lost_to_another_change(
     assert changed.quotas == Quotas(queued_requests=7, concurrent_batches=7, stored_bytes=None, monthly_spend=7)
 
 
-async def test_a_workspace_is_archived_once_it_is_empty_and_its_name_is_not_given_again(store: AnyStore) -> None:
+async def test_an_empty_workspace_is_archived_and_its_name_is_not_reused(store: AnyStore) -> None:
     key = await create(store, new_batch("a"))
     await upload(store, "f", 5)
     await store.tenants.create_key(a_key(), first=False)
@@ -198,7 +198,7 @@ async def test_a_key_is_found_by_its_hash_and_by_its_id(store: AnyStore) -> None
         assert await store.tenants.revoke_key(nobody, NOW, another_admin=True) is None
 
 
-async def test_of_two_first_keys_one_is_refused(store: AnyStore) -> None:
+async def test_only_one_of_two_first_keys_is_created(store: AnyStore) -> None:
     created = await asyncio.gather(
         *(store.tenants.create_key(a_key(f"k{n}", scopes=("admin",)), first=True) for n in range(4)),
         return_exceptions=True,
@@ -222,7 +222,7 @@ async def test_keys_are_listed_newest_first_and_foreign_cursors_are_unknown(stor
         assert await store.tenants.list_keys("w", after=unknown, limit=3) is None
 
 
-async def test_a_key_that_is_replaced_is_good_until_its_grace_is_over(store: AnyStore) -> None:
+async def test_a_rotated_key_is_valid_until_its_grace_period_ends(store: AnyStore) -> None:
     await store.tenants.create_key(a_key("old"), first=False)
     await store.tenants.rotate_key("key_old", a_key("new"), LATER)
     old = await store.tenants.find_key("key_old")
@@ -232,7 +232,7 @@ async def test_a_key_that_is_replaced_is_good_until_its_grace_is_over(store: Any
     assert await store.tenants.find_key_by_digest(hash_key("new")) == a_key("new")
 
 
-async def test_of_two_that_replace_a_key_at_once_one_is_refused(store: AnyStore) -> None:
+async def test_only_one_of_two_concurrent_rotations_succeeds(store: AnyStore) -> None:
     await store.tenants.create_key(a_key("old"), first=False)
     done = await asyncio.gather(
         *(store.tenants.rotate_key("key_old", a_key(f"new{n}"), NOW) for n in range(2)), return_exceptions=True
@@ -244,7 +244,7 @@ async def test_of_two_that_replace_a_key_at_once_one_is_refused(store: AnyStore)
     assert len(page.keys) == 2
 
 
-async def test_a_key_that_has_expired_is_not_replaced(store: AnyStore) -> None:
+async def test_an_expired_key_is_not_rotated(store: AnyStore) -> None:
     await store.tenants.create_key(a_key("old", expires_at=NOW), first=False)
     with pytest.raises(RefusedError, match="has expired or was revoked"):
         await store.tenants.rotate_key("key_old", a_key("new"), NOW)
@@ -259,7 +259,7 @@ async def test_a_key_is_revoked_once(store: AnyStore) -> None:
     assert await store.tenants.revoke_key("key_k", LATER, another_admin=False) == revoked
 
 
-async def test_revoking_a_key_in_its_grace_ends_the_grace(store: AnyStore) -> None:
+async def test_revoking_a_key_ends_its_grace_period(store: AnyStore) -> None:
     await store.tenants.create_key(a_key("old"), first=False)
     await store.tenants.rotate_key("key_old", a_key("new"), LATER)
     revoked = await store.tenants.revoke_key("key_old", NOW, another_admin=False)
@@ -267,15 +267,17 @@ async def test_revoking_a_key_in_its_grace_ends_the_grace(store: AnyStore) -> No
     assert revoked.revoked_at == NOW
 
 
-async def test_the_last_key_that_manages_others_is_kept(store: AnyStore) -> None:
+async def test_the_last_admin_key_cannot_be_revoked(store: AnyStore) -> None:
     await store.tenants.create_key(a_key("one", scopes=("admin",)), first=True)
     await store.tenants.create_key(a_key("reader"), first=False)
     await store.tenants.create_key(a_key("gone", scopes=("admin",), expires_at=NOW), first=False)
-    with pytest.raises(RefusedError, match="is the last one with the scope admin"):
+    with pytest.raises(RefusedError, match="is the last valid key with the scope admin"):
         await store.tenants.revoke_key("key_one", NOW, another_admin=False)
     assert (await store.tenants.revoke_key("key_gone", NOW, another_admin=False)) is not None
     await store.tenants.rotate_key("key_one", a_key("two", scopes=("read", "admin")), LATER)
-    with pytest.raises(RefusedError, match="is the last one with the scope admin"):  # the other one is in its grace
+    with pytest.raises(
+        RefusedError, match="is the last valid key with the scope admin"
+    ):  # the other key is in its grace period
         await store.tenants.revoke_key("key_two", NOW, another_admin=False)
     await store.tenants.revoke_key("key_one", NOW, another_admin=False)
     revoked = await store.tenants.revoke_key("key_two", NOW, another_admin=True)
@@ -283,7 +285,7 @@ async def test_the_last_key_that_manages_others_is_kept(store: AnyStore) -> None
     assert revoked.revoked_at == NOW
 
 
-async def test_of_the_last_two_managing_keys_one_is_kept_when_both_are_revoked_at_once(store: AnyStore) -> None:
+async def test_concurrent_revocations_keep_one_admin_key(store: AnyStore) -> None:
     for name in ("one", "two"):
         await store.tenants.create_key(a_key(name, scopes=("admin",)), first=False)
     done = await asyncio.gather(
@@ -293,7 +295,7 @@ async def test_of_the_last_two_managing_keys_one_is_kept_when_both_are_revoked_a
     assert sum(isinstance(one, RefusedError) for one in done) == 1
 
 
-async def test_the_last_use_of_a_key_never_goes_back(store: AnyStore) -> None:
+async def test_the_time_of_last_use_never_decreases(store: AnyStore) -> None:
     await store.tenants.create_key(a_key("a"), first=False)
     await store.tenants.create_key(a_key("b"), first=False)
     await store.tenants.record_key_use({"key_a": LATER, "key_b": NOW, "key_none": NOW})
@@ -307,7 +309,7 @@ async def test_the_last_use_of_a_key_never_goes_back(store: AnyStore) -> None:
 # ---------------------------------------------------------------- quotas
 
 
-async def test_creates_are_refused_beyond_the_batches_and_requests_that_fit(store: AnyStore) -> None:
+async def test_creates_beyond_the_quotas_of_batches_and_requests_are_refused(store: AnyStore) -> None:
     await quota(store, queued_requests=5, concurrent_batches=2)
     first = await create(store, new_batch("a"))
     with pytest.raises(QuotaExceeded, match=r"quota of queued requests: the limit is 5, 2 are in use, .* 4 more"):
@@ -315,7 +317,7 @@ async def test_creates_are_refused_beyond_the_batches_and_requests_that_fit(stor
     await create(store, new_batch("b", requests=3))
     with pytest.raises(QuotaExceeded, match="quota of queued requests: the limit is 5, 5 are in use"):
         await create(store, new_batch("c", requests=1))
-    await run(store, first, succeeded=1)  # its requests have results, but it has not ended
+    await run(store, first, succeeded=1)  # its requests have results, but the batch has not ended
     with pytest.raises(QuotaExceeded, match="quota of concurrent batches: the limit is 2, 2 are in use"):
         await create(store, new_batch("c", requests=1))
     await end(store, first, size=10)
@@ -324,7 +326,7 @@ async def test_creates_are_refused_beyond_the_batches_and_requests_that_fit(stor
     assert await use(store) == QuotaUsage(queued_requests=5, concurrent_batches=2, stored_bytes=310)
 
 
-async def test_a_create_that_is_refused_leaves_nothing(store: AnyStore) -> None:
+async def test_a_refused_create_stores_nothing(store: AnyStore) -> None:
     await quota(store, concurrent_batches=0)
     with pytest.raises(QuotaExceeded):
         await create(store, new_batch("a"))
@@ -334,7 +336,7 @@ async def test_a_create_that_is_refused_leaves_nothing(store: AnyStore) -> None:
     assert await store.tombstone_blob("a/input")
 
 
-async def test_of_two_creates_at_once_only_one_takes_the_last_place(store: AnyStore) -> None:
+async def test_only_one_of_two_concurrent_creates_takes_the_rest_of_a_quota(store: AnyStore) -> None:
     await quota(store, concurrent_batches=3, stored_bytes=1000)
     done = await asyncio.gather(*(create(store, new_batch(f"b{n}")) for n in range(12)), return_exceptions=True)
     assert sum(isinstance(one, QuotaExceeded) for one in done) == 9
@@ -344,7 +346,7 @@ async def test_of_two_creates_at_once_only_one_takes_the_last_place(store: AnySt
     assert (await use(store)).stored_bytes == 900
 
 
-async def test_a_repeated_create_is_known_though_there_is_no_room_any_more(store: AnyStore) -> None:
+async def test_a_repeated_create_is_found_although_the_quota_is_full(store: AnyStore) -> None:
     new = msgspec.structs.replace(new_batch("a"), idempotency_key="i")
     key = await create(store, new)
     await quota(store, concurrent_batches=1)
@@ -352,7 +354,7 @@ async def test_a_repeated_create_is_known_though_there_is_no_room_any_more(store
     assert (batch.key, list(jobs)) == (key, [])
 
 
-async def test_a_batch_of_a_file_needs_room_when_its_file_has_been_read(store: AnyStore) -> None:
+async def test_a_batch_from_a_file_uses_its_quota_after_its_validation(store: AnyStore) -> None:
     await quota(store, queued_requests=3, stored_bytes=150)
     key = await create(store, batch_of_a_file("a"))
     await create(store, new_batch("b"))
@@ -372,7 +374,7 @@ async def test_a_batch_of_a_file_needs_room_when_its_file_has_been_read(store: A
         await create(store, batch_of_a_file("c"))
 
 
-async def test_what_answers_cost_is_spent_by_open_batches_and_in_the_month_of_their_end(store: AnyStore) -> None:
+async def test_costs_count_for_open_batches_and_in_the_month_of_their_end(store: AnyStore) -> None:
     await quota(store, monthly_spend=3 * NANODOLLARS_PER_DOLLAR)
     first, second = await create(store, new_batch("a")), await create(store, new_batch("b"))
     await run(store, first, succeeded=2, cost=2 * NANODOLLARS_PER_DOLLAR)
@@ -383,7 +385,7 @@ async def test_what_answers_cost_is_spent_by_open_batches_and_in_the_month_of_th
     await end(store, first, size=1)
     assert not await end(store, first, size=1)
     assert (await use(store)).monthly_spend == 3 * NANODOLLARS_PER_DOLLAR
-    await upload(store, "f", 1)  # an upload spends nothing
+    await upload(store, "f", 1)  # an upload costs nothing
     next_month = NOW + 40 * DAY
     await end(store, second, size=1, now=next_month)
     assert (await use(store)).monthly_spend == 2 * NANODOLLARS_PER_DOLLAR
@@ -394,7 +396,7 @@ async def test_what_answers_cost_is_spent_by_open_batches_and_in_the_month_of_th
     assert batch.cost == 2 * NANODOLLARS_PER_DOLLAR
 
 
-async def test_bytes_are_given_back_on_every_way_on_which_they_go(store: AnyStore) -> None:
+async def test_stored_bytes_decrease_on_every_deletion(store: AnyStore) -> None:
     keys = [await create(store, new_batch(name, size=100)) for name in ("a", "b", "c")]
     for number, key in enumerate(keys):
         await run(store, key, succeeded=2)
@@ -416,7 +418,7 @@ async def test_bytes_are_given_back_on_every_way_on_which_they_go(store: AnyStor
     assert (await use(store)).stored_bytes == 112
 
 
-async def test_the_counted_bytes_are_those_that_are_there_whatever_happens_at_once(store: AnyStore) -> None:
+async def test_the_counted_bytes_match_the_stored_bytes_after_concurrent_operations(store: AnyStore) -> None:
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     sizes = {f"b{n}": chance.randrange(1, 1000) for n in range(8)}

@@ -1,1 +1,1 @@
-"""What holds on PostgreSQL beside the contract of `Store`."""
+"""Tests of PostgreSQL beyond the contracts."""

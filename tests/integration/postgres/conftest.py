@@ -1,4 +1,4 @@
-"""Two stores on one PostgreSQL database, and a connection that looks on."""
+"""Fixtures: two stores on one PostgreSQL database, and a connection that observes it."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -6,14 +6,14 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from batchgate.store.postgres import Address, PostgresStore
+from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.support.database_observer import DatabaseObserver
 from tests.support.postgres_server import fresh_database
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """Lend a migrated, empty database."""
+    """Provide a migrated, empty database."""
     with fresh_database() as url:
         yield url
 
@@ -21,12 +21,12 @@ def url() -> Iterator[str]:
 @pytest.fixture
 async def stores(url: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
     """Open two stores, as two gateways would."""
-    async with PostgresStore(Address(url)) as first, PostgresStore(Address(url)) as second:
+    async with PostgresStore(PostgresAddress(url)) as first, PostgresStore(PostgresAddress(url)) as second:
         yield first, second
 
 
 @pytest.fixture
-def watch(url: str) -> Iterator[DatabaseObserver]:
-    """Look at the database from outside of the stores."""
+def observer(url: str) -> Iterator[DatabaseObserver]:
+    """Observe the database over a connection of its own."""
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
         yield DatabaseObserver(connection)

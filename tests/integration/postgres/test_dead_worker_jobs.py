@@ -1,4 +1,4 @@
-"""The queue on Procrastinate when a worker dies, or is only taken for dead: nobody ends what another one has."""
+"""The queue on Procrastinate when a worker dies or is wrongly considered dead: no worker ends the job of another."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from batchgate.engine.model.batch import NewBatch
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.shard import Shard, ShardJob
 from batchgate.queue.procrastinate import STATEMENTS, ProcrastinateQueue
-from batchgate.store.postgres import Address, PostgresStore
+from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.support.postgres_server import fresh_database
 
-PATIENCE = 10.0  # seconds
+TEST_TIMEOUT = 10.0  # seconds
 TIMEOUT = 1.2
-"""Seconds within which the jobs of a dead worker are somebody else's."""
-LONGER = 3.0  # seconds likewise, where a busy machine must not make the difference
+"""Seconds within which another worker gets the jobs of a dead worker."""
+LONGER_TIMEOUT = 3.0  # seconds, for tests that would fail on a busy machine
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[PostgresStore]:
-    async with PostgresStore(Address(url)) as store:
+    async with PostgresStore(PostgresAddress(url)) as store:
         yield store
 
 
-async def line_up(store: PostgresStore, shards: int) -> list[ShardJob]:
+async def create_jobs(store: PostgresStore, shards: int) -> list[ShardJob]:
     await store.add_orphan_blob("input")
     new = NewBatch(
         id="batch",
@@ -52,8 +52,8 @@ async def line_up(store: PostgresStore, shards: int) -> list[ShardJob]:
     return list(jobs)
 
 
-async def taken(queue: ProcrastinateQueue) -> ShardJob:
-    async with asyncio.timeout(PATIENCE):
+async def dequeued(queue: ProcrastinateQueue) -> ShardJob:
+    async with asyncio.timeout(TEST_TIMEOUT):
         return await queue.dequeue()
 
 
@@ -63,8 +63,8 @@ async def statuses(url: str) -> list[str]:
         return [status for (status,) in await cursor.fetchall()]
 
 
-async def bury(url: str, queue: ProcrastinateQueue) -> None:
-    """Take the worker of a queue for dead, and give its jobs back, as another one does."""
+async def evict(url: str, queue: ProcrastinateQueue) -> None:
+    """Requeue the jobs of a queue's worker and delete the worker, as another worker does with a dead one."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute(
             "SELECT procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM procrastinate_jobs "
@@ -74,128 +74,122 @@ async def bury(url: str, queue: ProcrastinateQueue) -> None:
         await connection.execute("DELETE FROM procrastinate_workers WHERE id = %(worker)s", {"worker": queue._worker})
 
 
-def queue_on(url: str, timeout: float = TIMEOUT) -> ProcrastinateQueue:
+def open_queue(url: str, timeout: float = TIMEOUT) -> ProcrastinateQueue:
     return ProcrastinateQueue(url, timeout=timeout)
 
 
-async def test_the_jobs_of_a_worker_that_is_not_seen_any_more_are_taken_by_another_within_the_timeout(
+async def test_another_worker_gets_the_jobs_of_a_dead_worker_within_the_timeout(
     url: str, store: PostgresStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    jobs = await line_up(store, 2)
-    async with queue_on(url, LONGER) as living, queue_on(url, LONGER) as dead:
-        assert [await taken(dead), await taken(dead)] == jobs
+    jobs = await create_jobs(store, 2)
+    async with open_queue(url, LONGER_TIMEOUT) as living, open_queue(url, LONGER_TIMEOUT) as dead:
+        assert [await dequeued(dead), await dequeued(dead)] == jobs
         for task in dead._tasks:
             task.cancel()
-        begun = asyncio.get_running_loop().time()
-        assert [await taken(living), await taken(living)] == jobs
-        assert asyncio.get_running_loop().time() - begun < LONGER
-    told = [record.__dict__ for record in caplog.records if getattr(record, "action", None) == "requeued"]
-    assert {(record["batch"], record["workspace"]) for record in told} == {("batch", "w")}
+        started = asyncio.get_running_loop().time()
+        assert [await dequeued(living), await dequeued(living)] == jobs
+        assert asyncio.get_running_loop().time() - started < LONGER_TIMEOUT
+    records = [record.__dict__ for record in caplog.records if getattr(record, "action", None) == "requeued"]
+    assert {(record["batch"], record["workspace"]) for record in records} == {("batch", "w")}
 
 
-async def test_who_was_taken_for_dead_ends_no_job_that_another_has(url: str, store: PostgresStore) -> None:
-    [job] = await line_up(store, 1)
-    async with queue_on(url, 60.0) as zombie, queue_on(url, 60.0) as other:
-        assert await taken(zombie) == job
-        await bury(url, zombie)
-        assert await taken(other) == job
-        zombie.complete(job)
-        await zombie._tell()
+async def test_an_evicted_worker_does_not_end_the_job_of_another(url: str, store: PostgresStore) -> None:
+    [job] = await create_jobs(store, 1)
+    async with open_queue(url, 60.0) as evicted, open_queue(url, 60.0) as other:
+        assert await dequeued(evicted) == job
+        await evict(url, evicted)
+        assert await dequeued(other) == job
+        evicted.complete(job)
+        await evicted._write_updates()
         assert await statuses(url) == ["doing"]
-        zombie._held[job] = 1
-        zombie.release(job)
-        await zombie._tell()
+        evicted._held[job] = 1
+        evicted.release(job)
+        await evicted._write_updates()
         assert await statuses(url) == ["doing"]
         other.complete(job)
-        await other._tell()
+        await other._write_updates()
         assert await statuses(url) == []
 
 
-async def test_who_finds_that_it_was_taken_for_dead_says_so_holds_nothing_and_is_a_new_worker(
-    url: str, store: PostgresStore
-) -> None:
-    jobs = await line_up(store, 2)
-    told = asyncio.Event()
-    async with queue_on(url) as queue:
-        queue.on_jobs_lost(told.set)
-        assert await taken(queue) == jobs[0]
-        before = queue._worker
-        await bury(url, queue)
-        async with asyncio.timeout(PATIENCE):
-            await told.wait()
-        assert [await taken(queue), await taken(queue)] == jobs
-        assert queue._worker != before
+async def test_an_evicted_worker_reports_it_and_registers_again_without_jobs(url: str, store: PostgresStore) -> None:
+    jobs = await create_jobs(store, 2)
+    notified = asyncio.Event()
+    async with open_queue(url) as queue:
+        queue.on_jobs_lost(notified.set)
+        assert await dequeued(queue) == jobs[0]
+        worker_before = queue._worker
+        await evict(url, queue)
+        async with asyncio.timeout(TEST_TIMEOUT):
+            await notified.wait()
+        assert [await dequeued(queue), await dequeued(queue)] == jobs
+        assert queue._worker != worker_before
 
 
-async def test_a_worker_that_was_taken_for_dead_finds_out_when_it_takes_a_job(url: str, store: PostgresStore) -> None:
-    # The foreign key of the job refuses the number of a worker that is gone.
-    jobs = await line_up(store, 1)
-    told: list[bool] = []
-    async with queue_on(url, 60.0) as queue:
-        queue.on_jobs_lost(lambda: told.append(True))
-        await bury(url, queue)
+async def test_an_evicted_worker_notices_it_when_it_dequeues(url: str, store: PostgresStore) -> None:
+    # The foreign key of the job rejects the id of a deleted worker.
+    jobs = await create_jobs(store, 1)
+    notified: list[bool] = []
+    async with open_queue(url, 60.0) as queue:
+        queue.on_jobs_lost(lambda: notified.append(True))
+        await evict(url, queue)
         with pytest.raises(StoreError):
             await queue.try_dequeue()
-        assert told
-        assert await taken(queue) == jobs[0]
+        assert notified
+        assert await dequeued(queue) == jobs[0]
 
 
-async def test_whatever_is_held_is_given_back_at_the_end(url: str, store: PostgresStore) -> None:
-    await line_up(store, 2)
-    async with queue_on(url) as queue:
-        await taken(queue)
+async def test_held_jobs_are_released_at_the_end(url: str, store: PostgresStore) -> None:
+    await create_jobs(store, 2)
+    async with open_queue(url) as queue:
+        await dequeued(queue)
         assert await statuses(url) == ["doing", "todo"]
     assert await statuses(url) == ["todo", "todo"]
 
 
-async def test_after_an_outage_nobody_is_taken_for_dead_before_all_could_be_seen_again(
+async def test_after_an_outage_no_worker_is_evicted_before_all_could_send_heartbeats(
     url: str, store: PostgresStore
 ) -> None:
-    jobs = await line_up(store, 1)
-    async with queue_on(url) as first, queue_on(url) as second:
-        assert await taken(first) == jobs[0]
+    jobs = await create_jobs(store, 1)
+    async with open_queue(url) as first, open_queue(url) as second:
+        assert await dequeued(first) == jobs[0]
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            # As long as nobody can write heartbeats, everybody looks dead.
+            # While no worker can write heartbeats, all workers look dead.
             await connection.execute("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'")
         first._heartbeats._last = second._heartbeats._last = float("-inf")
-        await asyncio.sleep(TIMEOUT)  # time in which nothing is to happen
+        await asyncio.sleep(TIMEOUT)  # nothing must happen in this time
         assert await second.try_dequeue() is None
         assert await statuses(url) == ["doing"]
 
 
-async def test_a_worker_that_stands_still_right_after_a_statement_keeps_no_row_locked(url: str) -> None:
-    # Who is paused between a heartbeat and its commit could not be taken away, and all others would wait for it.
-    async with queue_on(url, 60.0) as paused, paused._connector.pool.connection() as connection:
-        await connection.execute(STATEMENTS["beat"].encode(), {"worker_id": paused._worker})
-        await bury(url, paused)
+async def test_a_worker_that_pauses_after_a_statement_keeps_no_row_locked(url: str) -> None:
+    # Otherwise a worker that is paused between a heartbeat and its commit would block its eviction by the others.
+    async with open_queue(url, 60.0) as paused, paused._connector.pool.connection() as connection:
+        await connection.execute(STATEMENTS["record_heartbeat"].encode(), {"worker_id": paused._worker})
+        await evict(url, paused)
 
 
-async def test_the_jobs_of_a_worker_that_is_not_there_any_more_are_found_by_the_next_beat(
-    url: str, store: PostgresStore
-) -> None:
-    # Such as those of one that died right after the others had looked for what the dead held.
-    jobs = await line_up(store, 1)
-    async with queue_on(url) as gone, queue_on(url, LONGER) as living:
-        assert await taken(gone) == jobs[0]
+async def test_jobs_without_a_worker_are_requeued_by_the_next_heartbeat(url: str, store: PostgresStore) -> None:
+    # Such as the jobs of a worker that died right after the others had looked for jobs of dead workers.
+    jobs = await create_jobs(store, 1)
+    async with open_queue(url) as gone, open_queue(url, LONGER_TIMEOUT) as living:
+        assert await dequeued(gone) == jobs[0]
         for task in gone._tasks:
             task.cancel()
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await connection.execute("DELETE FROM procrastinate_workers WHERE id = %s", (gone._worker,))
-        assert await taken(living) == jobs[0]
+        assert await dequeued(living) == jobs[0]
 
 
-async def test_what_was_taken_by_a_worker_that_is_dead_by_the_time_it_hears_of_it_is_not_held(
-    url: str, store: PostgresStore
-) -> None:
-    jobs = await line_up(store, 1)
-    async with queue_on(url, 60.0) as queue:
-        taking = asyncio.create_task(queue.try_dequeue())
-        for _ in range(3):  # it has asked by then, and no answer can be there
+async def test_a_job_that_is_fetched_during_an_eviction_is_not_held(url: str, store: PostgresStore) -> None:
+    jobs = await create_jobs(store, 1)
+    async with open_queue(url, 60.0) as queue:
+        dequeuing = asyncio.create_task(queue.try_dequeue())
+        for _ in range(3):  # the fetch is sent by then, and no response can have arrived
             await asyncio.sleep(0)
         assert queue._worker is not None
-        queue._lose(queue._worker)
-        assert await taking is None
+        queue._handle_eviction(queue._worker)
+        assert await dequeuing is None
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await connection.execute("DELETE FROM procrastinate_workers")
         await queue.enqueue_missing()
-        assert await taken(queue) == jobs[0]
+        assert await dequeued(queue) == jobs[0]

@@ -1,4 +1,4 @@
-"""The server dies and comes back: what was acknowledged is there, what was not is there whole or not at all."""
+"""The server is killed and restarted: acknowledged work is stored, other work is stored completely or not at all."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import ConfigurationError, StoreError
 from batchgate.engine.model.shard import Chunk
 from batchgate.engine.model.usage import Counts
-from batchgate.store.postgres import Address, PostgresStore
+from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.integration.contracts.test_store import chunk, claimed, create, end
 from tests.support.postgres_server import PostgresServer, dedicated_server
 
@@ -30,107 +30,107 @@ WHERE open_shards = {SHARDS}
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """Run a server that may be killed."""
+    """Run a PostgreSQL server that the test may kill."""
     with dedicated_server() as server:
         yield server
 
 
 @pytest.fixture
 async def store(server: PostgresServer) -> AsyncIterator[PostgresStore]:
-    """Open a store on a database of its own."""
+    """Open a store on a new database."""
     name = f"outage_{time.monotonic_ns()}"
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-    async with PostgresStore(Address(server.url(name))) as store:
+    async with PostgresStore(PostgresAddress(server.url(name))) as store:
         yield store
 
 
 async def restart(server: PostgresServer) -> None:
     await asyncio.to_thread(server.kill)
-    await asyncio.sleep(random.uniform(0, 0.3))  # an outage of some length
+    await asyncio.sleep(random.uniform(0, 0.3))  # an outage of random length
     await asyncio.to_thread(server.start)
 
 
 @pytest.mark.parametrize("_round", range(2))
-async def test_batches_are_there_whole_if_they_were_acknowledged_and_whole_or_not_at_all_if_not(
+async def test_acknowledged_batches_are_stored_and_others_are_stored_completely_or_not_at_all(
     server: PostgresServer, store: PostgresStore, _round: int
 ) -> None:
     random.seed(seed := random.randrange(10**6))
     print("seed", seed)
     acknowledged: list[str] = []
-    tried: list[str] = []
-    enough, over = asyncio.Event(), asyncio.Event()
+    attempted: list[str] = []
+    target_reached, restarted = asyncio.Event(), asyncio.Event()
 
     async def create_on(worker: int) -> None:
         number, more = 0, 1
         while more:
             name, number = f"b{worker}-{number}", number + 1
-            tried.append(name)
+            attempted.append(name)
             with suppress(StoreError):
                 await create(store, name, shards=SHARDS)
                 acknowledged.append(name)
-                more -= over.is_set()
+                more -= restarted.is_set()
                 if len(acknowledged) > 40:
-                    enough.set()
+                    target_reached.set()
 
     async with asyncio.timeout(90), asyncio.TaskGroup() as group:
         for worker in range(8):
             group.create_task(create_on(worker))
-        await enough.wait()
+        await target_reached.wait()
         await restart(server)
-        over.set()
+        restarted.set()
     with psycopg.connect(store._address.conninfo) as connection:
         stored = {name for (name,) in connection.execute("SELECT id FROM batches")}
         assert stored == {name for (name,) in connection.execute(COMPLETE.encode())}
         jobs = connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone()
-    assert set(acknowledged) <= stored <= set(tried)
+    assert set(acknowledged) <= stored <= set(attempted)
     assert jobs == (SHARDS * len(stored),)
 
 
 @pytest.mark.parametrize("_round", range(2))
-async def test_results_count_once_although_the_answers_to_some_flushes_are_lost(
+async def test_results_count_once_although_the_responses_to_some_writes_are_lost(
     server: PostgresServer, store: PostgresStore, _round: int
 ) -> None:
-    # Who flushes cannot know if the server went down before or after the commit, and flushes again.
+    # A worker cannot know if the server went down before or after the commit, so it writes again.
     random.seed(seed := random.randrange(10**6))
     print("seed", seed)
     batch, jobs = await create(store, "a", shards=4)
     claims = [await claimed(store, job) for job in jobs]
-    flushed, enough, restarted = 0, asyncio.Event(), asyncio.Event()
+    written, target_reached, restarted = 0, asyncio.Event(), asyncio.Event()
 
-    async def flush(claim: Claim, one: Chunk, *, last: bool) -> bool:
+    async def write_results(claim: Claim, results: Chunk, *, last: bool) -> bool:
         while True:
             with suppress(StoreError):
-                return await store.append_chunk(claim, one, shard_done=last)
+                return await store.append_chunk(claim, results, shard_done=last)
 
     async def run(claim: Claim) -> bool:
-        nonlocal flushed
+        nonlocal written
         seq, last = 1000 * claim.shard.index, False
         while not last:
             last = restarted.is_set()
-            finalizable = await flush(claim, chunk(seq), last=last)
-            seq, flushed = seq + 1, flushed + 1
-            if flushed > 100:
-                enough.set()
+            finalizable = await write_results(claim, chunk(seq), last=last)
+            seq, written = seq + 1, written + 1
+            if written > 100:
+                target_reached.set()
         return finalizable
 
-    async def watch_over() -> None:
-        await enough.wait()
+    async def restart_server() -> None:
+        await target_reached.wait()
         await restart(server)
         restarted.set()
 
     async with asyncio.timeout(90):
-        *finalizable, _ = await asyncio.gather(*map(run, claims), watch_over())
+        *finalizable, _ = await asyncio.gather(*map(run, claims), restart_server())
     assert sorted(map(bool, finalizable)) == [False, False, False, True]
     found = await store.find_batch_by_key(batch.key)
     assert found is not None
-    assert found.counts == Counts(total=8, succeeded=flushed)
-    chunks = [one for claim in claims for one in await store.read_chunks(batch.key, claim.shard.index)]
-    assert sum(len(one.seqs) for one in chunks) == flushed
+    assert found.counts == Counts(total=8, succeeded=written)
+    chunks = [results for claim in claims for results in await store.read_chunks(batch.key, claim.shard.index)]
+    assert sum(len(results.seqs) for results in chunks) == written
     await end(store, batch, [])
 
 
-async def test_marks_neither_block_nor_raise_without_a_server_and_are_written_when_it_is_back(
+async def test_marks_neither_block_nor_raise_during_an_outage_and_are_written_after_it(
     server: PostgresServer, store: PostgresStore
 ) -> None:
     _, (job,) = await create(store, "a")
@@ -143,13 +143,13 @@ async def test_marks_neither_block_nor_raise_without_a_server_and_are_written_wh
     finally:
         await asyncio.to_thread(server.start)
     async with PostgresStore(store._address) as other, asyncio.timeout(30):
-        while not (await claimed(other, job)).sent:  # a claim does not keep marks of before from being written once
+        while not (await claimed(other, job)).sent:  # marks from before this claim may still be written once
             claim = await claimed(store, job)
             store.mark_sent(claim, 1, sent=True)
             await asyncio.sleep(0.2)
 
 
-async def test_a_connection_that_was_cut_while_it_was_idle_is_noticed_by_nobody(
+async def test_an_idle_connection_that_was_closed_is_replaced_silently(
     server: PostgresServer, store: PostgresStore
 ) -> None:
     await create(store, "a")
@@ -181,6 +181,6 @@ SECRET = "s3cret-word"
 )
 async def test_no_error_quotes_the_password(url: str) -> None:
     with pytest.raises((ConfigurationError, StoreError)) as caught:
-        async with PostgresStore(Address(url)):
+        async with PostgresStore(PostgresAddress(url)):
             pass
     assert SECRET not in "".join(traceback.format_exception(caught.value))

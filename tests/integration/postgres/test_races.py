@@ -1,4 +1,4 @@
-"""Two stores on one database do at once what takes turns on SQLite; each race here was thought of, or found, once."""
+"""Races between two stores on one database, which cannot happen on SQLite; each was anticipated, or found once."""
 
 import asyncio
 import random
@@ -28,18 +28,18 @@ SELECT count(*) FROM batches WHERE ended_at IS NULL AND status <> 'validating'
 """
 
 
-@pytest.mark.parametrize("closing", ["cancel", "expire"])
-@pytest.mark.parametrize("first", ["append", "close"])
-async def test_a_batch_ends_although_its_last_flush_and_its_cancel_come_at_once(
-    stores: Stores, watch: DatabaseObserver, closing: str, first: str
+@pytest.mark.parametrize("closed_by", ["cancel", "expire"])
+@pytest.mark.parametrize("starts_first", ["append", "close"])
+async def test_a_batch_ends_although_its_last_write_and_its_cancel_are_concurrent(
+    stores: Stores, observer: DatabaseObserver, closed_by: str, starts_first: str
 ) -> None:
-    # Both change how many shards are open. A count that began before the other's commit would be stale, and with one
-    # shard too many the batch would wait for ever.
+    # Both change the number of open shards. A count that started before the other's commit would be stale: with one
+    # shard too many, the batch would never end.
     batch, jobs = await create(stores[0], "a", shards=3)
     held = await claimed(stores[0], jobs[0])
 
     async def close() -> object:
-        if closing == "cancel":
+        if closed_by == "cancel":
             return await stores[1].cancel_batch("w", "a", 5)
         await stores[1].expire_batch(batch.key)
         return None
@@ -47,25 +47,25 @@ async def test_a_batch_ends_although_its_last_flush_and_its_cancel_come_at_once(
     async def append() -> object:
         return await stores[0].append_chunk(held, chunk(0), shard_done=True)
 
-    with watch.holding_locks(LOCK_BATCH, key=batch.key):
+    with observer.holding_locks(LOCK_BATCH, key=batch.key):
         calls = {"append": append, "close": close}
-        tasks = [asyncio.create_task(calls.pop(first)())]
-        await watch.wait_for_lock_waiters(1)
+        tasks = [asyncio.create_task(calls.pop(starts_first)())]
+        await observer.wait_for_lock_waiters(1)
         tasks += [asyncio.create_task(call()) for call in calls.values()]
-        await watch.wait_for_lock_waiters(2)
+        await observer.wait_for_lock_waiters(2)
     await asyncio.gather(*tasks)
-    assert watch.value(WRONG_COUNTS) == 0
+    assert observer.value(WRONG_COUNTS) == 0
     assert await stores[0].finalizable_batches() == [batch.key]
 
 
-async def test_a_cancel_that_comes_while_a_batch_ends_finds_it_ended(stores: Stores, watch: DatabaseObserver) -> None:
+async def test_a_cancel_during_the_end_of_a_batch_returns_it_ended(stores: Stores, observer: DatabaseObserver) -> None:
     batch, (job,) = await create(stores[0], "a")
     await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
-    with watch.holding_locks(LOCK_BATCH, key=batch.key):
+    with observer.holding_locks(LOCK_BATCH, key=batch.key):
         ending = asyncio.create_task(end(stores[0], batch, []))
-        await watch.wait_for_lock_waiters(1)
+        await observer.wait_for_lock_waiters(1)
         cancel = asyncio.create_task(stores[1].cancel_batch("w", "a", 5))
-        await watch.wait_for_lock_waiters(2)
+        await observer.wait_for_lock_waiters(2)
     await ending
     canceled = await cancel
     assert canceled == await stores[0].find_batch("w", "a")
@@ -73,8 +73,8 @@ async def test_a_cancel_that_comes_while_a_batch_ends_finds_it_ended(stores: Sto
     assert (canceled.status, canceled.cancel_initiated_at) == ("ended", None)
 
 
-async def test_two_creates_with_one_idempotency_key_at_once_make_one_batch(
-    stores: Stores, watch: DatabaseObserver
+async def test_concurrent_creates_with_one_idempotency_key_make_one_batch(
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     async def submit_once(number: int) -> str:
         new = msgspec.structs.replace(new_batch(f"b{number}", shards=2), idempotency_key="k")
@@ -85,12 +85,12 @@ async def test_two_creates_with_one_idempotency_key_at_once_make_one_batch(
         return batch.id
 
     assert len(set(await asyncio.gather(*(submit_once(number) for number in range(16))))) == 1
-    assert watch.value("SELECT count(*) FROM batches") == 1
-    assert watch.value("SELECT count(*) FROM procrastinate_jobs") == 2
+    assert observer.value("SELECT count(*) FROM batches") == 1
+    assert observer.value("SELECT count(*) FROM procrastinate_jobs") == 2
 
 
-async def test_two_creates_that_an_sdk_has_sent_twice_make_one_batch_although_they_come_at_once(
-    stores: Stores, watch: DatabaseObserver
+async def test_concurrent_retries_of_one_create_by_an_sdk_make_one_batch(
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     async def submit_once(number: int) -> str:
         new = msgspec.structs.replace(new_batch(f"b{number}"), fingerprint=b"\0same", deduplicate_since=0)
@@ -99,10 +99,10 @@ async def test_two_creates_that_an_sdk_has_sent_twice_make_one_batch_although_th
         return (await store.create_batch(new))[0].id
 
     assert len(set(await asyncio.gather(*(submit_once(number) for number in range(16))))) == 1
-    assert watch.value("SELECT count(*) FROM batches") == 1
+    assert observer.value("SELECT count(*) FROM batches") == 1
 
 
-async def test_of_two_claims_at_once_the_later_epoch_wins_and_the_other_writes_nothing(stores: Stores) -> None:
+async def test_of_concurrent_claims_only_the_latest_epoch_writes(stores: Stores) -> None:
     batch, (job,) = await create(stores[0], "a")
     claims = await asyncio.gather(*(claimed(store, job) for store in stores * 4))
     assert sorted(claim.epoch for claim in claims) == list(range(1, 9))
@@ -115,50 +115,52 @@ async def test_of_two_claims_at_once_the_later_epoch_wins_and_the_other_writes_n
     assert await stores[1].append_chunk(last, chunk(0, 1), shard_done=True) is True
 
 
-async def test_a_claim_waits_for_a_flush_under_way_and_knows_what_it_stored(
-    stores: Stores, watch: DatabaseObserver
+async def test_a_claim_waits_for_a_concurrent_write_and_reads_its_results(
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
-    # The claim reads the chunks after it has the shard, in a statement of its own; read in the same one, they would be
-    # those of before the wait, and what they hold would be asked, and counted, again.
+    # The claim reads the chunks in a later statement than the one that waits for the shard. In the same statement it
+    # would see the chunks from before the wait, and the missed requests would be sent and counted again.
     batch, (job,) = await create(stores[0], "a")
     held = await claimed(stores[0], job)
-    with watch.holding_locks("SELECT 1 FROM shards WHERE batch_key = %(key)s FOR UPDATE", key=batch.key):
+    with observer.holding_locks("SELECT 1 FROM shards WHERE batch_key = %(key)s FOR UPDATE", key=batch.key):
         flush = asyncio.create_task(stores[0].append_chunk(held, chunk(0), shard_done=False))
-        await watch.wait_for_lock_waiters(1)
+        await observer.wait_for_lock_waiters(1)
         claim = asyncio.create_task(claimed(stores[1], job))
-        await watch.wait_for_lock_waiters(2)
+        await observer.wait_for_lock_waiters(2)
     await flush
     assert (await claim).finished == {0}
 
 
-async def test_two_flushes_of_a_shard_at_once_are_two_chunks(stores: Stores, watch: DatabaseObserver) -> None:
+async def test_concurrent_writes_to_a_shard_are_separate_chunks(stores: Stores, observer: DatabaseObserver) -> None:
     batch, (job,) = await create(stores[0], "a")
     held = await claimed(stores[0], job)
     chunks = [chunk(seq) for seq in range(12)]
-    flushes = [store.append_chunk(held, one, shard_done=False) for store, one in zip(stores * 6, chunks, strict=True)]
+    flushes = [
+        store.append_chunk(held, results, shard_done=False) for store, results in zip(stores * 6, chunks, strict=True)
+    ]
     await asyncio.gather(*flushes)
     stored = await stores[0].read_chunks(batch.key, 0)
-    assert sorted(stored, key=lambda one: one.seqs) == chunks
-    assert watch.value("SELECT count(DISTINCT number) FROM chunks") == 12
+    assert sorted(stored, key=lambda results: results.seqs) == chunks
+    assert observer.value("SELECT count(DISTINCT number) FROM chunks") == 12
     assert await counts(stores[0], batch) == Counts(total=2, succeeded=12)
 
 
-async def test_a_flush_that_is_made_again_because_its_answer_was_lost_counts_once(
-    stores: Stores, watch: DatabaseObserver
+async def test_a_write_that_is_repeated_after_a_lost_response_counts_once(
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
     batch, jobs = await create(stores[0], "a", shards=2)
-    first, second = [await claimed(stores[0], job) for job in jobs]
+    starts_first, second = [await claimed(stores[0], job) for job in jobs]
     for _ in range(2):
-        assert await stores[0].append_chunk(first, chunk(1), shard_done=False) is False
+        assert await stores[0].append_chunk(starts_first, chunk(1), shard_done=False) is False
     for _ in range(2):
-        assert await stores[1].append_chunk(first, chunk(0), shard_done=True) is False
+        assert await stores[1].append_chunk(starts_first, chunk(0), shard_done=True) is False
     for _ in range(2):
         assert await stores[1].append_chunk(second, EMPTY, shard_done=True) is True
     assert await counts(stores[0], batch) == Counts(total=4, succeeded=2)
-    assert watch.value("SELECT open_shards FROM batches") == 0
+    assert observer.value("SELECT open_shards FROM batches") == 0
     with pytest.raises(StaleClaim):
         await stores[0].append_chunk(
-            first, Chunk(seqs=(0, 1), lines=b"{}\n{}\n", succeeded=2, errored=0), shard_done=True
+            starts_first, Chunk(seqs=(0, 1), lines=b"{}\n{}\n", succeeded=2, errored=0), shard_done=True
         )
 
 
@@ -168,24 +170,24 @@ async def counts(store: Store, batch: Batch) -> Counts:
     return found.counts
 
 
-async def test_the_last_two_files_of_a_batch_deleted_at_once_take_its_bodies_along(
-    stores: Stores, watch: DatabaseObserver
+async def test_concurrent_deletes_of_the_last_two_files_of_a_batch_orphan_its_blobs(
+    stores: Stores, observer: DatabaseObserver
 ) -> None:
-    # Each would see the file of the other, which is not gone before its commit, and leave the bodies to it.
+    # Otherwise each would still see the other's file, which is deleted at the commit, and leave the blobs to it.
     batch = await submit(stores[0], "a")
     await finish(stores[0], batch, await begin(stores[0], batch), "output", "error")
-    with watch.holding_locks(LOCK_BATCH, key=batch.key):
+    with observer.holding_locks(LOCK_BATCH, key=batch.key):
         deletes = [
             asyncio.create_task(store.delete_file("w", f"file-a-{part}", 3000))
             for store, part in zip(stores, ("output", "error"), strict=True)
         ]
-        await watch.wait_for_lock_waiters(2)
+        await observer.wait_for_lock_waiters(2)
     assert all(await asyncio.gather(*deletes))
     assert list(await stores[0].list_orphan_blobs()) == ["a/input", "a/results"]
 
 
-async def test_who_follows_the_newest_misses_none_although_they_are_created_at_once(stores: Stores) -> None:
-    # A key is given before it can be seen: one that is seen late would lie behind the cursor of who pages by it.
+async def test_paging_by_the_newest_key_misses_no_batch_that_is_created_concurrently(stores: Stores) -> None:
+    # A key is generated before it is visible: a key that becomes visible late would be behind the paging cursor.
     seen: list[str] = []
 
     async def follow() -> None:
@@ -201,27 +203,25 @@ async def test_who_follows_the_newest_misses_none_although_they_are_created_at_o
     assert sorted(seen) == sorted(f"b{number}" for number in range(60))
 
 
-async def test_who_gives_way_in_a_deadlock_tries_again(stores: Stores, watch: DatabaseObserver) -> None:
-    # None is known to happen between stores; an administrator's statement may lock in any order.
+async def test_the_victim_of_a_deadlock_retries(stores: Stores, observer: DatabaseObserver) -> None:
+    # No deadlock between stores is known, but an administrator's statement may lock rows in any order.
     batch = await submit(stores[0], "a")
     await finish(stores[0], batch, await begin(stores[0], batch), "output")
-    with watch.holding_locks("SELECT 1 FROM files FOR UPDATE"):
+    with observer.holding_locks("SELECT 1 FROM files FOR UPDATE"):
         delete = asyncio.create_task(stores[0].delete_batch("w", "a", 3000))
-        await watch.wait_for_lock_waiters(1)
-        watch.connection.execute("SET LOCAL deadlock_timeout = '60s'")
-        assert watch.rows(LOCK_BATCH, key=batch.key), "the other one gave way"
+        await observer.wait_for_lock_waiters(1)
+        observer.connection.execute("SET LOCAL deadlock_timeout = '60s'")
+        assert observer.rows(LOCK_BATCH, key=batch.key), "the other transaction was the victim"
     assert await delete
     assert await stores[1].find_batch("w", "a") is None
 
 
 @pytest.mark.parametrize("_round", range(3))
-async def test_nobody_waits_in_a_circle_whatever_comes_at_once(
-    stores: Stores, watch: DatabaseObserver, _round: int
-) -> None:
+async def test_concurrent_operations_do_not_deadlock(stores: Stores, observer: DatabaseObserver, _round: int) -> None:
     choose = random.Random(seed := random.randrange(10**6))
     print("seed", seed)
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    before = watch.value(deadlocks)
+    before = observer.value(deadlocks)
     batches = [await create(stores[0], f"b{number}", shards=4) for number in range(6)]
     with_files = [await submit(stores[0], f"f{number}") for number in range(4)]
     for batch in with_files:
@@ -243,7 +243,7 @@ async def test_nobody_waits_in_a_circle_whatever_comes_at_once(
     work += [choose.choice(stores).delete_file("w", file.id, 3000) for file in files]
     choose.shuffle(work)
     await asyncio.gather(*work)
-    assert watch.value(WRONG_COUNTS) == 0
+    assert observer.value(WRONG_COUNTS) == 0
     for batch, jobs in batches:
         await stores[0].cancel_batch("w", batch.id, 6)
         for job in jobs:
@@ -251,12 +251,12 @@ async def test_nobody_waits_in_a_circle_whatever_comes_at_once(
     assert set(await stores[0].finalizable_batches()) == {batch.key for batch, _ in batches}
     for batch, _ in batches:
         await end(stores[1], batch, [])
-    assert watch.value("SELECT count(*) FROM sent_marks") == 0
-    assert watch.value(deadlocks) == before
+    assert observer.value("SELECT count(*) FROM sent_marks") == 0
+    assert observer.value(deadlocks) == before
 
 
 async def run(store: PostgresStore, choose: random.Random, jobs: Sequence[ShardJob]) -> None:
-    """Claim the shards of a batch, let some go again, and finish others, as a worker does among others."""
+    """Claim the shards of a batch, release some and finish others, as one of several workers does."""
     for job in choose.sample(list(jobs), len(jobs)):
         claim = await store.claim_shard(job)
         if claim is None:
@@ -279,5 +279,5 @@ async def finish_shard(store: PostgresStore, job: ShardJob) -> None:
 
 
 def result(claim: Claim, number: int) -> Chunk:
-    """Make the result of one request of a shard."""
+    """Return the result of one request of a shard."""
     return chunk(claim.shard.first_seq + number)

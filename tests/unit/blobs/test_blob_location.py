@@ -1,10 +1,10 @@
-"""Which place for bodies a setting opens, and what is said of one that cannot be opened."""
+"""The blob storage that the settings open, and the errors for one that cannot be opened."""
 
 from pathlib import Path
 
 import pytest
 
-from batchgate.blobs import BucketBlobs, FolderBlobs, open_blobs, place_of
+from batchgate.blobs import BucketBlobs, FolderBlobs, blob_location, open_blobs
 from batchgate.engine.model.errors import BlobError, ConfigurationError
 from batchgate.settings import load_settings
 
@@ -16,15 +16,13 @@ AZURE = {"account_name": "devstoreaccount1", "account_key": "cGxhbnRlZA=="}
     ("url", "folder"),
     [(None, "blobs"), ("file:///{tmp}/else%20where", "else where"), ("file:///{tmp}/new/deep/", "new/deep")],
 )
-def test_bodies_are_in_the_data_folder_or_in_the_one_that_is_named(
-    tmp_path: Path, url: str | None, folder: str
-) -> None:
-    given = url and url.format(tmp=str(tmp_path).lstrip("/"))
-    blobs = open_blobs(given, tmp_path, {}, {})
+def test_blobs_are_in_the_data_folder_or_in_the_configured_folder(tmp_path: Path, url: str | None, folder: str) -> None:
+    blob_url = url and url.format(tmp=str(tmp_path).lstrip("/"))
+    blobs = open_blobs(blob_url, tmp_path, {}, {})
     assert isinstance(blobs, FolderBlobs)
     assert (tmp_path / folder).is_dir()
     assert blobs.local_path("a/b") == tmp_path / folder / "a" / "b"
-    assert place_of(given, tmp_path) == str(tmp_path / folder)
+    assert blob_location(blob_url, tmp_path) == str(tmp_path / folder)
 
 
 @pytest.mark.parametrize(
@@ -37,13 +35,13 @@ def test_bodies_are_in_the_data_folder_or_in_the_one_that_is_named(
         ("az://container/prefix", AZURE),
     ],
 )
-def test_a_bucket_needs_no_more_than_its_url_and_options_that_obstore_knows(
+def test_a_bucket_opens_with_its_url_and_options_of_obstore(
     tmp_path: Path, url: str, options: dict[str, str | bool]
 ) -> None:
     blobs = open_blobs(url, tmp_path, options, {})
     assert isinstance(blobs, BucketBlobs)
     assert blobs.local_path("a") is None
-    assert place_of(url, tmp_path) == url.rstrip("/")
+    assert blob_location(url, tmp_path) == url.rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -55,13 +53,13 @@ def test_a_bucket_needs_no_more_than_its_url_and_options_that_obstore_knows(
         (f"s3://key:{SECRET}@bucket", {}, "blob_url", "without keys"),
         (f"az://container?sig={SECRET}", AZURE, "blob_url", "without keys"),
         ("az://container", {}, "blob_url", "Account must be specified"),
-        ("s3://bucket", {"secret": SECRET}, "storage_options.secret", "an option that obstore knows"),
-        ("gs://bucket", {"aws_region": "x"}, "storage_options.aws_region", "an option that obstore knows"),
+        ("s3://bucket", {"secret": SECRET}, "storage_options.secret", "an option that obstore supports"),
+        ("gs://bucket", {"aws_region": "x"}, "storage_options.aws_region", "an option that obstore supports"),
         (None, {"region": "x"}, "storage_options", "for a bucket"),
         ("file:///tmp", {"region": "x"}, "storage_options", "for a bucket"),
     ],
 )
-def test_a_place_that_cannot_be_is_refused_with_the_setting_and_without_the_keys(
+def test_an_invalid_location_is_refused_with_the_setting_and_without_the_keys(
     tmp_path: Path, url: str | None, options: dict[str, str | bool], setting: str, expected: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=expected) as raised:
@@ -71,19 +69,17 @@ def test_a_place_that_cannot_be_is_refused_with_the_setting_and_without_the_keys
 
 
 @pytest.mark.parametrize("url", ["gs://bucket/prefix", "s3://bucket"])
-async def test_a_bucket_for_which_there_are_no_credentials_says_so(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_missing_credentials_are_reported(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)
-    # Nobody is asked beyond this machine: what would be a metadata server is a port that is closed.
+    # No request leaves this machine: the metadata server is a closed port.
     options: dict[str, str | bool] = {"metadata_endpoint": "http://127.0.0.1:9/"} if url.startswith("s3") else {}
     blobs = open_blobs(url, tmp_path, options | {"proxy_url": "http://127.0.0.1:9"}, {})
     with pytest.raises(BlobError, match=f"^{url}: there are no credentials for the store"):
         await blobs.check()
 
 
-def test_the_settings_file_and_the_environment_name_the_place(tmp_path: Path) -> None:
+def test_the_settings_file_and_the_environment_set_the_location(tmp_path: Path) -> None:
     config = tmp_path / "batchgate.toml"
     config.write_text(
         f'blob_url = "s3://one"\n[storage_options]\nsecret_access_key = "{SECRET}"\nskip_signature = true\n'
@@ -105,7 +101,7 @@ def test_the_settings_file_and_the_environment_name_the_place(tmp_path: Path) ->
         ),
     ],
 )
-def test_settings_that_are_none_are_refused_without_what_they_hold(
+def test_invalid_settings_are_refused_without_their_values(
     tmp_path: Path, content: str, environment: dict[str, str], expected: str
 ) -> None:
     config = tmp_path / "batchgate.toml"

@@ -1,4 +1,4 @@
-"""What an engine would tell, made by hand."""
+"""Batches, claims and requests for tests of telemetry."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from batchgate.engine.model.shard import Shard
 from batchgate.engine.model.usage import Counts
 
 
-def batch(**other: Any) -> Batch:
+def batch(**overrides: Any) -> Batch:
     """Make a batch of two requests."""
     fields: dict[str, Any] = {
         "key": 1,
-        "id": "msgbatch_01told",
+        "id": "msgbatch_01traced",
         "workspace": "w",
         "dialect": "anthropic",
         "provider": "p",
@@ -33,13 +33,13 @@ def batch(**other: Any) -> Batch:
         "results_blob": None,
         "results_size": None,
     }
-    return Batch(**(fields | other))
+    return Batch(**(fields | overrides))
 
 
-def claim(of: Batch, *, shard: int = 0, epoch: int = 1) -> Claim:
+def claim(owner: Batch, *, shard: int = 0, epoch: int = 1) -> Claim:
     """Make the claim of a shard."""
-    cut = Shard(index=shard, first_seq=0, requests=2, offset=0, length=100, checksum=0)
-    return Claim(batch=of, shard=cut, epoch=epoch, finished=frozenset())
+    work = Shard(index=shard, first_seq=0, requests=2, offset=0, length=100, checksum=0)
+    return Claim(batch=owner, shard=work, epoch=epoch, finished=frozenset())
 
 
 def request(custom_id: str = "a", model: str = "m") -> RequestRow:

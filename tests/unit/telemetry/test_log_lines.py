@@ -1,4 +1,4 @@
-"""Log lines hold what is allowed in them, in one line, and survive whatever is logged."""
+"""Log lines contain only the allowed fields, are single lines, and never fail to format."""
 
 import json
 import logging
@@ -8,17 +8,17 @@ import pytest
 
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID
-from batchgate.telemetry.log_lines import JsonLines, TextLines, describe
+from batchgate.telemetry.log_lines import JsonLines, TextLines, format_safely
 
 
 def record(message: str = "it is %s", *values: object, **fields: object) -> logging.LogRecord:
-    made = logging.LogRecord("here", logging.WARNING, __file__, 1, message, values or ("so",), None)
-    made.__dict__.update(fields)
-    return made
+    log_record = logging.LogRecord("here", logging.WARNING, __file__, 1, message, values or ("so",), None)
+    log_record.__dict__.update(fields)
+    return log_record
 
 
-def line(made: logging.LogRecord) -> dict[str, Any]:
-    text = JsonLines().format(made)
+def line(log_record: logging.LogRecord) -> dict[str, Any]:
+    text = JsonLines().format(log_record)
     assert "\n" not in text
     decoded = json.loads(text)
     assert isinstance(decoded, dict)
@@ -26,8 +26,8 @@ def line(made: logging.LogRecord) -> dict[str, Any]:
 
 
 def test_a_line_has_its_time_level_logger_action_and_message() -> None:
-    made = record(created=0.25)
-    assert line(made) == {
+    log_record = record(created=0.25)
+    assert line(log_record) == {
         "time": "1970-01-01T00:00:00.250+00:00",
         "level": "warning",
         "logger": "here",
@@ -36,13 +36,13 @@ def test_a_line_has_its_time_level_logger_action_and_message() -> None:
     }
 
 
-def test_only_the_fields_that_are_allowed_are_written() -> None:
+def test_only_allowed_fields_are_written() -> None:
     written = line(record(action="batch_ended", batch="msgbatch_01", prompt="secret", headers={"x-api-key": "secret"}))
     assert (written["action"], written["batch"]) == ("batch_ended", "msgbatch_01")
     assert "secret" not in str(written)
 
 
-def test_a_record_of_an_http_request_has_its_id_and_one_that_says_its_own_keeps_it() -> None:
+def test_a_record_has_the_id_of_its_http_request_unless_it_sets_its_own() -> None:
     token = HTTP_REQUEST_ID.set("req_1")
     try:
         assert line(record())["request_id"] == "req_1"
@@ -53,17 +53,17 @@ def test_a_record_of_an_http_request_has_its_id_and_one_that_says_its_own_keeps_
 
 
 @pytest.mark.parametrize("value", ["two\nlines", "half a pair: \ud800", "\x00", {1, 2}, object])
-def test_whatever_is_logged_is_one_line_of_json(value: object) -> None:
+def test_any_value_is_logged_as_one_line_of_json(value: object) -> None:
     assert line(record("%s", value, model=value))["message"] == str(value)
 
 
-def test_a_line_of_text_ends_with_what_it_is_about_and_says_nothing_twice() -> None:
+def test_a_line_of_text_ends_with_its_fields_and_repeats_nothing() -> None:
     fields = {"action": "batch_ended", "batch": "msgbatch_01", "workspace": "team", "shard": 0, "seconds": 1.5}
     written = TextLines().format(record("batch ended%s", "", **fields, headers="secret", counts={"a": 3, "b": 0}))
     assert written.endswith(" WARNING here: batch ended workspace=team batch=msgbatch_01 shard=0 counts=a:3")
 
 
-def test_a_name_that_a_caller_chose_cannot_pass_for_another_field_or_line() -> None:
+def test_a_name_chosen_by_a_caller_cannot_imitate_another_field_or_line() -> None:
     written = TextLines().format(record(custom_id="a batch=b", model='x"\n\ud800', account="", file=None))
     assert written.endswith(r' custom_id="a batch=b" account="" model="x\"\n\ud800"')
     assert "\n" not in written
@@ -72,9 +72,9 @@ def test_a_name_that_a_caller_chose_cannot_pass_for_another_field_or_line() -> N
 def test_a_line_of_text_has_the_id_of_its_http_request_and_its_trace_below() -> None:
     token = HTTP_REQUEST_ID.set("req_1")
     try:
-        made, error = record(), raised(OSError("a disk"))
-        made.exc_info = (type(error), error, error.__traceback__)
-        first, *below = TextLines().format(made).splitlines()
+        log_record, error = record(), raised(OSError("a disk"))
+        log_record.exc_info = (type(error), error, error.__traceback__)
+        first, *below = TextLines().format(log_record).splitlines()
     finally:
         HTTP_REQUEST_ID.reset(token)
     assert first.endswith("it is so request_id=req_1")
@@ -92,30 +92,32 @@ def raised(error: Exception) -> Exception:
     raise AssertionError
 
 
-def test_an_exception_that_nobody_foresaw_is_shown_by_type_and_place_without_its_message() -> None:
-    shown = describe(raised(ValueError("the prompt")))
+def test_an_unexpected_exception_is_shown_with_type_and_traceback_without_its_message() -> None:
+    shown = format_safely(raised(ValueError("the prompt")))
     assert "ValueError" in shown
     assert "in fail" in shown
     assert "the prompt" not in shown
 
 
-def test_the_message_of_the_machine_and_of_storage_is_shown() -> None:
-    assert "OSError: [Errno 28] No space left on device" in describe(raised(OSError(28, "No space left on device")))
-    assert "StoreError: database is locked" in describe(raised(StoreError("database is locked")))
+def test_messages_of_the_operating_system_and_of_storage_are_shown() -> None:
+    assert "OSError: [Errno 28] No space left on device" in format_safely(
+        raised(OSError(28, "No space left on device"))
+    )
+    assert "StoreError: database is locked" in format_safely(raised(StoreError("database is locked")))
 
 
-def test_causes_and_the_parts_of_a_group_are_shown_by_the_same_rule() -> None:
+def test_causes_and_members_of_a_group_follow_the_same_rule() -> None:
     outer = raised(RuntimeError("the prompt"))
     outer.__cause__ = raised(KeyError("the prompt"))
-    shown = describe(raised(ExceptionGroup("the prompt", [outer, OSError("a disk")])))
+    shown = format_safely(raised(ExceptionGroup("the prompt", [outer, OSError("a disk")])))
     assert [name in shown for name in ("ExceptionGroup", "RuntimeError", "KeyError", "OSError: a disk")] == [True] * 4
     assert "the prompt" not in shown
 
 
-@pytest.mark.parametrize("form", [JsonLines(), TextLines()])
-def test_both_forms_show_exceptions_by_that_rule(form: logging.Formatter) -> None:
-    made, error = record(), raised(LookupError("the prompt"))
-    made.exc_info = (type(error), error, error.__traceback__)
-    written = form.format(made)
+@pytest.mark.parametrize("formatter", [JsonLines(), TextLines()])
+def test_both_formats_follow_this_rule(formatter: logging.Formatter) -> None:
+    log_record, error = record(), raised(LookupError("the prompt"))
+    log_record.exc_info = (type(error), error, error.__traceback__)
+    written = formatter.format(log_record)
     assert "LookupError" in written
     assert "the prompt" not in written

@@ -1,7 +1,7 @@
-"""`Peers` on PostgreSQL: a row with a heartbeat for each process, leases in a table, and NOTIFY between them.
+"""`Cluster` on PostgreSQL: one row with a heartbeat per process, leases in a table, and events sent by NOTIFY.
 
-All that depends on who lives is decided in one transaction at a time, under a lock. A row that is gone is the only sign
-of a death: whoever comes back from a long pause finds that its own is gone, and joins anew.
+Every decision that depends on which processes are alive is made in one transaction at a time, under a lock. A process
+counts as dead exactly when its row is deleted. One that resumes after a long pause finds its row deleted and rejoins.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ from batchgate.engine.model.health_report import HEALTHY, HealthReport, WorkerHe
 from batchgate.engine.model.limit_share import NO_SHARE, LimitShare, fair_share, next_share
 from batchgate.engine.ports.cluster import CLUSTER_EVENTS, ClusterEvent, ClusterListener
 from batchgate.engine.support.cancellation import cancel_all, shielded
-from batchgate.store.postgres.address import Address
+from batchgate.store.postgres.address import PostgresAddress
 from batchgate.store.postgres.connection import QUERIES, PostgresPool, Row, Transaction
 
 logger = logging.getLogger(__name__)
 
-SETTLING: Final = 0.05  # seconds between two looks at calls that have to end before a share can be let go of
-RETRY: Final = 1.0  # seconds until the server is tried again
-CONNECTIONS: Final = 2
+SHARE_CHECK_INTERVAL: Final = 0.05  # seconds between two checks if the calls in flight fit into a smaller share
+RETRY_DELAY: Final = 1.0  # seconds before connecting again
+MAX_CONNECTIONS: Final = 2
 
 
-class _Told(Struct):
-    """What is said on the channel."""
+class _Notification(Struct):
+    """A message on the NOTIFY channel."""
 
     event: str
     batch: int = 0
 
 
 class PostgresCluster:
-    """The processes on one database. An async context manager, entered when the schema is there.
+    """The processes on one database. An async context manager; the schema has to exist when it is entered.
 
-    ``timeout`` is how many seconds it may take until somebody else has the work of a process that died.
+    ``timeout``: seconds within which another process takes over the work of a process that died.
     """
 
-    def __init__(self, address: Address, *, name: str, role: str, timeout: float) -> None:
+    def __init__(self, address: PostgresAddress, *, name: str, role: str, timeout: float) -> None:
         self._address = address
-        self._pool = PostgresPool(address, connections=CONNECTIONS)
+        self._pool = PostgresPool(address, connections=MAX_CONNECTIONS)
         self._name = name
         self._role = role
         self._heartbeats = Heartbeats(timeout)
         self.member: int | None = None
-        """The number of this process, while it has one."""
+        """The id of this process in the cluster; None while it is not a member."""
         self.workers = 1
-        """How many processes with a worker live, as far as is known."""
+        """Number of live processes with a worker, as of the last heartbeat."""
         self.other_workers: tuple[WorkerHealth, ...] = ()
-        """Those among them that are not this process, and how they said they are."""
-        self._changed = asyncio.Event()
+        """The health of the other live workers, as they last reported it."""
+        self._members_changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        """Join the others."""
+        """Connect and join the cluster."""
         try:
             await self._pool.open()
             self.member = await self._pool.write(self._join)
@@ -75,177 +75,187 @@ class PostgresCluster:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the others, who need not wait until this process is taken for dead."""
+        """Leave the cluster, so that the others need not wait until this process is considered dead."""
         with suppress(StoreError):
             await shielded(self._pool.write(self._leave))
         self.member = None
         await self._pool.close()
 
     async def run(self, listener: ClusterListener) -> None:
-        """Keep this process among the living, and pass on what is heard of the others, until cancelled."""
+        """Send heartbeats and pass events to the listener, until cancelled."""
         listener.set_share(NO_SHARE, -inf)
-        parts = [asyncio.create_task(self._live(listener)), asyncio.create_task(self._listen(listener))]
+        tasks = [asyncio.create_task(self._run_heartbeats(listener)), asyncio.create_task(self._listen(listener))]
         try:
-            ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for part in ended:  # neither ends unless it fails
-                part.result()
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:  # a task ends only by failing
+                task.result()
         finally:
-            await cancel_all(parts)
+            await cancel_all(tasks)
 
     async def acquire_lease(self, name: str) -> bool:
-        """Take or keep what only one process may have; False if another one that lives has it."""
-        bound = {"name": name, "member": self.member, "dead_after": self._heartbeats.dead_after}
+        """Acquire or keep a lease; False if another live process has it."""
+        params = {"name": name, "member": self.member, "dead_after": self._heartbeats.dead_after}
         if self.member is None:
             return False
-        holder = await self._pool.one("holder", bound)
+        holder = await self._pool.fetch_one("find_lease_holder", params)
         if holder is not None:
             return bool(holder["member"] == self.member)
-        taken = await self._pool.write(lambda transaction: transaction.one("take_lease", bound), repeatable=True)
-        return taken is not None
+        acquired = await self._pool.write(
+            lambda transaction: transaction.fetch_one("acquire_lease", params), repeatable=True
+        )
+        return acquired is not None
 
     async def release_lease(self, name: str) -> None:
-        """Let go of it, if it is held here."""
-        bound = {"name": name, "member": self.member}
-        await self._pool.write(lambda transaction: transaction.send("release_lease", bound), repeatable=True)
+        """Release a lease, if this process has it."""
+        params = {"name": name, "member": self.member}
+        await self._pool.write(lambda transaction: transaction.execute("release_lease", params), repeatable=True)
 
-    async def _live(self, listener: ClusterListener) -> None:
-        """Be seen, look who else lives, and keep to a share of what all may do."""
+    async def _run_heartbeats(self, listener: ClusterListener) -> None:
+        """Send heartbeats, read which workers are alive, and adjust the share of the limits."""
         while True:
-            self._changed.clear()
+            self._members_changed.clear()
             try:
-                settled = await self._look_around(listener)
+                share_settled = await self._heartbeat(listener)
             except StoreError as error:
                 listener.report_connection(error)
-                await asyncio.sleep(min(RETRY, self._heartbeats.interval))
+                await asyncio.sleep(min(RETRY_DELAY, self._heartbeats.interval))
             else:
                 listener.report_connection(None)
-                await self._pause(self._heartbeats.interval if settled else SETTLING)
+                await self._wait_for_change(self._heartbeats.interval if share_settled else SHARE_CHECK_INTERVAL)
 
-    async def _pause(self, seconds: float) -> None:
+    async def _wait_for_change(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._changed.wait()
+                await self._members_changed.wait()
 
-    async def _look_around(self, listener: ClusterListener) -> bool:
-        """Take one look; False if a share has to be let go of, and calls under way have to end before.
+    async def _heartbeat(self, listener: ClusterListener) -> bool:
+        """Send one heartbeat; False if the share is not adjusted yet, because calls in flight have to end first.
 
-        The time until which others take this process for living is reckoned from before they are told that it does.
+        The share is valid from the time before the heartbeat is written, so it never outlasts what the others assume.
         """
-        begun = asyncio.get_running_loop().time()
-        condition = listener.health_report
-        workers = await self._pool.write(lambda transaction: self._be_seen(transaction, condition), repeatable=True)
+        started = asyncio.get_running_loop().time()
+        report = listener.health_report
+        workers = await self._pool.write(
+            lambda transaction: self._record_heartbeat(transaction, report), repeatable=True
+        )
         if workers is None:
-            await self._come_back(listener)
+            await self._rejoin(listener)
             return False
-        self._heartbeats.record_beat(begun)
+        self._heartbeats.record_beat(started)
         self.workers = len(workers)
         self.other_workers = tuple(_worker_health(row) for row in workers if row["id"] != self.member)
         if self._role == "gateway":
             return True
-        return await self._take_share(listener, workers, begun + self._heartbeats.self_evict_after)
+        return await self._adjust_share(listener, workers, started + self._heartbeats.self_evict_after)
 
-    async def _take_share(self, listener: ClusterListener, workers: list[Row], until: float) -> bool:
-        held, wanted = self._shares(workers)
-        if wanted.intersection(held) == wanted:
-            # Not more than before: what is less is let go of when nothing is under way any more that belongs to it.
+    async def _adjust_share(self, listener: ClusterListener, workers: list[Row], until: float) -> bool:
+        current, wanted = self._shares(workers)
+        if wanted.intersection(current) == wanted:
+            # The share shrinks or stays: the rest is published as free only when no call in flight uses it any more.
             listener.set_share(wanted, until)
             if not listener.within_share:
                 return False
-        if wanted != held:
-            if not await self._pool.write(lambda transaction: self._publish(transaction, wanted), repeatable=True):
+        if wanted != current:
+            published = await self._pool.write(
+                lambda transaction: self._publish_share(transaction, wanted), repeatable=True
+            )
+            if not published:
                 return False
             listener.set_share(wanted, until)
         return True
 
     def _shares(self, workers: list[Row]) -> tuple[LimitShare, LimitShare]:
-        """Tell what this process has in the sight of all, and what it shall have next."""
+        """Return the published share of this process, and the one that it should have next."""
         shares = {row["id"]: LimitShare(row["share_begin"], row["share_end"]) for row in workers}
         ids = [row["id"] for row in workers]
-        held = shares.pop(self.member)
-        return held, next_share(held, fair_share(ids.index(self.member), len(ids)), tuple(shares.values()))
+        current = shares.pop(self.member)
+        return current, next_share(current, fair_share(ids.index(self.member), len(ids)), tuple(shares.values()))
 
-    async def _publish(self, transaction: Transaction, wanted: LimitShare) -> bool:
-        """Take a share, or let go of the rest, in the sight of all; False if something has changed meanwhile."""
-        await transaction.send("lock_members", {})
-        workers = await transaction.rows("living_workers", {})
+    async def _publish_share(self, transaction: Transaction, wanted: LimitShare) -> bool:
+        """Store the new share of this process; False if the members or their shares have changed meanwhile."""
+        await transaction.execute("lock_members", {})
+        workers = await transaction.fetch_all("list_workers", {})
         if self.member not in {row["id"] for row in workers} or wanted not in self._shares(workers):
             return False
-        await transaction.send("share", {"member": self.member, "begin": wanted.begin, "end": wanted.end})
-        await transaction.send("tell_members", {})
+        await transaction.execute("set_share", {"member": self.member, "begin": wanted.begin, "end": wanted.end})
+        await transaction.execute("notify_members", {})
         return True
 
-    async def _be_seen(self, transaction: Transaction, report: HealthReport) -> list[Row] | None:
-        """Take the dead away, and tell which workers live; None if this process was taken for dead itself."""
-        await transaction.send("lock_members", {})
-        said = Jsonb(msgspec.to_builtins(report))
-        if await transaction.one("seen", {"member": self.member, "condition": said}) is None:
+    async def _record_heartbeat(self, transaction: Transaction, report: HealthReport) -> list[Row] | None:
+        """Write a heartbeat, evict dead members and return the live workers; None if this process was evicted."""
+        await transaction.execute("lock_members", {})
+        params = {"member": self.member, "condition": Jsonb(msgspec.to_builtins(report))}
+        if await transaction.fetch_one("record_heartbeat", params) is None:
             return None
         if self._heartbeats.may_evict(asyncio.get_running_loop().time()):
-            await self._bury(transaction)
-        return await transaction.rows("living_workers", {})
+            await self._evict_dead_members(transaction)
+        return await transaction.fetch_all("list_workers", {})
 
-    async def _bury(self, transaction: Transaction) -> None:
+    async def _evict_dead_members(self, transaction: Transaction) -> None:
         dead_after = self._heartbeats.dead_after
-        if await transaction.rows("take_the_dead_away", {"dead_after": dead_after}):
-            await transaction.send("tell_members", {})
+        if await transaction.fetch_all("evict_dead_members", {"dead_after": dead_after}):
+            await transaction.execute("notify_members", {})
 
-    async def _come_back(self, listener: ClusterListener) -> None:
-        """Join anew, without a share: what this process had is somebody else's by now."""
+    async def _rejoin(self, listener: ClusterListener) -> None:
+        """Join again as a new member without a share: other processes may have the previous share by now."""
         fields = {"action": "self_evicted", "member": self.member}
-        logger.warning("member %s was taken for dead", self.member, extra=fields)
+        logger.warning("this process was considered dead and lost its membership %s", self.member, extra=fields)
         listener.set_share(NO_SHARE, -inf)
         self.member = await self._pool.write(self._join)
-        logger.info("is member %s now", self.member, extra={"action": "cluster_joined", "member": self.member})
+        logger.info(
+            "this process joined the cluster again as member %s",
+            self.member,
+            extra={"action": "cluster_joined", "member": self.member},
+        )
 
     async def _join(self, transaction: Transaction) -> int:
-        row = await transaction.one("join_members", {"name": self._name, "role": self._role})
+        row = await transaction.fetch_one("add_member", {"name": self._name, "role": self._role})
         assert row is not None
-        await transaction.send("tell_members", {})
+        await transaction.execute("notify_members", {})
         return int(row["id"])
 
     async def _leave(self, transaction: Transaction) -> None:
-        await transaction.send("leave_members", {"member": self.member})
-        await transaction.send("tell_members", {})
+        await transaction.execute("remove_member", {"member": self.member})
+        await transaction.execute("notify_members", {})
 
     async def _listen(self, listener: ClusterListener) -> None:
-        """Hear what the others say; after a connection was lost, what was said meanwhile is looked up."""
-        deaf = False
+        """Receive notifications; after a reconnection the listener looks up what it may have missed."""
+        disconnected = False
         while True:
             try:
                 async with await AsyncConnection.connect(self._address.conninfo, autocommit=True) as connection:
                     await connection.execute(QUERIES["listen"])
                     await listener.catch_up()
-                    self._changed.set()
-                    if deaf:
-                        logger.info(
-                            "hears the others again", extra={"action": "listen_restored", "member": self.member}
-                        )
-                    deaf = False
+                    self._members_changed.set()
+                    if disconnected:
+                        fields = {"action": "listen_restored", "member": self.member}
+                        logger.info("receiving notifications from the other processes again", extra=fields)
+                    disconnected = False
                     async for notification in connection.notifies():
-                        self._hear(listener, notification.payload)
+                        self._handle_notification(listener, notification.payload)
             except (psycopg.Error, StoreError) as error:
-                if not deaf:
-                    said = self._address.hidden(str(error))
+                if not disconnected:
+                    reason = self._address.redact(str(error))
                     fields = {"action": "listen_lost", "member": self.member}
-                    logger.warning("does not hear the others: %s", said, extra=fields)
-                deaf = True
-            await asyncio.sleep(RETRY)
+                    logger.warning("receiving no notifications from the other processes: %s", reason, extra=fields)
+                disconnected = True
+            await asyncio.sleep(RETRY_DELAY)
 
-    def _hear(self, listener: ClusterListener, payload: str) -> None:
+    def _handle_notification(self, listener: ClusterListener, payload: str) -> None:
         try:
-            told = msgspec.json.decode(payload, type=_Told)
-        except msgspec.MsgspecError:  # anybody may notify, and a newer version may say what is not known here
-            logger.warning("does not understand what was said to all", extra={"action": "listen_lost"})
+            notification = msgspec.json.decode(payload, type=_Notification)
+        except msgspec.MsgspecError:  # any client may notify, and a newer version may send other messages
+            logger.warning("ignored a notification that cannot be read", extra={"action": "listen_lost"})
             return
-        if told.event == "members":
-            self._changed.set()
-        elif told.event in CLUSTER_EVENTS:
-            event: ClusterEvent = msgspec.convert(told.event, ClusterEvent)
-            listener.on_event(event, told.batch)
+        if notification.event == "members":
+            self._members_changed.set()
+        elif notification.event in CLUSTER_EVENTS:
+            event: ClusterEvent = msgspec.convert(notification.event, ClusterEvent)
+            listener.on_event(event, notification.batch)
 
 
 def _worker_health(row: Row) -> WorkerHealth:
-    """Read the report of another worker; one in another version's format counts as healthy."""
+    """Read the report of another worker; a report in the format of another version counts as healthy."""
     try:
         report = msgspec.convert(row["condition"], HealthReport)
     except msgspec.ValidationError:

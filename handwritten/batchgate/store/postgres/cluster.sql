@@ -1,36 +1,36 @@
 -- name: lock_members
--- Who is paused while it holds the lock must not keep the others from being seen.
+-- A process that is paused while it holds the lock must not block the heartbeats of the others.
 SELECT
     set_config('idle_in_transaction_session_timeout', '2s', true),
     pg_advisory_xact_lock(hashtextextended('batchgate members', 0))
 
--- name: join_members
+-- name: add_member
 INSERT INTO members (name, role, seen_at) VALUES (%(name)s, %(role)s, clock_timestamp()) RETURNING id
 
--- name: seen
+-- name: record_heartbeat
 UPDATE members SET seen_at = clock_timestamp(), condition = %(condition)s
 WHERE id = %(member)s RETURNING id
 
--- name: leave_members
+-- name: remove_member
 DELETE FROM members WHERE id = %(member)s
 
--- name: take_the_dead_away
+-- name: evict_dead_members
 DELETE FROM members WHERE seen_at < clock_timestamp() - make_interval(secs => %(dead_after)s) RETURNING id
 
--- name: living_workers
+-- name: list_workers
 SELECT id, name, share_begin, share_end, condition FROM members WHERE role <> 'gateway' ORDER BY id
 
--- name: share
+-- name: set_share
 UPDATE members SET share_begin = %(begin)s, share_end = %(end)s WHERE id = %(member)s
 
--- name: tell_members
+-- name: notify_members
 SELECT pg_notify('batchgate', '{"event": "members"}')
 
--- name: holder
+-- name: find_lease_holder
 SELECT leases.member FROM leases JOIN members ON members.id = leases.member
 WHERE leases.name = %(name)s AND seen_at >= clock_timestamp() - make_interval(secs => %(dead_after)s)
 
--- name: take_lease
+-- name: acquire_lease
 INSERT INTO leases (name, member) SELECT %(name)s, id FROM members WHERE id = %(member)s
 ON CONFLICT (name) DO UPDATE SET member = excluded.member, taken_at = now()
 WHERE leases.member = excluded.member OR NOT EXISTS (

@@ -1,4 +1,4 @@
-"""Connections to one PostgreSQL database, and the one place where what psycopg raises becomes a `StoreError`."""
+"""Pooled connections to one PostgreSQL database; here every psycopg error becomes a `StoreError`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from psycopg_pool import AsyncConnectionPool
 
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.support.cancellation import shielded
-from batchgate.store.postgres.address import Address
+from batchgate.store.postgres.address import PostgresAddress
 from batchgate.store.queries import load_queries
 
 T = TypeVar("T")
 
 Row: TypeAlias = dict[str, Any]
-Bound: TypeAlias = Mapping[str, object]
+Params: TypeAlias = Mapping[str, object]
 Connection: TypeAlias = AsyncConnection[Row]
 
 QUERIES: Final = {
@@ -31,46 +31,46 @@ QUERIES: Final = {
     for file in ("queries.sql", "cluster.sql", "tenants.sql")
     for name, text in load_queries("batchgate.store.postgres", file).items()
 }
-CONNECTIONS: Final = 10
-"""The most connections of one process to its database that the store takes."""
-PATIENCE: Final = 5.0  # seconds to wait for a connection
-TRIES: Final = 8
-"""How often a transaction is run that gets into the way of others."""
-PAUSE: Final = 0.02  # seconds between two of them, on average
+MAX_CONNECTIONS: Final = 10
+"""Maximum connections that the store of one process opens."""
+CONNECTION_TIMEOUT: Final = 5.0  # seconds
+MAX_ATTEMPTS: Final = 8
+"""How often a transaction is run that conflicts with others."""
+RETRY_DELAY: Final = 0.02  # seconds between two attempts, on average
 
 
-def storable(*texts: str) -> bool:
-    """Tell if texts can be stored: PostgreSQL's hold neither a NUL nor half of a surrogate pair."""
+def is_storable(*texts: str) -> bool:
+    """Return True if texts can be stored: PostgreSQL text contains neither NUL nor lone surrogates."""
     return not any("\0" in text or any("\ud800" <= character <= "\udfff" for character in text) for text in texts)
 
 
 class Transaction:
-    """The statements of one transaction; those that nobody waits for go along with the next that somebody waits for."""
+    """Runs the statements of one transaction; one whose result is not awaited is sent together with the next."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def send(self, query: str, bound: Bound) -> AsyncCursor[Row]:
-        """Run a statement whose rows are fetched later, or not at all."""
-        return await self._connection.execute(QUERIES[query], bound, binary=True)
+    async def execute(self, query: str, params: Params) -> AsyncCursor[Row]:
+        """Run a statement; the caller may fetch its rows later, or not at all."""
+        return await self._connection.execute(QUERIES[query], params, binary=True)
 
-    async def rows(self, query: str, bound: Bound) -> list[Row]:
-        """Run a statement and wait for its rows."""
-        return await (await self.send(query, bound)).fetchall()
+    async def fetch_all(self, query: str, params: Params) -> list[Row]:
+        """Run a statement and return its rows."""
+        return await (await self.execute(query, params)).fetchall()
 
-    async def one(self, query: str, bound: Bound) -> Row | None:
-        """Run a statement and wait for its first row."""
-        return await (await self.send(query, bound)).fetchone()
+    async def fetch_one(self, query: str, params: Params) -> Row | None:
+        """Run a statement and return its first row."""
+        return await (await self.execute(query, params)).fetchone()
 
 
-Work: TypeAlias = Callable[[Transaction], Awaitable[T]]
-"""What is done in a transaction; what it returns goes back to the caller. It may be done again from its beginning."""
+TransactionWork: TypeAlias = Callable[[Transaction], Awaitable[T]]
+"""A function that runs statements in a transaction and returns a result. It may be run again from its beginning."""
 
 
 class PostgresPool:
-    """Runs statements on pooled connections. Raises `StoreError`; a server that comes back is found again."""
+    """Runs statements on pooled connections, and reconnects when the server is back. Raises `StoreError`."""
 
-    def __init__(self, address: Address, *, connections: int = CONNECTIONS) -> None:
+    def __init__(self, address: PostgresAddress, *, connections: int = MAX_CONNECTIONS) -> None:
         self._address = address
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             address.conninfo,
@@ -78,8 +78,8 @@ class PostgresPool:
             configure=_configure,
             min_size=1,
             max_size=connections,
-            timeout=PATIENCE,
-            reconnect_timeout=PATIENCE,  # pauses between tries double, so this bounds them; the next caller begins anew
+            timeout=CONNECTION_TIMEOUT,
+            reconnect_timeout=CONNECTION_TIMEOUT,  # the pause between attempts doubles; this bounds it
             name="batchgate",
             open=False,
         )
@@ -87,33 +87,33 @@ class PostgresPool:
     async def open(self) -> None:
         """Connect."""
         try:
-            await self._pool.open(wait=True, timeout=PATIENCE)
+            await self._pool.open(wait=True, timeout=CONNECTION_TIMEOUT)
         except psycopg.Error as error:
-            raise self._translated(error) from error
+            raise self._store_error(error) from error
 
     async def close(self) -> None:
         """Close all connections."""
         await self._pool.close()
 
-    async def rows(self, query: str, bound: Bound) -> list[Row]:
-        """Run one statement that only reads."""
+    async def fetch_all(self, query: str, params: Params) -> list[Row]:
+        """Run one statement that only reads, and return its rows."""
 
         async def fetch(connection: Connection) -> list[Row]:
-            cursor = await connection.execute(QUERIES[query], bound, binary=True)
+            cursor = await connection.execute(QUERIES[query], params, binary=True)
             return await cursor.fetchall()
 
-        return await self._persistently(lambda: self._on_connection(fetch))
+        return await self._with_retries(lambda: self._on_connection(fetch))
 
-    async def one(self, query: str, bound: Bound) -> Row | None:
-        """Run one statement that only reads, for its first row."""
-        rows = await self.rows(query, bound)
+    async def fetch_one(self, query: str, params: Params) -> Row | None:
+        """Run one statement that only reads, and return its first row."""
+        rows = await self.fetch_all(query, params)
         return rows[0] if rows else None
 
-    async def write(self, work: Work[T], *, repeatable: bool = False, durable: bool = True) -> T:
-        """Run work in a transaction; it is durable when this returns, and undone as a whole if it raises.
+    async def write(self, work: TransactionWork[T], *, repeatable: bool = False, durable: bool = True) -> T:
+        """Run work in a transaction: durable when this returns, rolled back if it raises.
 
-        When the server goes down before the commit, the work is done again. If it may have been committed already, only
-        work is that is ``repeatable``: done twice, it leaves and answers the same as done once.
+        If the server goes down before the commit, the work is run again. If the commit may have happened, only
+        ``repeatable`` work is run again: work that leaves and returns the same when it is run twice.
         """
         committing = False
 
@@ -127,55 +127,55 @@ class PostgresPool:
                 committing = True
             return result
 
-        def may_again() -> bool:
+        def may_retry() -> bool:
             return repeatable or not committing
 
-        return await shielded(self._persistently(lambda: self._on_connection(run), may_again))
+        return await shielded(self._with_retries(lambda: self._on_connection(run), may_retry))
 
     async def _on_connection(self, use: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._pool.connection() as connection:
             try:
                 return await use(connection)
             except FeatureNotSupported:
-                # A newer process has changed the schema: what was prepared before gives no rows any more.
+                # A newer process has changed the schema, so the statements prepared on this connection fail.
                 await connection.close()
                 raise
             except psycopg.Error as error:
                 if connection.broken or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}:
-                    raise _LostError from error
+                    raise _ConnectionLostError from error
                 raise
 
-    async def _persistently(self, run: Callable[[], Awaitable[T]], may_again: Callable[[], bool] = lambda: True) -> T:
-        """Run it until it is through, or fails in a way in which it would fail again."""
-        lost = False
-        for left in reversed(range(TRIES)):
+    async def _with_retries(self, run: Callable[[], Awaitable[T]], may_retry: Callable[[], bool] = lambda: True) -> T:
+        """Run until success, or until an error that a retry would not fix."""
+        reconnected = False
+        for attempts_left in reversed(range(MAX_ATTEMPTS)):
             try:
                 return await run()
-            except _LostError as error:
-                if lost or not may_again():
-                    raise self._translated(error.__cause__) from error.__cause__
-                lost = True
+            except _ConnectionLostError as error:
+                if reconnected or not may_retry():
+                    raise self._store_error(error.__cause__) from error.__cause__
+                reconnected = True
                 await self._pool.check()
             except (DeadlockDetected, SerializationFailure, FeatureNotSupported) as error:
-                if not left:
-                    raise self._translated(error) from error
-                await asyncio.sleep(random.uniform(0, 2 * PAUSE))
+                if not attempts_left:
+                    raise self._store_error(error) from error
+                await asyncio.sleep(random.uniform(0, 2 * RETRY_DELAY))
             except psycopg.Error as error:
-                raise self._translated(error) from error
+                raise self._store_error(error) from error
         raise StoreError("the database was busy for too long")
 
-    def _translated(self, error: BaseException | None) -> StoreError:
-        """Say what went wrong, without the values that the server quotes in its details, and without the password."""
+    def _store_error(self, error: BaseException | None) -> StoreError:
+        """Return a `StoreError` without the password and the values that the server quotes in its details."""
         diagnosis = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-        return StoreError(f"the database did not answer as it should: {self._address.hidden(diagnosis or str(error))}")
+        return StoreError(f"the database failed: {self._address.redact(diagnosis or str(error))}")
 
 
-class _LostError(Exception):
-    """The connection broke; its cause says how."""
+class _ConnectionLostError(Exception):
+    """The connection broke; ``__cause__`` is the driver's error."""
 
 
 def _adapters() -> AdaptersMap:
-    """Send every integer as one of 64 bits, so that a statement is prepared once and not for each size."""
+    """Send every integer with 64 bits, so that a statement is prepared once and not once per integer size."""
     adapters = AdaptersMap(psycopg.adapters)
     adapters.register_dumper(int, Int8Dumper)
     adapters.register_dumper(int, Int8BinaryDumper)
@@ -183,5 +183,5 @@ def _adapters() -> AdaptersMap:
 
 
 async def _configure(connection: Connection) -> None:
-    """Have every commit on the disk before it is answered, and let a process that stands still hold no row for long."""
+    """Make every commit durable, and limit how long a paused process keeps rows locked."""
     await connection.execute(QUERIES["configure"])

@@ -15,7 +15,7 @@ SELECT
 -- name: lock_create
 SELECT pg_advisory_xact_lock(%(lock)s)
 
--- name: lock_order
+-- name: lock_workspace_order
 SELECT pg_advisory_xact_lock(hashtextextended(%(workspace)s, 0))
 
 -- name: insert_batch
@@ -92,7 +92,7 @@ SELECT procrastinate_defer_jobs_v1(ARRAY(
     FROM unnest(%(shard)s::bigint[]) AS shard
 ))
 
--- name: tell
+-- name: notify
 SELECT pg_notify('batchgate', json_build_object('event', %(event)s::text, 'batch', %(batch_key)s::bigint)::text)
 
 -- name: find_batch
@@ -187,7 +187,7 @@ ON CONFLICT (batch_key, shard) DO UPDATE SET bits = excluded.bits
 -- name: drop_marks
 DELETE FROM sent_marks WHERE batch_key = %(batch_key)s AND shard = %(shard)s
 
--- name: fence
+-- name: fence_shard
 UPDATE shards SET done = %(done)s, chunks = chunks + 1
 WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND NOT done
 RETURNING chunks AS number
@@ -209,7 +209,7 @@ SET succeeded = batches.succeeded + %(succeeded)s, errored = batches.errored + %
 FROM stored
 WHERE key = stored.batch_key
 
--- name: is_stored
+-- name: is_chunk_stored
 SELECT 1 FROM shards
 WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND done
     AND (%(seqs)s = ''::bytea OR EXISTS (
@@ -217,7 +217,7 @@ WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND 
         WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND first_seq = %(first_seq)s AND seqs = %(seqs)s
     ))
 
--- name: close_shard
+-- name: count_closed_shard
 UPDATE batches SET open_shards = open_shards - 1 WHERE key = %(batch_key)s
 
 -- name: unfinished_jobs
@@ -268,7 +268,7 @@ WHERE writer IS NULL OR NOT EXISTS (SELECT 1 FROM members WHERE id = writer)
 ORDER BY name COLLATE "C"
 
 -- name: tombstone_blob
--- No member has the number 0. Who is about to adopt the blob holds its row: then it is there no more after the wait.
+-- 0 is no member id. A transaction that adopts the blob locks its row; after the wait for it the row no longer exists.
 UPDATE loose_blobs SET writer = 0 WHERE name = %(name)s RETURNING name
 
 -- name: owns_blob
@@ -291,7 +291,7 @@ DELETE FROM chunks WHERE batch_key = %(batch_key)s AND (shard, first_seq) IN (
 RETURNING 1
 
 -- name: ended_with_chunks
--- One step for each batch that has chunks, however many they are.
+-- One index lookup per batch with chunks, however many chunks it has.
 WITH RECURSIVE holding AS (
     SELECT min(batch_key) AS batch_key FROM chunks
     UNION ALL

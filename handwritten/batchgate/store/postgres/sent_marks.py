@@ -1,9 +1,9 @@
-"""Which requests of claimed shards were sent: a bit each, written behind the back of whoever sends.
+"""Marks for the requests of claimed shards that were sent: one bit each, written to PostgreSQL in the background.
 
-A mark has to be set before each call, so it must cost next to nothing: it is set in memory, and all that changed is
-written at most every 100 ms, in one statement that no disk is waited for. A crash of this process loses the marks of
-its last 100 ms, one of the server those of its last second or so. They serve to count what is asked again, and nothing
-is decided by them.
+A mark is set before each call, so it must cost next to nothing: it is set in memory, and all changes are written at
+most every 100 ms, in one statement without waiting for the disk. A crash of this process loses the marks of its last
+100 ms, a crash of the server those of about its last second. Marks only count redelivered requests; nothing depends on
+them.
 """
 
 from __future__ import annotations
@@ -16,100 +16,100 @@ from typing import Final, TypeAlias
 
 from batchgate.engine.model.errors import StoreError
 
-Place: TypeAlias = tuple[int, int]
-"""The key of a batch, and the index of a shard."""
+ShardKey: TypeAlias = tuple[int, int]
+"""Batch key and shard index."""
 
-REST: Final = 0.1  # seconds between two writes
+WRITE_INTERVAL: Final = 0.1  # seconds
 
 
 @dataclass
-class _Marks:
+class _ShardMarks:
     """The marks of one claimed shard."""
 
     epoch: int
     bits: bytearray
-    let_go: bool = False
-    """Whether the shard has been let go, so that nothing will be added."""
+    release: bool = False
+    """True once the shard is released: no mark will be added."""
 
 
 class SentMarks:
-    """The marks of the shards that this process holds."""
+    """The marks of the shards that this process has claimed."""
 
     def __init__(self, write: Callable[[Mapping[str, Sequence[object]]], Awaitable[None]]) -> None:
         self._write = write
-        self._marks: dict[Place, _Marks] = {}
-        self._changed: set[Place] = set()
-        self._being_written: dict[Place, _Marks] = {}
-        self._some = asyncio.Event()
+        self._marks: dict[ShardKey, _ShardMarks] = {}
+        self._changed: set[ShardKey] = set()
+        self._writing: dict[ShardKey, _ShardMarks] = {}
+        self._has_changes = asyncio.Event()
 
-    def take(self, place: Place, epoch: int, requests: int, stored: bytes) -> list[int]:
-        """Make room for the marks of a shard, and tell which of its requests have one already, counted from 0."""
+    def load(self, shard_key: ShardKey, epoch: int, requests: int, stored: bytes) -> list[int]:
+        """Start the marks of a claimed shard; return the marked requests, counted from 0 within the shard."""
         bits = bytearray(stored.ljust((requests + 7) // 8, b"\0"))
-        earlier = self._marks.get(place) or self._being_written.get(place)
+        earlier = self._marks.get(shard_key) or self._writing.get(shard_key)
         if earlier is not None and earlier.epoch == epoch - 1:
-            bits[:] = earlier.bits  # nobody else had it since, and what is stored may be behind
-        self._marks[place] = _Marks(epoch, bits)
+            bits[:] = earlier.bits  # no other process had the shard since, and the stored marks may be older
+        self._marks[shard_key] = _ShardMarks(epoch, bits)
         return [number for number in range(requests) if bits[number >> 3] >> (number & 7) & 1]
 
-    def mark(self, place: Place, epoch: int, number: int, *, sent: bool) -> None:
-        """Set or take away the mark of one request."""
-        marks = self._marks.get(place)
+    def mark(self, shard_key: ShardKey, epoch: int, number: int, *, sent: bool) -> None:
+        """Set or clear the mark of one request."""
+        marks = self._marks.get(shard_key)
         if marks is None or marks.epoch != epoch:
             return
         if sent:
             marks.bits[number >> 3] |= 1 << (number & 7)
         else:
             marks.bits[number >> 3] &= ~(1 << (number & 7))
-        self._changed.add(place)
-        self._some.set()
+        self._changed.add(shard_key)
+        self._has_changes.set()
 
-    def let_go(self, place: Place, epoch: int) -> None:
-        """Forget the marks of a shard as soon as they are written."""
-        marks = self._marks.get(place)
+    def release(self, shard_key: ShardKey, epoch: int) -> None:
+        """Drop the marks of a released shard once they are written."""
+        marks = self._marks.get(shard_key)
         if marks is not None and marks.epoch == epoch:
-            marks.let_go = True
-            if place not in self._changed:
-                del self._marks[place]
+            marks.release = True
+            if shard_key not in self._changed:
+                del self._marks[shard_key]
 
-    def drop(self, place: Place, epoch: int) -> None:
-        """Forget the marks of a shard that is done, or lost."""
-        marks = self._marks.get(place)
+    def drop(self, shard_key: ShardKey, epoch: int) -> None:
+        """Drop the marks of a shard that is done, or that this process has lost."""
+        marks = self._marks.get(shard_key)
         if marks is not None and marks.epoch == epoch:
-            del self._marks[place]
-            self._changed.discard(place)
+            del self._marks[shard_key]
+            self._changed.discard(shard_key)
 
     async def run(self) -> None:
-        """Write what changes until cancelled."""
+        """Write changes in the background, until cancelled."""
         while True:
-            await self._some.wait()
-            # A server that is away costs marks, and with them an exact count; who flushes results reports it.
+            await self._has_changes.wait()
+            # Without a server, marks are late and counts inexact; the flush of results reports the outage.
             with suppress(StoreError):
                 await self.flush()
-            await asyncio.sleep(REST)
+            await asyncio.sleep(WRITE_INTERVAL)
 
     async def flush(self) -> None:
-        """Write what has changed."""
-        self._some.clear()
+        """Write all changed marks."""
+        self._has_changes.clear()
         changed, self._changed = sorted(self._changed), set()
         if not changed:
             return
-        marks = [self._marks[place] for place in changed]
-        self._being_written = dict(zip(changed, marks, strict=True))
+        marks = [self._marks[shard_key] for shard_key in changed]
+        self._writing = dict(zip(changed, marks, strict=True))
         try:
             await self._write(
                 {
                     "batch_keys": [batch_key for batch_key, _ in changed],
                     "shards": [shard for _, shard in changed],
-                    "epochs": [one.epoch for one in marks],
-                    "bits": [bytes(one.bits) for one in marks],
+                    "epochs": [mark_set.epoch for mark_set in marks],
+                    "bits": [bytes(mark_set.bits) for mark_set in marks],
                 }
             )
         except StoreError:
-            self._changed.update(place for place in changed if place in self._marks)
-            self._some.set()
+            self._changed.update(shard_key for shard_key in changed if shard_key in self._marks)
+            self._has_changes.set()
             raise
         finally:
-            self._being_written = {}
-        for place, one in zip(changed, marks, strict=True):
-            if one.let_go and place not in self._changed and self._marks.get(place) is one:
-                del self._marks[place]
+            self._writing = {}
+        for shard_key, mark_set in zip(changed, marks, strict=True):
+            if mark_set.release and shard_key not in self._changed and self._marks.get(shard_key) is mark_set:
+                del self._marks[shard_key]

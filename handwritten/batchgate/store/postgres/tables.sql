@@ -1,13 +1,13 @@
--- name: begin
+-- name: begin_read
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 
--- name: begin_new
+-- name: begin_write
 SET LOCAL synchronous_commit = on
 
--- name: keep_writers_out
+-- name: block_writers
 LOCK TABLE batches, files IN SHARE ROW EXCLUSIVE MODE
 
--- name: alive
+-- name: list_recent_members
 SELECT name FROM members WHERE seen_at > now() - interval '1 minute' ORDER BY name
 
 -- name: tables

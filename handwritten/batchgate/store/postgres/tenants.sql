@@ -30,7 +30,7 @@ RETURNING *
 -- name: archive_workspace
 UPDATE workspaces SET archived_at = %(now)s WHERE name = %(name)s RETURNING name
 
--- name: what_is_in_workspace
+-- name: workspace_contents
 SELECT
     EXISTS (SELECT 1 FROM batches WHERE workspace = %(name)s AND deleted_at IS NULL) AS batches,
     EXISTS (
@@ -43,14 +43,14 @@ SELECT
             AND (revoked_at IS NULL OR revoked_at > %(now)s)
     ) AS keys
 
--- name: open_use
+-- name: open_batch_usage
 SELECT count(*) AS batches, coalesce(sum(total - succeeded - errored), 0)::bigint AS requests, coalesce(sum(cost), 0)::bigint AS cost
 FROM batches WHERE workspace = %(workspace)s AND ended_at IS NULL
 
 -- name: stored_bytes
 SELECT stored_bytes FROM workspace_bytes WHERE workspace = %(workspace)s
 
--- name: spent
+-- name: month_spend
 SELECT cost FROM workspace_spend WHERE workspace = %(workspace)s AND month = %(month)s
 
 -- name: charge_bytes
@@ -68,7 +68,7 @@ SELECT 1 FROM api_keys LIMIT 1
 INSERT INTO api_keys (id, digest, name, workspace, scopes, hint, created_at, expires_at)
 VALUES (%(id)s, %(digest)s, %(name)s, %(workspace)s, %(scopes)s, %(hint)s, %(created_at)s, %(expires_at)s)
 
--- name: end_good_key
+-- name: revoke_active_key
 UPDATE api_keys SET revoked_at = %(revoked_at)s
 WHERE id = %(id)s AND (expires_at IS NULL OR expires_at > %(now)s) AND (revoked_at IS NULL OR revoked_at > %(now)s)
 RETURNING id
@@ -76,7 +76,7 @@ RETURNING id
 -- name: find_key
 SELECT * FROM api_keys WHERE id = %(id)s
 
--- name: good_keys_beside
+-- name: other_active_keys
 SELECT 1 FROM api_keys
 WHERE id <> %(id)s AND scopes LIKE %(scopes)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > %(now)s)
 LIMIT 1
@@ -90,5 +90,5 @@ SELECT key FROM api_keys WHERE id = %(id)s AND workspace = %(workspace)s
 -- name: list_keys
 SELECT * FROM api_keys WHERE workspace = %(workspace)s AND key < %(older_than)s ORDER BY key DESC LIMIT %(limit)s
 
--- name: note_use
+-- name: record_key_use
 UPDATE api_keys SET last_used_at = %(at)s WHERE id = %(id)s AND (last_used_at IS NULL OR last_used_at < %(at)s)

@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file in WAL mode, one writer with group commit."""
+"""The embedded store: one SQLite file in WAL mode, with one writer that commits in groups."""
 
 from batchgate.store.sqlite.store import SqliteStore
 

@@ -1,4 +1,4 @@
-"""One SQLite file, written by a single thread that commits many callers' work at once, read by a few others."""
+"""One SQLite file: a writer thread commits the work of many callers together, and reader threads run queries."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from batchgate.engine.model.errors import StoreError
 T = TypeVar("T")
 
 Work = Callable[[sqlite3.Connection], T]
-"""Statements to run on a connection; what it returns goes back to the caller."""
+"""A function that runs statements on a connection and returns a result."""
 
 GROUP_SIZE = 256
-"""The most callers whose work is committed together."""
+"""Maximum callers whose work is committed together."""
 BUSY_TIMEOUT = 5.0  # seconds
 READERS = 2
 
 
-class _Ticket:
-    """One caller's work and the future that waits for it."""
+class _PendingWrite:
+    """The work of one caller, and the future that gets its result."""
 
     def __init__(self, work: Work[object], future: asyncio.Future[object]) -> None:
         self.work = work
@@ -35,12 +35,12 @@ class _Ticket:
         self.error: BaseException | None = None
 
     def fail(self, error: StoreError, cause: sqlite3.Error) -> None:
-        """Note what the caller is to be told instead of a result."""
+        """Set the error that the caller gets instead of a result."""
         error.__cause__ = cause
         self.error = error
 
-    def settle(self) -> None:
-        """Hand the outcome over; runs on the caller's event loop."""
+    def resolve(self) -> None:
+        """Resolve the future; runs on the caller's event loop."""
         if self.future.done():
             return
         if self.error is not None:
@@ -54,7 +54,7 @@ class SqliteFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._tickets: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
+        self._pending: queue.SimpleQueue[_PendingWrite | None] = queue.SimpleQueue()
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-read")
         self._reader_connections: list[sqlite3.Connection] = []
@@ -68,9 +68,9 @@ class SqliteFile:
         self._writer.start()
 
     async def close(self) -> None:
-        """Finish what is queued, stop the threads and close the file."""
+        """Finish the queued work, stop the threads and close the file."""
         self._closed = True
-        self._tickets.put(None)
+        self._pending.put(None)
         if self._writer is not None:
             await asyncio.to_thread(self._writer.join)
         await asyncio.to_thread(self._readers.shutdown)
@@ -78,11 +78,11 @@ class SqliteFile:
             connection.close()
 
     async def write(self, work: Work[T]) -> T:
-        """Run work in a transaction; it is durable when this returns, and undone as a whole if it raises."""
+        """Run work in a transaction: durable when this returns, rolled back if it raises."""
         if self._closed:
             raise StoreError("the database is closed")
         future: asyncio.Future[object] = self._loop.create_future()
-        self._tickets.put(_Ticket(work, future))
+        self._pending.put(_PendingWrite(work, future))
         return await future  # type: ignore[return-value]
 
     async def read(self, work: Work[T]) -> T:
@@ -92,7 +92,7 @@ class SqliteFile:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     def connect(self) -> sqlite3.Connection:
-        """Open a connection as all of ours are: WAL, every commit on the disk before it is answered."""
+        """Open a connection in WAL mode; every commit is synced to the disk before it returns."""
         connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         try:
@@ -104,7 +104,7 @@ class SqliteFile:
         return connection
 
     def _reader(self) -> sqlite3.Connection:
-        """Find this thread's connection, opened when it is first needed: what fails then may be well next time."""
+        """Return this thread's connection, opened at its first use; a failed open is tried again at the next use."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self.connect()
@@ -124,40 +124,40 @@ class SqliteFile:
         while group := self._next_group():
             try:
                 connection = connection or self.connect()
-                _run_group(connection, group)
+                _commit_group(connection, group)
             except sqlite3.Error as error:
-                for ticket in group:
-                    ticket.fail(StoreError(f"the database could not be written: {error}"), error)
+                for pending in group:
+                    pending.fail(StoreError(f"the database could not be written: {error}"), error)
                 _close(connection)
                 connection = None
-            self._loop.call_soon_threadsafe(_settle_all, group)
+            self._loop.call_soon_threadsafe(_resolve_all, group)
         _close(connection)
 
-    def _next_group(self) -> list[_Ticket]:
-        first = self._tickets.get()
-        group: list[_Ticket] = []
+    def _next_group(self) -> list[_PendingWrite]:
+        first = self._pending.get()
+        group: list[_PendingWrite] = []
         while first is not None:
             group.append(first)
             try:
-                first = self._tickets.get_nowait() if len(group) < GROUP_SIZE else None
+                first = self._pending.get_nowait() if len(group) < GROUP_SIZE else None
             except queue.Empty:
                 return group
             if first is None and len(group) < GROUP_SIZE:
-                self._tickets.put(None)
+                self._pending.put(None)
         return group
 
 
 def _close(connection: sqlite3.Connection | None) -> None:
-    """Close a connection that is through, or that has failed: a fresh one may do better."""
+    """Close a connection, if there is one."""
     if connection is not None:
         connection.close()
 
 
-def _run_group(connection: sqlite3.Connection, group: list[_Ticket]) -> None:
+def _commit_group(connection: sqlite3.Connection, group: list[_PendingWrite]) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for ticket in group:
-            _run_ticket(connection, ticket)
+        for pending in group:
+            _run_work(connection, pending)
         connection.execute("COMMIT")
     except sqlite3.Error:
         with suppress(sqlite3.Error):
@@ -165,20 +165,20 @@ def _run_group(connection: sqlite3.Connection, group: list[_Ticket]) -> None:
         raise
 
 
-def _run_ticket(connection: sqlite3.Connection, ticket: _Ticket) -> None:
-    """Run one caller's work under a savepoint, so that its failure undoes nobody else's."""
-    connection.execute("SAVEPOINT ticket")
+def _run_work(connection: sqlite3.Connection, pending: _PendingWrite) -> None:
+    """Run one caller's work under a savepoint, so that its failure does not undo the work of others."""
+    connection.execute("SAVEPOINT work")
     try:
-        ticket.result = ticket.work(connection)
+        pending.result = pending.work(connection)
     except sqlite3.Error as error:
-        ticket.fail(StoreError(f"the database refused a statement: {error}"), error)
-    except Exception as error:  # noqa: BLE001 - it is its caller's; this thread has to live for all the others
-        ticket.error = error
-    if ticket.error is not None and connection.in_transaction:
-        connection.execute("ROLLBACK TO ticket")
-    connection.execute("RELEASE ticket")
+        pending.fail(StoreError(f"the database refused a statement: {error}"), error)
+    except Exception as error:  # noqa: BLE001 - raised at the caller; this thread goes on for the others
+        pending.error = error
+    if pending.error is not None and connection.in_transaction:
+        connection.execute("ROLLBACK TO work")
+    connection.execute("RELEASE work")
 
 
-def _settle_all(group: list[_Ticket]) -> None:
-    for ticket in group:
-        ticket.settle()
+def _resolve_all(group: list[_PendingWrite]) -> None:
+    for pending in group:
+        pending.resolve()

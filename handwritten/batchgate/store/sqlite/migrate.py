@@ -1,4 +1,4 @@
-"""Brings the schema of a SQLite file up to date; the data folder's lock keeps other gateways away from it meanwhile."""
+"""Applies the pending migrations of a SQLite file; the caller holds the lock of the data folder."""
 
 from __future__ import annotations
 
@@ -15,40 +15,41 @@ from batchgate.store.queries import load_queries
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 QUERIES: Final = load_queries("batchgate.store.sqlite", "migrate.sql")
 
-_UNNUMBERED: Final = 2
-"""The ``user_version`` of databases made before migrations were numbered; they have the schema of the first."""
-_FIRST: Final = "0001.batches"
+_PRE_MIGRATION_VERSION: Final = 2
+"""The ``user_version`` of databases from before migrations; they have the schema of the first migration."""
+_FIRST_MIGRATION: Final = "0001.batches"
 
 
 def migrate(connect: Callable[[], sqlite3.Connection]) -> None:
-    """Apply the migrations that are missing; raises `StoreError`."""
+    """Apply the pending migrations; raises `StoreError`."""
     try:
         with closing(connect()) as connection:
-            noted, made_before = _found(connection)
-            if migration_files.missing(MIGRATIONS, noted):
-                from batchgate.store.migration_runner import apply_to_sqlite  # noqa: PLC0415
+            recorded, already_present = _read_applied(connection)
+            if migration_files.needs_migration(MIGRATIONS, recorded):
+                from batchgate.store.migration_runner import apply_sqlite_migrations  # noqa: PLC0415
 
-                apply_to_sqlite(connection, MIGRATIONS, made_before)
+                apply_sqlite_migrations(connection, MIGRATIONS, already_present)
     except sqlite3.Error as error:
         raise StoreError(f"the database could not be written: {error}") from error
 
 
-def applied(connection: sqlite3.Connection) -> list[str]:
-    """Read which migrations the database has, noted or made before they were numbered; raises `StoreError`."""
-    noted, made_before = _found(connection)
-    return [*noted, *made_before]
+def applied_migrations(connection: sqlite3.Connection) -> list[str]:
+    """Return the migrations that the database has, recorded or from before migrations; raises `StoreError`."""
+    recorded, already_present = _read_applied(connection)
+    return [*recorded, *already_present]
 
 
-def _found(connection: sqlite3.Connection) -> tuple[list[str], tuple[str, ...]]:
-    """Read which migrations are noted in the database, and which it has beside these."""
+def _read_applied(connection: sqlite3.Connection) -> tuple[list[str], tuple[str, ...]]:
+    """Return the recorded migrations, and those that the database has without a record."""
     (version,) = connection.execute(QUERIES["version"]).fetchone()
     (tables,) = connection.execute(QUERIES["count_tables"]).fetchone()
-    if version == _UNNUMBERED:
-        return [], (_FIRST,)
-    if version == migration_files.NUMBERED:
+    if version == _PRE_MIGRATION_VERSION:
+        return [], (_FIRST_MIGRATION,)
+    if version == migration_files.MIGRATED_USER_VERSION:
         return [name for (name,) in connection.execute(QUERIES["applied_migrations"])], ()
     if version or tables:
         raise StoreError(
-            f"the database has schema {version}, which is none of Batchgate's up to schema {migration_files.NUMBERED}"
+            f"the database has schema {version}, which is not one of Batchgate's;"
+            f" this version supports up to schema {migration_files.MIGRATED_USER_VERSION}"
         )
     return [], ()

@@ -129,7 +129,7 @@ RETURNING *
 -- name: finished_seqs
 SELECT seqs FROM chunks WHERE batch_key = :batch_key AND shard = :shard
 
--- name: fence
+-- name: fence_shard
 UPDATE shards SET done = :done
 WHERE batch_key = :batch_key AND shard = :shard AND epoch = :epoch AND done = 0
 

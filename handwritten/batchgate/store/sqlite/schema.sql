@@ -48,7 +48,7 @@ CREATE INDEX batches_open_of_workspace ON batches (workspace) WHERE ended_at IS 
 CREATE INDEX batches_with_results ON batches (created_at)
     WHERE results_blob IS NOT NULL AND output_file IS NULL AND error_file IS NULL AND deleted_at IS NULL;
 
--- By which names a list finds a batch; one that is deleted has none.
+-- The providers that a batch is listed by; a deleted batch has none.
 CREATE TABLE batch_providers (
     workspace TEXT NOT NULL,
     provider TEXT NOT NULL,
@@ -82,7 +82,7 @@ CREATE TABLE chunks (
     PRIMARY KEY (batch_key, shard, number)
 ) STRICT;
 
--- What was wrong with the files of batches that failed; it may be long, and is read for one batch only.
+-- The validation errors of failed batches; they may be long, and are read for one batch at a time.
 CREATE TABLE faults (
     batch_key INTEGER PRIMARY KEY REFERENCES batches (key),
     failed_at INTEGER NOT NULL,
@@ -90,7 +90,7 @@ CREATE TABLE faults (
 ) STRICT;
 CREATE INDEX faults_by_time ON faults (failed_at);
 
--- A file that is gone keeps its row as a cursor for paging. One that shows a part of a batch has no blob of its own.
+-- A deleted file keeps its row as a cursor for paging. A result file of a batch has no blob of its own.
 CREATE TABLE files (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -112,10 +112,10 @@ CREATE INDEX files_of_batch ON files (batch_id) WHERE batch_id IS NOT NULL AND d
 CREATE INDEX files_by_workspace ON files (workspace, key) WHERE deleted_at IS NULL;
 CREATE INDEX files_to_expire ON files (expires_at) WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
 
--- Blobs that belong to no batch and no file: being written for one, left by a writer that died, or of a batch that is gone.
+-- Orphan blobs, which no batch and no file owns: being written, left by a process that died, or of a deleted owner.
 CREATE TABLE loose_blobs (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 
--- A workspace that is archived keeps its row, so that its name is not given again. Quotas: NULL for no bound; money is in
+-- An archived workspace keeps its row, so that its name is not used again. A quota that is NULL is unlimited; money is in
 -- nano-dollars.
 CREATE TABLE workspaces (
     name TEXT PRIMARY KEY,
@@ -127,13 +127,13 @@ CREATE TABLE workspaces (
     monthly_spend INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- Bytes of all blobs that batches and files of a workspace have, changed in the transactions that give and take them.
+-- The bytes of all blobs of the batches and files of a workspace, updated in the transactions that add and remove them.
 CREATE TABLE workspace_bytes (
     workspace TEXT PRIMARY KEY,
     stored_bytes INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What the batches have cost that ended in a month; those that have not ended have their cost in their own rows.
+-- The cost of the batches that ended in a month; the cost of an open batch is in its own row.
 CREATE TABLE workspace_spend (
     workspace TEXT NOT NULL,
     month TEXT NOT NULL,
@@ -156,7 +156,7 @@ CREATE TABLE api_keys (
 ) STRICT;
 CREATE INDEX api_keys_by_workspace ON api_keys (workspace, key);
 
--- Keys of providers, encrypted with a master key that is not here.
+-- Provider keys, encrypted with a master key that is not in the database.
 CREATE TABLE secrets (
     name TEXT PRIMARY KEY,
     ciphertext BLOB NOT NULL,

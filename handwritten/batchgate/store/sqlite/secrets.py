@@ -9,22 +9,22 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from batchgate.engine.model.secret import Secret
-from batchgate.store.records import secret_of
+from batchgate.store.records import secret_from_row
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.migrate import migrate
 from batchgate.store.sqlite.transactions import QUERIES
 
 
 class SqliteSecrets:
-    """Secrets in the file that the batches are in, which somebody else opens and closes."""
+    """Secrets in the file of the batches, which the caller opens and closes."""
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
     async def put_secret(self, name: str, ciphertext: bytes, now: int) -> Secret:
-        """Store a secret or replace its ciphertext, and answer with how it is stored now."""
+        """Store a secret or replace its ciphertext, and return the stored secret."""
         (row,) = await self._write("put_secret", {"name": name, "ciphertext": ciphertext, "now": now})
-        return secret_of(row)
+        return secret_from_row(row)
 
     async def find_secret(self, name: str) -> Secret | None:
         """Read a secret."""
@@ -35,24 +35,24 @@ class SqliteSecrets:
         return await self._read("list_secrets", {})
 
     async def delete_secret(self, name: str) -> bool:
-        """Delete a secret; False if there is none of this name."""
+        """Delete a secret; False if none has this name."""
         return bool(await self._write("delete_secret", {"name": name}))
 
     async def reencrypt_secret(self, name: str, old: bytes, new: bytes) -> bool:
-        """Give a secret a new ciphertext of the same value; False if it no longer has the old one."""
+        """Replace the ciphertext of an unchanged value; False if the secret no longer has the old ciphertext."""
         return bool(await self._write("reencrypt_secret", {"name": name, "old": old, "new": new}))
 
-    async def _read(self, query: str, bound: Mapping[str, object]) -> Sequence[Secret]:
-        rows = await self._file.read(lambda connection: connection.execute(QUERIES[query], bound).fetchall())
-        return [secret_of(row) for row in rows]
+    async def _read(self, query: str, params: Mapping[str, object]) -> Sequence[Secret]:
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES[query], params).fetchall())
+        return [secret_from_row(row) for row in rows]
 
-    async def _write(self, query: str, bound: Mapping[str, object]) -> list[sqlite3.Row]:
-        return await self._file.write(lambda connection: connection.execute(QUERIES[query], bound).fetchall())
+    async def _write(self, query: str, params: Mapping[str, object]) -> list[sqlite3.Row]:
+        return await self._file.write(lambda connection: connection.execute(QUERIES[query], params).fetchall())
 
 
 @asynccontextmanager
-async def opened_secrets(path: Path) -> AsyncIterator[SqliteSecrets]:
-    """Open the secrets of a file, and touch nothing else in it: a gateway may be working on it."""
+async def open_secrets(path: Path) -> AsyncIterator[SqliteSecrets]:
+    """Open the secrets of a file and nothing else in it: a gateway may be using the file."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = SqliteFile(path)
     file.start()

@@ -16,14 +16,21 @@ from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.file import File, FilePage, NewFile
 from batchgate.engine.model.shard import Chunk, ShardJob
 from batchgate.engine.model.usage import Counts
-from batchgate.store.records import batch_of, end_row, file_of, job_of, shard_of, unpack
+from batchgate.store.records import (
+    batch_from_row,
+    ended_batch_row,
+    file_from_row,
+    shard_from_row,
+    shard_job,
+    unpack_seqs,
+)
 from batchgate.store.sqlite import transactions
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.migrate import migrate
 from batchgate.store.sqlite.secrets import SqliteSecrets
 from batchgate.store.sqlite.sent_marks import SentMarks
 from batchgate.store.sqlite.tenants import SqliteTenants
-from batchgate.store.sqlite.transactions import QUERIES, one
+from batchgate.store.sqlite.transactions import QUERIES, fetch_one
 
 NO_UPPER_BOUND = 2**63 - 1
 
@@ -36,16 +43,16 @@ class SqliteStore:
         self._file = SqliteFile(path)
         self.secrets: Final = SqliteSecrets(self._file)
         self.tenants = SqliteTenants(self._file)
-        """The workspaces and the keys, for as long as the store is entered."""
+        """Workspaces and API keys; usable while the store is entered."""
         self._marks = SentMarks(path.with_suffix(".sent"))
 
     async def __aenter__(self) -> Self:
-        """Bring the schema up to date, and give back the shards that a stopped process held."""
+        """Apply pending migrations, and release the claims of the previous process."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file.start()
         try:
             await asyncio.to_thread(migrate, self._file.connect)
-            await self._file.write(transactions.prepare)
+            await self._file.write(transactions.recover)
             self._marks.open([(job.batch_key, job.shard) for job in await self.unfinished_jobs()])
         except (StoreError, OSError) as error:
             await self._file.close()
@@ -58,142 +65,148 @@ class SqliteStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish what is queued and close the files."""
+        """Finish the queued work and close the files."""
         await self._file.close()
         self._marks.close()
 
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
-        """Store a batch and its shards, all or nothing."""
-        return await self._file.write(lambda connection: transactions.create(connection, new))
+        """Store a batch and its shards, all or none."""
+        return await self._file.write(lambda connection: transactions.create_batch(connection, new))
 
     async def find_repeated(self, new: NewBatch) -> Batch | None:
-        """Find the batch that `create_batch` would return instead of storing this one."""
+        """Return the earlier batch that `create_batch` would return instead of storing this one, or None."""
         return await self._file.read(lambda connection: transactions.find_repeated(connection, new))
 
-    async def start_batch(self, batch_key: int, begun: ValidatedInput, now: int) -> Sequence[ShardJob] | None:
-        """Give a batch that was validating its requests; None if it is no longer waiting for them."""
-        return await self._file.write(lambda connection: transactions.begin(connection, batch_key, begun, now))
+    async def start_batch(self, batch_key: int, validated: ValidatedInput, now: int) -> Sequence[ShardJob] | None:
+        """Start a validated batch by storing its shards; None if it is no longer validating."""
+        return await self._file.write(
+            lambda connection: transactions.start_batch(connection, batch_key, validated, now)
+        )
 
     async def fail_batch(self, batch_key: int, faults: bytes, first_faults: bytes, now: int) -> bool:
-        """End a batch that was validating as failed; False if it is no longer validating."""
-        bound = {"batch_key": batch_key, "faults": faults, "first_faults": first_faults, "now": now}
-        return await self._file.write(lambda connection: transactions.fail(connection, bound))
+        """End a batch whose validation failed; False if it is no longer validating."""
+        params = {"batch_key": batch_key, "faults": faults, "first_faults": first_faults, "now": now}
+        return await self._file.write(lambda connection: transactions.fail_batch(connection, params))
 
     async def find_faults(self, batch_key: int) -> bytes | None:
-        """Read all that was wrong with the file of a batch."""
-        row = await self._file.read(lambda connection: one(connection, "find_faults", {"batch_key": batch_key}))
+        """Read all validation errors of a batch's file; None if there are none."""
+        row = await self._file.read(lambda connection: fetch_one(connection, "find_faults", {"batch_key": batch_key}))
         return None if row is None else bytes(row["faults"])
 
     async def drop_faults(self, failed_before: int) -> None:
-        """Forget what was wrong with the files of batches that failed before a time, but for its beginning."""
-        bound = {"failed_before": failed_before}
-        await self._file.write(lambda connection: connection.execute(QUERIES["drop_old_faults"], bound).rowcount)
+        """Delete the validation errors of batches that failed before a time; the first ones stay with the batch."""
+        params = {"failed_before": failed_before}
+        await self._file.write(lambda connection: connection.execute(QUERIES["drop_old_faults"], params).rowcount)
 
     async def validating_batches(self) -> Sequence[int]:
-        """Read the keys of the batches whose files wait for their validation."""
+        """Read the keys of the batches that are validating."""
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["validating_batches"]).fetchall())
         return [row["key"] for row in rows]
 
     async def find_batch(self, workspace: str, batch_id: str) -> Batch | None:
-        """Read a batch of a workspace; deleted ones are not found."""
-        return await self._file.read(lambda connection: transactions.find(connection, workspace, batch_id))
+        """Read a batch of a workspace; None if it does not exist or is deleted."""
+        return await self._file.read(lambda connection: transactions.find_batch(connection, workspace, batch_id))
 
     async def find_batch_cursor(self, workspace: str, batch_id: str) -> int | None:
-        """Read the key of a batch for paging; deleted batches still have theirs."""
-        bound = {"workspace": workspace, "id": batch_id}
-        row = await self._file.read(lambda connection: one(connection, "find_batch_cursor", bound))
+        """Read the key of a batch as a paging cursor; a deleted batch keeps its key."""
+        params = {"workspace": workspace, "id": batch_id}
+        row = await self._file.read(lambda connection: fetch_one(connection, "find_batch_cursor", params))
         return None if row is None else int(row["key"])
 
     async def list_batches(
         self, workspace: str, *, older_than: int | None, newer_than: int | None, provider: str | None, limit: int
     ) -> BatchPage:
-        """Read a page, newest first; see `Store.list_batches`."""
-        backwards = newer_than is not None and older_than is None
-        name = ("list_newer" if backwards else "list_older") + ("_of_provider" if provider else "")
-        bound = {
+        """Read a page of batches, newest first; see `BatchStore.list_batches`."""
+        newest_last = newer_than is not None and older_than is None
+        name = ("list_newer" if newest_last else "list_older") + ("_of_provider" if provider else "")
+        params = {
             "workspace": workspace,
             "provider": provider,
             "older_than": NO_UPPER_BOUND if older_than is None else older_than,
             "newer_than": newer_than or 0,
             "limit": limit + 1,
         }
-        rows = await self._file.read(lambda connection: connection.execute(QUERIES[name], bound).fetchall())
-        batches = [batch_of(row) for row in rows[:limit]]
-        return BatchPage(batches=tuple(reversed(batches) if backwards else batches), has_more=len(rows) > limit)
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES[name], params).fetchall())
+        batches = [batch_from_row(row) for row in rows[:limit]]
+        return BatchPage(batches=tuple(reversed(batches) if newest_last else batches), has_more=len(rows) > limit)
 
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
-        """Begin to cancel a batch in progress; others stay unchanged."""
-        return await self._file.write(lambda connection: transactions.cancel(connection, workspace, batch_id, now))
+        """Start to cancel a batch in progress, and return it; a batch in another state stays unchanged."""
+        return await self._file.write(
+            lambda connection: transactions.cancel_batch(connection, workspace, batch_id, now)
+        )
 
     async def delete_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
-        """Take an ended batch away but for its cursor, and answer with what it was."""
-        return await self._file.write(lambda connection: transactions.delete(connection, workspace, batch_id, now))
+        """Delete an ended batch and return it; only its paging cursor stays."""
+        return await self._file.write(
+            lambda connection: transactions.delete_batch(connection, workspace, batch_id, now)
+        )
 
     async def claim_shard(self, job: ShardJob) -> Claim | None:
-        """Take a shard with a new epoch; None if it is done already."""
-        claim = await self._file.write(lambda connection: transactions.claim(connection, job))
+        """Claim a shard with a new epoch; None if it is already done."""
+        claim = await self._file.write(lambda connection: transactions.claim_shard(connection, job))
         if claim is None:
             return None
-        sent = {claim.shard.first_seq + number for number in self._marks.take((job.batch_key, job.shard))}
+        sent = {claim.shard.first_seq + number for number in self._marks.load((job.batch_key, job.shard))}
         return msgspec.structs.replace(claim, sent=sent - claim.finished)
 
     def mark_sent(self, claim: Claim, seq: int, *, sent: bool) -> None:
-        """Remember that a request is about to be sent, or that what came of it needs no remembering."""
+        """Mark a request as about to be sent, or clear its mark when its outcome is known."""
         self._marks.mark((claim.batch.key, claim.shard.index), seq - claim.shard.first_seq, sent=sent)
 
     async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
-        """Write results if the epoch still holds; True when the whole batch waits for its finalization."""
+        """Write results if the claim's epoch is current; True if the batch can be finalized now."""
         finalizable = await self._file.write(
-            lambda connection: transactions.append(connection, claim, chunk, shard_done=shard_done)
+            lambda connection: transactions.append_chunk(connection, claim, chunk, shard_done=shard_done)
         )
         if shard_done:
             self._marks.drop((claim.batch.key, claim.shard.index))
         return finalizable
 
     async def release_shard(self, claim: Claim) -> None:
-        """Let go of a shard that is not done."""
-        bound = {"batch_key": claim.batch.key, "shard": claim.shard.index, "epoch": claim.epoch}
-        await self._file.write(lambda connection: connection.execute(QUERIES["release_shard"], bound))
+        """Release the claim of a shard that is not done."""
+        params = {"batch_key": claim.batch.key, "shard": claim.shard.index, "epoch": claim.epoch}
+        await self._file.write(lambda connection: connection.execute(QUERIES["release_shard"], params))
 
     async def unfinished_jobs(self) -> Sequence[ShardJob]:
-        """Read the jobs of all shards that are not done."""
+        """Read the jobs of all unfinished shards."""
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["unfinished_jobs"]).fetchall())
-        return [job_of(row["batch_key"], row["shard"]) for row in rows]
+        return [shard_job(row["batch_key"], row["shard"]) for row in rows]
 
     async def finalizable_batches(self) -> Sequence[int]:
-        """Read the keys of the batches that wait for their finalization."""
+        """Read the keys of the batches whose shards are all done and that have not ended."""
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["finalizable_batches"]).fetchall())
         return [row["key"] for row in rows]
 
     async def overdue_batches(self, now: int) -> Sequence[int]:
-        """Read the keys of the batches that are past their time and have not ended."""
-        bound = {"now": now}
+        """Read the keys of the batches that have expired and have not ended."""
+        params = {"now": now}
         rows = await self._file.read(
-            lambda connection: connection.execute(QUERIES["overdue_batches"], bound).fetchall()
+            lambda connection: connection.execute(QUERIES["overdue_batches"], params).fetchall()
         )
         return [row["key"] for row in rows]
 
     async def expire_batch(self, batch_key: int) -> None:
-        """Close the shards of a batch that no worker holds."""
-        await self._file.write(lambda connection: transactions.close_unclaimed(connection, batch_key))
+        """Close the unclaimed shards of a batch."""
+        await self._file.write(lambda connection: transactions.close_unclaimed_shards(connection, batch_key))
 
     async def find_batch_by_key(self, key: int) -> Batch | None:
         """Read a batch by its key."""
-        row = await self._file.read(lambda connection: one(connection, "find_batch_by_key", {"key": key}))
-        return None if row is None else batch_of(row)
+        row = await self._file.read(lambda connection: fetch_one(connection, "find_batch_by_key", {"key": key}))
+        return None if row is None else batch_from_row(row)
 
     async def list_shards(self, batch: Batch) -> Sequence[Claim]:
         """Read all shards of a batch in order."""
-        bound = {"batch_key": batch.key}
-        rows = await self._file.read(lambda c: c.execute(QUERIES["shards_of_batch"], bound).fetchall())
-        return [Claim(batch=batch, shard=shard_of(row), epoch=row["epoch"], finished=frozenset()) for row in rows]
+        params = {"batch_key": batch.key}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["shards_of_batch"], params).fetchall())
+        return [Claim(batch=batch, shard=shard_from_row(row), epoch=row["epoch"], finished=frozenset()) for row in rows]
 
     async def read_chunks(self, batch_key: int, shard: int) -> Sequence[Chunk]:
-        """Read the results of a shard in the order in which they were flushed."""
-        bound = {"batch_key": batch_key, "shard": shard}
-        rows = await self._file.read(lambda c: c.execute(QUERIES["chunks_of_shard"], bound).fetchall())
+        """Read the results of a shard in the order in which they were written."""
+        params = {"batch_key": batch_key, "shard": shard}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["chunks_of_shard"], params).fetchall())
         return [
-            Chunk(seqs=unpack(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
+            Chunk(seqs=unpack_seqs(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
             for r in rows
         ]
 
@@ -208,35 +221,38 @@ class SqliteStore:
         output_size: int | None = None,
         files: Sequence[NewFile] = (),
     ) -> bool:
-        """Mark a batch ended with its finalized results; False if it has ended already."""
-        bound = end_row(batch_key, counts, files) | {"results_blob": results_blob, "results_size": results_size}
-        bound |= {"output_size": output_size, "now": now}
-        return await self._file.write(lambda connection: transactions.end(connection, bound, files))
+        """End a batch with its results; False if it has already ended."""
+        params = ended_batch_row(batch_key, counts, files) | {
+            "results_blob": results_blob,
+            "results_size": results_size,
+        }
+        params |= {"output_size": output_size, "now": now}
+        return await self._file.write(lambda connection: transactions.end_batch(connection, params, files))
 
     async def drop_chunks(self, batch_key: int) -> None:
-        """Delete the chunks of a batch that has ended, a few at a time."""
+        """Delete the chunks of an ended batch, a few per transaction."""
         while await self._file.write(lambda connection: transactions.drop_chunks(connection, batch_key)):
             continue
 
     async def archivable_batches(self, created_before: int) -> Sequence[Batch]:
-        """Read some ended batches, created before a time, that still have results."""
-        bound = {"created_before": created_before}
-        rows = await self._file.read(lambda c: c.execute(QUERIES["archivable_batches"], bound).fetchall())
-        return [batch_of(row) for row in rows]
+        """Read some ended batches that were created before a time and still have results."""
+        params = {"created_before": created_before}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["archivable_batches"], params).fetchall())
+        return [batch_from_row(row) for row in rows]
 
     async def archive_batch(self, batch_key: int, now: int) -> None:
-        """Mark the results of a batch as removed."""
-        await self._file.write(lambda connection: transactions.archive(connection, batch_key, now))
+        """Archive a batch: its blobs become orphans."""
+        await self._file.write(lambda connection: transactions.archive_batch(connection, batch_key, now))
 
     async def next_due(self, now: int, retention: int) -> int | None:
-        """Tell when the next batch or file expires, or a batch has been there for as long as results are kept."""
-        bound = {"now": now, "retention": retention}
-        row = await self._file.read(lambda connection: one(connection, "next_due", bound))
+        """Return the time when the next batch or file expires, or the next batch reaches the retention of results."""
+        params = {"now": now, "retention": retention}
+        row = await self._file.read(lambda connection: fetch_one(connection, "next_due", params))
         return None if row is None else row[0]
 
     async def add_orphan_blob(self, name: str) -> None:
-        """Remember a blob that is about to be written and has no owner yet."""
-        await self._file.write(lambda connection: transactions.add_orphans(connection, (name,)))
+        """Register a blob that is about to be written and has no owner yet."""
+        await self._file.write(lambda connection: transactions.add_orphan_blobs(connection, (name,)))
 
     async def list_orphan_blobs(self) -> Sequence[str]:
         """Read the names of the blobs that have no owner."""
@@ -244,21 +260,23 @@ class SqliteStore:
         return [row["name"] for row in rows]
 
     async def tombstone_blob(self, name: str) -> bool:
-        """Tell if a blob has no owner and has not been forgotten: only this process could give it one."""
-        return await self._file.read(lambda connection: one(connection, "is_orphan", {"name": name})) is not None
+        """Return True if a blob is an orphan; no other process can adopt it, so no mark is needed."""
+        return await self._file.read(lambda connection: fetch_one(connection, "is_orphan", {"name": name})) is not None
 
     async def owns_blob(self, owner: str, name: str) -> bool:
-        """Tell if a blob belongs to the batch or file of that id, and it has not been deleted."""
-        bound = {"owner": owner, "name": name}
-        return await self._file.read(lambda connection: one(connection, "owns_blob", bound)) is not None
+        """Return True if a blob belongs to the batch or file with this id, and the owner is not deleted."""
+        params = {"owner": owner, "name": name}
+        return await self._file.read(lambda connection: fetch_one(connection, "owns_blob", params)) is not None
 
     async def forget_orphan_blobs(self, names: Sequence[str]) -> None:
-        """Forget blobs that have been removed."""
-        bound = [{"name": name} for name in names]
-        await self._file.write(lambda connection: connection.executemany(QUERIES["forget_orphan_blob"], bound).rowcount)
+        """Delete the records of blobs that have been removed."""
+        params = [{"name": name} for name in names]
+        await self._file.write(
+            lambda connection: connection.executemany(QUERIES["forget_orphan_blob"], params).rowcount
+        )
 
     async def backlog(self) -> Backlog:
-        """Count what is undone."""
+        """Count the open batches and the shards that wait for a worker."""
         return await self._file.read(transactions.backlog)
 
     async def create_file(self, new: NewFile) -> File:
@@ -266,32 +284,32 @@ class SqliteStore:
         return await self._file.write(lambda connection: transactions.create_file(connection, new))
 
     async def find_file(self, workspace: str, file_id: str, now: int) -> File | None:
-        """Read a file of a workspace; those that are deleted or expired by ``now`` are not found."""
-        bound = {"workspace": workspace, "id": file_id, "now": now}
-        row = await self._file.read(lambda connection: one(connection, "find_file", bound))
-        return None if row is None else file_of(row)
+        """Read a file of a workspace; None if it does not exist, is deleted, or has expired by ``now``."""
+        params = {"workspace": workspace, "id": file_id, "now": now}
+        row = await self._file.read(lambda connection: fetch_one(connection, "find_file", params))
+        return None if row is None else file_from_row(row)
 
     async def find_file_cursor(self, workspace: str, file_id: str) -> int | None:
-        """Read the key of a file for paging; files that are gone still have theirs."""
-        bound = {"workspace": workspace, "id": file_id}
-        row = await self._file.read(lambda connection: one(connection, "find_file_cursor", bound))
+        """Read the key of a file as a paging cursor; a deleted file keeps its key."""
+        params = {"workspace": workspace, "id": file_id}
+        row = await self._file.read(lambda connection: fetch_one(connection, "find_file_cursor", params))
         return None if row is None else int(row["key"])
 
     async def list_files(
         self, workspace: str, *, after: int | None, ascending: bool, limit: int, **filters: str | int | None
     ) -> FilePage:
-        """Read a page in the order of upload or against it; see `Store.list_files`."""
+        """Read a page of files in the order of upload or in reverse; see `FileStore.list_files`."""
         name = "list_files_oldest_first" if ascending else "list_files_newest_first"
         start = after if after is not None else 0 if ascending else NO_UPPER_BOUND
-        bound = {"workspace": workspace, "after": start, "limit": limit + 1, **filters}
-        rows = await self._file.read(lambda connection: connection.execute(QUERIES[name], bound).fetchall())
-        return FilePage(files=tuple(file_of(row) for row in rows[:limit]), has_more=len(rows) > limit)
+        params = {"workspace": workspace, "after": start, "limit": limit + 1, **filters}
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES[name], params).fetchall())
+        return FilePage(files=tuple(file_from_row(row) for row in rows[:limit]), has_more=len(rows) > limit)
 
     async def delete_file(self, workspace: str, file_id: str, now: int) -> File | None:
-        """Take a file away but for its cursor, and answer with what it was."""
-        bound = {"workspace": workspace, "id": file_id, "now": now}
-        return await self._file.write(lambda connection: transactions.delete_file(connection, bound))
+        """Delete a file and return it; only its paging cursor stays."""
+        params = {"workspace": workspace, "id": file_id, "now": now}
+        return await self._file.write(lambda connection: transactions.delete_file(connection, params))
 
     async def expire_files(self, now: int) -> None:
-        """Take some files away that have expired."""
+        """Delete some expired files."""
         await self._file.write(lambda connection: transactions.expire_files(connection, now))

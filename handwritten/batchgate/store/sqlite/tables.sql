@@ -16,7 +16,7 @@ DELETE FROM sqlite_sequence WHERE name = :name
 -- name: set_last_key
 INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :key)
 
--- name: open_shards
+-- name: unfinished_shards
 SELECT batch_key, shard FROM shards WHERE done = 0
 
 -- name: blob_names

@@ -24,7 +24,7 @@ RETURNING *
 -- name: archive_workspace
 UPDATE workspaces SET archived_at = :now WHERE name = :name RETURNING name
 
--- name: what_is_in_workspace
+-- name: workspace_contents
 SELECT
     EXISTS (SELECT 1 FROM batches WHERE workspace = :name AND deleted_at IS NULL) AS batches,
     EXISTS (
@@ -37,14 +37,14 @@ SELECT
             AND (revoked_at IS NULL OR revoked_at > :now)
     ) AS keys
 
--- name: open_use
+-- name: open_batch_usage
 SELECT count(*) AS batches, coalesce(sum(total - succeeded - errored), 0) AS requests, coalesce(sum(cost), 0) AS cost
 FROM batches WHERE workspace = :workspace AND ended_at IS NULL
 
 -- name: stored_bytes
 SELECT stored_bytes FROM workspace_bytes WHERE workspace = :workspace
 
--- name: spent
+-- name: month_spend
 SELECT cost FROM workspace_spend WHERE workspace = :workspace AND month = :month
 
 -- name: charge_bytes
@@ -62,7 +62,7 @@ SELECT 1 FROM api_keys LIMIT 1
 INSERT INTO api_keys (id, digest, name, workspace, scopes, hint, created_at, expires_at)
 VALUES (:id, :digest, :name, :workspace, :scopes, :hint, :created_at, :expires_at)
 
--- name: end_good_key
+-- name: revoke_active_key
 UPDATE api_keys SET revoked_at = :revoked_at
 WHERE id = :id AND (expires_at IS NULL OR expires_at > :now) AND (revoked_at IS NULL OR revoked_at > :now)
 RETURNING id
@@ -70,7 +70,7 @@ RETURNING id
 -- name: find_key
 SELECT * FROM api_keys WHERE id = :id
 
--- name: good_keys_beside
+-- name: other_active_keys
 SELECT 1 FROM api_keys
 WHERE id <> :id AND scopes LIKE :scopes AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
 LIMIT 1
@@ -84,5 +84,5 @@ SELECT key FROM api_keys WHERE id = :id AND workspace = :workspace
 -- name: list_keys
 SELECT * FROM api_keys WHERE workspace = :workspace AND key < :older_than ORDER BY key DESC LIMIT :limit
 
--- name: note_use
+-- name: record_key_use
 UPDATE api_keys SET last_used_at = :at WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :at)

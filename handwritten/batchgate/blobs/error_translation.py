@@ -1,4 +1,4 @@
-"""Says what is wrong with storage, without the folders of this machine, URLs, or what else a store's answer quotes."""
+"""Translates storage errors to `BlobError`, without local paths, URLs, or other text that a store's response quotes."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>")
 _URL: Final = re.compile(r"\w+://\S+")
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 _METADATA_SERVERS: Final = ("/latest/api/token", "/latest/meta-data/", "169.254.", "/computeMetadata/", "token request")
-"""What is asked for credentials when the environment has none."""
+"""Marks of requests for credentials, which obstore sends to metadata servers if the environment has none."""
 
 
 @contextmanager
-def translated(name: str) -> Iterator[None]:
-    """Raise what obstore and the operating system raise as a `BlobError` about a blob."""
+def translate_errors(name: str) -> Iterator[None]:
+    """Raise errors of obstore and of the operating system as a `BlobError` about a blob."""
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
-        raise BlobError(f"{name}: {reason(error)}") from error
+        raise BlobError(f"{name}: {describe_error(error)}") from error
 
 
-def reason(error: BaseException) -> str:
-    """Say what is wrong as the operating system does, or as the store's answer means."""
+def describe_error(error: BaseException) -> str:
+    """Return a short description of a storage error: the operating system's text, or the meaning of the response."""
     text = str(error)
     if any(mark in text for mark in _METADATA_SERVERS):
-        return "there are no credentials for the store: none in the environment, and no metadata server gave any"
+        return "there are no credentials for the store: neither in the environment nor from a metadata server"
     if any(mark in text for mark in _NO_BUCKET):
         return "there is no such bucket or container"
     if isinstance(error, FileNotFoundError):
@@ -43,20 +43,20 @@ def reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "the store did not answer in time"
     number = getattr(error, "errno", None) or next(iter(_OS_ERROR.findall(text)), None)
-    return os.strerror(int(number)) if number else _of_a_store(text)
+    return os.strerror(int(number)) if number else _describe_response(text)
 
 
-def _of_a_store(text: str) -> str:
-    """Say what a store has answered, if it has."""
+def _describe_response(text: str) -> str:
+    """Describe the response of a store, or why there was none."""
     if status := _STATUS.search(text):
         code = _CODE.search(text)
-        said = f"{status[1]} ({code[1]})" if code else status[1]
-        refused = "access denied: " if status[1][:3] in {"401", "403"} else ""
-        return f"{refused}the store answered {said}"
+        response = f"{status[1]} ({code[1]})" if code else status[1]
+        denied = "access denied: " if status[1][:3] in {"401", "403"} else ""
+        return f"{denied}the store answered {response}"
     if "kind: Timeout" in text or "TimedOut" in text:
         return "the store did not answer in time"
     if "kind: Connect" in text:
         return "the store cannot be reached"
-    if "HTTP error" in text:  # of a writer, no more is told
+    if "HTTP error" in text:  # for writers, obstore reports no more
         return "the store cannot be reached, or did not answer in time"
     return _URL.sub("the store", text.partition("\n")[0])
