@@ -345,7 +345,7 @@ def test_variables_that_hold_keys_or_belong_to_the_commands_are_known() -> None:
 def test_a_database_that_is_not_postgresql_is_refused_without_being_quoted(given: str) -> None:
     expected = (
         "database_url",
-        "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or nothing for a SQLite file in data_dir",
+        "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or unset for a SQLite file in data_dir",
     )
     assert refused(f'database_url = "{given}"') == expected
     assert refused(environment={"BATCHGATE_DATABASE_URL": given}) == expected
