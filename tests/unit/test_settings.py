@@ -291,9 +291,9 @@ def test_any_other_address_is_not(host: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "expected"),
     [
-        ("BATCHGATE_DATADIR", "there is no such setting; perhaps BATCHGATE_DATA_DIR"),
-        ("BATCHGATE_LOGLEVEL", "there is no such setting; perhaps BATCHGATE_LOG_LEVEL"),
-        ("BATCHGATE_PROT", "there is no such setting; perhaps BATCHGATE_PORT"),
+        ("BATCHGATE_DATADIR", "there is no such setting; did you mean BATCHGATE_DATA_DIR?"),
+        ("BATCHGATE_LOGLEVEL", "there is no such setting; did you mean BATCHGATE_LOG_LEVEL?"),
+        ("BATCHGATE_PROT", "there is no such setting; did you mean BATCHGATE_PORT?"),
         ("BATCHGATE_API_KEYS", "[api_keys.NAME] in the settings file; the environment cannot hold a table"),
     ],
 )
