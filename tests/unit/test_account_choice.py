@@ -30,8 +30,8 @@ def test_what_a_create_names_is_an_account_or_a_provider_with_a_single_one(asked
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ("acme", "provider: no account is called 'acme'; configured: anthropic, llama, large, small"),
-        ("groq", "provider: several accounts are of groq; name one of large, small"),
+        ("acme", "provider: there is no account 'acme'; configured: anthropic, llama, large, small"),
+        ("groq", "provider: provider groq has several accounts; name one of large, small"),
     ],
 )
 def test_a_name_that_leaves_a_doubt_is_refused(asked: str, message: str) -> None:

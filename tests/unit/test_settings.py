@@ -215,7 +215,7 @@ def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
             "api_keys.ci.workspace",
             "String should have at least 1 character",
         ),
-        ("[api_keys]\na.key = 'k'\nb.key = 'k'\nb.workspace = 'w'", "api_keys.b", "a key of its own; it is that of a"),
+        ("[api_keys]\na.key = 'k'\nb.key = 'k'\nb.workspace = 'w'", "api_keys.b", "a unique key; a has the same one"),
         ("port = ", "settings.toml", "valid TOML: "),
     ],
 )

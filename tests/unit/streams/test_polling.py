@@ -29,7 +29,7 @@ def test_pauses_grow_to_the_one_asked_for() -> None:
 
 @pytest.mark.parametrize("poll", [0, -1])
 def test_a_pause_that_is_none_is_refused(poll: float) -> None:
-    with pytest.raises(ValueError, match="poll: a number of seconds above 0"):
+    with pytest.raises(ValueError, match="poll: a positive number of seconds"):
         Polling(poll=poll, timeout=None, now=0)
 
 
@@ -45,7 +45,7 @@ def test_the_time_ends_when_nobody_answers_too() -> None:
     polling = Polling(poll=2, timeout=3, now=0)
     assert polling.poll_timeout(0) == 3
     assert polling.failed(ConnectionFailed("gone"), 2) == 1
-    with pytest.raises(WaitTimedOut, match="nothing is known") as timed_out:
+    with pytest.raises(WaitTimedOut, match="progress is unknown") as timed_out:
         polling.failed(ConnectionFailed("gone"), 3)
     assert timed_out.value.progress is None
     assert isinstance(timed_out.value.__cause__, ConnectionFailed)

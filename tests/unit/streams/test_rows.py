@@ -43,7 +43,9 @@ def test_a_body_that_ends_inside_a_line_is_cut_short() -> None:
         read(b'{"a": 1}\n{"a"', b": 2}")
 
 
-@pytest.mark.parametrize(("line", "what"), [(b"<html>", "no JSON"), (b"[1]", "no JSON object"), (b"\xff", "no JSON")])
+@pytest.mark.parametrize(
+    ("line", "what"), [(b"<html>", "not JSON"), (b"[1]", "not a JSON object"), (b"\xff", "not JSON")]
+)
 def test_a_line_that_is_no_object_is_named(line: bytes, what: str) -> None:
     with pytest.raises(UnusableAnswer, match=f"line 2 of the results is {what}"):
         read(b"{}\n", line + b"\n")
