@@ -12,7 +12,7 @@ from batchgate_api.structs import OpenStruct
 
 
 class ArchiveWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
-    """What archiveWorkspace takes from path, query and headers."""
+    """Path, query and header parameters of archiveWorkspace."""
 
     workspace: Annotated[
         str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
@@ -21,7 +21,7 @@ class ArchiveWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class CancelBatchParameters(OpenStruct, frozen=True, kw_only=True):
-    """What cancelBatch takes from path, query and headers."""
+    """Path, query and header parameters of cancelBatch."""
 
     batch_id: Annotated[
         str,
@@ -35,7 +35,7 @@ class CancelBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class CancelMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
-    """What cancelMessageBatch takes from path, query and headers."""
+    """Path, query and header parameters of cancelMessageBatch."""
 
     message_batch_id: Annotated[
         str, Meta(description="The id of the batch.", max_length=128, min_length=1)
@@ -57,7 +57,7 @@ class CancelMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class CancelUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
-    """What cancelUnifiedBatch takes from path, query and headers."""
+    """Path, query and header parameters of cancelUnifiedBatch."""
 
     batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
     """The id of the batch."""
@@ -94,7 +94,7 @@ class CancelUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
-    """What createBatch takes from path, query and headers."""
+    """Path, query and header parameters of createBatch."""
 
     x_model_provider: (
         Annotated[
@@ -136,11 +136,11 @@ class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class CreateFileParameters(OpenStruct, frozen=True, kw_only=True):
-    """What createFile takes from path, query and headers."""
+    """Path, query and header parameters of createFile."""
 
 
 class CreateKeyParameters(OpenStruct, frozen=True, kw_only=True):
-    """What createKey takes from path, query and headers."""
+    """Path, query and header parameters of createKey."""
 
     workspace: Annotated[
         str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
@@ -149,7 +149,7 @@ class CreateKeyParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
-    """What createMessageBatch takes from path, query and headers."""
+    """Path, query and header parameters of createMessageBatch."""
 
     x_model_provider: (
         Annotated[
@@ -228,7 +228,7 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
-    """What createUnifiedBatch takes from path, query and headers."""
+    """Path, query and header parameters of createUnifiedBatch."""
 
     provider: (
         Annotated[
@@ -325,18 +325,18 @@ class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class CreateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
-    """What createWorkspace takes from path, query and headers."""
+    """Path, query and header parameters of createWorkspace."""
 
 
 class DeleteFileParameters(OpenStruct, frozen=True, kw_only=True):
-    """What deleteFile takes from path, query and headers."""
+    """Path, query and header parameters of deleteFile."""
 
     file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
     """The id of the file."""
 
 
 class DeleteMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
-    """What deleteMessageBatch takes from path, query and headers."""
+    """Path, query and header parameters of deleteMessageBatch."""
 
     message_batch_id: Annotated[
         str, Meta(description="The id of the batch.", max_length=128, min_length=1)
@@ -358,7 +358,7 @@ class DeleteMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class DeleteSecretParameters(OpenStruct, frozen=True, kw_only=True):
-    """What deleteSecret takes from path, query and headers."""
+    """Path, query and header parameters of deleteSecret."""
 
     name: Annotated[
         str,
@@ -371,7 +371,7 @@ class DeleteSecretParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class DeleteUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
-    """What deleteUnifiedFile takes from path, query and headers."""
+    """Path, query and header parameters of deleteUnifiedFile."""
 
     file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
     """The id of the file."""
@@ -408,14 +408,14 @@ class DeleteUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class DownloadFileParameters(OpenStruct, frozen=True, kw_only=True):
-    """What downloadFile takes from path, query and headers."""
+    """Path, query and header parameters of downloadFile."""
 
     file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
     """The id of the file."""
 
 
 class DownloadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
-    """What downloadUnifiedFile takes from path, query and headers."""
+    """Path, query and header parameters of downloadUnifiedFile."""
 
     file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
     """The id of the file."""
@@ -452,25 +452,25 @@ class DownloadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class GetBatchProgressParameters(OpenStruct, frozen=True, kw_only=True):
-    """What getBatchProgress takes from path, query and headers."""
+    """Path, query and header parameters of getBatchProgress."""
 
     batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
     """The id of the batch."""
 
 
 class GetBatchResultsParameters(OpenStruct, frozen=True, kw_only=True):
-    """What getBatchResults takes from path, query and headers."""
+    """Path, query and header parameters of getBatchResults."""
 
     batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
     """The id of the batch."""
 
 
 class GetHealthParameters(OpenStruct, frozen=True, kw_only=True):
-    """What getHealth takes from path, query and headers."""
+    """Path, query and header parameters of getHealth."""
 
 
 class GetKeyParameters(OpenStruct, frozen=True, kw_only=True):
-    """What getKey takes from path, query and headers."""
+    """Path, query and header parameters of getKey."""
 
     key_id: Annotated[
         str,
@@ -484,19 +484,19 @@ class GetKeyParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class GetMetricsParameters(OpenStruct, frozen=True, kw_only=True):
-    """What getMetrics takes from path, query and headers."""
+    """Path, query and header parameters of getMetrics."""
 
 
 class GetOpenapiParameters(OpenStruct, frozen=True, kw_only=True):
-    """What getOpenapi takes from path, query and headers."""
+    """Path, query and header parameters of getOpenapi."""
 
 
 class GetUsageParameters(OpenStruct, frozen=True, kw_only=True):
-    """What getUsage takes from path, query and headers."""
+    """Path, query and header parameters of getUsage."""
 
 
 class GetWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
-    """What getWorkspace takes from path, query and headers."""
+    """Path, query and header parameters of getWorkspace."""
 
     workspace: Annotated[
         str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
@@ -505,7 +505,7 @@ class GetWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class ListBatchesParameters(OpenStruct, frozen=True, kw_only=True):
-    """What listBatches takes from path, query and headers."""
+    """Path, query and header parameters of listBatches."""
 
     limit: (
         Annotated[
@@ -544,7 +544,7 @@ class ListBatchesParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
-    """What listFiles takes from path, query and headers."""
+    """Path, query and header parameters of listFiles."""
 
     purpose: (
         Annotated[
@@ -638,7 +638,7 @@ class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class ListKeysParameters(OpenStruct, frozen=True, kw_only=True):
-    """What listKeys takes from path, query and headers."""
+    """Path, query and header parameters of listKeys."""
 
     workspace: Annotated[
         str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
@@ -669,7 +669,7 @@ class ListKeysParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
-    """What listMessageBatches takes from path, query and headers."""
+    """Path, query and header parameters of listMessageBatches."""
 
     limit: (
         Annotated[
@@ -760,11 +760,11 @@ class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class ListSecretsParameters(OpenStruct, frozen=True, kw_only=True):
-    """What listSecrets takes from path, query and headers."""
+    """Path, query and header parameters of listSecrets."""
 
 
 class ListUnifiedBatchesParameters(OpenStruct, frozen=True, kw_only=True):
-    """What listUnifiedBatches takes from path, query and headers."""
+    """Path, query and header parameters of listUnifiedBatches."""
 
     provider: Annotated[
         Literal[
@@ -836,7 +836,7 @@ class ListUnifiedBatchesParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
-    """What listUnifiedFiles takes from path, query and headers."""
+    """Path, query and header parameters of listUnifiedFiles."""
 
     provider: (
         Annotated[
@@ -962,7 +962,7 @@ class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class ListWorkspacesParameters(OpenStruct, frozen=True, kw_only=True):
-    """What listWorkspaces takes from path, query and headers."""
+    """Path, query and header parameters of listWorkspaces."""
 
     limit: (
         Annotated[
@@ -988,7 +988,7 @@ class ListWorkspacesParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class PutSecretParameters(OpenStruct, frozen=True, kw_only=True):
-    """What putSecret takes from path, query and headers."""
+    """Path, query and header parameters of putSecret."""
 
     name: Annotated[
         str,
@@ -1001,7 +1001,7 @@ class PutSecretParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class RetrieveBatchParameters(OpenStruct, frozen=True, kw_only=True):
-    """What retrieveBatch takes from path, query and headers."""
+    """Path, query and header parameters of retrieveBatch."""
 
     batch_id: Annotated[
         str,
@@ -1015,14 +1015,14 @@ class RetrieveBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class RetrieveFileParameters(OpenStruct, frozen=True, kw_only=True):
-    """What retrieveFile takes from path, query and headers."""
+    """Path, query and header parameters of retrieveFile."""
 
     file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
     """The id of the file."""
 
 
 class RetrieveMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
-    """What retrieveMessageBatch takes from path, query and headers."""
+    """Path, query and header parameters of retrieveMessageBatch."""
 
     message_batch_id: Annotated[
         str, Meta(description="The id of the batch.", max_length=128, min_length=1)
@@ -1044,7 +1044,7 @@ class RetrieveMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class RetrieveMessageBatchResultsParameters(OpenStruct, frozen=True, kw_only=True):
-    """What retrieveMessageBatchResults takes from path, query and headers."""
+    """Path, query and header parameters of retrieveMessageBatchResults."""
 
     message_batch_id: Annotated[
         str, Meta(description="The id of the batch.", max_length=128, min_length=1)
@@ -1066,7 +1066,7 @@ class RetrieveMessageBatchResultsParameters(OpenStruct, frozen=True, kw_only=Tru
 
 
 class RetrieveUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
-    """What retrieveUnifiedBatch takes from path, query and headers."""
+    """Path, query and header parameters of retrieveUnifiedBatch."""
 
     batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
     """The id of the batch."""
@@ -1103,7 +1103,7 @@ class RetrieveUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class RetrieveUnifiedBatchResultsParameters(OpenStruct, frozen=True, kw_only=True):
-    """What retrieveUnifiedBatchResults takes from path, query and headers."""
+    """Path, query and header parameters of retrieveUnifiedBatchResults."""
 
     batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
     """The id of the batch."""
@@ -1140,7 +1140,7 @@ class RetrieveUnifiedBatchResultsParameters(OpenStruct, frozen=True, kw_only=Tru
 
 
 class RetrieveUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
-    """What retrieveUnifiedFile takes from path, query and headers."""
+    """Path, query and header parameters of retrieveUnifiedFile."""
 
     file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
     """The id of the file."""
@@ -1177,7 +1177,7 @@ class RetrieveUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class RevokeKeyParameters(OpenStruct, frozen=True, kw_only=True):
-    """What revokeKey takes from path, query and headers."""
+    """Path, query and header parameters of revokeKey."""
 
     key_id: Annotated[
         str,
@@ -1191,7 +1191,7 @@ class RevokeKeyParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class RotateKeyParameters(OpenStruct, frozen=True, kw_only=True):
-    """What rotateKey takes from path, query and headers."""
+    """Path, query and header parameters of rotateKey."""
 
     key_id: Annotated[
         str,
@@ -1205,7 +1205,7 @@ class RotateKeyParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class UpdateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
-    """What updateWorkspace takes from path, query and headers."""
+    """Path, query and header parameters of updateWorkspace."""
 
     workspace: Annotated[
         str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
@@ -1214,7 +1214,7 @@ class UpdateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
 
 
 class UploadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
-    """What uploadUnifiedFile takes from path, query and headers."""
+    """Path, query and header parameters of uploadUnifiedFile."""
 
     provider: (
         Annotated[

@@ -8,22 +8,22 @@ import msgspec
 
 
 class OpenStruct(msgspec.Struct, frozen=True):
-    """A wire model that passes over fields it does not know."""
+    """A wire model that ignores unknown fields."""
 
 
 class ClosedStruct(OpenStruct, frozen=True, forbid_unknown_fields=True):
-    """A wire model that refuses fields it does not know."""
+    """A wire model that rejects unknown fields."""
 
 
 class HiddenStruct(ClosedStruct, frozen=True):
-    """A wire model that holds a key, which is never printed."""
+    """A wire model with a key, whose values are never printed."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
 
 
 Scope: TypeAlias = Literal["read", "submit", "admin"]
-"""What an API key may be for."""
+"""The scope of an API key."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,22 +31,22 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     handler: str
-    """The name of the method of the tag's Protocol."""
+    """The method of the tag's Protocol."""
     tag: str
     dialect: str
     method: str
     paths: tuple[str, ...]
-    """Every path it answers at, the canonical one first."""
+    """All paths of the operation, the canonical path first."""
     authenticated: bool
     scopes: tuple[Scope, ...]
-    """What the caller's key may be for: any one of them is enough; empty where no key is needed."""
+    """The scopes of API keys that may call the operation, one is sufficient; empty if no key is needed."""
     parameters: type[OpenStruct]
     locations: Mapping[str, Literal["path", "query", "header", "query or header"]]
-    """Where each parameter comes from, by its wire name."""
+    """The location of each parameter, by its wire name."""
     body: type[msgspec.Struct] | None
     media_type: str | None
-    """What the body must be declared as."""
+    """The required content type of the body."""
     body_streamed: bool
-    """The handler reads the body itself; `body` is then what it must be."""
+    """Whether the handler reads the body itself; `body` is then its schema."""
     responses: Mapping[int, Any]
-    """Each declared status and its model; None where the handler streams the body itself."""
+    """The model of each declared status; None if the handler streams the body."""

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.model.errors import ConfigurationError, RefusedError
 from batchgate.engine.model.provider_call import Account, Price
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR
 from batchgate.engine.ports.provider import Transport
 from batchgate.providers.registry.providers import PROVIDERS, Provider
 from batchgate.providers.responses.key_redaction import KeyRedactingHandler
-from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.responses.usage_meter import UsageMeter
 from batchgate.providers.simulator.handler import SimulatorHandler
 from batchgate.providers.simulator.simulator import SimulatorTransport
 from batchgate.settings import AccountSettings, PriceSettings, Settings, secret
@@ -33,7 +33,7 @@ KEY_SETTINGS = ("api_key", "api_key_env", "api_key_file", "api_key_secret")
 
 def endpoints(
     settings: Settings, transport: Transport, environment: Mapping[str, str], read_secret: ReadSecret
-) -> list[Endpoint]:
+) -> list[AccountEndpoint]:
     """Build the endpoints of all accounts; raises `ConfigurationError`.
 
     Keys in files and in the database are read when the engine starts.
@@ -103,7 +103,7 @@ def _find_account(asked: str, accounts: Mapping[str, AccountSettings], parameter
 
 def _endpoint(
     name: str, given: AccountSettings, transport: Transport, environment: Mapping[str, str], read_secret: ReadSecret
-) -> Endpoint:
+) -> AccountEndpoint:
     account = Account(
         name=name,
         provider=given.provider,
@@ -116,18 +116,18 @@ def _endpoint(
     )
     if given.provider == SIMULATOR:
         simulator = SimulatorTransport(given.simulator)
-        return Endpoint(account=account, handler=SimulatorHandler(), transport=simulator, meter=WireMeter())
+        return AccountEndpoint(account=account, handler=SimulatorHandler(), transport=simulator, meter=UsageMeter())
     provider = PROVIDERS.get(given.provider)
     if provider is None:
         known = ", ".join((*PROVIDERS, SIMULATOR))
         raise ConfigurationError(f"accounts.{name}.provider", f"one of {known}, not {given.provider!r}")
     _check_one_key_setting(name, given)
     key = secret(given.api_key, given.api_key_env, f"accounts.{name}.api_key_env", environment)
-    return Endpoint(
+    return AccountEndpoint(
         account=structs.replace(account, base_url=_base_url(name, given, provider), api_key=key),
         handler=KeyRedactingHandler(provider.handler()),
         transport=transport,
-        meter=WireMeter(),
+        meter=UsageMeter(),
         read_key=_key_reader(name, given, read_secret),
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from msgspec import Struct
 
 from batchgate.data_lock import exclusive_folder
-from batchgate.engine.dispatch.claim_policy import ClaimAll, ClaimPolicy, FairClaim
+from batchgate.engine.dispatch.claim_policy import ClaimAllPolicy, ClaimPolicy, FairClaimPolicy
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.ports.cluster import Cluster, SingleProcess
 from batchgate.engine.ports.queue import Queue
@@ -64,7 +64,7 @@ def _embedded(settings: Settings) -> Installation:
         secrets=store.secrets,
         tenants=store.tenants,
         queue=MemoryQueue(store.unfinished_jobs),
-        claim_policy=ClaimAll(),
+        claim_policy=ClaimAllPolicy(),
         cluster=SingleProcess(),
         resources=(_locked(folder), store),
     )
@@ -87,7 +87,7 @@ def _shared(settings: Settings, role: Role) -> Installation:
         secrets=store.secrets,
         tenants=store.tenants,
         queue=queue,
-        claim_policy=FairClaim(),
+        claim_policy=FairClaimPolicy(),
         cluster=cluster,
         resources=(store, cluster) if role == "gateway" else (store, cluster, queue),
     )

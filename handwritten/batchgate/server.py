@@ -38,7 +38,7 @@ async def serve(
 
     ``started`` is called with the URL once the process is ready; the URL is empty if the process does not listen.
     """
-    failpoints.arm(os.environ)
+    failpoints.arm_failpoints(os.environ)
     if listens:
         await _check_address(settings)
     app = build_app(settings, role=role)

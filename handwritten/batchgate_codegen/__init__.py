@@ -1,5 +1,5 @@
-"""The one recipe that turns spec/ into generated/.
+"""Generates generated/ from spec/.
 
-`render` writes everything that is generated into an empty folder; `nox -s generate` replaces generated/ with it and the
-drift suite compares it with what is committed. Nothing else writes or judges generated code.
+`render` writes all generated files to an empty folder. `nox -s generate` replaces generated/ with them, and the drift
+suite compares them with the committed files. No other code writes or checks generated files.
 """

@@ -1,4 +1,4 @@
-"""Command line of the generation: ``python -m batchgate_codegen [--check]``, run from the project's root."""
+"""Command line of the code generator: ``python -m batchgate_codegen [--check]``, run from the project's root."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from batchgate_codegen.spec import SpecError
 from batchgate_codegen.tree import differences, replace_tree
 
 ADVICE = (
-    "generated/ is not what spec/ says. If you changed spec/, run `nox -s generate` and commit the result; "
-    "if you edited generated/ by hand, put the change into spec/ or handwritten/ and run it too."
+    "generated/ does not match spec/. If you changed spec/, run `nox -s generate` and commit the result. "
+    "If you edited generated/ by hand, move the change to spec/ or handwritten/, then run `nox -s generate`."
 )
 
 
 def main() -> int:
-    """Generate, or with --check compare only; returns the exit status."""
+    """Generate, or compare only with --check; return the exit status."""
     parser = argparse.ArgumentParser(prog="batchgate_codegen", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the project's root")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the tree differs")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if generated/ is out of date")
     arguments = parser.parse_args()
     root: Path = arguments.root.resolve()
     with tempfile.TemporaryDirectory(prefix="batchgate-codegen-") as scratch:
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _write_translation_page(root: Path) -> None:
-    """Write the page in a process of its own, whose imports find what was just generated."""
+    """Render docs/translation.md in a new process, which imports the new generated code."""
     path = os.pathsep.join(str(root / part) for part in ("handwritten", "generated"))
     command = [sys.executable, "-m", "batchgate_codegen.translation_page", str(root)]
     subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=True)

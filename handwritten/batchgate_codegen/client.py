@@ -1,11 +1,11 @@
-"""The client: runs openapi-python-client over the bundle and writes a distribution of its own."""
+"""Generates the client distribution with openapi-python-client from the bundled document."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from batchgate_codegen.spec import Document, bundle, reachable
+from batchgate_codegen.spec import Document, bundle, without_unused_components
 from batchgate_codegen.tools import run_tool
 
 TEMPLATES = Path(__file__).parent / "templates" / "client"
@@ -18,13 +18,13 @@ CONFIGURATION = {
     "post_hooks": [],
 }
 CONSTANT_BOUNDARY = '    headers["Content-Type"] = "multipart/form-data; boundary=+++"\n'
-"""What the generator writes: it cuts a file short that holds this boundary. Without it httpx draws one at random."""
+"""A header that the generator writes. A file with this boundary would be truncated; httpx makes a random boundary."""
 
 
 def write_client(documents: tuple[Document, ...], target: Path, scratch: Path) -> None:
-    """Write the distribution ``batchgate-client`` into the folder ``target``, which must not exist yet."""
+    """Write the distribution ``batchgate-client`` to the folder ``target``, which must not exist yet."""
     document = scratch / "bundle.json"
-    document.write_text(json.dumps(reachable(bundle(documents))))
+    document.write_text(json.dumps(without_unused_components(bundle(documents))))
     configuration = scratch / "client.json"
     configuration.write_text(json.dumps(CONFIGURATION))
     run_tool(

@@ -1,4 +1,4 @@
-"""Wire models: runs datamodel-code-generator over one document and writes one module of msgspec structs."""
+"""Generates wire models: one module of msgspec structs for each document, with datamodel-code-generator."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ OPTIONS = (
     "--formatters=builtin",
     "--base-class=batchgate_api.structs.OpenStruct",
 )
-"""What each does badly without these is written down in ARCHITECTURE.md, "Generation"."""
+"""ARCHITECTURE.md, "Generation", explains the options."""
 
 FROZEN = {"#all#": {"base_class_kwargs": {"frozen": True}}}
-"""Given on every class, since type checkers want it said again on each that inherits."""
+"""Set on every class, as type checkers require it on each subclass too."""
 
 RAW = dict.fromkeys(("RawObject", "RawValue", "BatchFaults"), "msgspec.Raw")
-"""Schemas that stand for JSON that is passed on as it came."""
+"""Schemas of JSON that is passed on unchanged."""
 
 
 def write_models(document: Document, target: Path, scratch: Path) -> None:
-    """Write the module of all schemas of ``document``."""
+    """Write the module with all schemas of ``document``."""
     bases = dict.fromkeys(document.closed_schemas, "ClosedStruct")
     bases |= dict.fromkeys(document.hidden_schemas, "HiddenStruct")
     _generate(document.content, bases, target, scratch / f"{document.name}.yaml")
@@ -79,7 +79,7 @@ def _parameters_schema(operation: Operation) -> Json:
         properties[parameter["name"]] = {**parameter["schema"], "description": parameter["description"]}
     return {
         "type": "object",
-        "description": f"What {operation.id} takes from path, query and headers.",
+        "description": f"Path, query and header parameters of {operation.id}.",
         "required": [p["name"] for p in operation.parameters if p.get("required")],
         "properties": properties,
     }

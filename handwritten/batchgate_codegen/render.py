@@ -1,4 +1,4 @@
-"""Renders everything generated, from spec/ into an empty folder, the same bytes wherever it runs."""
+"""Renders all generated files from spec/ to an empty folder, with the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from batchgate_codegen.tools import format_python
 
 
 def render(spec: Path, target: Path) -> None:
-    """Write generated/ as ``spec`` says it into ``target``, which must not exist yet.
+    """Write the files generated from ``spec`` to ``target``, which must not exist yet.
 
-    Raises `SpecError` for a fault of the spec and `ToolError` when a generator fails.
+    Raises `SpecError` for an invalid spec and `ToolError` if a generator fails.
     """
     documents = load(spec)
-    # The generators look for configuration around the place that they write to, so that is always a scratch folder.
+    # The generators read configuration from parent folders of their output, so they write to a temporary folder.
     with tempfile.TemporaryDirectory(prefix="batchgate-codegen-") as folder:
         scratch = Path(folder)
         fresh = scratch / "generated"

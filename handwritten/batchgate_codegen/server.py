@@ -1,4 +1,4 @@
-"""The aiohttp side: the operation table, a Protocol of handlers per tag, and the published document."""
+"""Generates the server code: the operation table, one handler Protocol for each tag, and openapi.json."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEMPLATES = Path(__file__).parent / "templates" / "server"
 
 
 def write_server(documents: tuple[Document, ...], package: Path) -> None:
-    """Write structs.py, operations.py, handlers.py, __init__.py, py.typed and openapi.json into ``package``."""
+    """Write structs.py, operations.py, handlers.py, __init__.py, py.typed and openapi.json to ``package``."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

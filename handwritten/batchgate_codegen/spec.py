@@ -1,4 +1,4 @@
-"""Reads spec/: documents with their mounts, operations and schemas, and the one bundle that the server publishes."""
+"""Reads spec/: documents with their mounts, operations and schemas, and bundles them for publication."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ METHODS = ("get", "put", "post", "delete", "patch", "head")
 SCOPES = ("read", "submit", "admin")
 
 Json = dict[str, Any]
-"""A JSON object of an OpenAPI document: a raw-JSON edge."""
+"""A JSON object of an OpenAPI document."""
 
 
 class SpecError(Exception):
-    """Something in spec/ cannot be generated from; the message names the file and the place."""
+    """The spec is invalid; the message names the file and the path."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,21 @@ class Operation:
     id: str
     method: str
     paths: tuple[str, ...]
-    """Where it answers, the canonical path first."""
+    """All paths of the operation, the canonical path first."""
     tag: str
     summary: str
     description: str
     authenticated: bool
     scopes: tuple[str, ...]
-    """What the caller's key may be for: any one of them is enough."""
+    """The scopes of API keys that may call the operation; one of them is sufficient."""
     parameters: tuple[Json, ...]
     body_schema: str | None
     """The name of the body's schema, if there is a body."""
     media_type: str | None
-    """What the body must be declared as."""
+    """The required content type of the body."""
     body_streamed: bool
     responses: dict[int, str | None]
-    """Status to the name of the schema; None where the body is streamed."""
+    """Status to the name of the schema; None if the response is streamed."""
 
     @property
     def name(self) -> str:
@@ -52,12 +52,12 @@ class Operation:
 
     @property
     def parameters_name(self) -> str:
-        """The name of the struct that holds its parameters."""
+        """The name of the struct of its parameters."""
         return f"{self.id[0].upper()}{self.id[1:]}Parameters"
 
     @property
     def success(self) -> str | None:
-        """The name of the schema of a 200, or None where the handler answers by itself."""
+        """The name of the schema of a 200 response, or None if the handler streams it."""
         return self.responses[200]
 
 
@@ -79,12 +79,12 @@ class Document:
 
     @property
     def closed_schemas(self) -> tuple[str, ...]:
-        """The names of the schemas that refuse unknown fields."""
+        """The names of the schemas that reject unknown fields."""
         return tuple(n for n, s in self.schemas.items() if s.get("additionalProperties") is False)
 
     @property
     def hidden_schemas(self) -> tuple[str, ...]:
-        """The names of the schemas whose values are never printed; they refuse unknown fields too."""
+        """The names of the schemas whose values are never printed; they also reject unknown fields."""
         return tuple(n for n, s in self.schemas.items() if s.get("x-hidden"))
 
 
@@ -93,8 +93,8 @@ def load(folder: Path) -> tuple[Document, ...]:
     documents = tuple(_load_document(path) for path in sorted(folder.glob("*.yaml")))
     if not documents:
         raise SpecError(f"no *.yaml in {folder.name}/")
-    _refuse_repeats(operation.id for document in documents for operation in document.operations)
-    _refuse_repeats(
+    _require_unique(operation.id for document in documents for operation in document.operations)
+    _require_unique(
         f"{operation.method} {path}" for d in documents for operation in d.operations for path in operation.paths
     )
     return documents
@@ -118,20 +118,20 @@ def bundle(documents: tuple[Document, ...]) -> Json:
     return merged
 
 
-def reachable(bundled: Json) -> Json:
-    """Leave out the components that no operation refers to (the row schemas)."""
+def without_unused_components(bundled: Json) -> Json:
+    """Return the document without components that no operation refers to, such as row schemas."""
     wanted: set[str] = set()
-    waiting = [bundled["paths"]]
-    while waiting:
-        for reference in _references(waiting.pop()):
+    pending = [bundled["paths"]]
+    while pending:
+        for reference in _references(pending.pop()):
             if reference not in wanted:
                 wanted.add(reference)
-                waiting.append(_resolve(bundled, reference))
-    kept = {
+                pending.append(_resolve(bundled, reference))
+    used = {
         kind: {n: v for n, v in entries.items() if kind == "securitySchemes" or f"#/components/{kind}/{n}" in wanted}
         for kind, entries in bundled["components"].items()
     }
-    return {**bundled, "components": {kind: entries for kind, entries in kept.items() if entries}}
+    return {**bundled, "components": {kind: entries for kind, entries in used.items() if entries}}
 
 
 def snake_case(name: str) -> str:
@@ -162,9 +162,9 @@ def _operations(document: Document) -> Iterator[Operation]:
 
 
 def _operation(document: Document, path: str, method: str, raw: Json) -> Operation:
-    place = f"{document.name}.yaml {method} {path}"
+    location = f"{document.name}.yaml {method} {path}"
     if "operationId" not in raw or not raw.get("tags") or "200" not in raw["responses"]:
-        raise SpecError(f"{place}: an operation needs an operationId, a tag and a 200 response")
+        raise SpecError(f"{location}: an operation needs an operationId, a tag and a 200 response")
     security = raw.get("security", document.content.get("security", []))
     body = raw.get("requestBody", {})
     media_type = next(iter(body["content"])) if body else None
@@ -176,35 +176,35 @@ def _operation(document: Document, path: str, method: str, raw: Json) -> Operati
         summary=raw["summary"],
         description=raw.get("description", ""),
         authenticated=bool(security),
-        scopes=_scopes(raw, bool(security), place),
-        parameters=tuple(_followed(document.content, p) for p in raw.get("parameters", ())),
-        body_schema=_schema_name(body, media_type, place) if media_type else None,
+        scopes=_scopes(raw, bool(security), location),
+        parameters=tuple(_dereference(document.content, p) for p in raw.get("parameters", ())),
+        body_schema=_schema_name(body, media_type, location) if media_type else None,
         media_type=media_type,
         body_streamed=body.get("x-streamed", False),
-        responses={int(s): _response_schema(document, r, place) for s, r in raw["responses"].items()},
+        responses={int(s): _response_schema(document, r, location) for s, r in raw["responses"].items()},
     )
 
 
-def _scopes(raw: Json, authenticated: bool, place: str) -> tuple[str, ...]:
-    given = raw.get("x-scope", [])
-    scopes = (given,) if isinstance(given, str) else tuple(given)
+def _scopes(raw: Json, authenticated: bool, location: str) -> tuple[str, ...]:
+    declared = raw.get("x-scope", [])
+    scopes = (declared,) if isinstance(declared, str) else tuple(declared)
     if bool(scopes) != authenticated or not set(scopes) <= set(SCOPES):
         raise SpecError(
-            f"{place}: an operation that needs a key, and no other, has an x-scope of {', '.join(SCOPES)}, or a list"
+            f"{location}: x-scope should be one or more of {', '.join(SCOPES)} if a key is required, else absent"
         )
     return scopes
 
 
-def _response_schema(document: Document, raw: Json, place: str) -> str | None:
-    response = _followed(document.content, raw)
-    return None if response.get("x-streamed") else _schema_name(response, "application/json", place)
+def _response_schema(document: Document, raw: Json, location: str) -> str | None:
+    response = _dereference(document.content, raw)
+    return None if response.get("x-streamed") else _schema_name(response, "application/json", location)
 
 
-def _schema_name(holder: Json, media_type: str, place: str) -> str:
+def _schema_name(holder: Json, media_type: str, location: str) -> str:
     reference = holder.get("content", {}).get(media_type, {}).get("schema", {}).get("$ref", "")
     prefix, _, name = reference.rpartition("/")
     if prefix != "#/components/schemas":
-        raise SpecError(f"{place}: a body is a $ref to a named schema, not {reference or 'an inline one'}")
+        raise SpecError(f"{location}: a body should be a $ref to a named schema, not {reference or 'an inline schema'}")
     return str(name)
 
 
@@ -222,7 +222,7 @@ def _merge_components(merged: Json, document: Document) -> None:
         for name, entry in entries.items():
             if target.setdefault(name, entry) != entry:
                 raise SpecError(
-                    f"{document.name}.yaml: components.{kind}.{name} means something else in another document"
+                    f"{document.name}.yaml: components.{kind}.{name} has a different definition in another document"
                 )
 
 
@@ -244,7 +244,7 @@ def _inline_example(example: Json, folder: Path) -> None:
     example["value"] = json.loads(path.read_text())
 
 
-def _followed(content: Json, node: Json) -> Json:
+def _dereference(content: Json, node: Json) -> Json:
     return _resolve(content, node["$ref"]) if "$ref" in node else node
 
 
@@ -270,9 +270,9 @@ def _references(node: Any) -> Iterator[str]:
             yield from _references(value)
 
 
-def _refuse_repeats(names: Iterator[str]) -> None:
+def _require_unique(names: Iterator[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise SpecError(f"{name} is there twice")
+            raise SpecError(f"{name} is defined twice")
         seen.add(name)

@@ -1,4 +1,4 @@
-"""Runs the generators and the formatter, each in a folder of its own so that no configuration around it counts."""
+"""Runs the generators and the formatter, in temporary folders so that no outside configuration applies."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def run_tool(module: str, *arguments: str, cwd: Path) -> None:
 
 
 def format_python(folder: Path) -> None:
-    """Sort imports, drop unused ones and format every Python file below ``folder``, by rules named here alone."""
+    """Sort imports, remove unused ones and format every Python file in ``folder``, without outside configuration."""
     run_tool("ruff", "check", "--isolated", "--no-cache", "--quiet", "--select=I,F401", "--fix-only", ".", cwd=folder)
     run_tool("ruff", "format", "--isolated", "--no-cache", "--quiet", "--line-length=100", ".", cwd=folder)

@@ -1,4 +1,4 @@
-"""The page of the docs on translations: tables made from the rules that the code obeys.
+"""Renders docs/translation.md: tables of the translation rules and of the server capabilities.
 
 Run as ``python -m batchgate_codegen.translation_page <root>`` with that root's handwritten/ and generated/ on the path.
 """
@@ -17,38 +17,40 @@ from batchgate.providers.dialects.messages_via_chat.answer_rules import CHAT_TO_
 from batchgate.providers.dialects.messages_via_chat.request_rules import MESSAGES_TO_CHAT
 from batchgate.providers.dialects.responses_via_chat.answer_rules import CHAT_TO_RESPONSE
 from batchgate.providers.dialects.responses_via_chat.request_rules import RESPONSES_TO_CHAT
-from batchgate.providers.dialects.rules import ByTarget, Hint, Mapped, Refused, Rule, Treatment, wire_name
+from batchgate.providers.dialects.rules import Action, Ignored, Mapped, MappedIfSupported, Rejected, Rule, wire_name
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry import known_servers
 
-PLACE = Path("handwritten", "docs", "translation.md")
+PAGE_PATH = Path("handwritten", "docs", "translation.md")
 
 INTRODUCTION = """\
 <!-- Made by batchgate_codegen from the rules in handwritten/batchgate/providers/dialects/; run `nox -s generate`. -->
 
 # Translation
 
-A request runs at any provider, whatever its dialect: Batchgate says it in the words of the provider, and the answer in
-those of the request. What the provider speaks itself passes byte for byte, apart from an account's prefix of the model.
+Batchgate runs a request at any provider. If the provider does not support the dialect of the request, Batchgate
+translates the request into a dialect of the provider, and translates the answer back. A request in a dialect that the
+provider supports is sent byte for byte; only the account's prefix is removed from the model.
 
-| row | Anthropic | a server that is compatible with OpenAI |
+| request | to Anthropic | to an OpenAI-compatible server |
 | --- | --- | --- |
-| Messages | as it is | as Chat Completions |
-| Chat Completions | as Messages | as it is |
-| Responses | by way of Chat Completions, as Messages | as it is where the server has it, else as Chat Completions |
-| embeddings, completions | refused: no form in Messages | as they are where the server has them, else refused |
+| Messages | unchanged | translated to Chat Completions |
+| Chat Completions | translated to Messages | unchanged |
+| Responses | translated to Messages via Chat Completions | unchanged if supported, else to Chat Completions |
+| embeddings, completions | rejected: no equivalent in Messages | unchanged if supported, else rejected |
 
-Nothing is dropped in silence. A field is
+No field is dropped silently. Each field is one of:
 
-- **said**, in the words of the other dialect;
-- **by target**: said where the server has the named capability of [the table of servers](#servers), refused elsewhere;
-- **left out**, where it changes nothing about the answer;
-- **refused** by its path, unless it says nothing (absent, null, false, empty, or its default): the request has an error
-  as its result, which names the field and what would be right. A field of a request that is not in these tables is
-  refused too.
+- **translated**: it becomes the named field of the other dialect;
+- **if supported**: it is translated if the server has the named capability in [the table of servers](#servers), and
+  rejected otherwise;
+- **ignored**: it does not affect the answer, so it is left out;
+- **rejected**: the request gets an error as its result. The error names the path of the field and how to fix it. A
+  field that is absent, null, false, empty or has its default value is not rejected.
 
-What is marked *all of it* is treated alike in each of its fields. A result that the other dialect cannot hold, such as
-a block of a tool of the provider's own, becomes an errored line that says so.
+A request field that is not in these tables is rejected too. A rule marked *all fields* applies to each field of that
+model. An answer that the other dialect cannot represent, such as output of a provider's built-in tool, becomes an error
+in the results.
 
 ## Lines of batches
 
@@ -56,11 +58,11 @@ a block of a tool of the provider's own, becomes an errored line that says so.
 | --- | --- |
 | `custom_id`, `params` | `custom_id`, `method` POST, `url` of the endpoint, `body` |
 | `succeeded` | `response` with `status_code` 200 and the translated `body` |
-| `errored` | `response` with the status of the class of the error, and `body.error` |
+| `errored` | `response` with the HTTP status of the error type, and `body.error` |
 | `expired` | `error.code` `batch_expired` |
 | `canceled` | `error.code` `batch_cancelled` |
-| `errored`, `timeout_error` | `error.code` `request_timeout`, read only |
-| `errored`, what cannot be said | `error.code` `untranslatable`, written only |
+| `errored`, `timeout_error` | `error.code` `request_timeout`, only translated from OpenAI to Anthropic |
+| `errored`, the answer cannot be translated | `error.code` `untranslatable`, only translated from Anthropic to OpenAI |
 """
 
 DIRECTIONS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
@@ -75,10 +77,10 @@ DIRECTIONS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
 )
 
 
-def page() -> str:
-    """Write the whole page."""
+def render_page() -> str:
+    """Return the page as Markdown."""
     sections = [f"## {title}\n\n{_rules_table(rules)}" for title, rules in DIRECTIONS]
-    return "\n".join([INTRODUCTION, *sections, f"## Servers\n\n{_servers_table(_servers())}"])
+    return "\n".join([INTRODUCTION, *sections, f"## Servers\n\n{_servers_table(_known_servers())}"])
 
 
 def _table(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
@@ -87,40 +89,40 @@ def _table(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
 
 
 def _rules_table(rules: tuple[Rule, ...]) -> str:
-    rows = ([_place(rule), *_said(rule.treatment)] for rule in rules)
-    return _table(["field", "is", "as, or why"], rows)
+    rows = ([_field_cell(rule), *_action_cells(rule.action)] for rule in rules)
+    return _table(["field", "action", "translation or reason"], rows)
 
 
-def _place(rule: Rule) -> str:
+def _field_cell(rule: Rule) -> str:
     name = rule.model.__name__
-    return f"`{name}.{wire_name(rule.field)}`" if rule.field else f"`{name}`, all of it"
+    return f"`{name}.{wire_name(rule.field)}`" if rule.field else f"`{name}`, all fields"
 
 
-def _said(treatment: Treatment) -> tuple[str, str]:
-    match treatment:
-        case Mapped(words=words):
-            return "said", words
-        case ByTarget(words=words, capability=capability):
-            return "by target", f"{words} (`{capability}`)"
-        case Hint(why=why):
-            return "left out", why
-        case Refused(reason=reason, neutral=neutral):
-            passed = ", ".join(str(value) for value in neutral)
-            return "refused", f"{reason} ({passed} passes)" if neutral else reason
+def _action_cells(action: Action) -> tuple[str, str]:
+    match action:
+        case Mapped(to=to):
+            return "translated", to
+        case MappedIfSupported(to=to, capability=capability):
+            return "if supported", f"{to} (`{capability}`)"
+        case Ignored(reason=reason):
+            return "ignored", reason
+        case Rejected(reason=reason, accepted=accepted):
+            passed = ", ".join(str(value) for value in accepted)
+            return "rejected", f"{reason} ({passed} is accepted)" if accepted else reason
 
 
-def _servers() -> list[ServerCapabilities]:
-    found = [value for value in vars(known_servers).values() if isinstance(value, ServerCapabilities)]
-    return sorted(found, key=lambda target: target.name)
+def _known_servers() -> list[ServerCapabilities]:
+    servers = [value for value in vars(known_servers).values() if isinstance(value, ServerCapabilities)]
+    return sorted(servers, key=lambda target: target.name)
 
 
 def _servers_table(servers: Sequence[ServerCapabilities]) -> str:
     capabilities = [name for name in ServerCapabilities.__struct_fields__ if name != "name"]
-    rows = ([f"`{name}`", *(_shown(getattr(server, name)) for server in servers)] for name in capabilities)
+    rows = ([f"`{name}`", *(_format_value(getattr(server, name)) for server in servers)] for name in capabilities)
     return _table(["capability", *(server.name for server in servers)], rows)
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     match value:
         case True:
             return "yes"
@@ -133,4 +135,4 @@ def _shown(value: object) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1], PLACE).write_text(page())
+    Path(sys.argv[1], PAGE_PATH).write_text(render_page())

@@ -1,4 +1,4 @@
-"""Compares and replaces whole folders of generated files."""
+"""Compares and replaces folders of generated files."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ DIFF_LINES = 40
 
 
 def differences(expected: Path, actual: Path) -> list[str]:
-    """Say how ``actual`` differs from ``expected``: names in both directions first, then bytes with a diff."""
+    """Return how ``actual`` differs from ``expected``: missing and extra files, then changed files with a diff."""
     expected_names, actual_names = set(_files(expected)), set(_files(actual))
     found = [f"missing: generated/{name}" for name in sorted(expected_names - actual_names)]
-    found += [f"left over: generated/{name}" for name in sorted(actual_names - expected_names)]
+    found += [f"extra: generated/{name}" for name in sorted(actual_names - expected_names)]
     for name in sorted(expected_names & actual_names):
         found += _file_difference(expected / name, actual / name, name)
     return found
 
 
 def replace_tree(fresh: Path, target: Path) -> None:
-    """Make ``target`` hold exactly the files of ``fresh``; files that are the same keep their time stamps."""
+    """Make the files of ``target`` equal to those of ``fresh``; unchanged files keep their modification times."""
     wanted = set(_files(fresh))
     for name in set(_files(target)) - wanted:
         (target / name).unlink()
     for name in wanted:
         content = (fresh / name).read_bytes()
-        place = target / name
-        if not place.is_file() or place.read_bytes() != content:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
+        location = target / name
+        if not location.is_file() or location.read_bytes() != content:
+            location.parent.mkdir(parents=True, exist_ok=True)
+            location.write_bytes(content)
     _remove_empty_folders(target)
 
 
@@ -48,8 +48,8 @@ def _file_difference(expected: Path, actual: Path, name: str) -> list[str]:
     lines = difflib.unified_diff(
         actual.read_text(errors="replace").splitlines(),
         expected.read_text(errors="replace").splitlines(),
-        f"generated/{name} (as it is)",
-        f"generated/{name} (as spec/ says)",
+        f"generated/{name} (current)",
+        f"generated/{name} (expected from spec/)",
         lineterm="",
     )
     shown = list(lines)

@@ -1,4 +1,4 @@
-"""The examples of the README run as they stand there and print what the README says."""
+"""The examples of the README run unchanged and print the output that the README shows."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ def run(command: list[str], folder: Path, gateway: GatewayProcess) -> str:
 
 
 @pytest.mark.parametrize("section", ["With the Anthropic SDK", "With the OpenAI SDK"])
-def test_an_example_in_python_prints_what_the_readme_says(tmp_path: Path, section: str) -> None:
+def test_an_example_in_python_prints_the_output_that_the_readme_shows(tmp_path: Path, section: str) -> None:
     with GatewayProcess(data_dir=tmp_path / "data") as gateway:
         script = block(section, "python").replace("http://127.0.0.1:8080", gateway.url)
         assert run([sys.executable, "-c", script], tmp_path, gateway) == block(section, "text")
@@ -53,6 +53,6 @@ def test_an_example_in_the_shell_prints_the_results(tmp_path: Path, section: str
     assert "You said: Hello, who are you?" in printed
 
 
-def test_nothing_that_is_pasted_has_a_prompt() -> None:
+def test_code_to_paste_contains_no_prompt() -> None:
     assert not re.search(r"^(>>>|\$) ", README, re.MULTILINE)
     assert len(SECTIONS) == 4

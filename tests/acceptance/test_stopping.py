@@ -146,7 +146,7 @@ def test_a_create_that_is_in_progress_completes_during_shutdown_and_its_batch_ru
         host, port = gateway.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=20) as connection:
             connection.sendall(head.encode() + body[:20])
-            while "1 loose blobs" not in find_storage_leaks(tmp_path):
+            while "1 orphan blobs" not in find_storage_leaks(tmp_path):
                 pass
             gateway.signal(signal.SIGTERM)
             while read_health(gateway)["status"] == "ok":

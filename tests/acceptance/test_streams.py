@@ -208,7 +208,7 @@ def test_a_file_that_changes_during_its_upload_is_not_stored(
     before = list_file_ids(gateway)
     with monkeypatch.context() as patched:
         patched.setattr("batchgate_streams.uploads.os.fstat", truncate_after_fstat)
-        with pytest.raises(SourceChanged, match=r"a\.jsonl: it had"):
+        with pytest.raises(SourceChanged, match=r"a\.jsonl: its size was"):
             call("upload_file", gateway.url, path, provider="mistral")
     assert list_file_ids(gateway) == before
 
@@ -258,7 +258,7 @@ def test_results_are_written_to_a_file(call: Call, gateway: GatewayProcess, ende
 def test_a_download_that_breaks_off_continues_where_it_stopped(
     call: Call, gateway: GatewayProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchgate_streams.downloads.PAUSE", 0)
+    monkeypatch.setattr("batchgate_streams.downloads.RETRY_DELAY", 0)
     content = os.urandom(MEGABYTE)
     file = call("upload_file", gateway.url, [content], provider="mistral", purpose="user_data")
     with CuttingProxy(gateway.url, cuts=[700_000, 10, 200_000]) as proxy:
@@ -272,7 +272,7 @@ def test_a_download_that_breaks_off_continues_where_it_stopped(
 def test_a_download_that_never_completes_leaves_the_old_file_unchanged(
     call: Call, gateway: GatewayProcess, ended_batch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchgate_streams.downloads.PAUSE", 0)
+    monkeypatch.setattr("batchgate_streams.downloads.RETRY_DELAY", 0)
     (tmp_path / "results.jsonl").write_text("older")
     with CuttingProxy(gateway.url, cuts=[5000] + [100] * 50) as proxy, pytest.raises(ConnectionFailed):
         call("download_results", proxy.url, ended_batch, tmp_path / "results.jsonl", provider="anthropic")

@@ -151,7 +151,7 @@ def test_a_worker_paused_beyond_the_heartbeat_timeout_changes_nothing_and_works_
     paused.signal(signal.SIGCONT)  # in the middle of the shard: the store refuses what the worker flushes now
     progress = installation.wait_until_ended(batch)
     assert (progress.succeeded, progress.errored) == (400, 0)
-    installation.wait_for(lambda: "taken for dead" in paused.log)
+    installation.wait_for(lambda: "was considered dead" in paused.log)
     other.terminate()
     installation.upstream.configure(latency=QUICK)
     second_batch = installation.create(400)

@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from batchgate.engine.model.shard import Chunk
+from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.ports.telemetry import NoTelemetry, Telemetry
 from batchgate.telemetry import CompositeTelemetry, EventLog, Metrics
 from tests.benchmarks.table import Row
@@ -31,7 +31,7 @@ def telemetry() -> Iterator[Row]:
 def _microseconds(telemetry: Telemetry) -> float:
     of = claim(batch())
     models = [request(model=f"model-{number}") for number in range(50)]
-    chunk = Chunk(seqs=tuple(range(FLUSHED)), lines=b"", succeeded=FLUSHED, errored=0)
+    chunk = ResultChunk(seqs=tuple(range(FLUSHED)), lines=b"", succeeded=FLUSHED, errored=0)
     begun = time.process_time()
     for number in range(REQUESTS):
         telemetry.call_ended(of.batch, "account", models[number % 50], "succeeded", 0.4)

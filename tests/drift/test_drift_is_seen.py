@@ -42,7 +42,7 @@ def test_a_generated_file_that_was_edited_added_or_deleted_fails_the_suite(copy:
     (copy.root / "generated/batchgate-client/batchgate_client/errors.py").unlink()
     output = copy.run_drift_tests("test_generated_code.py::test_generated_code_matches_the_spec")
     assert "differs: generated/batchgate_api/gateway.py" in output
-    assert "left over: generated/batchgate_api/extra.py" in output
+    assert "extra: generated/batchgate_api/extra.py" in output
     assert "missing: generated/batchgate-client/batchgate_client/errors.py" in output
     assert ADVICE in output
 

@@ -31,7 +31,7 @@ MAY_IMPORT = {
 FOLDERS = {
     "engine": (
         *("model", "ports", "support", "storage", "intake", "dispatch/limits", "dispatch", "results", "lifecycle"),
-        *("tenancy", "cluster", "dependencies", "services", "engine"),
+        *("tenancy", "cluster", "dependencies", "background_services", "engine"),
     ),
     "providers": ("transport", "responses", "dialects", "handlers", "simulator", "registry"),
 }

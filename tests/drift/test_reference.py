@@ -1,4 +1,4 @@
-"""The pages name every command, exit code, setting, error class and code, and none that does not exist."""
+"""The pages list exactly the commands, exit codes, settings, error classes and codes that exist."""
 
 import json
 import re
@@ -23,11 +23,11 @@ TABLES = {
     "### Prices": PriceSettings,
     "## API keys": ApiKeySettings,
 }
-"""The sections of the page on settings, and what each has to list."""
+"""The sections of the page on settings, each with the struct whose fields it lists."""
 
 
 def first_column(page: str, heading: str) -> list[str]:
-    """Read the names in the first column of the table below a heading; arguments in capitals are left out."""
+    """Return the names in the first column of the table below a heading, without arguments in capitals."""
     text = (DOCS / page).read_text()
     assert f"\n{heading}\n" in text, f"{page} has no section {heading}"
     section = re.split(r"\n#+ ", text.split(f"\n{heading}\n", 1)[1])[0]
@@ -47,7 +47,7 @@ def commands(group: click.Group, *parents: str) -> Iterator[str]:
 
 
 def options(group: click.Group, path: str) -> set[str]:
-    """Name the long options of a command."""
+    """Return the long options of a command."""
     command: click.Command = group
     for name in path.split():
         assert isinstance(command, click.Group)
@@ -57,7 +57,7 @@ def options(group: click.Group, path: str) -> set[str]:
     return {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
 
 
-def test_the_page_names_the_commands_and_no_others() -> None:
+def test_the_page_lists_exactly_the_commands_that_exist() -> None:
     named = first_column("command-line.md", "## Commands")
     assert sorted(set(named) - {"command"}) == sorted(commands(main))
 
@@ -69,17 +69,17 @@ def test_the_page_names_only_options_that_a_command_has(command: str) -> None:
     assert not unknown, f"{command} has no {', '.join(unknown)}"
 
 
-def test_the_page_names_the_exit_codes_and_no_others() -> None:
+def test_the_page_lists_exactly_the_exit_codes_that_exist() -> None:
     known = {value for name, value in vars(failures).items() if name.endswith("_STATUS")}
     named = {int(code) for code in first_column("command-line.md", "## Exit codes") if code.isdigit()}
     assert named == known | {0, 1}
 
 
 @pytest.mark.parametrize("heading", TABLES)
-def test_the_page_names_the_settings_and_no_others(heading: str) -> None:
+def test_the_page_lists_exactly_the_settings_that_exist(heading: str) -> None:
     named = [name for name in first_column("settings.md", heading) if name != "setting"]
     fields = list(TABLES[heading].__struct_fields__)
-    assert sorted(named) == sorted(fields), f"mend the section {heading} of handwritten/docs/settings.md"
+    assert sorted(named) == sorted(fields), f"correct the section {heading} of handwritten/docs/settings.md"
 
 
 def test_the_page_names_the_error_classes_with_their_status() -> None:
@@ -87,7 +87,7 @@ def test_the_page_names_the_error_classes_with_their_status() -> None:
     rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([0-9, ]+) \|", section, re.MULTILINE))
     assert sorted(rows) == sorted(get_args(ErrorKind))
     wrong = [kind for kind, status in STATUSES.items() if str(status) not in rows[kind].split(", ")]
-    assert not wrong, f"the status of {', '.join(wrong)} is another one"
+    assert not wrong, f"the status of {', '.join(wrong)} differs"
 
 
 def test_the_page_on_settings_names_the_providers_that_an_account_can_have() -> None:

@@ -152,8 +152,8 @@ def test_a_worker_paused_until_other_workers_claim_its_shards_changes_nothing_wh
         check_results(fleet, batch.id, SMALL_BATCH)
         before = fleet.results(batch.id)
         paused.signal(signal.SIGCONT)
-        wait_for_log(paused, "taken for dead")
-        wait_for_log(paused, "another worker has it")
+        wait_for_log(paused, "was considered dead")
+        wait_for_log(paused, "another worker has claimed")
         assert paused.running
         second_batch = fleet.create(requests(500), "after")
         fleet.ended(second_batch.id, ENDS_WITHIN)

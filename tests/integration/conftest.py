@@ -63,7 +63,7 @@ def short_retry_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "engine.dispatch.shard_run.STORAGE_RETRY",
         "engine.dispatch.worker.STORAGE_RETRY",
-        "engine.support.batch_tasks.MIN_RETRY_DELAY",
+        "engine.support.batch_task_queue.MIN_RETRY_DELAY",
         "engine.lifecycle.sweeper.INTERVAL",
         "engine.storage.storage_probe.INTERVAL",
         "store.sqlite.connection.BUSY_TIMEOUT",

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from batchgate.app import STORE
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.shard import QueuedShard
 from batchgate.settings import AccountSettings
 from batchgate.store.sqlite import SqliteStore
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
@@ -103,7 +103,7 @@ class HeldStore(SqliteStore):
     reached: asyncio.Event
     go_on: asyncio.Event
 
-    async def claim_shard(self, job: ShardJob) -> Claim | None:
+    async def claim_shard(self, job: QueuedShard) -> Claim | None:
         """Claim a shard late, or return the claim late."""
         await self._wait_at("claim")
         claim = await super().claim_shard(job)

@@ -69,8 +69,8 @@ async def test_the_first_key_of_a_gateway_must_have_the_scope_admin(
 async def test_every_call_needs_a_key_once_the_first_key_exists(gateway: RunningApp) -> None:
     batch = await gateway.create("a")
     key = await create_key(gateway, scopes=["admin", "read"])
-    assert key["key"].startswith("sk-bf-")
-    assert len(key["key"]) == len("sk-bf-") + 43  # 256 bits
+    assert key["key"].startswith("bg-")
+    assert len(key["key"]) == len("bg-") + 43  # 256 bits
     assert await status_for(gateway, {}) == 401
     assert await status_for(gateway, auth_headers(key)) == 200
     assert await status_for(gateway, auth_headers(key), f"{BATCHES}/{batch['id']}") == 200
@@ -166,7 +166,7 @@ async def test_no_response_log_record_or_file_contains_a_key_in_plain_text(
     records = "".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
     on_disk = b"".join(path.read_bytes() for path in admin_app.data_dir.rglob("*") if path.is_file())
     for key in (first, second):
-        secret = key["key"].removeprefix("sk-bf-")
+        secret = key["key"].removeprefix("bg-")
         assert secret not in records
         assert secret not in "".join(answers)
         assert secret.encode() not in on_disk
@@ -324,7 +324,7 @@ async def test_a_malformed_key_is_refused(admin_app: RunningApp, line: str) -> N
 
 async def test_hashes_and_parts_of_a_key_are_refused(admin_app: RunningApp) -> None:
     key = await create_key(admin_app)
-    for invalid in (hash_key(key["key"]).hex(), key["id"], key["hint"], key["key"][:-1], key["key"] + "A", "sk-bf-"):
+    for invalid in (hash_key(key["key"]).hex(), key["id"], key["hint"], key["key"][:-1], key["key"] + "A", "bg-"):
         assert await status_for(admin_app, auth_headers(invalid)) == 401
 
 

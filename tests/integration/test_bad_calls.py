@@ -116,13 +116,13 @@ async def test_the_error_for_an_unknown_provider_lists_the_configured_accounts(t
         message = await expect_anthropic_error(
             gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"), headers=headers
         )
-    assert message == "x-model-provider: no account is called 'azure'; configured: simulator, other"
+    assert message == "x-model-provider: there is no account 'azure'; configured: simulator, other"
 
 
 async def test_a_create_without_any_account_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
     async with running_app(tmp_path, accounts={}) as gateway:
         message = await expect_anthropic_error(gateway, "POST", BATCHES, expected=INVALID, json=create_body("a"))
-    assert message.startswith("no account is configured, so nothing can run; set a provider's key")
+    assert message.startswith("no account is configured; set a provider's key")
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def body_with(**fields: Any) -> dict[str, Any]:
             body_with(provider="acme"),
             "provider",
             INVALID,
-            "no account is called 'acme'; configured: simulator",
+            "there is no account 'acme'; configured: simulator",
             id="unknown provider",
         ),
         pytest.param(

@@ -229,7 +229,7 @@ async def test_a_body_with_invalid_chunks_is_refused(gateway: RunningApp) -> Non
 
 
 async def test_a_stalled_body_times_out(gateway: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_body, "PATIENCE", 0.1)
+    monkeypatch.setattr(request_body, "READ_TIMEOUT", 0.1)
     async with raw_connection(gateway.url) as connection:
         await connection.send(request_head(CREATE, "Content-Type: application/json", f"Content-Length: {len(SMALL)}"))
         await connection.send(SMALL[:-1])

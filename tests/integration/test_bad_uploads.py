@@ -225,7 +225,7 @@ async def test_a_malformed_form_is_refused(
         )
     else:
         error = await expect_error(gateway, "POST", OPENAI, data=body, headers=headers)
-        assert error.startswith("the body is not good multipart/form-data: ")
+        assert error.startswith("the body is not valid multipart/form-data: ")
         assert reason in error
     await check_nothing_stored(gateway)
 
@@ -304,7 +304,7 @@ async def test_a_boundary_that_is_not_text_is_refused_as_a_client_error(gateway:
     error = check_openai_error(
         answer.status, answer.headers, answer.body, expected=(400, INVALID), param=None, code=None
     )
-    assert "not good multipart/form-data" in error
+    assert "not valid multipart/form-data" in error
 
 
 async def test_a_filename_that_is_not_utf_8_is_refused(gateway: RunningApp) -> None:
@@ -356,7 +356,7 @@ async def test_an_upload_whose_caller_disconnects_leaves_nothing_stored(gateway:
 async def test_a_stalled_upload_times_out_and_leaves_nothing_stored(
     gateway: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_body, "PATIENCE", 0.05)
+    monkeypatch.setattr(request_body, "READ_TIMEOUT", 0.05)
     waiting = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:

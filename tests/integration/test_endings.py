@@ -30,7 +30,7 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     accounts = make_accounts(latency_by_model={"slow": 1.0})
     async with running_app(tmp_path, accounts=accounts, default_provider="narrow", shutdown_timeout=0.0) as running:
         yield running
-    failpoints.arm({})
+    failpoints.arm_failpoints({})
 
 
 async def create(app: RunningApp, **models: str) -> str:
@@ -114,7 +114,7 @@ async def test_a_cancel_after_the_last_response_keeps_it_and_a_later_cancel_find
     app: RunningApp,
 ) -> None:
     # Finalization fails, and is retried a second later.
-    failpoints.arm({failpoints.VARIABLE: "finalizing_started=raise"})
+    failpoints.arm_failpoints({failpoints.VARIABLE: "finalizing_started=raise"})
     batch_id = await create(app, a="quick")
     await wait_for_succeeded(app, batch_id, 1)
     while not (await app.call("GET", "/health"))[1]["problems"]:

@@ -17,7 +17,7 @@ from batchgate.app import ENGINE
 from batchgate.blobs import FolderBlobs
 from batchgate.engine.model.batch import Batch, NewBatch
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support import failpoints
@@ -36,11 +36,11 @@ MEGABYTE = b'{"custom_id": "large", "params": {"x": "' + b"x" * 1_100_000 + b'"}
 @pytest.fixture(autouse=True)
 def _failpoints_off_again() -> Iterator[None]:
     yield
-    failpoints.arm({})
+    failpoints.arm_failpoints({})
 
 
 def raise_at_failpoint(step: str) -> None:
-    failpoints.arm({failpoints.VARIABLE: f"{step}=raise"})
+    failpoints.arm_failpoints({failpoints.VARIABLE: f"{step}=raise"})
 
 
 async def check_no_leaks(data_dir: Path) -> None:
@@ -148,7 +148,7 @@ class SlowStore(SqliteStore):
     write_allowed: asyncio.Event
     writes: list[asyncio.Future[Any]]
 
-    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
         """Create the batch once the test allows it, even if the caller no longer waits."""
         return await self._delay(super().create_batch(new))
 

@@ -57,7 +57,7 @@ async def test_a_range_outside_the_file_is_refused_with_the_file_size(
     assert (status, headers["content-type"], headers["content-range"]) == (416, "application/json", f"bytes */{size}")
     error = msgspec.json.decode(body)["error"]
     assert error["type"] == "invalid_request_error"
-    assert error["message"] == f"Range: {wanted!r} is no part of the file, which has {size} bytes"
+    assert error["message"] == f"Range: {wanted!r} is outside of the file, which has {size} bytes"
 
 
 async def test_a_range_of_an_older_file_is_ignored(gateway: RunningApp, batch_id: str) -> None:

@@ -122,7 +122,7 @@ def test_a_value_is_never_an_argument(tmp_path: Path, words: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     ("name", "given", "complaint"),
     [
-        ("prod", "", "Error: There is no value"),
+        ("prod", "", "Error: No value"),
         ("prod", f"{PLANTED}\nand more", "Error: value: it must be 1 to 8192 visible ASCII characters"),
         ("/prod", PLANTED, "Error: name: it must be 1 to 64 letters"),
     ],

@@ -228,7 +228,7 @@ async def test_a_master_key_may_be_in_a_file_but_not_in_two_places(tmp_path: Pat
     accounts = account_settings(1)
     async with running_app(tmp_path / "data", accounts=accounts, master_key_file=str(file)):
         pass
-    with pytest.raises(ConfigurationError, match="only one of it and BATCHGATE_MASTER_KEY"):
+    with pytest.raises(ConfigurationError, match="either this setting or BATCHGATE_MASTER_KEY, not both"):
         async with running_gateway(tmp_path / "data", accounts=accounts, master_key_file=str(file)):
             pass
     with pytest.raises(ConfigurationError, match=r"a readable file with the master key in it: .*No such file"):

@@ -16,7 +16,7 @@ from aiohttp.test_utils import unused_port
 from batchgate.app import ENGINE, build_app
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import ConfigurationError
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.shard import QueuedShard
 from batchgate.installation import Role
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings, Settings
@@ -193,7 +193,7 @@ class DelayedClaimStore(PostgresStore):
     claimed: asyncio.Event
     resume: asyncio.Event
 
-    async def claim_shard(self, job: ShardJob) -> Claim | None:
+    async def claim_shard(self, job: QueuedShard) -> Claim | None:
         """Claim a shard; the first time, wait for the test before the claim is returned."""
         claim = await super().claim_shard(job)
         if not self.claimed.is_set():
@@ -278,5 +278,5 @@ async def test_a_gateway_reports_a_worker_that_cannot_find_the_blobs(
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])
 def test_a_separate_gateway_or_worker_needs_a_postgres_database(tmp_path: Path, role: Role) -> None:
-    with pytest.raises(ConfigurationError, match="database_url: a PostgreSQL database, since batchgate "):
+    with pytest.raises(ConfigurationError, match="database_url: a PostgreSQL database, which `batchgate "):
         build_app(Settings(data_dir=str(tmp_path)), role=role, environment={})

@@ -13,7 +13,7 @@ from batchgate.api.content_encoding import content_decoder
 from batchgate.app import ROWS, file_reader
 from batchgate.blobs import FolderBlobs
 from batchgate.engine.dependencies import EngineDependencies
-from batchgate.engine.dispatch.claim_policy import ClaimAll
+from batchgate.engine.dispatch.claim_policy import ClaimAllPolicy
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
 from batchgate.engine.model.batch import Batch
@@ -70,7 +70,7 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
             tenants=store.tenants,
             blobs=blobs,
             queue=MemoryQueue(store.unfinished_jobs),
-            claim_policy=ClaimAll(),
+            claim_policy=ClaimAllPolicy(),
             cluster=SingleProcess(),
             router=Router(endpoints(settings, provider, {}, no_secret)),
             rows=ROWS,

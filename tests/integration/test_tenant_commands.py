@@ -36,7 +36,7 @@ def test_the_first_key_must_manage_others_and_then_every_command_needs_one(
     assert "Error: scopes: the first key of a gateway must have the scope admin" in refused.stderr
     made = batchgate(tmp_path, "keys", "create", "root", "--scope", "admin", gateway=gateway)
     assert made.returncode == 0, made.stderr
-    assert made.stdout.startswith("sk-bf-")
+    assert made.stdout.startswith("bg-")
     assert made.stdout.count("\n") == 1
     assert made.stdout.strip() not in made.stderr
     assert "(root), workspace default, scopes admin. Not shown again:" in made.stderr
@@ -82,14 +82,14 @@ def test_the_list_of_keys_says_which_are_accepted_now(tmp_path: Path, gateway: G
         return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "TIME", line.split(maxsplit=4)[4])
 
     keys = {name: json.loads(run("keys", "create", name, "--json")) for name in ("replaced", "revoked")}
-    assert ending("revoked") == "never                 good"
+    assert ending("revoked") == "never                 valid"
     run("keys", "revoke", keys["revoked"]["id"])
     assert ending("revoked") == "never                 revoked TIME"
     new = json.loads(run("keys", "rotate", keys["replaced"]["id"], "--grace", "3600", "--json"))
     run("list", key=keys["replaced"]["key"])
     said = run("keys", "list")
-    assert re.search(rf"^{keys['replaced']['id']} .* replaced, good until \S+ \S+Z$", said, re.MULTILINE)
-    assert re.search(rf"^{new['id']} .* good$", said, re.MULTILINE)
+    assert re.search(rf"^{keys['replaced']['id']} .* replaced, valid until \S+ \S+Z$", said, re.MULTILINE)
+    assert re.search(rf"^{new['id']} .* valid$", said, re.MULTILINE)
     body = json.dumps({"name": "brief", "expires_in_seconds": 1}).encode()
     headers = {"x-api-key": root, "content-type": "application/json"}
     with urlopen(Request(f"{gateway.url}/api/workspaces/default/keys", body, headers)) as response:
@@ -104,8 +104,8 @@ def test_the_list_of_keys_says_when_each_was_used(tmp_path: Path, gateway: Gatew
     with GatewayProcess(data_dir=gateway.data_dir, settings=SIMULATOR) as again:
         heading, idle, used = batchgate(tmp_path, "keys", "list", gateway=again, key=root).stdout.splitlines()
     assert heading.split()[-3:] == ["LAST", "USED", "STATE"]
-    assert re.search(r" idle .* never +good$", idle)
-    assert re.search(r" root .* \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ +good$", used)
+    assert re.search(r" idle .* never +valid$", idle)
+    assert re.search(r" root .* \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ +valid$", used)
 
 
 def test_a_workspace_is_created_changed_shown_and_archived(tmp_path: Path, gateway: GatewayProcess, root: str) -> None:

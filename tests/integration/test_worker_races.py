@@ -10,7 +10,7 @@ import pytest
 
 from batchgate.app import ENGINE
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.support import failpoints
 from batchgate.store.sqlite import SqliteStore
 from tests.support.health import problem_texts
@@ -20,11 +20,11 @@ from tests.support.running_app import BATCHES, RunningApp, create_body, running_
 @pytest.fixture(autouse=True)
 def _disarm_failpoints() -> Iterator[None]:
     yield
-    failpoints.arm({})
+    failpoints.arm_failpoints({})
 
 
 def fail_at(step: str) -> None:
-    failpoints.arm({failpoints.VARIABLE: f"{step}=raise"})
+    failpoints.arm_failpoints({failpoints.VARIABLE: f"{step}=raise"})
 
 
 async def problems(app: RunningApp) -> list[str]:
@@ -37,7 +37,7 @@ class LateClaims(SqliteStore):
     claimed: asyncio.Event
     returned: asyncio.Event
 
-    async def claim_shard(self, job: ShardJob) -> Claim | None:
+    async def claim_shard(self, job: QueuedShard) -> Claim | None:
         """Claim a shard, and return the claim when the test allows."""
         claim = await super().claim_shard(job)
         self.claimed.set()

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from batchgate.app import ROWS
-from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.batch import Batch
@@ -22,7 +22,7 @@ from batchgate.engine.ports.provider import Transport
 from batchgate.engine.ports.telemetry import NoTelemetry
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.providers.handlers.anthropic import AnthropicHandler
-from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.responses.usage_meter import UsageMeter
 
 
 def account(**fields: Any) -> Account:
@@ -64,7 +64,7 @@ def line(number: int, model: str = "m", max_tokens: int = 16) -> bytes:
 class EngineParts:
     """A router with one account, and an executor on it."""
 
-    endpoint: Endpoint
+    endpoint: AccountEndpoint
     router: Router
     executor: Executor
 
@@ -89,11 +89,11 @@ def parts(
     transport: Transport, *, read_key: Callable[[], Awaitable[str]] | None = None, seed: int = 1, **fields: Any
 ) -> EngineParts:
     """Build the parts around a transport; ``fields`` are those of the account."""
-    endpoint = Endpoint(
+    endpoint = AccountEndpoint(
         account=account(**fields),
         handler=AnthropicHandler(),
         transport=transport,
-        meter=WireMeter(),
+        meter=UsageMeter(),
         read_key=read_key,
     )
     router = Router([endpoint], random.Random(seed))

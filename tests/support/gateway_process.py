@@ -18,7 +18,9 @@ SIMULATOR: Final = '[accounts.simulator]\nprovider = "simulator"\n'
 """Settings with a simulated model; append ``simulator.latency = 1`` and the like to change its behaviour."""
 
 _INHERITED_VARIABLES: Final = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
-_BANNER: Final = re.compile(r'(?:\{.*"message":")?Batchgate \S+ (?:works(?:, )?)?(?:listens on (http://[^\s"]+))?')
+_BANNER: Final = re.compile(
+    r'(?:\{.*"message":")?Batchgate \S+ (?:runs batches(?:, )?)?(?:listens on (http://[^\s"]+))?'
+)
 """The first line of the output, as text or JSON."""
 _LOG_LINES_SHOWN: Final = 40
 

@@ -1,4 +1,4 @@
-"""Decodes compressed request bodies as they arrive, with a bound on what comes out."""
+"""Decodes compressed request bodies as they arrive, with a limit on the size of the output."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ else:
     from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
 PIECE = 1024 * 1024
-"""The most bytes that come out at once, however well the body was compressed."""
+"""Maximum bytes of one piece of output."""
 
 ZSTD_WINDOW_LOG = 23
-"""A zstd body may make its reader hold at most 2**23 bytes, 8 MB: what RFC 9659 allows for HTTP."""
+"""The zstd window may have at most 2**23 bytes, 8 MB, as RFC 9659 allows for HTTP."""
 
 SUPPORTED = "gzip, deflate, zstd"
 
@@ -27,16 +27,16 @@ class ContentDecoder(Protocol):
     """Decodes one body."""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what the next bytes decode to, in pieces of at most `PIECE`."""
+        """Decode the next bytes, and yield pieces of at most `PIECE` bytes."""
         ...
 
     def finish(self) -> None:
-        """Raise `RefusedError` if the body ended too early."""
+        """Raise `RefusedError` if the body is incomplete."""
         ...
 
 
 def content_decoder(encoding: str | None) -> ContentDecoder:
-    """Choose by the Content-Encoding header; raises `RefusedError` for one that is not supported."""
+    """Return the decoder for a Content-Encoding; raises `RefusedError` for an unsupported one."""
     match (encoding or "identity").strip().lower():
         case "identity":
             return IdentityDecoder()
@@ -54,14 +54,14 @@ def content_decoder(encoding: str | None) -> ContentDecoder:
 
 
 class IdentityDecoder:
-    """Passes a plain body on."""
+    """Passes an uncompressed body through."""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield the bytes as they are."""
+        """Yield the bytes unchanged."""
         yield data
 
     def finish(self) -> None:
-        """Let it end: a plain body may end anywhere."""
+        """Do nothing: an uncompressed body may end anywhere."""
 
 
 class ZlibDecoder:
@@ -74,9 +74,9 @@ class ZlibDecoder:
         self._started = False
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what the next bytes decode to."""
+        """Decode the next bytes."""
         piece = b""
-        # A full piece may have left more inside, though all the data went in.
+        # After a full piece the decompressor may hold more output, though it has consumed all data.
         while data or len(piece) == PIECE:
             if data and self._inner.eof:
                 self._inner = zlib.decompressobj(self._window_bits)
@@ -91,12 +91,12 @@ class ZlibDecoder:
             data = self._inner.unused_data if self._inner.eof else self._inner.unconsumed_tail
 
     def finish(self) -> None:
-        """Raise `RefusedError` if the body ended too early."""
+        """Raise `RefusedError` if the body is incomplete."""
         if not self._inner.eof:
             raise _invalid(self._name, "it ends too early")
 
     def _start(self, data: bytes) -> None:
-        # Many clients send deflate without the zlib header that the standard asks for: then the low four bits of
+        # Many clients send deflate without the zlib header that the standard requires: then the low four bits of
         # the first byte, the compression method, are not 8.
         self._started = True
         if self._name == "deflate" and data[0] & 0x0F != zlib.DEFLATED:
@@ -111,7 +111,7 @@ class ZstdDecoder:
         self._inner = _zstd()
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Yield what the next bytes decode to."""
+        """Decode the next bytes."""
         while data or not (self._inner.eof or self._inner.needs_input):
             if self._inner.eof:
                 self._inner = _zstd()
@@ -124,7 +124,7 @@ class ZstdDecoder:
             data = self._inner.unused_data if self._inner.eof else b""
 
     def finish(self) -> None:
-        """Raise `RefusedError` if the body ended too early."""
+        """Raise `RefusedError` if the body is incomplete."""
         if not self._inner.eof:
             raise _invalid("zstd", "it ends too early")
 

@@ -1,4 +1,4 @@
-"""What handlers find in the application and in a request: every typed key is defined here."""
+"""The typed keys of the application and of requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchgate.engine.tenancy.tenants import Tenants
 from batchgate_api.structs import Operation
 
 HttpMeter: TypeAlias = Callable[[str, int, float], None]
-"""Told of every answer: the id of its operation, its status, and the seconds that it took."""
+"""Called after every response with the operation id, the status and the duration in seconds."""
 
 BATCHES = web.AppKey("batches", Batches)
 FILES = web.AppKey("files", Files)
@@ -26,11 +26,11 @@ HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
 REQUEST_ID = web.RequestKey("request_id", str)
 WORKSPACE = web.RequestKey("workspace", str)
 RECHECK: web.RequestKey[Callable[[], Awaitable[None]]] = web.RequestKey("recheck")
-"""Raises `RefusedError` when the caller's key is no longer good: bodies may take long to come."""
+"""Raises `RefusedError` if the caller's key is no longer valid, because a body may take long to arrive."""
 CALLER = web.RequestKey("caller", str)
-"""The name of the API key; empty where none is needed."""
+"""The name of the API key; empty if calls need none."""
 SCOPES = web.RequestKey("scopes", tuple[Scope, ...])
-"""What the API key is for."""
+"""The scopes of the API key."""
 MOUNT = web.RequestKey("mount", str)
-"""What stood before the operation's own path in the URL, such as ``/anthropic``; empty for none."""
+"""The prefix before the operation's own path in the URL, such as ``/anthropic``; may be empty."""
 OPERATION = web.RequestKey("operation", Operation)

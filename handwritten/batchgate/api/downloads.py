@@ -19,7 +19,7 @@ from batchgate.api.blob_response import BlobResponse, out_of_range
 from batchgate.engine.model.errors import BlobError, StoreError
 from batchgate.engine.model.file import File
 from batchgate.engine.ports.blobs import BlobInfo, Blobs
-from batchgate.engine.results.content_renderer import Content
+from batchgate.engine.results.content_renderer import RenderedContent
 
 logger = logging.getLogger(__name__)
 
@@ -36,20 +36,20 @@ CONDITIONS: Final = (hdrs.IF_MATCH, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, 
 
 
 async def send_lines(
-    request: web.Request, blobs: Blobs, content: Content, headers: Mapping[str, str] | None = None
+    request: web.Request, blobs: Blobs, content: RenderedContent, headers: Mapping[str, str] | None = None
 ) -> web.StreamResponse:
     """Send lines of a batch as JSONL."""
     return await _send(request, blobs, content, {hdrs.CONTENT_TYPE: JSONL, **(headers or {})})
 
 
 async def send_json(
-    request: web.Request, blobs: Blobs, content: Content, headers: Mapping[str, str] | None = None
+    request: web.Request, blobs: Blobs, content: RenderedContent, headers: Mapping[str, str] | None = None
 ) -> web.StreamResponse:
     """Send a JSON object that is generated while it is sent."""
     return await _send(request, blobs, content, {hdrs.CONTENT_TYPE: "application/json", **(headers or {})})
 
 
-async def send_file(request: web.Request, blobs: Blobs, file: File, content: Content) -> web.StreamResponse:
+async def send_file(request: web.Request, blobs: Blobs, file: File, content: RenderedContent) -> web.StreamResponse:
     """Send the content of a file as an attachment, so that no browser displays it as a page of the gateway."""
     shown = {
         hdrs.CONTENT_TYPE: BINARY,
@@ -62,7 +62,7 @@ async def send_file(request: web.Request, blobs: Blobs, file: File, content: Con
 
 
 async def _send(
-    request: web.Request, blobs: Blobs, content: Content, headers: dict[str, str], *, compress: bool = True
+    request: web.Request, blobs: Blobs, content: RenderedContent, headers: dict[str, str], *, compress: bool = True
 ) -> web.StreamResponse:
     path = None if content.blob is None else blobs.local_path(content.blob)
     stored = None if content.blob is None or path is not None else await blobs.find(content.blob)

@@ -1,4 +1,4 @@
-"""Reads a small JSON body whole, and checks it against the generated model of its operation."""
+"""Reads a small JSON body and checks it against the generated model of its operation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_BODY: Final = 1024 * 1024
 
 
 async def read_json(request: web.Request, model: type[S]) -> S:
-    """Read the body as a model; raises `RefusedError` that names what is wrong with it."""
+    """Decode the body as a model; raises `RefusedError` that names what is wrong."""
     body = await _whole(request)
     try:
         return msgspec.json.decode(body, type=model)

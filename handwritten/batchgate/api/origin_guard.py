@@ -1,8 +1,8 @@
-"""Keeps web pages away from a gateway without API keys, which anybody may call who reaches it.
+"""Protects a gateway without API keys from web pages of other sites.
 
-A browser reaches it on behalf of any page that it shows. It tells from where: in Host, the name by which the page
-found the gateway, which gives away a page whose own name was pointed at this machine (DNS rebinding), and in
-Sec-Fetch-Site or Origin.
+Such a gateway accepts every caller that can reach it, and a browser calls it for any page that it displays. The
+browser sends the name in the page's URL in Host, which exposes a page whose name resolves to this machine (DNS
+rebinding), and the page's site in Sec-Fetch-Site or Origin.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from batchgate.api.public_url import checked_host
 from batchgate.engine.model.errors import RefusedError
 
 RESERVED: Final = (".localhost", ".internal", ".test")
-"""Ends of names that nobody can own, such as host.docker.internal."""
+"""Suffixes of names that cannot be registered, such as host.docker.internal."""
 READING: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-"""Methods that change nothing; what they answer is kept from other pages by the browser."""
+"""Methods that change nothing; the browser hides their answers from other sites."""
 
 
 def origin_guard(public_url: str | None, is_open: Callable[[], Awaitable[bool]]) -> Middleware:
-    """Make the middleware that refuses names and pages which are not the gateway's own, while it is open to all."""
+    """Return the middleware that refuses foreign hosts and pages while the gateway has no API keys."""
     known = _name_in(public_url or "")
 
     @web.middleware
@@ -46,7 +46,7 @@ def origin_guard(public_url: str | None, is_open: Callable[[], Awaitable[bool]])
 
 
 def _comes_from_elsewhere(request: web.Request, own: set[str]) -> bool:
-    """Return whether a page of another site sends the request; clients other than browsers send neither header."""
+    """Check if a page of another site sends the request; only browsers send these headers."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "cross-site"
@@ -55,7 +55,7 @@ def _comes_from_elsewhere(request: web.Request, own: set[str]) -> bool:
 
 
 def _name_in(url: str) -> str:
-    """Read the name or address of a URL; empty if there is none, as in the origin ``null``."""
+    """Return the host of a URL; empty if there is none, as in the origin ``null``."""
     try:
         return (urlsplit(url).hostname or "").removesuffix(".")
     except ValueError:
@@ -63,7 +63,7 @@ def _name_in(url: str) -> str:
 
 
 def _is_private(name: str) -> bool:
-    """Return whether no outsider can point the name here: an address, a name without a dot, or a reserved zone."""
+    """Check if a name cannot be registered: an address, a name without a dot, or one in a reserved zone."""
     if "." not in name or name.endswith(RESERVED):
         return True
     try:

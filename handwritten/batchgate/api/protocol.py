@@ -1,4 +1,4 @@
-"""What is no HTTP at all is answered in JSON too: aiohttp writes such answers below the application, as plain text."""
+"""Answers malformed HTTP in JSON; aiohttp answers it below the application, as plain text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from batchgate.engine.model.ids import new_id
 logger = logging.getLogger(__name__)
 
 LONGEST_PATH: Final = 256
-"""Bytes at the beginning of a connection in which the path is looked for; how it begins tells the dialect."""
+"""Bytes at the start of a connection that are searched for the path, which determines the dialect."""
 _REQUEST_LINE: Final = re.compile(rb"[A-Z]+ (/[^ ?#\r\n]*)")
 
 
@@ -30,12 +30,12 @@ class JsonErrorProtocol(RequestHandler):
     __slots__ = ("_beginning",)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to listen."""
+        """Set up the connection."""
         self._beginning = b""
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Keep how a connection begins, as aiohttp does not tell of what it could not read."""
+        """Keep the first bytes of a connection, because aiohttp drops what it cannot parse."""
         if len(self._beginning) < LONGEST_PATH:
             self._beginning += data[:LONGEST_PATH]
         super().data_received(data)
@@ -47,7 +47,7 @@ class JsonErrorProtocol(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what could not be read as a request, and close the connection."""
+        """Answer a malformed request, and close the connection."""
         request_id = new_id("req")
         if isinstance(exc, HttpProcessingError):
             reason = _reason(exc)
@@ -63,13 +63,13 @@ class JsonErrorProtocol(RequestHandler):
         return response
 
     def _dialect(self) -> str:
-        """Return the dialect of the error, by the path; the path is known only for a connection's first request."""
+        """Return the dialect of the error: by the path, which is known for the first request of a connection."""
         first = _REQUEST_LINE.match(self._beginning) if self._request_count == 1 else None
         return dialect_of(first[1].decode("latin-1")) if first else "gateway"
 
 
 def _reason(error: HttpProcessingError) -> str:
-    """Describe what is malformed, without the line itself, which may hold a key."""
+    """Describe the error without the line itself, which may hold a key."""
     return "a line of its head is too long" if isinstance(error, LineTooLong) else error.message.partition("\n")[0]
 
 
@@ -77,16 +77,16 @@ class JsonErrorServer(web.Server):
     """Makes a `JsonErrorProtocol` for each connection."""
 
     def __call__(self) -> RequestHandler:
-        """Make the protocol of a new connection."""
+        """Create the protocol of a new connection."""
         return JsonErrorProtocol(self, loop=self._loop, **self._kwargs)
 
 
 class JsonErrorRunner(web.AppRunner):
-    """Runs an application on a `JsonErrorServer`; aiohttp has no public door for that."""
+    """Runs an application on a `JsonErrorServer`; aiohttp has no public API for that."""
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        # Around the whole application, since an Expect header is refused before any of its middlewares.
+        # Around the whole application, because aiohttp refuses an Expect header before any middleware.
         handler = partial(errors_as_json, handler=made.request_handler)
         options = {**made._kwargs, "access_log": access_log.logger, "access_log_class": access_log.AccessLog}  # noqa: SLF001
         return JsonErrorServer(handler, request_factory=made.request_factory, **options)

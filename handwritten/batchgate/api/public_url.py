@@ -1,7 +1,7 @@
-"""The URL under which the caller reached the gateway, so that results_url can be followed from where the caller is.
+"""Builds the URL under which the caller reached the gateway, for results_url.
 
-In this order: the configured public URL; what a trusted proxy says in Forwarded or X-Forwarded-*; the request's own
-scheme and Host. The mount prefix that the caller used is kept in each case.
+Its source is, in this order: the setting public_url; Forwarded or X-Forwarded-* of a trusted proxy; the request's own
+scheme and Host. The mount prefix of the request is kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SAFE_HOST: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _SAFE_PREFIX: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9.\-_~]+)*")
-"""Without dot segments: the Python SDK refuses URLs that have any."""
+"""Without dot segments, which the Python SDK refuses."""
 
 
 class PublicUrl:
@@ -31,9 +31,9 @@ class PublicUrl:
         self._trusted_proxies = trusted_proxies
 
     def absolute(self, request: web.Request, path: str) -> str:
-        """Build the URL of ``path``, which begins with a slash, below the mount that the request came through.
+        """Build the URL of ``path``, which begins with a slash, under the mount prefix of the request.
 
-        Raises `RefusedError` for a request whose Host is none.
+        Raises `RefusedError` for a request with an invalid Host.
         """
         return f"{self._base(request)}{request[MOUNT]}{path}"
 
@@ -57,7 +57,7 @@ class PublicUrl:
 
 
 def checked_host(host: str) -> str:
-    """Give a Host back as it is; raises `RefusedError` for one that is none."""
+    """Return a valid Host unchanged; raises `RefusedError` for an invalid one."""
     if not _SAFE_HOST.fullmatch(host):
         message = f"Host: it must be a name or an address, perhaps with a port, and is {host!r}"
         raise RefusedError("invalid_request_error", message)
@@ -65,7 +65,7 @@ def checked_host(host: str) -> str:
 
 
 def _forwarded(request: web.Request) -> dict[str, str]:
-    """Read the first proxy's word: the standard header, then the older ones, which may carry a port of their own."""
+    """Read the first proxy's entry: the standard header, then the older ones, which may have a port of their own."""
     found = {key.lower(): value for key, value in (request.forwarded[0] if request.forwarded else {}).items()}
     for name in ("proto", "host", "prefix"):
         value = request.headers.get(f"X-Forwarded-{name.title()}", "").partition(",")[0].strip()

@@ -1,4 +1,4 @@
-"""Reads a request body in pieces, within a size and a patience."""
+"""Reads a request body in pieces, with a maximum size and a timeout."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from batchgate.api.context import RECHECK
 from batchgate.engine.model.errors import RefusedError
 
 PIECE = 256 * 1024
-PATIENCE = 60.0  # seconds without a byte
-BROKEN_OFF = (
+READ_TIMEOUT = 60.0  # seconds without a byte
+INCOMPLETE_BODY = (
     ClientConnectionError,
     ConnectionError,
     HttpProcessingError,
     PayloadEncodingError,
     web.RequestPayloadError,
 )
-"""What aiohttp raises for a body that does not end as it was announced."""
+"""Errors of aiohttp for an incomplete body."""
 
 
 async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives; raises `RefusedError` when it is too large, too slow or breaks off.
+    """Yield the body as it arrives; raises `RefusedError` if it is too large, too slow or incomplete.
 
-    So it does when the caller's key is revoked meanwhile: what it sends is not taken in any more.
+    It also raises if the caller's key is revoked while the body arrives.
     """
     if request.content_length is not None and request.content_length > limit:
         raise _too_large(limit)
     received = 0
     while True:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(READ_TIMEOUT):
                 data = await request.content.read(PIECE)
         except TimeoutError as error:
-            message = f"the body stopped for {PATIENCE:.0f} seconds after {received} bytes"
+            message = f"the body stopped for {READ_TIMEOUT:.0f} seconds after {received} bytes"
             raise RefusedError("timeout_error", message, status=408) from error
-        except BROKEN_OFF as error:
+        except INCOMPLETE_BODY as error:
             message = f"the body broke off after {received} bytes: {error}"
             raise RefusedError("invalid_request_error", message) from error
         await request[RECHECK]()

@@ -1,4 +1,4 @@
-"""Errors of parameters, form fields and small bodies, which are validated against a generated model."""
+"""Errors of parameters, form fields and small bodies, which are checked against a generated model."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _CODES: Final = {FIELD_REQUIRED: "missing_required_parameter", UNKNOWN_FIELD: "u
 
 
 def fault_code(message: str) -> str | None:
-    """Find the word that programs know for what is wrong with a field; None if it is just its value."""
+    """Return the error code for a message about a field; None if only its value is wrong."""
     return _CODES.get(message)
 
 
 def refuse_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) -> RefusedError:
-    """Turn a fault of one value into a refusal that names it, and names the values it may have if they are a few."""
+    """Convert a validation error to a refusal that names the field, and its allowed values if it is an enum."""
     problem = describe_validation_error(error)
     known = allowed_values(model, problem.path)
     if problem.message == FIELD_REQUIRED:
@@ -37,13 +37,13 @@ def refuse_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) ->
 
 
 def refuse_missing(name: str, known: Sequence[str] = ()) -> RefusedError:
-    """Refuse what lacks a value; ``known`` are those that it may have, if they are a few."""
+    """Return the refusal of a missing value; ``known`` are the allowed values of an enum."""
     message = f"{name}: {FIELD_REQUIRED}" + (f"; it must be one of {', '.join(known)}" if known else "")
     return RefusedError("invalid_request_error", message, param=name, code=fault_code(FIELD_REQUIRED))
 
 
 def allowed_values(model: type[msgspec.Struct], name: str) -> tuple[str, ...]:
-    """List the values of an enumerated field, by its path on the wire; none for one that is not enumerated."""
+    """List the allowed values of an enum field, by its path on the wire; empty for other fields."""
     name, _, rest = name.partition(".")
     found = next((field.type for field in msgspec.structs.fields(model) if field.encode_name == name), None)
     if not rest:

@@ -11,7 +11,7 @@ from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.batch import BatchOptions, Dialect
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.ports.blobs import Blobs
-from batchgate.engine.ports.body_readers import FileReader
+from batchgate.engine.ports.body_readers import BatchFileReader
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.rows import LineTranslator, RowFormat
@@ -32,7 +32,7 @@ class EngineDependencies(Struct, frozen=True, kw_only=True):
     router: Router
     rows: Mapping[Dialect, RowFormat]
     translator: LineTranslator
-    file_reader: Callable[[BatchOptions], FileReader]
+    file_reader: Callable[[BatchOptions], BatchFileReader]
     clock: Clock
     shutdown_timeout: float
     """Seconds that calls in flight may take when the engine stops."""

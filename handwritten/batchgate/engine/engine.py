@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Self
 
+from batchgate.engine.background_services import BackgroundServices
 from batchgate.engine.cluster.membership import ClusterMember
 from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
@@ -16,11 +17,10 @@ from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.health_report import AccountPause, HealthProblem, pause_of, worker_problems
+from batchgate.engine.model.health_report import AccountPause, HealthProblem, find_account_pause, worker_problems
 from batchgate.engine.ports.batch_signals import BatchSignals, NoBatchSignals
 from batchgate.engine.ports.telemetry import EngineState
 from batchgate.engine.results.content_renderer import ContentRenderer
-from batchgate.engine.services import BackgroundServices
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.storage.storage_probe import StorageProbe
 from batchgate.engine.support.cancellation import cancel_all
@@ -74,7 +74,7 @@ class Engine:
         """Return why requests of a batch wait, if it is because their account is paused where they run."""
         if self._services is not None:
             return self.router.paused(batch)
-        return pause_of(self.cluster.other_workers, self.router.accounts_of(batch))
+        return find_account_pause(self.cluster.other_workers, self.router.accounts_of(batch))
 
     async def state(self) -> EngineState:
         """Read the present state of the engine, as far as the store answers."""

@@ -26,7 +26,7 @@ from psycopg import AsyncConnection
 
 from batchgate.engine.cluster.heartbeats import Heartbeats
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.support.cancellation import cancel_all, shielded
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class ProcrastinateQueue:
         )
         self._manager = JobManager(self._connector)
         self._worker: int | None = None
-        self._held: dict[ShardJob, int] = {}
+        self._held: dict[QueuedShard, int] = {}
         self._finished: list[int] = []
         self._released: list[tuple[int, float]] = []
         self._job_available = asyncio.Event()
@@ -113,10 +113,10 @@ class ProcrastinateQueue:
             if not isinstance(_driver_error(error), psycopg.errors.UniqueViolation):  # another process was faster
                 raise
 
-    def enqueue(self, jobs: Sequence[ShardJob]) -> None:
+    def enqueue(self, jobs: Sequence[QueuedShard]) -> None:
         """Do nothing: the transaction that inserted the shards has deferred their jobs."""
 
-    async def dequeue(self) -> ShardJob:
+    async def dequeue(self) -> QueuedShard:
         """Wait for the next job by priority, and hold it."""
         while True:
             self._job_available.clear()
@@ -126,7 +126,7 @@ class ProcrastinateQueue:
                 async with asyncio.timeout(POLL_INTERVAL):
                     await self._job_available.wait()
 
-    async def try_dequeue(self) -> ShardJob | None:
+    async def try_dequeue(self) -> QueuedShard | None:
         """Hold the next job by priority; None if there is none now."""
         fetching = asyncio.ensure_future(self._fetch())
         try:
@@ -137,13 +137,13 @@ class ProcrastinateQueue:
                 self.release(job)
             raise
 
-    def complete(self, job: ShardJob) -> None:
+    def complete(self, job: QueuedShard) -> None:
         """Drop a job whose shard is done or has another worker."""
         if (number := self._held.pop(job, None)) is not None:
             self._finished.append(number)
             self._has_updates.set()
 
-    def release(self, job: ShardJob, *, delay: float = 0.0) -> None:
+    def release(self, job: QueuedShard, *, delay: float = 0.0) -> None:
         """Return a job to the queue, available after ``delay`` seconds."""
         if (number := self._held.pop(job, None)) is not None:
             self._released.append((number, delay))
@@ -158,7 +158,7 @@ class ProcrastinateQueue:
         """Set what to call when this worker holds no job any more."""
         self._jobs_lost_callback = callback
 
-    async def _fetch(self) -> ShardJob | None:
+    async def _fetch(self) -> QueuedShard | None:
         worker = self._worker if self._worker is not None else await self._register()
         try:
             async with _translate_errors():
@@ -171,9 +171,9 @@ class ProcrastinateQueue:
             return None
         return self._hold(found)
 
-    def _hold(self, found: Job) -> ShardJob:
+    def _hold(self, found: Job) -> QueuedShard:
         arguments = msgspec.convert(found.task_kwargs, _JobArguments)
-        job = ShardJob(priority=arguments.shard, batch_key=arguments.batch_key, shard=arguments.shard)
+        job = QueuedShard(priority=arguments.shard, batch_key=arguments.batch_key, shard=arguments.shard)
         assert found.id is not None
         self._held[job] = found.id
         return job

@@ -11,7 +11,7 @@ import msgspec
 from batchgate.engine.model.batch import Batch, BatchOptions, NewBatch, ValidatedInput
 from batchgate.engine.model.file import File, NewFile
 from batchgate.engine.model.secret import Secret
-from batchgate.engine.model.shard import Chunk, Shard, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.usage import Counts, Usage
 
 _OPTIONS: Final = msgspec.json.Decoder(BatchOptions)
@@ -77,7 +77,7 @@ def validated_input_row(batch_key: int, begun: ValidatedInput, now: int) -> dict
     }
 
 
-def chunk_counts(chunk: Chunk) -> dict[str, int]:
+def chunk_counts(chunk: ResultChunk) -> dict[str, int]:
     """Return what a chunk adds to the counts of its batch."""
     counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated, "cost": chunk.cost}
     return counts | msgspec.structs.asdict(chunk.usage)
@@ -89,9 +89,9 @@ def ended_batch_row(batch_key: int, counts: Counts, files: Iterable[NewFile]) ->
     return {"batch_key": batch_key, "output_file": None, "error_file": None} | msgspec.structs.asdict(counts) | file_ids
 
 
-def shard_job(batch_key: int, shard: int) -> ShardJob:
+def shard_job(batch_key: int, shard: int) -> QueuedShard:
     """Return the job of a shard; its priority puts the first shards of all batches before the second shards of any."""
-    return ShardJob(priority=shard, batch_key=batch_key, shard=shard)
+    return QueuedShard(priority=shard, batch_key=batch_key, shard=shard)
 
 
 def shard_row(batch_key: int, shard: Shard) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.provider_call import RequestRow
-from batchgate.engine.model.shard import Chunk
+from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.telemetry import Telemetry
 
@@ -41,7 +41,7 @@ class CompositeTelemetry:
         for listener in self._listeners:
             listener.call_retried(batch, account, request, reason)
 
-    def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:
+    def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float) -> None:
         """Forward the event."""
         for listener in self._listeners:
             listener.results_flushed(claim, chunk, seconds=seconds)

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.provider_call import RequestRow
-from batchgate.engine.model.shard import Chunk
+from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.telemetry import EngineState, NoTelemetry
 from batchgate.telemetry.call_metrics import CallMetrics
@@ -100,7 +100,7 @@ class Metrics(NoTelemetry):
         """Count a retry."""
         self._calls.tally(batch.workspace, account, request.model).record_retry(reason)
 
-    def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:
+    def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float) -> None:
         """Count results, and measure their write if there were any."""
         if chunk.seqs:
             self._result_write.observe(seconds)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from batchgate.engine.model.batch import NewBatch
-from batchgate.engine.model.shard import Chunk, Shard, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
 from batchgate.queue import MemoryQueue
@@ -25,7 +25,7 @@ class QueueAndStore:
     queue: Queue
     store: Store
 
-    async def create_batches(self, *shards_of_batches: int) -> list[list[ShardJob]]:
+    async def create_batches(self, *shards_of_batches: int) -> list[list[QueuedShard]]:
         """Store batches with the given numbers of shards, and enqueue their jobs."""
         made = []
         for number, shards in enumerate(shards_of_batches):
@@ -35,11 +35,11 @@ class QueueAndStore:
             made.append(list(jobs))
         return made
 
-    async def finish(self, job: ShardJob) -> None:
+    async def finish(self, job: QueuedShard) -> None:
         """Finish the shard of a job, as a worker does."""
         claim = await self.store.claim_shard(job)
         assert claim is not None
-        await self.store.append_chunk(claim, Chunk(seqs=(), lines=b"", succeeded=0, errored=0), shard_done=True)
+        await self.store.append_chunk(claim, ResultChunk(seqs=(), lines=b"", succeeded=0, errored=0), shard_done=True)
 
 
 def new_batch(number: int, shards: int) -> NewBatch:
@@ -70,7 +70,7 @@ async def setup(database: Database) -> AsyncIterator[QueueAndStore]:
         yield QueueAndStore(queue, store)
 
 
-async def dequeued(queue: Queue) -> ShardJob:
+async def dequeued(queue: Queue) -> QueuedShard:
     async with asyncio.timeout(TEST_TIMEOUT):
         return await queue.dequeue()
 
@@ -128,7 +128,7 @@ async def test_enqueue_missing_adds_only_shards_without_a_job(setup: QueueAndSto
     [[lost, held, waits]] = await setup.create_batches(3)
     assert [await dequeued(setup.queue), await dequeued(setup.queue)] == [lost, held]
     setup.queue.complete(lost)  # although its shard is not done
-    restored: list[ShardJob] = []
+    restored: list[QueuedShard] = []
     async with asyncio.timeout(TEST_TIMEOUT):
         while lost not in restored:
             await setup.queue.enqueue_missing()

@@ -8,12 +8,12 @@ from batchgate.engine.model.batch import Backlog, Batch, NewBatch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
 from batchgate.engine.model.file import File, NewFile
-from batchgate.engine.model.shard import Chunk, Shard, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.store import Store
 from tests.support.databases import Database
 
-EMPTY = Chunk(seqs=(), lines=b"", succeeded=0, errored=0)
+EMPTY = ResultChunk(seqs=(), lines=b"", succeeded=0, errored=0)
 
 
 def new_batch(batch_id: str, *, workspace: str = "w", provider: str = "p", shards: int = 1, at: int = 1000) -> NewBatch:
@@ -41,25 +41,25 @@ def input_of(new: NewBatch) -> str:
     return new.input_blob
 
 
-def chunk(*seqs: int, errored: int = 0) -> Chunk:
+def chunk(*seqs: int, errored: int = 0) -> ResultChunk:
     lines = b"".join(b'{"n":%d}\n' % seq for seq in seqs)
-    return Chunk(seqs=seqs, lines=lines, succeeded=len(seqs) - errored, errored=errored)
+    return ResultChunk(seqs=seqs, lines=lines, succeeded=len(seqs) - errored, errored=errored)
 
 
-async def create(store: Store, batch_id: str, **more: object) -> tuple[Batch, list[ShardJob]]:
+async def create(store: Store, batch_id: str, **more: object) -> tuple[Batch, list[QueuedShard]]:
     new = new_batch(batch_id, **more)  # type: ignore[arg-type]
     await store.add_orphan_blob(input_of(new))
     batch, jobs = await store.create_batch(new)
     return batch, list(jobs)
 
 
-async def claimed(store: Store, job: ShardJob) -> Claim:
+async def claimed(store: Store, job: QueuedShard) -> Claim:
     claim = await store.claim_shard(job)
     assert claim is not None
     return claim
 
 
-async def end(store: Store, batch: Batch, jobs: list[ShardJob], now: int = 2000) -> None:
+async def end(store: Store, batch: Batch, jobs: list[QueuedShard], now: int = 2000) -> None:
     for job in jobs:
         await store.append_chunk(await claimed(store, job), EMPTY, shard_done=True)
     counts = Counts(total=batch.counts.total, canceled=batch.counts.total)
@@ -311,7 +311,7 @@ async def test_the_next_claim_has_the_sent_requests_without_a_result(store: Stor
     store.mark_sent(second, 1, sent=False)
     third = await claimed(store, job)
     assert third.sent == frozenset()
-    repeated = Chunk(seqs=(1,), lines=b"{}\n", succeeded=1, errored=0, repeated=1)
+    repeated = ResultChunk(seqs=(1,), lines=b"{}\n", succeeded=1, errored=0, repeated=1)
     await store.append_chunk(third, repeated, shard_done=True)
     found = await store.find_batch_by_key(batch.key)
     assert found is not None

@@ -2,7 +2,7 @@
 
 from batchgate.engine.model.batch import Batch, BatchOptions, NewBatch, ValidatedInput
 from batchgate.engine.model.file import NewFile
-from batchgate.engine.model.shard import Chunk, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts, Usage
 from batchgate.engine.ports.store import Store
 from tests.integration.contracts.test_store import EMPTY, chunk, claimed, create, file_page, new_batch
@@ -29,7 +29,7 @@ async def submit(store: Store, batch_id: str) -> Batch:
     return batch
 
 
-async def begin(store: Store, batch: Batch, shards: int = 1) -> list[ShardJob]:
+async def begin(store: Store, batch: Batch, shards: int = 1) -> list[QueuedShard]:
     """Start a validated batch with two requests per shard."""
     await store.add_orphan_blob(f"{batch.id}/input")
     like = new_batch("like", shards=shards)
@@ -45,7 +45,7 @@ async def found(store: Store, batch: Batch) -> Batch:
     return again
 
 
-async def finish(store: Store, batch: Batch, jobs: list[ShardJob], *parts: str) -> None:
+async def finish(store: Store, batch: Batch, jobs: list[QueuedShard], *parts: str) -> None:
     """End a batch with a result file for each part."""
     for job in jobs:
         await store.append_chunk(await claimed(store, job), EMPTY, shard_done=True)
@@ -158,7 +158,7 @@ async def test_the_usage_of_responses_is_summed(store: Store) -> None:
     for seq in (0, 1):
         one = chunk(seq)
         await store.append_chunk(
-            claim, Chunk(seqs=one.seqs, lines=one.lines, succeeded=1, errored=0, usage=used), shard_done=False
+            claim, ResultChunk(seqs=one.seqs, lines=one.lines, succeeded=1, errored=0, usage=used), shard_done=False
         )
     assert (await found(store, batch)).usage == used + used
 

@@ -12,7 +12,7 @@ from batchgate.engine.model.batch import NewBatch, ValidatedInput
 from batchgate.engine.model.clock import DAY
 from batchgate.engine.model.errors import QuotaExceeded, RefusedError
 from batchgate.engine.model.file import NewFile
-from batchgate.engine.model.shard import Chunk, Shard
+from batchgate.engine.model.shard import ResultChunk, Shard
 from batchgate.engine.model.usage import Counts, Usage
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, Quotas, QuotaUsage, Workspace, month_of
 from batchgate.store.postgres import PostgresStore
@@ -105,7 +105,9 @@ async def run(store: AnyStore, key: int, *, succeeded: int, cost: int = 0, of: i
     claim = await store.claim_shard(job)
     assert claim is not None
     seqs = tuple(range(of))
-    chunk = Chunk(seqs=seqs, lines=b"{}\n" * of, succeeded=succeeded, errored=of - succeeded, usage=Usage(), cost=cost)
+    chunk = ResultChunk(
+        seqs=seqs, lines=b"{}\n" * of, succeeded=succeeded, errored=of - succeeded, usage=Usage(), cost=cost
+    )
     await store.append_chunk(claim, chunk, shard_done=True)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from batchgate.engine.model.batch import NewBatch
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.shard import Shard, ShardJob
+from batchgate.engine.model.shard import QueuedShard, Shard
 from batchgate.queue.procrastinate import STATEMENTS, ProcrastinateQueue
 from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.support.postgres_server import fresh_database
@@ -33,7 +33,7 @@ async def store(url: str) -> AsyncIterator[PostgresStore]:
         yield store
 
 
-async def create_jobs(store: PostgresStore, shards: int) -> list[ShardJob]:
+async def create_jobs(store: PostgresStore, shards: int) -> list[QueuedShard]:
     await store.add_orphan_blob("input")
     new = NewBatch(
         id="batch",
@@ -52,7 +52,7 @@ async def create_jobs(store: PostgresStore, shards: int) -> list[ShardJob]:
     return list(jobs)
 
 
-async def dequeued(queue: ProcrastinateQueue) -> ShardJob:
+async def dequeued(queue: ProcrastinateQueue) -> QueuedShard:
     async with asyncio.timeout(TEST_TIMEOUT):
         return await queue.dequeue()
 

@@ -12,7 +12,7 @@ import pytest
 
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import ConfigurationError, StoreError
-from batchgate.engine.model.shard import Chunk
+from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.integration.contracts.test_store import chunk, claimed, create, end
@@ -98,7 +98,7 @@ async def test_results_count_once_although_the_responses_to_some_writes_are_lost
     claims = [await claimed(store, job) for job in jobs]
     written, target_reached, restarted = 0, asyncio.Event(), asyncio.Event()
 
-    async def write_results(claim: Claim, results: Chunk, *, last: bool) -> bool:
+    async def write_results(claim: Claim, results: ResultChunk, *, last: bool) -> bool:
         while True:
             with suppress(StoreError):
                 return await store.append_chunk(claim, results, shard_done=last)

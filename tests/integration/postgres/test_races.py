@@ -11,7 +11,7 @@ import pytest
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim
-from batchgate.engine.model.shard import Chunk, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.store import Store
 from batchgate.store.postgres import PostgresStore
@@ -160,7 +160,7 @@ async def test_a_write_that_is_repeated_after_a_lost_response_counts_once(
     assert observer.value("SELECT open_shards FROM batches") == 0
     with pytest.raises(StaleClaim):
         await stores[0].append_chunk(
-            starts_first, Chunk(seqs=(0, 1), lines=b"{}\n{}\n", succeeded=2, errored=0), shard_done=True
+            starts_first, ResultChunk(seqs=(0, 1), lines=b"{}\n{}\n", succeeded=2, errored=0), shard_done=True
         )
 
 
@@ -255,7 +255,7 @@ async def test_concurrent_operations_do_not_deadlock(stores: Stores, observer: D
     assert observer.value(deadlocks) == before
 
 
-async def run(store: PostgresStore, choose: random.Random, jobs: Sequence[ShardJob]) -> None:
+async def run(store: PostgresStore, choose: random.Random, jobs: Sequence[QueuedShard]) -> None:
     """Claim the shards of a batch, release some and finish others, as one of several workers does."""
     for job in choose.sample(list(jobs), len(jobs)):
         claim = await store.claim_shard(job)
@@ -272,12 +272,12 @@ async def run(store: PostgresStore, choose: random.Random, jobs: Sequence[ShardJ
             continue
 
 
-async def finish_shard(store: PostgresStore, job: ShardJob) -> None:
+async def finish_shard(store: PostgresStore, job: QueuedShard) -> None:
     claim = await store.claim_shard(job)
     if claim is not None:
         await store.append_chunk(claim, EMPTY, shard_done=True)
 
 
-def result(claim: Claim, number: int) -> Chunk:
+def result(claim: Claim, number: int) -> ResultChunk:
     """Return the result of one request of a shard."""
     return chunk(claim.shard.first_seq + number)

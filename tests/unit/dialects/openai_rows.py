@@ -1,4 +1,4 @@
-"""Rows of OpenAI's dialect for the tests: short to write, said in JSON."""
+"""Rows of OpenAI's dialect for the tests: short JSON."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from batchgate.engine.model.provider_call import RowKind
-from batchgate.providers.dialects.server_capabilities import WHOLE_DIALECT, ServerCapabilities
-from batchgate.providers.dialects.translation import Asked, translate_answer, translate_request
+from batchgate.providers.dialects.server_capabilities import ALL_CHAT_COMPLETIONS, ServerCapabilities
+from batchgate.providers.dialects.translation import AnswerContext, translate_answer, translate_request
 
 Json = dict[str, Any]
 
@@ -28,7 +28,7 @@ def responses(**fields: Any) -> Json:
     return {"model": "prefix/model", "input": "Hello"} | fields
 
 
-def said(row: Json, kind: RowKind, to: RowKind, target: ServerCapabilities = WHOLE_DIALECT) -> Json:
+def translate(row: Json, kind: RowKind, to: RowKind, target: ServerCapabilities = ALL_CHAT_COMPLETIONS) -> Json:
     """Translate a request."""
     body = translate_request(msgspec.json.encode(row), kind=kind, to=to, model="model", target=target)
     document: Json = msgspec.json.decode(body)
@@ -37,13 +37,13 @@ def said(row: Json, kind: RowKind, to: RowKind, target: ServerCapabilities = WHO
 
 def answered(answer: Json, kind: RowKind, to: RowKind, request: Json | None = None) -> Json:
     """Translate an answer."""
-    asked = Asked(
+    context = AnswerContext(
         model="asked",
         custom_id="c-1",
         created=CREATED,
         request=None if request is None else msgspec.json.encode(request),
     )
-    body = translate_answer(msgspec.json.encode(answer), kind=kind, to=to, asked=asked)
+    body = translate_answer(msgspec.json.encode(answer), kind=kind, to=to, context=context)
     assert b"\n" not in body
     document: Json = msgspec.json.decode(body)
     return document
@@ -51,8 +51,8 @@ def answered(answer: Json, kind: RowKind, to: RowKind, request: Json | None = No
 
 def completion(message: Json | None = None, *, finish_reason: str = "stop", **fields: Any) -> Json:
     """Write a Chat Completions answer."""
-    said = message or {"role": "assistant", "content": "Hi", "refusal": None}
-    choice = {"index": 0, "message": said, "finish_reason": finish_reason, "logprobs": None}
+    assistant_message = message or {"role": "assistant", "content": "Hi", "refusal": None}
+    choice = {"index": 0, "message": assistant_message, "finish_reason": finish_reason, "logprobs": None}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",

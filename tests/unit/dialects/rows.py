@@ -1,4 +1,4 @@
-"""Rows for the tests of the dialects: short to write, said in JSON."""
+"""Rows for the tests of the dialects: short JSON."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from batchgate.providers.dialects.messages_via_chat.answer import to_message
-from batchgate.providers.dialects.messages_via_chat.request import to_chat
+from batchgate.providers.dialects.messages_via_chat.answer import completion_to_message
+from batchgate.providers.dialects.messages_via_chat.request import messages_to_chat
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry.known_servers import OPENAI
 from batchgate_api import chat_completions, messages
@@ -23,18 +23,18 @@ def params(**fields: Any) -> messages.MessageParams:
     return msgspec.json.decode(msgspec.json.encode(row), type=messages.MessageParams)
 
 
-def said(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
+def translate(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
     """Translate params and give the Chat Completions request as JSON."""
     document: Json = msgspec.to_builtins(
-        msgspec.json.decode(msgspec.json.encode(to_chat(params(**fields), model="model", target=target)))
+        msgspec.json.decode(msgspec.json.encode(messages_to_chat(params(**fields), model="model", target=target)))
     )
     return document
 
 
-def turns_said(*turns: Json, target: ServerCapabilities = OPENAI) -> list[Json]:
+def translate_turns(*turns: Json, target: ServerCapabilities = OPENAI) -> list[Json]:
     """Translate turns and give the messages of the Chat Completions request."""
-    messages_said: list[Json] = said(target, messages=list(turns))["messages"]
-    return messages_said
+    translated_messages: list[Json] = translate(target, messages=list(turns))["messages"]
+    return translated_messages
 
 
 def user(*blocks: Json) -> Json:
@@ -74,5 +74,7 @@ def answered(
     first = {"index": 0, "message": message or {"role": "assistant", "content": "Hi"}, "finish_reason": finish_reason}
     completion = {"id": "chatcmpl-1", "model": "served", "choices": [first | (choice or {})]} | top
     decoded = msgspec.json.decode(msgspec.json.encode(completion), type=chat_completions.ChatCompletion)
-    document: Json = msgspec.json.decode(msgspec.json.encode(to_message(decoded, model="asked", custom_id="c-1")))
+    document: Json = msgspec.json.decode(
+        msgspec.json.encode(completion_to_message(decoded, model="asked", custom_id="c-1"))
+    )
     return document

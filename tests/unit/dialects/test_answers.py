@@ -1,4 +1,4 @@
-"""Answers say the same in the other dialects, and the official SDKs read them.
+"""Answers keep their meaning in the other dialects, and the official SDKs can parse them.
 
 Shapes of answers: types/chat/chat_completion.py and types/responses/response.py of openai 3.54, types/message.py of
 anthropic 2.12.
@@ -13,7 +13,7 @@ from anthropic.types import Message
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
-from batchgate.engine.model.errors import Untranslatable, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, Untranslatable
 from tests.unit.dialects.openai_rows import (
     CALL,
     CREATED,
@@ -30,7 +30,7 @@ THOUGHT: Json = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
 TOOL_USE: Json = {"type": "tool_use", "id": "call_1", "name": "search", "input": {"q": "x"}}
 
 
-def to_chat(*blocks: Json, **fields: Any) -> Json:
+def messages_to_chat(*blocks: Json, **fields: Any) -> Json:
     return answered(message(*blocks, **fields), "messages", "chat_completions")
 
 
@@ -42,7 +42,7 @@ def first_choice(document: Json) -> Json:
 # ---------------------------------------------------------------- Message as Chat Completion
 
 
-def test_a_message_is_a_completion_that_the_sdk_reads() -> None:
+def test_a_message_becomes_a_completion_that_the_sdk_parses() -> None:
     usage = {
         "input_tokens": 10,
         "output_tokens": 20,
@@ -51,7 +51,7 @@ def test_a_message_is_a_completion_that_the_sdk_reads() -> None:
         "output_tokens_details": {"thinking_tokens": 12},
         "service_tier": "standard",
     }
-    document = to_chat(THOUGHT, {"type": "text", "text": "Hi"}, TOOL_USE, stop_reason="tool_use", usage=usage)
+    document = messages_to_chat(THOUGHT, {"type": "text", "text": "Hi"}, TOOL_USE, stop_reason="tool_use", usage=usage)
     read = ChatCompletion.model_validate(document, strict=True)
     assert (read.id, read.model, read.created, read.service_tier) == ("msg_1", "served", CREATED, "default")
     assert first_choice(document) == {
@@ -89,31 +89,35 @@ def test_a_message_is_a_completion_that_the_sdk_reads() -> None:
         (None, "stop"),
     ],
 )
-def test_the_reason_to_stop_is_said_in_the_words_of_openai(stop_reason: str | None, finish_reason: str) -> None:
-    assert first_choice(to_chat(stop_reason=stop_reason))["finish_reason"] == finish_reason
+def test_the_stop_reason_is_translated_to_a_finish_reason(stop_reason: str | None, finish_reason: str) -> None:
+    assert first_choice(messages_to_chat(stop_reason=stop_reason))["finish_reason"] == finish_reason
 
 
-def test_the_stop_sequence_that_was_met_is_told_as_vllm_tells_it() -> None:
-    choice = first_choice(to_chat(stop_reason="stop_sequence", stop_sequence="END"))
+def test_the_matched_stop_sequence_is_returned_like_vllm_does() -> None:
+    choice = first_choice(messages_to_chat(stop_reason="stop_sequence", stop_sequence="END"))
     assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", "END")
 
 
 @pytest.mark.parametrize(("category", "finish_reason"), [(None, "stop"), ("cyber", "content_filter")])
 def test_the_words_of_a_refusal_are_kept_once(category: str | None, finish_reason: str) -> None:
     details = {"type": "refusal", "category": category, "explanation": "No."}
-    choice = first_choice(to_chat({"type": "text", "text": "No."}, stop_reason="refusal", stop_details=details))
+    choice = first_choice(
+        messages_to_chat({"type": "text", "text": "No."}, stop_reason="refusal", stop_details=details)
+    )
     assert (choice["message"]["content"], choice["message"]["refusal"]) == (None, "No.")
     assert choice["finish_reason"] == finish_reason
 
 
 def test_texts_are_joined_and_encrypted_thoughts_left_out() -> None:
     blocks = [{"type": "redacted_thinking", "data": "d"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert first_choice(to_chat(*blocks))["message"]["content"] == "ab"
+    assert first_choice(messages_to_chat(*blocks))["message"]["content"] == "ab"
 
 
 def test_what_tools_of_anthropics_own_did_is_refused_by_its_path() -> None:
-    with pytest.raises(Untranslatable, match=r"^content\.1: what Anthropic's own tools do has no form"):
-        to_chat(
+    with pytest.raises(
+        Untranslatable, match=r"^content\.1: results of Anthropic's built-in tools cannot be translated"
+    ):
+        messages_to_chat(
             {"type": "text", "text": "a"}, {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
         )
 
@@ -121,15 +125,15 @@ def test_what_tools_of_anthropics_own_did_is_refused_by_its_path() -> None:
 # ---------------------------------------------------------------- Chat Completion as Response
 
 
-def test_a_completion_is_a_response_that_the_sdk_reads() -> None:
-    said = {"role": "assistant", "content": "Hi", "reasoning": "Hm.", "tool_calls": [CALL]}
+def test_a_completion_becomes_a_response_that_the_sdk_parses() -> None:
+    assistant_message = {"role": "assistant", "content": "Hi", "reasoning": "Hm.", "tool_calls": [CALL]}
     usage = {
         "prompt_tokens": 5,
         "completion_tokens": 7,
         "prompt_tokens_details": {"cached_tokens": 2},
         "completion_tokens_details": {"reasoning_tokens": 3},
     }
-    document = answered(completion(said, usage=usage), "chat_completions", "responses")
+    document = answered(completion(assistant_message, usage=usage), "chat_completions", "responses")
     read = Response.model_validate(document, strict=True)
     assert (read.id, read.status, read.output_text, read.created_at) == ("chatcmpl-1", "completed", "Hi", 1)
     assert [item["type"] for item in document["output"]] == ["reasoning", "message", "function_call"]
@@ -166,7 +170,7 @@ def test_a_response_repeats_its_request() -> None:
     assert document["model"] == "served"
 
 
-def test_a_response_has_the_defaults_where_the_request_says_nothing() -> None:
+def test_a_response_has_defaults_for_fields_that_the_request_lacks() -> None:
     document = answered(completion(), "chat_completions", "responses", responses(temperature=None))
     assert (document["tools"], document["tool_choice"], document["parallel_tool_calls"]) == ([], "auto", True)
     assert document["temperature"] is None
@@ -187,7 +191,7 @@ def test_the_reason_to_stop_is_the_status_of_a_response(finish_reason: str, stat
     assert (document["completed_at"] is None) is (status == "incomplete")
 
 
-def test_what_a_lean_server_leaves_out_of_a_completion_is_filled_from_the_request() -> None:
+def test_fields_that_a_completion_lacks_are_filled_from_the_request() -> None:
     lean = {
         "choices": [{"message": {"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "a"}]}}]
     }
@@ -197,16 +201,16 @@ def test_what_a_lean_server_leaves_out_of_a_completion_is_filled_from_the_reques
 
 
 @pytest.mark.parametrize(
-    ("said", "error"),
+    ("assistant_message", "error"),
     [
-        ({"content": [{"type": "video"}]}, "a part of the type 'video', which no Response can hold"),
-        ({"tool_calls": [{"id": "c"}]}, "a tool call that is neither of a function nor of a tool of free text"),
-        ({"tool_calls": [{"id": "c", "custom": {}}]}, "a call of a tool of free text that has no name or no input"),
+        ({"content": [{"type": "video"}]}, "Responses has no equivalent of a part of the type 'video'"),
+        ({"tool_calls": [{"id": "c"}]}, "a tool call that is neither a function call nor a custom tool call"),
+        ({"tool_calls": [{"id": "c", "custom": {}}]}, "a custom tool call without a name or an input"),
     ],
 )
-def test_a_completion_that_no_response_can_hold_is_an_error(said: Json, error: str) -> None:
-    with pytest.raises(UpstreamUnreachable, match=error):
-        answered(completion(said), "chat_completions", "responses")
+def test_a_completion_that_no_response_can_hold_is_an_error(assistant_message: Json, error: str) -> None:
+    with pytest.raises(NoUpstreamAnswer, match=error):
+        answered(completion(assistant_message), "chat_completions", "responses")
 
 
 @pytest.mark.parametrize("arguments", ["{", ""])
@@ -219,7 +223,7 @@ def test_arguments_are_for_the_caller_to_judge(arguments: str) -> None:
 # ---------------------------------------------------------------- Response as Chat Completion
 
 
-def test_a_response_is_a_completion_that_the_sdk_reads() -> None:
+def test_a_response_becomes_a_completion_that_the_sdk_parses() -> None:
     items = [
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}]},
         output_message({"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}),
@@ -241,7 +245,7 @@ def test_a_response_is_a_completion_that_the_sdk_reads() -> None:
 
 def test_a_response_that_failed_is_an_error() -> None:
     failed = response(status="failed", error={"code": "server_error", "message": "Try again."})
-    with pytest.raises(UpstreamUnreachable, match=r"failed \(server_error: Try again\.\)\.$") as caught:
+    with pytest.raises(NoUpstreamAnswer, match=r"failed \(server_error: Try again\.\)\.$") as caught:
         answered(failed, "responses", "chat_completions")
     assert caught.value.retry_safe
 
@@ -249,18 +253,21 @@ def test_a_response_that_failed_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("item", "error"),
     [
-        ({"type": "web_search_call", "id": "ws_1"}, "output.0: web_search_call items have no form in Chat Completions"),
-        ({"type": "message"}, "an item that is not what it says it is"),
+        (
+            {"type": "web_search_call", "id": "ws_1"},
+            "output.0: web_search_call items cannot be translated to Chat Completions",
+        ),
+        ({"type": "message"}, "an item does not match its type"),
         (output_message({"type": "video"}), "a part of the type 'video'"),
     ],
 )
 def test_an_item_that_no_completion_can_hold_is_an_error(item: Json, error: str) -> None:
-    with pytest.raises((Untranslatable, UpstreamUnreachable), match=error):
+    with pytest.raises((Untranslatable, NoUpstreamAnswer), match=error):
         answered(response(item), "responses", "chat_completions")
 
 
 @pytest.mark.parametrize(("reason", "finish_reason"), [("content_filter", "content_filter"), ("steered", "length")])
-def test_an_incomplete_response_says_why(reason: str, finish_reason: str) -> None:
+def test_an_incomplete_response_has_the_reason_as_finish_reason(reason: str, finish_reason: str) -> None:
     cut = response(status="incomplete", incomplete_details={"reason": reason})
     assert first_choice(answered(cut, "responses", "chat_completions"))["finish_reason"] == finish_reason
 

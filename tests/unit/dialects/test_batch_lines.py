@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from batchgate.engine.model.errors import (
     STATUSES,
+    NoUpstreamAnswer,
     RequestError,
     Untranslatable,
-    UpstreamDown,
     UpstreamError,
     UpstreamUnreachable,
 )
@@ -137,8 +137,8 @@ def test_what_the_provider_refused_keeps_its_words_its_status_and_its_request_id
         provider_param="messages[0]",
         provider_code="model_not_found",
     )
-    said = {"message": "No such thing.", "type": "odd_error", "param": "messages[0]", "code": "model_not_found"}
-    assert refused(error) == ({"status_code": 404, "request_id": "req_1", "body": {"error": said}}, None)
+    error_body = {"message": "No such thing.", "type": "odd_error", "param": "messages[0]", "code": "model_not_found"}
+    assert refused(error) == ({"status_code": 404, "request_id": "req_1", "body": {"error": error_body}}, None)
 
 
 def test_a_provider_without_a_word_for_the_type_gets_ours() -> None:
@@ -157,16 +157,16 @@ def test_what_the_gateway_refused_has_the_status_of_its_class(
     error: RequestError, status: int, param: str | None, code: str | None
 ) -> None:
     response, _ = refused(error)
-    said = {"message": error.message, "type": error.kind, "param": param, "code": code}
-    assert response == {"status_code": status, "request_id": None, "body": {"error": said}}
+    error_body = {"message": error.message, "type": error.kind, "param": param, "code": code}
+    assert response == {"status_code": status, "request_id": None, "body": {"error": error_body}}
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (UpstreamUnreachable("timeout_error", "too slow", status=0, retry_safe=True), "request_timeout"),
-        (UpstreamDown("api_error", "no connection", status=0, retry_safe=True), "provider_unreachable"),
-        (UpstreamUnreachable("api_error", "no Message", status=200, retry_safe=True), "unusable_answer"),
+        (NoUpstreamAnswer("timeout_error", "too slow", status=0, retry_safe=True), "request_timeout"),
+        (UpstreamUnreachable("api_error", "no connection", status=0, retry_safe=True), "provider_unreachable"),
+        (NoUpstreamAnswer("api_error", "no Message", status=200, retry_safe=True), "unusable_answer"),
         (UpstreamError("api_error", "it points elsewhere", status=302, retry_safe=False), "unusable_answer"),
     ],
 )

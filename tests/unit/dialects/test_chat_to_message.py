@@ -10,7 +10,7 @@ from typing import Any
 import anthropic.types
 import pytest
 
-from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer
 from tests.unit.dialects.rows import Json, answered
 
 
@@ -22,7 +22,7 @@ def _calling(*calls: Json) -> Json:
     return {"role": "assistant", "content": None, "tool_calls": list(calls)}
 
 
-def test_a_text_answer_becomes_a_message_that_the_sdk_reads() -> None:
+def test_a_text_answer_becomes_a_message_that_the_sdk_parses() -> None:
     message = answered(
         usage={
             "prompt_tokens": 100,
@@ -86,16 +86,18 @@ def test_every_key_of_a_message_is_there_with_null_where_nothing_is_known() -> N
         ("eos_token", "end_turn"),
     ],
 )
-def test_the_reason_to_stop_is_said_in_the_words_of_messages(finish_reason: str | None, stop_reason: str) -> None:
+def test_the_finish_reason_is_translated_to_a_stop_reason(finish_reason: str | None, stop_reason: str) -> None:
     assert answered(finish_reason=finish_reason)["stop_reason"] == stop_reason
 
 
 @pytest.mark.parametrize("finish_reason", ["stop", "tool_calls", None])
-def test_an_answer_with_calls_stopped_for_the_tools_whatever_the_server_says(finish_reason: str | None) -> None:
+def test_an_answer_with_tool_calls_has_the_stop_reason_tool_use_for_any_finish_reason(
+    finish_reason: str | None,
+) -> None:
     assert answered(_calling(_call()), finish_reason=finish_reason)["stop_reason"] == "tool_use"
 
 
-def test_the_stop_sequence_is_told_where_the_server_tells_it() -> None:
+def test_the_stop_sequence_is_translated_if_the_server_returns_it() -> None:
     # vLLM: choice.stop_reason is the text or the token id that ended the answer.
     by_text = answered(choice={"stop_reason": "END"})
     assert (by_text["stop_reason"], by_text["stop_sequence"]) == ("stop_sequence", "END")
@@ -111,8 +113,12 @@ def test_a_refusal_keeps_the_models_words() -> None:
 
 
 def test_calls_become_tool_use_blocks_after_the_text() -> None:
-    said = {"role": "assistant", "content": "Looking.", "tool_calls": [_call('{"q": 1}'), _call(id="call_2")]}
-    assert answered(said)["content"] == [
+    assistant_message = {
+        "role": "assistant",
+        "content": "Looking.",
+        "tool_calls": [_call('{"q": 1}'), _call(id="call_2")],
+    }
+    assert answered(assistant_message)["content"] == [
         {"type": "text", "text": "Looking.", "citations": None},
         {"type": "tool_use", "id": "call_1", "name": "search", "input": {"q": 1}},
         {"type": "tool_use", "id": "call_2", "name": "search", "input": {}},
@@ -143,18 +149,18 @@ def test_numbers_in_arguments_keep_their_digits() -> None:
 @pytest.mark.parametrize(
     ("call", "finish_reason", "error"),
     [
-        (_call('{"a":'), "length", 'with a call of \'search\' whose arguments are cut off at max_tokens: "{\\"a\\":".'),
-        (_call("[1]"), "tool_calls", "with a call of 'search' whose arguments are no JSON object: \"[1]\"."),
-        (_call("x y"), "tool_calls", "with a call of 'search' whose arguments are no JSON object: \"x y\"."),
-        ({"id": "c", "type": "custom", "custom": {}}, "tool_calls", "with a tool call that is not one of a function."),
+        (_call('{"a":'), "length", 'the arguments of the call of \'search\' are cut off at max_tokens: "{\\"a\\":".'),
+        (_call("[1]"), "tool_calls", "the arguments of the call of 'search' are not a JSON object: \"[1]\"."),
+        (_call("x y"), "tool_calls", "the arguments of the call of 'search' are not a JSON object: \"x y\"."),
+        ({"id": "c", "type": "custom", "custom": {}}, "tool_calls", "it has a tool call that is not a function call."),
     ],
 )
 def test_a_call_that_no_block_can_hold_is_an_error_and_is_not_paid_for_again(
     call: Json, finish_reason: str, error: str
 ) -> None:
-    with pytest.raises(UpstreamUnreachable) as caught:
+    with pytest.raises(NoUpstreamAnswer) as caught:
         answered(_calling(call), finish_reason=finish_reason)
-    assert str(caught.value) == f"The provider answered {error}"
+    assert str(caught.value) == f"The provider's answer cannot be used: {error}"
     assert not caught.value.retry_safe
 
 
@@ -164,8 +170,8 @@ def test_a_call_without_an_id_gets_one() -> None:
 
 
 def test_the_older_form_of_a_call_is_understood() -> None:
-    said = {"role": "assistant", "content": None, "function_call": {"name": "search", "arguments": "{}"}}
-    message = answered(said, finish_reason="function_call")
+    assistant_message = {"role": "assistant", "content": None, "function_call": {"name": "search", "arguments": "{}"}}
+    message = answered(assistant_message, finish_reason="function_call")
     assert message["content"] == [{"type": "tool_use", "id": "call_0", "name": "search", "input": {}}]
 
 
@@ -192,12 +198,12 @@ def test_parts_of_an_answer_become_blocks() -> None:
 
 
 def test_a_part_of_an_unknown_kind_is_an_error() -> None:
-    with pytest.raises(UpstreamUnreachable, match="a part of the type 'video', which no block can hold"):
+    with pytest.raises(NoUpstreamAnswer, match="Messages has no equivalent of a part of the type 'video'"):
         answered({"role": "assistant", "content": [{"type": "video"}]})
 
 
 def test_an_answer_without_a_choice_is_an_error() -> None:
-    with pytest.raises(UpstreamUnreachable, match="without any choice"):
+    with pytest.raises(NoUpstreamAnswer, match="it has no choices"):
         answered(choices=[])
 
 
@@ -206,7 +212,7 @@ def test_an_empty_answer_is_a_message_without_blocks(content: str | None) -> Non
     assert answered({"role": "assistant", "content": content})["content"] == []
 
 
-def test_what_a_lean_server_leaves_out_is_filled_from_the_request() -> None:
+def test_fields_that_an_answer_lacks_are_filled_from_the_request() -> None:
     message = answered(id=None, model=None, usage=None)
     assert (message["id"], message["model"]) == ("msg_c-1", "asked")
     assert (message["usage"]["input_tokens"], message["usage"]["output_tokens"]) == (0, 0)
@@ -214,11 +220,11 @@ def test_what_a_lean_server_leaves_out_is_filled_from_the_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "tier"),
+    ("sent", "tier"),
     [("default", "standard"), ("priority", "priority"), ("flex", None), (None, None)],
 )
-def test_the_tier_is_told_where_messages_has_a_name_for_it(told: str | None, tier: str | None) -> None:
-    assert answered(service_tier=told)["usage"]["service_tier"] == tier
+def test_the_service_tier_is_translated_if_messages_has_an_equivalent(sent: str | None, tier: str | None) -> None:
+    assert answered(service_tier=sent)["usage"]["service_tier"] == tier
 
 
 def test_a_cache_larger_than_the_prompt_does_not_count_below_zero() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.providers.dialects.chat_via_messages.request_rules import DEFAULT_MAX_TOKENS
-from tests.unit.dialects.openai_rows import CALL, FUNCTION, USER, Json, chat, said
+from tests.unit.dialects.openai_rows import CALL, FUNCTION, USER, Json, chat, translate
 
 SCHEMA: Json = {"type": "object", "properties": {"b": {}, "a": {}}}
 PNG = "data:image/png;base64,AA=="
@@ -19,7 +19,7 @@ TOOL: Json = {"name": "search", "input_schema": {"type": "object"}}
 
 
 def to_messages(**fields: Any) -> Json:
-    return said(chat(**fields), "chat_completions", "messages")
+    return translate(chat(**fields), "chat_completions", "messages")
 
 
 def test_the_least_chat_request_gets_the_limit_that_messages_cannot_be_without() -> None:
@@ -69,37 +69,37 @@ def test_the_least_chat_request_gets_the_limit_that_messages_cannot_be_without()
         ({"parallel_tool_calls": False}, {}),
     ],
 )
-def test_a_setting_is_said_in_the_words_of_messages(fields: Json, added: Json) -> None:
+def test_a_setting_is_translated_to_messages(fields: Json, added: Json) -> None:
     assert to_messages(**fields) == to_messages() | added
 
 
 @pytest.mark.parametrize(
     ("fields", "refusal"),
     [
-        ({"max_tokens": 0}, "max_tokens: 0 only fills a cache, and a batch has to answer; it should be at least 1"),
+        ({"max_tokens": 0}, "max_tokens: 0 only warms the cache and returns no answer; it should be at least 1"),
         (
             {"max_tokens": 1, "max_completion_tokens": 2},
-            "max_tokens: max_completion_tokens says another number; leave one out",
+            "max_tokens: max_completion_tokens has a different value; leave one out",
         ),
-        ({"temperature": 1.5}, "temperature: that of Messages ends at 1; it should be between 0 and 1"),
-        ({"reasoning_effort": "minimal"}, "reasoning_effort: the least effort of Messages is low"),
+        ({"temperature": 1.5}, "temperature: Messages allows at most 1; it should be between 0 and 1"),
+        ({"reasoning_effort": "minimal"}, "reasoning_effort: the lowest effort of Messages is low"),
         (
             {"reasoning_effort": "none", "thinking_token_budget": 9},
-            "thinking_token_budget: reasoning_effort none leaves nothing to spend it on",
+            "thinking_token_budget: it contradicts reasoning_effort none; leave one out",
         ),
-        ({"user": "a", "safety_identifier": "b"}, "user: safety_identifier names another; leave one out"),
-        ({"service_tier": "flex"}, "service_tier: flex is a tier of OpenAI's; use auto or default"),
+        ({"user": "a", "safety_identifier": "b"}, "user: safety_identifier has a different value; leave one out"),
+        ({"service_tier": "flex"}, "service_tier: flex is a tier that only OpenAI has; use auto or default"),
         (
             {"response_format": {"type": "json_schema", "json_schema": {"name": "n"}}},
             "response_format.json_schema.schema: Field required",
         ),
         (
             {"messages": [USER, {"role": "assistant", "content": "Once"}]},
-            "messages.1: Messages would continue it; end with the user, or set continue_final_message",
+            "messages.1: Messages would continue it; end with a user message, or set continue_final_message",
         ),
         (
             {"continue_final_message": True},
-            "continue_final_message: there is no last message of the assistant to continue",
+            "continue_final_message: there is nothing to continue, as the last message is not the assistant's",
         ),
         (
             {"add_generation_prompt": False},
@@ -108,7 +108,7 @@ def test_a_setting_is_said_in_the_words_of_messages(fields: Json, added: Json) -
         ({"messages": [{"role": "user", "content": []}]}, "messages.0.content: should have at least one part"),
         (
             {"messages": [{"role": "assistant", "content": None}, USER]},
-            "messages.0.content: should be a text where the message calls no tools",
+            "messages.0.content: should be text, as the message has no tool calls",
         ),
         (
             {
@@ -121,7 +121,7 @@ def test_a_setting_is_said_in_the_words_of_messages(fields: Json, added: Json) -
         ),
     ],
 )
-def test_what_messages_cannot_be_told_is_refused(fields: Json, refusal: str) -> None:
+def test_a_field_that_messages_does_not_support_is_rejected(fields: Json, refusal: str) -> None:
     with pytest.raises(Untranslatable) as caught:
         to_messages(**fields)
     assert str(caught.value) == refusal
@@ -223,7 +223,7 @@ def test_a_part_of_a_turn_is_a_block(part: Json, block: Json) -> None:
         ({"type": "file", "file": {}}, "file.file_data: Field required"),
         (
             {"type": "file", "file": {"file_data": "data:text/csv;base64,AA=="}},
-            "file.file_data: the file should be application/pdf; send other texts as text parts",
+            "file.file_data: the file should be application/pdf; send other documents as text parts",
         ),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry.known_servers import OLLAMA, OPENAI, SGLANG, VLLM
-from tests.unit.dialects.rows import USER_TURN, Json, assistant, text, tool_result, tool_use, turns_said, user
+from tests.unit.dialects.rows import USER_TURN, Json, assistant, text, tool_result, tool_use, translate_turns, user
 
 BASE64: Json = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0="}}
 URL: Json = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
@@ -16,7 +16,7 @@ THINKING: Json = {"type": "thinking", "thinking": "Let me see.", "signature": ""
 
 
 def test_roles_and_their_order_are_kept() -> None:
-    assert turns_said(
+    assert translate_turns(
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "b"},
         {"role": "system", "content": "c"},
@@ -32,7 +32,7 @@ def test_roles_and_their_order_are_kept() -> None:
 
 
 def test_a_single_text_block_is_the_same_as_a_string() -> None:
-    assert turns_said(user(text("a")), assistant(text("b")), user(text("c"))) == [
+    assert translate_turns(user(text("a")), assistant(text("b")), user(text("c"))) == [
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "b"},
         {"role": "user", "content": "c"},
@@ -40,7 +40,7 @@ def test_a_single_text_block_is_the_same_as_a_string() -> None:
 
 
 def test_several_blocks_stay_apart_and_in_order() -> None:
-    assert turns_said(user(text("a"), BASE64, text("b"), URL)) == [
+    assert translate_turns(user(text("a"), BASE64, text("b"), URL)) == [
         {
             "role": "user",
             "content": [
@@ -54,7 +54,7 @@ def test_several_blocks_stay_apart_and_in_order() -> None:
 
 
 def test_calls_and_results_of_tools_keep_their_ids_and_come_before_the_users_words() -> None:
-    assert turns_said(
+    assert translate_turns(
         USER_TURN,
         assistant(text("Looking."), tool_use(id="t1", input={"q": 1}), tool_use(id="t2", name="other", input={})),
         user(tool_result(tool_use_id="t1", content="one"), tool_result(tool_use_id="t2"), text("And?")),
@@ -75,13 +75,15 @@ def test_calls_and_results_of_tools_keep_their_ids_and_come_before_the_users_wor
 
 
 def test_a_turn_of_calls_alone_has_no_content() -> None:
-    [message, _] = turns_said(assistant(tool_use()), user(tool_result()))
+    [message, _] = translate_turns(assistant(tool_use()), user(tool_result()))
     assert message["content"] is None
 
 
 @pytest.mark.parametrize("caller", [None, {"type": "direct"}])
 def test_a_call_by_the_model_itself_needs_no_caller(caller: Json | None) -> None:
-    assert turns_said(assistant(tool_use(caller=caller)), USER_TURN) == turns_said(assistant(tool_use()), USER_TURN)
+    assert translate_turns(assistant(tool_use(caller=caller)), USER_TURN) == translate_turns(
+        assistant(tool_use()), USER_TURN
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,8 +98,8 @@ def test_a_call_by_the_model_itself_needs_no_caller(caller: Json | None) -> None
         ({"content": None}, ""),
     ],
 )
-def test_the_result_of_a_tool_is_text_and_says_if_it_failed(result: Json, content: object) -> None:
-    [message] = turns_said(user(tool_result(**result)))
+def test_a_tool_result_is_text_with_a_prefix_if_it_failed(result: Json, content: object) -> None:
+    [message] = translate_turns(user(tool_result(**result)))
     assert message["content"] == content
 
 
@@ -105,7 +107,7 @@ def test_the_result_of_a_tool_is_text_and_says_if_it_failed(result: Json, conten
     ("target", "field"), [(VLLM, "reasoning"), (OLLAMA, "reasoning"), (SGLANG, "reasoning_content")]
 )
 def test_thinking_goes_back_where_the_target_takes_it(target: ServerCapabilities, field: str) -> None:
-    [message, _] = turns_said(assistant(THINKING, text("Yes.")), USER_TURN, target=target)
+    [message, _] = translate_turns(assistant(THINKING, text("Yes.")), USER_TURN, target=target)
     assert message == {"role": "assistant", "content": "Yes.", field: "Let me see."}
 
 
@@ -115,27 +117,27 @@ def test_thinking_goes_back_where_the_target_takes_it(target: ServerCapabilities
         (
             OPENAI,
             assistant(THINKING, text("a")),
-            "messages.0.content.0: openai cannot be told what the model thought; leave thinking blocks out",
+            "messages.0.content.0: openai does not accept the model's earlier reasoning; leave thinking blocks out",
         ),
         (
             VLLM,
             assistant(text("a"), THINKING),
-            "messages.0.content.1: thinking should come before the texts and tool calls of the turn",
+            "messages.0.content.1: thinking should come before the text and tool_use blocks of the message",
         ),
         (
             OPENAI,
             assistant(tool_use(), text("a")),
-            "messages.0.content.1: texts should come before the tool calls of the turn",
+            "messages.0.content.1: text should come before the tool_use blocks of the message",
         ),
         (
             OPENAI,
             user(text("a"), tool_result()),
-            "messages.0.content.1: tool_result blocks should come before the other blocks of the turn",
+            "messages.0.content.1: tool_result blocks should come before the other blocks of the message",
         ),
-        (OPENAI, user(tool_use()), "messages.0.content.0: such blocks belong to turns of the assistant"),
-        (OPENAI, user(THINKING), "messages.0.content.0: such blocks belong to turns of the assistant"),
-        (OPENAI, assistant(BASE64), "messages.0.content.0: such blocks belong to turns of the user"),
-        (OPENAI, assistant(tool_result()), "messages.0.content.0: such blocks belong to turns of the user"),
+        (OPENAI, user(tool_use()), "messages.0.content.0: such blocks are allowed only in assistant messages"),
+        (OPENAI, user(THINKING), "messages.0.content.0: such blocks are allowed only in assistant messages"),
+        (OPENAI, assistant(BASE64), "messages.0.content.0: such blocks are allowed only in user messages"),
+        (OPENAI, assistant(tool_result()), "messages.0.content.0: such blocks are allowed only in user messages"),
         (OPENAI, user(), "messages.0.content: should have at least one block"),
         (OPENAI, assistant(), "messages.0.content: should have at least one block"),
         (OPENAI, {"role": "system"}, "messages.0.content: Field required"),
@@ -143,30 +145,27 @@ def test_thinking_goes_back_where_the_target_takes_it(target: ServerCapabilities
         (
             OPENAI,
             user(FILE),
-            "messages.0.content.0.source: only Anthropic has the file; send the image as base64 or by its URL",
+            "messages.0.content.0.source: only Anthropic can read the file; send the image as base64 or by its URL",
         ),
-        (OLLAMA, user(URL), "messages.0.content.0.source: ollama does not fetch images; send it as base64"),
+        (OLLAMA, user(URL), "messages.0.content.0.source: ollama does not download images; send it as base64"),
         (
             OPENAI,
             user(tool_result(content=[BASE64])),
             (
-                "messages.0.content.0.content.0: results of tools are text there; "
-                "put the image after the tool_result blocks of the turn"
+                "messages.0.content.0.content.0: tool results can only be text there; "
+                "put the image after the tool_result blocks of the message"
             ),
         ),
         (
             OPENAI,
             assistant(tool_use(caller={"type": "code_execution_20260120", "tool_id": "srvtoolu_1"})),
-            "messages.0.content.0.caller: only the model itself (direct) calls tools there",
+            "messages.0.content.0.caller: only direct calls by the model are supported",
         ),
         (OPENAI, assistant(tool_use(input=[1])), "messages.0.content.0.input: Input should be an object"),
         (
             OPENAI,
             user({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}}),
-            (
-                "messages.0.content.0: document blocks have no form in Chat Completions; "
-                "send the document's text as a text block"
-            ),
+            ("messages.0.content.0: Chat Completions has no document blocks; send the document's text as a text block"),
         ),
     ],
 )
@@ -174,5 +173,5 @@ def test_a_turn_that_would_lose_something_is_refused_by_its_path(
     target: ServerCapabilities, turn: Json, refusal: str
 ) -> None:
     with pytest.raises(Untranslatable) as caught:
-        turns_said(turn, USER_TURN, target=target)
+        translate_turns(turn, USER_TURN, target=target)
     assert str(caught.value) == refusal

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from batchgate.engine.model.provider_call import RowKind
-from tests.unit.dialects.openai_rows import Json, answered, said
+from tests.unit.dialects.openai_rows import Json, answered, translate
 
 EXAMPLES = Path(__file__).parents[3] / "spec" / "examples"
 
@@ -45,8 +45,8 @@ def essence(request: Json) -> Json:
 
 
 @both_ways
-def test_a_documented_request_says_the_same(kind: RowKind, to: RowKind) -> None:
-    assert essence(said(example(REQUESTS[kind]), kind, to)) == essence(example(REQUESTS[to]))
+def test_a_documented_request_is_translated(kind: RowKind, to: RowKind) -> None:
+    assert essence(translate(example(REQUESTS[kind]), kind, to)) == essence(example(REQUESTS[to]))
 
 
 def called(answer: Json, kind: RowKind) -> tuple[str, Json]:

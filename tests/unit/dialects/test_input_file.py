@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from batchgate.engine.model.batch import InputFault
 from batchgate.engine.model.provider_call import RowKind
-from batchgate.engine.ports.body_readers import FileReader
+from batchgate.engine.ports.body_readers import BatchFileReader
 from batchgate.providers.dialects import input_file
-from batchgate.providers.dialects.input_file import MAX_LINE, MAX_REQUESTS, InputFileReader
+from batchgate.providers.dialects.input_file import MAX_LINE_BYTES, MAX_REQUESTS, InputFileReader
 from batchgate.providers.dialects.openai_rows import OpenAIRows
 from tests.unit.dialects.openai_rows import Json
 
@@ -36,7 +36,7 @@ def line(custom_id: Any = "a", *, without: str | None = None, **fields: Any) -> 
 
 
 def read(pieces: Iterable[bytes], kind: RowKind = "chat_completions", *, has_default_model: bool = False) -> Read:
-    reader: FileReader = InputFileReader(kind, has_default_model=has_default_model)
+    reader: BatchFileReader = InputFileReader(kind, has_default_model=has_default_model)
     lines = [line for piece in pieces for part in reader.feed(piece) for line in part]
     lines += reader.finish()
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 and b"\r" not in line for line in lines)
@@ -137,7 +137,7 @@ def test_each_kind_has_its_url(kind: RowKind, url: str) -> None:
         (line(url=["/"]), "invalid_request", "url", "url: Input should be a string, not an array."),
         (line(body=[]), "invalid_request", "body", "body: Input should be an object, not an array."),
         (line(body=None), "invalid_request", "body", "body: Input should be an object, not null."),
-        (line(body=BODY | {"stream": True}), "invalid_request", "body.stream", "body.stream: a batch answers whole"),
+        (line(body=BODY | {"stream": True}), "invalid_request", "body.stream", "body.stream: batches do not stream"),
         (line(body={"model": 1}), "invalid_request", "body.model", "body.model: Input should be a string"),
         (line(body={}), "missing_required_parameter", "body.model", "Missing required parameter: 'body.model'."),
         (
@@ -177,7 +177,7 @@ def test_a_custom_id_that_was_there_before_is_named_with_its_first_line(custom_i
     first, second = line(custom_id, body=BODY), b"\n" + line(custom_id)
     (found,) = faults(b"", first, second)
     assert (found.line, found.code, found.param) == (4, "duplicate_custom_id", "custom_id")
-    assert "already that of line 2" in found.message
+    assert "already used in line 2" in found.message
     assert len(found.message) < 400
 
 
@@ -228,8 +228,8 @@ def test_a_line_that_is_too_large_is_refused_and_never_held() -> None:
         (2, "request_too_large"),
         (3, "duplicate_custom_id"),
     ]
-    assert f"{MAX_LINE} bytes" in reader.faults[0].message
-    assert peak < MAX_LINE + 2**20
+    assert f"{MAX_LINE_BYTES} bytes" in reader.faults[0].message
+    assert peak < MAX_LINE_BYTES + 2**20
 
 
 def test_what_a_caller_wrote_is_repeated_in_part_only() -> None:
@@ -283,13 +283,13 @@ def files(draw: st.DrawFn) -> bytes:
 
 
 @settings(deadline=None)
-@given(whole=files(), cuts=CUTS, step=st.integers(1, 400), longest=st.sampled_from([300, MAX_LINE]))
+@given(whole=files(), cuts=CUTS, step=st.integers(1, 400), longest=st.sampled_from([300, MAX_LINE_BYTES]))
 def test_pieces_of_any_size_give_the_same_lines_and_faults(
     whole: bytes, cuts: Sequence[int], step: int, longest: int
 ) -> None:
-    with limits(MAX_LINE=longest):
+    with limits(MAX_LINE_BYTES=longest):
         expected = read([whole])
-        with limits(STEP=step):
+        with limits(READ_BYTES=step):
             assert read(chunks(whole, cuts)) == expected
         assert read(whole[place : place + 1] for place in range(len(whole))) == expected
     numbers = [wrong.line for wrong in expected[1] if wrong.line is not None]

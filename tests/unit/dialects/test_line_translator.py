@@ -1,4 +1,4 @@
-"""Answers of every kind are counted, and the lines of a batch are said in the dialect in which they are asked for."""
+"""The usage of every kind of answer is counted, and lines of batches are translated to the requested dialect."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from batchgate.engine.model.usage import Counts, Usage
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.providers.dialects.openai_rows import OpenAIRows
-from batchgate.providers.dialects.translation import NAMES
+from batchgate.providers.dialects.translation import KIND_NAMES
 from tests.unit.dialects.openai_rows import USER, Json, chat, completion, message
 
-READING = DialectLineTranslator()
+TRANSLATOR = DialectLineTranslator()
 ENDED = 1_700_000_001
 
 
@@ -49,14 +49,14 @@ def batch(dialect: Dialect, kind: RowKind, model: str | None = None) -> Batch:
 
 
 def usage(kind: RowKind, answer: Any) -> Usage | None:
-    return READING.usage(kind, msgspec.json.encode(answer))
+    return TRANSLATOR.usage(kind, msgspec.json.encode(answer))
 
 
 # ---------------------------------------------------------------- tokens
 
 
 @pytest.mark.parametrize(
-    ("kind", "told", "expected"),
+    ("kind", "token_count", "expected"),
     [
         (
             "messages",
@@ -105,28 +105,28 @@ def usage(kind: RowKind, answer: Any) -> Usage | None:
         ("completions", {"prompt_tokens": 5, "completion_tokens": 7}, Usage(input_tokens=5, output_tokens=7)),
     ],
 )
-def test_the_tokens_of_an_answer_are_counted(kind: RowKind, told: Json, expected: Usage) -> None:
-    assert usage(kind, {"id": "x", "usage": told, "content": []}) == expected
+def test_the_tokens_of_an_answer_are_counted(kind: RowKind, token_count: Json, expected: Usage) -> None:
+    assert usage(kind, {"id": "x", "usage": token_count, "content": []}) == expected
 
 
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("kind", KIND_NAMES)
 @pytest.mark.parametrize(
     "answer",
     [{}, {"usage": None}, {"usage": {}}, {"usage": {"prompt_tokens": "9", "input_tokens": -1}}, {"usage": [1]}, [], 1],
 )
-def test_an_answer_without_numbers_says_nothing(kind: RowKind, answer: Any) -> None:
+def test_an_answer_without_valid_usage_has_no_usage(kind: RowKind, answer: Any) -> None:
     assert usage(kind, answer) is None
 
 
 @given(answer=st.binary(max_size=50))
-def test_what_is_no_answer_says_nothing(answer: bytes) -> None:
-    assert all(READING.usage(kind, answer) is None for kind in NAMES)
+def test_bytes_that_are_not_an_answer_have_no_usage(answer: bytes) -> None:
+    assert all(TRANSLATOR.usage(kind, answer) is None for kind in KIND_NAMES)
 
 
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("kind", KIND_NAMES)
 def test_absurd_numbers_are_not_added_up(kind: RowKind) -> None:
-    told = {"input_tokens": 10**40, "prompt_tokens": 10**40, "output_tokens": 1}
-    assert usage(kind, {"usage": told}) is None
+    token_count = {"input_tokens": 10**40, "prompt_tokens": 10**40, "output_tokens": 1}
+    assert usage(kind, {"usage": token_count}) is None
 
 
 # ---------------------------------------------------------------- requests
@@ -142,12 +142,12 @@ def openai_line(body: Json, url: str = "/v1/chat/completions", custom_id: str = 
 @pytest.mark.parametrize("line", [ANTHROPIC_LINE, b"anything\n"])
 def test_a_line_in_its_own_dialect_stays_what_it_is(line: bytes) -> None:
     for own in (batch("anthropic", "messages", "m"), batch("openai", "responses", "m")):
-        assert READING.request_line(own, line, own.dialect) == line
-        assert READING.result_line(own, line, own.dialect) == line
+        assert TRANSLATOR.request_line(own, line, own.dialect) == line
+        assert TRANSLATOR.result_line(own, line, own.dialect) == line
 
 
 def test_a_request_of_messages_is_one_of_chat_completions_with_the_model_of_its_batch() -> None:
-    line = READING.request_line(batch("anthropic", "messages", "m"), ANTHROPIC_LINE, "openai")
+    line = TRANSLATOR.request_line(batch("anthropic", "messages", "m"), ANTHROPIC_LINE, "openai")
     assert msgspec.json.decode(line) == {
         "custom_id": "a",
         "method": "POST",
@@ -164,7 +164,7 @@ def test_a_request_of_messages_is_one_of_chat_completions_with_the_model_of_its_
     ],
 )
 def test_a_conversation_is_one_of_messages_with_the_model_of_its_batch(kind: RowKind, url: str, body: Json) -> None:
-    line = READING.request_line(batch("openai", kind, "m"), openai_line(body, url), "anthropic")
+    line = TRANSLATOR.request_line(batch("openai", kind, "m"), openai_line(body, url), "anthropic")
     assert msgspec.json.decode(line) == {
         "custom_id": 'a "b"',
         "params": {"model": "m", "max_tokens": 9, "messages": [USER]},
@@ -175,25 +175,27 @@ def test_a_conversation_is_one_of_messages_with_the_model_of_its_batch(kind: Row
     ("kind", "line", "message"),
     [
         ("chat_completions", openai_line(chat(seed=1)), "body.seed: Messages has no seed; leave it out"),
-        ("embeddings", openai_line({"model": "m"}, "/v1/embeddings"), "url: requests for embeddings have no form in"),
+        ("embeddings", openai_line({"model": "m"}, "/v1/embeddings"), "url: cannot translate embeddings to"),
         ("chat_completions", openai_line({"messages": []}), "body.model: Field required"),
         ("chat_completions", openai_line(chat())[:-20] + b"\n", "Invalid JSON"),
     ],
 )
-def test_a_request_that_messages_cannot_say_is_a_line_that_says_why(kind: RowKind, line: bytes, message: str) -> None:
-    said = msgspec.json.decode(READING.request_line(batch("openai", kind), line, "anthropic"))
-    assert (said.keys(), said["custom_id"]) == ({"custom_id", "error"}, 'a "b"')
-    assert said["error"]["type"] == "invalid_request_error"
-    assert said["error"]["message"].startswith(message)
+def test_a_request_that_messages_does_not_support_becomes_an_error_line(
+    kind: RowKind, line: bytes, message: str
+) -> None:
+    translated = msgspec.json.decode(TRANSLATOR.request_line(batch("openai", kind), line, "anthropic"))
+    assert (translated.keys(), translated["custom_id"]) == ({"custom_id", "error"}, 'a "b"')
+    assert translated["error"]["type"] == "invalid_request_error"
+    assert translated["error"]["message"].startswith(message)
 
 
-def test_params_that_openai_cannot_say_are_a_line_that_says_why_and_cannot_be_sent() -> None:
+def test_params_that_openai_does_not_support_become_an_error_line_that_cannot_be_sent() -> None:
     odd = ANTHROPIC_LINE.replace(b'"max_tokens":9', b'"model":"m","speed":"fast","max_tokens":9')
-    line = READING.request_line(batch("anthropic", "messages"), odd, "openai")
-    said = msgspec.json.decode(line)
-    assert said["custom_id"] == "a"
-    assert said["error"].pop("message").startswith("params.speed: a batch has no speeds")
-    assert said["error"] == {"type": "invalid_request_error", "param": "params.speed", "code": "untranslatable"}
+    line = TRANSLATOR.request_line(batch("anthropic", "messages"), odd, "openai")
+    translated = msgspec.json.decode(line)
+    assert translated["custom_id"] == "a"
+    assert translated["error"].pop("message").startswith("params.speed: batches do not support it")
+    assert translated["error"] == {"type": "invalid_request_error", "param": "params.speed", "code": "untranslatable"}
     with pytest.raises(RequestError):
         OpenAIRows().read(line, "m")
 
@@ -204,19 +206,19 @@ def test_params_that_openai_cannot_say_are_a_line_that_says_why_and_cannot_be_se
 def test_a_message_is_a_completion_of_the_time_at_which_its_batch_ended() -> None:
     line = AnthropicRows().succeeded_line("a", msgspec.json.encode(message()))
     ended = batch("anthropic", "messages")
-    said = msgspec.json.decode(READING.result_line(ended, line, "openai"))
-    assert said["response"]["body"]["created"] == ENDED
+    translated = msgspec.json.decode(TRANSLATOR.result_line(ended, line, "openai"))
+    assert translated["response"]["body"]["created"] == ENDED
     running = structs.replace(ended, ended_at=None)
-    said = msgspec.json.decode(READING.result_line(running, line, "openai"))
-    assert said["response"]["body"]["created"] == ENDED - 1
+    translated = msgspec.json.decode(TRANSLATOR.result_line(running, line, "openai"))
+    assert translated["response"]["body"]["created"] == ENDED - 1
 
 
 def test_an_answer_of_openai_is_read_as_the_kind_of_its_batch() -> None:
     line = OpenAIRows().succeeded_line("a", msgspec.json.encode(completion()))
-    said = msgspec.json.decode(READING.result_line(batch("openai", "chat_completions"), line, "anthropic"))
-    assert (said["result"]["type"], said["result"]["message"]["type"]) == ("succeeded", "message")
-    said = msgspec.json.decode(READING.result_line(batch("openai", "embeddings"), line, "anthropic"))
-    assert said["result"]["type"] == "errored"
+    translated = msgspec.json.decode(TRANSLATOR.result_line(batch("openai", "chat_completions"), line, "anthropic"))
+    assert (translated["result"]["type"], translated["result"]["message"]["type"]) == ("succeeded", "message")
+    translated = msgspec.json.decode(TRANSLATOR.result_line(batch("openai", "embeddings"), line, "anthropic"))
+    assert translated["result"]["type"] == "errored"
 
 
 @given(
@@ -226,13 +228,13 @@ def test_an_answer_of_openai_is_read_as_the_kind_of_its_batch() -> None:
 def test_no_line_of_a_batch_can_break_the_reading(custom_id: str, body: Json) -> None:
     for kind in ("chat_completions", "responses", "embeddings", "completions"):
         own = batch("openai", kind)
-        request = READING.request_line(own, openai_line(body, custom_id=custom_id), "anthropic")
-        result = READING.result_line(
+        request = TRANSLATOR.request_line(own, openai_line(body, custom_id=custom_id), "anthropic")
+        result = TRANSLATOR.result_line(
             own, OpenAIRows().succeeded_line(custom_id, msgspec.json.encode(body)), "anthropic"
         )
         assert {msgspec.json.decode(line)["custom_id"] for line in (request, result)} == {custom_id}
     own = batch("anthropic", "messages")
     params = b'{"custom_id":"a","params":%s}\n' % msgspec.json.encode(body)
-    request = READING.request_line(own, params, "openai")
-    result = READING.result_line(own, AnthropicRows().succeeded_line("a", msgspec.json.encode(body)), "openai")
+    request = TRANSLATOR.request_line(own, params, "openai")
+    result = TRANSLATOR.result_line(own, AnthropicRows().succeeded_line("a", msgspec.json.encode(body)), "openai")
     assert {msgspec.json.decode(line)["custom_id"] for line in (request, result)} == {"a"}

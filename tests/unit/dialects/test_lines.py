@@ -1,4 +1,4 @@
-"""Lines of batches pass from one dialect into the other, each on its own; none goes missing.
+"""Lines of batches are translated between the dialects one by one; no line is lost.
 
 The lines of OpenAI and their codes of errors: facts/batch-apis.md 4.3.
 """
@@ -75,11 +75,11 @@ def test_a_request_that_was_never_answered_has_the_documented_code_and_comes_bac
     assert as_anthropic(error=line["error"]) == {"type": ending}
 
 
-def test_a_message_that_openai_has_no_form_for_is_a_line_that_says_so() -> None:
+def test_a_message_that_cannot_be_translated_becomes_an_error_line() -> None:
     block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
     line = as_openai({"type": "succeeded", "message": message(block)})
     assert (line["response"], line["error"]["code"]) == (None, "untranslatable")
-    assert line["error"]["message"].startswith("content.0: what Anthropic's own tools do has no form")
+    assert line["error"]["message"].startswith("content.0: results of Anthropic's built-in tools cannot be translated")
 
 
 @pytest.mark.parametrize(("kind", "body"), [("chat_completions", completion()), ("responses", response())])
@@ -89,17 +89,19 @@ def test_an_answer_of_openai_is_a_succeeded_line(kind: RowKind, body: Json) -> N
     assert result["message"]["content"] == [{"type": "text", "text": "Hi", "citations": None}]
 
 
-def test_embeddings_read_as_messages_are_an_errored_line_that_says_so() -> None:
+def test_embeddings_read_as_messages_become_an_errored_line() -> None:
     result = as_anthropic("embeddings", response=http({"object": "list", "data": []}))
     assert result["error"]["error"]["type"] == "invalid_request_error"
-    assert result["error"]["error"]["message"].startswith("This request succeeded, but embeddings cannot be said as")
+    assert result["error"]["error"]["message"].startswith(
+        "This request succeeded, but Batchgate cannot translate embeddings to"
+    )
 
 
 @pytest.mark.parametrize(
     ("fields", "kind", "words"),
     [
         ({"error": {"code": "request_timeout", "message": "Too slow."}}, "timeout_error", "Too slow."),
-        ({"error": {"code": "odd", "message": None}}, "api_error", "The batch says odd."),
+        ({"error": {"code": "odd", "message": None}}, "api_error", "The batch reported the error code odd."),
         ({}, "api_error", "The line has neither a response nor an error."),
         (
             {"response": http({"error": {"message": "No such model.", "code": "model_not_found"}}, 404)},
@@ -109,11 +111,11 @@ def test_embeddings_read_as_messages_are_an_errored_line_that_says_so() -> None:
         (
             {"response": http({"object": "list"})},
             "api_error",
-            "The provider answered 200, but not with a Chat Completion",
+            "The provider returned 200, but the body is not a Chat Completion",
         ),
     ],
 )
-def test_whatever_went_wrong_is_an_errored_line(fields: Json, kind: str, words: str) -> None:
+def test_every_failure_becomes_an_errored_line(fields: Json, kind: str, words: str) -> None:
     result = as_anthropic(**fields)
     assert (result["type"], result["error"]["error"]["type"]) == ("errored", kind)
     assert result["error"]["error"]["message"].startswith(words)
@@ -145,12 +147,12 @@ def openai_line(url: str, body: Json) -> bytes:
     [
         (openai_line("/v1/chat/completions", chat(seed=1)), "body.seed: Messages has no seed; leave it out"),
         (openai_line("/v1/responses", responses(input=[{"role": "user"}])), "body.input.0.content: Field required"),
-        (openai_line("/v1/embeddings", {"model": "m"}), "url: requests for embeddings have no form in Messages"),
+        (openai_line("/v1/embeddings", {"model": "m"}), "url: cannot translate embeddings to Messages"),
         (openai_line("/v1/videos", {}), "url: Input should be one of the known values, not '/v1/videos'"),
         (b'{"custom_id":"a"', "Invalid JSON"),
     ],
 )
-def test_a_line_that_messages_cannot_say_is_refused_by_its_path(line: bytes, error: str) -> None:
+def test_a_line_that_messages_does_not_support_is_rejected_with_its_path(line: bytes, error: str) -> None:
     with pytest.raises(RequestError) as caught:
         anthropic_request_line(line)
     assert str(caught.value).startswith(error)
@@ -159,12 +161,12 @@ def test_a_line_that_messages_cannot_say_is_refused_by_its_path(line: bytes, err
 @pytest.mark.parametrize(
     ("params", "kind", "error"),
     [
-        (PARAMS | {"speed": "fast"}, "chat_completions", "params.speed: a batch has no speeds to choose from"),
-        (PARAMS, "messages", "url: OpenAI's batches have no endpoint for Messages"),
-        (PARAMS, "embeddings", "url: requests for embeddings have no form in Messages"),
+        (PARAMS | {"speed": "fast"}, "chat_completions", "params.speed: batches do not support it"),
+        (PARAMS, "messages", "url: the Batch API of OpenAI has no endpoint for Messages"),
+        (PARAMS, "embeddings", "url: cannot translate Messages to embeddings"),
     ],
 )
-def test_a_line_that_openai_cannot_say_is_refused_by_its_path(params: Json, kind: RowKind, error: str) -> None:
+def test_a_line_that_openai_does_not_support_is_rejected_with_its_path(params: Json, kind: RowKind, error: str) -> None:
     with pytest.raises(RequestError) as caught:
         openai_request_line(msgspec.json.encode({"custom_id": "a", "params": params}), kind=kind)
     assert str(caught.value).startswith(error)

@@ -12,15 +12,15 @@ import pytest
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry.known_servers import GEMINI, GROQ, MISTRAL, OLLAMA, OPENAI, SGLANG, VLLM, XAI
-from tests.unit.dialects.rows import USER_TURN, Json, assistant, said, text, user
+from tests.unit.dialects.rows import USER_TURN, Json, assistant, text, translate, user
 
 SCHEMA: Json = {"type": "object", "properties": {"b": {}, "a": {}}, "additionalProperties": False}
 FORMAT: Json = {"type": "json_schema", "schema": SCHEMA}
 RESPONSE_FORMAT: Json = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
-PLAIN: Json = said()
+PLAIN: Json = translate()
 
 
-def test_the_least_request_says_the_model_the_turn_and_the_limit() -> None:
+def test_a_minimal_request_has_the_model_the_message_and_the_limit() -> None:
     assert PLAIN == {"model": "model", "messages": [USER_TURN], "max_completion_tokens": 64}
 
 
@@ -51,8 +51,8 @@ def test_the_least_request_says_the_model_the_turn_and_the_limit() -> None:
         (SGLANG, {"thinking": {"type": "disabled"}}, {"reasoning_effort": "none"}),
     ],
 )
-def test_a_setting_is_said_in_the_words_of_the_target(target: ServerCapabilities, fields: Json, added: Json) -> None:
-    assert said(target, **fields) == said(target) | added
+def test_a_setting_is_translated_for_the_server(target: ServerCapabilities, fields: Json, added: Json) -> None:
+    assert translate(target, **fields) == translate(target) | added
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_setting_is_said_in_the_words_of_the_target(target: ServerCapabilities
     [(OPENAI, "max_completion_tokens"), (GROQ, "max_completion_tokens"), (VLLM, "max_tokens"), (OLLAMA, "max_tokens")],
 )
 def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: ServerCapabilities, field: str) -> None:
-    request = said(target, max_tokens=7)
+    request = translate(target, max_tokens=7)
     assert {name: request[name] for name in request if "max" in name} == {field: 7}
 
 
@@ -70,33 +70,36 @@ def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: ServerCa
         (
             OPENAI,
             {"max_tokens": 0},
-            "max_tokens: 0 only fills a cache, and a batch has to answer; it should be at least 1",
+            "max_tokens: 0 only warms the cache and returns no answer; it should be at least 1",
         ),
-        (OPENAI, {"stream": True}, "stream: a batch answers whole; leave it out or set it to false"),
-        (OPENAI, {"top_k": 40}, "top_k: openai does not have it; use temperature or top_p"),
-        (OLLAMA, {"top_k": 40}, "top_k: ollama does not have it; use temperature or top_p"),
+        (OPENAI, {"stream": True}, "stream: batches do not stream; leave it out or set it to false"),
+        (OPENAI, {"top_k": 40}, "top_k: openai does not support top_k; use temperature or top_p"),
+        (OLLAMA, {"top_k": 40}, "top_k: ollama does not support top_k; use temperature or top_p"),
         (OPENAI, {"stop_sequences": list("12345")}, "stop_sequences: openai takes at most 4, not 5"),
         (
             MISTRAL,
             {"metadata": {"user_id": "u"}},
-            "metadata.user_id: mistral is not told who the user is; leave it out",
+            "metadata.user_id: mistral has no field for the user; leave it out",
         ),
         (
             OPENAI,
             {"thinking": {"type": "enabled", "budget_tokens": 2048}},
-            "thinking.budget_tokens: openai has no budget for thinking; use adaptive thinking and output_config.effort",
+            (
+                "thinking.budget_tokens: openai does not support a thinking budget; "
+                "use adaptive thinking and output_config.effort"
+            ),
         ),
         (
             OPENAI,
             {"thinking": {"type": "between_tools"}},
-            "thinking: no server of Chat Completions can be told so; use adaptive",
+            "thinking: Chat Completions has no such setting; use adaptive",
         ),
-        (XAI, {"thinking": {"type": "disabled"}}, "thinking: xai cannot be told not to think; leave it out"),
-        (OLLAMA, {"output_config": {"effort": "max"}}, "output_config.effort: ollama knows high, low, medium only"),
+        (XAI, {"thinking": {"type": "disabled"}}, "thinking: xai cannot turn thinking off; leave it out"),
+        (OLLAMA, {"output_config": {"effort": "max"}}, "output_config.effort: ollama supports only high, low, medium"),
         (
             XAI,
             {"output_config": {"effort": "low"}},
-            "output_config.effort: xai has no levels of effort; leave it out",
+            "output_config.effort: xai does not support effort levels; leave it out",
         ),
         (
             OPENAI,
@@ -106,20 +109,22 @@ def test_the_limit_of_tokens_has_the_name_that_the_target_knows(target: ServerCa
         (
             OPENAI,
             {"output_config": {"format": FORMAT}, "output_format": FORMAT},
-            "output_format: the form of the answer is already in output_config.format",
+            "output_format: the output format is already set in output_config.format",
         ),
     ],
 )
-def test_what_the_target_cannot_be_told_is_refused(target: ServerCapabilities, fields: Json, refusal: str) -> None:
+def test_a_field_that_the_server_does_not_support_is_rejected(
+    target: ServerCapabilities, fields: Json, refusal: str
+) -> None:
     with pytest.raises(Untranslatable) as caught:
-        said(target, **fields)
+        translate(target, **fields)
     assert str(caught.value) == refusal
 
 
 @pytest.mark.parametrize("target", [OPENAI, VLLM, GEMINI])
 @pytest.mark.parametrize("effort", ["low", "medium", "high"])
 def test_effort_keeps_its_name(target: ServerCapabilities, effort: str) -> None:
-    assert said(target, output_config={"effort": effort})["reasoning_effort"] == effort
+    assert translate(target, output_config={"effort": effort})["reasoning_effort"] == effort
 
 
 @pytest.mark.parametrize(
@@ -131,16 +136,16 @@ def test_effort_keeps_its_name(target: ServerCapabilities, effort: str) -> None:
     ],
 )
 def test_the_system_prompt_becomes_the_first_message(system: Any, content: Any) -> None:
-    assert said(system=system)["messages"] == [{"role": "system", "content": content}, USER_TURN]
+    assert translate(system=system)["messages"] == [{"role": "system", "content": content}, USER_TURN]
 
 
 @pytest.mark.parametrize("system", ["", []])
-def test_an_empty_system_prompt_says_nothing(system: Any) -> None:
-    assert said(system=system) == PLAIN
+def test_an_empty_system_prompt_is_left_out(system: Any) -> None:
+    assert translate(system=system) == PLAIN
 
 
 def test_a_last_turn_of_the_assistant_is_continued_where_the_target_can() -> None:
-    request = said(VLLM, messages=[USER_TURN, assistant(text("The answer is ("))])
+    request = translate(VLLM, messages=[USER_TURN, assistant(text("The answer is ("))])
     assert request["messages"][-1] == {"role": "assistant", "content": "The answer is ("}
     assert request["continue_final_message"] is True
     assert request["add_generation_prompt"] is False
@@ -148,14 +153,14 @@ def test_a_last_turn_of_the_assistant_is_continued_where_the_target_can() -> Non
 
 def test_a_last_turn_of_the_assistant_is_refused_where_the_target_would_answer_it() -> None:
     with pytest.raises(Untranslatable) as caught:
-        said(OPENAI, messages=[USER_TURN, assistant(text("The answer is ("))])
-    assert str(caught.value) == "messages.1: openai cannot continue an answer; end with a turn of the user"
+        translate(OPENAI, messages=[USER_TURN, assistant(text("The answer is ("))])
+    assert str(caught.value) == "messages.1: openai cannot continue a partial answer; end with a user message"
 
 
 def test_a_schema_passes_byte_for_byte() -> None:
     # The order of properties steers the order of the answer's keys, so that it should not be lost.
-    assert list(said(output_format=FORMAT)["response_format"]["json_schema"]["schema"]["properties"]) == ["b", "a"]
+    assert list(translate(output_format=FORMAT)["response_format"]["json_schema"]["schema"]["properties"]) == ["b", "a"]
 
 
 def test_a_prompt_keeps_characters_beyond_ascii() -> None:
-    assert said(messages=[user(text("Grüße 👋"))])["messages"] == [{"role": "user", "content": "Grüße 👋"}]
+    assert translate(messages=[user(text("Grüße 👋"))])["messages"] == [{"role": "user", "content": "Grüße 👋"}]

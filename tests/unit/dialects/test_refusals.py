@@ -1,4 +1,4 @@
-"""What the rules of OpenAI's dialect refuse, leave out or pass over is so in the translations, for every such rule."""
+"""The translations apply every rule of OpenAI's dialect that rejects or ignores a field."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.chat_via_messages.request_rules import CHAT_TO_MESSAGES
 from batchgate.providers.dialects.chat_via_responses.request_rules import CHAT_TO_RESPONSES
 from batchgate.providers.dialects.responses_via_chat.request_rules import RESPONSES_TO_CHAT
-from batchgate.providers.dialects.rules import Hint, Refused, Rule, wire_name
+from batchgate.providers.dialects.rules import Ignored, Rejected, Rule, wire_name
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
-from tests.unit.dialects.openai_rows import CALL, USER, Json, chat, responses, said
+from tests.unit.dialects.openai_rows import CALL, USER, Json, chat, responses, translate
 
 
 def _format(**fields: Any) -> Json:
@@ -180,13 +180,13 @@ DIRECTIONS: tuple[tuple[RowKind, RowKind, tuple[Rule, ...], dict[type, Callable[
 )
 
 
-def _rules(treatment: type) -> list[Any]:
+def _rules(action: type) -> list[Any]:
     """Give every rule of a treatment for one field, with its direction and the place of its model."""
     return [
         pytest.param(kind, to, rule, places[rule.model], id=f"{to}: {rule.model.__name__}.{rule.field}")
         for kind, to, rules, places in DIRECTIONS
         for rule in rules
-        if isinstance(rule.treatment, treatment) and rule.field is not None
+        if isinstance(rule.action, action) and rule.field is not None
     ]
 
 
@@ -200,33 +200,33 @@ def _value(rule: Rule) -> Any:
     return VALUES.get(f"{rule.model.__name__}.{name}", VALUES.get(name))
 
 
-@pytest.mark.parametrize(("kind", "to", "rule", "place"), _rules(Refused))
-def test_a_refused_field_is_refused_by_its_path_and_reason(
+@pytest.mark.parametrize(("kind", "to", "rule", "place"), _rules(Rejected))
+def test_a_rejected_field_raises_an_error_with_its_path_and_reason(
     kind: RowKind, to: RowKind, rule: Rule, place: Callable[[Json], Json]
 ) -> None:
-    assert isinstance(rule.treatment, Refused)
+    assert isinstance(rule.action, Rejected)
     with pytest.raises(Untranslatable) as caught:
-        said(place({_field(rule): _value(rule)}), kind, to)
+        translate(place({_field(rule): _value(rule)}), kind, to)
     assert caught.value.field.rpartition(".")[2] == _field(rule)
-    assert caught.value.reason == rule.treatment.reason
+    assert caught.value.reason == rule.action.reason
 
 
-@pytest.mark.parametrize(("kind", "to", "rule", "place"), _rules(Refused))
-def test_a_refused_field_that_says_nothing_is_passed_over(
+@pytest.mark.parametrize(("kind", "to", "rule", "place"), _rules(Rejected))
+def test_a_rejected_field_that_is_empty_is_ignored(
     kind: RowKind, to: RowKind, rule: Rule, place: Callable[[Json], Json]
 ) -> None:
-    assert isinstance(rule.treatment, Refused)
-    plain = said(place({}), kind, to)
-    for nothing in (None, *rule.treatment.neutral):
-        assert said(place({_field(rule): nothing}), kind, to) == plain
+    assert isinstance(rule.action, Rejected)
+    plain = translate(place({}), kind, to)
+    for nothing in (None, *rule.action.accepted):
+        assert translate(place({_field(rule): nothing}), kind, to) == plain
 
 
-@pytest.mark.parametrize(("kind", "to", "rule", "place"), _rules(Hint))
-def test_a_hint_changes_nothing_in_the_translated_request(
+@pytest.mark.parametrize(("kind", "to", "rule", "place"), _rules(Ignored))
+def test_an_ignored_field_does_not_change_the_translated_request(
     kind: RowKind, to: RowKind, rule: Rule, place: Callable[[Json], Json]
 ) -> None:
     assert _value(rule) is not None
-    assert said(place({_field(rule): _value(rule)}), kind, to) == said(place({}), kind, to)
+    assert translate(place({_field(rule): _value(rule)}), kind, to) == translate(place({}), kind, to)
 
 
 WHOLE: dict[type, Json] = {
@@ -251,20 +251,20 @@ def _whole() -> list[Any]:
         pytest.param(kind, to, rule, id=f"{to}: {rule.model.__name__}")
         for kind, to, rules, _ in DIRECTIONS
         for rule in rules
-        if rule.field is None and isinstance(rule.treatment, Refused) and rule.model not in INNER
+        if rule.field is None and isinstance(rule.action, Rejected) and rule.model not in INNER
     ]
 
 
 @pytest.mark.parametrize(("kind", "to", "rule"), _whole())
-def test_what_is_refused_as_a_whole_is_refused_with_its_reason(kind: RowKind, to: RowKind, rule: Rule) -> None:
-    assert isinstance(rule.treatment, Refused)
+def test_a_rejected_model_raises_an_error_with_its_reason(kind: RowKind, to: RowKind, rule: Rule) -> None:
+    assert isinstance(rule.action, Rejected)
     with pytest.raises(Untranslatable) as caught:
-        said(WHOLE[rule.model], kind, to)
-    assert caught.value.reason == rule.treatment.reason
+        translate(WHOLE[rule.model], kind, to)
+    assert caught.value.reason == rule.action.reason
 
 
 @pytest.mark.parametrize("to", ["messages", "responses"])
 def test_a_call_in_its_place_is_no_refusal(to: RowKind) -> None:
     called = _assistant(tool_calls=[CALL])[:1]
     answer = {"role": "tool", "tool_call_id": "call_1", "content": "o"}
-    assert said(chat(messages=[USER, *called, answer]), "chat_completions", to)
+    assert translate(chat(messages=[USER, *called, answer]), "chat_completions", to)

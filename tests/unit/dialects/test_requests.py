@@ -11,16 +11,17 @@ import pytest
 
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.engine.model.provider_call import RowKind
-from tests.unit.dialects.openai_rows import CALL, FUNCTION, USER, Json, chat, responses, said
+from batchgate.providers.dialects.translation import KIND_NAMES
+from tests.unit.dialects.openai_rows import CALL, FUNCTION, USER, Json, chat, responses, translate
 
 TOOL: Json = {"name": "search", "input_schema": {"type": "object"}}
 
 
 def to_responses(**fields: Any) -> Json:
-    return said(chat(**fields), "chat_completions", "responses")
+    return translate(chat(**fields), "chat_completions", "responses")
 
 
-def test_a_chat_request_says_what_responses_would_assume_otherwise() -> None:
+def test_a_chat_request_sets_fields_whose_defaults_differ_in_responses() -> None:
     assert to_responses() == {"model": "model", "input": [USER], "store": False}
     document = to_responses(tools=[FUNCTION])
     assert document["tools"] == [
@@ -54,7 +55,7 @@ def test_a_responses_request_becomes_a_messages_request() -> None:
         store=True,
         metadata={"a": "b"},
     )
-    assert said(row, "responses", "messages") == {
+    assert translate(row, "responses", "messages") == {
         "model": "model",
         "max_tokens": 9,
         "system": "Be kind.",
@@ -65,28 +66,28 @@ def test_a_responses_request_becomes_a_messages_request() -> None:
     }
 
 
-def test_what_cannot_be_said_on_the_way_is_named_as_chat_completions_has_it() -> None:
+def test_a_field_rejected_by_the_second_step_has_its_chat_completions_name() -> None:
     with pytest.raises(Untranslatable) as caught:
-        said({"model": "m", "max_tokens": 1, "messages": [USER], "stop_sequences": ["a"]}, "messages", "responses")
+        translate({"model": "m", "max_tokens": 1, "messages": [USER], "stop_sequences": ["a"]}, "messages", "responses")
     assert str(caught.value) == (
-        "stop: Responses does not have it; leave it out (the field as Chat Completions has it)"
+        "stop: Responses does not support it; leave it out (the name of the field in Chat Completions)"
     )
 
 
 @pytest.mark.parametrize(
     ("kind", "to", "reason"),
     [
-        ("embeddings", "messages", "requests for embeddings have no form in Messages"),
-        ("completions", "chat_completions", "requests for completions have no form in Chat Completions"),
-        ("messages", "embeddings", "requests for embeddings have no form in Messages"),
+        ("embeddings", "messages", "cannot translate embeddings to Messages"),
+        ("completions", "chat_completions", "cannot translate completions to Chat Completions"),
+        ("messages", "embeddings", "cannot translate Messages to embeddings"),
     ],
 )
-def test_what_is_no_conversation_has_no_form_elsewhere(kind: RowKind, to: RowKind, reason: str) -> None:
+def test_embeddings_and_completions_are_never_translated(kind: RowKind, to: RowKind, reason: str) -> None:
     with pytest.raises(Untranslatable) as caught:
-        said({"model": "m"}, kind, to)
-    assert str(caught.value) == f"url: {reason}; choose a provider that serves them"
+        translate({"model": "m"}, kind, to)
+    assert str(caught.value) == f"url: {reason}; choose a provider that supports {KIND_NAMES[kind]}"
 
 
 @pytest.mark.parametrize("kind", ["messages", "chat_completions", "responses", "embeddings", "completions"])
 def test_a_request_that_keeps_its_kind_passes_as_it_is(kind: RowKind) -> None:
-    assert said({"any": "thing"}, kind, kind) == {"any": "thing"}
+    assert translate({"any": "thing"}, kind, kind) == {"any": "thing"}

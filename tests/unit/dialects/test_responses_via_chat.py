@@ -12,19 +12,19 @@ import pytest
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry.known_servers import MISTRAL, OLLAMA, OPENAI, SGLANG, VLLM, XAI
-from tests.unit.dialects.openai_rows import CALL, USER, Json, responses, said
+from tests.unit.dialects.openai_rows import CALL, USER, Json, responses, translate
 
 SCHEMA: Json = {"type": "object", "properties": {"b": {}, "a": {}}}
 PNG = "data:image/png;base64,AA=="
 
 
-def to_chat(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
-    return said(responses(**fields), "responses", "chat_completions", target)
+def messages_to_chat(target: ServerCapabilities = OPENAI, **fields: Any) -> Json:
+    return translate(responses(**fields), "responses", "chat_completions", target)
 
 
 def test_the_least_responses_request_is_a_message_of_the_user() -> None:
-    assert to_chat() == {"model": "model", "messages": [USER], "store": True}
-    assert to_chat(VLLM) == {"model": "model", "messages": [USER]}
+    assert messages_to_chat() == {"model": "model", "messages": [USER], "store": True}
+    assert messages_to_chat(VLLM) == {"model": "model", "messages": [USER]}
 
 
 @pytest.mark.parametrize(
@@ -107,82 +107,82 @@ def test_the_least_responses_request_is_a_message_of_the_user() -> None:
         ),
     ],
 )
-def test_a_setting_of_responses_is_said_in_the_words_of_the_target(
+def test_a_setting_of_responses_is_translated_for_the_server(
     target: ServerCapabilities, fields: Json, added: Json
 ) -> None:
-    assert to_chat(target, **fields) == to_chat(target) | added
+    assert messages_to_chat(target, **fields) == messages_to_chat(target) | added
 
 
 @pytest.mark.parametrize(
     ("target", "fields", "refusal"),
     [
-        (XAI, {"reasoning": {"effort": "low"}}, "reasoning.effort: xai has no levels of effort"),
-        (XAI, {"top_logprobs": 2}, "top_logprobs: xai is not known to tell probabilities; leave it out"),
+        (XAI, {"reasoning": {"effort": "low"}}, "reasoning.effort: xai does not support effort levels"),
+        (XAI, {"top_logprobs": 2}, "top_logprobs: xai is not known to return log probabilities; leave it out"),
         (
             VLLM,
             {"include": ["file_search_call.results"]},
-            "include.0: file_search_call.results comes from a tool of OpenAI's own; leave it out",
+            "include.0: file_search_call.results is the output of a built-in tool of OpenAI; leave it out",
         ),
         (
             OLLAMA,
             {"parallel_tool_calls": False},
-            "parallel_tool_calls: ollama cannot be held to one call; leave it out",
+            "parallel_tool_calls: ollama cannot limit an answer to one tool call; leave it out",
         ),
-        (MISTRAL, {"user": "u"}, "user: mistral is not told who the user is; leave it out"),
-        (VLLM, {"service_tier": "flex"}, "service_tier: vllm has one tier only; leave it out"),
+        (MISTRAL, {"user": "u"}, "user: mistral has no field for the user; leave it out"),
+        (VLLM, {"service_tier": "flex"}, "service_tier: vllm has only one service tier; leave it out"),
         (
             OPENAI,
             {"service_tier": "ultrafast"},
-            "service_tier: only OpenAI's Responses has ultrafast; use auto or default",
+            "service_tier: only the Responses API of OpenAI has ultrafast; use auto or default",
         ),
-        (VLLM, {"moderation": {"model": "m"}}, "moderation: only OpenAI moderates so; leave it out"),
+        (VLLM, {"moderation": {"model": "m"}}, "moderation: only OpenAI supports it; leave it out"),
         (
             VLLM,
             {"text": {"verbosity": "low"}},
-            "text.verbosity: vllm does not have it; say in the instructions how long it is",
+            "text.verbosity: vllm does not support verbosity; state the wanted length in the instructions",
         ),
         (
             VLLM,
             {"tools": [{"type": "web_search"}]},
-            "tools.0: web_search is a tool of OpenAI's own; declare a function and run it yourself",
+            "tools.0: web_search is a built-in tool of OpenAI; declare a function and run it yourself",
         ),
         (
             VLLM,
             {"tools": [{"type": "custom", "name": "c"}]},
-            "tools.0: vllm has no tools of free text; declare a function instead",
+            "tools.0: vllm does not support custom tools; declare a function instead",
         ),
         (
             XAI,
             {"tools": [{"type": "function", "name": "f", "strict": True}]},
-            "tools.0.strict: xai does not hold the model to the schema; set it to false",
+            "tools.0.strict: xai does not enforce the schema; set it to false",
         ),
         (
             VLLM,
             {"input": [{"type": "computer_call", "id": "c"}]},
-            "input.0: computer_call items belong to features of OpenAI's own; leave the item out",
+            "input.0: computer_call items are specific to OpenAI; leave the item out",
         ),
         (
             OPENAI,
             {"input": [{"type": "reasoning", "content": [{"type": "reasoning_text", "text": "t"}]}]},
-            "input.0: openai cannot be told what the model thought; leave reasoning items out",
+            "input.0: openai does not accept the model's earlier reasoning; leave reasoning items out",
         ),
         (
             VLLM,
             {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]},
-            "input.0.content: should be there, as nobody else has the thought that this names",
+            "input.0.content: Field required; only OpenAI can look reasoning up by its id",
         ),
         (
             VLLM,
             {"input": [{"role": "user", "content": [{"type": "output_text", "text": "a"}]}]},
-            "input.0.content.0: such parts belong to turns of the assistant",
+            "input.0.content.0: such parts are allowed only in assistant messages",
         ),
     ],
 )
-def test_what_a_target_cannot_be_told_of_responses_is_refused(
+def test_a_responses_field_that_the_server_does_not_support_is_rejected(
     target: ServerCapabilities, fields: Json, refusal: str
 ) -> None:
     with pytest.raises(Untranslatable) as caught:
-        to_chat(target, **fields)
+        messages_to_chat(target, **fields)
     assert str(caught.value) == refusal
 
 
@@ -197,12 +197,12 @@ def test_what_a_target_cannot_be_told_of_responses_is_refused(
 )
 def test_a_wrong_item_is_refused_by_its_path(fields: Json, error: str) -> None:
     with pytest.raises(RequestError) as caught:
-        to_chat(**fields)
+        messages_to_chat(**fields)
     assert str(caught.value) == error
 
 
 def test_the_items_of_a_turn_become_one_message() -> None:
-    document = to_chat(
+    document = messages_to_chat(
         VLLM,
         instructions="Be kind.",
         input=[
@@ -233,6 +233,6 @@ def test_the_items_of_a_turn_become_one_message() -> None:
 
 def test_data_urls_are_taken_by_servers_that_do_not_fetch() -> None:
     turn = {"role": "user", "content": [{"type": "input_image", "image_url": PNG, "detail": "low"}]}
-    assert to_chat(OLLAMA, input=[turn])["messages"][0]["content"] == [
+    assert messages_to_chat(OLLAMA, input=[turn])["messages"][0]["content"] == [
         {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}}
     ]

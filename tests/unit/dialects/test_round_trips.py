@@ -12,7 +12,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.dialects.openai_rows import CREATED, Json, answered, said
+from tests.unit.dialects.openai_rows import CREATED, Json, answered, translate
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -122,8 +122,8 @@ params = st.builds(
 @quick
 @given(params)
 def test_a_messages_request_comes_back_from_chat_completions(row: Json) -> None:
-    there = said(row, "messages", "chat_completions")
-    assert said(there, "chat_completions", "messages") == row
+    there = translate(row, "messages", "chat_completions")
+    assert translate(there, "chat_completions", "messages") == row
 
 
 @quick
@@ -133,8 +133,8 @@ def test_a_messages_request_comes_back_from_responses(row: Json) -> None:
         row.pop(missing, None)
     if row.get("thinking", {}).get("type") == "enabled":
         del row["thinking"]
-    there = said(row, "messages", "responses")
-    assert said(there, "responses", "messages") == row
+    there = translate(row, "messages", "responses")
+    assert translate(there, "responses", "messages") == row
 
 
 # ---------------------------------------------------------------- requests of OpenAI's dialect
@@ -258,9 +258,9 @@ chat_requests = st.builds(
 @given(chat_requests, st.booleans())
 def test_a_chat_request_comes_back_from_responses(row: Json, logprobs: bool) -> None:
     row |= {"logprobs": True, "top_logprobs": 2} if logprobs else {}
-    there = said(row, "chat_completions", "responses")
-    assert said(there, "responses", "chat_completions") == row
-    assert said(said(there, "responses", "chat_completions"), "chat_completions", "responses") == there
+    there = translate(row, "chat_completions", "responses")
+    assert translate(there, "responses", "chat_completions") == row
+    assert translate(translate(there, "responses", "chat_completions"), "chat_completions", "responses") == there
 
 
 # ---------------------------------------------------------------- answers

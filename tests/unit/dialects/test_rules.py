@@ -1,4 +1,4 @@
-"""Every field of the row models has a rule, and the translation does what the rule says.
+"""Every field of the row models has a rule, and the translation applies it.
 
 A new field of a row in spec/ fails here until a rule is made for it.
 """
@@ -20,7 +20,7 @@ from batchgate.providers.dialects.messages_via_chat.answer_rules import CHAT_TO_
 from batchgate.providers.dialects.messages_via_chat.request_rules import MESSAGES_TO_CHAT
 from batchgate.providers.dialects.responses_via_chat.answer_rules import CHAT_TO_RESPONSE
 from batchgate.providers.dialects.responses_via_chat.request_rules import RESPONSES_TO_CHAT
-from batchgate.providers.dialects.rules import ByTarget, Hint, Refused, Rule, by_model
+from batchgate.providers.dialects.rules import Ignored, MappedIfSupported, Rejected, Rule, group_by_model
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry.known_servers import VLLM
 from batchgate_api import chat_completions as c
@@ -28,7 +28,7 @@ from batchgate_api import messages as m
 from batchgate_api import responses as r
 from batchgate_api.structs import OpenStruct
 from tests.unit.dialects import rows
-from tests.unit.dialects.rows import Json, assistant, said, text, tool, tool_result, tool_use, user
+from tests.unit.dialects.rows import Json, assistant, text, tool, tool_result, tool_use, translate, user
 
 
 def _models(*roots: type) -> Iterator[type[OpenStruct]]:
@@ -53,7 +53,7 @@ def _models(*roots: type) -> Iterator[type[OpenStruct]]:
 
 
 def _without_rules(rules: tuple[Rule, ...], *roots: type) -> set[str]:
-    table = by_model(rules)
+    table = group_by_model(rules)
     return {
         f"{model.__name__}.{field}"
         for model in _models(*roots)
@@ -116,7 +116,7 @@ def test_every_capability_that_a_rule_names_is_in_the_table_of_targets(
     rules: tuple[Rule, ...], roots: tuple[type, ...]
 ) -> None:
     assert roots
-    named = {rule.treatment.capability for rule in rules if isinstance(rule.treatment, ByTarget)}
+    named = {rule.action.capability for rule in rules if isinstance(rule.action, MappedIfSupported)}
     assert named <= set(ServerCapabilities.__struct_fields__)
 
 
@@ -176,8 +176,8 @@ VALUES: dict[str, object] = {
 }
 
 
-def _fields_with(treatment: type) -> list[Any]:
-    found = [r for r in MESSAGES_TO_CHAT if isinstance(r.treatment, treatment) and r.field is not None]
+def _fields_with(action: type) -> list[Any]:
+    found = [r for r in MESSAGES_TO_CHAT if isinstance(r.action, action) and r.field is not None]
     return [pytest.param(rule, id=f"{rule.model.__name__}.{rule.field}") for rule in found]
 
 
@@ -185,26 +185,26 @@ def _request(rule: Rule, value: object) -> Json:
     return PLACES[rule.model]({rule.field or "": value})
 
 
-@pytest.mark.parametrize("rule", _fields_with(Refused))
-def test_a_refused_field_is_refused_by_its_path_and_reason(rule: Rule) -> None:
-    assert isinstance(rule.treatment, Refused)
+@pytest.mark.parametrize("rule", _fields_with(Rejected))
+def test_a_rejected_field_raises_an_error_with_its_path_and_reason(rule: Rule) -> None:
+    assert isinstance(rule.action, Rejected)
     assert rule.field
     with pytest.raises(Untranslatable) as caught:
-        said(VLLM, **_request(rule, VALUES[rule.field]))
+        translate(VLLM, **_request(rule, VALUES[rule.field]))
     assert caught.value.field.rpartition(".")[2] == rule.field
-    assert caught.value.reason == rule.treatment.reason
+    assert caught.value.reason == rule.action.reason
     assert caught.value.kind == "invalid_request_error"
 
 
-@pytest.mark.parametrize("rule", _fields_with(Refused))
-def test_a_refused_field_that_says_nothing_is_passed_over(rule: Rule) -> None:
-    assert said(VLLM, **_request(rule, None)) == said(VLLM, **PLACES[rule.model]({}))
+@pytest.mark.parametrize("rule", _fields_with(Rejected))
+def test_a_rejected_field_that_is_empty_is_ignored(rule: Rule) -> None:
+    assert translate(VLLM, **_request(rule, None)) == translate(VLLM, **PLACES[rule.model]({}))
 
 
-@pytest.mark.parametrize("rule", _fields_with(Hint))
-def test_a_hint_changes_nothing_in_the_translated_request(rule: Rule) -> None:
+@pytest.mark.parametrize("rule", _fields_with(Ignored))
+def test_an_ignored_field_does_not_change_the_translated_request(rule: Rule) -> None:
     assert rule.field
-    assert said(VLLM, **_request(rule, VALUES[rule.field])) == said(VLLM, **PLACES[rule.model]({}))
+    assert translate(VLLM, **_request(rule, VALUES[rule.field])) == translate(VLLM, **PLACES[rule.model]({}))
 
 
 RAW: Json = {"a": 1}
@@ -247,8 +247,8 @@ NOT_BLOCKS = {m.ContainerParams, m.FileImageSource, m.ThinkingBetweenTools}
 
 
 def _reasons() -> dict[type, str]:
-    found = {r.model: r.treatment for r in MESSAGES_TO_CHAT if r.field is None}
-    return {model: treatment.reason for model, treatment in found.items() if isinstance(treatment, Refused)}
+    found = {r.model: r.action for r in MESSAGES_TO_CHAT if r.field is None}
+    return {model: action.reason for model, action in found.items() if isinstance(action, Rejected)}
 
 
 def test_every_refused_model_is_tried_somewhere() -> None:
@@ -259,12 +259,12 @@ def test_every_refused_model_is_tried_somewhere() -> None:
 @pytest.mark.parametrize("turn", [user, assistant])
 def test_a_refused_block_is_refused_in_every_turn(model: type, turn: Callable[..., Json]) -> None:
     with pytest.raises(Untranslatable) as caught:
-        said(VLLM, messages=[turn(text("a"), REFUSED_BLOCKS[model]), rows.USER_TURN])
+        translate(VLLM, messages=[turn(text("a"), REFUSED_BLOCKS[model]), rows.USER_TURN])
     assert str(caught.value) == f"messages.0.content.1: {_reasons()[model]}"
 
 
 @pytest.mark.parametrize("model", IN_TOOL_RESULTS)
 def test_a_refused_block_is_refused_in_the_result_of_a_tool(model: type) -> None:
     with pytest.raises(Untranslatable) as caught:
-        said(VLLM, messages=[user(tool_result(content=[text("a"), IN_TOOL_RESULTS[model]]))])
+        translate(VLLM, messages=[user(tool_result(content=[text("a"), IN_TOOL_RESULTS[model]]))])
     assert str(caught.value) == f"messages.0.content.0.content.1: {_reasons()[model]}"

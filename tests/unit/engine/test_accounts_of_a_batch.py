@@ -2,10 +2,10 @@
 
 from msgspec import structs
 
-from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.dispatch.router import Router
 from batchgate.providers.handlers.anthropic import AnthropicHandler
-from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.responses.usage_meter import UsageMeter
 from batchgate.providers.simulator.simulator import SimulatorTransport
 from tests.support.engine_parts import account, batch
 from tests.support.virtual_time import in_virtual_time
@@ -14,11 +14,11 @@ from tests.support.virtual_time import in_virtual_time
 def accounts(default: str, *prefixes: str, **configured: str) -> tuple[str, ...]:
     """Return the accounts of a batch; ``configured`` maps account names to providers."""
     router = Router(
-        Endpoint(
+        AccountEndpoint(
             account=account(name=name, provider=provider),
             handler=AnthropicHandler(),
             transport=SimulatorTransport(),
-            meter=WireMeter(),
+            meter=UsageMeter(),
         )
         for name, provider in configured.items()
     )

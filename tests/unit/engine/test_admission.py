@@ -6,21 +6,21 @@ import random
 
 import pytest
 
-from batchgate.engine.dispatch.admission import AdmissionBuffer, Amount, LimiterKey
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.dispatch.admission import AdmissionControl, LimiterKey, RequestLoad
+from batchgate.engine.model.shard import QueuedShard
 
 SLOW, FAST = ("a", "slow"), ("b", "fast")
 
 
-def job(shard: int, batch_key: int = 1) -> ShardJob:
-    return ShardJob(priority=shard, batch_key=batch_key, shard=shard)
+def job(shard: int, batch_key: int = 1) -> QueuedShard:
+    return QueuedShard(priority=shard, batch_key=batch_key, shard=shard)
 
 
-def defer(admission: AdmissionBuffer, shard: int, *keys: LimiterKey, requests: int = 10, batch_key: int = 1) -> None:
-    admission.defer(job(shard, batch_key), {key: Amount(requests, requests) for key in keys})
+def defer(admission: AdmissionControl, shard: int, *keys: LimiterKey, requests: int = 10, batch_key: int = 1) -> None:
+    admission.defer(job(shard, batch_key), {key: RequestLoad(requests, requests) for key in keys})
 
 
-def fill(admission: AdmissionBuffer, key: LimiterKey) -> int:
+def fill(admission: AdmissionControl, key: LimiterKey) -> int:
     """Admit requests of one byte as long as there is capacity, and return their number."""
     admitted = 0
     while admission.try_admit(key, 1):
@@ -29,18 +29,18 @@ def fill(admission: AdmissionBuffer, key: LimiterKey) -> int:
 
 
 def test_each_key_in_turn_gets_a_third_of_what_the_other_keys_leave() -> None:
-    admission = AdmissionBuffer(list[ShardJob]().extend, requests=900)
+    admission = AdmissionControl(list[QueuedShard]().extend, requests=900)
     assert [fill(admission, ("a", str(number))) for number in range(4)] == [300, 200, 133, 89]
 
 
 def test_a_key_without_admitted_requests_may_have_one_however_little_is_free() -> None:
-    admission = AdmissionBuffer(list[ShardJob]().extend, requests=2)
+    admission = AdmissionControl(list[QueuedShard]().extend, requests=2)
     keys = [("a", str(number)) for number in range(20)]
     assert [fill(admission, key) for key in keys] == [1] * 20
 
 
 def test_a_line_larger_than_the_capacity_is_admitted_when_it_is_the_only_one_of_its_key() -> None:
-    admission = AdmissionBuffer(list[ShardJob]().extend)
+    admission = AdmissionControl(list[QueuedShard]().extend)
     assert admission.try_admit(SLOW, 10**10)
     assert not admission.try_admit(SLOW, 1)
     assert admission.try_admit(FAST, 1)
@@ -49,8 +49,8 @@ def test_a_line_larger_than_the_capacity_is_admitted_when_it_is_the_only_one_of_
 
 
 def test_a_deferred_shard_is_resumed_once_all_its_requests_fit() -> None:
-    resumed: list[ShardJob] = []
-    admission = AdmissionBuffer(resumed.extend, requests=900)
+    resumed: list[QueuedShard] = []
+    admission = AdmissionControl(resumed.extend, requests=900)
     assert fill(admission, SLOW) == 300
     defer(admission, 5, SLOW)
     defer(admission, 3, SLOW)
@@ -64,8 +64,8 @@ def test_a_deferred_shard_is_resumed_once_all_its_requests_fit() -> None:
 
 
 def test_a_key_whose_requests_have_all_ended_is_not_forgotten() -> None:
-    resumed: list[ShardJob] = []
-    admission = AdmissionBuffer(resumed.extend, requests=900)
+    resumed: list[QueuedShard] = []
+    admission = AdmissionControl(resumed.extend, requests=900)
     for _ in range(fill(admission, SLOW)):
         admission.release(SLOW, 1)
     defer(admission, 1, SLOW, requests=10_000)
@@ -73,8 +73,8 @@ def test_a_key_whose_requests_have_all_ended_is_not_forgotten() -> None:
 
 
 def test_capacity_that_one_key_returns_resumes_the_shards_of_other_keys() -> None:
-    resumed: list[ShardJob] = []
-    admission = AdmissionBuffer(resumed.extend, requests=900)
+    resumed: list[QueuedShard] = []
+    admission = AdmissionControl(resumed.extend, requests=900)
     first = fill(admission, FAST)
     fill(admission, SLOW)
     defer(admission, 1, SLOW)
@@ -84,8 +84,8 @@ def test_capacity_that_one_key_returns_resumes_the_shards_of_other_keys() -> Non
 
 
 def test_a_shard_with_requests_of_two_keys_is_resumed_by_the_first_that_has_capacity() -> None:
-    resumed: list[ShardJob] = []
-    admission = AdmissionBuffer(resumed.extend, requests=900)
+    resumed: list[QueuedShard] = []
+    admission = AdmissionControl(resumed.extend, requests=900)
     fill(admission, SLOW)
     fill(admission, FAST)
     defer(admission, 1, SLOW, FAST)
@@ -103,8 +103,8 @@ def test_a_shard_with_requests_of_two_keys_is_resumed_by_the_first_that_has_capa
 
 
 def test_the_shards_of_a_stopped_batch_are_resumed_at_once() -> None:
-    resumed: list[ShardJob] = []
-    admission = AdmissionBuffer(resumed.extend, requests=900)
+    resumed: list[QueuedShard] = []
+    admission = AdmissionControl(resumed.extend, requests=900)
     fill(admission, SLOW)
     for shard in range(3):
         defer(admission, shard, SLOW)
@@ -118,8 +118,8 @@ def test_the_shards_of_a_stopped_batch_are_resumed_at_once() -> None:
 def test_capacity_reserved_for_a_stopped_shard_goes_to_the_next() -> None:
     # Two batches were canceled one after the other, the second while capacity was reserved for its shards. The shards
     # of a third one waited forever, as no admitted request was left whose end could have resumed them.
-    resumed: list[ShardJob] = []
-    admission = AdmissionBuffer(resumed.extend, requests=900)
+    resumed: list[QueuedShard] = []
+    admission = AdmissionControl(resumed.extend, requests=900)
     held = fill(admission, SLOW)
     for shard in range(4):
         defer(admission, shard, SLOW, requests=100)
@@ -136,7 +136,7 @@ def test_in_any_order_of_events_nothing_is_counted_twice_and_no_shard_stays_defe
     rng = random.Random(seed)
     queue = [job(shard) for shard in range(60)]
     remaining = {one: [(("a", rng.choice("xyz")), rng.randint(1, 9)) for _ in range(40)] for one in queue}
-    admission = AdmissionBuffer(queue.extend, requests=100)
+    admission = AdmissionControl(queue.extend, requests=100)
     admitted: list[tuple[LimiterKey, int]] = []
     while queue or admitted:
         if queue:
@@ -147,9 +147,9 @@ def test_in_any_order_of_events_nothing_is_counted_twice_and_no_shard_stays_defe
             for request in now_admitted:
                 remaining[one].remove(request)
             if rest := remaining[one]:
-                amounts: dict[LimiterKey, Amount] = {}
+                amounts: dict[LimiterKey, RequestLoad] = {}
                 for key, size in rest:
-                    amounts.setdefault(key, Amount()).add(1, size)
+                    amounts.setdefault(key, RequestLoad()).add(1, size)
                 admission.defer(one, amounts)
         for _ in range(min(len(admitted), rng.randint(0, 60))):
             admission.release(*admitted.pop(rng.randrange(len(admitted))))

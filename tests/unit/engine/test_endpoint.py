@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.errors import ConfigurationError, StoreError
 from batchgate.providers.handlers.anthropic import AnthropicHandler
-from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.providers.responses.usage_meter import UsageMeter
 from batchgate.providers.simulator.simulator import SimulatorTransport
 from tests.support.engine_parts import account
 from tests.support.virtual_time import in_virtual_time
@@ -32,12 +32,12 @@ class Keys:
         return key
 
 
-def endpoint(keys: Keys) -> Endpoint:
-    return Endpoint(
+def endpoint(keys: Keys) -> AccountEndpoint:
+    return AccountEndpoint(
         account=account(api_key="old"),
         handler=AnthropicHandler(),
         transport=SimulatorTransport(),
-        meter=WireMeter(),
+        meter=UsageMeter(),
         read_key=keys.read,
     )
 

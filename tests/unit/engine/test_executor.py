@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchgate.engine.model.errors import UpstreamDown, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.engine.model.shard import ResultLine
 from batchgate.providers.simulator.simulator import SimulatorSettings, SimulatorTransport
@@ -99,8 +99,8 @@ async def test_a_provider_that_refuses_for_an_hour_fails_nothing() -> None:
 
 
 TRANSIENT = {
-    "timeout": UpstreamUnreachable("timeout_error", "no whole answer", status=0, retry_safe=True),
-    "broken connection": UpstreamUnreachable("api_error", "it broke", status=0, retry_safe=True),
+    "timeout": NoUpstreamAnswer("timeout_error", "no whole answer", status=0, retry_safe=True),
+    "broken connection": NoUpstreamAnswer("api_error", "it broke", status=0, retry_safe=True),
     "not a message": UpstreamResponse(status=200, headers={}, body=b"<html>"),
     "server error": 500,
 }
@@ -180,14 +180,14 @@ async def test_a_few_requests_that_all_meet_server_errors_are_errored_within_a_m
 
 @in_virtual_time
 async def test_a_connection_that_always_breaks_fails_the_request_and_does_not_pause_the_account() -> None:
-    engine = parts(Scripted(lambda _: UpstreamUnreachable("api_error", "it broke", status=0, retry_safe=True)))
+    engine = parts(Scripted(lambda _: NoUpstreamAnswer("api_error", "it broke", status=0, retry_safe=True)))
     assert (await engine.run()).status == "errored"
     assert problems(engine) == ()
 
 
 @in_virtual_time
 async def test_an_unreachable_endpoint_is_probed_by_one_call_at_a_time_and_recovers_by_itself() -> None:
-    down = UpstreamDown("api_error", "cannot connect to up.example", status=0, retry_safe=True)
+    down = UpstreamUnreachable("api_error", "cannot connect to up.example", status=0, retry_safe=True)
     transport = Scripted(lambda _: down if now() < 100 else 200, latency=0.01)
     engine = parts(transport, concurrency=64)
     work = asyncio.create_task(engine.run_all(500))

@@ -4,7 +4,7 @@ import pytest
 
 from batchgate.engine.model.batch import BatchOptions
 from batchgate.engine.model.usage import Counts
-from batchgate.engine.results.file_views import FileIds, file_ids, parse_view_id
+from batchgate.engine.results.file_views import BatchFileIds, batch_file_ids, parse_view_id
 from tests.support.sample_batch import sample_batch
 
 
@@ -28,15 +28,15 @@ def test_a_batch_of_anthropic_s_dialect_is_seen_as_views(
     counts: Counts, blob: str | None, output: str | None, error: str | None
 ) -> None:
     found = sample_batch(id="msgbatch_01", dialect="anthropic", counts=counts, results_blob=blob)
-    assert file_ids(found) == FileIds(input="file-input-msgbatch_01", output=output, error=error)
+    assert batch_file_ids(found) == BatchFileIds(input="file-input-msgbatch_01", output=output, error=error)
 
 
 def test_an_openai_batch_has_stored_files() -> None:
     options = BatchOptions(kind="chat_completions", input_file="file-in")
     found = sample_batch(options=options, output_file="file-out", results_blob="results")
-    assert file_ids(found) == FileIds(input="file-in", output="file-out", error=None)
+    assert batch_file_ids(found) == BatchFileIds(input="file-in", output="file-out", error=None)
     inline = sample_batch(options=BatchOptions(kind="chat_completions"))
-    assert file_ids(inline) == FileIds(input="file-input-batch_01", output=None, error=None)
+    assert batch_file_ids(inline) == BatchFileIds(input="file-input-batch_01", output=None, error=None)
 
 
 def test_the_id_of_a_view_names_its_batch_and_part() -> None:

@@ -5,7 +5,7 @@ from batchgate.engine.model.health_report import (
     HealthProblem,
     HealthReport,
     WorkerHealth,
-    pause_of,
+    find_account_pause,
     worker_problems,
 )
 
@@ -38,7 +38,7 @@ def test_of_many_workers_with_one_problem_three_are_named() -> None:
 
 def test_the_first_account_that_any_worker_has_paused_gives_the_reason() -> None:
     workers = [worker("1"), worker("2", second="its key is rejected"), worker("3", third="it is down")]
-    pause = pause_of(workers, ("first", "second", "third"))
+    pause = find_account_pause(workers, ("first", "second", "third"))
     assert pause is not None
     assert (pause.component, pause.reason) == ("account/second", "its key is rejected")
-    assert pause_of(workers, ("first",)) is None
+    assert find_account_pause(workers, ("first",)) is None

@@ -12,14 +12,14 @@ from batchgate.engine.dispatch.limits import (
     ABANDONED,
     SERVED,
     AccountLimits,
+    CallOutcome,
     Limiter,
-    Outcome,
     OutcomeKind,
     Permit,
     Precedence,
 )
 from batchgate.engine.model.limit_share import FULL_SHARE, LimitShare
-from batchgate.engine.model.provider_call import Allowance
+from batchgate.engine.model.provider_call import RemainingLimit
 from tests.support.engine_parts import account
 from tests.support.virtual_time import in_virtual_time
 
@@ -28,8 +28,8 @@ def make_limiter(cap: int = 4, **fields: Any) -> Limiter:
     return Limiter(AccountLimits(account(**fields), random.Random(1)), "m", cap)
 
 
-def refused(retry_after: float | None = None) -> Outcome:
-    return Outcome(OutcomeKind.REFUSED, True, retry_after)
+def refused(retry_after: float | None = None) -> CallOutcome:
+    return CallOutcome(OutcomeKind.REFUSED, True, retry_after)
 
 
 def now() -> float:
@@ -210,7 +210,7 @@ async def test_tokens_per_minute_count_as_estimated_and_then_as_used() -> None:
 async def test_the_remaining_requests_are_spread_over_the_time_until_the_reset() -> None:
     limiter = make_limiter(cap=100)
     in_flight = await acquire(limiter, 20)
-    limiter.update_allowances([Allowance(unit="requests", remaining=5, reset=50)])
+    limiter.update_allowances([RemainingLimit(unit="requests", remaining=5, reset=50)])
     assert await start_times(limiter, 4) == [10, 20, 30, 40]
     assert len(in_flight) == limiter.in_flight
 
@@ -221,7 +221,7 @@ async def test_the_remaining_tokens_are_spread_by_the_average_cost_of_a_call() -
     in_flight = await acquire(limiter, 20)
     for permit in in_flight:
         limiter.record_tokens(permit, 1_000)
-    limiter.update_allowances([Allowance(unit="tokens", remaining=5_000, reset=50)])
+    limiter.update_allowances([RemainingLimit(unit="tokens", remaining=5_000, reset=50)])
     assert await start_times(limiter, 4) == [10, 20, 30, 40]
 
 
@@ -229,7 +229,7 @@ async def test_the_remaining_tokens_are_spread_by_the_average_cost_of_a_call() -
 async def test_an_allowance_for_all_waiting_calls_needs_no_interval() -> None:
     limiter = make_limiter(cap=100)
     limiter.update_allowances(
-        [Allowance(unit="requests", remaining=50, reset=50), Allowance(unit="tokens", remaining=9e9, reset=1)]
+        [RemainingLimit(unit="requests", remaining=50, reset=50), RemainingLimit(unit="tokens", remaining=9e9, reset=1)]
     )
     assert await start_times(limiter, 40) == [0] * 40
 
@@ -238,7 +238,7 @@ async def test_an_allowance_for_all_waiting_calls_needs_no_interval() -> None:
 async def test_with_nothing_remaining_the_next_call_waits_for_the_reset() -> None:
     limiter = make_limiter(cap=1)
     (permit,) = await acquire(limiter, 1)
-    limiter.update_allowances([Allowance(unit="tokens", remaining=0, reset=30)])
+    limiter.update_allowances([RemainingLimit(unit="tokens", remaining=0, reset=30)])
     limiter.release(permit, SERVED)
     assert await start_times(limiter, 1) == [30]
 
@@ -247,7 +247,7 @@ async def test_with_nothing_remaining_the_next_call_waits_for_the_reset() -> Non
 async def test_a_reset_that_is_years_away_delays_the_next_call_by_an_hour() -> None:
     limiter = make_limiter(cap=1)
     (permit,) = await acquire(limiter, 1)
-    limiter.update_allowances([Allowance(unit="requests", remaining=0, reset=1_795_000_000)])
+    limiter.update_allowances([RemainingLimit(unit="requests", remaining=0, reset=1_795_000_000)])
     limiter.release(permit, SERVED)
     assert await start_times(limiter, 1) == [3600]
 
@@ -295,7 +295,7 @@ async def test_without_a_share_no_call_starts_not_even_a_probe() -> None:
     shared = AccountLimits(account(concurrency=1), random.Random(1))
     limiter = Limiter(shared, "m", 1)
     (permit,) = await acquire(limiter, 1)
-    limiter.release(permit, Outcome(OutcomeKind.UNREACHABLE))
+    limiter.release(permit, CallOutcome(OutcomeKind.UNREACHABLE))
     shared.set_share(LimitShare(0.0, 0.5), inf)
     assert limiter.without_share
     waiting = asyncio.create_task(limiter.acquire((0, 1, 1)))

@@ -1,11 +1,11 @@
-"""The Anthropic handler passes rows and answers on as they are."""
+"""The Anthropic handler passes Messages rows and answers on unchanged."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from batchgate.engine.model.errors import RequestError, UpstreamError, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, UpstreamError
 from batchgate.providers.handlers.anthropic import AnthropicHandler
 from tests.unit.providers.calls import MESSAGE, account, response, row
 
@@ -61,10 +61,10 @@ def test_a_prefix_is_taken_off_the_model_and_nothing_else_changes() -> None:
 @pytest.mark.parametrize(
     ("params", "error"),
     [
-        (b'{"model":"m","stream":true}', "stream: a batch answers whole; leave it out or set it to false"),
+        (b'{"model":"m","stream":true}', "stream: batches do not stream; leave it out or set it to false"),
         (
             b'{"model":"m","max_tokens":0}',
-            "max_tokens: 0 only fills a cache, and a batch has to answer; it should be at least 1",
+            "max_tokens: 0 only warms the cache and returns no answer; it should be at least 1",
         ),
         (b'{"max_tokens":1}', "model: Field required"),
         (b"[]", "Input should be an object, not an array"),
@@ -103,7 +103,7 @@ def test_a_message_of_many_lines_becomes_one(line_end: bytes) -> None:
     [b"<html>hello</html>", b"", b"[]", b'{"type":"error"}', b'{"type":"message","role":"assistant"}', b'"message"'],
 )
 def test_a_200_that_is_no_message_is_an_error_that_shows_it(body: bytes) -> None:
-    with pytest.raises(UpstreamUnreachable, match="answered 200, but not with a Message") as caught:
+    with pytest.raises(NoUpstreamAnswer, match="returned 200, but the body is not a Message") as caught:
         HANDLER.decode(row(), response(body))
     assert caught.value.status == 200
     assert body.decode() in str(caught.value)

@@ -1,4 +1,4 @@
-"""What the lean client does that aiohttp's does not, or that shows on the wire only."""
+"""Behaviour of `HttpTransport` that aiohttp lacks, or that is visible only on the wire."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from aiohttp.test_utils import unused_port
 
-from batchgate.engine.model.errors import UpstreamDown
+from batchgate.engine.model.errors import UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamRequest
 from batchgate.providers.transport.http_client import HttpTransport
 from batchgate.providers.transport.network_transport import NetworkTransport
@@ -98,14 +98,14 @@ async def test_a_header_that_could_change_the_message_is_refused_before_anything
 ) -> None:
     error = await failure(transport, call(f"http://127.0.0.1:{unused_port()}/v1", headers=headers))
 
-    assert "has a header that HTTP cannot carry" in error.message
+    assert "has a header that is not valid in HTTP" in error.message
     assert KEY not in repr(error.__cause__)
 
 
 async def test_credentials_in_a_url_and_in_a_header_are_one_too_many(transport: HttpTransport) -> None:
     request = call(f"http://a:b@127.0.0.1:{unused_port()}/", headers={"Authorization": "c"})
 
-    assert "has a header that HTTP cannot carry" in (await failure(transport, request)).message
+    assert "has a header that is not valid in HTTP" in (await failure(transport, request)).message
 
 
 @pytest.mark.parametrize("tail", [b"1", b"HTTP/1.1 200 OK\r\n", b"\r\n"], ids=["a byte", "an answer", "a line"])
@@ -160,7 +160,7 @@ async def test_what_is_not_the_body_is_bounded(
     error = await failure(transport, call(await wire_upstream(serve)))
     await asyncio.wait_for(hung_up.wait(), 10)
 
-    assert "the answer is not HTTP" in error.message
+    assert "the response is not valid HTTP" in error.message
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ async def test_what_is_not_the_body_is_bounded(
 async def test_an_answer_in_doubt_is_not_http(
     raw_upstream: RawUpstream, transport: HttpTransport, reply: bytes
 ) -> None:
-    assert "the answer is not HTTP" in (await failure(transport, call(await raw_upstream(reply)))).message
+    assert "the response is not valid HTTP" in (await failure(transport, call(await raw_upstream(reply)))).message
 
 
 @pytest.mark.parametrize(
@@ -189,12 +189,12 @@ async def test_an_answer_in_doubt_is_not_http(
     ],
     ids=["cut off", "with more after it", "large and cut off", "not asked for"],
 )
-async def test_a_body_that_cannot_be_decoded_says_so(
+async def test_a_body_that_cannot_be_decoded_is_an_error(
     raw_upstream: RawUpstream, transport: HttpTransport, coding: bytes, body: bytes
 ) -> None:
     url = await raw_upstream(whole(body, b"Content-Encoding: " + coding))
 
-    assert "the answer ended early or cannot be decoded" in (await failure(transport, call(url))).message
+    assert "the response ended early or cannot be decoded" in (await failure(transport, call(url))).message
 
 
 async def test_a_large_compressed_answer_is_decoded_and_none_at_all_is_no_error(
@@ -266,15 +266,15 @@ async def test_leaving_the_transport_closes_its_connections(wire_upstream: WireU
 
 @pytest.mark.parametrize(
     ("host", "reason"),
-    [("localhost", "Connection refused"), ("[::1]", ""), ("a" * 64 + ".example", "its name does not resolve")],
+    [("localhost", "Connection refused"), ("[::1]", ""), ("a" * 64 + ".example", "the host name cannot be resolved")],
 )
-async def test_why_there_is_no_connection_is_said(transport: HttpTransport, host: str, reason: str) -> None:
+async def test_the_reason_of_a_failed_connection_is_reported(transport: HttpTransport, host: str, reason: str) -> None:
     authority = f"{host}:{unused_port()}"
 
     error = await failure(transport, call(f"http://{authority}/v1"))
 
     assert error.message.startswith(f"cannot connect to {authority}: {reason}")
-    assert isinstance(error, UpstreamDown)
+    assert isinstance(error, UpstreamUnreachable)
 
 
 async def test_many_connections_need_one_lookup(
@@ -335,12 +335,10 @@ async def test_a_certificate_that_is_not_trusted_lets_nothing_through(transport:
         error = await failure(transport, call(f"https://127.0.0.1:{port}/v1"))
 
     assert error.message.startswith(f"cannot connect to 127.0.0.1:{port}: its certificate is not trusted (")
-    assert isinstance(error, UpstreamDown)
+    assert isinstance(error, UpstreamUnreachable)
 
 
-async def test_a_server_without_tls_is_told_from_one_with_it(
-    wire_upstream: WireUpstream, transport: HttpTransport
-) -> None:
+async def test_a_server_without_tls_fails_the_handshake(wire_upstream: WireUpstream, transport: HttpTransport) -> None:
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -348,7 +346,7 @@ async def test_a_server_without_tls_is_told_from_one_with_it(
 
     error = await failure(transport, call((await wire_upstream(serve)).replace("http:", "https:")))
 
-    assert error.message.endswith(": TLS failed")
+    assert error.message.endswith(": the TLS handshake failed")
 
 
 async def test_only_urls_that_a_trusted_proxy_serves_go_through_it(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from batchgate.engine.model.errors import RequestError, Untranslatable, UpstreamError, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, Untranslatable, UpstreamError
 from batchgate.providers.handlers.openai import OpenAIHandler
 from batchgate.providers.registry.known_servers import OPENAI, VLLM
 from tests.unit.providers.calls import COMPLETION, PARAMS, account, response, row
@@ -96,7 +96,7 @@ def test_an_answer_is_read_as_a_message_of_one_line() -> None:
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"{}", b"null", b'{"choices":[{}]}'])
 def test_a_200_that_is_no_completion_is_an_error_that_shows_it(body: bytes) -> None:
-    with pytest.raises(UpstreamUnreachable, match="answered 200, but not with a Chat Completion") as caught:
+    with pytest.raises(NoUpstreamAnswer, match="returned 200, but the body is not a Chat Completion") as caught:
         HANDLER.decode(row(), response(body))
     assert caught.value.retry_safe
     assert body.decode() in str(caught.value)

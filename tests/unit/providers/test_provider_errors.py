@@ -16,7 +16,7 @@ from batchgate.engine.model.provider_call import UpstreamResponse
 from batchgate.providers.handlers.openai import OpenAIHandler
 from batchgate.providers.registry.known_servers import OPENAI
 from batchgate.providers.responses.key_redaction import KeyRedactingHandler
-from batchgate.providers.responses.provider_errors import LONGEST_MESSAGE, LONGEST_RETRY_AFTER, upstream_error
+from batchgate.providers.responses.provider_errors import MAX_MESSAGE_LENGTH, MAX_RETRY_AFTER, upstream_error
 from tests.unit.providers.calls import Json, account, response, row
 
 
@@ -140,14 +140,14 @@ def test_the_wait_that_the_provider_asks_for_is_read(headers: dict[str, str], se
         ([{"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}}], "bad"),
         (
             b"<html>\n <body>Bad   Gateway</body></html>",
-            "The provider answered 400: <html> <body>Bad Gateway</body></html>",
+            "The provider returned 400: <html> <body>Bad Gateway</body></html>",
         ),
-        (b"", "The provider answered 400: an empty body"),
-        (b"\xff\xfe", "The provider answered 400: \ufffd\ufffd"),
-        (b"null", "The provider answered 400: null"),
-        (b"[]", "The provider answered 400: []"),
-        ({}, "The provider answered 400: {}"),
-        ({"error": {}}, 'The provider answered 400: {"error":{}}'),
+        (b"", "The provider returned 400: an empty body"),
+        (b"\xff\xfe", "The provider returned 400: \ufffd\ufffd"),
+        (b"null", "The provider returned 400: null"),
+        (b"[]", "The provider returned 400: []"),
+        ({}, "The provider returned 400: {}"),
+        ({"error": {}}, 'The provider returned 400: {"error":{}}'),
     ],
 )
 def test_the_message_is_found_in_every_envelope(body: object, message: str) -> None:
@@ -201,7 +201,7 @@ def test_the_accounts_own_key_stands_in_none_of_the_words() -> None:
 
 def test_a_redirection_shows_where_it_points() -> None:
     error = upstream_error(response(b"", status=308, location="https://up.example/v2"))
-    assert error.message == "The provider answered 308: it points to https://up.example/v2; see base_url"
+    assert error.message == "The provider returned 308: it redirects to https://up.example/v2; check base_url"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_key_in_the_message_is_taken_out(key: str) -> None:
 
 def test_a_long_message_is_cut() -> None:
     message = upstream_error(response(_openai("x" * 10_000), status=400)).message
-    assert len(message) == LONGEST_MESSAGE
+    assert len(message) == MAX_MESSAGE_LENGTH
     assert message.endswith("…")
 
 
@@ -251,5 +251,5 @@ def test_no_response_can_break_the_reader(body: object, status: int, wait: str) 
     headers = {"retry-after": wait, "retry-after-ms": wait}
     error = upstream_error(UpstreamResponse(status=status, headers=headers, body=sent.body))
     assert error.message
-    assert len(error.message) <= LONGEST_MESSAGE + 100
-    assert error.retry_after is None or 0 <= error.retry_after <= LONGEST_RETRY_AFTER
+    assert len(error.message) <= MAX_MESSAGE_LENGTH + 100
+    assert error.retry_after is None or 0 <= error.retry_after <= MAX_RETRY_AFTER

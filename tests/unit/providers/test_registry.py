@@ -1,4 +1,4 @@
-"""Providers are known by the names of the documented enum, each with a handler and a URL."""
+"""Every provider of the documented enum has a handler and a URL."""
 
 from __future__ import annotations
 

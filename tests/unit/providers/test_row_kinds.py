@@ -1,4 +1,4 @@
-"""Handlers take rows of every kind: what a server speaks passes as it is, the rest is translated or refused."""
+"""Handlers send rows of supported kinds unchanged, and translate or reject the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from batchgate.engine.model.errors import RequestError, Untranslatable, UpstreamError, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, Untranslatable, UpstreamError
 from batchgate.engine.model.provider_call import RequestRow, RowKind
 from batchgate.engine.ports.provider import ProviderHandler
 from batchgate.providers.handlers.anthropic import TRANSLATED_VERSION, AnthropicHandler
@@ -60,7 +60,7 @@ def test_only_the_model_is_written_anew_where_it_carried_an_accounts_prefix() ->
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        (b'{"model":"model","stream":true}', "stream: a batch answers whole"),
+        (b'{"model":"model","stream":true}', "stream: batches do not stream"),
         (b"{}", "model: Field required"),
         (b"{", "Invalid JSON"),
     ],
@@ -109,14 +109,14 @@ def test_the_answer_to_a_row_that_passed_stays_as_it_came_but_in_one_line(kind: 
     ],
 )
 def test_a_200_that_is_no_answer_of_its_kind_is_an_error(kind: RowKind, name: str) -> None:
-    with pytest.raises(UpstreamUnreachable, match=f"answered 200, but not with {name} "):
+    with pytest.raises(NoUpstreamAnswer, match=f"returned 200, but the body is not {name} "):
         OpenAIHandler(OPENAI).decode(openai_row(kind), response(b'{"hello":"there"}'))
 
 
 def test_a_completion_that_the_server_broke_off_is_asked_for_again() -> None:
     # OpenRouter, vLLM and SGLang say so in finish_reason, with the status 200.
     broken = COMPLETION | {"choices": [COMPLETION["choices"][0] | {"finish_reason": "error"}]}
-    with pytest.raises(UpstreamUnreachable, match="that it broke off") as caught:
+    with pytest.raises(NoUpstreamAnswer, match="is incomplete") as caught:
         OpenAIHandler(OPENAI).decode(openai_row("chat_completions"), response(broken))
     assert caught.value.retry_safe
 
@@ -124,7 +124,7 @@ def test_a_completion_that_the_server_broke_off_is_asked_for_again() -> None:
 @pytest.mark.parametrize("kind", ["embeddings", "completions"])
 @pytest.mark.parametrize(
     ("handler", "words"),
-    [(ANTHROPIC, "have no form in Messages"), (OpenAIHandler(CEREBRAS), "cerebras is not known to serve")],
+    [(ANTHROPIC, "to Messages; choose a provider"), (OpenAIHandler(CEREBRAS), "cerebras is not known to support")],
 )
 def test_what_a_server_does_not_serve_and_nobody_can_translate_is_refused(
     kind: RowKind, handler: ProviderHandler, words: str
@@ -149,7 +149,7 @@ def test_a_message_is_given_back_in_the_dialect_of_the_row(kind: RowKind, name: 
 
 
 def test_a_200_of_anthropic_that_is_no_message_is_an_error_whatever_the_row() -> None:
-    with pytest.raises(UpstreamError, match="not with a Message"):
+    with pytest.raises(UpstreamError, match="but the body is not a Message"):
         ANTHROPIC.decode(
             openai_row("chat_completions"), response(b'{"type":"message","role":"assistant","content":[]}')
         )

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.providers.simulator.server import SimulatorStats, build_simulator_app
 from batchgate.providers.simulator.simulator import (
@@ -37,8 +37,8 @@ INSTANT = SimulatorSettings(latency=0)
 
 def question(text: object = "Hello", **fields: object) -> bytes:
     """Write a request that is right in both dialects."""
-    turns = [{"role": "user", "content": text}]
-    return msgspec.json.encode({"model": "sim-1", "max_tokens": 100, "messages": turns, **fields})
+    messages = [{"role": "user", "content": text}]
+    return msgspec.json.encode({"model": "sim-1", "max_tokens": 100, "messages": messages, **fields})
 
 
 def ask(
@@ -186,7 +186,7 @@ def test_embeddings_have_the_length_and_the_form_that_is_asked_for() -> None:
         (RESPONSES, written(input="a", stream=True), "stream"),
         (RESPONSES, written(input="a", max_output_tokens=0), "max_tokens"),
         (COMPLETIONS, written(), "prompt"),
-        (COMPLETIONS, written(prompt=["a", "b"]), "prompt: the simulator continues one text"),
+        (COMPLETIONS, written(prompt=["a", "b"]), "prompt: the simulator supports only one prompt"),
         (COMPLETIONS, written(prompt="a", stream=True), "stream"),
         (EMBEDDINGS, written(input=[]), "input: there must be at least one text"),
         (EMBEDDINGS, written(input=[{}]), "$.input[0]"),
@@ -194,7 +194,7 @@ def test_embeddings_have_the_length_and_the_form_that_is_asked_for() -> None:
         (EMBEDDINGS, b"{", "truncated"),
     ],
 )
-def test_what_openais_formats_cannot_say_is_refused_in_their_envelope(path: str, body: bytes, reason: str) -> None:
+def test_an_unsupported_openai_request_gets_an_openai_error(path: str, body: bytes, reason: str) -> None:
     response = ask(INSTANT, path, body).response
     error = content(response)["error"]
 
@@ -205,19 +205,19 @@ def test_what_openais_formats_cannot_say_is_refused_in_their_envelope(path: str,
 
 def test_the_last_user_turn_is_echoed_from_its_text_blocks() -> None:
     image = {"type": "image", "source": {"type": "url", "url": "https://a/b.png"}}
-    turns = [
+    messages = [
         {"role": "user", "content": "First"},
         {"role": "assistant", "content": [{"type": "text", "text": "Yes?"}]},
         {"role": "user", "content": [image, {"type": "text", "text": "größer"}, {"type": "text", "text": "2"}]},
         {"role": "assistant", "content": "Well"},
     ]
 
-    message = content(ask(INSTANT, MESSAGES, question(messages=turns)).response)
+    message = content(ask(INSTANT, MESSAGES, question(messages=messages)).response)
 
     assert message["content"][0]["text"] == "You said: größer\n2"
 
 
-def test_an_answer_over_max_tokens_is_cut_and_says_so() -> None:
+def test_an_answer_over_max_tokens_is_cut_and_marked_incomplete() -> None:
     body = question("a long question", max_tokens=3)
 
     message = content(ask(INSTANT, MESSAGES, body).response)
@@ -331,7 +331,7 @@ def test_more_in_flight_than_admitted_is_refused_at_once() -> None:
         ({}, 401),
     ],
 )
-def test_only_the_accepted_key_is_let_in(headers: dict[str, str], status: int) -> None:
+def test_only_the_required_key_is_accepted(headers: dict[str, str], status: int) -> None:
     settings = SimulatorSettings(require_key="right")
 
     assert ask(settings, MESSAGES, question(), headers=headers).response.status == status
@@ -392,7 +392,7 @@ async def test_calls_over_the_admitted_number_are_refused() -> None:
 async def test_an_answer_after_the_timeout_does_not_come() -> None:
     transport = SimulatorTransport(SimulatorSettings(latency=60))
 
-    with pytest.raises(UpstreamUnreachable, match=r"within 0\.01 s") as caught:
+    with pytest.raises(NoUpstreamAnswer, match=r"within 0\.01 s") as caught:
         await transport.send(call(question(), timeout=0.01))
 
     assert (caught.value.kind, caught.value.retry_safe) == ("timeout_error", True)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from batchgate.accounts import endpoints
-from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.model.errors import UpstreamError
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
@@ -37,13 +37,13 @@ OBJECTS: dict[RowKind, tuple[str, str]] = {
 }
 
 
-def simulator(**behaviour: Any) -> Endpoint:
+def simulator(**behaviour: Any) -> AccountEndpoint:
     account = AccountSettings(provider="simulator", simulator=SimulatorSettings(**({"latency": 0} | behaviour)))
     (endpoint,) = endpoints(Settings(accounts={"sim": account}), SimulatorTransport(), {}, no_secret)
     return endpoint
 
 
-async def answer(endpoint: Endpoint, kind: RowKind, request: Json) -> bytes:
+async def answer(endpoint: AccountEndpoint, kind: RowKind, request: Json) -> bytes:
     asked = row(msgspec.json.encode({"model": "model"} | request), kind=kind)
     response = await endpoint.transport.send(endpoint.handler.encode(endpoint.account, asked))
     return endpoint.handler.decode(asked, response)

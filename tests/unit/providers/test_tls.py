@@ -1,4 +1,4 @@
-"""Providers are believed by their certificates, whichever transport carries the call, and nothing turns that off."""
+"""Both transports always verify the certificates of providers, and no setting turns that off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiohttp import web
 
 import batchgate
 from batchgate.blobs import open_blobs
-from batchgate.engine.model.errors import ConfigurationError, UpstreamDown
+from batchgate.engine.model.errors import ConfigurationError, UpstreamUnreachable
 from tests.support.certificates import CertificateAuthority, self_signed_context
 from tests.unit.providers.transports import KEY, Kind, Opened, call, failure
 
@@ -52,8 +52,8 @@ async def test_a_server_that_nobody_vouches_for_is_refused_before_the_key_is_sen
 ) -> None:
     async with secure_provider(made(tmp_path)) as (host, keys):
         error = await failure(transport, call(f"https://{host}/v1"))
-    assert isinstance(error, UpstreamDown)
-    trusts = "SSL_CERT_FILE may name the authority to trust"
+    assert isinstance(error, UpstreamUnreachable)
+    trusts = "set SSL_CERT_FILE to trust a private CA"
     assert error.message == f"cannot connect to {host}: its certificate is not trusted ({words}); {trusts}"
     assert not keys
 

@@ -1,4 +1,4 @@
-"""What a call brings back or says, whichever transport carries it, against real sockets on loopback."""
+"""Responses and errors of calls with both transports, against real sockets on loopback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
-from batchgate.engine.model.errors import UpstreamDown
+from batchgate.engine.model.errors import UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamResponse
 from batchgate.providers.transport.network_transport import NetworkTransport
 from batchgate.providers.transport.proxy_transport import TransportSettings
@@ -143,35 +143,35 @@ async def test_an_answer_that_takes_too_long_is_a_timeout_that_may_be_asked_agai
     gone.set()
 
     assert (error.kind, error.retry_safe) == ("timeout_error", True)
-    assert error.message == f"no whole answer from {url.split('/')[2]} within 0.05 s"
-    assert not isinstance(error, UpstreamDown)
+    assert error.message == f"no complete response from {url.split('/')[2]} within 0.05 s"
+    assert not isinstance(error, UpstreamUnreachable)
 
 
-async def test_a_refused_connection_says_so_and_may_be_tried_again(transport: Opened) -> None:
+async def test_a_refused_connection_is_reported_and_can_be_retried(transport: Opened) -> None:
     port = unused_port()
 
     error = await failure(transport, call(f"http://127.0.0.1:{port}/v1/messages"))
 
     assert (error.kind, error.retry_safe) == ("api_error", True)
     assert error.message == f"cannot connect to 127.0.0.1:{port}: Connection refused"
-    assert isinstance(error, UpstreamDown)
+    assert isinstance(error, UpstreamUnreachable)
 
 
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (b"", "it closed the connection before it answered"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "the answer is not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "the answer ended early or cannot be decoded"),
+        (b"", "the server closed the connection before it responded"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "the response is not valid HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "the response ended early or cannot be decoded"),
         (
             b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
-            "the answer ended early or cannot be decoded",
+            "the response ended early or cannot be decoded",
         ),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "the answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "the response is not valid HTTP"),
     ],
     ids=["nothing", "another protocol", "truncated", "not gzip", "bad chunk"],
 )
-async def test_a_broken_answer_says_how_it_broke_and_may_be_asked_again(
+async def test_an_invalid_response_is_reported_with_the_reason_and_can_be_retried(
     raw_upstream: RawUpstream, transport: Opened, reply: bytes, reason: str
 ) -> None:
     url = await raw_upstream(reply)
@@ -179,7 +179,7 @@ async def test_a_broken_answer_says_how_it_broke_and_may_be_asked_again(
     error = await failure(transport, call(url))
 
     assert (error.kind, error.retry_safe) == ("api_error", True)
-    assert error.message == f"the call to {url.split('/')[2]} broke: {reason}"
+    assert error.message == f"the call to {url.split('/')[2]} failed: {reason}"
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
@@ -199,7 +199,7 @@ async def test_an_answer_over_the_bound_is_given_up_whatever_its_size_on_the_wir
         answer = await roomy.send(call(url))
 
     assert (error.kind, error.retry_safe) == ("api_error", False)
-    assert error.message == f"the answer of {url.split('/')[2]} has more than 1000000 bytes"
+    assert error.message == f"the response of {url.split('/')[2]} has more than 1000000 bytes"
     assert answer.body == body
 
 
@@ -234,7 +234,7 @@ async def test_a_header_that_http_cannot_carry_is_refused_without_showing_it(tra
         request = call(f"http://127.0.0.1:{port}/v1", headers={"x-api-key": f"{KEY}\nhost: evil"})
         error = await failure(transport, request)
 
-    assert error.message == f"the call to 127.0.0.1:{port} has a header that HTTP cannot carry"
+    assert error.message == f"the call to 127.0.0.1:{port} has a header that is not valid in HTTP"
     assert not error.retry_safe
 
 
@@ -266,7 +266,7 @@ async def test_a_canceled_call_hangs_up(transport: Opened) -> None:
         await asyncio.wait_for(hung_up.wait(), 10)
 
 
-async def test_a_transport_that_is_not_open_says_how_to_open_it(kind: Kind) -> None:
+async def test_a_transport_that_is_not_open_raises_an_error_with_instructions(kind: Kind) -> None:
     closed = kind()
 
     with pytest.raises(RuntimeError, match="async with"):

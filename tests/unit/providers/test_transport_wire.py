@@ -1,4 +1,4 @@
-"""What a provider's side of the wire may do, well or badly, whichever transport reads it."""
+"""Valid and invalid behaviour of providers on the wire, with both transports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asyncio import StreamReader, StreamWriter
 import msgspec
 import pytest
 
-from batchgate.engine.model.errors import UpstreamDown
+from batchgate.engine.model.errors import UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamResponse
 from batchgate.providers.transport.proxy_transport import TransportSettings
 from tests.unit.providers.transports import Kind, Opened, RawUpstream, WireUpstream, call, failure
@@ -107,9 +107,9 @@ async def test_a_reset_is_named(wire_upstream: WireUpstream, transport: Opened, 
     url = await wire_upstream(serve)
     error = await failure(transport, call(url))
 
-    reason = "Connection reset by peer" if answers else "the answer ended early or cannot be decoded"
-    assert (error.message, error.retry_safe) == (f"the call to {url.split('/')[2]} broke: {reason}", True)
-    assert not isinstance(error, UpstreamDown)
+    reason = "Connection reset by peer" if answers else "the response ended early or cannot be decoded"
+    assert (error.message, error.retry_safe) == (f"the call to {url.split('/')[2]} failed: {reason}", True)
+    assert not isinstance(error, UpstreamUnreachable)
 
 
 async def test_an_endless_head_is_given_up(wire_upstream: WireUpstream, transport: Opened) -> None:
@@ -128,7 +128,7 @@ async def test_an_endless_head_is_given_up(wire_upstream: WireUpstream, transpor
     error = await failure(transport, call(await wire_upstream(serve)))
     await asyncio.wait_for(hung_up.wait(), 10)
 
-    assert "the answer is not HTTP" in error.message
+    assert "the response is not valid HTTP" in error.message
 
 
 @pytest.mark.parametrize("length", [2, 20_000_000], ids=["small", "large"])
@@ -188,7 +188,7 @@ async def test_a_call_that_meets_the_end_of_its_connection_was_perhaps_served_an
     error = await failure(transport, call(url))
 
     assert (error.message, asked) == (
-        f"the call to {url.split('/')[2]} broke: it closed the connection before it answered",
+        f"the call to {url.split('/')[2]} failed: the server closed the connection before it responded",
         2,
     )
     assert error.retry_safe
@@ -224,7 +224,7 @@ async def test_what_follows_an_answer_reaches_no_other_call(
     assert [(await transport.send(call(url))).body for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
-async def test_a_provider_that_accepts_and_says_nothing_more_is_down(kind: Kind, wire_upstream: WireUpstream) -> None:
+async def test_a_provider_that_accepts_and_never_responds_is_down(kind: Kind, wire_upstream: WireUpstream) -> None:
     async def serve(reader: StreamReader, _writer: StreamWriter) -> None:
         await reader.read()
 
@@ -234,9 +234,9 @@ async def test_a_provider_that_accepts_and_says_nothing_more_is_down(kind: Kind,
         hasty = await failure(transport, call(url, timeout=0.04))
 
     host = url.split("/")[2]
-    assert (slow.message, slow.kind) == (f"no connection to {host} in time", "timeout_error")
-    assert isinstance(slow, UpstreamDown)
-    assert hasty.message == f"no whole answer from {host} within 0.04 s"
+    assert (slow.message, slow.kind) == (f"cannot connect to {host}: timed out", "timeout_error")
+    assert isinstance(slow, UpstreamUnreachable)
+    assert hasty.message == f"no complete response from {host} within 0.04 s"
 
 
 @pytest.mark.parametrize("seed", range(3))

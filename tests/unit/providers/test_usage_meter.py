@@ -1,4 +1,4 @@
-"""What calls cost and what is left is read from every provider's own words."""
+"""Token usage and remaining rate limits are read from the responses of every provider."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgate.engine.model.provider_call import Allowance, UpstreamRequest, UpstreamResponse
-from batchgate.providers.responses.usage_meter import WireMeter
+from batchgate.engine.model.provider_call import RemainingLimit, UpstreamRequest, UpstreamResponse
+from batchgate.providers.responses.usage_meter import UsageMeter
 from tests.unit.providers.calls import response
 
 NOW = 1_445_412_400.0  # 2015-10-21 07:26:40
-METER = WireMeter(now=lambda: NOW)
+METER = UsageMeter(now=lambda: NOW)
 
 
 def call(**fields: Any) -> UpstreamRequest:
@@ -27,19 +27,19 @@ def call(**fields: Any) -> UpstreamRequest:
         ({}, []),
         (
             {"x-ratelimit-remaining-requests": "59", "x-ratelimit-reset-requests": "6m0s"},
-            [Allowance(unit="requests", remaining=59, reset=360)],
+            [RemainingLimit(unit="requests", remaining=59, reset=360)],
         ),
         (
             {"x-ratelimit-remaining-tokens": "149984", "x-ratelimit-reset-tokens": "1h2m3.5s"},
-            [Allowance(unit="tokens", remaining=149984, reset=3723.5)],
+            [RemainingLimit(unit="tokens", remaining=149984, reset=3723.5)],
         ),
         (
             {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms"},
-            [Allowance(unit="requests", remaining=0, reset=0.12)],
+            [RemainingLimit(unit="requests", remaining=0, reset=0.12)],
         ),
         (
             {"x-ratelimit-remaining-tokens-minute": "7", "x-ratelimit-reset-tokens-minute": "33.1"},
-            [Allowance(unit="tokens", remaining=7, reset=33.1)],
+            [RemainingLimit(unit="tokens", remaining=7, reset=33.1)],
         ),
         (
             {
@@ -47,14 +47,14 @@ def call(**fields: Any) -> UpstreamRequest:
                 "anthropic-ratelimit-input-tokens-reset": "2015-10-21T07:28:00Z",
                 "anthropic-ratelimit-input-tokens-limit": "5000",
             },
-            [Allowance(unit="tokens", remaining=1000, reset=80)],
+            [RemainingLimit(unit="tokens", remaining=1000, reset=80)],
         ),
         (
             {
                 "anthropic-ratelimit-requests-remaining": "3",
                 "anthropic-ratelimit-requests-reset": "2015-10-21T07:20:00+00:00",
             },
-            [Allowance(unit="requests", remaining=3, reset=0)],
+            [RemainingLimit(unit="requests", remaining=3, reset=0)],
         ),
         ({"x-ratelimit-remaining-requests": "59"}, []),
         ({"x-ratelimit-remaining-requests": "many", "x-ratelimit-reset-requests": "1s"}, []),
@@ -62,7 +62,7 @@ def call(**fields: Any) -> UpstreamRequest:
         ({"x-ratelimit-remaining-requests": "nan", "x-ratelimit-reset-requests": "-1"}, []),
     ],
 )
-def test_what_is_left_is_read_from_the_headers(headers: dict[str, str], expected: list[Allowance]) -> None:
+def test_what_is_left_is_read_from_the_headers(headers: dict[str, str], expected: list[RemainingLimit]) -> None:
     assert METER.allowances(UpstreamResponse(status=200, headers=headers, body=b"")) == expected
 
 
@@ -86,7 +86,7 @@ def test_what_a_call_took_is_read_from_its_usage(usage: dict[str, int], tokens: 
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", {}, {"usage": None}, {"usage": "much"}])
-def test_an_answer_without_usage_says_nothing(body: object) -> None:
+def test_an_answer_without_usage_returns_none(body: object) -> None:
     assert METER.tokens_used(response(body)) is None
 
 

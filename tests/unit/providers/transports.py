@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pytest
 from aiohttp import web
 
-from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate.engine.model.provider_call import UpstreamRequest
 from batchgate.providers.transport.http_client import HttpTransport
 from batchgate.providers.transport.network_transport import NetworkTransport
@@ -31,9 +31,9 @@ def call(url: str, *, timeout: float = 10.0, headers: dict[str, str] | None = No
     return UpstreamRequest(url=url, headers=sent, body=b"{}", timeout=timeout)
 
 
-async def failure(transport: Opened, request: UpstreamRequest) -> UpstreamUnreachable:
+async def failure(transport: Opened, request: UpstreamRequest) -> NoUpstreamAnswer:
     """Send and return the error that this must raise; none may ever show the key."""
-    with pytest.raises(UpstreamUnreachable) as caught:
+    with pytest.raises(NoUpstreamAnswer) as caught:
         await transport.send(request)
     assert caught.value.status == 0
     assert caught.value.__cause__ is not None or "more than" in caught.value.message

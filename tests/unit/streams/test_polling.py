@@ -45,7 +45,7 @@ def test_the_time_ends_when_nobody_answers_too() -> None:
     polling = Polling(poll=2, timeout=3, now=0)
     assert polling.poll_timeout(0) == 3
     assert polling.failed(ConnectionFailed("gone"), 2) == 1
-    with pytest.raises(WaitTimedOut, match="progress is unknown") as timed_out:
+    with pytest.raises(WaitTimedOut, match="its progress is unknown") as timed_out:
         polling.failed(ConnectionFailed("gone"), 3)
     assert timed_out.value.progress is None
     assert isinstance(timed_out.value.__cause__, ConnectionFailed)

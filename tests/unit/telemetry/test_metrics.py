@@ -1,7 +1,7 @@
 """Metrics are exact at the bounds of buckets, and the number of time series is bounded."""
 
 from batchgate.engine.model.batch import Backlog
-from batchgate.engine.model.shard import Chunk
+from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.ports.telemetry import EngineState, LimiterState
 from batchgate.telemetry import Metrics
 from batchgate.telemetry.call_metrics import LATENCY_BUCKETS, MAX_MODELS, MAX_TALLIES
@@ -65,9 +65,9 @@ async def test_special_characters_in_a_label_are_escaped() -> None:
 
 async def test_a_write_without_results_is_not_counted() -> None:
     metrics, owner = Metrics("1", "both"), claim(batch())
-    metrics.results_flushed(owner, Chunk(seqs=(), lines=b"", succeeded=0, errored=0), seconds=1.0)
+    metrics.results_flushed(owner, ResultChunk(seqs=(), lines=b"", succeeded=0, errored=0), seconds=1.0)
     assert (await scrape(metrics)).value("batchgate_result_write_seconds_count") == 0
-    metrics.results_flushed(owner, Chunk(seqs=(0, 1), lines=b"", succeeded=1, errored=1), seconds=1.0)
+    metrics.results_flushed(owner, ResultChunk(seqs=(0, 1), lines=b"", succeeded=1, errored=1), seconds=1.0)
     metrics.requests_redelivered(owner, 2)
     found = await scrape(metrics)
     assert found.value("batchgate_result_write_seconds_count") == 1

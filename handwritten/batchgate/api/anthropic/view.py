@@ -1,4 +1,4 @@
-"""Batches as the Messages API shows them."""
+"""Batches in the shape of the Messages API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchgate_api import anthropic
 
 
 class MessageBatchView:
-    """Shows batches to a caller."""
+    """Builds batch objects for callers."""
 
     def __init__(self, public_url: PublicUrl, *, live_counts: bool, relative_results_url: bool) -> None:
         self._public_url = public_url
@@ -20,7 +20,7 @@ class MessageBatchView:
         self._relative = relative_results_url
 
     def batch(self, request: web.Request, batch: Batch) -> anthropic.MessageBatch:
-        """Show one batch."""
+        """Return a batch object."""
         return anthropic.MessageBatch(
             id=batch.id,
             type="message_batch",
@@ -35,7 +35,7 @@ class MessageBatchView:
         )
 
     def page(self, request: web.Request, page: BatchPage) -> anthropic.MessageBatchPage:
-        """Show a page."""
+        """Return a page of batch objects."""
         data = [self.batch(request, batch) for batch in page.batches]
         return anthropic.MessageBatchPage(
             data=data,
@@ -45,7 +45,7 @@ class MessageBatchView:
         )
 
     def _counts(self, batch: Batch) -> anthropic.RequestCounts:
-        """Count as documented: all are processing until the batch has ended, unless counts are set to be live."""
+        """Return the documented counts: all are processing until the end, unless live_counts is set."""
         counts = batch.counts
         if batch.status != "ended" and not self._live_counts:
             return anthropic.RequestCounts(processing=counts.total, succeeded=0, errored=0, canceled=0, expired=0)

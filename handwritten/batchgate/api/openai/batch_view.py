@@ -1,4 +1,4 @@
-"""Batches as the OpenAI API shows them; those of Anthropic's dialect are shown as batches of Chat Completions."""
+"""Batches in the OpenAI shape; batches of Anthropic's dialect appear as batches of Chat Completions."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from batchgate.api.statuses import openai_status, times
 from batchgate.engine.model.batch import Batch, BatchPage
 from batchgate.engine.model.batch_endpoint import ENDPOINTS
 from batchgate.engine.model.usage import Usage
-from batchgate.engine.results.file_views import file_ids
+from batchgate.engine.results.file_views import batch_file_ids
 from batchgate_api import openai
 
 MESSAGES_ENDPOINT: Final[openai.BatchEndpoint] = "/v1/chat/completions"
-"""Where requests of the kind that OpenAI has no endpoint for would go: their files are translated to this."""
+"""The endpoint shown for Messages requests, whose files are translated to it."""
 
 
 def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
-    """Show one batch, with ``faults`` or with the first of them."""
+    """Return a batch object with all ``faults``, or the first ones."""
     faults = faults or batch.first_faults
-    files, moments = file_ids(batch), times(batch)
+    files, moments = batch_file_ids(batch), times(batch)
     return openai.Batch(
         id=batch.id,
         object="batch",
@@ -48,7 +48,7 @@ def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
 
 
 def batch_list(page: BatchPage) -> openai.BatchList:
-    """Show a page."""
+    """Return a page of batch objects."""
     data = [openai_batch(batch) for batch in page.batches]
     return openai.BatchList(
         object="list",

@@ -28,7 +28,7 @@ class BatchesHandler:
     async def create_batch(
         self, request: web.Request, parameters: parameters.CreateBatchParameters, body: openai.CreateBatch
     ) -> openai.Batch:
-        """Create a batch from an uploaded file, which is validated behind the answer."""
+        """Create a batch from an uploaded file, which is validated after the response."""
         provider = one_provider(value_or_none(parameters.x_model_provider), value_or_none(body.provider))
         submission = Submission(
             workspace=request[WORKSPACE],
@@ -45,7 +45,7 @@ class BatchesHandler:
     async def list_batches(
         self, request: web.Request, parameters: parameters.ListBatchesParameters
     ) -> openai.BatchList:
-        """List batches, the newest first."""
+        """List batches, newest first."""
         page = await request.app[BATCHES].list(
             request[WORKSPACE],
             after=value_or_none(parameters.after),
@@ -64,7 +64,7 @@ class BatchesHandler:
         return openai_batch(batch, await request.app[BATCHES].faults(batch))
 
     async def cancel_batch(self, request: web.Request, parameters: parameters.CancelBatchParameters) -> openai.Batch:
-        """Stop a batch; the body, if any, is not read."""
+        """Cancel a batch; a body is ignored."""
         return openai_batch(await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id))
 
 

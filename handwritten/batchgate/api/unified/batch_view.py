@@ -15,7 +15,7 @@ from batchgate.engine.model.batch import Batch, BatchPage
 from batchgate.engine.model.batch_endpoint import ENDPOINTS
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.usage import Counts
-from batchgate.engine.results.file_views import file_ids
+from batchgate.engine.results.file_views import batch_file_ids
 from batchgate_api import gateway
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class UnifiedBatchView:
     ) -> gateway.UnifiedBatch:
         """Return a batch object for the provider that the caller named, with all ``faults`` or the first ones."""
         faults = faults or batch.first_faults
-        files, moments = file_ids(batch), times(batch)
+        files, moments = batch_file_ids(batch), times(batch)
         of_messages = batch.dialect == "anthropic"
         return gateway.UnifiedBatch(
             id=batch.id,

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct
 
 from batchgate.api.unified.extra_fields import ExtraFields
 from batchgate.engine.model.batch import Batch
-from batchgate.engine.results.content_renderer import Content, complete_lines
+from batchgate.engine.results.content_renderer import RenderedContent, complete_lines
 from batchgate_api import gateway, openai_rows
 
 _LINE: Final = msgspec.json.Decoder(openai_rows.BatchOutputLine)
@@ -31,7 +31,7 @@ class _Tail(Struct):
     extra_fields: gateway.ExtraFields
 
 
-def results_object(batch: Batch, lines: Content, provider: str, extra: ExtraFields) -> Content:
+def results_object(batch: Batch, lines: RenderedContent, provider: str, extra: ExtraFields) -> RenderedContent:
     """Convert the result lines of a batch, in its own dialect, to a `gateway.UnifiedBatchResults`."""
     convert = _item if batch.dialect == "openai" else _unchanged
 
@@ -44,7 +44,7 @@ def results_object(batch: Batch, lines: Content, provider: str, extra: ExtraFiel
         tail = _Tail(has_more=False, extra_fields=extra(provider, batch.options.model))
         yield b"]," + _ENCODER.encode(tail).removeprefix(b"{")
 
-    return Content(pieces=pieces)
+    return RenderedContent(pieces=pieces)
 
 
 def _joined(parts: list[bytes], convert: Callable[[bytes], bytes]) -> bytes:

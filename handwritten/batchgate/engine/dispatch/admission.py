@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.shard import QueuedShard
 
 LimiterKey: TypeAlias = tuple[str, str]
 """The name of an account and the name of a model."""
@@ -30,7 +30,7 @@ FREE_DIVISOR: Final = 2
 """The requests of one limiter key may use up to the free capacity divided by this."""
 
 
-class Amount(Struct):
+class RequestLoad(Struct):
     """A number of requests, and the bytes of their input lines."""
 
     requests: int = 0
@@ -42,7 +42,7 @@ class Amount(Struct):
         self.size += size
 
 
-Demand: TypeAlias = Mapping[LimiterKey, Amount]
+Demand: TypeAlias = Mapping[LimiterKey, RequestLoad]
 """The requests of a shard that were not admitted, by limiter key."""
 
 
@@ -52,10 +52,10 @@ class _DeferredQueue:
     __slots__ = ("heap", "members")
 
     def __init__(self) -> None:
-        self.heap: list[tuple[bool, ShardJob]] = []
-        self.members: set[ShardJob] = set()
+        self.heap: list[tuple[bool, QueuedShard]] = []
+        self.members: set[QueuedShard] = set()
 
-    def add(self, job: ShardJob, urgent: AbstractSet[int]) -> None:
+    def add(self, job: QueuedShard, urgent: AbstractSet[int]) -> None:
         if job not in self.members:
             self.members.add(job)
             heappush(self.heap, (job.batch_key not in urgent, job))
@@ -68,35 +68,35 @@ class _DeferredQueue:
         heapify(self.heap)
 
 
-class AdmissionBuffer:
+class AdmissionControl:
     """Counts the admitted requests, and keeps the deferred shards.
 
     When there is capacity for a deferred shard, the buffer reserves it and calls ``resume`` with the shard. The
     reservation lasts until `use_reservation` or `forget`.
     """
 
-    def __init__(self, resume: Callable[[Sequence[ShardJob]], None], *, requests: int = MAX_REQUESTS) -> None:
+    def __init__(self, resume: Callable[[Sequence[QueuedShard]], None], *, requests: int = MAX_REQUESTS) -> None:
         self._resume = resume
-        self._free = Amount(requests, MAX_BYTES)
-        self._admitted: dict[LimiterKey, Amount] = {}
+        self._free = RequestLoad(requests, MAX_BYTES)
+        self._admitted: dict[LimiterKey, RequestLoad] = {}
         """Reservations included."""
-        self._deferred: dict[ShardJob, Demand] = {}
+        self._deferred: dict[QueuedShard, Demand] = {}
         self._queues: dict[LimiterKey, _DeferredQueue] = {}
         self._rotation: deque[LimiterKey] = deque()
         """The keys of the queues; the first was examined last."""
-        self._reserved: dict[ShardJob, tuple[LimiterKey, Amount]] = {}
-        self._announced: set[ShardJob] = set()
+        self._reserved: dict[QueuedShard, tuple[LimiterKey, RequestLoad]] = {}
+        self._announced: set[QueuedShard] = set()
         self._urgent: frozenset[int] = frozenset()
         self.none_deferred = asyncio.Event()
         """Set while no shard is deferred, and none is announced that may have to be."""
         self.none_deferred.set()
 
     @property
-    def deferred(self) -> tuple[ShardJob, ...]:
+    def deferred(self) -> tuple[QueuedShard, ...]:
         """The deferred shards."""
         return tuple(self._deferred)
 
-    def announce(self, job: ShardJob) -> None:
+    def announce(self, job: QueuedShard) -> None:
         """Record a claimed shard whose requests will be admitted or deferred once its input is read."""
         self._announced.add(job)
         self._update_none_deferred()
@@ -116,7 +116,7 @@ class AdmissionBuffer:
             self._resume_first(self._rotation[0])
             self._resume_first(key)
 
-    def use_reservation(self, job: ShardJob) -> None:
+    def use_reservation(self, job: QueuedShard) -> None:
         """End the reservation of a shard, whose requests the caller admits at once; otherwise call `forget`."""
         self._announced.discard(job)
         if (reserved := self._reserved.pop(job, None)) is not None:
@@ -124,7 +124,7 @@ class AdmissionBuffer:
             self._count(key, -amount.requests, -amount.size)
         self._update_none_deferred()
 
-    def defer(self, job: ShardJob, demand: Demand) -> None:
+    def defer(self, job: QueuedShard, demand: Demand) -> None:
         """Defer the rest of a shard until there is capacity for one of its limiter keys."""
         self._deferred[job] = demand
         for key in demand:
@@ -136,7 +136,7 @@ class AdmissionBuffer:
             self._resume_first(key)
         self._update_none_deferred()
 
-    def forget(self, job: ShardJob) -> None:
+    def forget(self, job: QueuedShard) -> None:
         """Drop a shard that is done or belongs to another worker; its reserved capacity goes to other shards."""
         self._deferred.pop(job, None)
         reserved = self._reserved.get(job)
@@ -173,7 +173,7 @@ class AdmissionBuffer:
             self._update_none_deferred()
             self._resume((job,))
 
-    def _first_deferred(self, key: LimiterKey) -> ShardJob | None:
+    def _first_deferred(self, key: LimiterKey) -> QueuedShard | None:
         queue = self._queues.get(key)
         if queue is None:
             return None
@@ -187,7 +187,7 @@ class AdmissionBuffer:
 
     def _fits(self, key: LimiterKey, requests: int, size: int) -> bool:
         """Return whether `try_admit` would still admit the last of this many requests."""
-        admitted, free = self._admitted.get(key) or Amount(), self._free
+        admitted, free = self._admitted.get(key) or RequestLoad(), self._free
         if FREE_DIVISOR * (admitted.size + size) > free.size - size:
             return False
         return FREE_DIVISOR * (admitted.requests + requests) <= free.requests - (requests - 1)
@@ -195,7 +195,7 @@ class AdmissionBuffer:
     def _count(self, key: LimiterKey, requests: int, size: int) -> None:
         admitted = self._admitted.get(key)
         if admitted is None:
-            admitted = self._admitted[key] = Amount()
+            admitted = self._admitted[key] = RequestLoad()
         admitted.add(requests, size)
         self._free.add(-requests, -size)
         if not admitted.requests:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from batchgate.engine.dispatch.admission import MAX_REQUESTS, AdmissionBuffer
-from batchgate.engine.model.shard import SHARD_REQUESTS, ShardJob
+from batchgate.engine.dispatch.admission import MAX_REQUESTS, AdmissionControl
+from batchgate.engine.model.shard import SHARD_REQUESTS, QueuedShard
 from batchgate.engine.ports.queue import Queue
 
 CAPACITY_PER_CALL: Final = 4
@@ -35,15 +35,15 @@ class ClaimPolicy(Protocol):
         """Return how many requests a worker holds, given the concurrent calls to one model."""
         ...
 
-    async def next_job(self, queue: Queue, admission: AdmissionBuffer) -> ShardJob:
+    async def next_job(self, queue: Queue, admission: AdmissionControl) -> QueuedShard:
         """Wait until another shard may be claimed, and dequeue it."""
         ...
 
-    def backoff_for(self, job: ShardJob) -> float | None:
+    def backoff_for(self, job: QueuedShard) -> float | None:
         """Return the seconds for which a shard that was not admitted goes back to the queue; None to defer it here."""
         ...
 
-    def on_progress(self, job: ShardJob) -> None:
+    def on_progress(self, job: QueuedShard) -> None:
         """Record that requests of a shard were admitted, or that this worker no longer holds it."""
         ...
 
@@ -52,29 +52,29 @@ class ClaimPolicy(Protocol):
         ...
 
 
-class ClaimAll:
+class ClaimAllPolicy:
     """The `ClaimPolicy` of a worker that is alone: it claims every shard at once."""
 
     def capacity(self, concurrency: int) -> int:
         """Hold many requests, so that few shards are read twice."""
         return max(MAX_REQUESTS, CAPACITY_PER_CALL * concurrency)
 
-    async def next_job(self, queue: Queue, admission: AdmissionBuffer) -> ShardJob:  # noqa: ARG002 - the protocol's
+    async def next_job(self, queue: Queue, admission: AdmissionControl) -> QueuedShard:  # noqa: ARG002 - the protocol's
         """Dequeue the next shard."""
         return await queue.dequeue()
 
-    def backoff_for(self, job: ShardJob) -> float | None:  # noqa: ARG002 - the same for all
+    def backoff_for(self, job: QueuedShard) -> float | None:  # noqa: ARG002 - the same for all
         """Defer it here: there is no other worker."""
         return None
 
-    def on_progress(self, job: ShardJob) -> None:
+    def on_progress(self, job: QueuedShard) -> None:
         """Do nothing."""
 
     def on_released(self) -> None:
         """Do nothing."""
 
 
-class FairClaim:
+class FairClaimPolicy:
     """The `ClaimPolicy` of one of several workers.
 
     It claims at once while no shard is deferred, otherwise one shard per `CLAIM_INTERVAL`. So a slow model never blocks
@@ -83,7 +83,7 @@ class FairClaim:
     """
 
     def __init__(self) -> None:
-        self._backoffs: dict[ShardJob, float] = {}
+        self._backoffs: dict[QueuedShard, float] = {}
         self._not_before = 0.0
         self._interval: asyncio.Timeout | None = None
         """Ends the wait for the next claim, while there is one."""
@@ -92,7 +92,7 @@ class FairClaim:
         """Hold few requests, so that the end of a batch is spread: of one model a shard and `ROUNDS` of calls."""
         return LIMITER_DIVISOR * (SHARD_REQUESTS + ROUNDS * concurrency)
 
-    async def next_job(self, queue: Queue, admission: AdmissionBuffer) -> ShardJob:
+    async def next_job(self, queue: Queue, admission: AdmissionControl) -> QueuedShard:
         """Dequeue the next shard: as soon as none is deferred, otherwise the first that is there after the interval."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
@@ -101,7 +101,7 @@ class FairClaim:
                 return job
         return await queue.dequeue()
 
-    def backoff_for(self, job: ShardJob) -> float | None:
+    def backoff_for(self, job: QueuedShard) -> float | None:
         """Return twice the shard's last backoff, and shorten the wait for the next claim."""
         backoff = min(MAX_BACKOFF, 2 * self._backoffs.get(job, FIRST_BACKOFF / 2))
         if len(self._backoffs) >= MAX_BACKOFFS:
@@ -111,7 +111,7 @@ class FairClaim:
             self._interval.reschedule(asyncio.get_running_loop().time() + RECLAIM_INTERVAL)
         return backoff
 
-    def on_progress(self, job: ShardJob) -> None:
+    def on_progress(self, job: QueuedShard) -> None:
         """Reset the shard's backoff."""
         self._backoffs.pop(job, None)
 
@@ -119,7 +119,7 @@ class FairClaim:
         """Wait for an interval before the next claim, so that another worker gets the shard."""
         self._not_before = asyncio.get_running_loop().time() + CLAIM_INTERVAL
 
-    async def _none_deferred_within_interval(self, admission: AdmissionBuffer) -> bool:
+    async def _none_deferred_within_interval(self, admission: AdmissionControl) -> bool:
         """Wait until no shard is deferred, for an interval at most; return whether that is so."""
         try:
             async with asyncio.timeout(CLAIM_INTERVAL) as self._interval:

@@ -11,12 +11,12 @@ import msgspec
 
 from batchgate.engine.model.errors import ConfigurationError, StoreError
 from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamRequest
-from batchgate.engine.ports.provider import Meter, ProviderHandler, Transport
+from batchgate.engine.ports.provider import ProviderHandler, TokenMeter, Transport
 
 logger = logging.getLogger(__name__)
 
 
-class Endpoint:
+class AccountEndpoint:
     """An account, the handler of its dialect, and the transport to it."""
 
     __slots__ = ("_read_began", "_read_key", "_read_lock", "account", "handler", "meter", "transport")
@@ -27,7 +27,7 @@ class Endpoint:
         account: Account,
         handler: ProviderHandler,
         transport: Transport,
-        meter: Meter,
+        meter: TokenMeter,
         read_key: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self.account = account
@@ -74,7 +74,7 @@ class Call:
 
     __slots__ = ("_account", "_upstream", "endpoint", "row")
 
-    def __init__(self, endpoint: Endpoint, row: RequestRow) -> None:
+    def __init__(self, endpoint: AccountEndpoint, row: RequestRow) -> None:
         self.endpoint = endpoint
         self.row = row
         self._account = endpoint.account

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from batchgate.engine.dispatch import limits
 from batchgate.engine.dispatch.endpoint import Call
-from batchgate.engine.dispatch.limits import Limiter, Outcome, Permit
+from batchgate.engine.dispatch.limits import CallOutcome, Limiter, Permit
 from batchgate.engine.dispatch.retries import Retries
 from batchgate.engine.dispatch.router import Route, Router
 from batchgate.engine.model.batch import Batch, Dialect
@@ -143,7 +143,7 @@ class Executor:
             seconds = time.perf_counter() - started
             self._telemetry.call_ended(run.batch, run.account, run.call.row, reported, seconds)
 
-    async def _record_failure(self, run: _RequestRun, error: UpstreamError) -> Outcome:
+    async def _record_failure(self, run: _RequestRun, error: UpstreamError) -> CallOutcome:
         """Update the retries, and return the outcome for the limits: none if the rejected key was replaced since."""
         outcome = limits.outcome_of(error)
         now = asyncio.get_running_loop().time()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Final
 
-from batchgate.engine.dispatch.limits import Outcome, OutcomeKind
+from batchgate.engine.dispatch.limits import CallOutcome, OutcomeKind
 from batchgate.engine.model.errors import UpstreamError
 
 FIRST_DELAY: Final = 0.5  # seconds
@@ -55,7 +55,7 @@ class Retries:
         self.refused = False
         """Whether the delay is due to the provider's load."""
 
-    def record_failure(self, error: UpstreamError, outcome: Outcome, *, now: float, last_success: float) -> None:
+    def record_failure(self, error: UpstreamError, outcome: CallOutcome, *, now: float, last_success: float) -> None:
         """Decide on the next call after a failed one.
 
         ``last_success`` is the start of the latest call that was served.

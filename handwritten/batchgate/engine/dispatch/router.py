@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from batchgate.engine.dispatch.admission import LimiterKey
-from batchgate.engine.dispatch.endpoint import Endpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.dispatch.limits import AccountLimits, Limiter
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import Clock
@@ -30,7 +30,7 @@ MAX_LIMITERS: Final = 1_000
 class Route(Struct, frozen=True, kw_only=True):
     """The destination of a request."""
 
-    endpoint: Endpoint
+    endpoint: AccountEndpoint
     model: str
     limiter: Limiter
 
@@ -44,9 +44,9 @@ class Router:
     """Finds endpoints by account name, and keeps a limiter for each model in use."""
 
     def __init__(
-        self, endpoints: Iterable[Endpoint], rng: random.Random | None = None, clock: Clock | None = None
+        self, endpoints: Iterable[AccountEndpoint], rng: random.Random | None = None, clock: Clock | None = None
     ) -> None:
-        self._endpoints: Mapping[str, Endpoint] = {endpoint.account.name: endpoint for endpoint in endpoints}
+        self._endpoints: Mapping[str, AccountEndpoint] = {endpoint.account.name: endpoint for endpoint in endpoints}
         rng = rng or random.Random()
         self._accounts = {
             name: AccountLimits(endpoint.account, rng, clock) for name, endpoint in self._endpoints.items()
@@ -167,7 +167,7 @@ class Router:
         for endpoint in self._endpoints.values():
             await endpoint.refresh_key()
 
-    def _limiter(self, endpoint: Endpoint, model: str) -> Limiter:
+    def _limiter(self, endpoint: AccountEndpoint, model: str) -> Limiter:
         key = (endpoint.account.name, model)
         limiter = self._limiters.get(key)
         if limiter is None:

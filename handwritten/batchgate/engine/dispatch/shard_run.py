@@ -9,18 +9,18 @@ from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
 
-from batchgate.engine.dispatch.admission import AdmissionBuffer, Amount, LimiterKey
+from batchgate.engine.dispatch.admission import AdmissionControl, LimiterKey, RequestLoad
 from batchgate.engine.dispatch.executor import Executor, PreparedRequest
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import BlobError, StaleClaim, StoreError
-from batchgate.engine.model.shard import Chunk, ResultLine, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk, ResultLine
 from batchgate.engine.model.usage import Usage
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.storage.input_lines import read_input_lines
-from batchgate.engine.support.failpoints import hit
-from batchgate.engine.support.health_problems import ReportHealth
+from batchgate.engine.support.failpoints import hit_failpoint
+from batchgate.engine.support.health_problems import HealthReporter
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +53,14 @@ class ShardRun:
 
     def __init__(
         self,
-        job: ShardJob,
+        job: QueuedShard,
         claim: Claim,
         *,
         store: Store,
         blobs: Blobs,
         executor: Executor,
-        admission: AdmissionBuffer,
-        report: ReportHealth,
+        admission: AdmissionControl,
+        report: HealthReporter,
         telemetry: Telemetry,
     ) -> None:
         self.job = job
@@ -192,7 +192,7 @@ class ShardRun:
             return []
         self._admission.use_reservation(self.job)
         admitted: list[tuple[PreparedRequest, int]] = []
-        demand: dict[LimiterKey, Amount] = {}
+        demand: dict[LimiterKey, RequestLoad] = {}
         for seq, line in lines:
             request = self._executor.prepare(self.claim.batch, seq, line)
             if isinstance(request, ResultLine):
@@ -204,7 +204,7 @@ class ShardRun:
                 self._remaining.remove(seq)
                 admitted.append((request, len(line)))
             else:
-                demand.setdefault(request.route.key, Amount()).add(1, len(line))
+                demand.setdefault(request.route.key, RequestLoad()).add(1, len(line))
         self._accounts.update(request.route.key[0] for request, _ in admitted)
         self._made_progress = self._made_progress or len(lines) > len(self._remaining)
         self._deferred = bool(demand)
@@ -255,7 +255,7 @@ class ShardRun:
         entered.add(task)
         if sending:
             self._store.mark_sent(self.claim, seq, sent=True)
-            hit("request_in_flight")
+            hit_failpoint("request_in_flight")
         else:
             asyncio.get_running_loop().call_soon(self._unmark_if_waiting, task, seq)
         if self._stopped and not sending:
@@ -270,7 +270,7 @@ class ShardRun:
     def _add_result(self, result: ResultLine) -> None:
         self._results.append(result)
         self._unanswered -= 1
-        hit("response_received")
+        hit_failpoint("response_received")
         self._has_results.set()
         if len(self._results) >= FLUSH_RESULTS:
             self._flush_now.set()
@@ -317,7 +317,7 @@ class ShardRun:
                 self._telemetry.results_flushed(self.claim, chunk, seconds=time.perf_counter() - started)
                 return finalizable
 
-    def _drop(self, chunk: Chunk) -> bool:
+    def _drop(self, chunk: ResultChunk) -> bool:
         """Drop results that cannot be stored: a process that stops must not wait for a disk that may stay full."""
         self._unanswered += len(chunk.seqs)
         self._results_dropped = True
@@ -325,9 +325,9 @@ class ShardRun:
         logger.error("could not store %d results; their requests will be sent again", len(chunk.seqs), extra=fields)
         return False
 
-    def _chunk(self, results: list[ResultLine]) -> Chunk:
+    def _chunk(self, results: list[ResultLine]) -> ResultChunk:
         succeeded = sum(result.status == "succeeded" for result in results)
-        return Chunk(
+        return ResultChunk(
             seqs=tuple(result.seq for result in results),
             lines=b"".join(result.line for result in results),
             succeeded=succeeded,

@@ -7,20 +7,20 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from batchgate.engine.dispatch.admission import AdmissionBuffer
+from batchgate.engine.dispatch.admission import AdmissionControl
 from batchgate.engine.dispatch.claim_policy import ClaimPolicy
 from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.dispatch.shard_run import STORAGE_RETRY, RunEnd, ShardRun
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
-from batchgate.engine.support.failpoints import hit
-from batchgate.engine.support.health_problems import ReportHealth
+from batchgate.engine.support.failpoints import hit_failpoint
+from batchgate.engine.support.health_problems import HealthReporter
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Worker:
         executor: Executor,
         clock: Clock,
         finalize: Callable[[int], None],
-        report: ReportHealth,
+        report: HealthReporter,
         telemetry: Telemetry,
         concurrency: int,
     ) -> None:
@@ -51,18 +51,18 @@ class Worker:
         self._finalize = finalize
         self._report = report
         self._telemetry = telemetry
-        self._runs: dict[ShardJob, ShardRun] = {}
-        self._tasks: dict[ShardJob, asyncio.Task[None]] = {}
-        self._held: set[ShardJob] = set()
+        self._runs: dict[QueuedShard, ShardRun] = {}
+        self._tasks: dict[QueuedShard, asyncio.Task[None]] = {}
+        self._held: set[QueuedShard] = set()
         """The jobs that this worker has to complete or release."""
         self._times_lost = 0
         """How often all jobs were lost at once."""
-        self._to_reclaim: asyncio.PriorityQueue[ShardJob] = asyncio.PriorityQueue()
+        self._to_reclaim: asyncio.PriorityQueue[QueuedShard] = asyncio.PriorityQueue()
         """Held jobs whose shard is to be claimed again."""
         self._claiming = 0
         self._stopped_during_claims: set[int] = set()
         """The keys of batches that were stopped while shards were being claimed."""
-        self._admission = AdmissionBuffer(self._resume, requests=claim_policy.capacity(concurrency))
+        self._admission = AdmissionControl(self._resume, requests=claim_policy.capacity(concurrency))
         queue.on_jobs_lost(self._abandon_all)
 
     @property
@@ -127,7 +127,7 @@ class Worker:
             if job in self._held:
                 await self._claim_and_start(job)
 
-    async def _next_job(self) -> ShardJob:
+    async def _next_job(self) -> QueuedShard:
         """Dequeue the next job, and try again while the queue is unreachable."""
         while True:
             try:
@@ -139,7 +139,7 @@ class Worker:
                 self._report("queue", None)
                 return job
 
-    async def _claim_and_start(self, job: ShardJob) -> None:
+    async def _claim_and_start(self, job: QueuedShard) -> None:
         times_lost = self._times_lost
         try:
             claim = await self._claim(job)
@@ -149,12 +149,12 @@ class Worker:
             elif claim is None:
                 self._complete(job)
             else:
-                hit("shard_claimed")
+                hit_failpoint("shard_claimed")
                 self._start(job, claim)
         except Exception as error:  # noqa: BLE001 - after any error the shard must run again
             self._retry_later(job, error)
 
-    async def _claim(self, job: ShardJob) -> Claim | None:
+    async def _claim(self, job: QueuedShard) -> Claim | None:
         """Claim a shard, and try again while the store fails; return None if there is nothing left to run."""
         while True:
             if not self._claiming:
@@ -171,7 +171,7 @@ class Worker:
             finally:
                 self._claiming -= 1
 
-    def _start(self, job: ShardJob, claim: Claim) -> None:
+    def _start(self, job: QueuedShard, claim: Claim) -> None:
         run = ShardRun(
             job,
             claim,
@@ -215,7 +215,7 @@ class Worker:
         """Complete, release or keep the job of a run that has ended, unless the job was lost meanwhile."""
         job = run.job
         if end is RunEnd.FINALIZABLE:
-            hit("last_shard_done")
+            hit_failpoint("last_shard_done")
             self._finalize(run.claim.batch.key)
         if job not in self._held:
             return
@@ -233,13 +233,13 @@ class Worker:
                 if run.resumed_too_late:
                     self._to_reclaim.put_nowait(job)
 
-    def _complete(self, job: ShardJob) -> None:
+    def _complete(self, job: QueuedShard) -> None:
         self._admission.forget(job)
         self._claim_policy.on_progress(job)
         self._held.discard(job)
         self._queue.complete(job)
 
-    def _release(self, job: ShardJob, *, delay: float = 0.0) -> None:
+    def _release(self, job: QueuedShard, *, delay: float = 0.0) -> None:
         self._admission.forget(job)
         self._held.discard(job)
         self._queue.release(job, delay=delay)
@@ -253,7 +253,7 @@ class Worker:
         for run in self._runs.values():
             run.abort()
 
-    def _resume(self, jobs: Sequence[ShardJob]) -> None:
+    def _resume(self, jobs: Sequence[QueuedShard]) -> None:
         """Continue deferred shards: in their run if it has not ended yet, otherwise in a new one."""
         for job in jobs:
             run = self._runs.get(job)
@@ -262,7 +262,7 @@ class Worker:
             else:
                 run.resume()
 
-    def _retry_later(self, job: ShardJob, error: Exception) -> None:
+    def _retry_later(self, job: QueuedShard, error: Exception) -> None:
         """Run a shard again after an internal error: no other worker has it, so its batch would not end otherwise."""
         fields = {"action": "shard_failed", "batch_key": job.batch_key, "shard": job.shard}
         logger.error("a shard failed with an internal error and will run again", exc_info=error, extra=fields)

@@ -20,16 +20,16 @@ from batchgate.engine.model.file import File
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.ports.blobs import Blobs, BlobWriter
-from batchgate.engine.ports.body_readers import FileReader
+from batchgate.engine.ports.body_readers import BatchFileReader
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
-from batchgate.engine.support.batch_tasks import BatchTasks
+from batchgate.engine.support.batch_task_queue import BatchTaskQueue
 from batchgate.engine.support.cancellation import shielded
-from batchgate.engine.support.failpoints import hit
-from batchgate.engine.support.health_problems import ReportHealth
+from batchgate.engine.support.failpoints import hit_failpoint
+from batchgate.engine.support.health_problems import HealthReporter
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +49,11 @@ class FileValidator:
         blobs: Blobs,
         orphan_blobs: OrphanBlobs,
         queue: Queue,
-        reader: Callable[[BatchOptions], FileReader],
+        reader: Callable[[BatchOptions], BatchFileReader],
         searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
         clock: Clock,
         cluster: Cluster,
-        report: ReportHealth,
+        report: HealthReporter,
         telemetry: Telemetry,
     ) -> None:
         self._store = store
@@ -64,7 +64,7 @@ class FileValidator:
         self._searchable_names = searchable_names
         self._clock = clock
         self._telemetry = telemetry
-        self._tasks = BatchTasks("validation", self._validate, cluster, report)
+        self._tasks = BatchTaskQueue("validation", self._validate, cluster, report)
 
     def add(self, batch_key: int) -> None:
         """Enqueue a batch for validation; does nothing if it is enqueued already."""
@@ -94,7 +94,7 @@ class FileValidator:
         name = f"batches/{batch.id}/{new_id('input')}.jsonl"
         async with self._orphan_blobs.open_writer(batch.id, name) as writer:
             shards = await self._copy(file, reader, writer)
-            hit("file_validated")
+            hit_failpoint("file_validated")
             faults = list(reader.faults)
             if not faults:
                 try:
@@ -104,7 +104,7 @@ class FileValidator:
         if faults:
             await self._fail(batch, faults)
 
-    async def _copy(self, file: File, reader: FileReader, writer: BlobWriter) -> tuple[Shard, ...]:
+    async def _copy(self, file: File, reader: BatchFileReader, writer: BlobWriter) -> tuple[Shard, ...]:
         async def pieces() -> AsyncIterator[bytes]:
             async for piece in self._blobs.stream(file.blob or "", 0, file.size):
                 if reader.over_limit:
@@ -121,7 +121,7 @@ class FileValidator:
         jobs = await self._store.start_batch(batch.key, validated, self._clock.now())
         if jobs is None:
             return  # it was canceled meanwhile
-        hit("batch_begun")
+        hit_failpoint("batch_begun")
         self._queue.enqueue(jobs)
         started = await self._store.find_batch_by_key(batch.key)
         if started is not None:

@@ -23,7 +23,7 @@ from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.storage.storage_probe import StorageProbe
 from batchgate.engine.support.cancellation import shielded
-from batchgate.engine.support.failpoints import hit
+from batchgate.engine.support.failpoints import hit_failpoint
 
 LIFETIME = DAY
 """The time from the creation of a batch to its expiry."""
@@ -97,7 +97,7 @@ class Batches:
         async with self._orphan_blobs.open_writer(batch_id, name) as writer:
             summary = InputSummary()
             shards = await write_input(body, reader, writer, summary)
-            hit("intake_spooled")
+            hit_failpoint("intake_spooled")
             new = self._new_batch(batch_id, submission(), summary.digest())
             names = self._searchable_names((*new.providers, *summary.model_prefixes))
             new = structs.replace(new, input_blob=name, shards=shards, providers=names)
@@ -105,7 +105,7 @@ class Batches:
 
     async def _store_and_enqueue(self, new: NewBatch) -> Batch:
         batch, jobs = await self._store.create_batch(new)
-        hit("rows_written")
+        hit_failpoint("rows_written")
         self._queue.enqueue(jobs)
         return batch
 
@@ -142,7 +142,7 @@ class Batches:
         if batch.id != new.id:
             _check_same(batch, new)
             return batch
-        hit("file_submitted")
+        hit_failpoint("file_submitted")
         self._signals.validate(batch.key)
         return batch
 
@@ -215,7 +215,7 @@ class Batches:
                 "invalid_request_error",
                 f"Batch {batch_id!r} is {batch.status}; it can be deleted once it has ended. Cancel it first.",
             )
-        hit("batch_deleted")
+        hit_failpoint("batch_deleted")
         await self._orphan_blobs.remove(*batch.blobs)
 
     async def find_with_results(self, workspace: str, batch_id: str) -> Batch:

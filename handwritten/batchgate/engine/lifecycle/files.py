@@ -17,8 +17,14 @@ from batchgate.engine.model.workspace import QuotaDemand, check_quotas, month_of
 from batchgate.engine.ports.body_readers import UploadReader
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.tenant_store import TenantStore
-from batchgate.engine.results.content_renderer import Content, ContentRenderer
-from batchgate.engine.results.file_views import RESULT_PURPOSE, download_name, file_ids, is_part_stored, parse_view_id
+from batchgate.engine.results.content_renderer import ContentRenderer, RenderedContent
+from batchgate.engine.results.file_views import (
+    RESULT_PURPOSE,
+    batch_file_ids,
+    download_name,
+    is_part_stored,
+    parse_view_id,
+)
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.cancellation import shielded
 
@@ -75,7 +81,7 @@ class Files:
             return file
         return structs.replace(file, size=await self._contents.part_size(batch, file.part))
 
-    async def open(self, workspace: str, file_id: str, *, provider: str | None = None) -> tuple[File, Content]:
+    async def open(self, workspace: str, file_id: str, *, provider: str | None = None) -> tuple[File, RenderedContent]:
         """Return a file and its content; the size of a view is left as 0."""
         file, batch = await self._find(workspace, file_id, provider)
         if file.blob is not None:
@@ -165,7 +171,11 @@ def _expiry(upload: Upload, now: int) -> int | None:
 def _view(batch: Batch, file_id: str) -> File | None:
     """Return a view of a batch, with size 0; None if the batch has no such part, or has a stored file for it."""
     view = parse_view_id(file_id)
-    if view is None or file_id not in structs.asdict(file_ids(batch)).values() or not is_part_stored(batch, view[1]):
+    if (
+        view is None
+        or file_id not in structs.asdict(batch_file_ids(batch)).values()
+        or not is_part_stored(batch, view[1])
+    ):
         return None
     part = view[1]
     return File(

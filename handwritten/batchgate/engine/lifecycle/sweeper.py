@@ -17,8 +17,8 @@ from batchgate.engine.model.errors import BlobError, StoreError
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.store import Store
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
-from batchgate.engine.support.failpoints import hit
-from batchgate.engine.support.health_problems import ReportHealth
+from batchgate.engine.support.failpoints import hit_failpoint
+from batchgate.engine.support.health_problems import HealthReporter
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Sweeper:
         validate: Callable[[int], None],
         expedite: Callable[[Sequence[int]], Awaitable[None]],
         enqueue_missing: Callable[[], Awaitable[None]],
-        report: ReportHealth,
+        report: HealthReporter,
     ) -> None:
         self._store = store
         self._orphan_blobs = orphan_blobs
@@ -143,7 +143,7 @@ class Sweeper:
 
     async def _archive_one(self, key: int, now: int) -> None:
         await self._store.archive_batch(key, now)
-        hit("batch_archived")
+        hit_failpoint("batch_archived")
 
     async def _expire_files(self, now: int) -> None:
         await self._store.expire_files(now)

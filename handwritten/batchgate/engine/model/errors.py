@@ -9,8 +9,8 @@ The class hierarchy::
     ├── RequestError              one request of a batch ends with an error
     │   ├── Untranslatable        the provider's dialect cannot express it
     │   └── UpstreamError         the provider returned an error
-    │       └── UpstreamUnreachable   no usable response: no connection, timeout, wrong dialect
-    │           └── UpstreamDown      no connection at all, so nothing was sent
+    │       └── NoUpstreamAnswer  no usable response: no connection, timeout, wrong dialect
+    │           └── UpstreamUnreachable   no connection at all, so nothing was sent
     ├── StoreError                the database could not read or write
     │   └── StaleClaim            another worker has claimed the shard since
     └── BlobError                 the blob storage could not read or write
@@ -162,11 +162,11 @@ class UpstreamError(RequestError):
         self.provider_code = provider_code
 
 
-class UpstreamUnreachable(UpstreamError):
+class NoUpstreamAnswer(UpstreamError):
     """The provider sent no usable response: no connection, a timeout, or not its dialect."""
 
 
-class UpstreamDown(UpstreamUnreachable):
+class UpstreamUnreachable(NoUpstreamAnswer):
     """No connection to the provider could be made, so nothing was sent; this concerns the whole account."""
 
 

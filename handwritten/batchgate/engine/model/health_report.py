@@ -96,7 +96,7 @@ def worker_problems(workers: Iterable[WorkerHealth]) -> tuple[HealthProblem, ...
     return tuple(_shared_problem(having) for having in found.values())
 
 
-def pause_of(workers: Iterable[WorkerHealth], accounts: Sequence[str]) -> AccountPause | None:
+def find_account_pause(workers: Iterable[WorkerHealth], accounts: Sequence[str]) -> AccountPause | None:
     """Return the pause of the first of some accounts that any worker has paused."""
     workers = tuple(workers)
     pauses = (worker.report.paused.get(account) for account in accounts for worker in workers)

@@ -86,7 +86,7 @@ class UpstreamResponse(Struct, frozen=True, kw_only=True):
         return redacted_repr(self, "headers", "body")
 
 
-class Allowance(Struct, frozen=True, kw_only=True):
+class RemainingLimit(Struct, frozen=True, kw_only=True):
     """What remains of one of the provider's rate limits, as its response states."""
 
     unit: Literal["requests", "tokens"]

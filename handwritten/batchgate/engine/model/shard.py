@@ -31,7 +31,7 @@ class Shard(Struct, frozen=True, kw_only=True):
     """CRC-32 of its bytes."""
 
 
-class ShardJob(Struct, frozen=True, kw_only=True, order=True):
+class QueuedShard(Struct, frozen=True, kw_only=True, order=True):
     """A shard in the queue; the smallest job is the next one."""
 
     priority: int
@@ -39,7 +39,7 @@ class ShardJob(Struct, frozen=True, kw_only=True, order=True):
     shard: int
 
 
-class Chunk(Struct, frozen=True, kw_only=True):
+class ResultChunk(Struct, frozen=True, kw_only=True):
     """Results of one shard that are written together: ``lines`` has one JSON line with its LF for each seq."""
 
     seqs: tuple[int, ...]

@@ -7,14 +7,14 @@ from typing import Protocol
 
 from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch
 from batchgate.engine.model.file import NewFile
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.model.usage import Counts
 
 
 class BatchStore(Protocol):
     """Keeps batches; every write is durable when its call returns. Raises `StoreError`."""
 
-    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
         """Store a batch and its shards, all or nothing, and make the batch the owner of its input blob.
 
         If the create repeats an earlier one (same idempotency key, or equal and within ``deduplicate_since``), the

@@ -29,7 +29,7 @@ class BodyReader(Protocol):
         ...
 
 
-class FileReader(BodyReader, Protocol):
+class BatchFileReader(BodyReader, Protocol):
     """A `BodyReader` for an input file: it collects the faults; after the first fault it yields no more lines."""
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from batchgate.engine.model.provider_call import Account, Allowance, RequestRow, UpstreamRequest, UpstreamResponse
+from batchgate.engine.model.provider_call import Account, RemainingLimit, RequestRow, UpstreamRequest, UpstreamResponse
 
 
 class Transport(Protocol):
@@ -31,7 +31,7 @@ class ProviderHandler(Protocol):
         ...
 
 
-class Meter(Protocol):
+class TokenMeter(Protocol):
     """Reads token counts and remaining rate limits of calls; does no I/O."""
 
     def estimate_tokens(self, request: UpstreamRequest) -> int:
@@ -42,6 +42,6 @@ class Meter(Protocol):
         """Return the number of tokens of a call, if its response states it."""
         ...
 
-    def allowances(self, response: UpstreamResponse) -> Sequence[Allowance]:
+    def allowances(self, response: UpstreamResponse) -> Sequence[RemainingLimit]:
         """Return what remains of the provider's rate limits, as its response states."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.shard import QueuedShard
 
 
 class Queue(Protocol):
@@ -18,23 +18,23 @@ class Queue(Protocol):
         """Enqueue every shard that is not done and has no job; raises `StoreError`."""
         ...
 
-    def enqueue(self, jobs: Sequence[ShardJob]) -> None:
+    def enqueue(self, jobs: Sequence[QueuedShard]) -> None:
         """Enqueue the jobs of shards that the store has just created."""
         ...
 
-    async def dequeue(self) -> ShardJob:
+    async def dequeue(self) -> QueuedShard:
         """Wait for the next job by priority, and take it."""
         ...
 
-    async def try_dequeue(self) -> ShardJob | None:
+    async def try_dequeue(self) -> QueuedShard | None:
         """Take the next job by priority, if there is one now."""
         ...
 
-    def complete(self, job: ShardJob) -> None:
+    def complete(self, job: QueuedShard) -> None:
         """Remove a job, because its shard is done or another worker has claimed it."""
         ...
 
-    def release(self, job: ShardJob, *, delay: float = 0.0) -> None:
+    def release(self, job: QueuedShard, *, delay: float = 0.0) -> None:
         """Put a job back for any worker, after ``delay`` seconds."""
         ...
 

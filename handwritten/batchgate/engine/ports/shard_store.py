@@ -7,17 +7,17 @@ from typing import Protocol
 
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.shard import Chunk, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk
 
 
 class ShardStore(Protocol):
     """Keeps shards and chunks; every write is durable when its call returns. Raises `StoreError`."""
 
-    async def unfinished_jobs(self) -> Sequence[ShardJob]:
+    async def unfinished_jobs(self) -> Sequence[QueuedShard]:
         """Read the jobs of all shards that are not done."""
         ...
 
-    async def claim_shard(self, job: ShardJob) -> Claim | None:
+    async def claim_shard(self, job: QueuedShard) -> Claim | None:
         """Claim a shard with a new epoch; None if it is done."""
         ...
 
@@ -29,7 +29,7 @@ class ShardStore(Protocol):
         """
         ...
 
-    async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
+    async def append_chunk(self, claim: Claim, chunk: ResultChunk, *, shard_done: bool) -> bool:
         """Write results, and with the last ones mark the shard done; True if the batch can now be finalized.
 
         Raises `StaleClaim`, and writes nothing, if the shard has been claimed again since.
@@ -44,7 +44,7 @@ class ShardStore(Protocol):
         """Read all shards of a batch in order, as read-only claims."""
         ...
 
-    async def read_chunks(self, batch_key: int, shard: int) -> Sequence[Chunk]:
+    async def read_chunks(self, batch_key: int, shard: int) -> Sequence[ResultChunk]:
         """Read the results of a shard in the order in which they were written."""
         ...
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.provider_call import RequestRow
-from batchgate.engine.model.shard import Chunk
+from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
 
 HTTP_REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("http_request_id", default=None)
@@ -48,7 +48,7 @@ class Telemetry(Protocol):
         """Record that a call will be retried, with the kind of its error as the reason."""
         ...
 
-    def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:
+    def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float) -> None:
         """Record that results are durable; writing them took ``seconds``."""
         ...
 
@@ -79,7 +79,7 @@ class NoTelemetry:
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
         """Do nothing."""
 
-    def results_flushed(self, claim: Claim, chunk: Chunk, *, seconds: float) -> None:
+    def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float) -> None:
         """Do nothing."""
 
     def requests_redelivered(self, claim: Claim, number: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from batchgate.engine.model.batch import ValidatedInput
-from batchgate.engine.model.shard import ShardJob
+from batchgate.engine.model.shard import QueuedShard
 
 
 class ValidationStore(Protocol):
@@ -16,7 +16,7 @@ class ValidationStore(Protocol):
         """Read the keys of the batches whose files wait for validation."""
         ...
 
-    async def start_batch(self, batch_key: int, validated: ValidatedInput, now: int) -> Sequence[ShardJob] | None:
+    async def start_batch(self, batch_key: int, validated: ValidatedInput, now: int) -> Sequence[QueuedShard] | None:
         """Store the shards of a batch whose file is valid, and make the batch the owner of its input blob.
 
         None, and nothing is changed, if the batch is no longer validating (canceled, for example).

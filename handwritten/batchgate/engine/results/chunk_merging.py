@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batchgate.engine.model.shard import Chunk
+from batchgate.engine.model.shard import ResultChunk
 
 
-def merge_chunks(chunks: Sequence[Chunk]) -> dict[int, bytes]:
+def merge_chunks(chunks: Sequence[ResultChunk]) -> dict[int, bytes]:
     """Return the result lines of a shard's chunks by their seqs."""
     return {
         seq: line

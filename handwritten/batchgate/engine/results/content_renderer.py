@@ -23,7 +23,7 @@ LineTransform: TypeAlias = Callable[[bytes], bytes]
 """Converts one line; returns empty bytes to omit it."""
 
 
-class Content(Struct, frozen=True, kw_only=True):
+class RenderedContent(Struct, frozen=True, kw_only=True):
     """The bytes of a response body."""
 
     pieces: Callable[[], AsyncIterator[bytes]]
@@ -43,11 +43,11 @@ class ContentRenderer:
         self._translator = translator
         self._sizes: OrderedDict[tuple[str, BatchPart], int] = OrderedDict()
 
-    def stored_blob(self, blob: str, size: int | None) -> Content:
+    def stored_blob(self, blob: str, size: int | None) -> RenderedContent:
         """Return a blob as it is stored."""
-        return Content(pieces=lambda: self._blobs.stream(blob), blob=blob, size=size)
+        return RenderedContent(pieces=lambda: self._blobs.stream(blob), blob=blob, size=size)
 
-    def results(self, batch: Batch, dialect: Dialect) -> Content:
+    def results(self, batch: Batch, dialect: Dialect) -> RenderedContent:
         """Return all results of a batch that has a result file, in a dialect and in the order of submission."""
         assert batch.results_blob is not None
         if dialect == batch.dialect:
@@ -55,7 +55,7 @@ class ContentRenderer:
         translate = partial(self._translator.result_line, batch, dialect=dialect)
         return self._transformed(batch.results_blob, translate, blob_size=batch.results_size)
 
-    def batch_part(self, batch: Batch, part: BatchPart) -> Content:
+    def batch_part(self, batch: Batch, part: BatchPart) -> RenderedContent:
         """Return an existing part of a batch in OpenAI's dialect, which is that of files."""
         blob = batch.input_blob if part == "input" else batch.results_blob
         assert blob is not None
@@ -82,15 +82,15 @@ class ContentRenderer:
                 self._sizes.popitem(last=False)
         return size
 
-    def _input(self, batch: Batch, blob: str) -> Content:
+    def _input(self, batch: Batch, blob: str) -> RenderedContent:
         if batch.dialect == "openai":
             return self.stored_blob(blob, None)
         return self._transformed(blob, partial(self._translator.request_line, batch, dialect="openai"))
 
     def _transformed(
         self, blob: str, transform: LineTransform, *, size: int | None = None, blob_size: int | None = None
-    ) -> Content:
-        return Content(pieces=lambda: self._transform(blob, transform, blob_size), size=size)
+    ) -> RenderedContent:
+        return RenderedContent(pieces=lambda: self._transform(blob, transform, blob_size), size=size)
 
     async def _transform(self, blob: str, transform: LineTransform, blob_size: int | None) -> AsyncIterator[bytes]:
         """Yield the transformed lines of a blob.

@@ -24,7 +24,7 @@ PARTS: Final[tuple[BatchPart, ...]] = get_args(BatchPart)
 _VIEW: Final = "file-{part}-{batch_id}"
 
 
-class FileIds(Struct, frozen=True, kw_only=True):
+class BatchFileIds(Struct, frozen=True, kw_only=True):
     """The ids of the files that show a batch; None if the batch has no such lines."""
 
     input: str
@@ -32,12 +32,12 @@ class FileIds(Struct, frozen=True, kw_only=True):
     error: str | None
 
 
-def file_ids(batch: Batch) -> FileIds:
+def batch_file_ids(batch: Batch) -> BatchFileIds:
     """Return the ids of the files or views of a batch."""
     counts = batch.counts
     has_views = batch.dialect != "openai" and batch.results_blob is not None
     unsuccessful = counts.errored + counts.canceled + counts.expired
-    return FileIds(
+    return BatchFileIds(
         input=batch.options.input_file or view_id(batch.id, "input"),
         output=view_id(batch.id, "output") if has_views and counts.succeeded else batch.output_file,
         error=view_id(batch.id, "error") if has_views and unsuccessful else batch.error_file,

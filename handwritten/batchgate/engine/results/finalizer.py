@@ -16,7 +16,7 @@ from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import DAY, Clock
 from batchgate.engine.model.errors import BlobError
 from batchgate.engine.model.ids import new_id
-from batchgate.engine.model.shard import Chunk
+from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.blobs import Blobs, BlobWriter
 from batchgate.engine.ports.cluster import Cluster
@@ -27,10 +27,10 @@ from batchgate.engine.results.chunk_merging import merge_chunks
 from batchgate.engine.results.file_views import new_result_files
 from batchgate.engine.storage.input_lines import read_input_lines
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
-from batchgate.engine.support.batch_tasks import BatchTasks
+from batchgate.engine.support.batch_task_queue import BatchTaskQueue
 from batchgate.engine.support.cancellation import shielded
-from batchgate.engine.support.failpoints import hit
-from batchgate.engine.support.health_problems import ReportHealth
+from batchgate.engine.support.failpoints import hit_failpoint
+from batchgate.engine.support.health_problems import HealthReporter
 from batchgate.engine.support.prefetch import prefetch
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Finalizer:
         rows: Mapping[Dialect, RowFormat],
         clock: Clock,
         cluster: Cluster,
-        report: ReportHealth,
+        report: HealthReporter,
         telemetry: Telemetry,
     ) -> None:
         self._store = store
@@ -85,7 +85,7 @@ class Finalizer:
         self._rows = rows
         self._clock = clock
         self._telemetry = telemetry
-        self._tasks = BatchTasks("finalization", self._finalize, cluster, report)
+        self._tasks = BatchTaskQueue("finalization", self._finalize, cluster, report)
 
     def add(self, batch_key: int) -> None:
         """Enqueue a batch whose shards are all done; does nothing if it is enqueued already."""
@@ -102,16 +102,16 @@ class Finalizer:
         if batch.ended_at is None:
             await self._write_results(batch)
         await self._store.drop_chunks(key)
-        hit("chunks_deleted")
+        hit_failpoint("chunks_deleted")
 
     async def _write_results(self, batch: Batch) -> None:
         begun, name = time.perf_counter(), new_results_blob(batch)
         async with self._orphan_blobs.open_writer(batch.id, name) as writer:
             written = await self._write_shards(batch, writer)
             await writer.commit()
-            hit("result_file_written")
+            hit_failpoint("result_file_written")
             ended = await shielded(self._end_batch(batch, name, written))
-        hit("batch_marked")
+        hit_failpoint("batch_marked")
         if ended:
             self._telemetry.batch_finalized(batch, written.counts, seconds=time.perf_counter() - begun)
 
@@ -137,7 +137,7 @@ class Finalizer:
             unfinished += shard.unfinished
             output_size += shard.output_size
             await writer.write(shard.lines)
-            hit("finalizing_started")
+            hit_failpoint("finalizing_started")
             size += len(shard.lines)
         counts = Counts(total=batch.counts.total, succeeded=succeeded, errored=errored)
         return _WrittenResults(msgspec.structs.replace(counts, **{status: unfinished}), size, output_size)
@@ -154,11 +154,11 @@ class Finalizer:
             output_size=output_size,
         )
 
-    def _merge(self, batch: Batch, chunks: Sequence[Chunk]) -> tuple[dict[int, bytes], int]:
+    def _merge(self, batch: Batch, chunks: Sequence[ResultChunk]) -> tuple[dict[int, bytes], int]:
         """Return the lines of a shard by their seqs, and the number of bytes of the successful ones."""
         return merge_chunks(chunks), sum(self._output_size(batch, chunk) for chunk in chunks)
 
-    def _output_size(self, batch: Batch, chunk: Chunk) -> int:
+    def _output_size(self, batch: Batch, chunk: ResultChunk) -> int:
         """Count the bytes of the successful lines of a chunk."""
         if not chunk.errored:
             return len(chunk.lines)

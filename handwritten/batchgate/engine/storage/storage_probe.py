@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from batchgate.engine.model.errors import BlobError, StoreError
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
-from batchgate.engine.support.health_problems import ReportHealth
+from batchgate.engine.support.health_problems import HealthReporter
 
 COMPONENT = "storage"
 PROBE = bytes(1024 * 1024)
@@ -22,7 +22,7 @@ INTERVAL = 1.0  # seconds between two probes
 class StorageProbe:
     """Reports failures of storage, and then writes a test blob every second until a write succeeds."""
 
-    def __init__(self, orphan_blobs: OrphanBlobs, report: ReportHealth) -> None:
+    def __init__(self, orphan_blobs: OrphanBlobs, report: HealthReporter) -> None:
         self._orphan_blobs = orphan_blobs
         self._report = report
         self._failing = False

@@ -1,7 +1,7 @@
 """Failpoints: named steps in the life of a batch at which a test can kill, pause or fail the process.
 
-They are part of every build and off by default; `hit` then only checks an empty dict. The environment variable
-``BATCHGATE_FAILPOINTS``, which is read once at the start, enables them::
+They are part of every build and off by default; `hit_failpoint` then only checks an empty dict. The environment
+variable ``BATCHGATE_FAILPOINTS``, which is read once at the start, enables them::
 
     BATCHGATE_FAILPOINTS="chunk_half_flushed=kill:3, result_file_written=pause:/tmp/go"
 
@@ -62,13 +62,13 @@ class _Failpoint(Struct, kw_only=True):
 _ARMED: Final[dict[FailpointName, _Failpoint]] = {}
 
 
-def hit(name: FailpointName) -> None:
+def hit_failpoint(name: FailpointName) -> None:
     """Act if this failpoint is enabled, which only tests do."""
     if _ARMED:
         _trigger(name)
 
 
-def arm(environment: Mapping[str, str]) -> None:
+def arm_failpoints(environment: Mapping[str, str]) -> None:
     """Enable the failpoints that the environment names and disable all others; raises `ConfigurationError`."""
     _ARMED.clear()
     for text in filter(None, (part.strip() for part in environment.get(VARIABLE, "").split(","))):

@@ -14,7 +14,7 @@ from batchgate.engine.model.health_report import HealthProblem, ProblemCode
 logger = logging.getLogger(__name__)
 
 
-class ReportHealth(Protocol):
+class HealthReporter(Protocol):
     """Called with an error when a component fails, and with None when it works again.
 
     ``of`` names the object that the component works on: the component is healthy when it works for all of them.

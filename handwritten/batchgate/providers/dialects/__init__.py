@@ -1,1 +1,1 @@
-"""Pure translations of rows from one dialect into another, their rules as data."""
+"""Pure translations of rows between dialects, with their rules as data."""

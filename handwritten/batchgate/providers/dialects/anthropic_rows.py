@@ -1,4 +1,4 @@
-"""The rows of the Anthropic dialect: input lines ``{"custom_id", "params"}`` and the result lines of batch-apis 1.6."""
+"""Reads and writes rows of Anthropic's dialect: ``{"custom_id", "params"}`` and result lines (batch-apis 1.6)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import RequestError, UpstreamError
 from batchgate.engine.ports.rows import InputRow
-from batchgate.providers.dialects.row_model import with_model
+from batchgate.providers.dialects.row_model import resolve_model
 from batchgate_api.anthropic import (
     CanceledResult,
     ErrorBody,
@@ -25,17 +25,17 @@ class _Line(msgspec.Struct, frozen=True):
     params: msgspec.Raw
 
 
-class _Ending(msgspec.Struct, frozen=True):
+class _ResultType(msgspec.Struct, frozen=True):
     type: str
 
 
-class _Outcome(msgspec.Struct, frozen=True):
-    result: _Ending
+class _ResultLine(msgspec.Struct, frozen=True):
+    result: _ResultType
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)
 _BEFORE_ID: Final = len(b'{"custom_id":"')
-_OUTCOME: Final = msgspec.json.Decoder(_Outcome)
+_RESULT_LINE: Final = msgspec.json.Decoder(_ResultLine)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -43,39 +43,41 @@ class AnthropicRows:
     """`RowFormat` of message batches."""
 
     def custom_id(self, line: bytes) -> str:
-        """Cut the custom_id out of an input line, as intake writes them: first, and without a character to escape.
+        """Return the custom_id of an input line without parsing it, so that invalid params do not matter.
 
-        It does not parse, so that it works for any line, however odd its params are.
+        Intake writes the custom_id first, and it has no character to escape.
         """
         return line[_BEFORE_ID : line.index(b'"', _BEFORE_ID)].decode()
 
     def read(self, line: bytes, default_model: str | None = None) -> InputRow:
-        """Read an input line; of the params, only the model is looked at."""
+        """Parse an input line; of the params, only the model is read."""
         try:
             found = _LINE.decode(line)
         except DECODING_ERRORS as error:
             raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
-        params, model = with_model(bytes(found.params), default_model)
+        params, model = resolve_model(bytes(found.params), default_model)
         return InputRow(custom_id=found.custom_id, params=params, model=model)
 
     def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
-        """Write the line of a request that the model answered; the message stands in it as it came."""
+        """Return the result line of a request that succeeded; the message is written unchanged."""
         return b'{"custom_id":"%s","result":{"type":"succeeded","message":%s}}\n' % (custom_id.encode(), message)
 
     def errored_line(self, custom_id: str, error: RequestError) -> bytes:
-        """Write the line of a request that ended in an error."""
+        """Return the result line of a request that failed."""
         request_id = error.request_id if isinstance(error, UpstreamError) else None
         body = ErrorBody(type=error.kind, message=error.message)
-        return _written(custom_id, ErroredResult(error=ErrorResponse(type="error", error=body, request_id=request_id)))
+        return _encode_line(
+            custom_id, ErroredResult(error=ErrorResponse(type="error", error=body, request_id=request_id))
+        )
 
-    def unfinished_line(self, custom_id: str, status: Literal["canceled", "expired"]) -> bytes:
-        """Write the line of a request that was never answered."""
-        return _written(custom_id, CanceledResult() if status == "canceled" else ExpiredResult())
+    def unfinished_line(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
+        """Return the result line of a request that was canceled or expired."""
+        return _encode_line(custom_id, CanceledResult() if ending == "canceled" else ExpiredResult())
 
     def is_success(self, line: bytes) -> bool:
-        """Tell if a result line is that of a request which succeeded; the message is passed over."""
-        return _OUTCOME.decode(line).result.type == "succeeded"
+        """Return whether a result line is of a request that succeeded, without parsing the message."""
+        return _RESULT_LINE.decode(line).result.type == "succeeded"
 
 
-def _written(custom_id: str, result: ErroredResult | CanceledResult | ExpiredResult) -> bytes:
+def _encode_line(custom_id: str, result: ErroredResult | CanceledResult | ExpiredResult) -> bytes:
     return _ENCODER.encode(MessageBatchIndividualResponse(custom_id=custom_id, result=result)) + b"\n"

@@ -1,7 +1,7 @@
-"""Reads a Chat Completions answer, for all who translate it.
+"""Shared by the translations of Chat Completions answers.
 
-An answer has been paid for. What is strange in it is therefore kept as well as it can be, and only what the other
-dialect cannot hold raises `UpstreamUnreachable`: no choice, an answer broken off, an unknown part.
+The caller has paid for the answer, so unusual content is kept as far as possible. Only content that the other dialect
+cannot represent raises `NoUpstreamAnswer`: no choice, an incomplete answer, an unknown part.
 """
 
 from __future__ import annotations
@@ -10,31 +10,32 @@ from typing import Final
 
 from msgspec import UnsetType
 
-from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate_api import chat_completions as c
 
-_FAILURES: Final = frozenset({"error", "abort"})
-"""How OpenRouter, and vLLM and SGLang, say that an answer is not whole."""
+_FAILED_FINISH_REASONS: Final = frozenset({"error", "abort"})
+"""The finish reasons of incomplete answers: "error" at OpenRouter, "abort" at vLLM and SGLang."""
 
 
 def first_choice(completion: c.ChatCompletion) -> c.ChatChoice:
-    """Give the first choice, as a request never asks for more."""
+    """Return the first choice: a request never asks for more than one."""
     if not completion.choices:
-        raise unusable("without any choice")
+        raise unusable_answer("it has no choices")
     choice = completion.choices[0]
-    if choice.finish_reason in _FAILURES:
-        how = f"that it broke off (finish_reason {choice.finish_reason!r})"
-        raise UpstreamUnreachable("api_error", f"The provider answered {how}.", status=200, retry_safe=True)
+    if choice.finish_reason in _FAILED_FINISH_REASONS:
+        message = f"The provider's answer is incomplete (finish_reason {choice.finish_reason!r})."
+        raise NoUpstreamAnswer("api_error", message, status=200, retry_safe=True)
     return choice
 
 
-def unusable(how: str) -> UpstreamUnreachable:
-    """Make the error for an answer that cannot be used and is not paid for again."""
-    return UpstreamUnreachable("api_error", f"The provider answered {how}.", status=200, retry_safe=False)
+def unusable_answer(problem: str) -> NoUpstreamAnswer:
+    """Make the error for an answer that cannot be used; the request is not retried, as the caller would pay again."""
+    message = f"The provider's answer cannot be used: {problem}."
+    return NoUpstreamAnswer("api_error", message, status=200, retry_safe=False)
 
 
-def thought_of(part: c.ChatMessagePart) -> str:
-    """Read a thinking part of Mistral's."""
+def thinking_text(part: c.ChatMessagePart) -> str:
+    """Return the text of a thinking part, which Mistral sends in several shapes."""
     match part.thinking:
         case str() as text:
             return text
@@ -44,6 +45,6 @@ def thought_of(part: c.ChatMessagePart) -> str:
             return part.text or ""
 
 
-def told(count: int | UnsetType | None) -> int | None:
-    """Read a number of tokens that may be left out."""
+def token_count(count: int | UnsetType | None) -> int | None:
+    """Return a number of tokens, or None if the server sent none."""
     return None if isinstance(count, UnsetType) else count

@@ -1,6 +1,6 @@
-"""Reads the input file of a batch of OpenAI's dialect as it arrives, and finds every line that is wrong with it.
+"""Reads the input file of an OpenAI batch as it arrives, and reports every invalid line.
 
-What is harmless is made even: a byte order mark, CRLF, blank lines, blanks around a line, a missing last newline.
+Harmless variations are normalized: a byte order mark, CRLF, blank lines, spaces around a line, a missing last newline.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from batchgate.engine.model.decoding_errors import (
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.rules import NO_STREAM
 
-MAX_LINE: Final = 32 * 1024 * 1024
-"""Bytes of one line."""
+MAX_LINE_BYTES: Final = 32 * 1024 * 1024
+"""Maximum size of a line in bytes."""
 MAX_REQUESTS: Final = 50_000
 MAX_PREFIXES: Final = 1_000
-"""How many different prefixes of models are kept: names of accounts are fewer."""
-STEP: Final = 1024 * 1024
-"""Bytes that are read at once."""
-MOST_SAID: Final = 256 * 1024
-"""Characters of messages, beyond which each fault is only named: there may be as many as a batch has requests."""
-SEE_ABOVE: Final = "This line is wrong too; the messages about earlier lines say more."
+"""Maximum number of model prefixes that are kept; a gateway has fewer accounts."""
+READ_BYTES: Final = 1024 * 1024
+"""Number of bytes that are split into lines at once."""
+MAX_MESSAGE_CHARACTERS: Final = 256 * 1024
+"""Total characters of detailed fault messages; later faults get a short one, as each request may have a fault."""
+SHORT_FAULT: Final = "This line is invalid too; details are given only for earlier lines."
 NOT_JSON: Final = "This line is not parseable as valid JSON."
 
-_SHOWN: Final = 200
-"""Characters of what a caller wrote that a message repeats."""
-_LONG_ID: Final = 64
-"""Characters up to which a custom_id is remembered as it is, and not by its hash."""
+_MAX_QUOTED: Final = 200
+"""Maximum number of characters that a message quotes from the file."""
+_MAX_STORED_ID: Final = 64
+"""Maximum characters of a custom_id that is stored itself; a longer one is stored as a hash."""
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
 _LINES: Final = re.compile(rb"[^\n]*\n")
 
 
 class _Line(Struct, frozen=True, forbid_unknown_fields=True):
-    """`BatchInputLine`, its method and url not yet looked at: they are refused in words of their own."""
+    """`BatchInputLine` with an unchecked method and url, which have their own error messages."""
 
     custom_id: str
     method: str
@@ -56,7 +56,7 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
     body: Raw
 
 
-class _Named(Struct, frozen=True):
+class _CustomIdOnly(Struct, frozen=True):
     custom_id: str
 
 
@@ -65,8 +65,8 @@ class _Body(Struct, frozen=True):
     stream: Raw | UnsetType = UNSET
 
 
-class _Even(Struct, frozen=True, forbid_unknown_fields=True):
-    """A line read in one go, down to what is looked at in its body."""
+class _CanonicalLine(Struct, frozen=True, forbid_unknown_fields=True):
+    """A line with the checked fields of its body, to decode it in one step."""
 
     custom_id: str
     method: str
@@ -74,210 +74,215 @@ class _Even(Struct, frozen=True, forbid_unknown_fields=True):
     body: _Body
 
 
-_EVEN: Final = msgspec.json.Decoder(_Even)
+_CANONICAL_LINE: Final = msgspec.json.Decoder(_CanonicalLine)
 _LINE: Final = msgspec.json.Decoder(_Line)
-_NAMED: Final = msgspec.json.Decoder(_Named)
+_CUSTOM_ID_ONLY: Final = msgspec.json.Decoder(_CustomIdOnly)
 _BODY: Final = msgspec.json.Decoder(_Body)
 _ANY: Final = msgspec.json.Decoder(Raw)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
 class InputFileReader:
-    """A `FileReader` for requests of one kind, which is not that of Messages.
+    """A `FileReader` for requests of one kind other than Messages.
 
-    The lines that it yields are what `OpenAIRows.read` takes: compact but for the body, which stays as it came. After
-    the first fault no more of them come, but faults do. Nothing is held but the line that is not complete, and the
-    custom_ids.
+    It yields lines that `OpenAIRows.read` accepts: compact, with an unchanged body. After the first fault it yields no
+    more lines, but still collects faults. It keeps only the incomplete line and the custom_ids in memory.
     """
 
     def __init__(self, kind: RowKind, *, has_default_model: bool = False) -> None:
         self._url = ENDPOINTS[kind]
-        self._behind_id = b',"method":"POST","url":"%s","body":' % self._url.encode()
-        self._even_behind_id = b'"%s{' % self._behind_id
+        self._after_id = b',"method":"POST","url":"%s","body":' % self._url.encode()
+        self._canonical_after_id = b'"%s{' % self._after_id
         self._has_default_model = has_default_model
-        self._held: list[bytes] = []
-        self._size = 0
-        self._plain = True
-        self._line = 0
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._lf_only = True
+        self._line_number = 0
         self._requests = 0
         self._over_limit = False
         self._first_lines: dict[str | bytes, int] = {}
         self._faults: list[InputFault] = []
-        self._said = 0
+        self._message_characters = 0
         self._prefixes: set[str] = set()
 
     @property
     def is_compressed(self) -> bool:
-        """Never: files are stored as they are."""
+        """Always False: files are stored unchanged."""
         return False
 
     @property
     def faults(self) -> Sequence[InputFault]:
-        """What is wrong so far, in the order of the lines and once a line; codes as OpenAI has them."""
+        """The faults so far, in the order of the lines and at most one for each line, with OpenAI's codes."""
         return self._faults
 
     @property
     def over_limit(self) -> bool:
-        """Whether there are more requests than a batch may have."""
+        """Whether the file has more requests than a batch may have."""
         return self._over_limit
 
     @property
     def model_prefixes(self) -> Collection[str]:
-        """What stands before a slash in the models, but for more than a gateway has accounts."""
+        """The prefixes before a slash in the models, at most `MAX_PREFIXES`."""
         return self._prefixes
 
     def feed(self, data: bytes) -> Iterator[list[bytes]]:
-        """Take the next bytes and yield the input lines that are complete."""
-        for start in range(0, len(data), STEP):
-            lines = self._take(data[start : start + STEP])
+        """Read the next bytes and yield the lines that are complete."""
+        for start in range(0, len(data), READ_BYTES):
+            lines = self._complete_lines(data[start : start + READ_BYTES])
             if lines:
                 yield lines
 
     def finish(self) -> list[bytes]:
-        """Take the end of the file and return its last line."""
-        lines = self._take(b"\n") if self._size else []
+        """Read the end of the file and return its last line."""
+        lines = self._complete_lines(b"\n") if self._pending_bytes else []
         if not self._requests:
-            self._note("empty_file", "The file has no requests; it should have at least one line.")
+            self._add_file_fault("empty_file", "The file has no requests; it should have at least one line.")
         return lines
 
-    def _take(self, piece: bytes) -> list[bytes]:
+    def _complete_lines(self, piece: bytes) -> list[bytes]:
         end = piece.rfind(b"\n") + 1
         if not end:
-            self._hold(piece)
+            self._keep_partial_line(piece)
             return []
-        first_size = self._size
-        text = b"".join((*self._held, piece[:end]))
-        self._held, self._size = [], 0
-        self._hold(piece[end:])
-        if first_size <= MAX_LINE and not text.strip(_BLANK):
-            self._line += text.count(b"\n")
+        first_size = self._pending_bytes
+        text = b"".join((*self._pending, piece[:end]))
+        self._pending, self._pending_bytes = [], 0
+        self._keep_partial_line(piece[end:])
+        if first_size <= MAX_LINE_BYTES and not text.strip(_BLANK):
+            self._line_number += text.count(b"\n")
             return []
-        self._plain = b"\r" not in text  # where splitlines would see ends of lines too
-        lines = text.splitlines(keepends=True) if self._plain else _LINES.findall(text)
-        if first_size > MAX_LINE:
-            self._read(None)
+        self._lf_only = b"\r" not in text  # splitlines would also split at a lone CR
+        lines = text.splitlines(keepends=True) if self._lf_only else _LINES.findall(text)
+        if first_size > MAX_LINE_BYTES:
+            self._check_line(None)
             del lines[0]
-        read = [self._read(line) for line in lines]
+        read = [self._check_line(line) for line in lines]
         return [line for line in read if line is not None]
 
-    def _hold(self, piece: bytes) -> None:
-        """Keep the beginning of a line; one that is too long is only measured."""
-        self._size += len(piece)
-        if self._size > MAX_LINE:
-            self._held.clear()
+    def _keep_partial_line(self, piece: bytes) -> None:
+        """Keep the beginning of a line; of a line that is too long, keep only the size."""
+        self._pending_bytes += len(piece)
+        if self._pending_bytes > MAX_LINE_BYTES:
+            self._pending.clear()
         elif piece:
-            self._held.append(piece)
+            self._pending.append(piece)
 
-    def _read(self, line: bytes | None) -> bytes | None:
-        """Read the next line, where None is one too long to be held; returns it as it is passed on, if it is."""
-        self._line += 1
+    def _check_line(self, line: bytes | None) -> bytes | None:
+        """Check the next line; return the line to yield, or None. ``line`` is None if it was too long to keep."""
+        self._line_number += 1
         if self._over_limit:
             return None
-        if line is not None and self._line == 1:
+        if line is not None and self._line_number == 1:
             line = line.removeprefix(_BOM)
         if line is not None and not line.strip(_BLANK):
             return None
         self._requests += 1
         if self._requests > MAX_REQUESTS:
             self._over_limit = True
-            self._note("too_many_tasks", f"The file has more than {MAX_REQUESTS} requests; split it into several.")
+            self._add_file_fault(
+                "too_many_tasks", f"The file has more than {MAX_REQUESTS} requests; split it into several."
+            )
             return None
-        if line is None or len(line) > MAX_LINE:
-            self._wrong("request_too_large", f"This line has more than {MAX_LINE} bytes.")
+        if line is None or len(line) > MAX_LINE_BYTES:
+            self._add_line_fault("request_too_large", f"This line has more than {MAX_LINE_BYTES} bytes.")
             return None
-        even = self._even(line)
-        if even is None:
-            return self._checked(line)
-        return line if self._is_new(even) and not self._faults else None
+        canonical_id = self._canonical_custom_id(line)
+        if canonical_id is None:
+            return self._rewritten(line)
+        return line if self._is_new(canonical_id) and not self._faults else None
 
-    def _even(self, line: bytes) -> str | None:
-        """Tell the custom_id of a line that can stay as it is; None for any other, be it wrong or not.
+    def _canonical_custom_id(self, line: bytes) -> str | None:
+        """Return the custom_id of a valid line that can stay unchanged; None for any other line.
 
-        Most are such lines, and this takes half the time.
+        Most lines are of this form, and this check takes half the time of `_rewritten`.
         """
-        if not (self._plain and line.isascii()):
+        if not (self._lf_only and line.isascii()):
             return None
         try:
-            found = _EVEN.decode(line)
+            found = _CANONICAL_LINE.decode(line)
         except DECODING_ERRORS:
             return None
         body = found.body
         modelled = self._has_model(body)
-        start = b'{"custom_id":"%s%s' % (found.custom_id.encode(), self._even_behind_id)
+        start = b'{"custom_id":"%s%s' % (found.custom_id.encode(), self._canonical_after_id)
         return found.custom_id if modelled and body.stream is UNSET and line.startswith(start) else None
 
-    def _checked(self, line: bytes) -> bytes | None:
+    def _rewritten(self, line: bytes) -> bytes | None:
         try:
             if not line.isascii():
-                line.decode()  # what the decoder passes over is not checked by it
+                line.decode()  # the decoder does not check strings that it skips
             found = _LINE.decode(line)
         except DECODING_ERRORS as error:
-            self._undecodable(line, error)
+            self._add_decoding_fault(line, error)
             return None
-        if not self._is_new(found.custom_id) or not self._goes_here(found):
+        if not self._is_new(found.custom_id) or not self._matches_endpoint(found):
             return None
         body = bytes(found.body)
-        if not self._is_request(body) or self._faults:
+        if not self._is_valid_body(body) or self._faults:
             return None
-        if b"\r" in body:  # a blank between tokens to JSON, but an end of a line to others
+        if b"\r" in body:  # white space in JSON, but a line end for other readers
             body = body.replace(b"\r", b" ")
-        return b'{"custom_id":%s%s%s}\n' % (_ENCODER.encode(found.custom_id), self._behind_id, body)
+        return b'{"custom_id":%s%s%s}\n' % (_ENCODER.encode(found.custom_id), self._after_id, body)
 
-    # ---------------------------------------------------------------- what may be wrong
+    # ---------------------------------------------------------------- faults
 
-    def _undecodable(self, line: bytes, error: DecodingError) -> None:
-        """Say why a line is not one of a batch: it is no JSON at all, or the first of its fields that is wrong."""
+    def _add_decoding_fault(self, line: bytes, error: DecodingError) -> None:
+        """Add a fault for a line that does not decode: it is not JSON, or name its first invalid field."""
         try:
             _ANY.decode(line)
         except DECODING_ERRORS as no_json:
             error = no_json
         if not isinstance(error, msgspec.ValidationError):
-            self._wrong("invalid_json_line", f"{NOT_JSON} {_why_not_json(line, error)}.")
+            self._add_line_fault("invalid_json_line", f"{NOT_JSON} {_json_fault(line, error)}.")
             return
         try:
-            custom_id = _NAMED.decode(line).custom_id
+            custom_id = _CUSTOM_ID_ONLY.decode(line).custom_id
         except msgspec.ValidationError:
             pass
         else:
-            self._first_lines.setdefault(_key(custom_id), self._line)
-        self._refuse(describe_decoding_error(error))
+            self._first_lines.setdefault(_id_key(custom_id), self._line_number)
+        self._add_problem(describe_decoding_error(error))
 
     def _is_new(self, custom_id: str) -> bool:
         if not custom_id:
-            self._wrong("invalid_request", "The custom_id is empty; each request needs a name of its own.", "custom_id")
+            self._add_line_fault(
+                "invalid_request", "The custom_id is empty; each request needs a unique one.", "custom_id"
+            )
             return False
-        first = self._first_lines.setdefault(_key(custom_id), self._line)
-        if first != self._line:
-            message = f"The custom_id {_shown(custom_id)!r} is already that of line {first}; each must be unique."
-            self._wrong("duplicate_custom_id", message, "custom_id")
-        return first == self._line
+        first = self._first_lines.setdefault(_id_key(custom_id), self._line_number)
+        if first != self._line_number:
+            message = f"The custom_id {_shorten(custom_id)!r} is already used in line {first}; each must be unique."
+            self._add_line_fault("duplicate_custom_id", message, "custom_id")
+        return first == self._line_number
 
-    def _goes_here(self, line: _Line) -> bool:
+    def _matches_endpoint(self, line: _Line) -> bool:
         if line.method != "POST":
-            self._wrong("invalid_request", f"The method should be POST, not {_shown(line.method)!r}.", "method")
+            self._add_line_fault(
+                "invalid_request", f"The method should be POST, not {_shorten(line.method)!r}.", "method"
+            )
         elif line.url != self._url:
-            message = f"The url should be {self._url}, the endpoint of the batch, not {_shown(line.url)!r}."
-            self._wrong("url_mismatch", message, "url")
+            message = f"The url should be {self._url}, the endpoint of the batch, not {_shorten(line.url)!r}."
+            self._add_line_fault("url_mismatch", message, "url")
         else:
             return True
         return False
 
-    def _is_request(self, body: bytes) -> bool:
+    def _is_valid_body(self, body: bytes) -> bool:
         try:
             peek = _BODY.decode(body)
         except DECODING_ERRORS as error:
-            self._refuse(describe_decoding_error(error).with_prefix("body"))
+            self._add_problem(describe_decoding_error(error).with_prefix("body"))
             return False
         if not self._has_model(peek):
-            self._refuse(DocumentFault("body.model", FIELD_REQUIRED))
+            self._add_problem(DocumentFault("body.model", FIELD_REQUIRED))
         elif peek.stream is not UNSET and bytes(peek.stream) == b"true":
-            self._wrong("invalid_request", f"body.stream: {NO_STREAM}", "body.stream")
+            self._add_line_fault("invalid_request", f"body.stream: {NO_STREAM}", "body.stream")
         else:
             return True
         return False
 
     def _has_model(self, body: _Body) -> bool:
-        """Tell if a request has a model, if only that of its batch, and keep in mind what stands before its slash."""
+        """Return whether a request has a model, its own or the default one, and keep the prefix of its own."""
         if body.model is UNSET:
             return self._has_default_model
         prefix, slash, _ = body.model.partition("/")
@@ -285,38 +290,38 @@ class InputFileReader:
             self._prefixes.add(prefix)
         return True
 
-    def _refuse(self, problem: DocumentFault) -> None:
-        path = _shown(problem.path)
+    def _add_problem(self, problem: DocumentFault) -> None:
+        path = _shorten(problem.path)
         if problem.message == FIELD_REQUIRED:
-            self._wrong("missing_required_parameter", f"Missing required parameter: {path!r}.", path)
+            self._add_line_fault("missing_required_parameter", f"Missing required parameter: {path!r}.", path)
         else:
-            self._wrong("invalid_request", f"{_shown(str(problem))}.", path or None)
+            self._add_line_fault("invalid_request", f"{_shorten(str(problem))}.", path or None)
 
-    def _wrong(self, code: str, message: str, param: str | None = None) -> None:
-        """Note what is wrong with the line; when much has been said already, without words of its own."""
-        self._said += len(message)
-        if self._said > MOST_SAID:
-            message, param = SEE_ABOVE, None
-        self._faults.append(InputFault(code=code, message=message, param=param, line=self._line))
+    def _add_line_fault(self, code: str, message: str, param: str | None = None) -> None:
+        """Add a fault of the current line, without details once `MAX_MESSAGE_CHARACTERS` are used up."""
+        self._message_characters += len(message)
+        if self._message_characters > MAX_MESSAGE_CHARACTERS:
+            message, param = SHORT_FAULT, None
+        self._faults.append(InputFault(code=code, message=message, param=param, line=self._line_number))
 
-    def _note(self, code: str, message: str) -> None:
-        """Note what is wrong with the file as a whole."""
+    def _add_file_fault(self, code: str, message: str) -> None:
+        """Add a fault of the file as a whole."""
         self._faults.append(InputFault(code=code, message=message))
 
 
-def _why_not_json(line: bytes, error: DecodingError) -> str:
+def _json_fault(line: bytes, error: DecodingError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "It is not UTF-8"
     if surrogate := find_lone_surrogate(line):
         return f"{surrogate[1]} is a lone surrogate, half of a character (byte {surrogate[0]})"
     reason = describe_decoding_error(error).message.removeprefix("Invalid JSON: ")
-    return _shown(f"{reason[0].upper()}{reason[1:]}")
+    return _shorten(f"{reason[0].upper()}{reason[1:]}")
 
 
-def _key(custom_id: str) -> str | bytes:
-    """Make what a custom_id is remembered by, of bounded size."""
-    return custom_id if len(custom_id) <= _LONG_ID else blake2b(custom_id.encode(), digest_size=16).digest()
+def _id_key(custom_id: str) -> str | bytes:
+    """Return a key of bounded size for a custom_id: itself or its hash."""
+    return custom_id if len(custom_id) <= _MAX_STORED_ID else blake2b(custom_id.encode(), digest_size=16).digest()
 
 
-def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 1]}…"

@@ -1,4 +1,4 @@
-"""Looks into answers, and says the lines of batches in the dialect in which they are asked for."""
+"""Reads the token usage of answers, and translates lines of batches to the dialect of the caller."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from batchgate.providers.dialects.request_lines import anthropic_request_line, o
 from batchgate.providers.dialects.result_lines import anthropic_result_line, openai_result_line
 from batchgate_api.anthropic import ErrorBody
 
-MESSAGES_AS: Final[RowKind] = "chat_completions"
-"""What batches of Messages are in OpenAI's dialect."""
+MESSAGES_TRANSLATED_TO: Final[RowKind] = "chat_completions"
+"""The kind of Messages rows after translation to OpenAI's dialect."""
 
 _MICROSECONDS: Final = 1_000_000
 
@@ -38,8 +38,8 @@ class _MessagesUsage(Struct):
     output_tokens: Tokens = None
     output_tokens_details: _MessagesDetails | None = None
 
-    def read(self) -> Usage:
-        """Count what a cache gave or took as input too, which it is."""
+    def to_usage(self) -> Usage:
+        """Return the usage, with tokens read from or written to the cache counted as input."""
         cached = self.cache_read_input_tokens or 0
         return Usage(
             input_tokens=(self.input_tokens or 0) + (self.cache_creation_input_tokens or 0) + cached,
@@ -63,8 +63,8 @@ class _ResponsesUsage(Struct):
     output_tokens: Tokens = None
     output_tokens_details: _OutputDetails | None = None
 
-    def read(self) -> Usage:
-        """Take the numbers as they are."""
+    def to_usage(self) -> Usage:
+        """Return the usage."""
         return Usage(
             input_tokens=self.input_tokens or 0,
             cached_tokens=(self.input_tokens_details and self.input_tokens_details.cached_tokens) or 0,
@@ -74,15 +74,15 @@ class _ResponsesUsage(Struct):
 
 
 class _ChatUsage(Struct):
-    """Completions and embeddings have fewer of the same fields."""
+    """The usage of Chat Completions; completions and embeddings have some of these fields."""
 
     prompt_tokens: Tokens = None
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens: Tokens = None
     completion_tokens_details: _OutputDetails | None = None
 
-    def read(self) -> Usage:
-        """Take the numbers as they are."""
+    def to_usage(self) -> Usage:
+        """Return the usage."""
         return Usage(
             input_tokens=self.prompt_tokens or 0,
             cached_tokens=(self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens) or 0,
@@ -119,56 +119,56 @@ _ANSWERS: Final[dict[RowKind, _Answers]] = {
 _ROWS: Final[dict[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "openai": OpenAIRows()}
 
 
-class _Unsayable(Struct, frozen=True):
-    """A request that a dialect has no words for, in place of its line."""
+class _UntranslatableLine(Struct, frozen=True):
+    """The line in place of a request that cannot be translated."""
 
     custom_id: str
     error: Struct
 
 
 class DialectLineTranslator:
-    """`Reading` of all dialects."""
+    """The `LineTranslator` of every dialect."""
 
     def usage(self, kind: RowKind, answer: bytes) -> Usage | None:
-        """Read the tokens of an answer; None where it has none, or none that can be counted."""
+        """Return the token usage of an answer, or None if it has no valid usage."""
         try:
             usage = _ANSWERS[kind].decode(answer).usage
         except DECODING_ERRORS:
             return None
         if usage is None or usage == type(usage)():
             return None
-        return usage.read()
+        return usage.to_usage()
 
     def request_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
-        """Say an input line of a batch in a dialect, with the model that the batch has for it.
+        """Translate an input line to ``dialect``; a request without a model gets the default model of the batch.
 
-        What cannot be said becomes ``{"custom_id", "error"}``, which nobody can send as a request by mistake; the error
-        is in the words of the dialect and names the field.
+        A line that cannot be translated becomes ``{"custom_id", "error"}``, which is not a valid request line. The
+        error names the field and is in the format of ``dialect``.
         """
         if dialect == batch.dialect:
             return line
         try:
             if dialect == "openai":
-                return openai_request_line(line, kind=MESSAGES_AS, default_model=batch.options.model)
+                return openai_request_line(line, kind=MESSAGES_TRANSLATED_TO, default_model=batch.options.model)
             return anthropic_request_line(line, default_model=batch.options.model)
         except RequestError as error:
-            return _unsayable(_ROWS[batch.dialect].custom_id(line), error, dialect)
+            return _untranslatable_line(_ROWS[batch.dialect].custom_id(line), error, dialect)
 
     def result_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
-        """Say a result line of a batch in a dialect; an answer of OpenAI's that needs a time gets that of the end."""
+        """Translate a result line to ``dialect``; ``created`` of an OpenAI answer is the time when the batch ended."""
         if dialect == batch.dialect:
             return line
         if dialect == "openai":
             created = (batch.ended_at or batch.created_at) // _MICROSECONDS
-            return openai_result_line(line, kind=MESSAGES_AS, created=created)
+            return openai_result_line(line, kind=MESSAGES_TRANSLATED_TO, created=created)
         return anthropic_result_line(line, kind=batch.options.kind)
 
 
-def _unsayable(custom_id: str, error: RequestError, dialect: Dialect) -> bytes:
-    said: Struct
+def _untranslatable_line(custom_id: str, error: RequestError, dialect: Dialect) -> bytes:
+    body: Struct
     if dialect == "openai":
         param = error.field if isinstance(error, Untranslatable) else None
-        said = OpenAIError(error.message, error.kind, param, UNTRANSLATABLE)
+        body = OpenAIError(error.message, error.kind, param, UNTRANSLATABLE)
     else:
-        said = ErrorBody(type=error.kind, message=error.message)
-    return msgspec.json.encode(_Unsayable(custom_id, said)) + b"\n"
+        body = ErrorBody(type=error.kind, message=error.message)
+    return msgspec.json.encode(_UntranslatableLine(custom_id, body)) + b"\n"

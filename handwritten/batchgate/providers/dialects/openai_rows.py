@@ -1,4 +1,4 @@
-"""The rows of OpenAI's dialect: the lines of the input, output and error files of its batches (batch-apis 4.3)."""
+"""Reads and writes rows of OpenAI's dialect: lines of input, output and error files (batch-apis 4.3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import STATUSES, RequestError, Untranslatable, UpstreamError
 from batchgate.engine.ports.rows import InputRow
-from batchgate.providers.dialects.row_model import with_model
+from batchgate.providers.dialects.row_model import resolve_model
 from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
 
 EXPIRED: Final = BatchLineError(
@@ -20,24 +20,24 @@ EXPIRED: Final = BatchLineError(
 CANCELLED: Final = BatchLineError(
     code="batch_cancelled", message="This request was not executed before the batch was cancelled."
 )
-"""The errors of requests that were never answered, by the codes that OpenAI documents."""
+"""The errors of requests that expired or were cancelled, with the codes that OpenAI documents."""
 
 UNTRANSLATABLE: Final = "untranslatable"
-"""The code of what one dialect says and the other has no words for."""
+"""The error code of a request or answer that the other dialect cannot represent."""
 
 
 class OpenAIError(Struct, frozen=True):
-    """An error in the words of OpenAI's API."""
+    """An error object of OpenAI's API."""
 
     message: str
     type: str
     param: str | None = None
     code: str | int | None = None
-    """Some servers send a number."""
+    """A number at some servers."""
 
 
 class OpenAIErrorBody(Struct, frozen=True):
-    """What a request that was refused is answered with."""
+    """The body of an error response."""
 
     error: OpenAIError
 
@@ -47,19 +47,19 @@ class _Line(Struct, frozen=True):
     body: Raw
 
 
-class _Status(Struct, frozen=True):
+class _ResponseStatus(Struct, frozen=True):
     status_code: int
 
 
-class _Outcome(Struct, frozen=True):
-    response: _Status | None
+class _ResultLine(Struct, frozen=True):
+    response: _ResponseStatus | None
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)
-_OUTCOME: Final = msgspec.json.Decoder(_Outcome)
+_RESULT_LINE: Final = msgspec.json.Decoder(_ResultLine)
 _CUSTOM_ID: Final = msgspec.json.Decoder(str)
 _BEFORE_ID: Final = len(b'{"custom_id":')
-_BEHIND_ID: Final = b',"method":"'
+_AFTER_ID: Final = b',"method":"'
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -67,79 +67,80 @@ class OpenAIRows:
     """`RowFormat` of the batches of OpenAI's endpoints."""
 
     def custom_id(self, line: bytes) -> str:
-        """Cut the custom_id out of an input line, as the reader of input files writes them.
+        """Return the custom_id of an input line without parsing the rest, so that an invalid body does not matter.
 
-        It does not parse the rest, so that it works for any line, however odd its body is. What stands behind the id
-        cannot stand in it, as a quote in a string is escaped.
+        `InputFileReader` writes ``,"method":"`` after the id. It cannot occur in the id, as quotes are escaped there.
         """
-        return _CUSTOM_ID.decode(line[_BEFORE_ID : line.index(_BEHIND_ID, _BEFORE_ID)])
+        return _CUSTOM_ID.decode(line[_BEFORE_ID : line.index(_AFTER_ID, _BEFORE_ID)])
 
     def read(self, line: bytes, default_model: str | None = None) -> InputRow:
-        """Read an input line; of the body, only the model is looked at."""
+        """Parse an input line; of the body, only the model is read."""
         try:
             found = _LINE.decode(line)
         except DECODING_ERRORS as error:
             raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
-        params, model = with_model(bytes(found.body), default_model, at="body")
+        params, model = resolve_model(bytes(found.body), default_model, path="body")
         return InputRow(custom_id=found.custom_id, params=params, model=model)
 
     def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
-        """Write the line of a request that the model answered; the answer stands in it as it came."""
+        """Return the result line of a request that succeeded; the answer is written unchanged."""
         return (
             b'{"id":"batch_req_%s","custom_id":%s,"response":{"status_code":200,"request_id":null,"body":%s},"error":null}\n'
             % (secrets.token_hex(12).encode(), _ENCODER.encode(custom_id), message)
         )
 
     def errored_line(self, custom_id: str, error: RequestError) -> bytes:
-        """Write the line of a request that ended in an error.
+        """Return the result line of a request that failed.
 
-        What the provider or the gateway refused has a response with a status that says so, as OpenAI's own endpoints
-        answer; where no such answer came there is only a code.
+        An error of the provider or the gateway becomes a response with its HTTP status, as OpenAI's endpoints send it.
+        If no error response arrived, the line has only an error code.
         """
         if isinstance(error, UpstreamError) and not 400 <= error.status <= 599:
-            return _unanswered(custom_id, BatchLineError(code=_code(error), message=error.message))
-        return _written(BatchOutputLine(id=_id(), custom_id=custom_id, response=_refusal(error), error=None))
+            return _error_line(custom_id, BatchLineError(code=_no_response_code(error), message=error.message))
+        return _encode_line(
+            BatchOutputLine(id=_new_line_id(), custom_id=custom_id, response=_error_response(error), error=None)
+        )
 
-    def unfinished_line(self, custom_id: str, status: Literal["canceled", "expired"]) -> bytes:
-        """Write the line of a request that was never answered."""
-        return _unanswered(custom_id, CANCELLED if status == "canceled" else EXPIRED)
+    def unfinished_line(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
+        """Return the result line of a request that was canceled or expired."""
+        return _error_line(custom_id, CANCELLED if ending == "canceled" else EXPIRED)
 
     def is_success(self, line: bytes) -> bool:
-        """Tell if a result line is that of a request which succeeded; all but the status is passed over."""
-        response = _OUTCOME.decode(line).response
+        """Return whether a result line is of a request that succeeded, parsing only the status."""
+        response = _RESULT_LINE.decode(line).response
         return response is not None and response.status_code == 200
 
 
-def _refusal(error: RequestError) -> BatchLineResponse:
+def _error_response(error: RequestError) -> BatchLineResponse:
     match error:
         case UpstreamError(status=status, request_id=request_id):
-            said = OpenAIError(
+            body_error = OpenAIError(
                 error.message, error.provider_type or error.kind, error.provider_param, error.provider_code
             )
         case Untranslatable(field=field):
             status, request_id = STATUSES[error.kind], None
-            said = OpenAIError(error.message, error.kind, field, UNTRANSLATABLE)
+            body_error = OpenAIError(error.message, error.kind, field, UNTRANSLATABLE)
         case _:
             status, request_id = STATUSES[error.kind], None
-            said = OpenAIError(error.message, error.kind)
-    body = Raw(_ENCODER.encode(OpenAIErrorBody(said)))
+            body_error = OpenAIError(error.message, error.kind)
+    body = Raw(_ENCODER.encode(OpenAIErrorBody(body_error)))
     return BatchLineResponse(status_code=status, request_id=request_id, body=body)
 
 
-def _code(error: UpstreamError) -> str:
-    """Choose a code for a provider that gave no answer, or one that is neither an answer nor an error."""
+def _no_response_code(error: UpstreamError) -> str:
+    """Return the error code for a call without a response, or with one that is neither an answer nor an error."""
     if error.kind == "timeout_error":
         return "request_timeout"
     return "unusable_answer" if error.status else "provider_unreachable"
 
 
-def _unanswered(custom_id: str, error: BatchLineError) -> bytes:
-    return _written(BatchOutputLine(id=_id(), custom_id=custom_id, response=None, error=error))
+def _error_line(custom_id: str, error: BatchLineError) -> bytes:
+    return _encode_line(BatchOutputLine(id=_new_line_id(), custom_id=custom_id, response=None, error=error))
 
 
-def _id() -> str:
+def _new_line_id() -> str:
     return f"batch_req_{secrets.token_hex(12)}"
 
 
-def _written(line: BatchOutputLine) -> bytes:
+def _encode_line(line: BatchOutputLine) -> bytes:
     return _ENCODER.encode(line) + b"\n"

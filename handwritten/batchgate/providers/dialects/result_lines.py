@@ -1,7 +1,7 @@
-"""Translates the result lines of batches between the dialects, one line at a time.
+"""Translates result lines of batches between the dialects, one line at a time.
 
-Anthropic's are ``{"custom_id", "result"}``, OpenAI's ``{"id", "custom_id", "response", "error"}``, each with its LF. An
-answer that the other dialect cannot hold becomes the line of an error that says so: a line never goes missing.
+Anthropic's are ``{"custom_id", "result"}``, OpenAI's ``{"id", "custom_id", "response", "error"}``. Lines end with LF.
+An answer that the other dialect cannot represent becomes an error line, so that no line is lost.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from batchgate.providers.dialects.openai_rows import (
     OpenAIError,
     OpenAIErrorBody,
 )
-from batchgate.providers.dialects.translation import CONVERSATIONS, Asked, translate_answer
-from batchgate.providers.responses.provider_errors import ANSWERS, not_an_answer, upstream_error
+from batchgate.providers.dialects.translation import CONVERSATION_KINDS, AnswerContext, translate_answer
+from batchgate.providers.responses.provider_errors import ANSWER_NAMES, unexpected_body_error, upstream_error
 from batchgate_api import anthropic as a
 from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
 
-NO_MESSAGE: Final[dict[RowKind, str]] = {
-    kind: f"This request succeeded, but {what} cannot be said as a Message. Read the answer where it stands: in the "
-    "batch's output file, or at /v1/batches/{batch_id}/results."
-    for kind, what in ANSWERS.items()
-    if kind not in CONVERSATIONS
+UNTRANSLATABLE_ANSWERS: Final[dict[RowKind, str]] = {
+    kind: f"This request succeeded, but Batchgate cannot translate {answer} to a Message. Read the original answer in "
+    "the batch's output file, or at /v1/batches/{batch_id}/results."
+    for kind, answer in ANSWER_NAMES.items()
+    if kind not in CONVERSATION_KINDS
 }
-"""What stands in place of answers that have no form in Messages."""
+"""The error messages in place of answers that cannot be translated to Messages."""
 
 _ANTHROPIC: Final = msgspec.json.Decoder(a.MessageBatchIndividualResponse)
 _OPENAI: Final = msgspec.json.Decoder(BatchOutputLine)
@@ -42,10 +42,10 @@ _ROWS: Final = AnthropicRows()
 
 
 def openai_result_line(line: bytes, *, kind: RowKind, created: int) -> bytes:
-    """Say a result line of Anthropic's dialect as one of OpenAI's, whose answer is of ``kind``.
+    """Translate a result line of Anthropic's dialect to one of OpenAI's dialect with an answer of ``kind``.
 
-    ``created`` is the time that the answer gets, in Unix seconds, as a Message has none. The id of the line follows
-    from its content, so that it is the same whenever the line is read.
+    ``created`` becomes the time of the answer, in Unix seconds, as a Message has none. The id of the line is a hash of
+    its content, so that it is the same at each read.
     """
     found = _ANTHROPIC.decode(line)
     line_id = f"batch_req_{blake2b(line, digest_size=12).hexdigest()}"
@@ -62,16 +62,16 @@ def openai_result_line(line: bytes, *, kind: RowKind, created: int) -> bytes:
             error = EXPIRED
         case _:
             assert_never(found.result)
-    written = BatchOutputLine(id=line_id, custom_id=found.custom_id, response=response, error=error)
-    return msgspec.json.encode(written) + b"\n"
+    translated = BatchOutputLine(id=line_id, custom_id=found.custom_id, response=response, error=error)
+    return msgspec.json.encode(translated) + b"\n"
 
 
 def _succeeded(
     message: bytes, custom_id: str, kind: RowKind, created: int
 ) -> tuple[BatchLineResponse | None, BatchLineError | None]:
-    asked = Asked(model="", custom_id=custom_id, created=created)
+    context = AnswerContext(model="", custom_id=custom_id, created=created)
     try:
-        body = _answer(message, "messages", kind, asked)
+        body = _answer(message, "messages", kind, context)
     except RequestError as error:
         return None, BatchLineError(code=UNTRANSLATABLE, message=error.message)
     return BatchLineResponse(status_code=200, request_id=None, body=Raw(body)), None
@@ -87,15 +87,15 @@ def _refused(envelope: a.ErrorResponse) -> BatchLineResponse:
 
 
 def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
-    """Say a result line of OpenAI's dialect, whose answer is of ``kind``, as one of Anthropic's."""
+    """Translate a result line of OpenAI's dialect, whose answer is of ``kind``, to one of Anthropic's dialect."""
     found = _OPENAI.decode(line)
     if found.error is not None:
-        return _unanswered(found.custom_id, found.error)
+        return _error_line(found.custom_id, found.error)
     if found.response is None:
         missing = RequestError("api_error", "The line has neither a response nor an error.")
         return _ROWS.errored_line(found.custom_id, missing)
-    if found.response.status_code == 200 and kind not in CONVERSATIONS:
-        return _ROWS.errored_line(found.custom_id, RequestError("invalid_request_error", NO_MESSAGE[kind]))
+    if found.response.status_code == 200 and kind not in CONVERSATION_KINDS:
+        return _ROWS.errored_line(found.custom_id, RequestError("invalid_request_error", UNTRANSLATABLE_ANSWERS[kind]))
     try:
         message = _message(found.response, found.custom_id, kind)
     except RequestError as error:
@@ -104,7 +104,7 @@ def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
     return msgspec.json.encode(a.MessageBatchIndividualResponse(custom_id=found.custom_id, result=result)) + b"\n"
 
 
-def _unanswered(custom_id: str, error: BatchLineError) -> bytes:
+def _error_line(custom_id: str, error: BatchLineError) -> bytes:
     match error.code:
         case "batch_expired":
             return _ROWS.unfinished_line(custom_id, "expired")
@@ -112,7 +112,9 @@ def _unanswered(custom_id: str, error: BatchLineError) -> bytes:
             return _ROWS.unfinished_line(custom_id, "canceled")
         case code:
             kind: ErrorKind = "timeout_error" if code == "request_timeout" else "api_error"
-            return _ROWS.errored_line(custom_id, RequestError(kind, error.message or f"The batch says {code}."))
+            return _ROWS.errored_line(
+                custom_id, RequestError(kind, error.message or f"The batch reported the error code {code}.")
+            )
 
 
 def _message(response: BatchLineResponse, custom_id: str, kind: RowKind) -> bytes:
@@ -122,11 +124,11 @@ def _message(response: BatchLineResponse, custom_id: str, kind: RowKind) -> byte
         raise UpstreamError(
             error.kind, error.message, status=error.status, retry_safe=error.retry_safe, request_id=request_id
         )
-    return _answer(bytes(response.body), kind, "messages", Asked(model="", custom_id=custom_id, created=0))
+    return _answer(bytes(response.body), kind, "messages", AnswerContext(model="", custom_id=custom_id, created=0))
 
 
-def _answer(body: bytes, kind: RowKind, to: RowKind, asked: Asked) -> bytes:
+def _answer(body: bytes, kind: RowKind, to: RowKind, context: AnswerContext) -> bytes:
     try:
-        return translate_answer(body, kind=kind, to=to, asked=asked)
+        return translate_answer(body, kind=kind, to=to, context=context)
     except DECODING_ERRORS as error:
-        raise not_an_answer(UpstreamResponse(status=200, headers={}, body=body), kind, error) from error
+        raise unexpected_body_error(UpstreamResponse(status=200, headers={}, body=body), kind, error) from error

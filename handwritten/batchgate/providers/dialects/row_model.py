@@ -1,4 +1,4 @@
-"""The model of a row: all that is read of a request, and all that is ever put into one."""
+"""Reads the model of a request, and adds the default model to a request without one."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ class _Peek(Struct):
 _PEEK: Final = msgspec.json.Decoder(_Peek)
 
 
-def with_model(params: bytes, default_model: str | None, *, at: str = "") -> tuple[bytes, str]:
-    """Give params with their model; those without one get the default as their first field, the rest stays as it is.
+def resolve_model(params: bytes, default_model: str | None, *, path: str = "") -> tuple[bytes, str]:
+    """Return params and their model; params without a model get the default as their first field.
 
-    Raises `RequestError` with the path of the field, whose params stand at ``at``.
+    The rest stays byte for byte. Raises `RequestError` with the path of the field; ``path`` is the path of the params.
     """
     try:
         model = _PEEK.decode(params).model
     except DECODING_ERRORS as error:
-        raise _refused(describe_decoding_error(error), at) from error
+        raise _invalid(describe_decoding_error(error), path) from error
     if model is not UNSET:
         return params, model
     if default_model is None:
-        raise _refused(DocumentFault("model", FIELD_REQUIRED), at)
-    return _put_first(params, default_model), default_model
+        raise _invalid(DocumentFault("model", FIELD_REQUIRED), path)
+    return _insert_model(params, default_model), default_model
 
 
-def _put_first(params: bytes, model: str) -> bytes:
+def _insert_model(params: bytes, model: str) -> bytes:
     rest = params[params.index(b"{") + 1 :]
     comma = b"" if rest.lstrip().startswith(b"}") else b","
     return b'{"model":%s%s%s' % (msgspec.json.encode(model), comma, rest)
 
 
-def _refused(problem: DocumentFault, at: str) -> RequestError:
-    return RequestError("invalid_request_error", str(problem.with_prefix(at) if at else problem))
+def _invalid(problem: DocumentFault, path: str) -> RequestError:
+    return RequestError("invalid_request_error", str(problem.with_prefix(path) if path else problem))

@@ -1,8 +1,8 @@
-"""What happens to each field when a row changes its dialect: rules as data, which the code obeys and the docs show.
+"""Translation rules as data: what happens to each field of a row in another dialect.
 
-Nothing is dropped in silence. A field is said in the other dialect (`Mapped`), said where the target has it and refused
-elsewhere (`ByTarget`), without any effect on the answer and therefore left out (`Hint`), or refused with a reason
-(`Refused`). A field without a rule fails a test.
+The translations apply the rules, and docs/translation.md shows them. No field is dropped silently. A field is
+translated (`Mapped`), translated if the server supports it (`MappedIfSupported`), left out because it does not affect
+the answer (`Ignored`), or rejected with a reason (`Rejected`). A field without a rule fails a test.
 """
 
 from __future__ import annotations
@@ -17,114 +17,114 @@ from batchgate_api.structs import OpenStruct
 
 T = TypeVar("T")
 
-NO_STREAM: Final = "a batch answers whole; leave it out or set it to false"
-NO_EMPTY_ANSWER: Final = "0 only fills a cache, and a batch has to answer; it should be at least 1"
-"""Reasons that hold for every provider, Anthropic's own batches included."""
+NO_STREAM: Final = "batches do not stream; leave it out or set it to false"
+NO_ZERO_MAX_TOKENS: Final = "0 only warms the cache and returns no answer; it should be at least 1"
+"""Reasons that apply to every provider, Anthropic included."""
 
 
 class Mapped(Struct, frozen=True, tag="mapped"):
-    """The field is said in the other dialect, in ``words`` of it."""
+    """The field is translated to the field ``to`` of the other dialect."""
 
-    words: str
+    to: str
 
 
-class ByTarget(Struct, frozen=True, tag="by_target"):
-    """The field is said where the target's table has ``capability``, and refused elsewhere."""
+class MappedIfSupported(Struct, frozen=True, tag="mapped_if_supported"):
+    """The field is translated to ``to`` if the server has ``capability``, and rejected otherwise."""
 
-    words: str
+    to: str
     capability: str
 
 
-class Hint(Struct, frozen=True, tag="hint"):
-    """The field changes nothing about what the model answers; it is left out because of ``why``."""
-
-    why: str
-
-
-class Refused(Struct, frozen=True, tag="refused"):
-    """The field is refused unless it says nothing; ``reason`` tells why and what would be right."""
+class Ignored(Struct, frozen=True, tag="ignored"):
+    """The field is left out, because it does not affect the answer."""
 
     reason: str
-    neutral: tuple[object, ...] = ()
-    """Values that say no more than leaving the field out, such as a penalty of 0."""
 
 
-Treatment: TypeAlias = Mapped | ByTarget | Hint | Refused
+class Rejected(Struct, frozen=True, tag="rejected"):
+    """The field is rejected unless it is empty; ``reason`` also states how to fix the request."""
+
+    reason: str
+    accepted: tuple[object, ...] = ()
+    """Values that mean the same as leaving the field out, such as a penalty of 0."""
+
+
+Action: TypeAlias = Mapped | MappedIfSupported | Ignored | Rejected
 
 
 class Rule(Struct, frozen=True):
-    """The treatment of one field of one model, or of the model as a whole where ``field`` is None."""
+    """The action for one field of a model, or for the whole model if ``field`` is None."""
 
     model: type[OpenStruct]
     field: str | None
-    treatment: Treatment
+    action: Action
 
 
-def fields(model: type[OpenStruct], /, **treatments: Treatment) -> tuple[Rule, ...]:
-    """Write the rules of a model's fields."""
-    return tuple(Rule(model, field, treatment) for field, treatment in treatments.items())
+def field_rules(model: type[OpenStruct], /, **actions: Action) -> tuple[Rule, ...]:
+    """Make one rule for each of the named fields of a model."""
+    return tuple(Rule(model, field, action) for field, action in actions.items())
 
 
-def whole(treatment: Treatment, *models: type[OpenStruct]) -> tuple[Rule, ...]:
-    """Write the rule of models that are treated as a whole, such as blocks that are refused."""
-    return tuple(Rule(model, None, treatment) for model in models)
+def model_rules(action: Action, *models: type[OpenStruct]) -> tuple[Rule, ...]:
+    """Make one rule for each model as a whole, such as rejected block types."""
+    return tuple(Rule(model, None, action) for model in models)
 
 
-class Refusals:
-    """The refusals among some rules, ready to be asked for every part of a row."""
+class RejectedFields:
+    """An index of the fields and models that some rules reject."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._fields: dict[type, list[tuple[str, Refused]]] = {}
+        self._fields: dict[type, list[tuple[str, Rejected]]] = {}
         self._models: dict[type, str] = {}
         for rule in rules:
             match rule:
-                case Rule(model=model, field=None, treatment=Refused(reason=reason)):
+                case Rule(model=model, field=None, action=Rejected(reason=reason)):
                     self._models[model] = reason
-                case Rule(model=model, field=str() as field, treatment=Refused() as refused):
-                    self._fields.setdefault(model, []).append((field, refused))
+                case Rule(model=model, field=str() as field, action=Rejected() as rejected):
+                    self._fields.setdefault(model, []).append((field, rejected))
                 case _:
                     pass
 
-    def check(self, part: OpenStruct, at: str) -> None:
-        """Raise `Untranslatable` where ``part``, which stands at the path ``at``, holds what is refused."""
-        for field, refused in self._fields.get(type(part), ()):
+    def check(self, part: OpenStruct, path: str) -> None:
+        """Raise `Untranslatable` if ``part``, which is at ``path`` in the request, has a rejected field."""
+        for field, rejected in self._fields.get(type(part), ()):
             value = getattr(part, field)
-            if not says_nothing(value) and value not in refused.neutral:
-                raise Untranslatable(join(at, wire_name(field)), refused.reason)
+            if not is_empty(value) and value not in rejected.accepted:
+                raise Untranslatable(join_path(path, wire_name(field)), rejected.reason)
 
-    def refuse(self, part: OpenStruct, at: str) -> Untranslatable:
-        """Make the error for a part that is refused as a whole."""
-        return Untranslatable(at, self._models[type(part)])
+    def error(self, part: OpenStruct, path: str) -> Untranslatable:
+        """Make the error for a part whose model is rejected as a whole."""
+        return Untranslatable(path, self._models[type(part)])
 
 
 _EMPTY_JSON: Final = frozenset({b"null", b"false", b"[]", b"{}"})
 
 
-def says_nothing(value: object) -> bool:
-    """Tell if a field's value is the same as leaving the field out: absent, null, false or empty."""
+def is_empty(value: object) -> bool:
+    """Return whether a value means the same as leaving the field out: absent, null, false or empty."""
     if isinstance(value, Raw):
         return bytes(value) in _EMPTY_JSON
     return value is UNSET or value is None or value is False or value in ([], {})
 
 
-def given(value: T | UnsetType | None) -> T | UnsetType:
-    """Read a field of a request in which null is the same as absent."""
+def unset_if_null(value: T | UnsetType | None) -> T | UnsetType:
+    """Return UNSET for null: in requests, null means the same as absent."""
     return UNSET if value is None else value
 
 
 def wire_name(field: str) -> str:
-    """Give the name that a field has on the wire: that of Python, less the underscore after a keyword."""
+    """Return a field's JSON name: the Python name without the underscore after a keyword."""
     return field.removesuffix("_")
 
 
-def join(at: str, field: str | int) -> str:
-    """Extend a path by a key or an index."""
-    return f"{at}.{field}" if at else str(field)
+def join_path(path: str, field: str | int) -> str:
+    """Append a key or an index to a path."""
+    return f"{path}.{field}" if path else str(field)
 
 
-def by_model(rules: Iterable[Rule]) -> Mapping[type[OpenStruct], Mapping[str | None, Treatment]]:
-    """Sort rules by model and field; the docs and the completeness test read them so."""
-    table: dict[type[OpenStruct], dict[str | None, Treatment]] = {}
+def group_by_model(rules: Iterable[Rule]) -> Mapping[type[OpenStruct], Mapping[str | None, Action]]:
+    """Return actions by model and field; the test of completeness uses them."""
+    table: dict[type[OpenStruct], dict[str | None, Action]] = {}
     for rule in rules:
-        table.setdefault(rule.model, {})[rule.field] = rule.treatment
+        table.setdefault(rule.model, {})[rule.field] = rule.action
     return table

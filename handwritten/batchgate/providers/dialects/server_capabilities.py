@@ -1,4 +1,4 @@
-"""What a server of OpenAI's dialect can be told: the table that translations ask instead of the provider's name."""
+"""Capabilities of OpenAI-compatible servers. Translations use them instead of the provider's name."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ EFFORTS: Final[frozenset[Effort]] = frozenset(get_args(Effort))
 
 
 class ServerCapabilities(Struct, frozen=True, kw_only=True):
-    """One kind of server: which fields it has, by which names, and what it honours.
+    """What one kind of server supports, and its names of fields.
 
-    The defaults are the core that every server which calls itself compatible with OpenAI has. What a
-    server is not known to honour is off, so that a request is refused by name instead of half obeyed.
+    The defaults are what every OpenAI-compatible server supports. A feature that a server is not known to support is
+    off: a request that uses it is rejected, and not sent with the risk that the server ignores it.
     """
 
     name: str
-    """The provider's name, as it stands in messages."""
+    """The provider's name in messages."""
     serves: frozenset[RowKind] = frozenset({"chat_completions"})
-    """The kinds of rows that it takes as they are; those of Messages and Responses are translated otherwise."""
+    """The kinds of rows that are sent unchanged; other conversations are translated to Chat Completions."""
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"
     user_field: Literal["safety_identifier", "user"] | None = "user"
-    """Where metadata.user_id goes."""
+    """The field for metadata.user_id."""
     stop_limit: int | None = None
-    """The most stop sequences in a request."""
+    """The maximum number of stop sequences in a request."""
     top_k: bool = False
     efforts: frozenset[Effort] = frozenset()
-    """The values of reasoning_effort; with ``none`` thinking can be switched off."""
+    """The supported values of reasoning_effort; ``none`` turns thinking off."""
     thinking_budget: bool = False
-    """Has thinking_token_budget."""
+    """Supports thinking_token_budget."""
     reasoning_field: Literal["reasoning", "reasoning_content"] | None = None
-    """Where an assistant turn holds what the model thought."""
+    """The field of an assistant message that holds the model's reasoning."""
     prefill: bool = False
-    """Continues a last assistant turn (continue_final_message)."""
+    """Continues a last assistant message (continue_final_message)."""
     image_urls: bool = True
-    """Fetches images by URL; base64 is taken by all."""
+    """Downloads images by URL; every server accepts base64."""
     tool_choice: bool = True
     parallel_tool_calls: bool = True
     strict_tools: bool = False
     service_tiers: bool = False
-    """Has OpenAI's service_tier; the others have one tier only, which is then both auto and standard."""
+    """Supports OpenAI's service_tier; other servers have one tier, for both auto and standard."""
     openai_fields: bool = False
-    """Has OpenAI's own things: the role developer, tools of free text, verbosity, moderation, its store, its cache."""
+    """Supports what only OpenAI has: role developer, custom tools, verbosity, moderation, store, prompt cache."""
     logprobs: bool = False
-    """Tells the probabilities of tokens."""
+    """Returns log probabilities of tokens."""
 
 
-WHOLE_DIALECT: Final = ServerCapabilities(
+ALL_CHAT_COMPLETIONS: Final = ServerCapabilities(
     name="Chat Completions",
     max_tokens_field="max_completion_tokens",
     user_field="safety_identifier",
@@ -65,4 +65,4 @@ WHOLE_DIALECT: Final = ServerCapabilities(
     openai_fields=True,
     logprobs=True,
 )
-"""All that Chat Completions can say, at any server: the stop on the way between two other dialects."""
+"""Every feature of Chat Completions at any server: the intermediate step between two other dialects."""

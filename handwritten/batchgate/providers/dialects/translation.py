@@ -1,7 +1,7 @@
-"""The front door of the dialects: a request or an answer of one kind becomes one of another.
+"""Translates a request or an answer of one kind to another kind: the entry point of the dialects.
 
-Chat Completions stands in the middle: what goes between Messages and Responses goes through it, and what it has no
-words for is refused on the way, though both ends might have them. Embeddings and completions stay what they are.
+Messages and Responses are translated via Chat Completions. A field that Chat Completions lacks is therefore rejected,
+even if both ends support it. Embeddings and completions are never translated.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from batchgate.providers.dialects.chat_via_messages.answer import message_to_com
 from batchgate.providers.dialects.chat_via_messages.request import chat_to_messages
 from batchgate.providers.dialects.chat_via_responses.answer import response_to_completion
 from batchgate.providers.dialects.chat_via_responses.request import chat_to_responses
-from batchgate.providers.dialects.messages_via_chat.answer import to_message
-from batchgate.providers.dialects.messages_via_chat.request import to_chat
-from batchgate.providers.dialects.responses_via_chat.answer import to_response
+from batchgate.providers.dialects.messages_via_chat.answer import completion_to_message
+from batchgate.providers.dialects.messages_via_chat.request import messages_to_chat
+from batchgate.providers.dialects.responses_via_chat.answer import completion_to_response
 from batchgate.providers.dialects.responses_via_chat.request import responses_to_chat
-from batchgate.providers.dialects.server_capabilities import WHOLE_DIALECT, ServerCapabilities
+from batchgate.providers.dialects.server_capabilities import ALL_CHAT_COMPLETIONS, ServerCapabilities
 from batchgate_api import chat_completions, messages, responses
 
-NAMES: Final[dict[RowKind, str]] = {
+KIND_NAMES: Final[dict[RowKind, str]] = {
     "messages": "Messages",
     "chat_completions": "Chat Completions",
     "responses": "Responses",
     "embeddings": "embeddings",
     "completions": "completions",
 }
-"""The kinds as they are called in messages."""
+"""The names of the kinds in messages."""
 
-CONVERSATIONS: Final[frozenset[RowKind]] = frozenset({"messages", "chat_completions", "responses"})
-"""The kinds that have a form in each other."""
+CONVERSATION_KINDS: Final[frozenset[RowKind]] = frozenset({"messages", "chat_completions", "responses"})
+"""The kinds that can be translated to each other."""
 
 _PARAMS: Final = msgspec.json.Decoder(messages.MessageParams)
 _CHAT: Final = msgspec.json.Decoder(chat_completions.ChatCompletionRequest)
@@ -46,57 +46,56 @@ _RESPONSE: Final = msgspec.json.Decoder(responses.Response)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class Asked(Struct, frozen=True, kw_only=True):
-    """What an answer answers, for what a server leaves out of it and for what a Response repeats."""
+class AnswerContext(Struct, frozen=True, kw_only=True):
+    """Facts about the request of an answer: defaults for missing fields, and fields that a Response repeats."""
 
     model: str
     custom_id: str
     created: int
     """Unix seconds."""
     request: bytes | None = None
-    """The request in the kind that the answer is to have, where it is at hand."""
+    """The request, of the kind that the answer is translated to, if available."""
 
 
 def translate_request(
-    body: bytes, *, kind: RowKind, to: RowKind, model: str, target: ServerCapabilities = WHOLE_DIALECT
+    body: bytes, *, kind: RowKind, to: RowKind, model: str, target: ServerCapabilities = ALL_CHAT_COMPLETIONS
 ) -> bytes:
-    """Say a request of one kind in another, asking for ``model``.
+    """Translate a request to the kind ``to``, for ``model``.
 
-    A request that keeps its kind passes as it is. ``target`` is the server of Chat Completions to which it goes. Raises
-    `RequestError` that names the field that is wrong, or `Untranslatable` for what cannot be said.
+    A request that already has that kind is returned unchanged. ``target`` is the Chat Completions server that receives
+    it. Raises `RequestError` that names an invalid field, or `Untranslatable` for one that cannot be translated.
     """
     if kind == to:
         return body
-    refuse_other_kinds(kind, to)
+    require_conversations(kind, to)
     try:
-        said = _chat_request(body, kind, model, target if to == "chat_completions" else WHOLE_DIALECT)
-        return _ENCODER.encode(_request_of(said, kind, to, model))
+        chat = _to_chat_request(body, kind, model, target if to == "chat_completions" else ALL_CHAT_COMPLETIONS)
+        return _ENCODER.encode(_from_chat_request(chat, kind, to, model))
     except DECODING_ERRORS as error:
         raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
 
 
-def translate_answer(body: bytes, *, kind: RowKind, to: RowKind, asked: Asked) -> bytes:
-    """Say an answer of one kind in another, in one line.
+def translate_answer(body: bytes, *, kind: RowKind, to: RowKind, context: AnswerContext) -> bytes:
+    """Translate an answer to the kind ``to``, in one line.
 
-    Raises `RequestError` for what the other kind cannot hold, and one of `DECODING_ERRORS` where the body is not of the
-    kind that it should be: what that means, only the caller can tell.
+    Raises `RequestError` for content that the other kind cannot represent, and one of `DECODING_ERRORS` if the body is
+    not an answer of ``kind``.
     """
     if kind == to:
-        return one_line(body)
-    refuse_other_kinds(kind, to)
-    return one_line(_ENCODER.encode(_answer_of(_chat_answer(body, kind, asked), to, asked)))
+        return to_single_line(body)
+    require_conversations(kind, to)
+    return to_single_line(_ENCODER.encode(_from_chat_answer(_to_chat_answer(body, kind, context), to, context)))
 
 
-def refuse_other_kinds(kind: RowKind, to: RowKind) -> None:
+def require_conversations(kind: RowKind, to: RowKind) -> None:
     """Raise `Untranslatable` unless both kinds are conversations."""
-    for one, other in ((kind, to), (to, kind)):
-        if one not in CONVERSATIONS:
-            reason = f"requests for {NAMES[one]} have no form in {NAMES[other]}; choose a provider that serves them"
-            raise Untranslatable("url", reason)
+    if not {kind, to} <= CONVERSATION_KINDS:
+        reason = f"cannot translate {KIND_NAMES[kind]} to {KIND_NAMES[to]}"
+        raise Untranslatable("url", f"{reason}; choose a provider that supports {KIND_NAMES[kind]}")
 
 
-def one_line(document: bytes) -> bytes:
-    """Make one line of a JSON document; within its strings there are no line ends to be hurt."""
+def to_single_line(document: bytes) -> bytes:
+    """Replace line breaks in a JSON document by spaces: strings in JSON contain none."""
     if b"\n" in document or b"\r" in document:
         document = document.replace(b"\n", b" ").replace(b"\r", b" ")
     return document.strip()
@@ -105,50 +104,50 @@ def one_line(document: bytes) -> bytes:
 # ---------------------------------------------------------------- requests
 
 
-def _chat_request(
+def _to_chat_request(
     body: bytes, kind: RowKind, model: str, target: ServerCapabilities
 ) -> chat_completions.ChatCompletionRequest:
     if kind == "messages":
-        return to_chat(_PARAMS.decode(body), model=model, target=target)
+        return messages_to_chat(_PARAMS.decode(body), model=model, target=target)
     if kind == "responses":
         return responses_to_chat(_RESPONSES.decode(body), model=model, target=target)
     return _CHAT.decode(body)
 
 
-def _request_of(said: chat_completions.ChatCompletionRequest, kind: RowKind, to: RowKind, model: str) -> Struct:
+def _from_chat_request(chat: chat_completions.ChatCompletionRequest, kind: RowKind, to: RowKind, model: str) -> Struct:
     if to == "chat_completions":
-        return said
+        return chat
     translate = chat_to_messages if to == "messages" else chat_to_responses
     try:
-        return translate(said, model=model)
+        return translate(chat, model=model)
     except Untranslatable as error:
         if kind == "chat_completions":
             raise
-        raise Untranslatable(error.field, f"{error.reason} (the field as Chat Completions has it)") from error
+        raise Untranslatable(error.field, f"{error.reason} (the name of the field in Chat Completions)") from error
 
 
 # ---------------------------------------------------------------- answers
 
 
-def _chat_answer(body: bytes, kind: RowKind, asked: Asked) -> chat_completions.ChatCompletion:
+def _to_chat_answer(body: bytes, kind: RowKind, context: AnswerContext) -> chat_completions.ChatCompletion:
     if kind == "messages":
-        return message_to_completion(_MESSAGE.decode(body), created=asked.created)
+        return message_to_completion(_MESSAGE.decode(body), created=context.created)
     if kind == "responses":
         return response_to_completion(
-            _RESPONSE.decode(body), model=asked.model, custom_id=asked.custom_id, created=asked.created
+            _RESPONSE.decode(body), model=context.model, custom_id=context.custom_id, created=context.created
         )
     return _COMPLETION.decode(body)
 
 
-def _answer_of(completion: chat_completions.ChatCompletion, to: RowKind, asked: Asked) -> Struct:
+def _from_chat_answer(completion: chat_completions.ChatCompletion, to: RowKind, context: AnswerContext) -> Struct:
     if to == "messages":
-        return to_message(completion, model=asked.model, custom_id=asked.custom_id)
+        return completion_to_message(completion, model=context.model, custom_id=context.custom_id)
     if to == "responses":
-        return to_response(
+        return completion_to_response(
             completion,
-            model=asked.model,
-            custom_id=asked.custom_id,
-            created=asked.created,
-            request=None if asked.request is None else _RESPONSES.decode(asked.request),
+            model=context.model,
+            custom_id=context.custom_id,
+            created=context.created,
+            request=None if context.request is None else _RESPONSES.decode(context.request),
         )
     return completion

@@ -1,1 +1,1 @@
-"""One handler for each kind of provider API: writes calls and reads answers."""
+"""One handler for each provider API: encodes calls and decodes answers."""

@@ -1,4 +1,4 @@
-"""Anthropic, and whatever else speaks Messages: rows of Messages pass as they are, others are translated."""
+"""The handler for servers of the Messages API: Messages rows are sent unchanged, other rows are translated."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from msgspec import Raw, Struct
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamRequest, UpstreamResponse
-from batchgate.providers.dialects.translation import Asked, translate_answer, translate_request
-from batchgate.providers.handlers.pass_through import answer_as_it_came, request_as_it_came
-from batchgate.providers.responses.provider_errors import not_an_answer, upstream_error
+from batchgate.providers.dialects.translation import AnswerContext, translate_answer, translate_request
+from batchgate.providers.handlers.pass_through import unchanged_answer, unchanged_request
+from batchgate.providers.responses.provider_errors import unexpected_body_error, upstream_error
 
 DEFAULT_VERSION: Final = "2023-06-01"
-"""The anthropic-version of a row whose create call named none."""
+"""The anthropic-version of rows whose create call has none."""
 
 TRANSLATED_VERSION: Final = "2026-10-21"
-"""The anthropic-version of translated rows: the first in which there are turns of the role system."""
+"""The anthropic-version of translated rows: the first that supports messages with the role system."""
 
-FORWARDED: Final = ("anthropic-beta", "anthropic-user-profile-id")
-"""Headers of the create call that go along with every request."""
+FORWARDED_HEADERS: Final = ("anthropic-beta", "anthropic-user-profile-id")
+"""Headers of the create call that are sent with every request."""
 
 
 class _MessagePeek(Struct):
-    """What makes an answer a Message."""
+    """The fields that identify a Message."""
 
     type: Literal["message"]
     role: Literal["assistant"]
@@ -37,13 +37,13 @@ _MESSAGE: Final = msgspec.json.Decoder(_MessagePeek)
 
 
 class AnthropicHandler:
-    """Speaks Messages to an account whose ``base_url`` stands before ``/v1``; ``now`` gives Unix seconds."""
+    """Calls ``/v1/messages`` below the ``base_url`` of an account; ``now`` returns Unix seconds."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
-        """Write the call; raises `RequestError` naming the field that is wrong or cannot be said."""
+        """Return the call; raises `RequestError` that names an invalid or untranslatable field."""
         return UpstreamRequest(
             url=f"{account.base_url}/v1/messages",
             headers=_headers(account, row),
@@ -52,20 +52,20 @@ class AnthropicHandler:
         )
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
-        """Read the answer as one of the row's kind; a Message for a row of Messages stays as it came."""
+        """Return the answer, of the row's kind; the Message of a Messages row stays unchanged."""
         if response.status != 200:
             raise upstream_error(response)
         try:
-            message = answer_as_it_came(response.body, _MESSAGE.decode)
+            message = unchanged_answer(response.body, _MESSAGE.decode)
             if row.kind == "messages":
                 return message
-            return translate_answer(message, kind="messages", to=row.kind, asked=self._asked(row))
+            return translate_answer(message, kind="messages", to=row.kind, context=self._answer_context(row))
         except DECODING_ERRORS as error:
-            raise not_an_answer(response, "messages", error) from error
+            raise unexpected_body_error(response, "messages", error) from error
 
-    def _asked(self, row: RequestRow) -> Asked:
+    def _answer_context(self, row: RequestRow) -> AnswerContext:
         request = row.params if row.kind == "responses" else None
-        return Asked(model=row.model, custom_id=row.custom_id, created=int(self._now()), request=request)
+        return AnswerContext(model=row.model, custom_id=row.custom_id, created=int(self._now()), request=request)
 
 
 def _headers(account: Account, row: RequestRow) -> dict[str, str]:
@@ -76,11 +76,11 @@ def _headers(account: Account, row: RequestRow) -> dict[str, str]:
     }
     if account.api_key:
         headers["x-api-key"] = account.api_key
-    headers.update((name, row.headers[name]) for name in FORWARDED if name in row.headers)
+    headers.update((name, row.headers[name]) for name in FORWARDED_HEADERS if name in row.headers)
     return headers
 
 
 def _body(row: RequestRow) -> bytes:
     if row.kind == "messages":
-        return request_as_it_came(row)
+        return unchanged_request(row)
     return translate_request(row.params, kind=row.kind, to="messages", model=row.model)

@@ -1,4 +1,4 @@
-"""Rows whose server speaks their dialect: what the gateway need not know is not read, and nothing is written anew."""
+"""Requests and answers that need no translation: only a few fields are read, and the bytes stay unchanged."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.engine.model.provider_call import RequestRow
-from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER, NO_STREAM
-from batchgate.providers.dialects.translation import one_line
+from batchgate.providers.dialects.rules import NO_STREAM, NO_ZERO_MAX_TOKENS
+from batchgate.providers.dialects.translation import to_single_line
 
 
 class _Peek(Struct):
-    """What the gateway must know of a request; the rest is the provider's to judge."""
+    """The fields of a request that the gateway checks; the provider checks the rest."""
 
     model: Raw
     stream: Raw | UnsetType = UNSET
@@ -27,10 +27,10 @@ _PEEK: Final = msgspec.json.Decoder(_Peek)
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
-def request_as_it_came(row: RequestRow) -> bytes:
-    """Give the body of a row byte for byte, or with another model where its own carried an account's prefix.
+def unchanged_request(row: RequestRow) -> bytes:
+    """Return the body of a row byte for byte; only the account's prefix is removed from the model.
 
-    Raises `RequestError` where it is no JSON object with a model, or asks for what no batch can give.
+    Raises `RequestError` if the body is not a JSON object with a model, or asks for a feature that no batch supports.
     """
     try:
         peek = _PEEK.decode(row.params)
@@ -41,13 +41,13 @@ def request_as_it_came(row: RequestRow) -> bytes:
     if peek.stream is not UNSET and bytes(peek.stream) == b"true":
         raise Untranslatable("stream", NO_STREAM)
     if row.kind == "messages" and peek.max_tokens is not UNSET and bytes(peek.max_tokens) == b"0":
-        raise Untranslatable("max_tokens", NO_EMPTY_ANSWER)
+        raise Untranslatable("max_tokens", NO_ZERO_MAX_TOKENS)
     return row.params if rewritten is None else msgspec.json.encode(rewritten)
 
 
-def answer_as_it_came(body: bytes, read: Callable[[bytes], object]) -> bytes:
-    """Give an answer as it came, in one line; raises what ``read`` does, or another of `DECODING_ERRORS`."""
-    read(body)
+def unchanged_answer(body: bytes, check: Callable[[bytes], object]) -> bytes:
+    """Return an answer unchanged, in one line; raises the errors of ``check``, or one of `DECODING_ERRORS`."""
+    check(body)
     if not body.isascii():
-        body.decode()  # what the reader passes over is not checked by it
-    return one_line(body)
+        body.decode()  # ``check`` does not check strings that it skips
+    return to_single_line(body)

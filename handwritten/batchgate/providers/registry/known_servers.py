@@ -1,12 +1,11 @@
-"""The servers of Chat Completions that are known by name, and what each can be told.
+"""Capabilities of known OpenAI-compatible servers.
 
-By the types of their own SDKs: OpenAI (openai 3.54), Groq (groq 1.7), Mistral (mistralai), OpenRouter (openrouter
-1.3), Fireworks (fireworks-ai 1.2), Cerebras (cerebras-cloud-sdk 1.91) and Perplexity (perplexityai 0.46). By the
-source in their repositories: vLLM (``vllm/entrypoints/openai/chat_completion/protocol.py``), SGLang
-(``python/sglang/srt/entrypoints/openai/protocol.py``) and Ollama (``openai/openai.go``). What was not found there is
-left at the careful default of `ServerCapabilities`, and so are the other servers as a whole. Which paths a server has
-besides ``/chat/completions`` is by its documentation; Responses are translated unless the server's own are known to be
-whole.
+Types of the providers' SDKs: OpenAI (openai 3.54), Groq (groq 1.7), Mistral (mistralai), OpenRouter (openrouter 1.3),
+Fireworks (fireworks-ai 1.2), Cerebras (cerebras-cloud-sdk 1.91) and Perplexity (perplexityai 0.46). Source code: vLLM
+(``vllm/entrypoints/openai/chat_completion/protocol.py``), SGLang
+(``python/sglang/srt/entrypoints/openai/protocol.py``) and Ollama (``openai/openai.go``). Features that were not found
+there, and all other servers, have the conservative defaults of `ServerCapabilities`. ``serves`` follows the servers'
+documentation; Responses are translated unless the server is known to implement them completely.
 """
 
 from __future__ import annotations
@@ -117,7 +116,7 @@ PERPLEXITY: Final = ServerCapabilities(
     strict_tools=True,
 )
 
-# "minimal" is documented, but refused as users report: discuss.ai.google.dev/t/117875 and 118724.
+# "minimal" is documented, but users report that it is rejected: discuss.ai.google.dev/t/117875 and 118724.
 GEMINI: Final = ServerCapabilities(name="gemini", serves=_WITH_EMBEDDINGS, user_field=None, efforts=_FOUR_EFFORTS)
 
 XAI: Final = ServerCapabilities(name="xai")

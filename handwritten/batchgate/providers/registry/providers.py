@@ -1,4 +1,4 @@
-"""The providers by name: who speaks to each, and where it is unless an account says otherwise."""
+"""The supported providers by name, with the handler and the default base URL of each."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from batchgate.providers.registry import known_servers
 
 
 class Provider(Struct, frozen=True):
-    """One name of the documented provider enum."""
+    """One value of the documented provider enum."""
 
     base_url: str
-    """Where an account of this provider calls unless it has a URL of its own."""
+    """The URL for accounts that set none."""
     handler: Callable[[], ProviderHandler]
-    """Makes the handler; one serves every account of the provider."""
+    """Makes the handler, which all accounts of the provider share."""
 
 
-def _compatible(base_url: str, target: ServerCapabilities) -> Provider:
-    return Provider(base_url, lambda: OpenAIHandler(target))
+def _openai_compatible(base_url: str, capabilities: ServerCapabilities) -> Provider:
+    return Provider(base_url, lambda: OpenAIHandler(capabilities))
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
     {
         "anthropic": Provider("https://api.anthropic.com", AnthropicHandler),
-        "openai": _compatible("https://api.openai.com/v1", known_servers.OPENAI),
-        "vllm": _compatible("http://localhost:8000/v1", known_servers.VLLM),
-        "sgl": _compatible("http://localhost:30000/v1", known_servers.SGLANG),
-        "ollama": _compatible("http://localhost:11434/v1", known_servers.OLLAMA),
-        "groq": _compatible("https://api.groq.com/openai/v1", known_servers.GROQ),
-        "gemini": _compatible("https://generativelanguage.googleapis.com/v1beta/openai", known_servers.GEMINI),
-        "mistral": _compatible("https://api.mistral.ai/v1", known_servers.MISTRAL),
-        "openrouter": _compatible("https://openrouter.ai/api/v1", known_servers.OPENROUTER),
-        "cerebras": _compatible("https://api.cerebras.ai/v1", known_servers.CEREBRAS),
-        "xai": _compatible("https://api.x.ai/v1", known_servers.XAI),
-        "fireworks": _compatible("https://api.fireworks.ai/inference/v1", known_servers.FIREWORKS),
-        "perplexity": _compatible("https://api.perplexity.ai", known_servers.PERPLEXITY),
-        "parasail": _compatible("https://api.parasail.io/v1", known_servers.PARASAIL),
-        "nebius": _compatible("https://api.tokenfactory.nebius.com/v1", known_servers.NEBIUS),
-        "huggingface": _compatible("https://router.huggingface.co/v1", known_servers.HUGGINGFACE),
+        "openai": _openai_compatible("https://api.openai.com/v1", known_servers.OPENAI),
+        "vllm": _openai_compatible("http://localhost:8000/v1", known_servers.VLLM),
+        "sgl": _openai_compatible("http://localhost:30000/v1", known_servers.SGLANG),
+        "ollama": _openai_compatible("http://localhost:11434/v1", known_servers.OLLAMA),
+        "groq": _openai_compatible("https://api.groq.com/openai/v1", known_servers.GROQ),
+        "gemini": _openai_compatible("https://generativelanguage.googleapis.com/v1beta/openai", known_servers.GEMINI),
+        "mistral": _openai_compatible("https://api.mistral.ai/v1", known_servers.MISTRAL),
+        "openrouter": _openai_compatible("https://openrouter.ai/api/v1", known_servers.OPENROUTER),
+        "cerebras": _openai_compatible("https://api.cerebras.ai/v1", known_servers.CEREBRAS),
+        "xai": _openai_compatible("https://api.x.ai/v1", known_servers.XAI),
+        "fireworks": _openai_compatible("https://api.fireworks.ai/inference/v1", known_servers.FIREWORKS),
+        "perplexity": _openai_compatible("https://api.perplexity.ai", known_servers.PERPLEXITY),
+        "parasail": _openai_compatible("https://api.parasail.io/v1", known_servers.PARASAIL),
+        "nebius": _openai_compatible("https://api.tokenfactory.nebius.com/v1", known_servers.NEBIUS),
+        "huggingface": _openai_compatible("https://router.huggingface.co/v1", known_servers.HUGGINGFACE),
     }
 )
-"""Every provider that can be called request by request."""
+"""All supported providers."""

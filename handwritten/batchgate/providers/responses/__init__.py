@@ -1,1 +1,1 @@
-"""Reads what every provider's response may hold: errors, usage, keys to redact."""
+"""Reads errors and usage from the responses of all providers, and redacts keys."""

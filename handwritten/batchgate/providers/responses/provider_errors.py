@@ -1,7 +1,7 @@
-"""Reads a provider's error: status, headers and body into one `UpstreamError` that says what a retry may do.
+"""Converts a provider's error response (status, headers, body) to an `UpstreamError`.
 
-One reader for all providers, as their errors are mixed on the way (proxies, compatible servers): the envelopes of
-Anthropic and OpenAI, a text or a list instead, the fields without an envelope, or no JSON at all.
+One reader works for all providers, as proxies and compatible servers mix the formats: the envelopes of Anthropic and
+OpenAI, a text or a list, fields without an envelope, or no JSON.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import msgspec
 from msgspec import Struct
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding_error
-from batchgate.engine.model.errors import ErrorKind, UpstreamError, UpstreamUnreachable
+from batchgate.engine.model.errors import ErrorKind, NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
 
-LONGEST_MESSAGE: Final = 2_000
-"""Characters of a provider's message that are kept."""
+MAX_MESSAGE_LENGTH: Final = 2_000
+"""Maximum number of characters that are kept of a provider's message."""
 
-LONGEST_RETRY_AFTER: Final = 3600.0
-"""Seconds that a provider may ask for; one that asks for more, or by mistake for milliseconds, is asked again then."""
+MAX_RETRY_AFTER: Final = 3600.0
+"""Maximum wait in seconds, if a provider asks for a longer one or sends milliseconds by mistake."""
 
-_LONGEST_EXCERPT: Final = 200
+_MAX_EXCERPT: Final = 200
 
 _KINDS: Final[Mapping[int, ErrorKind]] = {
     400: "invalid_request_error",
@@ -48,7 +48,7 @@ _KINDS: Final[Mapping[int, ErrorKind]] = {
     529: "overloaded_error",
 }
 
-_TELLING_TYPES: Final[Mapping[str, ErrorKind]] = {
+_KINDS_BY_CODE: Final[Mapping[str, ErrorKind]] = {
     "billing_error": "billing_error",
     "permission_error": "permission_error",
     "overloaded_error": "overloaded_error",
@@ -63,7 +63,7 @@ _TELLING_TYPES: Final[Mapping[str, ErrorKind]] = {
     "linked_organization_billing_unavailable": "billing_error",
     "organization_on_hold": "billing_error",
 }
-"""Types and codes that say more than the status; OpenAI's invalid_request_error does not, it also stands at a 401."""
+"""Types and codes that are more specific than the status. OpenAI's invalid_request_error is not: 401 has it too."""
 
 _RETRY_STATUSES: Final = frozenset({408, 409, 425, 429})
 _RETRY_KINDS: Final = frozenset({"overloaded_error", "rate_limit_error", "timeout_error"})
@@ -72,14 +72,14 @@ _KEY: Final = re.compile(
     r"\b(?:sk|gsk|psk|csk|xai|pplx|fw|hf|nvapi)[-_][A-Za-z0-9_*.\-]{6,}|\bAIza[\w\-]{20,}|\bBearer\s+\S+",
     re.IGNORECASE,
 )
-"""What the providers' keys look like; some repeat the wrong one in the message, partly starred."""
+"""Formats of providers' keys; some providers repeat an invalid key in the message, partly masked."""
 
 
-class _Said(Struct, frozen=True):
-    """What a body says, whatever its envelope."""
+class _ErrorBody(Struct, frozen=True):
+    """The fields of an error body, from any envelope."""
 
     message: str
-    marks: tuple[str, ...]
+    codes: tuple[str, ...]
     """Its types and codes."""
     request_id: str | None
     type: str | None = None
@@ -88,39 +88,40 @@ class _Said(Struct, frozen=True):
 
 
 def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.time) -> UpstreamError:
-    """Make the error of a response that is not an answer; ``now`` gives Unix seconds."""
-    said = _read(response)
-    kind = _kind(response.status, said.marks)
+    """Make the error for an error response; ``now`` returns Unix seconds."""
+    body = _read_body(response)
+    kind = _kind(response.status, body.codes)
     return UpstreamError(
         kind,
-        said.message,
+        body.message,
         status=response.status,
         retry_safe=_retry_safe(response, kind),
-        retry_after=_bounded_wait(_retry_after(response.headers, now)),
-        request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or said.request_id,
-        provider_type=said.type,
-        provider_param=said.param,
-        provider_code=said.code,
+        retry_after=_cap_wait(_retry_after(response.headers, now)),
+        request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or body.request_id,
+        provider_type=body.type,
+        provider_param=body.param,
+        provider_code=body.code,
     )
 
 
-ANSWERS: Final[Mapping[RowKind, str]] = {
+ANSWER_NAMES: Final[Mapping[RowKind, str]] = {
     "messages": "a Message",
     "chat_completions": "a Chat Completion",
     "responses": "a Response",
     "embeddings": "embeddings",
     "completions": "a completion",
 }
-"""What a request of each kind is answered with, in the words of messages."""
+"""The names of answers to each kind of request in messages."""
 
 
-def not_an_answer(response: UpstreamResponse, kind: RowKind, problem: DecodingError) -> UpstreamError:
-    """Tell an error that a router sends with the status 200 from what is no answer to a request of ``kind``."""
+def unexpected_body_error(response: UpstreamResponse, kind: RowKind, problem: DecodingError) -> UpstreamError:
+    """Make the error for a response with status 200 that is not an answer of ``kind``; routers send some errors so."""
     try:
         code = _EMBEDDED.decode(response.body).error.code
     except DECODING_ERRORS:
-        message = f"The provider answered 200, but not with {ANSWERS[kind]} ({describe_decoding_error(problem)}): "
-        return UpstreamUnreachable("api_error", message + excerpt(response.body), status=200, retry_safe=True)
+        reason = describe_decoding_error(problem)
+        message = f"The provider returned 200, but the body is not {ANSWER_NAMES[kind]} ({reason}): "
+        return NoUpstreamAnswer("api_error", message + excerpt(response.body), status=200, retry_safe=True)
     status = code if isinstance(code, int) and 400 <= code <= 599 else 500
     return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
 
@@ -136,25 +137,25 @@ class _EmbeddedError(Struct):
 _EMBEDDED: Final = msgspec.json.Decoder(_EmbeddedError)
 
 
-def bounded(text: str, length: int = LONGEST_MESSAGE) -> str:
-    """Cut a text from a provider and take keys out of it."""
+def redact_and_shorten(text: str, length: int = MAX_MESSAGE_LENGTH) -> str:
+    """Shorten a text from a provider and redact keys in it."""
     clean = _KEY.sub("[key]", text.strip())
     return clean if len(clean) <= length else f"{clean[: length - 1]}…"
 
 
 def excerpt(body: bytes) -> str:
-    """Show the beginning of a body that is not what it should be, in one line."""
-    shown = " ".join(body[: 4 * _LONGEST_EXCERPT].decode(errors="replace").split())
-    return bounded(shown, _LONGEST_EXCERPT) or "an empty body"
+    """Return the beginning of an unexpected body, in one line."""
+    shown = " ".join(body[: 4 * _MAX_EXCERPT].decode(errors="replace").split())
+    return redact_and_shorten(shown, _MAX_EXCERPT) or "an empty body"
 
 
-# ---------------------------------------------------------------- class and retry
+# ---------------------------------------------------------------- error kind and retry
 
 
-def _kind(status: int, marks: tuple[str, ...]) -> ErrorKind:
-    for mark in marks:
-        if mark in _TELLING_TYPES:
-            return _TELLING_TYPES[mark]
+def _kind(status: int, codes: tuple[str, ...]) -> ErrorKind:
+    for code in codes:
+        if code in _KINDS_BY_CODE:
+            return _KINDS_BY_CODE[code]
     if status in _KINDS:
         return _KINDS[status]
     return "invalid_request_error" if 400 <= status < 500 else "api_error"
@@ -167,12 +168,12 @@ def _retry_safe(response: UpstreamResponse, kind: ErrorKind) -> bool:
         case "false":
             return False
         case _:
-            again = response.status in _RETRY_STATUSES or response.status >= 500 or kind in _RETRY_KINDS
-            return again and kind != "billing_error"
+            retryable = response.status in _RETRY_STATUSES or response.status >= 500 or kind in _RETRY_KINDS
+            return retryable and kind != "billing_error"
 
 
 def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
-    """Read the wait in seconds: retry-after-ms first, then retry-after as seconds or as a date."""
+    """Return the wait in seconds: retry-after-ms first, then retry-after as seconds or as a date."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -186,8 +187,8 @@ def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float 
         return None
 
 
-def _bounded_wait(seconds: float | None) -> float | None:
-    return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER)
+def _cap_wait(seconds: float | None) -> float | None:
+    return None if seconds is None else min(seconds, MAX_RETRY_AFTER)
 
 
 def _number(written: str | None) -> float | None:
@@ -198,67 +199,67 @@ def _number(written: str | None) -> float | None:
     return number if math.isfinite(number) and number >= 0 else None
 
 
-# ---------------------------------------------------------------- the body
+# ---------------------------------------------------------------- error body
 
 
-def _read(response: UpstreamResponse) -> _Said:
+def _read_body(response: UpstreamResponse) -> _ErrorBody:
     try:
         document: object = msgspec.json.decode(response.body)
     except DECODING_ERRORS:
-        return _Said(_about(response, excerpt(response.body)), (), None)
+        return _ErrorBody(_status_message(response, excerpt(response.body)), (), None)
     if isinstance(document, list) and document:
         document = document[0]
     if not isinstance(document, dict):
-        return _Said(_about(response, excerpt(response.body)), (), None)
-    inner = document.get("error") or document
-    message = _message(inner) or _about(response, excerpt(response.body))
+        return _ErrorBody(_status_message(response, excerpt(response.body)), (), None)
+    error = document.get("error") or document
+    message = _message(error) or _status_message(response, excerpt(response.body))
     request_id = document.get("request_id")
-    return _Said(
-        message=bounded(message),
-        marks=tuple(_marks(inner)),
+    return _ErrorBody(
+        message=redact_and_shorten(message),
+        codes=tuple(_codes(error)),
         request_id=request_id if isinstance(request_id, str) else None,
-        type=_word(inner, "type"),
-        param=_word(inner, "param"),
-        code=_code(inner),
+        type=_text_field(error, "type"),
+        param=_text_field(error, "param"),
+        code=_code(error),
     )
 
 
-def _about(response: UpstreamResponse, shown: str) -> str:
+def _status_message(response: UpstreamResponse, shown: str) -> str:
     if location := response.headers.get("location"):
-        shown = f"it points to {bounded(location, _LONGEST_EXCERPT)}; see base_url"
-    return f"The provider answered {response.status}: {shown}"
+        shown = f"it redirects to {redact_and_shorten(location, _MAX_EXCERPT)}; check base_url"
+    return f"The provider returned {response.status}: {shown}"
 
 
-def _message(inner: object) -> str | None:
-    """Find the message: as itself, or under message or detail, which may hold more JSON."""
-    if isinstance(inner, str):
-        return inner
-    if not isinstance(inner, dict):
+def _message(error: object) -> str | None:
+    """Return the message: the error itself if it is a string, or its message or detail, which may be JSON."""
+    if isinstance(error, str):
+        return error
+    if not isinstance(error, dict):
         return None
-    found = inner.get("message") or inner.get("detail")
+    found = error.get("message") or error.get("detail")
     if found is None or isinstance(found, str):
         return found
     return msgspec.json.encode(found).decode()
 
 
-def _marks(inner: object) -> Iterator[str]:
-    if not isinstance(inner, dict):
+def _codes(error: object) -> Iterator[str]:
+    if not isinstance(error, dict):
         return
-    details = inner.get("details")
+    details = error.get("details")
     if isinstance(details, dict) and isinstance(details.get("error_code"), str):
         yield details["error_code"]
     for name in ("code", "type"):
-        if isinstance(mark := inner.get(name), str):
-            yield mark
+        if isinstance(code := error.get(name), str):
+            yield code
 
 
-def _word(inner: object, name: str) -> str | None:
-    """Read one of the short texts beside the message."""
-    word = inner.get(name) if isinstance(inner, dict) else None
-    return bounded(word, _LONGEST_EXCERPT) if isinstance(word, str) else None
+def _text_field(error: object, name: str) -> str | None:
+    """Return a short text field of the error."""
+    word = error.get(name) if isinstance(error, dict) else None
+    return redact_and_shorten(word, _MAX_EXCERPT) if isinstance(word, str) else None
 
 
-def _code(inner: object) -> str | int | None:
-    """Read the code, which some servers send as a number: that of the status."""
-    code = inner.get("code") if isinstance(inner, dict) else None
-    return code if type(code) is int and 0 <= code <= 999 else _word(inner, "code")
+def _code(error: object) -> str | int | None:
+    """Return the code; some servers send the status as a number."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if type(code) is int and 0 <= code <= 999 else _text_field(error, "code")

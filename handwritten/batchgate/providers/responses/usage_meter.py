@@ -1,7 +1,6 @@
-"""Reads what calls cost and what a provider says is left, in every provider's words.
+"""Estimates and reads token usage, and reads the remaining rate limits from response headers.
 
-One reader for all, like that of the errors: the headers of OpenAI and Anthropic are sent by many others, and the fields
-for the length and the use of tokens differ in name only.
+One meter works for all providers: many send the headers of OpenAI or Anthropic, and usage fields differ only in name.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ import msgspec
 from msgspec import Struct
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
-from batchgate.engine.model.provider_call import Allowance, UpstreamRequest, UpstreamResponse
+from batchgate.engine.model.provider_call import RemainingLimit, UpstreamRequest, UpstreamResponse
 
 BYTES_PER_TOKEN: Final = 4
 
-_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
-_WHOLE_SPAN: Final = re.compile(rf"(?:{_SPAN.pattern})+")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
+_DURATIONS: Final = re.compile(rf"(?:{_DURATION.pattern})+")
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-_NAME: Final = re.compile(r"(?:x-ratelimit-remaining-(.+)|(anthropic-ratelimit-.+)-remaining)")
+_REMAINING_HEADER: Final = re.compile(r"(?:x-ratelimit-remaining-(.+)|(anthropic-ratelimit-.+)-remaining)")
 
 
-class _Bound(Struct):
+class _OutputLimit(Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
@@ -41,31 +40,31 @@ class _Usage(Struct):
     cache_read_input_tokens: int | None = None
 
 
-class _Answer(Struct):
+class _AnswerUsage(Struct):
     usage: _Usage | None = None
 
 
-_BOUND: Final = msgspec.json.Decoder(_Bound)
-_ANSWER: Final = msgspec.json.Decoder(_Answer)
+_OUTPUT_LIMIT: Final = msgspec.json.Decoder(_OutputLimit)
+_ANSWER: Final = msgspec.json.Decoder(_AnswerUsage)
 
 
-class WireMeter:
+class UsageMeter:
     """`Meter` of every provider; ``now`` gives Unix seconds."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
 
     def estimate_tokens(self, request: UpstreamRequest) -> int:
-        """Count a token for each four bytes, and all that the answer may have."""
+        """Return one token for each four bytes, plus the maximum output tokens."""
         try:
-            bound = _BOUND.decode(request.body)
+            limit = _OUTPUT_LIMIT.decode(request.body)
         except DECODING_ERRORS:
-            bound = _Bound()
-        answer = bound.max_tokens or bound.max_completion_tokens or bound.max_output_tokens or 0
+            limit = _OutputLimit()
+        answer = limit.max_tokens or limit.max_completion_tokens or limit.max_output_tokens or 0
         return len(request.body) // BYTES_PER_TOKEN + answer
 
     def tokens_used(self, response: UpstreamResponse) -> int | None:
-        """Read the usage of an answer, cached input included."""
+        """Return the token usage of an answer, cached input included."""
         try:
             usage = _ANSWER.decode(response.body).usage
         except DECODING_ERRORS:
@@ -77,14 +76,14 @@ class WireMeter:
         cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
         return (usage.input_tokens or 0) + (usage.output_tokens or 0) + cached
 
-    def allowances(self, response: UpstreamResponse) -> Sequence[Allowance]:
-        """Read ``x-ratelimit-remaining-*`` and ``anthropic-ratelimit-*-remaining``, with when each is whole again."""
+    def allowances(self, response: UpstreamResponse) -> Sequence[RemainingLimit]:
+        """Read ``x-ratelimit-remaining-*`` and ``anthropic-ratelimit-*-remaining``, with the reset time of each."""
         headers = response.headers
         found = [self._allowance(name, headers) for name in headers if "ratelimit" in name]
         return [allowance for allowance in found if allowance is not None]
 
-    def _allowance(self, name: str, headers: Mapping[str, str]) -> Allowance | None:
-        match = _NAME.fullmatch(name)
+    def _allowance(self, name: str, headers: Mapping[str, str]) -> RemainingLimit | None:
+        match = _REMAINING_HEADER.fullmatch(name)
         if match is None:
             return None
         reset = f"x-ratelimit-reset-{match[1]}" if match[1] else f"{match[2]}-reset"
@@ -92,25 +91,25 @@ class WireMeter:
         if remaining is None or seconds is None:
             return None
         unit: Literal["requests", "tokens"] = "tokens" if "token" in name else "requests"
-        return Allowance(unit=unit, remaining=remaining, reset=seconds)
+        return RemainingLimit(unit=unit, remaining=remaining, reset=seconds)
 
-    def _seconds(self, written: str) -> float | None:
-        """Read seconds from ``6m0s``, from a number of them, or from a date."""
-        if _WHOLE_SPAN.fullmatch(written):
-            return sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(written))
-        if (seconds := _number(written)) is not None:
+    def _seconds(self, value: str) -> float | None:
+        """Parse seconds from a duration such as ``6m0s``, a number, or a date."""
+        if _DURATIONS.fullmatch(value):
+            return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION.findall(value))
+        if (seconds := _number(value)) is not None:
             return seconds
         try:
-            moment = datetime.fromisoformat(written)
+            moment = datetime.fromisoformat(value)
         except ValueError:
             return None
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, aware.timestamp() - self._now())
 
 
-def _number(written: str) -> float | None:
+def _number(value: str) -> float | None:
     try:
-        number = float(written)
+        number = float(value)
     except ValueError:
         return None
     return number if 0 <= number < float("inf") else None

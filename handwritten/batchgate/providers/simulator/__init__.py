@@ -1,1 +1,1 @@
-"""The simulated model: in process, as a provider, and as a server of its own."""
+"""The simulated model: in process, as a provider, and as a stand-alone server."""

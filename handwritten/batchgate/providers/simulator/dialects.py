@@ -1,7 +1,6 @@
-"""What a simulated model is asked and answers in any wire format, and Anthropic's; OpenAI's are in `simulator_openai`.
+"""Input and output of the simulated model, and the Messages format; OpenAI's formats are in `openai_dialects`.
 
-The simulator plays the foreign side, so it has row models of its own: open ones, which keep no more
-than what an answer depends on.
+The simulator plays the provider, so it has its own request models. They have only the fields that affect an answer.
 """
 
 from __future__ import annotations
@@ -18,55 +17,55 @@ CHARACTERS_PER_TOKEN: Final = 4
 
 
 Embedding: TypeAlias = str | tuple[float, ...]
-"""The numbers of a text, or base64 of them."""
+"""The numbers of an embedding, or their base64."""
 
 
-class Question(Struct, frozen=True, kw_only=True):
-    """What an answer depends on, whatever the dialect it was asked in."""
+class ModelInput(Struct, frozen=True, kw_only=True):
+    """The parts of a call that affect the answer, in any dialect."""
 
     model: str
     text: str
-    """The last thing that the user said."""
+    """The last user message."""
     input_tokens: int
     max_tokens: int | None
     embeddings: tuple[Embedding, ...] = ()
-    """What the answer holds where no text was asked for."""
+    """The embeddings of the answer, for a call that asks for embeddings."""
 
 
-class Answer(Struct, frozen=True, kw_only=True):
-    """What the model says, whatever the dialect it is written in."""
+class ModelOutput(Struct, frozen=True, kw_only=True):
+    """The generated answer, for any dialect."""
 
-    question: Question
+    model_input: ModelInput
     text: str
     output_tokens: int
     complete: bool
-    """False when the bound on its length cut it."""
+    """False if max_tokens cut the text."""
     token: str
-    """22 characters that make the id of the answer unique."""
+    """22 characters of the answer's unique id."""
 
 
 class SimulatedDialect(Protocol):
-    """Reads calls and writes answers and refusals in one wire format."""
+    """Decodes calls and encodes answers and errors in one wire format."""
 
     path: ClassVar[str]
-    """How the path of a call in this dialect ends."""
+    """The end of the path of calls in this dialect."""
     request_id_header: ClassVar[str]
 
-    def read(self, body: bytes) -> Question:
-        """Read a call; raises `RefusedError` when it is not one."""
+    def read(self, body: bytes) -> ModelInput:
+        """Decode a call; raises `RefusedError` if it is invalid."""
         ...
 
-    def write(self, answer: Answer) -> bytes:
-        """Write the body of an answer."""
+    def write(self, answer: ModelOutput) -> bytes:
+        """Encode the body of an answer."""
         ...
 
-    def refuse(self, refusal: RefusedError, request_id: str, /) -> tuple[int, bytes]:
-        """Write a refusal: its status and its body."""
+    def write_error(self, refusal: RefusedError, request_id: str, /) -> tuple[int, bytes]:
+        """Encode an error; returns its status and its body."""
         ...
 
 
 class TextBlock(Struct):
-    """A block of a turn; one without a text is passed over."""
+    """A block of a message; a block without text is ignored."""
 
     text: str | None = None
 
@@ -75,8 +74,8 @@ _Call = TypeVar("_Call")
 Content: TypeAlias = str | list[TextBlock] | None
 
 
-class Turn(Struct):
-    """Something that was said, by whom."""
+class InputMessage(Struct):
+    """A message of the conversation."""
 
     role: str
     content: Content = None
@@ -85,7 +84,7 @@ class Turn(Struct):
 class _MessagesCall(Struct):
     model: str
     max_tokens: int
-    messages: list[Turn]
+    messages: list[InputMessage]
     system: Content = None
     stream: bool = False
 
@@ -106,27 +105,27 @@ class MessagesDialect:
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(_MessagesCall)
 
-    def read(self, body: bytes) -> Question:
-        """Read Messages params."""
-        call = decoded(self._decoder, body)
+    def read(self, body: bytes) -> ModelInput:
+        """Decode Messages params."""
+        call = decode_call(self._decoder, body)
         if call.stream:
             raise unsupported_stream()
-        turns = [Turn(role="system", content=call.system), *call.messages]
-        return question_of(call.model, turns, call.max_tokens)
+        messages = [InputMessage(role="system", content=call.system), *call.messages]
+        return to_model_input(call.model, messages, call.max_tokens)
 
-    def write(self, answer: Answer) -> bytes:
-        """Write a Message."""
+    def write(self, answer: ModelOutput) -> bytes:
+        """Encode a Message."""
         return msgspec.json.encode(
             {
                 "id": f"msg_01{answer.token}",
                 "type": "message",
                 "role": "assistant",
-                "model": answer.question.model,
+                "model": answer.model_input.model,
                 "content": [{"type": "text", "text": answer.text}],
                 "stop_reason": "end_turn" if answer.complete else "max_tokens",
                 "stop_sequence": None,
                 "usage": {
-                    "input_tokens": answer.question.input_tokens,
+                    "input_tokens": answer.model_input.input_tokens,
                     "cache_creation_input_tokens": 0,
                     "cache_read_input_tokens": 0,
                     "output_tokens": answer.output_tokens,
@@ -135,15 +134,15 @@ class MessagesDialect:
             }
         )
 
-    def refuse(self, refusal: RefusedError, request_id: str, /) -> tuple[int, bytes]:
-        """Write the error envelope of the Messages API."""
+    def write_error(self, refusal: RefusedError, request_id: str, /) -> tuple[int, bytes]:
+        """Encode the error envelope of the Messages API."""
         error = {"type": refusal.kind, "message": refusal.message}
         envelope = {"type": "error", "error": error, "request_id": request_id}
         return self._statuses.get(refusal.kind, 400), msgspec.json.encode(envelope)
 
 
-def decoded(decoder: msgspec.json.Decoder[_Call], body: bytes) -> _Call:
-    """Read the body of a call; raises `RefusedError` that says what is wrong with it."""
+def decode_call(decoder: msgspec.json.Decoder[_Call], body: bytes) -> _Call:
+    """Decode the body of a call; raises `RefusedError` with the reason if it is invalid."""
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -151,16 +150,16 @@ def decoded(decoder: msgspec.json.Decoder[_Call], body: bytes) -> _Call:
 
 
 def unsupported_stream() -> RefusedError:
-    """Refuse to answer piece by piece."""
-    return RefusedError("invalid_request_error", "stream: the simulator answers whole")
+    """Return the error for a streaming call."""
+    return RefusedError("invalid_request_error", "stream: the simulator does not stream")
 
 
-def question_of(model: str, turns: Sequence[Turn], max_tokens: int | None) -> Question:
-    """Make the question of what was said so far."""
+def to_model_input(model: str, messages: Sequence[InputMessage], max_tokens: int | None) -> ModelInput:
+    """Make the model's input from the messages of a call."""
     if max_tokens is not None and max_tokens < 1:
         raise RefusedError("invalid_request_error", "max_tokens: must be at least 1")
-    texts = [(turn.role, _text(turn.content)) for turn in turns]
-    return Question(
+    texts = [(message.role, _text(message.content)) for message in messages]
+    return ModelInput(
         model=model,
         text=next((text for role, text in reversed(texts) if role == "user"), ""),
         input_tokens=1 + sum(len(text) for _, text in texts) // CHARACTERS_PER_TOKEN,

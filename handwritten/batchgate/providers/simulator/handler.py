@@ -1,4 +1,4 @@
-"""The handler of accounts whose provider is the simulated model: it takes the rows of every kind as they are."""
+"""The handler for accounts of the simulated model: rows of every kind are sent unchanged."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from batchgate.providers.handlers.openai import PATHS, OpenAIHandler
 
 
 class SimulatorHandler:
-    """Speaks to the simulated model in whatever dialect a row is in, so that no answer is a translated one."""
+    """Calls the simulated model in the dialect of each row, so that no row is translated."""
 
     def __init__(self) -> None:
         self._anthropic = AnthropicHandler()
         self._openai = OpenAIHandler(ServerCapabilities(name="simulator", serves=frozenset(PATHS)))
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
-        """Write the call; raises `RequestError` naming the field that is wrong."""
-        return self._speaker(row).encode(account, row)
+        """Return the call; raises `RequestError` that names an invalid field."""
+        return self._handler_for(row).encode(account, row)
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
-        """Read the answer as one of the row's kind."""
-        return self._speaker(row).decode(row, response)
+        """Return the answer, of the row's kind."""
+        return self._handler_for(row).decode(row, response)
 
-    def _speaker(self, row: RequestRow) -> ProviderHandler:
+    def _handler_for(self, row: RequestRow) -> ProviderHandler:
         return self._anthropic if row.kind == "messages" else self._openai

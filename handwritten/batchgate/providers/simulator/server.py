@@ -1,8 +1,7 @@
-"""The simulated model as a stand-alone HTTP server: the upstream of tests, demos and benchmarks.
+"""The simulated model as a stand-alone HTTP server, for tests, demos and benchmarks.
 
-Beside the model's own paths: ``GET /stats`` (what was asked so far), ``POST /stats/reset`` (start
-counting anew, attempts included) and ``PUT /settings`` (replace the behaviour; what is left out
-takes its default).
+Control paths: ``GET /stats`` returns statistics of the calls, ``POST /stats/reset`` resets them and the attempts, and
+``PUT /settings`` replaces the settings (missing ones get their defaults).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _LARGEST_BODY: Final = 64 * 1024 * 1024
 
 
 class SimulatorStats(Struct, frozen=True, kw_only=True):
-    """What a simulator server was asked since it started or was reset."""
+    """Statistics of the calls since the start or the last reset."""
 
     calls: int
     in_flight: int
@@ -30,31 +29,31 @@ class SimulatorStats(Struct, frozen=True, kw_only=True):
     """Answers by HTTP status."""
     distinct_bodies: int
     calls_by_body: dict[str, int]
-    """Calls by the hexadecimal `body_key` of what was sent: over 1 means asked again."""
+    """Calls by the hexadecimal `body_key` of their body; a value over 1 means that the call was repeated."""
 
 
 def build_simulator_app(settings: SimulatorSettings | None = None) -> web.Application:
-    """Make the server's application; each has a model and counts of its own."""
-    host = _Host(Simulator(settings))
+    """Make the server's application, with its own model and statistics."""
+    server = _SimulatorServer(Simulator(settings))
     app = web.Application(client_max_size=_LARGEST_BODY)
     app.add_routes(
         [
-            web.post("/v1/messages", host.answer),
-            web.post("/v1/chat/completions", host.answer),
-            web.post("/v1/responses", host.answer),
-            web.post("/v1/embeddings", host.answer),
-            web.post("/v1/completions", host.answer),
-            web.get("/stats", host.stats),
-            web.post("/stats/reset", host.reset),
-            web.put("/settings", host.replace_settings),
-            web.post("/{path:.*}", host.answer),
+            web.post("/v1/messages", server.answer),
+            web.post("/v1/chat/completions", server.answer),
+            web.post("/v1/responses", server.answer),
+            web.post("/v1/embeddings", server.answer),
+            web.post("/v1/completions", server.answer),
+            web.get("/stats", server.stats),
+            web.post("/stats/reset", server.reset),
+            web.put("/settings", server.replace_settings),
+            web.post("/{path:.*}", server.answer),
         ]
     )
     return app
 
 
-class _Host:
-    """The model with what it has to be told about earlier calls, and the handlers around it."""
+class _SimulatorServer:
+    """The HTTP handlers, with the statistics and attempts of earlier calls."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -64,7 +63,7 @@ class _Host:
         self._calls_by_body: Counter[bytes] = Counter()
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Play the model."""
+        """Answer a call to the model."""
         body = await request.read()
         key = body_key(body)
         attempt = self._calls_by_body[key]
@@ -86,12 +85,12 @@ class _Host:
                 await asyncio.sleep(reply.delay)
         finally:
             self._in_flight -= 1
-        said = reply.response
-        self._answered[said.status] += 1
-        return web.Response(status=said.status, headers=said.headers, body=said.body)
+        response = reply.response
+        self._answered[response.status] += 1
+        return web.Response(status=response.status, headers=response.headers, body=response.body)
 
     async def stats(self, _request: web.Request) -> web.Response:
-        """Report what was asked so far."""
+        """Return the statistics."""
         report = SimulatorStats(
             calls=self._calls_by_body.total(),
             in_flight=self._in_flight,
@@ -103,14 +102,14 @@ class _Host:
         return _json(200, msgspec.json.encode(report))
 
     async def reset(self, _request: web.Request) -> web.Response:
-        """Forget what was asked, but for what is in flight."""
+        """Reset the statistics, except for calls in flight."""
         self._max_in_flight = self._in_flight
         self._answered.clear()
         self._calls_by_body.clear()
         return web.Response(status=204)
 
     async def replace_settings(self, request: web.Request) -> web.Response:
-        """Behave differently from the next call on."""
+        """Replace the settings from the next call on."""
         try:
             settings = msgspec.json.decode(await request.read(), type=SimulatorSettings)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

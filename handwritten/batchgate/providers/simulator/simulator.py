@@ -1,8 +1,7 @@
-"""A simulated model: answers in real wire formats, with delays and faults that a seed repeats.
+"""A simulated model: answers in real wire formats, with latency and errors that a seed makes repeatable.
 
-`Simulator` is pure: the same call under the same load gives the same reply. What it has to be told
-about earlier calls is kept by its two hosts: `SimulatorTransport` here, which needs no network, and
-the stand-alone server in `providers.simulator.server`.
+`Simulator` is pure: the same call under the same load gets the same reply. Its two hosts keep the state of earlier
+calls: `SimulatorTransport`, which needs no network, and the stand-alone server in `providers.simulator.server`.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from batchgate.engine.model.errors import RefusedError, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, RefusedError
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.engine.model.redacted_repr import redacted_repr
 from batchgate.providers.simulator.dialects import (
     CHARACTERS_PER_TOKEN,
-    Answer,
     MessagesDialect,
-    Question,
+    ModelInput,
+    ModelOutput,
     SimulatedDialect,
 )
 from batchgate.providers.simulator.openai_dialects import (
@@ -40,35 +39,35 @@ Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
 
 _MESSAGES: Final = MessagesDialect()
 _OPENAI: Final = (ChatDialect(), ResponsesDialect(), EmbeddingsDialect(), CompletionsDialect())
-"""Chat Completions stands before completions, whose path its own ends in too."""
+"""Chat Completions comes before completions: its path also ends with ``/completions``."""
 
-_FILLING: Final = " and so on"
+_PADDING: Final = " and so on"
 _THREE_NUMBERS: Final = PackedNumbers(">QQQ")
 
 
 class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the simulated model behaves."""
+    """Settings of the simulated model."""
 
     latency: Seconds = 0.05
-    """Seconds from a call to its answer or 5xx; refusals (400, 401, 404, 429) come at once."""
+    """Latency of answers and 5xx errors in seconds; other errors (400, 401, 404, 429) have none."""
     latency_by_model: dict[str, Seconds] = {}
-    """The latency of single models, where it differs."""
+    """Latency in seconds for single models."""
     jitter: Fraction = 0.0
-    """How far the latency of a call strays from the set one, up or down, as a part of it."""
+    """Maximum random change of the latency, up or down, as a fraction of it."""
     error_rate: Fraction = 0.0
-    """The part of the calls that fails with 500 or 529 (503 in OpenAI's formats), half and half."""
+    """Fraction of calls that fail, half with 500 and half with 529 (503 in OpenAI's formats)."""
     rate_limit_rate: Fraction = 0.0
-    """The part of the calls that is answered 429, whatever the load."""
+    """Fraction of calls that get 429 at any load."""
     retry_after: Seconds = 1.0
-    """Seconds that a 429 asks the caller to wait."""
+    """The retry-after of a 429 in seconds."""
     max_concurrency: Count | None = None
-    """The most calls in flight that are served; one more is answered 429."""
+    """Maximum number of calls in flight; further calls get 429."""
     require_key: str | None = None
-    """The only API key that is let in, as x-api-key or as Bearer; any when not set."""
+    """The only accepted API key, as x-api-key or Bearer; if not set, any key is accepted."""
     output_tokens: Count = 0
-    """The least length of an answer, in tokens of four characters; shorter ones are filled up."""
+    """Minimum length of an answer in tokens of four characters; shorter answers are padded."""
     seed: Count = 0
-    """What the faults are drawn from, together with the body and the attempt."""
+    """Seed of the random errors and latency, together with the body and the attempt."""
 
     def __repr__(self) -> str:
         """Show the settings without the key."""
@@ -76,102 +75,102 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SimulatedCall(Struct, frozen=True, kw_only=True):
-    """One HTTP POST as the simulated model sees it."""
+    """One HTTP POST to the simulated model."""
 
     path: str
     headers: Mapping[str, str]
-    """Looked up in lower case."""
+    """Headers by lower-case name."""
     body: bytes
     key: bytes
-    """The `body_key` of the body, which the hosts need as well."""
+    """The `body_key` of the body."""
     attempt: int = 0
-    """How many calls with the same body came before this one."""
+    """Number of earlier calls with the same body."""
     in_flight: int = 1
     """Calls in flight, this one included."""
 
 
 class SimulatedReply(Struct, frozen=True, kw_only=True):
-    """What the simulated model says, and after how many seconds."""
+    """The response of the simulated model, and its delay in seconds."""
 
     response: UpstreamResponse
     delay: float
 
 
 class Simulator:
-    """The behaviour of a simulated model, without memory and without a clock."""
+    """Computes replies of the simulated model, without state and without a clock."""
 
     def __init__(self, settings: SimulatorSettings | None = None) -> None:
         self.settings: Final = settings or SimulatorSettings()
 
     def reply(self, call: SimulatedCall) -> SimulatedReply:
-        """Decide the answer to one call, in the dialect of its path."""
-        draw = _Draw(self.settings.seed, call)
+        """Return the reply to one call, in the dialect of its path."""
+        random = _SeededRandom(self.settings.seed, call)
         dialect = _dialect_for(call.path)
         headers = {
             "content-type": "application/json",
-            dialect.request_id_header: f"req_01{draw.token}",
+            dialect.request_id_header: f"req_01{random.token}",
         }
         delay = 0.0
         try:
-            self._admit(call, dialect, draw)
-            question = dialect.read(call.body)
-            delay = self._delay(question, draw)
-            self._stumble(draw)
-            status, body = 200, dialect.write(self._answer(question, draw))
+            self._check_call(call, dialect, random)
+            model_input = dialect.read(call.body)
+            delay = self._delay(model_input, random)
+            self._raise_random_error(random)
+            status, body = 200, dialect.write(self._answer(model_input, random))
         except RefusedError as refusal:
-            status, body = dialect.refuse(refusal, headers[dialect.request_id_header])
+            status, body = dialect.write_error(refusal, headers[dialect.request_id_header])
             headers |= refusal.headers
         response = UpstreamResponse(status=status, headers=headers, body=body)
         return SimulatedReply(response=response, delay=delay)
 
-    def _admit(self, call: SimulatedCall, dialect: SimulatedDialect, draw: _Draw) -> None:
-        """Refuse a wrong path, a wrong key, and what is over the limits."""
+    def _check_call(self, call: SimulatedCall, dialect: SimulatedDialect, random: _SeededRandom) -> None:
+        """Raise `RefusedError` for an unknown path, a wrong key, or a call over the limits."""
         settings = self.settings
         if not call.path.endswith(dialect.path):
             raise RefusedError("not_found_error", f"The simulator has no {call.path}")
         if settings.require_key is not None and _key(call.headers) != settings.require_key:
             raise RefusedError("authentication_error", "invalid x-api-key")
-        crowded = settings.max_concurrency is not None and call.in_flight > settings.max_concurrency
-        if crowded or draw.limit < settings.rate_limit_rate:
+        overloaded = settings.max_concurrency is not None and call.in_flight > settings.max_concurrency
+        if overloaded or random.rate_limit < settings.rate_limit_rate:
             raise RefusedError(
                 "rate_limit_error",
                 "This request would exceed the rate limit. Please try again later.",
                 headers={"retry-after": f"{settings.retry_after:g}"},
             )
 
-    def _stumble(self, draw: _Draw) -> None:
-        """Fail the part of the calls that is set to fail."""
-        if draw.error < self.settings.error_rate / 2:
+    def _raise_random_error(self, random: _SeededRandom) -> None:
+        """Raise `RefusedError` for the fraction of calls that is set to fail."""
+        if random.error < self.settings.error_rate / 2:
             raise RefusedError("overloaded_error", "Overloaded")
-        if draw.error < self.settings.error_rate:
+        if random.error < self.settings.error_rate:
             raise RefusedError("api_error", "Internal server error")
 
-    def _delay(self, question: Question, draw: _Draw) -> float:
+    def _delay(self, model_input: ModelInput, random: _SeededRandom) -> float:
         settings = self.settings
-        latency = settings.latency_by_model.get(question.model, settings.latency)
-        return latency * (1 + settings.jitter * (2 * draw.stray - 1))
+        latency = settings.latency_by_model.get(model_input.model, settings.latency)
+        return latency * (1 + settings.jitter * (2 * random.jitter - 1))
 
-    def _answer(self, question: Question, draw: _Draw) -> Answer:
-        """Echo the question, filled up to the least length and cut at the most."""
-        text = f"You said: {question.text}"
+    def _answer(self, model_input: ModelInput, random: _SeededRandom) -> ModelOutput:
+        """Echo the last user message, padded to the minimum length and cut at max_tokens."""
+        text = f"You said: {model_input.text}"
         missing = self.settings.output_tokens * CHARACTERS_PER_TOKEN - len(text)
         if missing > 0:
-            text += (_FILLING * (missing // len(_FILLING) + 1))[:missing]
+            text += (_PADDING * (missing // len(_PADDING) + 1))[:missing]
         complete = True
-        if question.max_tokens is not None:
-            room = question.max_tokens * CHARACTERS_PER_TOKEN
-            text, complete = text[:room], len(text) <= room
-        return Answer(
-            question=question,
+        if model_input.max_tokens is not None:
+            max_characters = model_input.max_tokens * CHARACTERS_PER_TOKEN
+            text, complete = text[:max_characters], len(text) <= max_characters
+        return ModelOutput(
+            model_input=model_input,
             text=text,
             output_tokens=-(-len(text) // CHARACTERS_PER_TOKEN),
             complete=complete,
-            token=draw.token,
+            token=random.token,
         )
 
 
 class SimulatorTransport:
-    """Answers calls in process: a `Transport` that needs no network."""
+    """A `Transport` that answers calls in process, without a network."""
 
     def __init__(self, settings: SimulatorSettings | None = None) -> None:
         self._simulator: Final = Simulator(settings)
@@ -179,7 +178,7 @@ class SimulatorTransport:
         self._failures: defaultdict[bytes, int] = defaultdict(int)
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Answer after the latency; raises `UpstreamUnreachable` when the timeout comes first."""
+        """Answer after the latency; raises `NoUpstreamAnswer` when the timeout comes first."""
         self._in_flight += 1
         try:
             reply = self._reply(request)
@@ -187,8 +186,8 @@ class SimulatorTransport:
         finally:
             self._in_flight -= 1
         if reply.delay > request.timeout:
-            message = f"no whole answer from the simulator within {request.timeout:g} s"
-            raise UpstreamUnreachable("timeout_error", message, status=0, retry_safe=True)
+            message = f"no complete response from the simulator within {request.timeout:g} s"
+            raise NoUpstreamAnswer("timeout_error", message, status=0, retry_safe=True)
         return reply.response
 
     def _reply(self, request: UpstreamRequest) -> SimulatedReply:
@@ -202,7 +201,7 @@ class SimulatorTransport:
             in_flight=self._in_flight,
         )
         reply = self._simulator.reply(call)
-        # Only what will be asked again is remembered: a demo may run for weeks.
+        # Only calls that will be retried are stored: a demo may run for weeks.
         if reply.response.status == 429 or reply.response.status >= 500:
             self._failures[key] += 1
         else:
@@ -211,29 +210,29 @@ class SimulatorTransport:
 
 
 def _dialect_for(path: str) -> SimulatedDialect:
-    """Choose the dialect of a path; an unknown path is answered in Messages."""
+    """Return the dialect of a path, or Messages for an unknown path."""
     return next((dialect for dialect in _OPENAI if path.endswith(dialect.path)), _MESSAGES)
 
 
 def body_key(body: bytes) -> bytes:
-    """Name a body by its content: what tells a repeated call from a new one."""
+    """Return a hash of a body, which identifies repeated calls."""
     return blake2b(body, digest_size=16).digest()
 
 
-class _Draw:
-    """The luck of one call: numbers in [0, 1) that the seed, the body and the attempt decide."""
+class _SeededRandom:
+    """Random numbers in [0, 1) for one call, derived from the seed, the body and the attempt."""
 
-    __slots__ = ("error", "limit", "stray", "token")
+    __slots__ = ("error", "jitter", "rate_limit", "token")
 
     def __init__(self, seed: int, call: SimulatedCall) -> None:
         digest = blake2b(call.key, digest_size=24, key=b"%d:%d" % (seed, call.attempt)).digest()
-        error, limit, stray = _THREE_NUMBERS.unpack(digest)
+        error, rate_limit, jitter = _THREE_NUMBERS.unpack(digest)
         self.error: Final[float] = error / 2**64
-        self.limit: Final[float] = limit / 2**64
-        self.stray: Final[float] = stray / 2**64
+        self.rate_limit: Final[float] = rate_limit / 2**64
+        self.jitter: Final[float] = jitter / 2**64
         self.token: Final = digest.hex()[:22]
 
 
 def _key(headers: Mapping[str, str]) -> str | None:
-    """Read the API key in either of the two forms that SDKs send."""
+    """Return the API key from x-api-key or Bearer authorization."""
     return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")

@@ -1,1 +1,1 @@
-"""Carries HTTP calls to providers."""
+"""Sends HTTP calls to providers."""

@@ -1,6 +1,6 @@
-"""What the engine is told when a call to a provider brings no usable answer: the words of every transport.
+"""Errors of calls to providers that return no usable response, shared by all transports.
 
-None of them quotes an exception, whose text may hold the URL or a header, and so a key.
+No message quotes an exception: its text may contain the URL or a header, and so a key.
 """
 
 from __future__ import annotations
@@ -9,76 +9,76 @@ import ssl
 from typing import Final
 from urllib.parse import urlsplit
 
-from batchgate.engine.model.errors import UpstreamDown, UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamRequest
 
-NO_SUCH_NAME: Final = "its name does not resolve"
-TLS_FAILED: Final = "TLS failed"
-CLOSED_EARLY: Final = "it closed the connection before it answered"
-ENDED_EARLY: Final = "the answer ended early or cannot be decoded"
-NOT_HTTP: Final = "the answer is not HTTP"
+NAME_NOT_RESOLVED: Final = "the host name cannot be resolved"
+TLS_FAILED: Final = "the TLS handshake failed"
+CLOSED_EARLY: Final = "the server closed the connection before it responded"
+ENDED_EARLY: Final = "the response ended early or cannot be decoded"
+NOT_HTTP: Final = "the response is not valid HTTP"
 
-UNKNOWN_AUTHORITY: Final = frozenset({18, 19, 20, 21})
-"""OpenSSL's codes for a certificate that nobody known has signed."""
-
-
-class BrokenCallError(Exception):
-    """A call that was sent, at least in part, and has no whole answer; its text says why to an operator."""
+UNKNOWN_ISSUER_CODES: Final = frozenset({18, 19, 20, 21})
+"""OpenSSL's error codes for a certificate of an unknown issuer."""
 
 
-class TooLargeError(Exception):
-    """An answer of more bytes than are read."""
+class CallFailedError(Exception):
+    """A call was sent, at least in part, and got no complete response; the text is the reason for the operator."""
 
 
-def not_trusted(error: ssl.SSLCertVerificationError) -> str:
-    """Say what is wrong with a certificate, in OpenSSL's words, and how to trust an authority of one's own."""
-    hint = "; SSL_CERT_FILE may name the authority to trust" if error.verify_code in UNKNOWN_AUTHORITY else ""
+class ResponseTooLargeError(Exception):
+    """A response is larger than the configured limit."""
+
+
+def certificate_error(error: ssl.SSLCertVerificationError) -> str:
+    """Return what is wrong with a certificate, in OpenSSL's words, and how to trust a private CA."""
+    hint = "; set SSL_CERT_FILE to trust a private CA" if error.verify_code in UNKNOWN_ISSUER_CODES else ""
     return f"its certificate is not trusted ({error.verify_message}){hint}"
 
 
-def invalid_url() -> UpstreamUnreachable:
-    """Say that the configured URL leads nowhere."""
+def invalid_url() -> NoUpstreamAnswer:
+    """Return the error for an invalid configured URL."""
     return _unreachable("the URL of the provider is not valid", retry_safe=False)
 
 
-def uncarried_header(request: UpstreamRequest) -> UpstreamUnreachable:
-    """Say that a header holds what would end it, or bytes that are none."""
-    message = f"the call to {_host(request)} has a header that HTTP cannot carry"
+def invalid_header(request: UpstreamRequest) -> NoUpstreamAnswer:
+    """Return the error for a header with control characters or text that cannot be encoded."""
+    message = f"the call to {_host(request)} has a header that is not valid in HTTP"
     return _unreachable(message, retry_safe=False)
 
 
-def no_connection_in_time(request: UpstreamRequest) -> UpstreamDown:
-    """Say that connecting took too long, so that nothing was sent."""
-    message = f"no connection to {_host(request)} in time"
-    return UpstreamDown("timeout_error", message, status=0, retry_safe=True)
-
-
-def no_connection(request: UpstreamRequest, reason: str) -> UpstreamDown:
-    """Say why there is no connection, so that nothing was sent."""
-    message = f"cannot connect to {_host(request)}: {reason}"
-    return UpstreamDown("api_error", message, status=0, retry_safe=True)
-
-
-def no_answer_in_time(request: UpstreamRequest) -> UpstreamUnreachable:
-    """Say that the time of the whole call is over."""
-    message = f"no whole answer from {_host(request)} within {request.timeout:g} s"
+def connect_timeout_error(request: UpstreamRequest) -> UpstreamUnreachable:
+    """Return the error for a connect timeout; nothing was sent."""
+    message = f"cannot connect to {_host(request)}: timed out"
     return UpstreamUnreachable("timeout_error", message, status=0, retry_safe=True)
 
 
-def broken_call(request: UpstreamRequest, reason: str) -> UpstreamUnreachable:
-    """Say how a call broke after it was sent, at least in part."""
-    return _unreachable(f"the call to {_host(request)} broke: {reason}", retry_safe=True)
+def connect_error(request: UpstreamRequest, reason: str) -> UpstreamUnreachable:
+    """Return the error for a failed connection attempt; nothing was sent."""
+    message = f"cannot connect to {_host(request)}: {reason}"
+    return UpstreamUnreachable("api_error", message, status=0, retry_safe=True)
 
 
-def too_large(request: UpstreamRequest, limit: int) -> UpstreamUnreachable:
-    """Say that the answer has more bytes than are read; asked again it would have as many."""
-    return _unreachable(f"the answer of {_host(request)} has more than {limit} bytes", retry_safe=False)
+def response_timeout(request: UpstreamRequest) -> NoUpstreamAnswer:
+    """Return the error for the timeout of the whole call."""
+    message = f"no complete response from {_host(request)} within {request.timeout:g} s"
+    return NoUpstreamAnswer("timeout_error", message, status=0, retry_safe=True)
 
 
-def _unreachable(message: str, *, retry_safe: bool) -> UpstreamUnreachable:
-    return UpstreamUnreachable("api_error", message, status=0, retry_safe=retry_safe)
+def call_failed(request: UpstreamRequest, reason: str) -> NoUpstreamAnswer:
+    """Return the error for a call that failed after it was sent, at least in part."""
+    return _unreachable(f"the call to {_host(request)} failed: {reason}", retry_safe=True)
+
+
+def response_too_large(request: UpstreamRequest, limit: int) -> NoUpstreamAnswer:
+    """Return the error for a response over the size limit; a retry would get the same response."""
+    return _unreachable(f"the response of {_host(request)} has more than {limit} bytes", retry_safe=False)
+
+
+def _unreachable(message: str, *, retry_safe: bool) -> NoUpstreamAnswer:
+    return NoUpstreamAnswer("api_error", message, status=0, retry_safe=retry_safe)
 
 
 def _host(request: UpstreamRequest) -> str:
-    """Name the host and port of the call, without the credentials or the query that a URL may hold."""
+    """Return the host and port of the call, without the credentials or the query of the URL."""
     return urlsplit(request.url).netloc.rpartition("@")[2]

@@ -1,4 +1,4 @@
-"""Bodies of answers as they were before the provider compressed them."""
+"""Decompresses response bodies."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import asyncio
 import zlib
 from typing import Final
 
-from batchgate.providers.transport.call_errors import ENDED_EARLY, BrokenCallError, TooLargeError
+from batchgate.providers.transport.call_errors import ENDED_EARLY, CallFailedError, ResponseTooLargeError
 
-_INLINE: Final = 16 * 1024
-"""Bytes that are decoded at once: at most a thousandfold comes out, which takes less than 25 ms."""
+_MAX_INLINE: Final = 16 * 1024
+"""Maximum size in bytes to decode in the event loop: it grows at most a thousandfold, which takes under 25 ms."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _DEFLATE: Final = 8
 """The compression method in the first byte of a zlib header (RFC 1950), which some servers leave out."""
-_NOT_ASKED_FOR: Final = frozenset({"br", "compress", "x-compress", "zstd"})
+_NOT_ACCEPTED: Final = frozenset({"br", "compress", "x-compress", "zstd"})
 
 
-async def decoded(body: bytes, encoding: str, limit: int) -> bytes:
-    """Decode a body of at most ``limit`` bytes; raises `BrokenCallError` and `TooLargeError`.
+async def decode_body(body: bytes, encoding: str, limit: int) -> bytes:
+    """Decode a body to at most ``limit`` bytes; raises `CallFailedError` and `ResponseTooLargeError`.
 
-    What is not a compression passes as it is: servers write all kinds of things there.
+    An unknown encoding is ignored, as some servers send invalid values.
     """
     coding = encoding.strip().lower()
-    if coding in _NOT_ASKED_FOR:
-        raise BrokenCallError(ENDED_EARLY)
+    if coding in _NOT_ACCEPTED:
+        raise CallFailedError(ENDED_EARLY)
     if coding not in {"gzip", "x-gzip", "deflate"} or not body:
         return body
-    if len(body) <= _INLINE:
-        return _inflated(body, coding, limit)
-    return await asyncio.to_thread(_inflated, body, coding, limit)
+    if len(body) <= _MAX_INLINE:
+        return _inflate(body, coding, limit)
+    return await asyncio.to_thread(_inflate, body, coding, limit)
 
 
-def _inflated(body: bytes, coding: str, limit: int) -> bytes:
+def _inflate(body: bytes, coding: str, limit: int) -> bytes:
     inflater = zlib.decompressobj(_window(body, coding))
     try:
         content = inflater.decompress(body, limit + 1)
     except zlib.error as error:
-        raise BrokenCallError(ENDED_EARLY) from error
+        raise CallFailedError(ENDED_EARLY) from error
     if len(content) > limit:
-        raise TooLargeError
+        raise ResponseTooLargeError
     if not inflater.eof or inflater.unused_data:
-        raise BrokenCallError(ENDED_EARLY)
+        raise CallFailedError(ENDED_EARLY)
     return content
 
 

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection to a provider: a request is written, its answer is read, and so on while both keep it open.
+"""One HTTP/1.1 connection to a provider, for one call at a time.
 
-A connection carries one call at a time. Whatever leaves doubt about where an answer ends (a call that was given up,
-bytes that nobody asked for, a body that was not sent to its end) closes it, so that no answer reaches another call.
+The connection is closed whenever the end of a response is uncertain: after an abandoned call, unexpected bytes, or a
+request body that was not sent completely. No response can therefore reach another call.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from batchgate.providers.transport.call_errors import (
     CLOSED_EARLY,
     ENDED_EARLY,
     NOT_HTTP,
-    BrokenCallError,
-    TooLargeError,
+    CallFailedError,
+    ResponseTooLargeError,
 )
 from batchgate.providers.transport.http_request import Origin
 
-_MOST_OVERHEAD: Final = 64 * 1024
-"""Bytes of an answer that may come without one of its body among them: its head, or what follows its body."""
+_MAX_OVERHEAD: Final = 64 * 1024
+"""Maximum number of consecutive bytes outside of the body: the head, or trailers."""
 _LARGE_BODY: Final = 1024 * 1024
-_PIECE: Final = 64 * 1024
+_WRITE_BYTES: Final = 64 * 1024
 
 
 class HttpConnection(asyncio.BufferedProtocol):
-    """A connection to an origin; ``lost`` is told once when it is no more.
+    """A connection to an origin; it calls ``on_lost`` once when it is closed.
 
-    What arrives is read into ``buffer``, which many connections may share: the event loop fills it and has it read in
-    one step, and allocating room for every read would cost as much as all the rest.
+    Connections can share ``buffer``, as the event loop fills it and calls `buffer_updated` in one step. Allocating
+    memory for every read would double the CPU time.
     """
 
     def __init__(
-        self, origin: Origin, buffer: memoryview, max_body: int, lost: Callable[[HttpConnection], None]
+        self, origin: Origin, buffer: memoryview, max_body: int, on_lost: Callable[[HttpConnection], None]
     ) -> None:
         self.origin: Final = origin
         self._buffer: Final = buffer
         self._max_body: Final = max_body
-        self._lost: Final = lost
+        self._on_lost: Final = on_lost
         self._loop: Final = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -52,82 +52,83 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._deadline = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._fields: Final[dict[bytes, bytes]] = {}
-        # The parser calls this for each header: without a frame of Python's, since answers have dozens of them.
+        # The parser calls this for each of the dozens of headers; a Python function would be slower.
         self.on_header: Final = self._fields.__setitem__
         self._headers: dict[str, str] = {}
         self._blocks: list[bytes] = []
-        self._room = max_body
+        self._remaining_body = max_body
         self._overhead = 0
         self._in_body = False
         self._keep_alive = False
         self._parser: Final = HttpResponseParser(self)
-        # Some servers end lines with LF alone or pad the sizes of chunks; both leave no doubt about the end.
+        # Some servers end lines with only LF or pad chunk sizes; the end of the response is certain in both cases.
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
 
     @property
     def usable(self) -> bool:
-        """Whether another call may be sent on it."""
+        """Whether another call can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
     def close(self) -> None:
-        """Hang up politely."""
+        """Close the connection after pending data is sent."""
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """Hang up at once, whatever is under way."""
+        """Close the connection at once, even if a call is in flight."""
         if self._transport is not None:
             self._transport.abort()
 
-    async def exchange(self, head: bytes, body: bytes, within: float) -> UpstreamResponse:
-        """Send a request and wait for its whole answer, the body as encoded; `usable` tells if it can be done again.
+    async def exchange(self, head: bytes, body: bytes, seconds: float) -> UpstreamResponse:
+        """Send a request and return its complete response, without decompressing the body.
 
-        Raises `BrokenCallError`, `TooLargeError`, and `TimeoutError` after so many seconds.
+        The connection can be reused if it is still `usable`. Raises `CallFailedError`, `ResponseTooLargeError`, and
+        `TimeoutError` after ``seconds``.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
-            raise BrokenCallError(CLOSED_EARLY)
+            raise CallFailedError(CLOSED_EARLY)
         self._overhead = 0
         self._in_body = False
         answer: asyncio.Future[UpstreamResponse] = self._loop.create_future()
         self._answer = answer
-        self._end_within(within)
+        self._set_deadline(seconds)
         try:
             if len(body) < _LARGE_BODY:
                 transport.write(head + body)
             else:
-                await self._write_in_pieces(transport, answer, head, body)
+                await self._write_in_chunks(transport, answer, head, body)
             response = await answer
         except BaseException:
-            self._forget(answer)
+            self._abandon(answer)
             raise
         if not self._keep_alive or transport.get_write_buffer_size():
             self.abort()
         return response
 
-    async def _write_in_pieces(
+    async def _write_in_chunks(
         self, transport: asyncio.Transport, answer: asyncio.Future[UpstreamResponse], head: bytes, body: bytes
     ) -> None:
-        """Write as fast as it goes while the event loop does other work; an earlier answer ends it."""
+        """Write a large body without blocking the event loop; stop when the response arrives early."""
         transport.write(head)
         view = memoryview(body)
-        for begin in range(0, len(view), _PIECE):
+        for begin in range(0, len(view), _WRITE_BYTES):
             if answer.done():
                 self._keep_alive = False
                 return
-            transport.write(view[begin : begin + _PIECE])
+            transport.write(view[begin : begin + _WRITE_BYTES])
             if self._writable is None:
                 await asyncio.sleep(0)
             else:
                 await asyncio.wait((answer, self._writable), return_when=asyncio.FIRST_COMPLETED)
 
-    def _end_within(self, seconds: float) -> None:
-        """Set the time of a call; the timer stays for those that follow, since most of them end long before."""
+    def _set_deadline(self, seconds: float) -> None:
+        """Set the deadline of a call; the timer is reused for later calls, as most calls end long before it."""
         self._deadline = self._loop.time() + seconds
         if self._timer is None or self._timer.when() > self._deadline:
-            self._watch_deadline()
+            self._start_timer()
 
-    def _watch_deadline(self) -> None:
+    def _start_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(self._deadline, self._check_deadline)
@@ -137,31 +138,31 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._answer is None or self._answer.done():
             return
         if self._loop.time() < self._deadline:
-            self._watch_deadline()
+            self._start_timer()
         else:
-            self._give_up(TimeoutError())
+            self._fail(TimeoutError())
 
-    def _forget(self, answer: asyncio.Future[UpstreamResponse]) -> None:
-        """Hang up on a call that is given up, and take note of an error that nobody will read."""
+    def _abandon(self, answer: asyncio.Future[UpstreamResponse]) -> None:
+        """Close the connection of a canceled call, and retrieve its exception so that asyncio does not log it."""
         self.abort()
         if not answer.cancel() and not answer.cancelled():
             answer.exception()
 
-    def _give_up(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
         self.abort()
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way out."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the call under way, whose answer is whole if its end was to be the end of the connection."""
-        self._lost(self)
+        """End the call in flight; its response is complete if it has neither a length nor chunks."""
+        self._on_lost(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._answer is None or self._answer.done():
@@ -170,16 +171,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._in_body and until_close and exc is None:
             self.on_message_complete()
         else:
-            error = BrokenCallError(ENDED_EARLY if self._in_body else _reason(exc))
+            error = CallFailedError(ENDED_EARLY if self._in_body else _reason(exc))
             error.__cause__ = exc
             self._answer.set_exception(error)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        """Say where to put what arrives."""
+        """Return the shared read buffer."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Read on; what comes while no call waits for it makes the connection useless."""
+        """Parse the received bytes; close the connection if no call is in flight."""
         if self._answer is None or self._answer.done():
             self.abort()
             return
@@ -187,35 +188,35 @@ class HttpConnection(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(self._buffer[:nbytes])
         except (HttpParserError, HttpParserUpgrade) as error:
-            broken = BrokenCallError(NOT_HTTP)
-            broken.__cause__ = error
-            self._give_up(broken)
+            failure = CallFailedError(NOT_HTTP)
+            failure.__cause__ = error
+            self._fail(failure)
         else:
-            if self._overhead > _MOST_OVERHEAD:
-                self._give_up(BrokenCallError(NOT_HTTP))
+            if self._overhead > _MAX_OVERHEAD:
+                self._fail(CallFailedError(NOT_HTTP))
 
     def pause_writing(self) -> None:
-        """Let a large body wait."""
+        """Pause writing a large body."""
         self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        """Let a large body go on."""
+        """Resume writing a large body."""
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
-        """Begin an answer; one after the whole answer was not asked for, and has no part in it."""
+        """Start a response; close the connection if the response of the call is already complete."""
         self._fields.clear()
         self._headers, self._blocks = {}, []
-        self._room = self._max_body
+        self._remaining_body = self._max_body
         if self._answer is None or self._answer.done():
             self.abort()
 
     def on_headers_complete(self) -> None:
-        """Take the headers, of equal ones the last; trailers come too late to be among them."""
+        """Store the headers, the last one of each name; trailers are ignored."""
         self._headers = {
             _lower(name): value.strip(b" \t").decode("utf-8", "replace") for name, value in self._fields.items()
         }
@@ -223,16 +224,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body, unless it is too much."""
+        """Store a block of the body; fail the call if the body is too large."""
         self._overhead = 0
-        self._room -= len(body)
-        if self._room < 0:
-            self._give_up(TooLargeError())
+        self._remaining_body -= len(body)
+        if self._remaining_body < 0:
+            self._fail(ResponseTooLargeError())
         else:
             self._blocks.append(body)
 
     def on_message_complete(self) -> None:
-        """Hand over the answer; an informational one (1xx) only announces it."""
+        """Complete the call with the response; ignore an informational one (1xx)."""
         status = self._parser.get_status_code()
         if status >= 200 and self._answer is not None and not self._answer.done():
             self._answer.set_result(UpstreamResponse(status=status, headers=self._headers, body=b"".join(self._blocks)))
@@ -244,7 +245,7 @@ def _lower(name: bytes) -> str:
 
 
 def _reason(error: Exception | None) -> str:
-    """Say why no answer has begun."""
+    """Return why no response started."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     return CLOSED_EARLY if error is None else type(error).__name__

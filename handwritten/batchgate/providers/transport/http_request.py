@@ -1,4 +1,4 @@
-"""The head of an HTTP/1.1 request as bytes, most of it written once for a URL and the names of its headers."""
+"""Writes the head of an HTTP/1.1 request; a template is cached for each URL and set of header names."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from typing import Final, NamedTuple
 
 from yarl import URL
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-"""What a header's name may be (RFC 9110, section 5.6.2)."""
-_CONTROL: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
-"""What may stand in no header, least of all what would end it before its end."""
-_FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
-"""Headers that only the transport may write, since they say where a message ends."""
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A valid header name (RFC 9110, section 5.6.2)."""
+_CONTROL_CHARACTER: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
+"""A character that no header may contain, such as the line breaks of header injection."""
+_FRAMING_HEADERS: Final = frozenset(
+    {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+"""Headers that only the transport may write, as they define where a message ends."""
 
 
 class InvalidUrlError(ValueError):
-    """A URL that no HTTP call can be made to."""
+    """A URL cannot be used for an HTTP call."""
 
 
 class Origin(NamedTuple):
-    """Where connections lead: calls to the same origin may use the same ones."""
+    """The endpoint of connections: calls to the same origin can share connections."""
 
     scheme: str
     host: str
     port: int
 
 
-class Target(NamedTuple):
-    """A URL, taken apart for the wire."""
+class ParsedUrl(NamedTuple):
+    """The parts of a URL in the form that a request needs."""
 
     origin: Origin
     host_header: str
@@ -41,8 +43,8 @@ class Target(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def target_of(url: str) -> Target:
-    """Take a URL apart; raises `InvalidUrlError`."""
+def parse_url(url: str) -> ParsedUrl:
+    """Parse a URL; raises `InvalidUrlError`."""
     try:
         parsed = URL(url)
         host, port = parsed.raw_host, parsed.port
@@ -50,7 +52,7 @@ def target_of(url: str) -> Target:
         raise InvalidUrlError from error
     if parsed.scheme not in {"http", "https"} or not host or not port:
         raise InvalidUrlError
-    return Target(
+    return ParsedUrl(
         origin=Origin(parsed.scheme, host, port),
         host_header=parsed.host_port_subcomponent or host,
         path=parsed.raw_path_qs,
@@ -59,34 +61,38 @@ def target_of(url: str) -> Target:
 
 
 def request_head(url: str, headers: Mapping[str, str], length: int, user_agent: str) -> bytes:
-    """Write the head of a POST with a body of so many bytes; raises `ValueError` for what HTTP cannot carry."""
+    """Return the head of a POST whose body has ``length`` bytes; raises `ValueError` for an invalid header."""
     template = _template(url, tuple(headers), user_agent)
     values = tuple(headers.values())
-    if _CONTROL.search("".join(values)):
+    if _CONTROL_CHARACTER.search("".join(values)):
         raise ValueError("a header has a control character")
     try:
         return (template % (*values, length)).encode()
     except UnicodeEncodeError:
-        raise ValueError("a header has half a character") from None  # the exception would quote the key
+        raise ValueError("a header has a lone surrogate") from None  # the exception would quote the key
 
 
 @lru_cache(maxsize=256)
 def _template(url: str, names: tuple[str, ...], user_agent: str) -> str:
-    """Write the head with ``%s`` for the value of each named header and then for the length of the body."""
-    given = {name.lower() for name in names}
-    if len(given) < len(names) or given & _FRAMING or not all(map(_TOKEN.fullmatch, names)):
-        raise ValueError("a header's name is wrong, doubled, or not the caller's to give")
-    target = target_of(url)
-    own = {
+    """Return the head with ``%s`` for the value of each named header and then for the length of the body."""
+    caller_names = {name.lower() for name in names}
+    if len(caller_names) < len(names) or caller_names & _FRAMING_HEADERS or not all(map(_HEADER_NAME.fullmatch, names)):
+        raise ValueError("a header name is invalid, repeated, or reserved for the transport")
+    target = parse_url(url)
+    own_headers = {
         "host": target.host_header,
         "user-agent": user_agent,
         "accept": "*/*",
         "accept-encoding": "gzip, deflate",
         "authorization": target.authorization,
     }
-    if target.authorization and "authorization" in given:
-        raise ValueError("credentials stand both in the URL and in a header")
-    lines = [f"{name}: {value}".replace("%", "%%") for name, value in own.items() if value and name not in given]
+    if target.authorization and "authorization" in caller_names:
+        raise ValueError("credentials are both in the URL and in a header")
+    lines = [
+        f"{name}: {value}".replace("%", "%%")
+        for name, value in own_headers.items()
+        if value and name not in caller_names
+    ]
     lines += [f"{name}: ".replace("%", "%%") + "%s" for name in names]
     path = target.path.replace("%", "%%")
     return "\r\n".join([f"POST {path} HTTP/1.1", *lines, "content-length: %s", "", ""])

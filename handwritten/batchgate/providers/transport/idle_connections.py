@@ -1,4 +1,4 @@
-"""Connections that no call uses at the moment."""
+"""A pool of idle connections."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from batchgate.providers.transport.http_request import Origin
 
 
 class IdleConnections:
-    """Keeps connections by origin for ``keep`` seconds; the one used last is used next, so that a surplus ages."""
+    """Keeps idle connections by origin for ``idle_timeout`` seconds.
 
-    def __init__(self, keep: float) -> None:
-        self._keep: Final = keep
+    The most recently used connection is reused first, so that surplus connections expire.
+    """
+
+    def __init__(self, idle_timeout: float) -> None:
+        self._idle_timeout: Final = idle_timeout
         self._loop: Final = asyncio.get_running_loop()
-        self._since: Final[defaultdict[Origin, dict[HttpConnection, float]]] = defaultdict(dict)
-        """Since when each is idle by the loop's time, the oldest first."""
+        self._idle_since: Final[defaultdict[Origin, dict[HttpConnection, float]]] = defaultdict(dict)
+        """The event loop's time since which each connection is idle, oldest first."""
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, origin: Origin) -> HttpConnection | None:
-        """Take one out that is open."""
-        idle = self._since[origin]
+        """Remove and return an open connection to ``origin``, if there is one."""
+        idle = self._idle_since[origin]
         while idle:
             connection, _ = idle.popitem()
             if connection.usable:
@@ -30,28 +33,28 @@ class IdleConnections:
         return None
 
     def put(self, connection: HttpConnection) -> None:
-        """Keep one until it is taken or has been here for too long."""
+        """Add a connection, until it is taken or expires."""
         now = self._loop.time()
-        self._since[connection.origin][connection] = now
+        self._idle_since[connection.origin][connection] = now
         if self._timer is None:
-            self._timer = self._loop.call_at(now + self._keep, self._expire)
+            self._timer = self._loop.call_at(now + self._idle_timeout, self._close_expired)
 
     def discard(self, connection: HttpConnection) -> None:
-        """Forget one that is closed, if it is here."""
-        self._since[connection.origin].pop(connection, None)
+        """Remove a closed connection, if it is in the pool."""
+        self._idle_since[connection.origin].pop(connection, None)
 
     def stop(self) -> None:
-        """Watch the time no longer."""
+        """Cancel the timer of the expiry."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _expire(self) -> None:
-        """Close what has been here too long, and come back for the next."""
-        due = self._loop.time() - self._keep
-        for idle in self._since.values():
+    def _close_expired(self) -> None:
+        """Close expired connections, and set the timer for the next one."""
+        due = self._loop.time() - self._idle_timeout
+        for idle in self._idle_since.values():
             for connection in [connection for connection, since in idle.items() if since <= due]:
                 del idle[connection]
                 connection.close()
-        oldest = min((next(iter(idle.values())) for idle in self._since.values() if idle), default=None)
-        self._timer = None if oldest is None else self._loop.call_at(oldest + self._keep, self._expire)
+        oldest = min((next(iter(idle.values())) for idle in self._idle_since.values() if idle), default=None)
+        self._timer = None if oldest is None else self._loop.call_at(oldest + self._idle_timeout, self._close_expired)

@@ -1,4 +1,4 @@
-"""The choice of a transport for each URL: straight to the provider, or through the proxy that the environment names."""
+"""Chooses the transport for each URL: direct, or through the proxy that the environment names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchgate.providers.transport.proxy_transport import AiohttpTransport, Tran
 
 
 class NetworkTransport:
-    """Carries calls with `HttpTransport`, and with `AiohttpTransport` where a trusted proxy applies."""
+    """Sends calls with `HttpTransport`, or with `AiohttpTransport` if a trusted proxy applies."""
 
     def __init__(self, settings: TransportSettings | None = None) -> None:
         settings = settings or TransportSettings()
@@ -22,18 +22,18 @@ class NetworkTransport:
         self._open: Final = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Make ready in the running event loop."""
+        """Open the transports in the running event loop."""
         await self._open.enter_async_context(self._direct)
         if self._proxied is not None:
             await self._open.enter_async_context(self._proxied)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close every connection."""
+        """Close all connections."""
         await self._open.aclose()
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Send and wait for the whole answer; raises `UpstreamUnreachable` when none comes."""
+        """Send a call and return the complete response; raises `UpstreamUnreachable` if there is none."""
         if self._proxied is not None and _proxy_applies(request.url):
             return await self._proxied.send(request)
         return await self._direct.send(request)
@@ -44,4 +44,4 @@ def _proxy_applies(url: str) -> bool:
         parts = urlsplit(url)
         return parts.scheme in getproxies() and not proxy_bypass(parts.netloc.rpartition("@")[2])
     except ValueError:
-        return False  # no URL; the transport says so
+        return False  # an invalid URL; the transport reports it

@@ -1,8 +1,7 @@
-"""The way to a provider over the network, and the one place that knows aiohttp's exceptions.
+"""An HTTP client with proxy support, based on aiohttp; only this module handles aiohttp's exceptions.
 
-`AiohttpTransport` fulfils `engine.model.provider_call.Transport`. It carries bytes and nothing else:
-no retries, no limits on concurrency (the engine has both), no redirects (a provider that redirects
-would be handed the caller's key again at another address), no cookies.
+`AiohttpTransport` implements `engine.ports.provider.Transport`. It has no retries and no concurrency limits, as the
+engine has both. It follows no redirects, which would send the key to another address, and has no cookies.
 """
 
 from __future__ import annotations
@@ -16,38 +15,38 @@ from typing import Final, Self
 import aiohttp
 from msgspec import Struct
 
-from batchgate.engine.model.errors import UpstreamUnreachable
+from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.providers.transport import call_errors
 
 _LARGE_BODY: Final = 1024 * 1024
 
 _REASONS: Final[dict[type[Exception], str]] = {
-    aiohttp.ClientConnectorDNSError: call_errors.NO_SUCH_NAME,
+    aiohttp.ClientConnectorDNSError: call_errors.NAME_NOT_RESOLVED,
     aiohttp.ClientSSLError: call_errors.TLS_FAILED,
     aiohttp.ServerDisconnectedError: call_errors.CLOSED_EARLY,
     aiohttp.ClientPayloadError: call_errors.ENDED_EARLY,
     aiohttp.ClientResponseError: call_errors.NOT_HTTP,
 }
-"""What an exception means to an operator; the first that fits, so special ones come first."""
+"""The reason to report for each exception type; the first match counts, so subclasses come first."""
 
 
 class TransportSettings(Struct, frozen=True, kw_only=True):
-    """How the network is used, whatever the provider."""
+    """Network settings for all providers."""
 
     trust_env: bool = False
     """Use HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the process, and for calls through a proxy its ~/.netrc."""
     max_response_bytes: int = 64 * 1024 * 1024
-    """The most that an answer may have, counted after decompression."""
+    """Maximum size of a response body after decompression."""
     connect_timeout: float = 10.0
-    """Seconds to reach the provider, within the timeout of the whole call."""
+    """Seconds to connect to the provider, within the timeout of the whole call."""
     idle_timeout: float = 15.0
-    """Seconds for which a connection that no call uses stays open."""
+    """Seconds until an idle connection is closed."""
     user_agent: str = "batchgate"
 
 
 class AiohttpTransport:
-    """Carries calls over keep-alive connections; open it with ``async with``."""
+    """Sends calls over keep-alive connections; open it with ``async with``."""
 
     def __init__(self, settings: TransportSettings | None = None) -> None:
         self._settings: Final = settings or TransportSettings()
@@ -69,13 +68,13 @@ class AiohttpTransport:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close every connection."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Send and wait for the whole answer; raises `UpstreamUnreachable` when none comes."""
+        """Send a call and return the complete response; raises `NoUpstreamAnswer` if there is none."""
         if self._session is None:
             raise RuntimeError("the transport is not open: use it with `async with`")
         try:
@@ -90,28 +89,28 @@ class AiohttpTransport:
                 headers = {name.lower(): _text(value) for name, value in response.headers.items()}
                 return UpstreamResponse(status=response.status, headers=headers, body=body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _translated(error, request) from error
+            raise _to_upstream_error(error, request) from error
 
     async def _read(self, response: aiohttp.ClientResponse, request: UpstreamRequest) -> bytes:
-        """Read the body piece by piece, so that an endless one is given up at the bound."""
+        """Read the body in blocks, and fail at the size limit."""
         blocks: list[bytes] = []
-        room = self._settings.max_response_bytes
+        remaining = self._settings.max_response_bytes
         while block := await response.content.readany():
-            room -= len(block)
-            if room < 0:
+            remaining -= len(block)
+            if remaining < 0:
                 response.close()
-                raise call_errors.too_large(request, self._settings.max_response_bytes)
+                raise call_errors.response_too_large(request, self._settings.max_response_bytes)
             blocks.append(block)
         return b"".join(blocks)
 
 
 def _text(value: str) -> str:
-    """Make a header's value text that can be written again, whatever bytes a provider has put into it."""
+    """Return a header value as valid text, for any bytes that the provider sent."""
     return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _sendable(body: bytes) -> bytes | BytesIO:
-    """Let a large body be written in blocks, so that it does not hold up the event loop."""
+    """Wrap a large body so that aiohttp writes it in blocks and does not block the event loop."""
     return body if len(body) < _LARGE_BODY else BytesIO(body)
 
 
@@ -120,26 +119,26 @@ def _timeout(total: float, connect: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, sock_connect=connect)
 
 
-def _translated(error: Exception, request: UpstreamRequest) -> UpstreamUnreachable:
+def _to_upstream_error(error: Exception, request: UpstreamRequest) -> NoUpstreamAnswer:
     match error:
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return call_errors.invalid_url()
         case aiohttp.ConnectionTimeoutError():
-            return call_errors.no_connection_in_time(request)
+            return call_errors.connect_timeout_error(request)
         case TimeoutError():
-            return call_errors.no_answer_in_time(request)
+            return call_errors.response_timeout(request)
         case aiohttp.ClientConnectorError():
-            return call_errors.no_connection(request, _reason(error))
+            return call_errors.connect_error(request, _reason(error))
         case ValueError():
-            return call_errors.uncarried_header(request)
+            return call_errors.invalid_header(request)
         case _:
-            return call_errors.broken_call(request, _reason(error))
+            return call_errors.call_failed(request, _reason(error))
 
 
 def _reason(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as refused):
-            return call_errors.not_trusted(refused)
+            return call_errors.certificate_error(refused)
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):
             return reason

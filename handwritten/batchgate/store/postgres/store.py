@@ -14,7 +14,7 @@ from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch, Va
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
 from batchgate.engine.model.file import File, FilePage, NewFile
-from batchgate.engine.model.shard import Chunk, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.store.postgres import transactions
 from batchgate.store.postgres.address import PostgresAddress
@@ -85,7 +85,7 @@ class PostgresStore:
             await self._marks.flush()
         await self._pool.close()
 
-    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
         """Store a batch, its shards and a job for each shard, all or none."""
         return await self._pool.write(lambda transaction: transactions.create_batch(transaction, new))
 
@@ -99,7 +99,7 @@ class PostgresStore:
             else _batch(await self._fetch_one("find_by_fingerprint", duplicate_lookup_row(new)))
         )
 
-    async def start_batch(self, batch_key: int, validated: ValidatedInput, now: int) -> Sequence[ShardJob] | None:
+    async def start_batch(self, batch_key: int, validated: ValidatedInput, now: int) -> Sequence[QueuedShard] | None:
         """Start a validated batch by storing its shards; None if it is no longer validating."""
         return await self._pool.write(
             lambda transaction: transactions.start_batch(transaction, batch_key, validated, now)
@@ -165,7 +165,7 @@ class PostgresStore:
             lambda transaction: transactions.delete_batch(transaction, workspace, batch_id, now)
         )
 
-    async def claim_shard(self, job: ShardJob) -> Claim | None:
+    async def claim_shard(self, job: QueuedShard) -> Claim | None:
         """Claim a shard with a new epoch; None if it is already done."""
         read = await self._pool.write(lambda transaction: transactions.claim_shard(transaction, job), repeatable=True)
         found = await read()
@@ -187,7 +187,7 @@ class PostgresStore:
     async def _write_marks(self, params: Mapping[str, Sequence[object]]) -> None:
         await self._run("write_marks", params, durable=False)
 
-    async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
+    async def append_chunk(self, claim: Claim, chunk: ResultChunk, *, shard_done: bool) -> bool:
         """Write results if the claim's epoch is current; True if the batch can be finalized now."""
         shard_key = (claim.batch.key, claim.shard.index)
         try:
@@ -208,7 +208,7 @@ class PostgresStore:
         await self._run("release_shard", params)
         self._marks.release((claim.batch.key, claim.shard.index), claim.epoch)
 
-    async def unfinished_jobs(self) -> Sequence[ShardJob]:
+    async def unfinished_jobs(self) -> Sequence[QueuedShard]:
         """Read the jobs of all unfinished shards."""
         return [shard_job(row["batch_key"], row["shard"]) for row in await self._pool.fetch_all("unfinished_jobs", {})]
 
@@ -233,11 +233,11 @@ class PostgresStore:
         rows = await self._pool.fetch_all("shards_of_batch", {"batch_key": batch.key})
         return [Claim(batch=batch, shard=shard_from_row(row), epoch=row["epoch"], finished=frozenset()) for row in rows]
 
-    async def read_chunks(self, batch_key: int, shard: int) -> Sequence[Chunk]:
+    async def read_chunks(self, batch_key: int, shard: int) -> Sequence[ResultChunk]:
         """Read the results of a shard in the order in which they were written."""
         rows = await self._pool.fetch_all("chunks_of_shard", {"batch_key": batch_key, "shard": shard})
         return [
-            Chunk(seqs=unpack_seqs(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
+            ResultChunk(seqs=unpack_seqs(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
             for r in rows
         ]
 

@@ -17,10 +17,10 @@ from batchgate.engine.model.batch import Batch, NewBatch, ValidatedInput
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
 from batchgate.engine.model.file import File, NewFile
-from batchgate.engine.model.shard import Chunk, Shard, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.ports.cluster import ClusterEvent
-from batchgate.engine.support.failpoints import hit
+from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.store.postgres.connection import Params, Row, Transaction
 from batchgate.store.postgres.quotas import add_spend, add_stored_bytes, reserve_quota
 from batchgate.store.records import (
@@ -41,7 +41,7 @@ DROP_CHUNKS_LIMIT: Final = 64
 """Chunks that one transaction deletes at most, so that it does not delay others."""
 
 
-async def create_batch(transaction: Transaction, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+async def create_batch(transaction: Transaction, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
     """Store a batch and its shards, or return the batch of an earlier create that this one repeats."""
     if new.idempotency_key is not None or new.deduplicate_since is not None:
         await transaction.execute("lock_create", {"lock": _create_lock(new)})
@@ -78,7 +78,7 @@ def _create_lock(new: NewBatch) -> int:
 
 async def start_batch(
     transaction: Transaction, batch_key: int, validated: ValidatedInput, now: int
-) -> Sequence[ShardJob] | None:
+) -> Sequence[QueuedShard] | None:
     """Start a validated batch by storing its shards; None if it is no longer validating."""
     validating = await transaction.fetch_one("lock_validating", {"batch_key": batch_key})
     if validating is None:
@@ -92,7 +92,7 @@ async def start_batch(
     return await _insert_shards(transaction, batch_from_row(row), validated.shards)
 
 
-async def _insert_shards(transaction: Transaction, batch: Batch, shards: Sequence[Shard]) -> Sequence[ShardJob]:
+async def _insert_shards(transaction: Transaction, batch: Batch, shards: Sequence[Shard]) -> Sequence[QueuedShard]:
     """Insert the shards of a batch, a job for each shard, and the providers that the batch is listed by."""
     await transaction.execute(
         "insert_providers",
@@ -185,7 +185,9 @@ async def _adopt_blob(transaction: Transaction, name: str) -> None:
         raise StoreError(f"{name} was removed as an orphan, because its writer missed its heartbeats")
 
 
-async def claim_shard(transaction: Transaction, job: ShardJob) -> Callable[[], Awaitable[tuple[Claim, bytes] | None]]:
+async def claim_shard(
+    transaction: Transaction, job: QueuedShard
+) -> Callable[[], Awaitable[tuple[Claim, bytes] | None]]:
     """Claim a shard with a new epoch; the returned function reads the claim and the sent marks after the commit."""
     params = {"batch_key": job.batch_key, "shard": job.shard, "key": job.batch_key}
     # The chunks are read by a later statement than the claim: then no earlier epoch can add to them.
@@ -205,7 +207,7 @@ async def claim_shard(transaction: Transaction, job: ShardJob) -> Callable[[], A
     return read
 
 
-async def append_chunk(transaction: Transaction, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
+async def append_chunk(transaction: Transaction, claim: Claim, chunk: ResultChunk, *, shard_done: bool) -> bool:
     """Write results if the claim's epoch is current; True if the batch can be finalized now.
 
     A chunk that is already stored comes from an earlier attempt whose response was lost; it is not counted again.
@@ -223,7 +225,7 @@ async def append_chunk(transaction: Transaction, claim: Claim, chunk: Chunk, *, 
         await transaction.execute(
             "store_chunk", row | chunk_counts(chunk) | {"number": fenced["number"], "lines": chunk.lines}
         )
-        hit("chunk_half_flushed")
+        hit_failpoint("chunk_half_flushed")
     return shard_done and await _close_shard(transaction, batch, shard_key)
 
 

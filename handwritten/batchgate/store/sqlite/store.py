@@ -14,7 +14,7 @@ from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch, Va
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.file import File, FilePage, NewFile
-from batchgate.engine.model.shard import Chunk, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.store.records import (
     batch_from_row,
@@ -69,7 +69,7 @@ class SqliteStore:
         await self._file.close()
         self._marks.close()
 
-    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+    async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
         """Store a batch and its shards, all or none."""
         return await self._file.write(lambda connection: transactions.create_batch(connection, new))
 
@@ -77,7 +77,7 @@ class SqliteStore:
         """Return the earlier batch that `create_batch` would return instead of storing this one, or None."""
         return await self._file.read(lambda connection: transactions.find_repeated(connection, new))
 
-    async def start_batch(self, batch_key: int, validated: ValidatedInput, now: int) -> Sequence[ShardJob] | None:
+    async def start_batch(self, batch_key: int, validated: ValidatedInput, now: int) -> Sequence[QueuedShard] | None:
         """Start a validated batch by storing its shards; None if it is no longer validating."""
         return await self._file.write(
             lambda connection: transactions.start_batch(connection, batch_key, validated, now)
@@ -142,7 +142,7 @@ class SqliteStore:
             lambda connection: transactions.delete_batch(connection, workspace, batch_id, now)
         )
 
-    async def claim_shard(self, job: ShardJob) -> Claim | None:
+    async def claim_shard(self, job: QueuedShard) -> Claim | None:
         """Claim a shard with a new epoch; None if it is already done."""
         claim = await self._file.write(lambda connection: transactions.claim_shard(connection, job))
         if claim is None:
@@ -154,7 +154,7 @@ class SqliteStore:
         """Mark a request as about to be sent, or clear its mark when its outcome is known."""
         self._marks.mark((claim.batch.key, claim.shard.index), seq - claim.shard.first_seq, sent=sent)
 
-    async def append_chunk(self, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
+    async def append_chunk(self, claim: Claim, chunk: ResultChunk, *, shard_done: bool) -> bool:
         """Write results if the claim's epoch is current; True if the batch can be finalized now."""
         finalizable = await self._file.write(
             lambda connection: transactions.append_chunk(connection, claim, chunk, shard_done=shard_done)
@@ -168,7 +168,7 @@ class SqliteStore:
         params = {"batch_key": claim.batch.key, "shard": claim.shard.index, "epoch": claim.epoch}
         await self._file.write(lambda connection: connection.execute(QUERIES["release_shard"], params))
 
-    async def unfinished_jobs(self) -> Sequence[ShardJob]:
+    async def unfinished_jobs(self) -> Sequence[QueuedShard]:
         """Read the jobs of all unfinished shards."""
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["unfinished_jobs"]).fetchall())
         return [shard_job(row["batch_key"], row["shard"]) for row in rows]
@@ -201,12 +201,12 @@ class SqliteStore:
         rows = await self._file.read(lambda c: c.execute(QUERIES["shards_of_batch"], params).fetchall())
         return [Claim(batch=batch, shard=shard_from_row(row), epoch=row["epoch"], finished=frozenset()) for row in rows]
 
-    async def read_chunks(self, batch_key: int, shard: int) -> Sequence[Chunk]:
+    async def read_chunks(self, batch_key: int, shard: int) -> Sequence[ResultChunk]:
         """Read the results of a shard in the order in which they were written."""
         params = {"batch_key": batch_key, "shard": shard}
         rows = await self._file.read(lambda c: c.execute(QUERIES["chunks_of_shard"], params).fetchall())
         return [
-            Chunk(seqs=unpack_seqs(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
+            ResultChunk(seqs=unpack_seqs(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
             for r in rows
         ]
 

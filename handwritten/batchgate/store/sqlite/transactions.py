@@ -12,9 +12,9 @@ from batchgate.engine.model.batch import Backlog, Batch, NewBatch, ValidatedInpu
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
 from batchgate.engine.model.file import File, NewFile
-from batchgate.engine.model.shard import Chunk, Shard, ShardJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.workspace import QuotaDemand
-from batchgate.engine.support.failpoints import hit
+from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.store.queries import load_queries
 from batchgate.store.records import (
     batch_from_row,
@@ -44,7 +44,7 @@ def recover(connection: sqlite3.Connection) -> None:
             continue
 
 
-def create_batch(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Sequence[ShardJob]]:
+def create_batch(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
     """Store a batch and its shards, or return the batch of an earlier create that this one repeats."""
     repeated = find_repeated(connection, new)
     if repeated is not None:
@@ -60,7 +60,7 @@ def create_batch(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, 
 
 def start_batch(
     connection: sqlite3.Connection, batch_key: int, validated: ValidatedInput, now: int
-) -> Sequence[ShardJob] | None:
+) -> Sequence[QueuedShard] | None:
     """Start a validated batch by storing its shards; None if it is no longer validating."""
     validating = fetch_one(connection, "find_validating", {"batch_key": batch_key})
     if validating is None:
@@ -72,7 +72,7 @@ def start_batch(
     return _insert_shards(connection, batch_from_row(row), validated.shards)
 
 
-def _insert_shards(connection: sqlite3.Connection, batch: Batch, shards: Sequence[Shard]) -> Sequence[ShardJob]:
+def _insert_shards(connection: sqlite3.Connection, batch: Batch, shards: Sequence[Shard]) -> Sequence[QueuedShard]:
     """Insert the shards of a batch, and the providers that it is listed by."""
     connection.executemany(QUERIES["insert_provider"], _providers(batch))
     connection.executemany(QUERIES["insert_shard"], [shard_row(batch.key, shard) for shard in shards])
@@ -160,7 +160,7 @@ def _adopt_blob(connection: sqlite3.Connection, name: str) -> None:
         raise StoreError(f"{name} was removed as an orphan, because another gateway has started on this database")
 
 
-def claim_shard(connection: sqlite3.Connection, job: ShardJob) -> Claim | None:
+def claim_shard(connection: sqlite3.Connection, job: QueuedShard) -> Claim | None:
     """Claim a shard with a new epoch; None if it is already done."""
     params = {"batch_key": job.batch_key, "shard": job.shard}
     row = fetch_one(connection, "claim_shard", params)
@@ -172,7 +172,7 @@ def claim_shard(connection: sqlite3.Connection, job: ShardJob) -> Claim | None:
     return Claim(batch=batch_from_row(batch), shard=shard_from_row(row), epoch=row["epoch"], finished=finished)
 
 
-def append_chunk(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, shard_done: bool) -> bool:
+def append_chunk(connection: sqlite3.Connection, claim: Claim, chunk: ResultChunk, *, shard_done: bool) -> bool:
     """Write results if the claim's epoch is current; True if the batch can be finalized now."""
     shard_key = {"batch_key": claim.batch.key, "shard": claim.shard.index}
     fenced = connection.execute(QUERIES["fence_shard"], {**shard_key, "epoch": claim.epoch, "done": int(shard_done)})
@@ -182,7 +182,7 @@ def append_chunk(connection: sqlite3.Connection, claim: Claim, chunk: Chunk, *, 
     if chunk.seqs:
         seqs = pack_seqs(chunk.seqs)
         connection.execute(QUERIES["insert_chunk"], {**shard_key, **counts, "seqs": seqs, "lines": chunk.lines})
-        hit("chunk_half_flushed")
+        hit_failpoint("chunk_half_flushed")
     params = {"batch_key": claim.batch.key, "shards_done": int(shard_done), **counts}
     (open_shards,) = connection.execute(QUERIES["count_results"], params).fetchone()
     return shard_done and int(open_shards) == 0

@@ -2,7 +2,7 @@
 
 from batchgate.engine.dispatch.limits.account_limits import AccountLimits
 from batchgate.engine.dispatch.limits.limiter import Limiter
-from batchgate.engine.dispatch.limits.outcome import ABANDONED, SERVED, Outcome, OutcomeKind, outcome_of
+from batchgate.engine.dispatch.limits.outcome import ABANDONED, SERVED, CallOutcome, OutcomeKind, outcome_of
 from batchgate.engine.dispatch.limits.permit import Permit
 from batchgate.engine.dispatch.limits.wait_queue import Precedence
 
@@ -10,8 +10,8 @@ __all__ = [
     "ABANDONED",
     "SERVED",
     "AccountLimits",
+    "CallOutcome",
     "Limiter",
-    "Outcome",
     "OutcomeKind",
     "Permit",
     "Precedence",

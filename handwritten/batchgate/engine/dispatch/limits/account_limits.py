@@ -9,7 +9,7 @@ from typing import Protocol
 from weakref import WeakSet
 
 from batchgate.engine.dispatch.limits.circuit_breaker import CircuitBreaker
-from batchgate.engine.dispatch.limits.outcome import Outcome, OutcomeKind
+from batchgate.engine.dispatch.limits.outcome import CallOutcome, OutcomeKind
 from batchgate.engine.dispatch.limits.permit import Permit
 from batchgate.engine.dispatch.limits.rate_budget import RateBudget
 from batchgate.engine.model.clock import Clock, SystemClock
@@ -111,7 +111,7 @@ class AccountLimits:
             self._tokens.correct(difference)
             self._update_ready_at()
 
-    def record(self, permit: Permit, outcome: Outcome, now: float) -> None:
+    def record(self, permit: Permit, outcome: CallOutcome, now: float) -> None:
         """Record the outcome of a call; successes only while the breaker is not `CircuitBreaker.healthy`."""
         if self.breaker.record(permit, outcome, now):
             for limiter in tuple(self._limiters):

@@ -7,7 +7,7 @@ import random
 from math import inf
 from typing import Final
 
-from batchgate.engine.dispatch.limits.outcome import Outcome, OutcomeKind
+from batchgate.engine.dispatch.limits.outcome import CallOutcome, OutcomeKind
 from batchgate.engine.dispatch.limits.permit import Permit
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.health_report import AccountPause
@@ -81,7 +81,7 @@ class CircuitBreaker:
             self._probe = permit
             permit.is_probe = True
 
-    def record(self, permit: Permit, outcome: Outcome, now: float) -> bool:
+    def record(self, permit: Permit, outcome: CallOutcome, now: float) -> bool:
         """Record the outcome of a call; return True if calls that wait may be affected."""
         if outcome.kind in self._failure_kinds:
             if permit.started_at >= self._ignored_before:
@@ -107,7 +107,7 @@ class CircuitBreaker:
         self.pause = self._probe = None
         return True
 
-    def _record_failure(self, outcome: Outcome, now: float) -> None:
+    def _record_failure(self, outcome: CallOutcome, now: float) -> None:
         self.healthy = False
         self._failures_left -= 1
         if self._failures_left > 0:
@@ -122,7 +122,7 @@ class CircuitBreaker:
         self.pause = self._pause_for(outcome)
         self._schedule_probe(now, delay)
 
-    def _pause_for(self, outcome: Outcome) -> AccountPause:
+    def _pause_for(self, outcome: CallOutcome) -> AccountPause:
         return AccountPause(
             code=outcome.pause_code,
             component=self._component,

@@ -12,14 +12,14 @@ from typing import Final
 from batchgate.engine.dispatch.limits.account_limits import AccountLimits
 from batchgate.engine.dispatch.limits.adaptive_limit import AdaptiveLimit
 from batchgate.engine.dispatch.limits.circuit_breaker import CircuitBreaker
-from batchgate.engine.dispatch.limits.outcome import ABANDONED, SERVED, Outcome, OutcomeKind
+from batchgate.engine.dispatch.limits.outcome import ABANDONED, SERVED, CallOutcome, OutcomeKind
 from batchgate.engine.dispatch.limits.pacer import Pacer
 from batchgate.engine.dispatch.limits.permit import Permit
 from batchgate.engine.dispatch.limits.refusal_streak import RefusalStreak
 from batchgate.engine.dispatch.limits.wait_queue import Precedence, Waiter, WaitQueue
 from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.model.limit_share import LimitShare
-from batchgate.engine.model.provider_call import Allowance
+from batchgate.engine.model.provider_call import RemainingLimit
 
 FIRST_COOLDOWN: Final = 0.5  # seconds without calls, if the provider sends no Retry-After
 MAX_COOLDOWN: Final = 30.0  # seconds, in the same case
@@ -168,7 +168,7 @@ class Limiter:
                 self.release(admission.result(), ABANDONED)
             raise
 
-    def release(self, permit: Permit, outcome: Outcome) -> None:
+    def release(self, permit: Permit, outcome: CallOutcome) -> None:
         """End a call, adapt to its outcome, and admit waiting calls."""
         self._in_flight -= 1
         now = self._now()
@@ -186,7 +186,7 @@ class Limiter:
         if self._wait_queue.waiting:
             self.admit_waiting()
 
-    def update_allowances(self, allowances: Sequence[Allowance]) -> None:
+    def update_allowances(self, allowances: Sequence[RemainingLimit]) -> None:
         """Adapt the pace to what the provider reports as remaining."""
         demand = self._in_flight + self._wait_queue.waiting
         self._pacer.update(self._now(), allowances, demand=demand, last_start=self.last_start)
@@ -258,7 +258,7 @@ class Limiter:
         if now >= self._cooldown_until:
             self._limit.record_success(permit.load, self._in_flight + 1, now)
 
-    def _record_refusal(self, permit: Permit, outcome: Outcome, now: float) -> None:
+    def _record_refusal(self, permit: Permit, outcome: CallOutcome, now: float) -> None:
         """Reduce the limit; start a cooldown if no call is in flight any more, or if the provider accepts nothing."""
         self._limit.record_refusal(permit.started_at, self._in_flight, now)
         self._streak.record_refusal(permit.started_at, now)
@@ -269,7 +269,7 @@ class Limiter:
             self._streak.record_cooldown()
             self._cooldown_until = self._trial_at = max(self._cooldown_until, now + self._cooldown(outcome.retry_after))
 
-    def _record_for_outage(self, permit: Permit, outcome: Outcome, now: float) -> None:
+    def _record_for_outage(self, permit: Permit, outcome: CallOutcome, now: float) -> None:
         """Record an outcome for the outage breaker; repeated server errors of one request do not count."""
         running = self._outage_breaker.pause is None
         if running and permit.is_retry and outcome.kind is OutcomeKind.SERVER_ERROR:

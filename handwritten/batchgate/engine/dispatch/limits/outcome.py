@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from batchgate.engine.model.errors import ErrorKind, UpstreamDown, UpstreamError
+from batchgate.engine.model.errors import ErrorKind, UpstreamError, UpstreamUnreachable
 from batchgate.engine.model.health_report import PauseCode
 
 
@@ -35,7 +35,7 @@ class OutcomeKind(Enum):
     """The call was cancelled here, or its outcome means nothing for the limits."""
 
 
-class Outcome(Struct, frozen=True):
+class CallOutcome(Struct, frozen=True):
     """How a call ended, when the provider wants the next one, and the reason for operators."""
 
     kind: OutcomeKind
@@ -52,8 +52,8 @@ class Outcome(Struct, frozen=True):
         return self.kind is OutcomeKind.ACCOUNT_REJECTED or self.kind is OutcomeKind.FORBIDDEN
 
 
-SERVED: Final = Outcome(OutcomeKind.SERVED, account_works=True)
-ABANDONED: Final = Outcome(OutcomeKind.ABANDONED)
+SERVED: Final = CallOutcome(OutcomeKind.SERVED, account_works=True)
+ABANDONED: Final = CallOutcome(OutcomeKind.ABANDONED)
 
 _BY_ERROR: Final[Mapping[ErrorKind, OutcomeKind]] = {
     "rate_limit_error": OutcomeKind.REFUSED,
@@ -71,12 +71,12 @@ _PAUSE_CODES: Final[Mapping[ErrorKind, PauseCode]] = {
 _ACCOUNT_WORKS: Final = frozenset({OutcomeKind.REQUEST_ERROR, OutcomeKind.SERVER_ERROR, OutcomeKind.REFUSED})
 
 
-def outcome_of(error: UpstreamError) -> Outcome:
+def outcome_of(error: UpstreamError) -> CallOutcome:
     """Classify an error. The reason is worded here, as a provider's message may contain the key."""
-    if isinstance(error, UpstreamDown):
-        return Outcome(OutcomeKind.UNREACHABLE, reason=error.message, pause_code="unreachable")
+    if isinstance(error, UpstreamUnreachable):
+        return CallOutcome(OutcomeKind.UNREACHABLE, reason=error.message, pause_code="unreachable")
     kind = _BY_ERROR.get(error.kind) or _kind_by_status(error)
-    return Outcome(
+    return CallOutcome(
         kind,
         kind in _ACCOUNT_WORKS,
         error.retry_after,

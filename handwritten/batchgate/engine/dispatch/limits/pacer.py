@@ -11,7 +11,7 @@ from math import inf
 from typing import Final
 
 from batchgate.engine.dispatch.limits.rate_budget import MAX_CREDIT
-from batchgate.engine.model.provider_call import Allowance
+from batchgate.engine.model.provider_call import RemainingLimit
 
 SMOOTHING: Final = 0.2
 """The weight of the newest call in the moving average of tokens per call."""
@@ -42,7 +42,7 @@ class Pacer:
         """Record how many tokens a call used."""
         self._tokens_per_call += (tokens - self._tokens_per_call) * (SMOOTHING if self._tokens_per_call else 1.0)
 
-    def update(self, now: float, allowances: Iterable[Allowance], *, demand: int, last_start: float) -> None:
+    def update(self, now: float, allowances: Iterable[RemainingLimit], *, demand: int, last_start: float) -> None:
         """Compute the interval anew from what the provider reports as remaining.
 
         ``demand`` is the number of calls in flight and waiting; an allowance that covers all of them needs no interval.

@@ -1,1 +1,1 @@
-"""Rows of Chat Completions for a server of Messages: the request goes there translated, the answer comes back so."""
+"""Runs Chat Completions rows on a Messages server: translates the request there and the answer back."""

@@ -1,6 +1,6 @@
-"""Translates an answer: Message into Chat Completions, by the rules of `MESSAGE_TO_CHAT`.
+"""Translates an answer: Message to Chat Completions, by the rules of `MESSAGE_TO_CHAT`.
 
-The pieces that the answer does not hold are its time, and the fields that OpenAI always sends, as null.
+The caller passes the time, which a Message lacks. Fields that OpenAI always sends and a Message lacks are null.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from batchgate.providers.dialects.chat_via_messages.answer_rules import REFUSALS
+from batchgate.providers.dialects.chat_via_messages.answer_rules import REJECTED
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -28,9 +28,9 @@ _NULL: Final = Raw(b"null")
 
 
 def message_to_completion(message: m.Message, *, created: int) -> c.ChatCompletion:
-    """Say a Message as a completion of one choice that was made at ``created``, in Unix seconds.
+    """Translate a Message to a completion with one choice; ``created`` is its time in Unix seconds.
 
-    Raises `Untranslatable` for blocks of Anthropic's own tools, which no request of the dialect can ask for.
+    Raises `Untranslatable` for blocks of Anthropic's built-in tools, which translated requests never use.
     """
     return c.ChatCompletion(
         id=message.id,
@@ -40,7 +40,7 @@ def message_to_completion(message: m.Message, *, created: int) -> c.ChatCompleti
         choices=[
             c.ChatChoice(
                 index=0,
-                message=_said(message),
+                message=_chat_message(message),
                 finish_reason=_finish_reason(message),
                 stop_reason=message.stop_sequence or UNSET,
                 logprobs=_NULL,
@@ -51,29 +51,29 @@ def message_to_completion(message: m.Message, *, created: int) -> c.ChatCompleti
     )
 
 
-def _said(message: m.Message) -> c.ChatMessage:
+def _chat_message(message: m.Message) -> c.ChatMessage:
     texts: list[str] = []
-    thoughts: list[str] = []
+    thinking_texts: list[str] = []
     calls: list[c.ChatToolCall] = []
     for index, block in enumerate(message.content):
         match block:
             case m.TextBlock(text=text):
                 texts.append(text)
             case m.ThinkingBlock(thinking=thinking):
-                thoughts.append(thinking)
+                thinking_texts.append(thinking)
             case m.ToolUseBlock():
                 calls.append(_tool_call(block))
             case m.RedactedThinkingBlock():
                 pass
             case _:
-                raise REFUSALS.refuse(block, f"content.{index}")
+                raise REJECTED.error(block, f"content.{index}")
     refusal = _refusal(message)
     content = "".join(text for text in texts if text != refusal)
     return c.ChatMessage(
         role="assistant",
         content=content or (None if calls or refusal else ""),
         refusal=refusal,
-        reasoning_content="\n".join(thoughts) or UNSET,
+        reasoning_content="\n".join(thinking_texts) or UNSET,
         tool_calls=calls or UNSET,
     )
 
@@ -89,7 +89,7 @@ def _refusal(message: m.Message) -> str | None:
 
 
 def _finish_reason(message: m.Message) -> str:
-    """Tell a model that declines, as OpenAI does, from a filter that broke it off."""
+    """Return the finish reason; like OpenAI, distinguish a refusal by the model ("stop") from a content filter."""
     if message.stop_reason == "refusal" and message.stop_details:
         declined = message.stop_details.explanation and not message.stop_details.category
         return "stop" if declined else "content_filter"
@@ -97,7 +97,7 @@ def _finish_reason(message: m.Message) -> str:
 
 
 def _usage(usage: m.Usage) -> c.ChatUsage:
-    """Count as OpenAI does: the prompt is all that was read, wherever it came from."""
+    """Translate the usage; OpenAI counts cached input as part of the prompt."""
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
     prompt = usage.input_tokens + read + written
     return c.ChatUsage(

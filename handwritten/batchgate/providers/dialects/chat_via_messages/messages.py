@@ -1,7 +1,7 @@
-"""Translates the turns of a conversation: Chat Completions into Messages.
+"""Translates the messages of a conversation: Chat Completions to Messages.
 
-Results of tools are messages of their own in Chat Completions, and blocks at the head of the user's turn in Messages:
-they are gathered there, with the message of the user that follows them.
+Chat Completions has one message for each tool result. Messages has tool_result blocks at the start of a user message:
+consecutive results are merged into the user message that follows them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.errors import Untranslatable
-from batchgate.providers.dialects.chat_via_messages.request_rules import REFUSALS
+from batchgate.providers.dialects.chat_via_messages.request_rules import REJECTED
 from batchgate.providers.dialects.chat_via_messages.sources import document_block, image_block
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
@@ -27,21 +27,21 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Conversation(Struct, frozen=True):
-    """The two places in which Messages holds what Chat Completions holds in one."""
+    """The system prompt and the messages, which Chat Completions has in one list."""
 
     system: SystemPrompt | UnsetType
     turns: list[m.MessageParam]
 
 
-def conversation(messages: Sequence[c.ChatMessageParam]) -> Conversation:
-    """Say every message; raises `Untranslatable` with the path of what cannot be said."""
-    first = [*takewhile(lambda message: isinstance(message, Instructions), messages)]
-    return Conversation(_system(first), [*_turns(messages, len(first))])
+def translate_conversation(messages: Sequence[c.ChatMessageParam]) -> Conversation:
+    """Translate all messages; raises `Untranslatable` with the path of the unsupported part."""
+    leading = [*takewhile(lambda message: isinstance(message, Instructions), messages)]
+    return Conversation(_system(leading), [*_turns(messages, len(leading))])
 
 
-def _system(first: Sequence[c.ChatMessageParam]) -> SystemPrompt | UnsetType:
+def _system(leading: Sequence[c.ChatMessageParam]) -> SystemPrompt | UnsetType:
     blocks: list[m.TextBlockParam] = []
-    for index, message in enumerate(first):
+    for index, message in enumerate(leading):
         assert isinstance(message, Instructions)
         blocks.extend(_instructions(message, f"messages.{index}"))
     match blocks:
@@ -53,8 +53,8 @@ def _system(first: Sequence[c.ChatMessageParam]) -> SystemPrompt | UnsetType:
             return blocks
 
 
-def _instructions(message: Instructions, at: str) -> list[m.TextBlockParam]:
-    REFUSALS.check(message, at)
+def _instructions(message: Instructions, path: str) -> list[m.TextBlockParam]:
+    REJECTED.check(message, path)
     return _texts(message.content)
 
 
@@ -67,54 +67,54 @@ def _texts(content: c.ChatTextContent) -> list[m.TextBlockParam]:
 def _turns(messages: Sequence[c.ChatMessageParam], start: int) -> Iterator[m.MessageParam]:
     results: list[m.ContentBlockParam] = []
     for index in range(start, len(messages)):
-        message, at = messages[index], f"messages.{index}"
+        message, path = messages[index], f"messages.{index}"
         if isinstance(message, c.ChatToolMessage):
             results.append(_tool_result(message))
             continue
         if isinstance(message, c.ChatUserMessage):
-            yield _user_turn(message, results, at)
+            yield _user_turn(message, results, path)
         else:
             if results:
                 yield m.UserMessageParam(content=results)
-            yield _other_turn(message, at)
+            yield _other_turn(message, path)
         results = []
     if results:
         yield m.UserMessageParam(content=results)
 
 
 def _other_turn(
-    message: Instructions | c.ChatAssistantMessage | c.ChatFunctionMessage, at: str
+    message: Instructions | c.ChatAssistantMessage | c.ChatFunctionMessage, path: str
 ) -> m.AssistantMessageParam | m.SystemMessageParam:
     match message:
         case c.ChatAssistantMessage():
-            return _assistant_turn(message, at)
+            return _assistant_turn(message, path)
         case c.ChatSystemMessage() | c.ChatDeveloperMessage():
-            return m.SystemMessageParam(content=_shortest_instructions(_instructions(message, at)))
+            return m.SystemMessageParam(content=_simplest_instructions(_instructions(message, path)))
         case c.ChatFunctionMessage():
-            raise REFUSALS.refuse(message, at)
+            raise REJECTED.error(message, path)
         case _:
             assert_never(message)
 
 
-def _shortest_instructions(blocks: list[m.TextBlockParam]) -> str | list[m.SystemContentBlock]:
+def _simplest_instructions(blocks: list[m.TextBlockParam]) -> str | list[m.SystemContentBlock]:
     return blocks[0].text if len(blocks) == 1 else [*blocks]
 
 
-# ---------------------------------------------------------------- what the user says
+# ---------------------------------------------------------------- user messages
 
 
-def _user_turn(message: c.ChatUserMessage, results: list[m.ContentBlockParam], at: str) -> m.UserMessageParam:
-    REFUSALS.check(message, at)
+def _user_turn(message: c.ChatUserMessage, results: list[m.ContentBlockParam], path: str) -> m.UserMessageParam:
+    REJECTED.check(message, path)
     if isinstance(message.content, str):
         blocks: list[m.ContentBlockParam] = [m.TextBlockParam(text=message.content)]
     else:
-        blocks = [_user_block(part, f"{at}.content.{index}") for index, part in enumerate(message.content)]
+        blocks = [_user_block(part, f"{path}.content.{index}") for index, part in enumerate(message.content)]
     if not blocks:
-        raise Untranslatable(f"{at}.content", "should have at least one part")
-    return m.UserMessageParam(content=_shortest([*results, *blocks]))
+        raise Untranslatable(f"{path}.content", "should have at least one part")
+    return m.UserMessageParam(content=_simplest_content([*results, *blocks]))
 
 
-def _shortest(blocks: list[m.ContentBlockParam]) -> m.MessageContent:
+def _simplest_content(blocks: list[m.ContentBlockParam]) -> m.MessageContent:
     match blocks:
         case [m.TextBlockParam(text=text)]:
             return text
@@ -122,18 +122,18 @@ def _shortest(blocks: list[m.ContentBlockParam]) -> m.MessageContent:
             return blocks
 
 
-def _user_block(part: c.ChatContentPart, at: str) -> m.ContentBlockParam:
+def _user_block(part: c.ChatContentPart, path: str) -> m.ContentBlockParam:
     match part:
         case c.ChatTextPart(text=text):
             return m.TextBlockParam(text=text)
         case c.ChatImagePart(image_url=image):
-            REFUSALS.check(image, f"{at}.image_url")
-            return image_block(image.url, f"{at}.image_url.url")
+            REJECTED.check(image, f"{path}.image_url")
+            return image_block(image.url, f"{path}.image_url.url")
         case c.ChatFilePart(file=file):
-            REFUSALS.check(file, f"{at}.file")
-            return document_block(file, f"{at}.file")
+            REJECTED.check(file, f"{path}.file")
+            return document_block(file, f"{path}.file")
         case c.ChatAudioPart():
-            raise REFUSALS.refuse(part, at)
+            raise REJECTED.error(part, path)
         case _:
             assert_never(part)
 
@@ -144,20 +144,20 @@ def _tool_result(message: c.ChatToolMessage) -> m.ToolResultBlockParam:
     return m.ToolResultBlockParam(tool_use_id=message.tool_call_id, content=content or UNSET)
 
 
-# ---------------------------------------------------------------- what the model said
+# ---------------------------------------------------------------- assistant messages
 
 
-def _assistant_turn(message: c.ChatAssistantMessage, at: str) -> m.AssistantMessageParam:
-    REFUSALS.check(message, at)
-    blocks: list[m.ContentBlockParam] = [*_said(message)]
+def _assistant_turn(message: c.ChatAssistantMessage, path: str) -> m.AssistantMessageParam:
+    REJECTED.check(message, path)
+    blocks: list[m.ContentBlockParam] = [*_assistant_texts(message)]
     for index, call in enumerate(message.tool_calls or ()):
-        blocks.append(_tool_use(call, f"{at}.tool_calls.{index}"))
+        blocks.append(_tool_use(call, f"{path}.tool_calls.{index}"))
     if not blocks and message.content != "":
-        raise Untranslatable(f"{at}.content", "should be a text where the message calls no tools")
-    return m.AssistantMessageParam(content=_shortest(blocks) if blocks else "")
+        raise Untranslatable(f"{path}.content", "should be text, as the message has no tool calls")
+    return m.AssistantMessageParam(content=_simplest_content(blocks) if blocks else "")
 
 
-def _said(message: c.ChatAssistantMessage) -> Iterator[m.TextBlockParam]:
+def _assistant_texts(message: c.ChatAssistantMessage) -> Iterator[m.TextBlockParam]:
     match message.content:
         case str() as text if text:
             yield m.TextBlockParam(text=text)
@@ -170,18 +170,18 @@ def _said(message: c.ChatAssistantMessage) -> Iterator[m.TextBlockParam]:
         yield m.TextBlockParam(text=message.refusal)
 
 
-def _tool_use(call: c.ChatToolCallParam, at: str) -> m.ToolUseBlockParam:
+def _tool_use(call: c.ChatToolCallParam, path: str) -> m.ToolUseBlockParam:
     if not isinstance(call, c.ChatFunctionToolCallParam):
-        raise REFUSALS.refuse(call, at)
-    return m.ToolUseBlockParam(id=call.id, name=call.function.name, input=_input(call.function.arguments, at))
+        raise REJECTED.error(call, path)
+    return m.ToolUseBlockParam(id=call.id, name=call.function.name, input=_input(call.function.arguments, path))
 
 
-def _input(arguments: str, at: str) -> Raw:
-    """Read the arguments; some clients send back the empty text that stands for no arguments."""
+def _input(arguments: str, path: str) -> Raw:
+    """Return the arguments as a JSON object; some clients send an empty text for no arguments."""
     if not arguments.strip():
         return Raw(b"{}")
     try:
         _OBJECT.decode(arguments)
     except DECODING_ERRORS as error:
-        raise Untranslatable(f"{at}.function.arguments", "should be a JSON object as text") from error
+        raise Untranslatable(f"{path}.function.arguments", "should be a JSON object as text") from error
     return Raw(msgspec.json.format(arguments.encode(), indent=-1))

@@ -1,4 +1,4 @@
-"""Translates a request: Chat Completions into Messages, by the rules of `CHAT_TO_MESSAGES`."""
+"""Translates a request: Chat Completions to Messages, by the rules of `CHAT_TO_MESSAGES`."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import assert_never
 from msgspec import UNSET, UnsetType
 
 from batchgate.engine.model.errors import Untranslatable
-from batchgate.providers.dialects.chat_via_messages.messages import conversation
-from batchgate.providers.dialects.chat_via_messages.request_rules import DEFAULT_MAX_TOKENS, REFUSALS
+from batchgate.providers.dialects.chat_via_messages.messages import translate_conversation
+from batchgate.providers.dialects.chat_via_messages.request_rules import DEFAULT_MAX_TOKENS, REJECTED
 from batchgate.providers.dialects.chat_via_messages.tools import custom_tools, messages_tool_choice
-from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER, given
+from batchgate.providers.dialects.rules import NO_ZERO_MAX_TOKENS, unset_if_null
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
 
 def chat_to_messages(request: c.ChatCompletionRequest, *, model: str) -> m.MessageParams:
-    """Say a Chat Completions request in Messages, asking for ``model``.
+    """Translate a Chat Completions request to a Messages request for ``model``.
 
-    Raises `Untranslatable`, which names the field, where it says what Messages has no words for.
+    Raises `Untranslatable` with the path of a field that Messages does not support.
     """
-    REFUSALS.check(request, "")
+    REJECTED.check(request, "")
     _check_last_turn(request)
-    said = conversation(request.messages)
+    translated = translate_conversation(request.messages)
     return m.MessageParams(
         model=model,
         max_tokens=_max_tokens(request),
-        system=said.system,
-        messages=said.turns,
+        system=translated.system,
+        messages=translated.turns,
         temperature=_temperature(request),
-        top_p=given(request.top_p),
-        top_k=given(request.top_k),
+        top_p=unset_if_null(request.top_p),
+        top_k=unset_if_null(request.top_k),
         stop_sequences=_stop_sequences(request),
         tools=custom_tools(request.tools),
         tool_choice=messages_tool_choice(request),
@@ -42,19 +42,19 @@ def chat_to_messages(request: c.ChatCompletionRequest, *, model: str) -> m.Messa
 
 
 def _max_tokens(request: c.ChatCompletionRequest) -> int:
-    newer, older = given(request.max_completion_tokens), given(request.max_tokens)
+    newer, older = unset_if_null(request.max_completion_tokens), unset_if_null(request.max_tokens)
     if newer is not UNSET and older is not UNSET and newer != older:
-        raise Untranslatable("max_tokens", "max_completion_tokens says another number; leave one out")
+        raise Untranslatable("max_tokens", "max_completion_tokens has a different value; leave one out")
     limit = older if newer is UNSET else newer
     if limit == 0:
-        raise Untranslatable("max_tokens" if newer is UNSET else "max_completion_tokens", NO_EMPTY_ANSWER)
+        raise Untranslatable("max_tokens" if newer is UNSET else "max_completion_tokens", NO_ZERO_MAX_TOKENS)
     return DEFAULT_MAX_TOKENS if limit is UNSET else limit
 
 
 def _temperature(request: c.ChatCompletionRequest) -> float | UnsetType:
-    temperature = given(request.temperature)
+    temperature = unset_if_null(request.temperature)
     if temperature is not UNSET and temperature > 1:
-        raise Untranslatable("temperature", "that of Messages ends at 1; it should be between 0 and 1")
+        raise Untranslatable("temperature", "Messages allows at most 1; it should be between 0 and 1")
     return temperature
 
 
@@ -80,12 +80,12 @@ def _output_format(request: c.ChatCompletionRequest) -> m.JsonOutputFormat | Uns
         case None | UnsetType() | c.ChatTextFormat():
             return UNSET
         case c.ChatJsonSchemaFormat(json_schema=described):
-            REFUSALS.check(described, "response_format.json_schema")
+            REJECTED.check(described, "response_format.json_schema")
             if isinstance(described.schema, UnsetType):
                 raise Untranslatable("response_format.json_schema.schema", "Field required")
             return m.JsonOutputFormat(type="json_schema", schema=described.schema)
         case c.ChatJsonObjectFormat():
-            raise REFUSALS.refuse(request.response_format, "response_format")
+            raise REJECTED.error(request.response_format, "response_format")
         case _:
             assert_never(request.response_format)
 
@@ -95,16 +95,16 @@ def _effort(request: c.ChatCompletionRequest) -> m.Effort | UnsetType:
         case None | UnsetType() | "none":
             return UNSET
         case "minimal":
-            raise Untranslatable("reasoning_effort", "the least effort of Messages is low")
+            raise Untranslatable("reasoning_effort", "the lowest effort of Messages is low")
         case effort:
             return effort
 
 
 def _thinking(request: c.ChatCompletionRequest) -> m.ThinkingConfig | UnsetType:
-    budget, effort = given(request.thinking_token_budget), given(request.reasoning_effort)
+    budget, effort = unset_if_null(request.thinking_token_budget), unset_if_null(request.reasoning_effort)
     if budget is not UNSET:
         if effort == "none":
-            raise Untranslatable("thinking_token_budget", "reasoning_effort none leaves nothing to spend it on")
+            raise Untranslatable("thinking_token_budget", "it contradicts reasoning_effort none; leave one out")
         return m.ThinkingEnabled(budget_tokens=budget)
     if effort is UNSET:
         return UNSET
@@ -112,9 +112,9 @@ def _thinking(request: c.ChatCompletionRequest) -> m.ThinkingConfig | UnsetType:
 
 
 def _metadata(request: c.ChatCompletionRequest) -> m.Metadata | UnsetType:
-    newer, older = given(request.safety_identifier), given(request.user)
+    newer, older = unset_if_null(request.safety_identifier), unset_if_null(request.user)
     if newer is not UNSET and older is not UNSET and newer != older:
-        raise Untranslatable("user", "safety_identifier names another; leave one out")
+        raise Untranslatable("user", "safety_identifier has a different value; leave one out")
     user_id = older if newer is UNSET else newer
     return UNSET if user_id is UNSET else m.Metadata(user_id=user_id)
 
@@ -128,20 +128,22 @@ def _service_tier(request: c.ChatCompletionRequest) -> m.ServiceTier | UnsetType
         case "default":
             return "standard_only"
         case tier:
-            raise Untranslatable("service_tier", f"{tier} is a tier of OpenAI's; use auto or default")
+            raise Untranslatable("service_tier", f"{tier} is a tier that only OpenAI has; use auto or default")
 
 
 def _check_last_turn(request: c.ChatCompletionRequest) -> None:
-    """Refuse where the dialects differ: Messages always continues a last turn of the assistant."""
+    """Reject requests that would change their meaning: Messages always continues a last assistant message."""
     last = len(request.messages) - 1
     from_assistant = last >= 0 and isinstance(request.messages[last], c.ChatAssistantMessage)
     asked = request.continue_final_message is True
     if from_assistant and not asked:
         raise Untranslatable(
             f"messages.{last}",
-            "Messages would continue it; end with the user, or set continue_final_message",
+            "Messages would continue it; end with a user message, or set continue_final_message",
         )
     if asked and not from_assistant:
-        raise Untranslatable("continue_final_message", "there is no last message of the assistant to continue")
+        raise Untranslatable(
+            "continue_final_message", "there is nothing to continue, as the last message is not the assistant's"
+        )
     if isinstance(request.add_generation_prompt, bool) and request.add_generation_prompt is asked:
         raise Untranslatable("add_generation_prompt", "it should be the opposite of continue_final_message")

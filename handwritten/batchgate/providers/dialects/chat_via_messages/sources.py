@@ -1,4 +1,4 @@
-"""Translates where bytes come from: the URLs of Chat Completions into the sources of Messages."""
+"""Translates images and files: URLs of Chat Completions to sources of Messages."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from batchgate_api import messages as m
 
 _PDF: Final = "application/pdf"
 _BASE64: Final = ";base64"
-_FORMATS: Final = msgspec.json.Decoder(m.ImageMediaType)
-_KNOWN_FORMATS: Final = ", ".join(get_args(get_args(m.ImageMediaType)[0]))
+_IMAGE_FORMAT: Final = msgspec.json.Decoder(m.ImageMediaType)
+_IMAGE_FORMAT_NAMES: Final = ", ".join(get_args(get_args(m.ImageMediaType)[0]))
 
 
 class _DataUrl(Struct, frozen=True):
@@ -29,34 +29,34 @@ class _PdfSource(Struct, frozen=True, tag_field="type", tag="base64"):
     data: str
 
 
-def image_block(url: str, at: str) -> m.ImageBlockParam:
-    """Say an image; raises `Untranslatable` for a URL that Messages cannot take."""
+def image_block(url: str, path: str) -> m.ImageBlockParam:
+    """Translate an image; raises `Untranslatable` for a URL that Messages does not support."""
     if url.startswith(("http://", "https://")):
         return m.ImageBlockParam(source=m.UrlImageSource(url=url))
-    found = _data_url(url, at)
+    found = _data_url(url, path)
     try:
-        media_type = _FORMATS.decode(msgspec.json.encode(found.media_type))
+        media_type = _IMAGE_FORMAT.decode(msgspec.json.encode(found.media_type))
     except msgspec.ValidationError as error:
-        raise Untranslatable(at, f"the image should be one of {_KNOWN_FORMATS}") from error
+        raise Untranslatable(path, f"the image should be one of {_IMAGE_FORMAT_NAMES}") from error
     return m.ImageBlockParam(source=m.Base64ImageSource(media_type=media_type, data=found.data))
 
 
-def document_block(file: c.ChatFile, at: str) -> m.DocumentBlockParam:
-    """Say a PDF; raises `Untranslatable` for another file."""
+def document_block(file: c.ChatFile, path: str) -> m.DocumentBlockParam:
+    """Translate a PDF; raises `Untranslatable` for any other file."""
     if not file.file_data:
-        raise Untranslatable(f"{at}.file_data", "Field required")
-    found = _data_url(file.file_data, f"{at}.file_data")
+        raise Untranslatable(f"{path}.file_data", "Field required")
+    found = _data_url(file.file_data, f"{path}.file_data")
     if found.media_type != _PDF:
-        raise Untranslatable(f"{at}.file_data", f"the file should be {_PDF}; send other texts as text parts")
+        raise Untranslatable(f"{path}.file_data", f"the file should be {_PDF}; send other documents as text parts")
     source = _PdfSource(media_type=_PDF, data=found.data)
     return m.DocumentBlockParam(source=Raw(msgspec.json.encode(source)), title=file.filename or UNSET)
 
 
-def _data_url(url: str, at: str) -> _DataUrl:
-    """Cut ``data:image/png;base64,...`` up; schemes and media types are the same in capitals (RFC 2397)."""
+def _data_url(url: str, path: str) -> _DataUrl:
+    """Parse ``data:image/png;base64,...``; the scheme and the media type are case-insensitive (RFC 2397)."""
     head, comma, data = url.partition(",")
     head = head.lower()
     if not comma or not head.startswith("data:") or not head.endswith(_BASE64):
-        raise Untranslatable(at, "should be an http URL or data:<type>;base64,<bytes>")
+        raise Untranslatable(path, "should be an http URL or data:<type>;base64,<bytes>")
     media_type = head.removeprefix("data:").removesuffix(_BASE64).partition(";")[0]
     return _DataUrl(media_type, data)

@@ -1,4 +1,4 @@
-"""Translates tools and the choice among them: Chat Completions into Messages."""
+"""Translates tools and tool choices: Chat Completions to Messages."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Final, assert_never
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from batchgate.providers.dialects.chat_via_messages.request_rules import REFUSALS
-from batchgate.providers.dialects.rules import given
+from batchgate.providers.dialects.chat_via_messages.request_rules import REJECTED
+from batchgate.providers.dialects.rules import unset_if_null
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
 _NO_PARAMETERS: Final = Raw(b'{"type":"object","properties":{}}')
-"""The schema of a function that takes nothing: Messages cannot be without one."""
+"""The schema of a function without parameters; Messages requires one."""
 
 
 def custom_tools(tools: Sequence[c.ChatTool] | UnsetType | None) -> list[Raw] | UnsetType:
-    """Say functions as custom tools; raises `Untranslatable` for tools of free text."""
+    """Translate functions to Messages tools; raises `Untranslatable` for custom tools of OpenAI."""
     if not tools:
         return UNSET
     return [Raw(msgspec.json.encode(_custom_tool(tool, f"tools.{index}"))) for index, tool in enumerate(tools)]
 
 
-def _custom_tool(tool: c.ChatTool, at: str) -> m.CustomTool:
+def _custom_tool(tool: c.ChatTool, path: str) -> m.CustomTool:
     if not isinstance(tool, c.ChatFunctionTool):
-        raise REFUSALS.refuse(tool, at)
+        raise REJECTED.error(tool, path)
     function = tool.function
     return m.CustomTool(
         name=function.name,
-        description=given(function.description),
+        description=unset_if_null(function.description),
         input_schema=function.parameters or _NO_PARAMETERS,
         strict=True if function.strict else UNSET,
     )
 
 
 def messages_tool_choice(request: c.ChatCompletionRequest) -> m.ToolChoice | UnsetType:
-    """Say which tools the model may or must use, and if it may use several at once."""
+    """Translate the tool choice, and whether the model may call several tools at once."""
     single = True if request.parallel_tool_calls is False and request.tools else UNSET
     match request.tool_choice:
         case None | UnsetType():
@@ -51,6 +51,6 @@ def messages_tool_choice(request: c.ChatCompletionRequest) -> m.ToolChoice | Uns
         case c.ChatFunctionToolChoice(function=function):
             return m.ToolChoiceTool(name=function.name, disable_parallel_tool_use=single)
         case c.ChatCustomToolChoice() | c.ChatAllowedToolsChoice():
-            raise REFUSALS.refuse(request.tool_choice, "tool_choice")
+            raise REJECTED.error(request.tool_choice, "tool_choice")
         case _:
             assert_never(request.tool_choice)

@@ -1,1 +1,1 @@
-"""Rows of Chat Completions for a server of Responses: the request goes there translated, the answer comes back so."""
+"""Runs Chat Completions rows on a Responses server: translates the request there and the answer back."""

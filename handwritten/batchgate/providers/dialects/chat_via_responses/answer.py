@@ -1,4 +1,4 @@
-"""Translates an answer: Response into Chat Completions, by the rules of `RESPONSE_TO_CHAT`."""
+"""Translates an answer: Response to Chat Completions, by the rules of `RESPONSE_TO_CHAT`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
-from batchgate.engine.model.errors import Untranslatable, UpstreamUnreachable
-from batchgate.providers.dialects.completion import unusable
+from batchgate.engine.model.errors import NoUpstreamAnswer, Untranslatable
+from batchgate.providers.dialects.completion import unusable_answer
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
 
@@ -22,15 +22,15 @@ _NULL: Final = Raw(b"null")
 
 
 def response_to_completion(response: r.Response, *, model: str, custom_id: str, created: int) -> c.ChatCompletion:
-    """Say a Response as a completion of one choice.
+    """Translate a Response to a completion with one choice.
 
-    ``model``, ``custom_id`` and ``created`` (Unix seconds) stand in for what a server leaves out. Raises
-    `UpstreamUnreachable` where the Response failed or is not what the dialect says, and `Untranslatable` for items of
-    OpenAI's own tools, which no request of the dialect can ask for.
+    ``model``, ``custom_id`` and ``created`` (Unix seconds) are defaults for fields that the server left out. Raises
+    `NoUpstreamAnswer` for a Response that failed or is invalid, and `Untranslatable` for items of OpenAI's
+    built-in tools, which translated requests never use.
     """
     if response.status == "failed" or response.error:
         raise _failure(response)
-    said = _read(response)
+    output = _read_output(response)
     return c.ChatCompletion(
         id=response.id or f"chatcmpl-{custom_id}",
         object="chat.completion",
@@ -39,9 +39,9 @@ def response_to_completion(response: r.Response, *, model: str, custom_id: str, 
         choices=[
             c.ChatChoice(
                 index=0,
-                message=_message(said),
-                finish_reason=_finish_reason(response, said),
-                logprobs=said.logprobs,
+                message=_message(output),
+                finish_reason=_finish_reason(response, output),
+                logprobs=output.logprobs,
             )
         ],
         usage=_usage(response.usage or r.ResponseUsage()),
@@ -49,63 +49,63 @@ def response_to_completion(response: r.Response, *, model: str, custom_id: str, 
     )
 
 
-def _failure(response: r.Response) -> UpstreamUnreachable:
+def _failure(response: r.Response) -> NoUpstreamAnswer:
     error = response.error or r.ResponseFailure()
-    why = ": ".join(part for part in (error.code, error.message) if part)
-    message = f"The provider answered that it failed{f' ({why})' if why else ''}."
-    return UpstreamUnreachable("api_error", message, status=200, retry_safe=error.code == "server_error")
+    details = ": ".join(part for part in (error.code, error.message) if part)
+    message = f"The provider reported that the response failed{f' ({details})' if details else ''}."
+    return NoUpstreamAnswer("api_error", message, status=200, retry_safe=error.code == "server_error")
 
 
-class _Said(Struct):
-    """What the items of an output say, by its place in a Chat Completion."""
+class _Output(Struct):
+    """The content of all output items, by the field of a Chat Completion message."""
 
-    thoughts: list[str]
+    reasoning: list[str]
     texts: list[str]
     refusals: list[str]
     calls: list[c.ChatToolCall]
     logprobs: Raw = _NULL
 
 
-def _read(response: r.Response) -> _Said:
-    said = _Said([], [], [], [])
+def _read_output(response: r.Response) -> _Output:
+    output = _Output([], [], [], [])
     for index, raw in enumerate(response.output):
         try:
-            _read_item(raw, said, f"output.{index}")
+            _read_item(raw, output, f"output.{index}")
         except DECODING_ERRORS as error:
             problem = describe_decoding_error(error)
-            raise unusable(f"with an item that is not what it says it is (output.{index}: {problem})") from error
-    return said
+            raise unusable_answer(f"an item does not match its type (output.{index}: {problem})") from error
+    return output
 
 
-def _read_item(raw: Raw, said: _Said, at: str) -> None:
+def _read_item(raw: Raw, output: _Output, path: str) -> None:
     match _KIND.decode(raw).type:
         case "message":
             for part in _MESSAGE.decode(raw).content:
-                _read_part(part, said)
+                _read_part(part, output)
         case "reasoning":
-            said.thoughts.extend(_thoughts(_REASONING.decode(raw)))
+            output.reasoning.extend(_reasoning_texts(_REASONING.decode(raw)))
         case "function_call":
-            said.calls.append(_function_call(_FUNCTION_CALL.decode(raw)))
+            output.calls.append(_function_call(_FUNCTION_CALL.decode(raw)))
         case "custom_tool_call":
-            said.calls.append(_custom_call(_CUSTOM_CALL.decode(raw)))
+            output.calls.append(_custom_call(_CUSTOM_CALL.decode(raw)))
         case other:
-            reason = f"{other} items have no form in Chat Completions; read the results as Responses"
-            raise Untranslatable(at, reason)
+            reason = f"{other} items cannot be translated to Chat Completions; read the results as Responses"
+            raise Untranslatable(path, reason)
 
 
-def _read_part(part: r.ResponseMessagePart, said: _Said) -> None:
+def _read_part(part: r.ResponseMessagePart, output: _Output) -> None:
     match part.type:
         case "output_text":
-            said.texts.append(part.text or "")
-            if part.logprobs and bytes(part.logprobs) not in {b"null", b"[]"} and said.logprobs == _NULL:
-                said.logprobs = Raw(b'{"content":%s,"refusal":null}' % bytes(part.logprobs))
+            output.texts.append(part.text or "")
+            if part.logprobs and bytes(part.logprobs) not in {b"null", b"[]"} and output.logprobs == _NULL:
+                output.logprobs = Raw(b'{"content":%s,"refusal":null}' % bytes(part.logprobs))
         case "refusal":
-            said.refusals.append(part.refusal or "")
+            output.refusals.append(part.refusal or "")
         case other:
-            raise unusable(f"with a part of the type {other!r}, which no Chat Completion can hold")
+            raise unusable_answer(f"Chat Completions has no equivalent of a part of the type {other!r}")
 
 
-def _thoughts(item: r.ResponseReasoning) -> list[str]:
+def _reasoning_texts(item: r.ResponseReasoning) -> list[str]:
     return [thought.text for thought in item.content or item.summary or ()]
 
 
@@ -120,22 +120,22 @@ def _custom_call(item: r.ResponseCustomToolCall) -> c.ChatToolCall:
     return c.ChatToolCall(id=item.call_id, type="custom", custom=custom)
 
 
-def _message(said: _Said) -> c.ChatMessage:
-    content = "".join(said.texts)
+def _message(output: _Output) -> c.ChatMessage:
+    content = "".join(output.texts)
     return c.ChatMessage(
         role="assistant",
-        content=content or (None if said.calls or said.refusals else ""),
-        refusal="".join(said.refusals) or None,
-        reasoning_content="\n".join(said.thoughts) or UNSET,
-        tool_calls=said.calls or UNSET,
+        content=content or (None if output.calls or output.refusals else ""),
+        refusal="".join(output.refusals) or None,
+        reasoning_content="\n".join(output.reasoning) or UNSET,
+        tool_calls=output.calls or UNSET,
     )
 
 
-def _finish_reason(response: r.Response, said: _Said) -> str:
+def _finish_reason(response: r.Response, output: _Output) -> str:
     if response.status == "incomplete" or response.incomplete_details:
         reason = response.incomplete_details.reason if response.incomplete_details else None
         return "content_filter" if reason == "content_filter" else "length"
-    return "tool_calls" if said.calls else "stop"
+    return "tool_calls" if output.calls else "stop"
 
 
 def _usage(usage: r.ResponseUsage) -> c.ChatUsage:

@@ -1,6 +1,6 @@
-"""Translates the messages of Chat Completions into the items of Responses.
+"""Translates messages of Chat Completions to items of Responses.
 
-What a model did in one turn is one message here, and several items there: what it said, then each of its calls.
+One assistant message becomes several items: its text, then each of its tool calls.
 """
 
 from __future__ import annotations
@@ -12,60 +12,60 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.errors import Untranslatable
-from batchgate.providers.dialects.chat_via_responses.request_rules import REFUSALS
-from batchgate.providers.dialects.rules import given
+from batchgate.providers.dialects.chat_via_responses.request_rules import REJECTED
+from batchgate.providers.dialects.rules import unset_if_null
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
 
 
 class Conversation(Struct, frozen=True):
-    """The two places in which Responses holds what Chat Completions holds in one."""
+    """The instructions and the input, which Chat Completions has in one list."""
 
     instructions: str | UnsetType
     input: list[Raw]
 
 
-def conversation(messages: Sequence[c.ChatMessageParam]) -> Conversation:
-    """Say every message; raises `Untranslatable` with the path of what cannot be said."""
+def translate_conversation(messages: Sequence[c.ChatMessageParam]) -> Conversation:
+    """Translate all messages; raises `Untranslatable` with the path of the unsupported part."""
     instructions, start = _instructions(messages)
-    free_text: set[str] = set()
+    custom_call_ids: set[str] = set()
     items: list[Raw] = []
     for index in range(start, len(messages)):
-        found = _items(messages[index], free_text, f"messages.{index}")
+        found = _items(messages[index], custom_call_ids, f"messages.{index}")
         items.extend(Raw(msgspec.json.encode(item)) for item in found)
     return Conversation(instructions, items)
 
 
 def _instructions(messages: Sequence[c.ChatMessageParam]) -> tuple[str | UnsetType, int]:
-    """Find the text that is the instructions, and the place at which the input begins."""
+    """Return the instructions, and the index of the first message of the input."""
     match messages:
         case [c.ChatSystemMessage(content=str() as text) as message, *_] if text:
-            REFUSALS.check(message, "messages.0")
+            REJECTED.check(message, "messages.0")
             return text, 1
         case _:
             return UNSET, 0
 
 
-def _items(message: c.ChatMessageParam, free_text: set[str], at: str) -> Iterator[Struct]:
-    """Say one message; ``free_text`` gathers the ids of calls whose outputs are not those of functions."""
-    REFUSALS.check(message, at)
+def _items(message: c.ChatMessageParam, custom_call_ids: set[str], path: str) -> Iterator[Struct]:
+    """Translate one message; ``custom_call_ids`` collects the ids of custom tool calls, for their outputs."""
+    REJECTED.check(message, path)
     match message:
         case c.ChatSystemMessage(content=content):
             yield r.ResponsesMessage(role="system", content=_texts(content))
         case c.ChatDeveloperMessage(content=content):
             yield r.ResponsesMessage(role="developer", content=_texts(content))
         case c.ChatUserMessage(content=content):
-            yield r.ResponsesMessage(role="user", content=_user_content(content, f"{at}.content"))
-        case c.ChatToolMessage(content=content, tool_call_id=call_id) if call_id in free_text:
+            yield r.ResponsesMessage(role="user", content=_user_content(content, f"{path}.content"))
+        case c.ChatToolMessage(content=content, tool_call_id=call_id) if call_id in custom_call_ids:
             yield r.ResponsesCustomToolCallOutput(
                 type="custom_tool_call_output", call_id=call_id, output=_texts(content)
             )
         case c.ChatToolMessage(content=content, tool_call_id=call_id):
             yield r.ResponsesFunctionCallOutput(type="function_call_output", call_id=call_id, output=_texts(content))
         case c.ChatAssistantMessage():
-            yield from _assistant_items(message, free_text, at)
+            yield from _assistant_items(message, custom_call_ids, path)
         case c.ChatFunctionMessage():
-            raise REFUSALS.refuse(message, at)
+            raise REJECTED.error(message, path)
         case _:
             assert_never(message)
 
@@ -75,29 +75,31 @@ def _texts(content: c.ChatTextContent) -> str | list[r.ResponsesPart]:
 
 
 def _input_text(part: c.ChatTextPart) -> r.ResponsesInputText:
-    place = _breakpoint(part.prompt_cache_breakpoint)
-    return r.ResponsesInputText(text=part.text, prompt_cache_breakpoint=place)
+    cache_breakpoint = _breakpoint(part.prompt_cache_breakpoint)
+    return r.ResponsesInputText(text=part.text, prompt_cache_breakpoint=cache_breakpoint)
 
 
-def _user_content(content: str | list[c.ChatContentPart], at: str) -> str | list[r.ResponsesPart]:
+def _user_content(content: str | list[c.ChatContentPart], path: str) -> str | list[r.ResponsesPart]:
     if isinstance(content, str):
         return content
-    return [_user_part(part, f"{at}.{index}") for index, part in enumerate(content)]
+    return [_user_part(part, f"{path}.{index}") for index, part in enumerate(content)]
 
 
-def _user_part(part: c.ChatContentPart, at: str) -> r.ResponsesPart:
-    REFUSALS.check(part, at)
+def _user_part(part: c.ChatContentPart, path: str) -> r.ResponsesPart:
+    REJECTED.check(part, path)
     match part:
         case c.ChatTextPart():
             return _input_text(part)
         case c.ChatImagePart(image_url=image):
-            place = _breakpoint(part.prompt_cache_breakpoint)
-            return r.ResponsesInputImage(image_url=image.url, detail=given(image.detail), prompt_cache_breakpoint=place)
+            cache_breakpoint = _breakpoint(part.prompt_cache_breakpoint)
+            return r.ResponsesInputImage(
+                image_url=image.url, detail=unset_if_null(image.detail), prompt_cache_breakpoint=cache_breakpoint
+            )
         case c.ChatFilePart(file=file):
             return r.ResponsesInputFile(
-                file_data=given(file.file_data),
-                file_id=given(file.file_id),
-                filename=given(file.filename),
+                file_data=unset_if_null(file.file_data),
+                file_id=unset_if_null(file.file_id),
+                filename=unset_if_null(file.filename),
                 prompt_cache_breakpoint=_breakpoint(part.prompt_cache_breakpoint),
             )
         case c.ChatAudioPart(input_audio=audio):
@@ -106,12 +108,18 @@ def _user_part(part: c.ChatContentPart, at: str) -> r.ResponsesPart:
             assert_never(part)
 
 
-def _breakpoint(place: c.ChatPromptCacheBreakpoint | UnsetType | None) -> r.ResponsesPromptCacheBreakpoint | UnsetType:
-    return r.ResponsesPromptCacheBreakpoint(mode=place.mode, ttl=given(place.ttl)) if place else UNSET
+def _breakpoint(
+    cache_breakpoint: c.ChatPromptCacheBreakpoint | UnsetType | None,
+) -> r.ResponsesPromptCacheBreakpoint | UnsetType:
+    return (
+        r.ResponsesPromptCacheBreakpoint(mode=cache_breakpoint.mode, ttl=unset_if_null(cache_breakpoint.ttl))
+        if cache_breakpoint
+        else UNSET
+    )
 
 
-def _assistant_items(message: c.ChatAssistantMessage, free_text: set[str], at: str) -> Iterator[Struct]:
-    content = _assistant_content(message, at)
+def _assistant_items(message: c.ChatAssistantMessage, custom_call_ids: set[str], path: str) -> Iterator[Struct]:
+    content = _assistant_content(message, path)
     if content is not None:
         yield r.ResponsesMessage(role="assistant", content=content)
     for call in message.tool_calls or ():
@@ -121,7 +129,7 @@ def _assistant_items(message: c.ChatAssistantMessage, free_text: set[str], at: s
                     type="function_call", call_id=call_id, name=function.name, arguments=function.arguments
                 )
             case c.ChatCustomToolCallParam(id=call_id, custom=custom):
-                free_text.add(call_id)
+                custom_call_ids.add(call_id)
                 yield r.ResponsesCustomToolCall(
                     type="custom_tool_call", call_id=call_id, name=custom.name, input=custom.input
                 )
@@ -129,8 +137,8 @@ def _assistant_items(message: c.ChatAssistantMessage, free_text: set[str], at: s
                 assert_never(call)
 
 
-def _assistant_content(message: c.ChatAssistantMessage, at: str) -> str | list[r.ResponsesPart] | None:
-    """Say the text and the refusal; nothing where the message only calls tools."""
+def _assistant_content(message: c.ChatAssistantMessage, path: str) -> str | list[r.ResponsesPart] | None:
+    """Translate the text and the refusal; None if the message has only tool calls."""
     content = message.content
     if isinstance(content, str) and not message.refusal:
         return content if content or not message.tool_calls else None
@@ -139,7 +147,7 @@ def _assistant_content(message: c.ChatAssistantMessage, at: str) -> str | list[r
     if message.refusal:
         parts.append(r.ResponsesRefusal(refusal=message.refusal))
     if not parts and not message.tool_calls:
-        raise Untranslatable(f"{at}.content", "should be a text where the message calls no tools")
+        raise Untranslatable(f"{path}.content", "should be text, as the message has no tool calls")
     return parts or None
 
 

@@ -1,4 +1,4 @@
-"""Translates tools and the choice among them: Chat Completions into Responses."""
+"""Translates tools and tool choices: Chat Completions to Responses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.decoding_errors import describe_validation_error
 from batchgate.engine.model.errors import RequestError
-from batchgate.providers.dialects.rules import given
+from batchgate.providers.dialects.rules import unset_if_null
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
 
@@ -21,7 +21,7 @@ class _Grammar(Struct, frozen=True):
 
 
 class _Format(Struct, frozen=True):
-    """The form of free text, which spec/chat_completions.yaml leaves raw."""
+    """The input format of a custom tool, which spec/chat_completions.yaml leaves raw."""
 
     type: str
     grammar: _Grammar | None = None
@@ -41,19 +41,19 @@ _NO_PARAMETERS: Final = Raw(b"null")
 
 
 def responses_tools(tools: Sequence[c.ChatTool] | UnsetType | None) -> list[Raw] | UnsetType:
-    """Say every tool."""
+    """Translate all tools."""
     if not tools:
         return UNSET
     return [Raw(msgspec.json.encode(_tool(tool, f"tools.{index}"))) for index, tool in enumerate(tools)]
 
 
-def _tool(tool: c.ChatTool, at: str) -> r.ResponsesFunctionTool | r.ResponsesCustomTool:
+def _tool(tool: c.ChatTool, path: str) -> r.ResponsesFunctionTool | r.ResponsesCustomTool:
     match tool:
         case c.ChatFunctionTool(function=function):
             return r.ResponsesFunctionTool(
                 type="function",
                 name=function.name,
-                description=given(function.description),
+                description=unset_if_null(function.description),
                 parameters=function.parameters or _NO_PARAMETERS,
                 strict=bool(function.strict),
             )
@@ -61,20 +61,20 @@ def _tool(tool: c.ChatTool, at: str) -> r.ResponsesFunctionTool | r.ResponsesCus
             return r.ResponsesCustomTool(
                 type="custom",
                 name=custom.name,
-                description=given(custom.description),
-                format=_format(custom.format, f"{at}.custom.format"),
+                description=unset_if_null(custom.description),
+                format=_format(custom.format, f"{path}.custom.format"),
             )
         case _:
             assert_never(tool)
 
 
-def _format(raw: Raw | UnsetType, at: str) -> r.ResponsesToolFormat | UnsetType:
+def _format(raw: Raw | UnsetType, path: str) -> r.ResponsesToolFormat | UnsetType:
     if not raw or bytes(raw) == b"null":
         return UNSET
     try:
         described = _FORMAT.decode(raw)
     except msgspec.ValidationError as error:
-        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(at))) from error
+        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(path))) from error
     grammar = described.grammar
     return r.ResponsesToolFormat(
         type=described.type,
@@ -86,7 +86,7 @@ def _format(raw: Raw | UnsetType, at: str) -> r.ResponsesToolFormat | UnsetType:
 def responses_tool_choice(
     choice: c.ChatToolChoiceMode | c.ChatNamedToolChoice | UnsetType | None,
 ) -> r.ResponsesToolChoiceMode | r.ResponsesNamedToolChoice | UnsetType:
-    """Say which tools the model may or must use."""
+    """Translate the tool choice."""
     match choice:
         case None | UnsetType():
             return UNSET
@@ -101,10 +101,10 @@ def responses_tool_choice(
             return mode
 
 
-def _allowed_tool(raw: Raw, at: str) -> r.ResponsesNamedTool:
+def _allowed_tool(raw: Raw, path: str) -> r.ResponsesNamedTool:
     try:
         tool = _ALLOWED_TOOL.decode(raw)
     except msgspec.ValidationError as error:
-        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(at))) from error
+        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(path))) from error
     named = tool.function or tool.custom
     return r.ResponsesNamedTool(type=tool.type, name=named.name if named else UNSET)

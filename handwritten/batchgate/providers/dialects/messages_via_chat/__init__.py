@@ -1,1 +1,1 @@
-"""Rows of Messages for a server of Chat Completions: the request goes there translated, the answer comes back so."""
+"""Runs Messages rows on a Chat Completions server: translates the request there and the answer back."""

@@ -1,7 +1,7 @@
-"""Translates an answer: Chat Completions into Message, by the rules of `CHAT_TO_MESSAGE`.
+"""Translates an answer: Chat Completions to Message, by the rules of `CHAT_TO_MESSAGE`.
 
-An answer has been paid for. What is strange in it is therefore kept as well as it can be, and only what no
-Message can hold raises `UpstreamUnreachable`: no choice, a call whose arguments are no JSON object, an unknown part.
+The caller has paid for the answer, so unusual content is kept as far as possible. Only content that a Message cannot
+represent raises `UpstreamUnreachable`: no choice, call arguments that are not a JSON object, an unknown part.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import msgspec
 from msgspec import Raw, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
-from batchgate.providers.dialects.completion import first_choice, thought_of, told, unusable
+from batchgate.providers.dialects.completion import first_choice, thinking_text, token_count, unusable_answer
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
 UNSIGNED: Final = ""
-"""The signature of a thinking block that no one signed."""
+"""The signature of a thinking block that the provider did not sign."""
 
 _STOP_REASONS: Final = {
     "stop": "end_turn",
@@ -29,21 +29,21 @@ _STOP_REASONS: Final = {
 }
 
 _SERVICE_TIERS: Final = {"default": "standard", "priority": "priority"}
-"""OpenAI's other tiers have no name in Messages, whose service_tier is then null."""
+"""OpenAI's other tiers have no equivalent in Messages: service_tier is then null."""
 
 _NULL: Final = Raw(b"null")
 _NO_USAGE: Final = c.ChatUsage()
 _NO_DETAILS: Final = c.ChatPromptTokensDetails()
 _TEXT: Final = msgspec.json.Decoder(str)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
-_SHOWN: Final = 200
+_MAX_QUOTED: Final = 200
 
 
-def to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m.Message:
-    """Read the first choice as a Message.
+def completion_to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m.Message:
+    """Translate the first choice of a completion to a Message.
 
-    ``model`` and ``custom_id`` are those of the request, for servers that leave out the model or the id. Raises
-    `UpstreamUnreachable` where the answer is not what the dialect says.
+    ``model`` and ``custom_id`` of the request are defaults for servers that leave out the model or the id. Raises
+    `UpstreamUnreachable` for an invalid answer.
     """
     choice = first_choice(completion)
     content = [*_content(choice)]
@@ -92,24 +92,24 @@ def _part(part: c.ChatMessagePart) -> m.ContentBlock:
         case "text":
             return m.TextBlock(text=part.text or "", citations=None)
         case "thinking":
-            return m.ThinkingBlock(thinking=thought_of(part), signature=UNSIGNED)
+            return m.ThinkingBlock(thinking=thinking_text(part), signature=UNSIGNED)
         case other:
-            raise unusable(f"with a part of the type {other!r}, which no block can hold")
+            raise unusable_answer(f"Messages has no equivalent of a part of the type {other!r}")
 
 
 def _tool_use(function: c.ChatCalledFunction | UnsetType | None, call_id: str, *, cut_off: bool) -> m.ToolUseBlock:
     if not function:
-        raise unusable("with a tool call that is not one of a function")
+        raise unusable_answer("it has a tool call that is not a function call")
     try:
         return m.ToolUseBlock(id=call_id, name=function.name, input=_arguments(function))
     except DECODING_ERRORS as error:
-        shown = bytes(function.arguments or b"")[:_SHOWN].decode(errors="replace")
-        why = "cut off at max_tokens" if cut_off else "no JSON object"
-        raise unusable(f"with a call of {function.name!r} whose arguments are {why}: {shown}") from error
+        quoted = bytes(function.arguments or b"")[:_MAX_QUOTED].decode(errors="replace")
+        problem = "cut off at max_tokens" if cut_off else "not a JSON object"
+        raise unusable_answer(f"the arguments of the call of {function.name!r} are {problem}: {quoted}") from error
 
 
 def _arguments(function: c.ChatCalledFunction) -> Raw:
-    """Read the arguments, a JSON object as text or, at some servers, as itself; none at all is the empty object."""
+    """Return the arguments as a JSON object; servers send text, an object, or nothing for the empty object."""
     written = b"" if isinstance(function.arguments, UnsetType) else bytes(function.arguments)
     text = _TEXT.decode(written) if written.startswith(b'"') else written.decode()
     if not text.strip() or text == "null":
@@ -118,16 +118,16 @@ def _arguments(function: c.ChatCalledFunction) -> Raw:
     return Raw(msgspec.json.format(text.encode(), indent=-1))
 
 
-# ---------------------------------------------------------------- why it stopped
+# ---------------------------------------------------------------- stop reason
 
 
 def _stop_reason(choice: c.ChatChoice, content: list[m.ContentBlock], refusal: str | None) -> str:
-    """Tell why the model stopped; a server's own reasons count as the end of the turn."""
+    """Return the stop reason; reasons that only one server uses become end_turn."""
     reason = _STOP_REASONS.get(choice.finish_reason or "stop", "end_turn")
     if refusal is not None:
         return "refusal"
     if reason == "end_turn" and any(isinstance(block, m.ToolUseBlock) for block in content):
-        # OpenAI says "stop" when tool_choice named the function; some servers always do.
+        # OpenAI sends "stop" when tool_choice named the function; some servers always send it.
         return "tool_use"
     if reason == "end_turn" and isinstance(choice.stop_reason, str):
         return "stop_sequence"
@@ -144,10 +144,10 @@ def _stop_details(stop_reason: str, refusal: str | None) -> m.RefusalStopDetails
 
 
 def _usage(completion: c.ChatCompletion) -> m.Usage:
-    """Count as Messages does: input_tokens are those that no cache had a part in."""
+    """Translate the usage; Messages does not count tokens read from or written to the cache as input_tokens."""
     usage = completion.usage or _NO_USAGE
     prompt = usage.prompt_tokens_details or _NO_DETAILS
-    read, written = told(prompt.cached_tokens), told(prompt.cache_write_tokens)
+    read, written = token_count(prompt.cached_tokens), token_count(prompt.cache_write_tokens)
     return m.Usage(
         input_tokens=max(0, (usage.prompt_tokens or 0) - (read or 0) - (written or 0)),
         output_tokens=usage.completion_tokens or 0,
@@ -164,5 +164,5 @@ def _usage(completion: c.ChatCompletion) -> m.Usage:
 
 def _output_details(usage: c.ChatUsage) -> m.OutputTokensDetails | None:
     details = usage.completion_tokens_details
-    thinking = told(details.reasoning_tokens) if details else None
+    thinking = token_count(details.reasoning_tokens) if details else None
     return None if thinking is None else m.OutputTokensDetails(thinking_tokens=thinking)

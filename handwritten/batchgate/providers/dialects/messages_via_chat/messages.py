@@ -1,8 +1,7 @@
-"""Translates the turns of a conversation: Messages into Chat Completions.
+"""Translates the messages of a conversation: Messages to Chat Completions.
 
-A turn of Messages holds blocks in any order; a message of Chat Completions has one place for what was thought, one
-for what was said and one for what was called, and results of tools are messages of their own. Where the order of
-blocks would be lost, the turn is refused.
+A message of Messages has blocks in any order. A Chat Completions message has one field each for reasoning, text and
+tool calls, and tool results are separate messages. A message is rejected if the order of its blocks would be lost.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.errors import Untranslatable
-from batchgate.providers.dialects.messages_via_chat.request_rules import REFUSALS
-from batchgate.providers.dialects.rules import says_nothing
+from batchgate.providers.dialects.messages_via_chat.request_rules import REJECTED
+from batchgate.providers.dialects.rules import is_empty
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
@@ -28,59 +27,59 @@ _CALLER: Final = msgspec.json.Decoder(m.ToolKind)
 def chat_messages(
     system: str | list[m.TextBlockParam] | UnsetType, turns: Sequence[m.MessageParam], target: ServerCapabilities
 ) -> list[c.ChatMessageParam]:
-    """Say the system prompt and every turn; raises `Untranslatable` with the path of what cannot be said."""
+    """Translate the system prompt and all messages; raises `Untranslatable` with the path of the unsupported part."""
     messages: list[c.ChatMessageParam] = []
     if system:
         messages.append(c.ChatSystemMessage(content=_text_content(system, "system")))
     for index, turn in enumerate(turns):
-        at = f"messages.{index}"
+        path = f"messages.{index}"
         match turn:
             case m.UserMessageParam(content=content):
-                messages.extend(_user_messages(content, f"{at}.content", target))
+                messages.extend(_user_messages(content, f"{path}.content", target))
             case m.AssistantMessageParam(content=content):
-                messages.append(_assistant_message(content, f"{at}.content", target))
+                messages.append(_assistant_message(content, f"{path}.content", target))
             case m.SystemMessageParam():
-                messages.append(_system_message(turn, at))
+                messages.append(_system_message(turn, path))
             case _:
                 assert_never(turn)
     return messages
 
 
 def ends_in_prefill(turns: Sequence[m.MessageParam], target: ServerCapabilities) -> bool:
-    """Tell if the last turn is the beginning of the answer; raises `Untranslatable` where it cannot be continued."""
+    """Return whether the last message starts the answer; raises `Untranslatable` if the server cannot continue it."""
     if not turns or not isinstance(turns[-1], m.AssistantMessageParam):
         return False
     if not target.prefill:
         raise Untranslatable(
-            f"messages.{len(turns) - 1}", f"{target.name} cannot continue an answer; end with a turn of the user"
+            f"messages.{len(turns) - 1}", f"{target.name} cannot continue a partial answer; end with a user message"
         )
     return True
 
 
-def _system_message(turn: m.SystemMessageParam, at: str) -> c.ChatSystemMessage:
-    REFUSALS.check(turn, at)
+def _system_message(turn: m.SystemMessageParam, path: str) -> c.ChatSystemMessage:
+    REJECTED.check(turn, path)
     if isinstance(turn.content, UnsetType):
-        raise Untranslatable(f"{at}.content", "Field required")
+        raise Untranslatable(f"{path}.content", "Field required")
     if not isinstance(turn.content, str):
-        _refuse_empty(turn.content, f"{at}.content")
-    return c.ChatSystemMessage(content=_text_content(turn.content, f"{at}.content"))
+        _reject_empty(turn.content, f"{path}.content")
+    return c.ChatSystemMessage(content=_text_content(turn.content, f"{path}.content"))
 
 
 def _text_content(
-    content: str | Sequence[m.TextBlockParam | m.ToolAdditionBlockParam | m.ToolRemovalBlockParam], at: str
+    content: str | Sequence[m.TextBlockParam | m.ToolAdditionBlockParam | m.ToolRemovalBlockParam], path: str
 ) -> TextContent:
     if isinstance(content, str):
         return content
     parts: list[c.ChatTextPart] = []
     for index, block in enumerate(content):
         if not isinstance(block, m.TextBlockParam):
-            raise REFUSALS.refuse(block, f"{at}.{index}")
-        parts.append(_text_part(block, f"{at}.{index}"))
-    return _shortest(parts)
+            raise REJECTED.error(block, f"{path}.{index}")
+        parts.append(_text_part(block, f"{path}.{index}"))
+    return _simplest_content(parts)
 
 
-def _shortest(parts: list[c.ChatTextPart]) -> TextContent:
-    """Write one part as a string: the two are the same, and every server knows the string."""
+def _simplest_content(parts: list[c.ChatTextPart]) -> TextContent:
+    """Return a single part as a string: both mean the same, and every server accepts the string."""
     match parts:
         case []:
             return ""
@@ -90,15 +89,15 @@ def _shortest(parts: list[c.ChatTextPart]) -> TextContent:
             return parts
 
 
-def _text_part(block: m.TextBlockParam, at: str) -> c.ChatTextPart:
-    REFUSALS.check(block, at)
+def _text_part(block: m.TextBlockParam, path: str) -> c.ChatTextPart:
+    REJECTED.check(block, path)
     return c.ChatTextPart(text=block.text)
 
 
-# ---------------------------------------------------------------- what the user says
+# ---------------------------------------------------------------- user messages
 
 
-def _user_messages(content: m.MessageContent, at: str, target: ServerCapabilities) -> Iterator[c.ChatMessageParam]:
+def _user_messages(content: m.MessageContent, path: str, target: ServerCapabilities) -> Iterator[c.ChatMessageParam]:
     if isinstance(content, str):
         yield c.ChatUserMessage(content=content)
         return
@@ -107,108 +106,108 @@ def _user_messages(content: m.MessageContent, at: str, target: ServerCapabilitie
         if isinstance(block, m.ToolResultBlockParam):
             if parts:
                 raise Untranslatable(
-                    f"{at}.{index}", "tool_result blocks should come before the other blocks of the turn"
+                    f"{path}.{index}", "tool_result blocks should come before the other blocks of the message"
                 )
-            yield _tool_message(block, f"{at}.{index}")
+            yield _tool_message(block, f"{path}.{index}")
         else:
-            parts.append(_user_part(block, f"{at}.{index}", target))
+            parts.append(_user_part(block, f"{path}.{index}", target))
     match parts:
         case []:
-            _refuse_empty(content, at)
+            _reject_empty(content, path)
         case [c.ChatTextPart(text=text)]:
             yield c.ChatUserMessage(content=text)
         case _:
             yield c.ChatUserMessage(content=parts)
 
 
-def _refuse_empty(content: Sequence[object], at: str) -> None:
-    """Refuse a turn of no blocks, which would vanish."""
+def _reject_empty(content: Sequence[object], path: str) -> None:
+    """Reject a message without blocks, which would be lost."""
     if not content:
-        raise Untranslatable(at, "should have at least one block")
+        raise Untranslatable(path, "should have at least one block")
 
 
-def _user_part(block: m.ContentBlockParam, at: str, target: ServerCapabilities) -> c.ChatContentPart:
+def _user_part(block: m.ContentBlockParam, path: str, target: ServerCapabilities) -> c.ChatContentPart:
     match block:
         case m.TextBlockParam():
-            return _text_part(block, at)
+            return _text_part(block, path)
         case m.ImageBlockParam():
-            return _image_part(block, at, target)
+            return _image_part(block, path, target)
         case m.ThinkingBlockParam() | m.ToolUseBlockParam():
-            raise Untranslatable(at, "such blocks belong to turns of the assistant")
+            raise Untranslatable(path, "such blocks are allowed only in assistant messages")
         case _:
-            raise REFUSALS.refuse(block, at)
+            raise REJECTED.error(block, path)
 
 
-def _image_part(block: m.ImageBlockParam, at: str, target: ServerCapabilities) -> c.ChatImagePart:
-    REFUSALS.check(block, at)
+def _image_part(block: m.ImageBlockParam, path: str, target: ServerCapabilities) -> c.ChatImagePart:
+    REJECTED.check(block, path)
     match block.source:
         case m.Base64ImageSource(media_type=media_type, data=data):
             url = f"data:{media_type};base64,{data}"
         case m.UrlImageSource(url=url):
             if not target.image_urls:
-                raise Untranslatable(f"{at}.source", f"{target.name} does not fetch images; send it as base64")
+                raise Untranslatable(f"{path}.source", f"{target.name} does not download images; send it as base64")
         case m.FileImageSource():
-            raise REFUSALS.refuse(block.source, f"{at}.source")
+            raise REJECTED.error(block.source, f"{path}.source")
         case _:
             assert_never(block.source)
     return c.ChatImagePart(image_url=c.ChatImageUrl(url=url))
 
 
-def _tool_message(block: m.ToolResultBlockParam, at: str) -> c.ChatToolMessage:
-    REFUSALS.check(block, at)
-    content = _tool_content(block.content or "", f"{at}.content")
+def _tool_message(block: m.ToolResultBlockParam, path: str) -> c.ChatToolMessage:
+    REJECTED.check(block, path)
+    content = _tool_content(block.content or "", f"{path}.content")
     if block.is_error:
-        content = _marked_as_error(content)
+        content = _mark_as_error(content)
     return c.ChatToolMessage(content=content, tool_call_id=block.tool_use_id)
 
 
-def _tool_content(content: str | Sequence[m.ToolResultContentBlock], at: str) -> TextContent:
+def _tool_content(content: str | Sequence[m.ToolResultContentBlock], path: str) -> TextContent:
     if isinstance(content, str):
         return content
     parts: list[c.ChatTextPart] = []
     for index, block in enumerate(content):
         match block:
             case m.TextBlockParam():
-                parts.append(_text_part(block, f"{at}.{index}"))
+                parts.append(_text_part(block, f"{path}.{index}"))
             case m.ImageBlockParam():
                 raise Untranslatable(
-                    f"{at}.{index}",
-                    "results of tools are text there; put the image after the tool_result blocks of the turn",
+                    f"{path}.{index}",
+                    "tool results can only be text there; put the image after the tool_result blocks of the message",
                 )
             case _:
-                raise REFUSALS.refuse(block, f"{at}.{index}")
-    return _shortest(parts)
+                raise REJECTED.error(block, f"{path}.{index}")
+    return _simplest_content(parts)
 
 
-def _marked_as_error(content: TextContent) -> TextContent:
-    """Say that the tool failed: Chat Completions has no field for it, and the model should know."""
+def _mark_as_error(content: TextContent) -> TextContent:
+    """Mark a tool result as failed with a prefix, as Chat Completions has no field for it."""
     if isinstance(content, str):
         return f"Error: {content}" if content else "Error"
     return [c.ChatTextPart(text="Error:"), *content]
 
 
-# ---------------------------------------------------------------- what the model said
+# ---------------------------------------------------------------- assistant messages
 
 
-class _Said(Struct):
-    """The three places of an assistant message, filled in this order."""
+class _AssistantParts(Struct):
+    """The content of an assistant message by field, added in this order."""
 
-    thoughts: list[str]
+    thinking: list[str]
     texts: list[c.ChatTextPart]
     calls: list[c.ChatToolCallParam]
 
 
-def _assistant_message(content: m.MessageContent, at: str, target: ServerCapabilities) -> c.ChatAssistantMessage:
+def _assistant_message(content: m.MessageContent, path: str, target: ServerCapabilities) -> c.ChatAssistantMessage:
     if isinstance(content, str):
         return c.ChatAssistantMessage(content=content)
-    _refuse_empty(content, at)
-    said = _Said([], [], [])
+    _reject_empty(content, path)
+    parts = _AssistantParts([], [], [])
     for index, block in enumerate(content):
-        _say(block, said, f"{at}.{index}", target)
-    thought = "\n".join(said.thoughts) if said.thoughts else UNSET
+        _add_block(block, parts, f"{path}.{index}", target)
+    thought = "\n".join(parts.thinking) if parts.thinking else UNSET
     return c.ChatAssistantMessage(
-        content=_assistant_content(said.texts),
-        tool_calls=said.calls or UNSET,
+        content=_assistant_content(parts.texts),
+        tool_calls=parts.calls or UNSET,
         reasoning=thought if target.reasoning_field == "reasoning" else UNSET,
         reasoning_content=thought if target.reasoning_field == "reasoning_content" else UNSET,
     )
@@ -224,35 +223,35 @@ def _assistant_content(texts: list[c.ChatTextPart]) -> str | list[c.ChatAssistan
             return [*texts]
 
 
-def _say(block: m.ContentBlockParam, said: _Said, at: str, target: ServerCapabilities) -> None:
+def _add_block(block: m.ContentBlockParam, parts: _AssistantParts, path: str, target: ServerCapabilities) -> None:
     match block:
         case m.ThinkingBlockParam(thinking=thinking):
             if target.reasoning_field is None:
                 raise Untranslatable(
-                    at, f"{target.name} cannot be told what the model thought; leave thinking blocks out"
+                    path, f"{target.name} does not accept the model's earlier reasoning; leave thinking blocks out"
                 )
-            if said.texts or said.calls:
-                raise Untranslatable(at, "thinking should come before the texts and tool calls of the turn")
-            said.thoughts.append(thinking)
+            if parts.texts or parts.calls:
+                raise Untranslatable(path, "thinking should come before the text and tool_use blocks of the message")
+            parts.thinking.append(thinking)
         case m.TextBlockParam():
-            if said.calls:
-                raise Untranslatable(at, "texts should come before the tool calls of the turn")
-            said.texts.append(_text_part(block, at))
+            if parts.calls:
+                raise Untranslatable(path, "text should come before the tool_use blocks of the message")
+            parts.texts.append(_text_part(block, path))
         case m.ToolUseBlockParam():
-            said.calls.append(_tool_call(block, at))
+            parts.calls.append(_tool_call(block, path))
         case m.ImageBlockParam() | m.ToolResultBlockParam():
-            raise Untranslatable(at, "such blocks belong to turns of the user")
+            raise Untranslatable(path, "such blocks are allowed only in user messages")
         case _:
-            raise REFUSALS.refuse(block, at)
+            raise REJECTED.error(block, path)
 
 
-def _tool_call(block: m.ToolUseBlockParam, at: str) -> c.ChatFunctionToolCallParam:
-    REFUSALS.check(block, at)
-    if not says_nothing(block.caller) and not _is_direct(block.caller):
-        raise Untranslatable(f"{at}.caller", "only the model itself (direct) calls tools there")
+def _tool_call(block: m.ToolUseBlockParam, path: str) -> c.ChatFunctionToolCallParam:
+    REJECTED.check(block, path)
+    if not is_empty(block.caller) and not _is_direct(block.caller):
+        raise Untranslatable(f"{path}.caller", "only direct calls by the model are supported")
     arguments = bytes(block.input).decode()
     if not arguments.startswith("{"):
-        raise Untranslatable(f"{at}.input", "Input should be an object")
+        raise Untranslatable(f"{path}.input", "Input should be an object")
     return c.ChatFunctionToolCallParam(id=block.id, function=c.ChatFunctionCall(name=block.name, arguments=arguments))
 
 

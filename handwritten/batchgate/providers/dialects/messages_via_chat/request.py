@@ -1,4 +1,4 @@
-"""Translates a request: Messages into Chat Completions, by the rules of `MESSAGES_TO_CHAT` and the target's table."""
+"""Translates requests: Messages to Chat Completions, by the rules of `MESSAGES_TO_CHAT` and the server capabilities."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from msgspec import UNSET, UnsetType
 
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.providers.dialects.messages_via_chat.messages import chat_messages, ends_in_prefill
-from batchgate.providers.dialects.messages_via_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.messages_via_chat.request_rules import REJECTED
 from batchgate.providers.dialects.messages_via_chat.tools import chat_tool_choice, chat_tools, parallel_tool_calls
-from batchgate.providers.dialects.rules import NO_EMPTY_ANSWER, given
+from batchgate.providers.dialects.rules import NO_ZERO_MAX_TOKENS, unset_if_null
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
 SCHEMA_NAME = "answer"
-"""The name that Chat Completions wants for a schema; Messages has none."""
+"""The name of a schema, which Chat Completions requires and Messages lacks."""
 
 
-def to_chat(params: m.MessageParams, *, model: str, target: ServerCapabilities) -> c.ChatCompletionRequest:
-    """Say a Messages request to ``target``, asking for ``model``.
+def messages_to_chat(params: m.MessageParams, *, model: str, target: ServerCapabilities) -> c.ChatCompletionRequest:
+    """Translate a Messages request to a Chat Completions request for ``model`` at the server ``target``.
 
-    Raises `Untranslatable`, which names the field, where it says what the target cannot be told.
+    Raises `Untranslatable` with the path of a field that the server does not support.
     """
-    REFUSALS.check(params, "")
+    REJECTED.check(params, "")
     prefill = True if ends_in_prefill(params.messages, target) else UNSET
     return c.ChatCompletionRequest(
         model=model,
         messages=chat_messages(params.system, params.messages, target),
         max_completion_tokens=_max_tokens(params, target, "max_completion_tokens"),
         max_tokens=_max_tokens(params, target, "max_tokens"),
-        temperature=given(params.temperature),
-        top_p=given(params.top_p),
+        temperature=unset_if_null(params.temperature),
+        top_p=unset_if_null(params.top_p),
         top_k=_top_k(params, target),
         stop=_stop(params, target),
         tools=chat_tools(params.tools, target),
@@ -51,14 +51,14 @@ def to_chat(params: m.MessageParams, *, model: str, target: ServerCapabilities) 
 
 def _max_tokens(params: m.MessageParams, target: ServerCapabilities, field: str) -> int | UnsetType:
     if params.max_tokens == 0:
-        raise Untranslatable("max_tokens", NO_EMPTY_ANSWER)
+        raise Untranslatable("max_tokens", NO_ZERO_MAX_TOKENS)
     return params.max_tokens if target.max_tokens_field == field else UNSET
 
 
 def _top_k(params: m.MessageParams, target: ServerCapabilities) -> int | UnsetType:
-    top_k = given(params.top_k)
+    top_k = unset_if_null(params.top_k)
     if top_k is not UNSET and not target.top_k:
-        raise Untranslatable("top_k", f"{target.name} does not have it; use temperature or top_p")
+        raise Untranslatable("top_k", f"{target.name} does not support top_k; use temperature or top_p")
     return top_k
 
 
@@ -76,7 +76,7 @@ def _user(params: m.MessageParams, target: ServerCapabilities, field: str) -> st
         return UNSET
     user = params.metadata.user_id
     if user is not UNSET and target.user_field is None:
-        raise Untranslatable("metadata.user_id", f"{target.name} is not told who the user is; leave it out")
+        raise Untranslatable("metadata.user_id", f"{target.name} has no field for the user; leave it out")
     return user if target.user_field == field else UNSET
 
 
@@ -95,12 +95,12 @@ def _service_tier(params: m.MessageParams, target: ServerCapabilities) -> c.Chat
 
 
 def _response_format(params: m.MessageParams) -> c.ChatJsonSchemaFormat | UnsetType:
-    output_format = given(params.output_format)
+    output_format = unset_if_null(params.output_format)
     if params.output_config:
-        REFUSALS.check(params.output_config, "output_config")
-        configured = given(params.output_config.format)
+        REJECTED.check(params.output_config, "output_config")
+        configured = unset_if_null(params.output_config.format)
         if configured and output_format:
-            raise Untranslatable("output_format", "the form of the answer is already in output_config.format")
+            raise Untranslatable("output_format", "the output format is already set in output_config.format")
         output_format = configured or output_format
     if not output_format:
         return UNSET
@@ -110,17 +110,17 @@ def _response_format(params: m.MessageParams) -> c.ChatJsonSchemaFormat | UnsetT
 
 
 def _reasoning_effort(params: m.MessageParams, target: ServerCapabilities) -> c.ChatReasoningEffort | UnsetType:
-    effort: m.Effort | UnsetType = given(params.output_config.effort) if params.output_config else UNSET
+    effort: m.Effort | UnsetType = unset_if_null(params.output_config.effort) if params.output_config else UNSET
     if isinstance(params.thinking, m.ThinkingDisabled):
-        return _no_thinking(effort, target)
+        return _thinking_disabled(effort, target)
     if effort is not UNSET and effort not in target.efforts:
-        raise Untranslatable("output_config.effort", f"{target.name} {_known_efforts(target)}")
+        raise Untranslatable("output_config.effort", f"{target.name} {_effort_hint(target)}")
     return effort
 
 
-def _no_thinking(effort: m.Effort | UnsetType, target: ServerCapabilities) -> c.ChatReasoningEffort:
+def _thinking_disabled(effort: m.Effort | UnsetType, target: ServerCapabilities) -> c.ChatReasoningEffort:
     if "none" not in target.efforts:
-        raise Untranslatable("thinking", f"{target.name} cannot be told not to think; leave it out")
+        raise Untranslatable("thinking", f"{target.name} cannot turn thinking off; leave it out")
     if effort is not UNSET:
         raise Untranslatable(
             "output_config.effort", f"{target.name} has one field for thinking and effort; leave one out"
@@ -128,25 +128,25 @@ def _no_thinking(effort: m.Effort | UnsetType, target: ServerCapabilities) -> c.
     return "none"
 
 
-def _known_efforts(target: ServerCapabilities) -> str:
+def _effort_hint(target: ServerCapabilities) -> str:
     known = sorted(target.efforts - {"none", "minimal"})
-    return f"knows {', '.join(known)} only" if known else "has no levels of effort; leave it out"
+    return f"supports only {', '.join(known)}" if known else "does not support effort levels; leave it out"
 
 
 def _thinking_budget(params: m.MessageParams, target: ServerCapabilities) -> int | UnsetType:
     match params.thinking:
         case m.ThinkingEnabled(budget_tokens=budget):
-            REFUSALS.check(params.thinking, "thinking")
+            REJECTED.check(params.thinking, "thinking")
             if not target.thinking_budget:
                 raise Untranslatable(
                     "thinking.budget_tokens",
-                    f"{target.name} has no budget for thinking; use adaptive thinking and output_config.effort",
+                    f"{target.name} does not support a thinking budget; use adaptive thinking and output_config.effort",
                 )
             return budget
         case m.ThinkingAdaptive():
-            REFUSALS.check(params.thinking, "thinking")
+            REJECTED.check(params.thinking, "thinking")
         case m.ThinkingBetweenTools():
-            raise REFUSALS.refuse(params.thinking, "thinking")
+            raise REJECTED.error(params.thinking, "thinking")
         case m.ThinkingDisabled() | None | UnsetType():
             pass
         case _:

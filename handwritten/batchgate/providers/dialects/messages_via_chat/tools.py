@@ -1,4 +1,4 @@
-"""Translates tools and the choice among them: Messages into Chat Completions."""
+"""Translates tools and tool choices: Messages to Chat Completions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from batchgate.engine.model.decoding_errors import describe_validation_error
 from batchgate.engine.model.errors import RequestError, Untranslatable
-from batchgate.providers.dialects.messages_via_chat.request_rules import REFUSALS
+from batchgate.providers.dialects.messages_via_chat.request_rules import REJECTED
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
@@ -21,7 +21,7 @@ _DIRECT: Final[tuple[object, ...]] = (UNSET, None, [], ["direct"])
 
 
 def chat_tools(tools: list[Raw] | UnsetType | None, target: ServerCapabilities) -> list[c.ChatTool] | UnsetType:
-    """Say the custom tools as functions; raises `Untranslatable` for a tool of Anthropic's own."""
+    """Translate custom tools to functions; raises `Untranslatable` for a built-in tool of Anthropic."""
     if not tools:
         return UNSET
     return [_function(_custom_tool(raw, f"tools.{index}"), f"tools.{index}", target) for index, raw in enumerate(tools)]
@@ -30,16 +30,14 @@ def chat_tools(tools: list[Raw] | UnsetType | None, target: ServerCapabilities) 
 def chat_tool_choice(
     choice: m.ToolChoice | UnsetType | None, target: ServerCapabilities
 ) -> c.ChatToolChoiceMode | c.ChatFunctionToolChoice | UnsetType:
-    """Say which tools the model may or must use."""
+    """Translate the tool choice."""
     match choice:
         case m.ToolChoiceAuto():
             return "auto" if target.tool_choice else UNSET
         case None | UnsetType():
             return UNSET
         case _ if not target.tool_choice:
-            raise Untranslatable(
-                "tool_choice", f"{target.name} leaves the choice to the model; use auto or leave it out"
-            )
+            raise Untranslatable("tool_choice", f"{target.name} does not support tool_choice; use auto or leave it out")
         case m.ToolChoiceAny():
             return "required"
         case m.ToolChoiceTool(name=name):
@@ -51,49 +49,50 @@ def chat_tool_choice(
 
 
 def parallel_tool_calls(choice: m.ToolChoice | UnsetType | None, target: ServerCapabilities) -> bool | UnsetType:
-    """Say that an answer holds at most one call, where that is asked for; several are the default of both dialects."""
+    """Return False if an answer may have at most one tool call; in both dialects, the default is any number."""
     match choice:
         case m.ToolChoiceAuto() | m.ToolChoiceAny() | m.ToolChoiceTool() if choice.disable_parallel_tool_use is True:
             if target.parallel_tool_calls:
                 return False
             raise Untranslatable(
-                "tool_choice.disable_parallel_tool_use", f"{target.name} cannot be held to one call; leave it out"
+                "tool_choice.disable_parallel_tool_use",
+                f"{target.name} cannot limit an answer to one tool call; leave it out",
             )
         case _:
             return UNSET
 
 
-def _custom_tool(raw: Raw, at: str) -> m.CustomTool:
+def _custom_tool(raw: Raw, path: str) -> m.CustomTool:
     try:
         tool = _TOOL.decode(raw)
     except msgspec.ValidationError as error:
-        _refuse_own_tool(raw, at)
-        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(at))) from error
+        _reject_provider_tool(raw, path)
+        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(path))) from error
     if tool.type not in _CUSTOM:
-        raise _own_tool(tool.type, at)
+        raise _provider_tool(tool.type, path)
     return tool
 
 
-def _refuse_own_tool(raw: Raw, at: str) -> None:
-    """Raise the more telling error when what is not a custom tool is one of Anthropic's."""
+def _reject_provider_tool(raw: Raw, path: str) -> None:
+    """Raise the more specific error if an invalid custom tool is a built-in tool of Anthropic."""
     try:
         kind = _KIND.decode(raw).type
     except msgspec.ValidationError:
         return
     if kind not in _CUSTOM:
-        raise _own_tool(kind, at)
+        raise _provider_tool(kind, path)
 
 
-def _own_tool(kind: object, at: str) -> Untranslatable:
-    return Untranslatable(at, f"{kind} is a tool of Anthropic's own; declare a custom tool and run it yourself")
+def _provider_tool(kind: object, path: str) -> Untranslatable:
+    return Untranslatable(path, f"{kind} is a built-in tool of Anthropic; declare a custom tool and run it yourself")
 
 
-def _function(tool: m.CustomTool, at: str, target: ServerCapabilities) -> c.ChatFunctionTool:
-    REFUSALS.check(tool, at)
+def _function(tool: m.CustomTool, path: str, target: ServerCapabilities) -> c.ChatFunctionTool:
+    REJECTED.check(tool, path)
     if tool.allowed_callers not in _DIRECT:
-        raise Untranslatable(f"{at}.allowed_callers", "only the model itself (direct) calls tools there")
+        raise Untranslatable(f"{path}.allowed_callers", "only direct calls by the model are supported")
     if tool.strict and not target.strict_tools:
-        raise Untranslatable(f"{at}.strict", f"{target.name} does not hold the model to the schema; leave it out")
+        raise Untranslatable(f"{path}.strict", f"{target.name} does not enforce the schema; leave it out")
     return c.ChatFunctionTool(
         function=c.ChatFunctionDefinition(
             name=tool.name,

@@ -1,1 +1,1 @@
-"""Rows of Responses for a server of Chat Completions: the request goes there translated, the answer comes back so."""
+"""Runs Responses rows on a Chat Completions server: translates the request there and the answer back."""

@@ -1,7 +1,6 @@
-"""Translates an answer: Chat Completions into Response, by the rules of `CHAT_TO_RESPONSE`.
+"""Translates an answer: Chat Completions to Response, by the rules of `CHAT_TO_RESPONSE`.
 
-A Response repeats what it was asked for; where the request is not at hand, the fields that OpenAI always sends hold its
-defaults.
+A Response repeats fields of its request. Without the request, fields that OpenAI always sends have their defaults.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
-from batchgate.providers.dialects.completion import first_choice, thought_of, told, unusable
+from batchgate.providers.dialects.completion import first_choice, thinking_text, token_count, unusable_answer
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
 
@@ -22,7 +21,7 @@ _NULL: Final = Raw(b"null")
 _TEXT: Final = msgspec.json.Decoder(str)
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 _RESPONSE: Final = msgspec.json.Decoder(r.Response)
-_REPEATED: Final = frozenset(r.Response.__struct_fields__) - {"model", "service_tier"}
+_ECHOED_FIELDS: Final = frozenset(r.Response.__struct_fields__) - {"model", "service_tier"}
 _DEFAULTS: Final = {
     "output": Raw(b"[]"),
     "instructions": _NULL,
@@ -33,7 +32,7 @@ _DEFAULTS: Final = {
     "tools": Raw(b"[]"),
     "top_p": _NULL,
 }
-"""What OpenAI's types say is always there."""
+"""Fields that are required in OpenAI's types."""
 
 
 class _Logprobs(Struct, frozen=True):
@@ -49,7 +48,7 @@ _LOGPROBS: Final = msgspec.json.Decoder(_Logprobs)
 _CUSTOM_CALL: Final = msgspec.json.Decoder(_CustomCall)
 
 
-def to_response(
+def completion_to_response(
     completion: c.ChatCompletion,
     *,
     model: str,
@@ -57,10 +56,10 @@ def to_response(
     created: int,
     request: r.ResponsesRequest | None = None,
 ) -> r.Response:
-    """Read the first choice as a Response.
+    """Translate the first choice of a completion to a Response.
 
-    ``model``, ``custom_id`` and ``created`` (Unix seconds) stand in for what a server leaves out; ``request`` is what
-    the Response repeats. Raises `UpstreamUnreachable` where the answer is not what the dialect says.
+    ``model``, ``custom_id`` and ``created`` (Unix seconds) are defaults for fields that the server left out. The
+    Response repeats fields of ``request``. Raises `UpstreamUnreachable` for an invalid answer.
     """
     choice = first_choice(completion)
     response_id = completion.id or f"resp_{custom_id}"
@@ -68,7 +67,7 @@ def to_response(
     cut = _INCOMPLETE.get(choice.finish_reason or "")
     status = "incomplete" if cut else "completed"
     return msgspec.structs.replace(
-        _repeating(request),
+        _echo_request(request),
         id=response_id,
         object="response",
         created_at=made,
@@ -83,10 +82,10 @@ def to_response(
     )
 
 
-def _repeating(request: r.ResponsesRequest | None) -> r.Response:
-    """Make the part of a Response that repeats the request."""
-    said = {} if request is None else _FIELDS.decode(msgspec.json.encode(request))
-    kept = {name: value for name, value in said.items() if name in _REPEATED and bytes(value) != b"null"}
+def _echo_request(request: r.ResponsesRequest | None) -> r.Response:
+    """Make a Response with the fields that it repeats from the request."""
+    fields = {} if request is None else _FIELDS.decode(msgspec.json.encode(request))
+    kept = {name: value for name, value in fields.items() if name in _ECHOED_FIELDS and bytes(value) != b"null"}
     return _RESPONSE.decode(msgspec.json.encode(_DEFAULTS | kept))
 
 
@@ -107,7 +106,7 @@ def _output(choice: c.ChatChoice, response_id: str, status: str) -> Iterator[Str
 
 
 def _read_parts(message: c.ChatMessage) -> tuple[list[str], list[str]]:
-    """Read what the model thought, and what it said."""
+    """Return the reasoning and the texts of a message."""
     thought = message.reasoning or message.reasoning_content
     thoughts, texts = [thought] if thought else [], list[str]()
     if isinstance(message.content, str):
@@ -117,9 +116,9 @@ def _read_parts(message: c.ChatMessage) -> tuple[list[str], list[str]]:
             case "text":
                 texts.append(part.text or "")
             case "thinking":
-                thoughts.append(thought_of(part))
+                thoughts.append(thinking_text(part))
             case other:
-                raise unusable(f"with a part of the type {other!r}, which no Response can hold")
+                raise unusable_answer(f"Responses has no equivalent of a part of the type {other!r}")
     return thoughts, texts
 
 
@@ -149,7 +148,7 @@ def _calls(message: c.ChatMessage, response_id: str) -> Iterator[Struct]:
         elif call.custom:
             yield _custom_call(call.custom, call_id, item_id)
         else:
-            raise unusable("with a tool call that is neither of a function nor of a tool of free text")
+            raise unusable_answer("it has a tool call that is neither a function call nor a custom tool call")
     if message.function_call:
         yield _function_call(message.function_call, "call_0", f"{response_id}_0")
 
@@ -166,7 +165,7 @@ def _function_call(function: c.ChatCalledFunction, call_id: str, item_id: str) -
 
 
 def _arguments(function: c.ChatCalledFunction) -> str:
-    """Read the arguments, text or, at some servers, an object; what is in them is for the caller to judge."""
+    """Return the arguments as text, without checking them; some servers send an object."""
     written = b"" if isinstance(function.arguments, UnsetType) else bytes(function.arguments)
     if written.startswith(b'"'):
         return _TEXT.decode(written)
@@ -177,7 +176,7 @@ def _custom_call(raw: Raw, call_id: str, item_id: str) -> r.ResponseCustomToolCa
     try:
         call = _CUSTOM_CALL.decode(raw)
     except DECODING_ERRORS as error:
-        raise unusable("with a call of a tool of free text that has no name or no input") from error
+        raise unusable_answer("it has a custom tool call without a name or an input") from error
     return r.ResponseCustomToolCall(
         type="custom_tool_call", id=f"ctc_{item_id}", call_id=call_id, name=call.name, input=call.input
     )
@@ -193,9 +192,10 @@ def _usage(usage: c.ChatUsage) -> r.ResponseUsage:
     return r.ResponseUsage(
         input_tokens=prompt,
         input_tokens_details=r.ResponseInputTokensDetails(
-            cached_tokens=told(read.cached_tokens) or 0, cache_write_tokens=told(read.cache_write_tokens) or 0
+            cached_tokens=token_count(read.cached_tokens) or 0,
+            cache_write_tokens=token_count(read.cache_write_tokens) or 0,
         ),
         output_tokens=completion,
-        output_tokens_details=r.ResponseOutputTokensDetails(reasoning_tokens=told(made.reasoning_tokens) or 0),
+        output_tokens_details=r.ResponseOutputTokensDetails(reasoning_tokens=token_count(made.reasoning_tokens) or 0),
         total_tokens=usage.total_tokens or prompt + completion,
     )

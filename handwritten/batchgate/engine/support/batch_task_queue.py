@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from batchgate.engine.model.errors import BlobError, StoreError
 from batchgate.engine.ports.cluster import Cluster
-from batchgate.engine.support.health_problems import ReportHealth
+from batchgate.engine.support.health_problems import HealthReporter
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ MIN_RETRY_DELAY = 1.0  # seconds
 MAX_RETRY_DELAY = 30.0
 
 
-class BatchTasks:
+class BatchTaskQueue:
     """A queue of batches that need the same work, and the loop that does this work.
 
     A lease makes sure that only one process of the cluster works on a batch. A process that does not get the lease
@@ -24,7 +24,7 @@ class BatchTasks:
     """
 
     def __init__(
-        self, component: str, work: Callable[[int], Awaitable[None]], cluster: Cluster, report: ReportHealth
+        self, component: str, work: Callable[[int], Awaitable[None]], cluster: Cluster, report: HealthReporter
     ) -> None:
         self._component = component
         self._work = work

@@ -12,13 +12,13 @@ from batchgate.engine.intake.file_validation import FileValidator
 from batchgate.engine.lifecycle.sweeper import Sweeper
 from batchgate.engine.results.finalizer import Finalizer
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
-from batchgate.engine.support.health_problems import ReportHealth
+from batchgate.engine.support.health_problems import HealthReporter
 
 
 class BackgroundServices:
     """Builds and connects the services; signals about a batch (`BatchSignals`) reach them through this class."""
 
-    def __init__(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: ReportHealth) -> None:
+    def __init__(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: HealthReporter) -> None:
         self._router = needs.router
         self._queue = needs.queue
         self.finalizer = _finalizer(needs, orphan_blobs, report)
@@ -53,7 +53,7 @@ class BackgroundServices:
         """Validate the file of a batch."""
         self.validator.add(batch_key)
 
-    def _sweeper(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: ReportHealth) -> Sweeper:
+    def _sweeper(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: HealthReporter) -> Sweeper:
         return Sweeper(
             store=needs.store,
             orphan_blobs=orphan_blobs,
@@ -68,7 +68,7 @@ class BackgroundServices:
         )
 
 
-def _finalizer(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: ReportHealth) -> Finalizer:
+def _finalizer(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: HealthReporter) -> Finalizer:
     return Finalizer(
         store=needs.store,
         blobs=needs.blobs,
@@ -81,7 +81,7 @@ def _finalizer(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: Rep
     )
 
 
-def _worker(needs: EngineDependencies, finalizer: Finalizer, report: ReportHealth) -> Worker:
+def _worker(needs: EngineDependencies, finalizer: Finalizer, report: HealthReporter) -> Worker:
     return Worker(
         store=needs.store,
         blobs=needs.blobs,
@@ -96,7 +96,7 @@ def _worker(needs: EngineDependencies, finalizer: Finalizer, report: ReportHealt
     )
 
 
-def _validator(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: ReportHealth) -> FileValidator:
+def _validator(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: HealthReporter) -> FileValidator:
     return FileValidator(
         store=needs.store,
         blobs=needs.blobs,
