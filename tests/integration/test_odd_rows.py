@@ -79,7 +79,11 @@ async def test_a_provider_error_with_a_non_utf_8_header_becomes_an_errored_resul
 
 
 # One such line made the whole result file unreadable for the SDK.
-async def test_a_response_that_is_not_utf_8_becomes_an_errored_result(tmp_path: Path) -> None:
+async def test_a_response_that_is_not_utf_8_becomes_an_errored_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgate.engine.dispatch.retries.FIRST_DELAY", 0.01)
+
     def answer() -> web.Response:
         return web.Response(body=MESSAGE % b"caf\xe9", content_type="application/json")
 
