@@ -164,7 +164,8 @@ def test_a_gateway_killed_at_random_moments_finishes_the_batch(
             batch_id = find_or_submit(client, acknowledged)
             check_results(client, batch_id)
             resent = upstream.stats().calls - REQUESTS
-            assert resent <= len(seconds_to_kill) * MOST_REDELIVERED
+            # While one group of results is written, which takes long on a busy machine, the next one gathers.
+            assert resent <= len(seconds_to_kill) * (MOST_REDELIVERED + FLUSHED_TOGETHER)
             assert resent <= len(seconds_to_kill) * redelivered_requests(client, batch_id)
             check_no_storage_leaks(tmp_path)
     except BaseException as error:

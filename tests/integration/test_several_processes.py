@@ -104,10 +104,11 @@ async def test_a_cancel_on_a_gateway_reaches_the_worker_within_a_second(installa
     ):
         batch = await gateway.create(*(f"r{number}" for number in range(1_000)))
         await wait_for_calls_in_flight(worker, 4)
-        started = asyncio.get_running_loop().time()
+        before = (await gateway.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["succeeded"]
         await gateway.call("POST", f"{BATCHES}/{batch['id']}/cancel")
         counts = (await gateway.ended(batch["id"]))["request_counts"]
-        assert asyncio.get_running_loop().time() - started < 1.0
+        # Counted in calls, so that it holds on a busy machine: four calls at once of 0.2 s are 20 in a second.
+        assert counts["succeeded"] - before <= 20 + 2 * 4
         assert counts["canceled"] == 1_000 - counts["succeeded"]
 
 
