@@ -416,9 +416,9 @@ class Message(OpenStruct, frozen=True, kw_only=True):
 
     usage: Usage
     stop_details: (
-        Annotated[RefusalStopDetails, Meta(description="More about a refusal.")] | None | UnsetType
+        Annotated[StopDetails, Meta(description="Details of the stop reason.")] | None | UnsetType
     ) = UNSET
-    """More about a refusal."""
+    """Details of the stop reason."""
 
     container: Raw | UnsetType = UNSET
     diagnostics: Raw | UnsetType = UNSET
@@ -698,14 +698,6 @@ class RedactedThinkingBlockParam(
     data: str
 
 
-class RefusalStopDetails(OpenStruct, frozen=True, kw_only=True):
-    """Why the answer was refused."""
-
-    type: Literal["refusal"]
-    category: str | None
-    explanation: str | None
-
-
 class SearchResultBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="search_result"
 ):
@@ -762,6 +754,16 @@ ServiceTier: TypeAlias = Annotated[
 Speed: TypeAlias = Annotated[
     Literal["standard", "fast"], Meta(description="The speeds of generation.")
 ]
+
+
+class StopDetails(OpenStruct, frozen=True, kw_only=True):
+    """Details of the stop reason of a refusal, or of a finish reason that is not known."""
+
+    type: Annotated[str, Meta(description="refusal or unknown_finish_reason.")]
+    """refusal or unknown_finish_reason."""
+
+    category: str | None
+    explanation: str | None
 
 
 StopReason: TypeAlias = Annotated[
