@@ -9,6 +9,7 @@ import pytest
 
 from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.provider_call import RowKind
+from batchgate.providers.dialects.finish_reasons import FINISH_WORDS, normalize_finish_reason
 from batchgate.providers.handlers.anthropic import AnthropicHandler
 from batchgate.providers.handlers.openai import OpenAIHandler
 from batchgate.providers.registry.known_servers import OPENAI, SGLANG
@@ -121,6 +122,14 @@ def test_another_status_of_success_without_an_answer_is_an_error() -> None:
         decode({"id": "job_1"}, status=202)
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"[" * 900 + b"]" * 900, b'"%s"' % (b"9" * 5000)])
+@pytest.mark.parametrize("field", ["prompt_tokens", "id", "created"])
+def test_a_field_that_cannot_be_decoded_is_left_out(field: str, number: bytes) -> None:
+    fields: Json = {"usage": {field: 12345}} if field == "prompt_tokens" else {field: 12345}
+    body = msgspec.json.encode(COMPLETION | fields).replace(b"12345", number)
+    assert decode(body)["content"][0]["text"] == "Hi"
+
+
 # ---------------------------------------------------------------- encoding
 
 
@@ -223,6 +232,12 @@ def test_an_answer_that_the_server_broke_off_is_asked_for_again(kind: RowKind, w
     assert caught.value.retry_safe
 
 
+def test_each_word_has_one_class_and_is_written_as_it_is_compared() -> None:
+    words = [word for group in FINISH_WORDS.values() for word in group]
+    assert len(words) == len(set(words))
+    assert words == [normalize_finish_reason(word) for word in words]
+
+
 def test_a_word_that_is_not_known_stays_visible() -> None:
     answer = completion(choice={"finish_reason": "bored"})
     document = decode(answer)
@@ -237,6 +252,7 @@ def test_a_word_that_is_not_known_stays_visible() -> None:
     [
         ({"code": 502, "message": "boom"}, 502, True),
         ({"code": "429", "message": "boom"}, 429, True),
+        ({"code": "9" * 5000, "message": "boom"}, 500, True),
         ({"code": "rate_limit_exceeded", "message": "boom"}, 429, True),
         ({"message": "boom"}, 500, True),
         ("boom", 500, True),

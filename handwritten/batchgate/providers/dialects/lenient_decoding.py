@@ -212,7 +212,10 @@ def _convert_list(raw: bytes, item: shapes.Type) -> bytes | None:
 
 
 def _convert_text(raw: bytes) -> bytes | None:
-    text = _text(msgspec.json.decode(raw))
+    try:
+        text = _text(msgspec.json.decode(raw))
+    except DECODING_ERRORS:
+        return None
     return None if text is None else msgspec.json.encode(text)
 
 
@@ -236,7 +239,10 @@ def _text(value: object) -> str | None:
 
 def _number(raw: bytes) -> float | None:
     """Return a number, also from text: digits, or a date as Unix seconds."""
-    value = msgspec.json.decode(raw)
+    try:
+        value: object = msgspec.json.decode(raw)
+    except DECODING_ERRORS:
+        return None
     if isinstance(value, str):
         value = _number_in_text(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

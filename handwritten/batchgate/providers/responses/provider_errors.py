@@ -147,7 +147,7 @@ def unexpected_body_error(response: UpstreamResponse, kind: RowKind, problem: De
 
 def is_error(error: Raw | UnsetType) -> bool:
     """Return whether the ``error`` field of an answer has content: servers also send null, an empty text or object."""
-    return isinstance(error, Raw) and bytes(error) != b"null" and bool(msgspec.json.decode(error))
+    return isinstance(error, Raw) and bytes(error).translate(None, b" \t\r\n") not in _NO_ERROR
 
 
 def embedded_error(response: UpstreamResponse, error: Raw) -> UpstreamError:
@@ -160,14 +160,15 @@ def embedded_error(response: UpstreamResponse, error: Raw) -> UpstreamError:
 
 def embedded_status(error: Raw) -> int | None:
     """Return the HTTP status that the code of an error object stands for, or None if its code has no known status."""
-    document = msgspec.json.decode(error)
-    if not isinstance(document, dict):
+    try:
+        document = _FIELDS.decode(error)
+    except DECODING_ERRORS:
         return None
     for value in (document.get(name) for name in ("code", "status", "type")):
         status = _STATUS_BY_CODE.get(value.casefold()) if isinstance(value, str) else None
         if status is not None:
             return status
-        digits = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+        digits = int(value) if isinstance(value, str) and _STATUS_DIGITS.fullmatch(value) else value
         if type(digits) is int and 400 <= digits <= 599:
             return digits
     return None
@@ -178,6 +179,9 @@ class _EmbeddedError(Struct):
 
 
 _NULL: Final = Raw(b"null")
+_NO_ERROR: Final = frozenset({b"null", b"false", b"0", b"[]", b"{}", b'""'})
+_STATUS_DIGITS: Final = re.compile("[45][0-9]{2}")
+_FIELDS: Final = msgspec.json.Decoder(dict[str, object])
 _EMBEDDED: Final = msgspec.json.Decoder(_EmbeddedError)
 
 

@@ -1,7 +1,7 @@
 """Translates an answer: Chat Completions to Message, by the rules of `CHAT_TO_MESSAGE`.
 
 The caller has paid for the answer, so unusual content is kept as far as possible. Only content that a Message cannot
-represent raises `UpstreamUnreachable`: no choice, call arguments that are not a JSON object, an unknown part.
+represent raises `NoUpstreamAnswer`: no choice, call arguments that are not a JSON object, an unknown part.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def completion_to_message(completion: c.ChatCompletion, *, model: str, custom_id
     """Translate the first choice of a completion to a Message.
 
     ``model`` and ``custom_id`` of the request are defaults for servers that leave out the model or the id. Raises
-    `UpstreamUnreachable` for an invalid answer.
+    `NoUpstreamAnswer` for an invalid answer.
     """
     choice = first_choice(completion)
     content = [*_content(choice)]
