@@ -16,43 +16,41 @@ class CanceledResult(OpenStruct, frozen=True, kw_only=True, tag_field="type", ta
 
 
 class CreateMessageBatch(ClosedStruct, frozen=True, kw_only=True):
-    """The body of a create."""
+    """The body of a create request."""
 
     requests: Annotated[
         list[MessageBatchRequest],
         Meta(
-            description="The requests, run in no promised order.",
+            description="The requests. The order in which they run is not guaranteed.",
             max_length=100000,
             min_length=1,
         ),
     ]
-    """The requests, run in no promised order."""
+    """The requests. The order in which they run is not guaranteed."""
 
 
 class DeletedMessageBatch(OpenStruct, frozen=True, kw_only=True):
-    """The answer to a delete."""
+    """The response to a delete."""
 
     id: str
     type: Literal["message_batch_deleted"]
 
 
 class ErrorBody(OpenStruct, frozen=True, kw_only=True):
-    """What is wrong."""
+    """The error details."""
 
     type: ErrorType
-    message: Annotated[str, Meta(description="What is wrong, where, and what would be right.")]
-    """What is wrong, where, and what would be right."""
+    message: Annotated[str, Meta(description="The error, its location and the expected value.")]
+    """The error, its location and the expected value."""
 
     details: ErrorDetails | None | UnsetType = UNSET
 
 
 class ErrorDetails(OpenStruct, frozen=True, kw_only=True):
-    """What a program may decide by."""
+    """Machine-readable error details."""
 
-    error_code: (
-        Annotated[str, Meta(description="A stable code of the exact fault.")] | UnsetType
-    ) = UNSET
-    """A stable code of the exact fault."""
+    error_code: Annotated[str, Meta(description="A stable error code.")] | UnsetType = UNSET
+    """A stable error code."""
 
 
 class ErrorResponse(OpenStruct, frozen=True, kw_only=True):
@@ -78,7 +76,7 @@ ErrorType: TypeAlias = Annotated[
         "timeout_error",
         "overloaded_error",
     ],
-    Meta(description="The class of an error."),
+    Meta(description="The type of an error."),
 ]
 
 
@@ -95,8 +93,8 @@ class ExpiredResult(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag
 class MessageBatch(OpenStruct, frozen=True, kw_only=True):
     """A batch of Messages requests. All ten keys are always present."""
 
-    id: Annotated[str, Meta(description="Unique among all batches.")]
-    """Unique among all batches."""
+    id: Annotated[str, Meta(description="The unique id of the batch.")]
+    """The unique id of the batch."""
 
     type: Literal["message_batch"]
     processing_status: ProcessingStatus
@@ -107,106 +105,118 @@ class MessageBatch(OpenStruct, frozen=True, kw_only=True):
     created_at: Annotated[str, Meta(description="When the batch was accepted.")]
     """When the batch was accepted."""
 
-    expires_at: Annotated[str, Meta(description="When what has not finished expires.")]
-    """When what has not finished expires."""
+    expires_at: Annotated[str, Meta(description="When unfinished requests expire.")]
+    """When unfinished requests expire."""
 
     archived_at: Annotated[str, Meta(description="When the results were removed.")] | None
     """When the results were removed."""
 
     cancel_initiated_at: (
-        Annotated[str, Meta(description="When canceling was first asked for.")] | None
+        Annotated[str, Meta(description="When cancellation was first requested.")] | None
     )
-    """When canceling was first asked for."""
+    """When cancellation was first requested."""
 
-    results_url: Annotated[str, Meta(description="Where the results are")] | None
-    """Where the results are"""
+    results_url: (
+        Annotated[str, Meta(description="The URL of the results; null until the batch has ended.")]
+        | None
+    )
+    """The URL of the results; null until the batch has ended."""
 
 
 class MessageBatchIndividualResponse(OpenStruct, frozen=True, kw_only=True):
-    """One line of the results."""
+    """A line of the results."""
 
     custom_id: str
     result: MessageBatchResult
 
 
 class MessageBatchPage(OpenStruct, frozen=True, kw_only=True):
-    """One page of batches, the newest first."""
+    """A page of batches, newest first."""
 
     data: list[MessageBatch]
     has_more: Annotated[
         bool,
-        Meta(description="Whether there are more in the direction that was asked for."),
+        Meta(description="Whether there are more batches in the requested direction."),
     ]
-    """Whether there are more in the direction that was asked for."""
+    """Whether there are more batches in the requested direction."""
 
     first_id: (
         Annotated[
             str,
-            Meta(description="The id of the first batch of the page; a before_id for newer ones."),
+            Meta(
+                description="The id of the first batch on the page. Pass it as `before_id` for newer batches."
+            ),
         ]
         | None
     )
-    """The id of the first batch of the page; a before_id for newer ones."""
+    """The id of the first batch on the page. Pass it as `before_id` for newer batches."""
 
     last_id: (
         Annotated[
             str,
-            Meta(description="The id of the last batch of the page; an after_id for older ones."),
+            Meta(
+                description="The id of the last batch on the page. Pass it as `after_id` for older batches."
+            ),
         ]
         | None
     )
-    """The id of the last batch of the page; an after_id for older ones."""
+    """The id of the last batch on the page. Pass it as `after_id` for older batches."""
 
 
 class MessageBatchRequest(ClosedStruct, frozen=True, kw_only=True):
-    """One request of a batch."""
+    """A request of a batch."""
 
     custom_id: Annotated[
         str,
         Meta(
-            description="The caller's name for the request, unique within the batch.",
+            description="The caller's id of the request, unique within the batch.",
             max_length=64,
             min_length=1,
             pattern="^[a-zA-Z0-9_-]{1,64}$",
         ),
     ]
-    """The caller's name for the request, unique within the batch."""
+    """The caller's id of the request, unique within the batch."""
 
     params: Raw
 
 
 ProcessingStatus: TypeAlias = Annotated[
     Literal["in_progress", "canceling", "ended"],
-    Meta(description="How far a batch is."),
+    Meta(description="The status of a batch."),
 ]
 
 
 class RequestCounts(OpenStruct, frozen=True, kw_only=True):
-    """The requests of a batch by their state; the sum is always the number of requests."""
+    """The requests of a batch, counted by state. The sum is always the number of requests."""
 
-    processing: Annotated[int, Meta(description="Not finished.")]
-    """Not finished."""
+    processing: Annotated[int, Meta(description="Requests that have not finished.")]
+    """Requests that have not finished."""
 
-    succeeded: Annotated[int, Meta(description="Answered by the model.")]
-    """Answered by the model."""
+    succeeded: Annotated[int, Meta(description="Requests that the model answered.")]
+    """Requests that the model answered."""
 
-    errored: Annotated[int, Meta(description="Ended in an error.")]
-    """Ended in an error."""
+    errored: Annotated[int, Meta(description="Requests that ended in an error.")]
+    """Requests that ended in an error."""
 
-    canceled: Annotated[int, Meta(description="Not sent before the batch was canceled.")]
-    """Not sent before the batch was canceled."""
+    canceled: Annotated[
+        int,
+        Meta(description="Requests that were not sent before the batch was canceled."),
+    ]
+    """Requests that were not sent before the batch was canceled."""
 
-    expired: Annotated[int, Meta(description="Not sent before the batch expired.")]
-    """Not sent before the batch expired."""
+    expired: Annotated[
+        int, Meta(description="Requests that were not sent before the batch expired.")
+    ]
+    """Requests that were not sent before the batch expired."""
 
 
 class SucceededResult(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="succeeded"):
-    """The model answered."""
+    """The model answered the request."""
 
     message: Raw
 
 
 MessageBatchResult: TypeAlias = Annotated[
     SucceededResult | ErroredResult | CanceledResult | ExpiredResult,
-    Meta(description="How a request ended."),
+    Meta(description="The outcome of a request."),
 ]

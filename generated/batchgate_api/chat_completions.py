@@ -12,7 +12,7 @@ from batchgate_api.structs import ClosedStruct, OpenStruct
 
 
 class ChatAllowedTools(ClosedStruct, frozen=True, kw_only=True):
-    """The tools to choose from."""
+    """The subset of tools."""
 
     mode: ChatAllowedToolsMode
     tools: list[Raw]
@@ -21,154 +21,165 @@ class ChatAllowedTools(ClosedStruct, frozen=True, kw_only=True):
 class ChatAllowedToolsChoice(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="allowed_tools"
 ):
-    """One of some of the tools."""
+    """The model must choose from a subset of the tools."""
 
     allowed_tools: ChatAllowedTools
 
 
 ChatAllowedToolsMode: TypeAlias = Annotated[
-    Literal["auto", "required"], Meta(description="As the model likes, or some tool.")
+    Literal["auto", "required"],
+    Meta(description="Whether the model decides itself or must call a tool."),
 ]
 
 
 class ChatAssistantMessage(
     ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="assistant"
 ):
-    """What the model said."""
+    """A message from the model."""
 
     content: (
         Annotated[
             str | list[ChatAssistantContentPart],
-            Meta(description="The text; null where the model only called tools."),
+            Meta(description="The text; null if the model only called tools."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The text; null where the model only called tools."""
+    """The text; null if the model only called tools."""
 
     refusal: (
-        Annotated[str, Meta(description="What the model said when it refused.")] | None | UnsetType
+        Annotated[str, Meta(description="The refusal message of the model.")] | None | UnsetType
     ) = UNSET
-    """What the model said when it refused."""
+    """The refusal message of the model."""
 
     name: str | None | UnsetType = UNSET
     tool_calls: (
         Annotated[
             list[ChatToolCallParam],
-            Meta(description="The tools that it called."),
+            Meta(description="The tool calls of the model."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The tools that it called."""
+    """The tool calls of the model."""
 
     function_call: (
-        Annotated[ChatFunctionCall, Meta(description="The older form of tool_calls.")]
+        Annotated[ChatFunctionCall, Meta(description="The older form of `tool_calls`.")]
         | None
         | UnsetType
     ) = UNSET
-    """The older form of tool_calls."""
+    """The older form of `tool_calls`."""
 
     audio: Raw | UnsetType = UNSET
     reasoning: (
         Annotated[
             str,
-            Meta(description="What it thought; vLLM, Ollama and OpenRouter only."),
+            Meta(description="The model's reasoning; vLLM, Ollama and OpenRouter only."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """What it thought; vLLM, Ollama and OpenRouter only."""
+    """The model's reasoning; vLLM, Ollama and OpenRouter only."""
 
     reasoning_content: (
         Annotated[
             str,
-            Meta(description="What it thought; SGLang, llama.cpp and older vLLM only."),
+            Meta(description="The model's reasoning; SGLang, llama.cpp and older vLLM only."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """What it thought; SGLang, llama.cpp and older vLLM only."""
+    """The model's reasoning; SGLang, llama.cpp and older vLLM only."""
 
 
 class ChatAudioPart(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="input_audio"):
-    """Speech."""
+    """An audio part."""
 
     input_audio: ChatInputAudio
     prompt_cache_breakpoint: (
         Annotated[
             ChatPromptCacheBreakpoint,
-            Meta(description="Cache the prompt up to here."),
+            Meta(description="Cache the prompt up to this part."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Cache the prompt up to here."""
+    """Cache the prompt up to this part."""
 
 
 class ChatCalledFunction(OpenStruct, frozen=True, kw_only=True):
-    """The function and what to call it with."""
+    """The function name and its arguments."""
 
     name: str
     arguments: Raw | UnsetType = UNSET
 
 
 class ChatChoice(OpenStruct, frozen=True, kw_only=True):
-    """One answer."""
+    """A choice of the response."""
 
     message: ChatMessage
     index: int | None | UnsetType = UNSET
     finish_reason: (
         Annotated[
             str,
-            Meta(description="Why the model stopped: one of ChatFinishReason, or a server's own."),
+            Meta(
+                description="Why the model stopped: a ChatFinishReason, or a server-specific value."
+            ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Why the model stopped: one of ChatFinishReason, or a server's own."""
+    """Why the model stopped: a ChatFinishReason, or a server-specific value."""
 
     stop_reason: (
         Annotated[
             str | int,
-            Meta(description="The stop text or token that was met. vLLM only."),
+            Meta(description="The stop sequence or token that ended the generation. vLLM only."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The stop text or token that was met. vLLM only."""
+    """The stop sequence or token that ended the generation. vLLM only."""
 
     logprobs: Raw | UnsetType = UNSET
 
 
 class ChatCompletion(OpenStruct, frozen=True, kw_only=True):
-    """What the model answered. Only the choices are certain, as compatible servers leave out the rest."""
+    """A response of the model. Only `choices` is guaranteed; compatible servers may omit the other fields."""
 
     choices: list[ChatChoice]
     id: str | None | UnsetType = UNSET
-    object: Annotated[str, Meta(description="chat.completion.")] | None | UnsetType = UNSET
-    """chat.completion."""
+    object: Annotated[str, Meta(description="Always `chat.completion`.")] | None | UnsetType = UNSET
+    """Always `chat.completion`."""
 
-    created: Annotated[float, Meta(description="Unix seconds.")] | None | UnsetType = UNSET
-    """Unix seconds."""
-
-    model: Annotated[str, Meta(description="The model that answered.")] | None | UnsetType = UNSET
-    """The model that answered."""
-
-    usage: (
+    created: (
         Annotated[
-            ChatUsage,
-            Meta(description="The tokens that are counted and billed."),
+            float,
+            Meta(description="When the response was created, in Unix seconds."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The tokens that are counted and billed."""
+    """When the response was created, in Unix seconds."""
+
+    model: (
+        Annotated[str, Meta(description="The model that generated the response.")]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The model that generated the response."""
+
+    usage: (
+        Annotated[ChatUsage, Meta(description="The counted and billed tokens.")] | None | UnsetType
+    ) = UNSET
+    """The counted and billed tokens."""
 
     service_tier: (
-        Annotated[str, Meta(description="The capacity that served the request.")] | None | UnsetType
+        Annotated[str, Meta(description="The service tier that processed the request.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """The capacity that served the request."""
+    """The service tier that processed the request."""
 
     system_fingerprint: str | None | UnsetType = UNSET
     metadata: Raw | UnsetType = UNSET
@@ -176,189 +187,209 @@ class ChatCompletion(OpenStruct, frozen=True, kw_only=True):
 
 
 class ChatCompletionRequest(ClosedStruct, frozen=True, kw_only=True):
-    """One request of the Chat Completions dialect."""
+    """A request of the Chat Completions dialect."""
 
     model: Annotated[
         str,
-        Meta(description="The model to ask, possibly behind an account's name and a slash."),
+        Meta(description="The model, optionally with an account name and a slash before it."),
     ]
-    """The model to ask, possibly behind an account's name and a slash."""
+    """The model, optionally with an account name and a slash before it."""
 
     messages: Annotated[
         list[ChatMessageParam],
-        Meta(description="The turns of the conversation, the oldest first."),
+        Meta(description="The messages of the conversation, oldest first."),
     ]
-    """The turns of the conversation, the oldest first."""
+    """The messages of the conversation, oldest first."""
 
     max_completion_tokens: (
         Annotated[
             int,
-            Meta(description="The most tokens to generate, reasoning included."),
+            Meta(
+                description="The maximum number of tokens to generate, including reasoning tokens."
+            ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The most tokens to generate, reasoning included."""
+    """The maximum number of tokens to generate, including reasoning tokens."""
 
     max_tokens: (
         Annotated[
             int,
             Meta(
-                description="The older name of max_completion_tokens, the only one that many compatible servers know."
+                description="The older name of max_completion_tokens; many compatible servers support only this one."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The older name of max_completion_tokens, the only one that many compatible servers know."""
+    """The older name of max_completion_tokens; many compatible servers support only this one."""
 
     temperature: (
-        Annotated[
-            float,
-            Meta(description="How much chance there is in sampling, from 0 to 2."),
-        ]
+        Annotated[float, Meta(description="The sampling temperature, from 0 to 2.")]
         | None
         | UnsetType
     ) = UNSET
-    """How much chance there is in sampling, from 0 to 2."""
+    """The sampling temperature, from 0 to 2."""
 
     top_p: (
         Annotated[
             float,
             Meta(
-                description="Sample from the likeliest tokens that together have this probability."
+                description="Nucleus sampling: sample from the most likely tokens with this total probability."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Sample from the likeliest tokens that together have this probability."""
+    """Nucleus sampling: sample from the most likely tokens with this total probability."""
 
-    n: Annotated[int, Meta(description="How many answers to give.")] | None | UnsetType = UNSET
-    """How many answers to give."""
+    n: Annotated[int, Meta(description="The number of choices to generate.")] | None | UnsetType = (
+        UNSET
+    )
+    """The number of choices to generate."""
 
     seed: (
         Annotated[
             int,
-            Meta(description="Sample the same way again, as far as the server can."),
+            Meta(description="The seed for repeatable sampling, as far as the server supports it."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Sample the same way again, as far as the server can."""
+    """The seed for repeatable sampling, as far as the server supports it."""
 
     stop: (
-        Annotated[str | list[str], Meta(description="Texts that end the generation.")]
+        Annotated[
+            str | list[str],
+            Meta(description="Sequences that end the generation."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """Texts that end the generation."""
+    """Sequences that end the generation."""
 
     frequency_penalty: (
-        Annotated[float, Meta(description="Against tokens that came often.")] | None | UnsetType
+        Annotated[
+            float,
+            Meta(description="The penalty for tokens by their frequency in the text so far."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """Against tokens that came often."""
+    """The penalty for tokens by their frequency in the text so far."""
 
     presence_penalty: (
-        Annotated[float, Meta(description="Against tokens that came at all.")] | None | UnsetType
+        Annotated[
+            float,
+            Meta(description="The penalty for tokens that occur in the text so far."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """Against tokens that came at all."""
+    """The penalty for tokens that occur in the text so far."""
 
     logit_bias: (
         Annotated[
             dict[str, float],
-            Meta(description="What to add to the logits of tokens."),
+            Meta(description="Values to add to the logits of tokens."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """What to add to the logits of tokens."""
+    """Values to add to the logits of tokens."""
 
     logprobs: (
         Annotated[
             bool,
-            Meta(description="Tell the probabilities of the tokens of the answer."),
+            Meta(description="Return the log probabilities of the output tokens."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Tell the probabilities of the tokens of the answer."""
+    """Return the log probabilities of the output tokens."""
 
     top_logprobs: (
         Annotated[
             int,
-            Meta(description="How many alternatives to tell for each token."),
+            Meta(description="The number of most likely alternatives to return for each token."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """How many alternatives to tell for each token."""
+    """The number of most likely alternatives to return for each token."""
 
     stream: (
         Annotated[
             bool,
-            Meta(description="Answer as a stream of events; never true in a batch."),
+            Meta(description="Stream the response as events; never true in a batch."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Answer as a stream of events; never true in a batch."""
+    """Stream the response as events; never true in a batch."""
 
     stream_options: (
-        Annotated[ChatStreamOptions, Meta(description="What a stream tells.")] | None | UnsetType
+        Annotated[ChatStreamOptions, Meta(description="Options of the stream.")] | None | UnsetType
     ) = UNSET
-    """What a stream tells."""
+    """Options of the stream."""
 
     tools: (
-        Annotated[list[ChatTool], Meta(description="The tools that the model may use.")]
+        Annotated[
+            list[ChatTool],
+            Meta(description="The tools that the model may call."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """The tools that the model may use."""
+    """The tools that the model may call."""
 
     tool_choice: (
         Annotated[
             ChatToolChoiceMode | ChatNamedToolChoice,
-            Meta(description="Which tools the model may or must use."),
+            Meta(description="Which tools the model may or must call."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Which tools the model may or must use."""
+    """Which tools the model may or must call."""
 
     parallel_tool_calls: (
-        Annotated[bool, Meta(description="Whether an answer may hold several calls.")]
+        Annotated[
+            bool,
+            Meta(description="Whether a response may contain several tool calls."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """Whether an answer may hold several calls."""
+    """Whether a response may contain several tool calls."""
 
     functions: (
         Annotated[
             list[ChatLegacyFunction],
-            Meta(description="The older form of tools."),
+            Meta(description="The older form of `tools`."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The older form of tools."""
+    """The older form of `tools`."""
 
     function_call: (
         Annotated[
             ChatLegacyFunctionMode | ChatFunctionName,
-            Meta(description="The older form of tool_choice."),
+            Meta(description="The older form of `tool_choice`."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The older form of tool_choice."""
+    """The older form of `tool_choice`."""
 
     response_format: (
-        Annotated[ChatResponseFormat, Meta(description="The form of the answer.")]
+        Annotated[ChatResponseFormat, Meta(description="The format of the response.")]
         | None
         | UnsetType
     ) = UNSET
-    """The form of the answer."""
+    """The format of the response."""
 
     reasoning_effort: (
         Annotated[
@@ -371,54 +402,59 @@ class ChatCompletionRequest(ClosedStruct, frozen=True, kw_only=True):
     """How much the model reasons before it answers."""
 
     verbosity: (
-        Annotated[ChatVerbosity, Meta(description="How long the answer is.")] | None | UnsetType
+        Annotated[ChatVerbosity, Meta(description="The verbosity of the response.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """How long the answer is."""
+    """The verbosity of the response."""
 
     modalities: (
-        Annotated[list[ChatModality], Meta(description="The kinds of output.")] | None | UnsetType
+        Annotated[list[ChatModality], Meta(description="The types of output.")] | None | UnsetType
     ) = UNSET
-    """The kinds of output."""
+    """The types of output."""
 
     audio: Raw | UnsetType = UNSET
     prediction: (
         Annotated[
             ChatPrediction,
-            Meta(description="Text that the answer will mostly repeat."),
+            Meta(description="Text that most of the response is expected to repeat."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Text that the answer will mostly repeat."""
+    """Text that most of the response is expected to repeat."""
 
     web_search_options: Raw | UnsetType = UNSET
     moderation: Raw | UnsetType = UNSET
     service_tier: (
         Annotated[
             ChatServiceTier,
-            Meta(description="The capacity that serves the request."),
+            Meta(description="The service tier for the request."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The capacity that serves the request."""
+    """The service tier for the request."""
 
     prompt_cache_key: (
-        Annotated[str, Meta(description="Requests with the same key share a cache.")]
+        Annotated[
+            str,
+            Meta(description="Requests with the same key share a prompt cache."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """Requests with the same key share a cache."""
+    """Requests with the same key share a prompt cache."""
 
     prompt_cache_options: (
         Annotated[
             ChatPromptCacheOptions,
-            Meta(description="Where the cache may break the prompt."),
+            Meta(description="Options of prompt cache breakpoints."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Where the cache may break the prompt."""
+    """Options of prompt cache breakpoints."""
 
     prompt_cache_retention: (
         Annotated[
@@ -433,86 +469,96 @@ class ChatCompletionRequest(ClosedStruct, frozen=True, kw_only=True):
     safety_identifier: (
         Annotated[
             str,
-            Meta(description="An opaque name of the end user, against abuse."),
+            Meta(description="An opaque id of the end user, used to detect abuse."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """An opaque name of the end user, against abuse."""
+    """An opaque id of the end user, used to detect abuse."""
 
     user: (
-        Annotated[str, Meta(description="The older name of safety_identifier.")] | None | UnsetType
+        Annotated[str, Meta(description="The older name of `safety_identifier`.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """The older name of safety_identifier."""
+    """The older name of `safety_identifier`."""
 
     metadata: (
         Annotated[
             dict[str, str],
-            Meta(description="The caller's own notes on the stored answer."),
+            Meta(description="Key-value pairs that the caller attaches to the stored response."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The caller's own notes on the stored answer."""
+    """Key-value pairs that the caller attaches to the stored response."""
 
-    store: Annotated[bool, Meta(description="Keep the answer at OpenAI.")] | None | UnsetType = (
-        UNSET
-    )
-    """Keep the answer at OpenAI."""
+    store: (
+        Annotated[bool, Meta(description="Whether OpenAI stores the response.")] | None | UnsetType
+    ) = UNSET
+    """Whether OpenAI stores the response."""
 
     top_k: (
         Annotated[
             int,
             Meta(
-                description="Sample from this many of the likeliest tokens. Compatible servers only."
+                description="Sample from this number of most likely tokens. Compatible servers only."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Sample from this many of the likeliest tokens. Compatible servers only."""
+    """Sample from this number of most likely tokens. Compatible servers only."""
 
     thinking_token_budget: (
-        Annotated[int, Meta(description="The most tokens to reason with. vLLM only.")]
+        Annotated[
+            int,
+            Meta(description="The maximum number of reasoning tokens. vLLM only."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """The most tokens to reason with. vLLM only."""
+    """The maximum number of reasoning tokens. vLLM only."""
 
     continue_final_message: (
         Annotated[
             bool,
             Meta(
-                description="Continue the last message instead of beginning a new one. vLLM and SGLang only."
+                description="Continue the last message instead of starting a new one. vLLM and SGLang only."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Continue the last message instead of beginning a new one. vLLM and SGLang only."""
+    """Continue the last message instead of starting a new one. vLLM and SGLang only."""
 
     add_generation_prompt: (
         Annotated[
             bool,
             Meta(
-                description="Begin a new message; false together with continue_final_message. vLLM only."
+                description="Start a new message; must be false with continue_final_message. vLLM only."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Begin a new message; false together with continue_final_message. vLLM only."""
+    """Start a new message; must be false with continue_final_message. vLLM only."""
 
     chat_template_kwargs: Raw | UnsetType = UNSET
 
 
 class ChatCompletionTokensDetails(OpenStruct, frozen=True, kw_only=True):
-    """What the output consists of."""
+    """Details of the output tokens."""
 
     reasoning_tokens: (
-        Annotated[int, Meta(description="Generated before the answer.")] | None | UnsetType
+        Annotated[
+            int,
+            Meta(description="Reasoning tokens generated before the answer."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """Generated before the answer."""
+    """Reasoning tokens generated before the answer."""
 
     accepted_prediction_tokens: int | None | UnsetType = UNSET
     rejected_prediction_tokens: int | None | UnsetType = UNSET
@@ -521,14 +567,14 @@ class ChatCompletionTokensDetails(OpenStruct, frozen=True, kw_only=True):
 
 
 class ChatCustomCall(ClosedStruct, frozen=True, kw_only=True):
-    """The tool and the text it is called with."""
+    """The tool name and its input text."""
 
     name: str
     input: str
 
 
 class ChatCustomDefinition(ClosedStruct, frozen=True, kw_only=True):
-    """A tool that takes free text, possibly of a grammar."""
+    """The definition of a tool with free-text input, optionally limited by a grammar."""
 
     name: str
     description: str | None | UnsetType = UNSET
@@ -536,7 +582,7 @@ class ChatCustomDefinition(ClosedStruct, frozen=True, kw_only=True):
 
 
 class ChatCustomTool(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="custom"):
-    """A tool that takes free text."""
+    """A custom tool with free-text input."""
 
     custom: ChatCustomDefinition
 
@@ -544,14 +590,14 @@ class ChatCustomTool(ClosedStruct, frozen=True, kw_only=True, tag_field="type", 
 class ChatCustomToolCallParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="custom"
 ):
-    """A call of a tool that takes free text."""
+    """A call of a custom tool with free-text input."""
 
     id: str
     custom: ChatCustomCall
 
 
 class ChatCustomToolChoice(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="custom"):
-    """This tool of free text."""
+    """The model must call this custom tool."""
 
     custom: ChatFunctionName
 
@@ -559,14 +605,14 @@ class ChatCustomToolChoice(ClosedStruct, frozen=True, kw_only=True, tag_field="t
 class ChatDeveloperMessage(
     ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="developer"
 ):
-    """Instructions, in the words of reasoning models."""
+    """Instructions from the developer, for reasoning models."""
 
     content: ChatTextContent
     name: str | None | UnsetType = UNSET
 
 
 class ChatErrorBody(OpenStruct, frozen=True, kw_only=True):
-    """What is wrong."""
+    """The error details."""
 
     message: str | None | UnsetType = UNSET
     type: str | None | UnsetType = UNSET
@@ -575,11 +621,11 @@ class ChatErrorBody(OpenStruct, frozen=True, kw_only=True):
 
 
 class ChatErrorEnvelope(OpenStruct, frozen=True, kw_only=True):
-    """An error. Compatible servers also send a text for the body, or the body without the envelope."""
+    """An error. Compatible servers may send a string as the body, or the body without the envelope."""
 
     error: ChatErrorBody | str | None | UnsetType = UNSET
-    object: Annotated[str, Meta(description="error.")] | None | UnsetType = UNSET
-    """error."""
+    object: Annotated[str, Meta(description="Always `error`.")] | None | UnsetType = UNSET
+    """Always `error`."""
 
     message: Raw | UnsetType = UNSET
     type: str | None | UnsetType = UNSET
@@ -588,12 +634,12 @@ class ChatErrorEnvelope(OpenStruct, frozen=True, kw_only=True):
 
 
 class ChatFile(ClosedStruct, frozen=True, kw_only=True):
-    """A file, by its bytes or by its id."""
+    """A file, given as data or by id."""
 
     file_data: (
-        Annotated[str, Meta(description="A data URL with the bytes in base64.")] | None | UnsetType
+        Annotated[str, Meta(description="A data URL with base64 content.")] | None | UnsetType
     ) = UNSET
-    """A data URL with the bytes in base64."""
+    """A data URL with base64 content."""
 
     file_id: str | None | UnsetType = UNSET
     filename: str | None | UnsetType = UNSET
@@ -606,30 +652,30 @@ class ChatFilePart(ClosedStruct, frozen=True, kw_only=True, tag_field="type", ta
     prompt_cache_breakpoint: (
         Annotated[
             ChatPromptCacheBreakpoint,
-            Meta(description="Cache the prompt up to here."),
+            Meta(description="Cache the prompt up to this part."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Cache the prompt up to here."""
+    """Cache the prompt up to this part."""
 
 
 ChatFinishReason: TypeAlias = Annotated[
     Literal["stop", "length", "tool_calls", "content_filter", "function_call"],
-    Meta(description="The known reasons to stop."),
+    Meta(description="The known finish reasons."),
 ]
 
 
 class ChatFunctionCall(ClosedStruct, frozen=True, kw_only=True):
-    """The function and what it is called with."""
+    """The function name and its arguments."""
 
     name: str
-    arguments: Annotated[str, Meta(description="A JSON object as text.")]
-    """A JSON object as text."""
+    arguments: Annotated[str, Meta(description="The arguments, a JSON object as a string.")]
+    """The arguments, a JSON object as a string."""
 
 
 class ChatFunctionDefinition(ClosedStruct, frozen=True, kw_only=True):
-    """A function."""
+    """The definition of a function."""
 
     name: str
     description: str | None | UnsetType = UNSET
@@ -637,12 +683,12 @@ class ChatFunctionDefinition(ClosedStruct, frozen=True, kw_only=True):
     strict: (
         Annotated[
             bool,
-            Meta(description="The arguments follow the schema without exception."),
+            Meta(description="Whether the arguments must follow the schema exactly."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The arguments follow the schema without exception."""
+    """Whether the arguments must follow the schema exactly."""
 
 
 class ChatFunctionMessage(
@@ -655,13 +701,13 @@ class ChatFunctionMessage(
 
 
 class ChatFunctionName(ClosedStruct, frozen=True, kw_only=True):
-    """A function by its name."""
+    """The name of a function."""
 
     name: str
 
 
 class ChatFunctionTool(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="function"):
-    """A tool that takes a JSON object."""
+    """A tool with JSON arguments."""
 
     function: ChatFunctionDefinition
 
@@ -669,7 +715,7 @@ class ChatFunctionTool(ClosedStruct, frozen=True, kw_only=True, tag_field="type"
 class ChatFunctionToolCallParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="function"
 ):
-    """A call of a function."""
+    """A function call."""
 
     id: str
     function: ChatFunctionCall
@@ -678,66 +724,68 @@ class ChatFunctionToolCallParam(
 class ChatFunctionToolChoice(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="function"
 ):
-    """This function."""
+    """The model must call this function."""
 
     function: ChatFunctionName
 
 
 ChatImageDetail: TypeAlias = Annotated[
     Literal["auto", "low", "high", "original"],
-    Meta(description="How closely the model looks at an image."),
+    Meta(description="The level of detail at which the model processes an image."),
 ]
 
 
 class ChatImagePart(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="image_url"):
-    """An image."""
+    """An image part."""
 
     image_url: ChatImageUrl
     prompt_cache_breakpoint: (
         Annotated[
             ChatPromptCacheBreakpoint,
-            Meta(description="Cache the prompt up to here."),
+            Meta(description="Cache the prompt up to this part."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Cache the prompt up to here."""
+    """Cache the prompt up to this part."""
 
 
 class ChatImageUrl(ClosedStruct, frozen=True, kw_only=True):
-    """Where the image is."""
+    """The location of the image."""
 
-    url: Annotated[str, Meta(description="An http URL, or a data URL with the bytes in base64.")]
-    """An http URL, or a data URL with the bytes in base64."""
+    url: Annotated[str, Meta(description="An http URL, or a data URL with base64 content.")]
+    """An http URL, or a data URL with base64 content."""
 
     detail: (
-        Annotated[ChatImageDetail, Meta(description="How closely to look.")] | None | UnsetType
+        Annotated[ChatImageDetail, Meta(description="The level of image detail.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """How closely to look."""
+    """The level of image detail."""
 
 
 class ChatInputAudio(ClosedStruct, frozen=True, kw_only=True):
-    """The sound itself."""
+    """The audio data."""
 
-    data: Annotated[str, Meta(description="The bytes in base64.")]
-    """The bytes in base64."""
+    data: Annotated[str, Meta(description="The base64-encoded audio.")]
+    """The base64-encoded audio."""
 
     format: ChatInputAudioFormat
 
 
 ChatInputAudioFormat: TypeAlias = Annotated[
-    Literal["wav", "mp3"], Meta(description="The formats of speech.")
+    Literal["wav", "mp3"], Meta(description="The supported audio formats.")
 ]
 
 
 class ChatJsonObjectFormat(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="json_object"
 ):
-    """Some JSON object."""
+    """The response is a JSON object."""
 
 
 class ChatJsonSchema(ClosedStruct, frozen=True, kw_only=True):
-    """The schema of the answer."""
+    """The schema of the response."""
 
     name: str
     description: str | None | UnsetType = UNSET
@@ -745,24 +793,24 @@ class ChatJsonSchema(ClosedStruct, frozen=True, kw_only=True):
     strict: (
         Annotated[
             bool,
-            Meta(description="The answer follows the schema without exception."),
+            Meta(description="Whether the response must follow the schema exactly."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The answer follows the schema without exception."""
+    """Whether the response must follow the schema exactly."""
 
 
 class ChatJsonSchemaFormat(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="json_schema"
 ):
-    """JSON that follows a schema."""
+    """The response is JSON that follows a schema."""
 
     json_schema: ChatJsonSchema
 
 
 class ChatLegacyFunction(ClosedStruct, frozen=True, kw_only=True):
-    """A function, in the older form."""
+    """The older form of a function definition."""
 
     name: str
     description: str | None | UnsetType = UNSET
@@ -770,109 +818,113 @@ class ChatLegacyFunction(ClosedStruct, frozen=True, kw_only=True):
 
 
 ChatLegacyFunctionMode: TypeAlias = Annotated[
-    Literal["none", "auto"], Meta(description="No function, or as the model likes.")
+    Literal["none", "auto"],
+    Meta(description="Whether the model calls no function or decides itself."),
 ]
 
 
 class ChatMessage(OpenStruct, frozen=True, kw_only=True):
-    """What the model said."""
+    """A message from the model."""
 
     role: str | None | UnsetType = UNSET
     content: (
         Annotated[
             str | list[ChatMessagePart],
-            Meta(description="The text; parts where Mistral tells what it thought."),
+            Meta(description="The text; Mistral returns parts if they include reasoning."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The text; parts where Mistral tells what it thought."""
+    """The text; Mistral returns parts if they include reasoning."""
 
     refusal: (
-        Annotated[str, Meta(description="What the model said when it refused.")] | None | UnsetType
+        Annotated[str, Meta(description="The refusal message of the model.")] | None | UnsetType
     ) = UNSET
-    """What the model said when it refused."""
+    """The refusal message of the model."""
 
     tool_calls: (
-        Annotated[list[ChatToolCall], Meta(description="The tools that it calls.")]
+        Annotated[list[ChatToolCall], Meta(description="The tool calls of the model.")]
         | None
         | UnsetType
     ) = UNSET
-    """The tools that it calls."""
+    """The tool calls of the model."""
 
     function_call: (
-        Annotated[ChatCalledFunction, Meta(description="The older form of tool_calls.")]
+        Annotated[
+            ChatCalledFunction,
+            Meta(description="The older form of `tool_calls`."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """The older form of tool_calls."""
+    """The older form of `tool_calls`."""
 
     reasoning: (
         Annotated[
             str,
-            Meta(description="What it thought; vLLM, Ollama and OpenRouter."),
+            Meta(description="The model's reasoning; vLLM, Ollama and OpenRouter."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """What it thought; vLLM, Ollama and OpenRouter."""
+    """The model's reasoning; vLLM, Ollama and OpenRouter."""
 
     reasoning_content: (
         Annotated[
             str,
-            Meta(description="What it thought; SGLang, llama.cpp and older vLLM."),
+            Meta(description="The model's reasoning; SGLang, llama.cpp and older vLLM."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """What it thought; SGLang, llama.cpp and older vLLM."""
+    """The model's reasoning; SGLang, llama.cpp and older vLLM."""
 
     annotations: Raw | UnsetType = UNSET
     audio: Raw | UnsetType = UNSET
 
 
 class ChatMessagePart(OpenStruct, frozen=True, kw_only=True):
-    """A part of what the model said."""
+    """A content part of a message from the model."""
 
-    type: Annotated[str, Meta(description="text or thinking.")]
-    """text or thinking."""
+    type: Annotated[str, Meta(description="`text` or `thinking`.")]
+    """`text` or `thinking`."""
 
     text: str | None | UnsetType = UNSET
     thinking: (
         Annotated[
             str | list[ChatMessageThought],
-            Meta(description="Of a thinking part, the texts."),
+            Meta(description="The texts of a thinking part."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Of a thinking part, the texts."""
+    """The texts of a thinking part."""
 
 
 class ChatMessageThought(OpenStruct, frozen=True, kw_only=True):
-    """A text within a thinking part."""
+    """A text in a thinking part."""
 
     text: str | None | UnsetType = UNSET
 
 
-ChatModality: TypeAlias = Annotated[Literal["text", "audio"], Meta(description="A kind of output.")]
+ChatModality: TypeAlias = Annotated[Literal["text", "audio"], Meta(description="A type of output.")]
 
 
 ChatNamedToolChoice: TypeAlias = Annotated[
     ChatFunctionToolChoice | ChatCustomToolChoice | ChatAllowedToolsChoice,
-    Meta(description="The tools that the model must choose from."),
+    Meta(description="The tools from which the model must choose."),
 ]
 
 
 class ChatPrediction(ClosedStruct, frozen=True, kw_only=True):
-    """Text that the answer will mostly repeat."""
+    """Text that most of the response is expected to repeat."""
 
     type: Literal["content"]
     content: ChatTextContent
 
 
 class ChatPromptCacheBreakpoint(ClosedStruct, frozen=True, kw_only=True):
-    """A place up to which the prompt is cached."""
+    """A breakpoint up to which the prompt is cached."""
 
     mode: Literal["explicit"]
     ttl: Annotated[str, Meta(description="30m or 12h.")] | None | UnsetType = UNSET
@@ -881,12 +933,12 @@ class ChatPromptCacheBreakpoint(ClosedStruct, frozen=True, kw_only=True):
 
 ChatPromptCacheMode: TypeAlias = Annotated[
     Literal["implicit", "explicit"],
-    Meta(description="Who chooses the places up to which a prompt is cached."),
+    Meta(description="How prompt cache breakpoints are chosen."),
 ]
 
 
 class ChatPromptCacheOptions(ClosedStruct, frozen=True, kw_only=True):
-    """Where the cache may break the prompt."""
+    """Options of prompt cache breakpoints."""
 
     mode: ChatPromptCacheMode | None | UnsetType = UNSET
     ttl: Annotated[str, Meta(description="30m.")] | None | UnsetType = UNSET
@@ -899,17 +951,17 @@ ChatPromptCacheRetention: TypeAlias = Annotated[
 
 
 class ChatPromptTokensDetails(OpenStruct, frozen=True, kw_only=True):
-    """What the input consists of."""
+    """Details of the input tokens."""
 
-    cached_tokens: Annotated[int, Meta(description="Read from the cache.")] | None | UnsetType = (
-        UNSET
-    )
-    """Read from the cache."""
+    cached_tokens: (
+        Annotated[int, Meta(description="Tokens read from the cache.")] | None | UnsetType
+    ) = UNSET
+    """Tokens read from the cache."""
 
     cache_write_tokens: (
-        Annotated[int, Meta(description="Written into the cache.")] | None | UnsetType
+        Annotated[int, Meta(description="Tokens written to the cache.")] | None | UnsetType
     ) = UNSET
-    """Written into the cache."""
+    """Tokens written to the cache."""
 
     audio_tokens: int | None | UnsetType = UNSET
     image_tokens: int | None | UnsetType = UNSET
@@ -918,93 +970,97 @@ class ChatPromptTokensDetails(OpenStruct, frozen=True, kw_only=True):
 
 ChatReasoningEffort: TypeAlias = Annotated[
     Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"],
-    Meta(description="How much a model reasons."),
+    Meta(description="The reasoning effort of the model."),
 ]
 
 
 class ChatRefusalPart(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="refusal"):
-    """What the model said when it refused."""
+    """The refusal message of the model."""
 
     refusal: str
 
 
 ChatServiceTier: TypeAlias = Annotated[
     Literal["auto", "default", "flex", "scale", "priority", "fast"],
-    Meta(description="The capacities of OpenAI."),
+    Meta(description="The service tiers of OpenAI."),
 ]
 
 
 class ChatStreamOptions(ClosedStruct, frozen=True, kw_only=True):
-    """What a stream tells."""
+    """Options of the stream."""
 
     include_usage: bool | None | UnsetType = UNSET
     include_obfuscation: bool | None | UnsetType = UNSET
 
 
 class ChatSystemMessage(ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="system"):
-    """Instructions."""
+    """Instructions from the system."""
 
     content: ChatTextContent
     name: str | None | UnsetType = UNSET
 
 
 class ChatTextFormat(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="text"):
-    """Text."""
+    """A text part."""
 
 
 ChatResponseFormat: TypeAlias = Annotated[
     ChatTextFormat | ChatJsonObjectFormat | ChatJsonSchemaFormat,
-    Meta(description="The form of the answer."),
+    Meta(description="The format of the response."),
 ]
 
 
 class ChatTextPart(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="text"):
-    """Text."""
+    """A text part."""
 
     text: str
     prompt_cache_breakpoint: (
         Annotated[
             ChatPromptCacheBreakpoint,
-            Meta(description="Cache the prompt up to here."),
+            Meta(description="Cache the prompt up to this part."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Cache the prompt up to here."""
+    """Cache the prompt up to this part."""
 
 
 ChatAssistantContentPart: TypeAlias = Annotated[
-    ChatTextPart | ChatRefusalPart, Meta(description="A part of what the model said.")
+    ChatTextPart | ChatRefusalPart,
+    Meta(description="A content part of a message from the model."),
 ]
 
 
 ChatContentPart: TypeAlias = Annotated[
     ChatTextPart | ChatImagePart | ChatAudioPart | ChatFilePart,
-    Meta(description="A part of a turn."),
+    Meta(description="A content part of a message."),
 ]
 
 
 ChatTextContent: TypeAlias = Annotated[
-    str | list[ChatTextPart], Meta(description="A text, or parts that are texts.")
+    str | list[ChatTextPart], Meta(description="A text, or text parts.")
 ]
 
 
 ChatTool: TypeAlias = Annotated[
     ChatFunctionTool | ChatCustomTool,
-    Meta(description="A tool that the model may use."),
+    Meta(description="A tool that the model may call."),
 ]
 
 
 class ChatToolCall(OpenStruct, frozen=True, kw_only=True):
-    """A call that the model asks for."""
+    """A tool call of the model."""
 
     id: str | None | UnsetType = UNSET
     type: (
-        Annotated[str, Meta(description="function or custom; absent at some servers.")]
+        Annotated[
+            str,
+            Meta(description="`function` or `custom`; some servers omit it."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """function or custom; absent at some servers."""
+    """`function` or `custom`; some servers omit it."""
 
     function: ChatCalledFunction | None | UnsetType = UNSET
     custom: Raw | UnsetType = UNSET
@@ -1012,65 +1068,73 @@ class ChatToolCall(OpenStruct, frozen=True, kw_only=True):
 
 ChatToolCallParam: TypeAlias = Annotated[
     ChatFunctionToolCallParam | ChatCustomToolCallParam,
-    Meta(description="A call that the model made."),
+    Meta(description="A tool call of the model."),
 ]
 
 
 ChatToolChoiceMode: TypeAlias = Annotated[
     Literal["none", "auto", "required"],
-    Meta(description="No tool, as the model likes, or some tool."),
+    Meta(description="Whether the model calls no tool, decides itself, or must call a tool."),
 ]
 
 
 class ChatToolMessage(ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="tool"):
-    """What a tool answered."""
+    """The result of a tool call."""
 
     content: ChatTextContent
     tool_call_id: str
 
 
 class ChatUsage(OpenStruct, frozen=True, kw_only=True):
-    """The tokens that are counted and billed."""
+    """The counted and billed tokens."""
 
     prompt_tokens: (
-        Annotated[int, Meta(description="Read by the model, cached ones included.")]
+        Annotated[
+            int,
+            Meta(description="The number of input tokens, including cached tokens."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """Read by the model, cached ones included."""
+    """The number of input tokens, including cached tokens."""
 
     completion_tokens: (
-        Annotated[int, Meta(description="Generated, reasoning included.")] | None | UnsetType
+        Annotated[
+            int,
+            Meta(description="The number of generated tokens, including reasoning tokens."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """Generated, reasoning included."""
+    """The number of generated tokens, including reasoning tokens."""
 
     total_tokens: int | None | UnsetType = UNSET
     prompt_tokens_details: (
         Annotated[
             ChatPromptTokensDetails,
-            Meta(description="What the input consists of."),
+            Meta(description="Details of the input tokens."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """What the input consists of."""
+    """Details of the input tokens."""
 
     completion_tokens_details: (
         Annotated[
             ChatCompletionTokensDetails,
-            Meta(description="What the output consists of."),
+            Meta(description="Details of the output tokens."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """What the output consists of."""
+    """Details of the output tokens."""
 
 
 class ChatUserMessage(ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="user"):
-    """What the user says."""
+    """A message from the user."""
 
-    content: Annotated[str | list[ChatContentPart], Meta(description="A text, or parts.")]
-    """A text, or parts."""
+    content: Annotated[str | list[ChatContentPart], Meta(description="A text, or content parts.")]
+    """A text, or content parts."""
 
     name: str | None | UnsetType = UNSET
 
@@ -1082,10 +1146,10 @@ ChatMessageParam: TypeAlias = Annotated[
     | ChatAssistantMessage
     | ChatToolMessage
     | ChatFunctionMessage,
-    Meta(description="A turn of the conversation."),
+    Meta(description="A message of the conversation."),
 ]
 
 
 ChatVerbosity: TypeAlias = Annotated[
-    Literal["low", "medium", "high"], Meta(description="How long an answer is.")
+    Literal["low", "medium", "high"], Meta(description="The verbosity of a response.")
 ]

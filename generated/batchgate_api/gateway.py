@@ -12,38 +12,41 @@ from batchgate_api.structs import ClosedStruct, HiddenStruct, OpenStruct
 
 
 class ArchivedWorkspace(OpenStruct, frozen=True, kw_only=True):
-    """A workspace that is out of use."""
+    """An archived workspace."""
 
     name: str
     archived: bool
 
 
 class BatchErrors(OpenStruct, frozen=True, kw_only=True):
-    """Why a batch has failed."""
+    """Why the batch failed."""
 
     object: Literal["list"]
     data: Raw
 
 
 class BatchFault(OpenStruct, frozen=True, kw_only=True):
-    """What is wrong with the input file."""
+    """An error in the input file."""
 
-    code: Annotated[str, Meta(description="A stable word for the exact fault.")]
-    """A stable word for the exact fault."""
+    code: Annotated[str, Meta(description="A stable error code.")]
+    """A stable error code."""
 
-    message: Annotated[str, Meta(description="What is wrong, and what would be right.")]
-    """What is wrong, and what would be right."""
+    message: Annotated[str, Meta(description="The error and the expected value.")]
+    """The error and the expected value."""
 
-    param: Annotated[str, Meta(description="The field of the line that is wrong.")] | None
-    """The field of the line that is wrong."""
+    param: Annotated[str, Meta(description="The invalid field of the line.")] | None
+    """The invalid field of the line."""
 
     line: (
         Annotated[
-            int, Meta(description="The line, counted from 1; null where it is the file as a whole.")
+            int,
+            Meta(
+                description="The line number, starting at 1; null if the error concerns the whole file."
+            ),
         ]
         | None
     )
-    """The line, counted from 1; null where it is the file as a whole."""
+    """The line number, starting at 1; null if the error concerns the whole file."""
 
 
 BatchMetadataAdditionalProperty: TypeAlias = Annotated[str, Meta(max_length=512)]
@@ -51,154 +54,169 @@ BatchMetadataAdditionalProperty: TypeAlias = Annotated[str, Meta(max_length=512)
 
 BatchMetadata: TypeAlias = Annotated[
     dict[str, BatchMetadataAdditionalProperty],
-    Meta(description="The caller's own notes.", max_length=16),
+    Meta(
+        description="Key-value pairs that the caller attaches to the batch.",
+        max_length=16,
+    ),
 ]
 
 
 class BatchPause(OpenStruct, frozen=True, kw_only=True):
-    """Why requests of a batch wait."""
+    """Why requests of a batch are paused."""
 
     code: PauseCode
-    reason: Annotated[str, Meta(description="The account and what its provider does, for people.")]
-    """The account and what its provider does, for people."""
+    reason: Annotated[
+        str,
+        Meta(
+            description="A human-readable description with the account and its provider's response."
+        ),
+    ]
+    """A human-readable description with the account and its provider's response."""
 
 
 class BatchProgress(OpenStruct, frozen=True, kw_only=True):
-    """The requests of a batch, counted by how they ended so far."""
+    """The requests of a batch, counted by outcome."""
 
     id: str
     status: BatchStatus
-    total: Annotated[int, Meta(description="All requests.")]
-    """All requests."""
+    total: Annotated[int, Meta(description="All requests of the batch.")]
+    """All requests of the batch."""
 
-    succeeded: Annotated[int, Meta(description="Answered by the model.")]
-    """Answered by the model."""
+    succeeded: Annotated[int, Meta(description="Requests that the model answered.")]
+    """Requests that the model answered."""
 
-    errored: Annotated[int, Meta(description="Ended in an error.")]
-    """Ended in an error."""
+    errored: Annotated[int, Meta(description="Requests that ended in an error.")]
+    """Requests that ended in an error."""
 
-    canceled: Annotated[int, Meta(description="Not sent before the batch was canceled.")]
-    """Not sent before the batch was canceled."""
+    canceled: Annotated[
+        int,
+        Meta(description="Requests that were not sent before the batch was canceled."),
+    ]
+    """Requests that were not sent before the batch was canceled."""
 
-    expired: Annotated[int, Meta(description="Not sent before the batch expired.")]
-    """Not sent before the batch expired."""
+    expired: Annotated[
+        int, Meta(description="Requests that were not sent before the batch expired.")
+    ]
+    """Requests that were not sent before the batch expired."""
 
     repeated: Annotated[
         int,
         Meta(
-            description="Of the requests with a result, those that had been sent before by a gateway that was killed, or stopped at once, before the answer was stored: the provider may have been paid twice for them. Tries that the provider itself answered with an error do not count."
+            description="Requests with a result that were sent more than once, because a gateway was killed or stopped immediately before it stored the response. The provider may have charged twice for them. Retries after an error of the provider are not counted."
         ),
     ]
-    """Of the requests with a result, those that had been sent before by a gateway that was killed, or stopped at once, before the answer was stored: the provider may have been paid twice for them. Tries that the provider itself answered with an error do not count."""
+    """Requests with a result that were sent more than once, because a gateway was killed or stopped immediately before it stored the response. The provider may have charged twice for them. Retries after an error of the provider are not counted."""
 
     paused: (
         Annotated[
             BatchPause,
-            Meta(description="Why requests wait, if their account is paused; null otherwise."),
+            Meta(description="Why requests wait if their account is paused; otherwise null."),
         ]
         | None
     )
-    """Why requests wait, if their account is paused; null otherwise."""
+    """Why requests wait if their account is paused; otherwise null."""
 
 
 BatchStatus: TypeAlias = Annotated[
     Literal["validating", "failed", "in_progress", "canceling", "ended"],
-    Meta(description="How far a batch is."),
+    Meta(description="The status of a batch."),
 ]
 
 
 class CreateKey(ClosedStruct, frozen=True, kw_only=True):
-    """An API key to create."""
+    """The parameters of a new API key."""
 
     name: Annotated[
         str,
         Meta(
-            description="What it is called, without control characters; names are no secrets.",
+            description="The name of the key, without control characters. Names are not secret.",
             pattern="^[^\\x00-\\x1F\\x7F]{1,64}$",
         ),
     ]
-    """What it is called, without control characters; names are no secrets."""
+    """The name of the key, without control characters. Names are not secret."""
 
     scopes: (
         Annotated[
             list[KeyScope],
             Meta(
-                description="What it is for; read and submit if nothing is said.",
+                description="The scopes of the key (default `read` and `submit`).",
                 max_length=3,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """What it is for; read and submit if nothing is said."""
+    """The scopes of the key (default `read` and `submit`)."""
 
     expires_in_seconds: (
         Annotated[
             int,
             Meta(
-                description="How long it is good; for ever if nothing is said.", ge=1, le=315360000
+                description="The lifetime of the key in seconds; by default it never expires.",
+                ge=1,
+                le=315360000,
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """How long it is good; for ever if nothing is said."""
+    """The lifetime of the key in seconds; by default it never expires."""
 
 
 class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
-    """The body of a create. It has either `input_file_id` or `requests`."""
+    """The body of a create request. It requires either `input_file_id` or `requests`."""
 
     model: (
         Annotated[
             str,
             Meta(
-                description="The model of requests that name none, perhaps behind the name of a provider and a slash, which is then the provider of the batch if no other is named.",
+                description="The default model of the requests, optionally with a provider prefix and a slash. The prefix selects the provider of the batch if nothing else names it.",
                 max_length=256,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The model of requests that name none, perhaps behind the name of a provider and a slash, which is then the provider of the batch if no other is named."""
+    """The default model of the requests, optionally with a provider prefix and a slash. The prefix selects the provider of the batch if nothing else names it."""
 
     input_file_id: (
         Annotated[
             str,
             Meta(
-                description="The file with the requests, uploaded for the purpose `batch`: one request a line.",
+                description="The file with the requests, one per line, uploaded with the purpose `batch`.",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The file with the requests, uploaded for the purpose `batch`: one request a line."""
+    """The file with the requests, one per line, uploaded with the purpose `batch`."""
 
     requests: (
         Annotated[
             list[UnifiedBatchRequest],
-            Meta(description="The requests, all of one shape."),
+            Meta(description="The requests, all of the same format."),
         ]
         | UnsetType
     ) = UNSET
-    """The requests, all of one shape."""
+    """The requests, all of the same format."""
 
     endpoint: UnifiedBatchEndpoint | UnsetType = UNSET
     completion_window: (
         Annotated[
             Literal["24h"],
-            Meta(description="When the batch expires, counted from its creation."),
+            Meta(description="The time until the batch expires, counted from its creation."),
         ]
         | UnsetType
     ) = UNSET
-    """When the batch expires, counted from its creation."""
+    """The time until the batch expires, counted from its creation."""
 
     metadata: BatchMetadata | None | UnsetType = UNSET
     output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET
 
 
 class CreateWorkspace(ClosedStruct, frozen=True, kw_only=True):
-    """A workspace to create."""
+    """The parameters of a new workspace."""
 
     name: Annotated[
         str,
@@ -213,37 +231,40 @@ class CreateWorkspace(ClosedStruct, frozen=True, kw_only=True):
 
 
 class CreatedKey(HiddenStruct, frozen=True, kw_only=True):
-    """A new API key, and the only time that it is shown."""
+    """A new API key. The key itself is returned only once."""
 
     id: str
-    name: Annotated[str, Meta(description="What it is called.")]
-    """What it is called."""
+    name: Annotated[str, Meta(description="The name of the key.")]
+    """The name of the key."""
 
-    workspace: Annotated[str, Meta(description="Whose batches and files it is for.")]
-    """Whose batches and files it is for."""
+    workspace: Annotated[
+        str,
+        Meta(description="The workspace whose batches and files the key can access."),
+    ]
+    """The workspace whose batches and files the key can access."""
 
     scopes: list[KeyScope]
     hint: Annotated[str, Meta(description="The last four characters of the key.")]
     """The last four characters of the key."""
 
-    created_at: Annotated[str, Meta(description="When it was created.")]
-    """When it was created."""
+    created_at: Annotated[str, Meta(description="When the key was created.")]
+    """When the key was created."""
 
-    expires_at: Annotated[str, Meta(description="From when on it is not good any more.")] | None
-    """From when on it is not good any more."""
+    expires_at: Annotated[str, Meta(description="When the key expires.")] | None
+    """When the key expires."""
 
-    revoked_at: Annotated[str, Meta(description="Always null: it is new.")] | None
-    """Always null: it is new."""
+    revoked_at: Annotated[str, Meta(description="Always null for a new key.")] | None
+    """Always null for a new key."""
 
-    last_used_at: Annotated[str, Meta(description="Always null: it is new.")] | None
-    """Always null: it is new."""
+    last_used_at: Annotated[str, Meta(description="Always null for a new key.")] | None
+    """Always null for a new key."""
 
-    key: Annotated[str, Meta(description="The key itself; the gateway keeps only its hash.")]
-    """The key itself; the gateway keeps only its hash."""
+    key: Annotated[str, Meta(description="The key itself; the gateway stores only its hash.")]
+    """The key itself; the gateway stores only its hash."""
 
 
 class DeletedSecret(OpenStruct, frozen=True, kw_only=True):
-    """The answer to a delete."""
+    """The response to a delete."""
 
     name: str
     deleted: Annotated[bool, Meta(description="Always true.")]
@@ -251,7 +272,7 @@ class DeletedSecret(OpenStruct, frozen=True, kw_only=True):
 
 
 class DeletedUnifiedFile(OpenStruct, frozen=True, kw_only=True):
-    """The answer to a delete."""
+    """The response to a delete."""
 
     id: str
     object: Literal["file"]
@@ -260,30 +281,28 @@ class DeletedUnifiedFile(OpenStruct, frozen=True, kw_only=True):
 
 
 class ExtraFields(OpenStruct, frozen=True, kw_only=True):
-    """What the gateway says of its own work."""
+    """Gateway-specific response metadata."""
 
-    request_type: Annotated[str, Meta(description="What was asked for, such as file_upload.")]
-    """What was asked for, such as file_upload."""
+    request_type: Annotated[str, Meta(description="The operation, such as file_upload.")]
+    """The operation, such as file_upload."""
 
-    latency: Annotated[int, Meta(description="Milliseconds that it took.")]
-    """Milliseconds that it took."""
+    latency: Annotated[int, Meta(description="The duration in milliseconds.")]
+    """The duration in milliseconds."""
 
-    chunk_index: Annotated[int, Meta(description="Always 0, since nothing is streamed in parts.")]
-    """Always 0, since nothing is streamed in parts."""
+    chunk_index: Annotated[
+        int, Meta(description="Always 0, because responses are not streamed in chunks.")
+    ]
+    """Always 0, because responses are not streamed in chunks."""
 
-    provider: Annotated[str, Meta(description="The provider that it was asked of.")] | UnsetType = (
-        UNSET
-    )
-    """The provider that it was asked of."""
+    provider: Annotated[str, Meta(description="The provider of the operation.")] | UnsetType = UNSET
+    """The provider of the operation."""
 
-    model_requested: (
-        Annotated[str, Meta(description="The model that the batch was created for.")] | UnsetType
-    ) = UNSET
-    """The model that the batch was created for."""
+    model_requested: Annotated[str, Meta(description="The model of the batch.")] | UnsetType = UNSET
+    """The model of the batch."""
 
 
 class GatewayError(OpenStruct, frozen=True, kw_only=True):
-    """The envelope of the gateway's own errors."""
+    """The envelope of the gateway's errors."""
 
     type: Literal["error"]
     error: GatewayErrorBody
@@ -292,17 +311,17 @@ class GatewayError(OpenStruct, frozen=True, kw_only=True):
 
 
 class GatewayErrorBody(OpenStruct, frozen=True, kw_only=True):
-    """What is wrong."""
+    """The error details."""
 
     type: Annotated[str, Meta(description="The class of the error.")]
     """The class of the error."""
 
-    message: Annotated[str, Meta(description="What is wrong, where, and what would be right.")]
-    """What is wrong, where, and what would be right."""
+    message: Annotated[str, Meta(description="The error, its location and the expected value.")]
+    """The error, its location and the expected value."""
 
 
 class Health(OpenStruct, frozen=True, kw_only=True):
-    """How the gateway is."""
+    """The health of the gateway."""
 
     status: HealthStatus
     version: Annotated[str, Meta(description="The version of Batchgate.")]
@@ -313,46 +332,50 @@ class Health(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             int,
             Meta(
-                description="Its number among the processes on its database, which logs name too; null where it is alone."
+                description="The number of this process among the processes on its database, also used in logs. Null if the process runs alone."
             ),
         ]
         | None
     )
-    """Its number among the processes on its database, which logs name too; null where it is alone."""
+    """The number of this process among the processes on its database, also used in logs. Null if the process runs alone."""
 
     workers: Annotated[
         int,
-        Meta(description="How many processes with a worker live, as far as is known."),
+        Meta(
+            description="The number of live processes with a worker, as far as this process can see."
+        ),
     ]
-    """How many processes with a worker live, as far as is known."""
+    """The number of live processes with a worker, as far as this process can see."""
 
     accounts: Annotated[list[str], Meta(description="The names of the configured accounts.")]
     """The names of the configured accounts."""
 
-    requests_in_flight: Annotated[int, Meta(description="Upstream calls under way.")]
-    """Upstream calls under way."""
+    requests_in_flight: Annotated[
+        int, Meta(description="The number of requests to providers in flight.")
+    ]
+    """The number of requests to providers in flight."""
 
-    problems: Annotated[list[HealthProblem], Meta(description="The present problems.")]
-    """The present problems."""
+    problems: Annotated[list[HealthProblem], Meta(description="The current problems.")]
+    """The current problems."""
 
 
 class HealthProblem(OpenStruct, frozen=True, kw_only=True):
-    """One problem of a process."""
+    """A problem of a process."""
 
     code: HealthProblemCode
     component: Annotated[
         str,
         Meta(
-            description="The part that has the problem, such as `results`, `queue` or `account/NAME`."
+            description="The component with the problem, such as `results`, `queue` or `account/NAME`."
         ),
     ]
-    """The part that has the problem, such as `results`, `queue` or `account/NAME`."""
+    """The component with the problem, such as `results`, `queue` or `account/NAME`."""
 
-    since: Annotated[str, Meta(description="When it began.")]
-    """When it began."""
+    since: Annotated[str, Meta(description="When the problem began.")]
+    """When the problem began."""
 
-    message: Annotated[str, Meta(description="What is wrong, for people.")]
-    """What is wrong, for people."""
+    message: Annotated[str, Meta(description="A human-readable description.")]
+    """A human-readable description."""
 
 
 HealthProblemCode: TypeAlias = Annotated[
@@ -370,69 +393,79 @@ HealthProblemCode: TypeAlias = Annotated[
         "provider_failing",
     ],
     Meta(
-        description="The kind of a problem. `stopping`: the process drains. `no_worker`: no process runs batches. `storage_error`: the database or the storage for bodies fails. `internal_error`: a fault of Batchgate itself. `crashed`: a component stays down until the process starts again. `more_problems`: the process has more problems than a heartbeat carries. All others say why an account is paused, see `PauseCode`."
+        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `internal_error`: a fault of Batchgate itself. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`."
     ),
 ]
 
 
-HealthStatus: TypeAlias = Annotated[Literal["ok", "degraded"], Meta(description="In one word.")]
+HealthStatus: TypeAlias = Annotated[
+    Literal["ok", "degraded"], Meta(description="The overall health status.")
+]
 
 
 class Key(OpenStruct, frozen=True, kw_only=True):
-    """What is known of an API key."""
+    """The details of an API key."""
 
     id: str
-    name: Annotated[str, Meta(description="What it is called.")]
-    """What it is called."""
+    name: Annotated[str, Meta(description="The name of the key.")]
+    """The name of the key."""
 
-    workspace: Annotated[str, Meta(description="Whose batches and files it is for.")]
-    """Whose batches and files it is for."""
+    workspace: Annotated[
+        str,
+        Meta(description="The workspace whose batches and files the key can access."),
+    ]
+    """The workspace whose batches and files the key can access."""
 
     scopes: list[KeyScope]
     hint: Annotated[str, Meta(description="The last four characters of the key.")]
     """The last four characters of the key."""
 
-    created_at: Annotated[str, Meta(description="When it was created.")]
-    """When it was created."""
+    created_at: Annotated[str, Meta(description="When the key was created.")]
+    """When the key was created."""
 
-    expires_at: Annotated[str, Meta(description="From when on it is not good any more.")] | None
-    """From when on it is not good any more."""
+    expires_at: Annotated[str, Meta(description="When the key expires.")] | None
+    """When the key expires."""
 
     revoked_at: (
         Annotated[
             str,
             Meta(
-                description="From when on it is refused; of a key that was replaced, this may be to come."
+                description="When the key becomes invalid; in the future if the key was replaced with a grace period."
             ),
         ]
         | None
     )
-    """From when on it is refused; of a key that was replaced, this may be to come."""
+    """When the key becomes invalid; in the future if the key was replaced with a grace period."""
 
     last_used_at: (
-        Annotated[str, Meta(description="When it was used last, a minute behind at the most.")]
+        Annotated[
+            str, Meta(description="When the key was last used, with a delay of at most one minute.")
+        ]
         | None
     )
-    """When it was used last, a minute behind at the most."""
+    """When the key was last used, with a delay of at most one minute."""
 
 
 class KeyList(OpenStruct, frozen=True, kw_only=True):
-    """Some API keys."""
+    """A page of API keys."""
 
     data: list[Key]
-    has_more: Annotated[bool, Meta(description="Whether there are more.")]
-    """Whether there are more."""
+    has_more: Annotated[bool, Meta(description="Whether there are more entries.")]
+    """Whether there are more entries."""
 
     last_id: (
-        Annotated[str, Meta(description="The id of the last one, with which `after` goes on.")]
+        Annotated[
+            str,
+            Meta(description="The id of the last entry; pass it as `after` to get the next page."),
+        ]
         | None
     )
-    """The id of the last one, with which `after` goes on."""
+    """The id of the last entry; pass it as `after` to get the next page."""
 
 
 KeyScope: TypeAlias = Annotated[
     Literal["read", "submit", "admin"],
-    Meta(description="What a key may be for; none implies another."),
+    Meta(description="A permission of a key; no scope includes another."),
 ]
 
 
@@ -449,12 +482,12 @@ class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
 
     anchor: Annotated[
         Literal["created_at"],
-        Meta(description="Since when the time is counted, the creation of these files."),
+        Meta(description="The time from which the expiry is counted: the creation of these files."),
     ]
-    """Since when the time is counted, the creation of these files."""
+    """The time from which the expiry is counted: the creation of these files."""
 
-    seconds: Annotated[int, Meta(description="How long.", ge=3600, le=2592000)]
-    """How long."""
+    seconds: Annotated[int, Meta(description="The time in seconds.", ge=3600, le=2592000)]
+    """The time in seconds."""
 
 
 PauseCode: TypeAlias = Annotated[
@@ -462,34 +495,34 @@ PauseCode: TypeAlias = Annotated[
         "key_rejected", "payment_required", "permission_denied", "unreachable", "provider_failing"
     ],
     Meta(
-        description="Why no requests are sent to an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider wants to be paid first. `permission_denied`: the key may not use the model. `unreachable`: no connection. `provider_failing`: the provider answers every request with a server error."
+        description="Why no requests are sent to an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error."
     ),
 ]
 
 
 class PutSecret(HiddenStruct, frozen=True, kw_only=True):
-    """What a secret shall hold."""
+    """The value of a secret."""
 
     value: Annotated[
         str,
         Meta(
-            description="The key, in visible ASCII characters. It is never shown again.",
+            description="The key, in visible ASCII characters. It is never returned.",
             max_length=8192,
             min_length=1,
             pattern="^[!-~]+$",
         ),
     ]
-    """The key, in visible ASCII characters. It is never shown again."""
+    """The key, in visible ASCII characters. It is never returned."""
 
 
 class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
-    """Quotas to set; null lifts one, and what is not named stays as it is."""
+    """Quotas to set. Null removes a quota; omitted quotas stay unchanged."""
 
     queued_requests: (
         Annotated[
             int,
             Meta(
-                description="Requests without a result, of all batches that have not ended.",
+                description="The number of requests without a result, in all batches that have not ended.",
                 ge=0,
                 le=1000000000000,
             ),
@@ -497,23 +530,23 @@ class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
         | None
         | UnsetType
     ) = UNSET
-    """Requests without a result, of all batches that have not ended."""
+    """The number of requests without a result, in all batches that have not ended."""
 
     concurrent_batches: (
         Annotated[
             int,
-            Meta(description="Batches that have not ended.", ge=0, le=1000000000000),
+            Meta(description="The number of batches that have not ended.", ge=0, le=1000000000000),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Batches that have not ended."""
+    """The number of batches that have not ended."""
 
     stored_bytes: (
         Annotated[
             int,
             Meta(
-                description="Bytes of inputs, results and uploaded files.",
+                description="The size of inputs, results and uploaded files in bytes.",
                 ge=0,
                 le=1000000000000000,
             ),
@@ -521,13 +554,13 @@ class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
         | None
         | UnsetType
     ) = UNSET
-    """Bytes of inputs, results and uploaded files."""
+    """The size of inputs, results and uploaded files in bytes."""
 
     monthly_spend_usd: (
         Annotated[
             float,
             Meta(
-                description="What answers cost in a calendar month (UTC), in US dollars.",
+                description="The cost of responses in a calendar month (UTC), in US dollars.",
                 ge=0.0,
                 le=1000000000.0,
             ),
@@ -535,71 +568,78 @@ class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
         | None
         | UnsetType
     ) = UNSET
-    """What answers cost in a calendar month (UTC), in US dollars."""
+    """The cost of responses in a calendar month (UTC), in US dollars."""
 
 
 class Quotas(OpenStruct, frozen=True, kw_only=True):
-    """The most that a workspace may use; null for no bound."""
+    """The limits of a workspace; null means unlimited."""
 
     queued_requests: (
         Annotated[
-            int, Meta(description="Requests without a result, of all batches that have not ended.")
+            int,
+            Meta(
+                description="The number of requests without a result, in all batches that have not ended."
+            ),
         ]
         | None
     )
-    """Requests without a result, of all batches that have not ended."""
+    """The number of requests without a result, in all batches that have not ended."""
 
-    concurrent_batches: Annotated[int, Meta(description="Batches that have not ended.")] | None
-    """Batches that have not ended."""
+    concurrent_batches: (
+        Annotated[int, Meta(description="The number of batches that have not ended.")] | None
+    )
+    """The number of batches that have not ended."""
 
     stored_bytes: (
-        Annotated[int, Meta(description="Bytes of inputs, results and uploaded files.")] | None
+        Annotated[int, Meta(description="The size of inputs, results and uploaded files in bytes.")]
+        | None
     )
-    """Bytes of inputs, results and uploaded files."""
+    """The size of inputs, results and uploaded files in bytes."""
 
     monthly_spend_usd: (
         Annotated[
-            float, Meta(description="What answers cost in a calendar month (UTC), in US dollars.")
+            float,
+            Meta(description="The cost of responses in a calendar month (UTC), in US dollars."),
         ]
         | None
     )
-    """What answers cost in a calendar month (UTC), in US dollars."""
+    """The cost of responses in a calendar month (UTC), in US dollars."""
 
 
 Role: TypeAlias = Annotated[
     Literal["both", "gateway", "worker"],
     Meta(
-        description="What a process does. A gateway takes batches in and shows them, a worker runs them."
+        description="The role of a process. A gateway accepts and returns batches; a worker runs them."
     ),
 ]
 
 
 class RotateKey(ClosedStruct, frozen=True, kw_only=True):
-    """How to replace a key."""
+    """The parameters of a key rotation."""
 
     grace_seconds: (
         Annotated[
             int,
             Meta(
-                description="For how long the old key still works; it does not at all if nothing is said.",
+                description="How long the old key stays valid, in seconds (default 0).",
                 ge=0,
                 le=2592000,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """For how long the old key still works; it does not at all if nothing is said."""
+    """How long the old key stays valid, in seconds (default 0)."""
 
 
 class Secret(OpenStruct, frozen=True, kw_only=True):
-    """A secret, without what it holds."""
+    """A secret, without its value."""
 
     name: str
-    created_at: Annotated[str, Meta(description="When it was stored first.")]
-    """When it was stored first."""
+    created_at: Annotated[str, Meta(description="When the secret was first stored.")]
+    """When the secret was first stored."""
 
-    updated_at: Annotated[str, Meta(description="When its value was replaced last.")]
-    """When its value was replaced last."""
+    updated_at: Annotated[str, Meta(description="When the value was last replaced.")]
+    """When the value was last replaced."""
 
 
 class SecretList(OpenStruct, frozen=True, kw_only=True):
@@ -610,105 +650,114 @@ class SecretList(OpenStruct, frozen=True, kw_only=True):
 
 StorageBackend: TypeAlias = Annotated[
     Literal["api", "s3", "gcs", "memory"],
-    Meta(description="Where the content is; `api` means that it is had through this API."),
+    Meta(
+        description="Where the content is stored; `api` means that it is available through this API."
+    ),
 ]
 
 
 class UnifiedBatch(OpenStruct, frozen=True, kw_only=True):
-    """A batch. What has no value is left out; times are in seconds since the epoch."""
+    """A batch. Fields without a value are omitted; times are in Unix seconds."""
 
-    id: Annotated[str, Meta(description="Unique among all batches.")]
-    """Unique among all batches."""
+    id: Annotated[str, Meta(description="The unique id of the batch.")]
+    """The unique id of the batch."""
 
     object: Literal["batch"]
     endpoint: UnifiedBatchEndpoint
     input_file_id: Annotated[str, Meta(description="The file with the requests.")]
     """The file with the requests."""
 
-    completion_window: Annotated[Literal["24h"], Meta(description="When it expires")]
-    """When it expires"""
+    completion_window: Annotated[
+        Literal["24h"], Meta(description="The time until the batch expires.")
+    ]
+    """The time until the batch expires."""
 
     status: UnifiedBatchStatus
     request_counts: UnifiedRequestCounts
-    created_at: Annotated[int, Meta(description="When it was created.")]
-    """When it was created."""
+    created_at: Annotated[int, Meta(description="When the batch was created.")]
+    """When the batch was created."""
 
-    expires_at: Annotated[int, Meta(description="When what has not finished expires.")]
-    """When what has not finished expires."""
+    expires_at: Annotated[int, Meta(description="When unfinished requests expire.")]
+    """When unfinished requests expire."""
 
     extra_fields: ExtraFields
     metadata: BatchMetadata | UnsetType = UNSET
     in_progress_at: (
-        Annotated[int, Meta(description="When its requests had been taken in.")] | UnsetType
-    ) = UNSET
-    """When its requests had been taken in."""
-
-    finalizing_at: (
-        Annotated[int, Meta(description="When its results were begun to be gathered.")] | UnsetType
-    ) = UNSET
-    """When its results were begun to be gathered."""
-
-    completed_at: Annotated[int, Meta(description="When it was completed.")] | UnsetType = UNSET
-    """When it was completed."""
-
-    failed_at: (
-        Annotated[int, Meta(description="When its file was found to be wrong.")] | UnsetType
-    ) = UNSET
-    """When its file was found to be wrong."""
-
-    expired_at: (
-        Annotated[int, Meta(description="When it was through after it had expired.")] | UnsetType
-    ) = UNSET
-    """When it was through after it had expired."""
-
-    cancelling_at: (
-        Annotated[int, Meta(description="When a cancel was first asked for.")] | UnsetType
-    ) = UNSET
-    """When a cancel was first asked for."""
-
-    cancelled_at: (
-        Annotated[int, Meta(description="When it was through after it had been canceled.")]
-        | UnsetType
-    ) = UNSET
-    """When it was through after it had been canceled."""
-
-    archived_at: Annotated[int, Meta(description="When its results were removed.")] | UnsetType = (
-        UNSET
-    )
-    """When its results were removed."""
-
-    output_file_id: (
         Annotated[
-            str,
-            Meta(description="The file with the results of the requests that were answered."),
+            int,
+            Meta(description="When processing started, after the requests were stored."),
         ]
         | UnsetType
     ) = UNSET
-    """The file with the results of the requests that were answered."""
+    """When processing started, after the requests were stored."""
+
+    finalizing_at: (
+        Annotated[int, Meta(description="When the batch started finalizing.")] | UnsetType
+    ) = UNSET
+    """When the batch started finalizing."""
+
+    completed_at: Annotated[int, Meta(description="When the batch was completed.")] | UnsetType = (
+        UNSET
+    )
+    """When the batch was completed."""
+
+    failed_at: (
+        Annotated[int, Meta(description="When the validation of the file failed.")] | UnsetType
+    ) = UNSET
+    """When the validation of the file failed."""
+
+    expired_at: (
+        Annotated[int, Meta(description="When the expired batch reached its final status.")]
+        | UnsetType
+    ) = UNSET
+    """When the expired batch reached its final status."""
+
+    cancelling_at: (
+        Annotated[int, Meta(description="When cancellation was first requested.")] | UnsetType
+    ) = UNSET
+    """When cancellation was first requested."""
+
+    cancelled_at: (
+        Annotated[int, Meta(description="When the canceled batch reached its final status.")]
+        | UnsetType
+    ) = UNSET
+    """When the canceled batch reached its final status."""
+
+    archived_at: Annotated[int, Meta(description="When the results were removed.")] | UnsetType = (
+        UNSET
+    )
+    """When the results were removed."""
+
+    output_file_id: (
+        Annotated[str, Meta(description="The file with the results of the answered requests.")]
+        | UnsetType
+    ) = UNSET
+    """The file with the results of the answered requests."""
 
     error_file_id: (
-        Annotated[str, Meta(description="The file with the results of all others.")] | UnsetType
+        Annotated[str, Meta(description="The file with the results of all other requests.")]
+        | UnsetType
     ) = UNSET
-    """The file with the results of all others."""
+    """The file with the results of all other requests."""
 
     errors: BatchErrors | UnsetType = UNSET
     processing_status: (
         Annotated[
             str,
-            Meta(description="For a batch of Messages: its status in their own words."),
+            Meta(description="For a Messages batch: its status in the Messages API."),
         ]
         | UnsetType
     ) = UNSET
-    """For a batch of Messages: its status in their own words."""
+    """For a Messages batch: its status in the Messages API."""
 
     results_url: (
         Annotated[
             str,
-            Meta(description="For a batch of Messages that has ended: where its results are."),
+            Meta(description="For a Messages batch that has ended: the URL of its results."),
         ]
         | UnsetType
     ) = UNSET
-    """For a batch of Messages that has ended: where its results are."""
+    """For a Messages batch that has ended: the URL of its results."""
 
 
 UnifiedBatchEndpoint: TypeAlias = Annotated[
@@ -716,67 +765,61 @@ UnifiedBatchEndpoint: TypeAlias = Annotated[
         "/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/messages"
     ],
     Meta(
-        description="Where the requests of a batch go; the same for all of them (default /v1/chat/completions, or /v1/messages with `params`)."
+        description="The endpoint of all requests in the batch (default /v1/chat/completions, or /v1/messages with `params`)."
     ),
 ]
 
 
 class UnifiedBatchList(OpenStruct, frozen=True, kw_only=True):
-    """One page of batches, the newest first."""
+    """A page of batches, newest first."""
 
     object: Literal["list"]
     data: list[UnifiedBatch]
     has_more: Annotated[
         bool,
-        Meta(description="Whether there are more in the direction that was asked for."),
+        Meta(description="Whether there are more batches in the requested direction."),
     ]
-    """Whether there are more in the direction that was asked for."""
+    """Whether there are more batches in the requested direction."""
 
     extra_fields: ExtraFields
     first_id: (
-        Annotated[
-            str,
-            Meta(description="The id of the first batch of the page, if it has any."),
-        ]
+        Annotated[str, Meta(description="The id of the first batch on the page, if any.")]
         | UnsetType
     ) = UNSET
-    """The id of the first batch of the page, if it has any."""
+    """The id of the first batch on the page, if any."""
 
     last_id: (
-        Annotated[
-            str,
-            Meta(description="The id of the last batch of the page, if it has any."),
-        ]
+        Annotated[str, Meta(description="The id of the last batch on the page, if any.")]
         | UnsetType
     ) = UNSET
-    """The id of the last batch of the page, if it has any."""
+    """The id of the last batch on the page, if any."""
 
     next_cursor: (
         Annotated[
             str,
             Meta(
-                description="Where to go on, with `after` or `before` as asked for, if there are more."
+                description="The cursor of the next page, to pass as `after` or `before` as in this request, if there are more."
             ),
         ]
         | UnsetType
     ) = UNSET
-    """Where to go on, with `after` or `before` as asked for, if there are more."""
+    """The cursor of the next page, to pass as `after` or `before` as in this request, if there are more."""
 
 
 class UnifiedBatchRequest(ClosedStruct, frozen=True, kw_only=True):
-    """One request, of Messages with `params` (or a `body` for the endpoint /v1/messages), or of another endpoint with `body`."""
+    """A request: a Messages request with `params` (or with `body` for the endpoint /v1/messages), or a request to another endpoint with `body`."""
 
     custom_id: Annotated[
         str,
         Meta(
-            description="The caller's name for the request, unique within the batch; of Messages: 1 to 64 letters, digits, `-` or `_`.",
+            description="The caller's id of the request, unique within the batch. For Messages: 1 to 64 letters, digits, `-` or `_`.",
             min_length=1,
         ),
     ]
-    """The caller's name for the request, unique within the batch; of Messages: 1 to 64 letters, digits, `-` or `_`."""
+    """The caller's id of the request, unique within the batch. For Messages: 1 to 64 letters, digits, `-` or `_`."""
 
-    method: Annotated[Literal["POST"], Meta(description="May be left out.")] | UnsetType = UNSET
-    """May be left out."""
+    method: Annotated[Literal["POST"], Meta(description="Optional.")] | UnsetType = UNSET
+    """Optional."""
 
     url: UnifiedBatchEndpoint | UnsetType = UNSET
     body: Raw | UnsetType = UNSET
@@ -784,24 +827,24 @@ class UnifiedBatchRequest(ClosedStruct, frozen=True, kw_only=True):
 
 
 class UnifiedBatchResponse(OpenStruct, frozen=True, kw_only=True):
-    """What the endpoint answered."""
+    """The response of the endpoint."""
 
     status_code: Annotated[int, Meta(description="The HTTP status.")]
     """The HTTP status."""
 
     body: Raw
     request_id: (
-        Annotated[str, Meta(description="The provider's name of the call, if it gave one.")]
+        Annotated[str, Meta(description="The provider's id of the call, if it returned one.")]
         | UnsetType
     ) = UNSET
-    """The provider's name of the call, if it gave one."""
+    """The provider's id of the call, if it returned one."""
 
 
 class UnifiedBatchResult(OpenStruct, frozen=True, kw_only=True):
-    """The result of one request: of Messages `result`, with `type` and either `message` or `error`; of another endpoint `response`, or `error` where nothing was answered."""
+    """The result of a request. A Messages result has `result` with a `type` and either `message` or `error`. For other endpoints it has `response`, or `error` if there was no response."""
 
-    custom_id: Annotated[str, Meta(description="The caller's name for the request.")]
-    """The caller's name for the request."""
+    custom_id: Annotated[str, Meta(description="The caller's id of the request.")]
+    """The caller's id of the request."""
 
     response: UnifiedBatchResponse | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
@@ -812,11 +855,14 @@ class UnifiedBatchResults(OpenStruct, frozen=True, kw_only=True):
     """All results of a batch."""
 
     batch_id: str
-    results: Annotated[list[UnifiedBatchResult], Meta(description="In the order of submission.")]
-    """In the order of submission."""
+    results: Annotated[
+        list[UnifiedBatchResult],
+        Meta(description="The results in the order of submission."),
+    ]
+    """The results in the order of submission."""
 
-    has_more: Annotated[bool, Meta(description="Always false: they all are here.")]
-    """Always false: they all are here."""
+    has_more: Annotated[bool, Meta(description="Always false, because all results are included.")]
+    """Always false, because all results are included."""
 
     extra_fields: ExtraFields
 
@@ -834,16 +880,18 @@ UnifiedBatchStatus: TypeAlias = Annotated[
         "ended",
     ],
     Meta(
-        description="How far a batch is; one of Messages has `ended` as its last, one of another endpoint one that says how."
+        description="The status of a batch. The final status of a Messages batch is `ended`; batches of other endpoints have a final status for each outcome."
     ),
 ]
 
 
 class UnifiedError(OpenStruct, frozen=True, kw_only=True):
-    """The envelope of the errors of the unified surface."""
+    """The error envelope of the unified API."""
 
-    is_bifrost_error: Annotated[bool, Meta(description="Whether the gateway itself is at fault.")]
-    """Whether the gateway itself is at fault."""
+    is_bifrost_error: Annotated[
+        bool, Meta(description="Whether the gateway itself caused the error.")
+    ]
+    """Whether the gateway itself caused the error."""
 
     status_code: Annotated[int, Meta(description="The HTTP status.")]
     """The HTTP status."""
@@ -853,152 +901,158 @@ class UnifiedError(OpenStruct, frozen=True, kw_only=True):
 
 
 class UnifiedErrorBody(OpenStruct, frozen=True, kw_only=True):
-    """What is wrong."""
+    """The error details."""
 
     type: Annotated[str, Meta(description="The class of the error.")]
     """The class of the error."""
 
-    message: Annotated[str, Meta(description="What is wrong, where, and what would be right.")]
-    """What is wrong, where, and what would be right."""
+    message: Annotated[str, Meta(description="The error, its location and the expected value.")]
+    """The error, its location and the expected value."""
 
-    code: Annotated[str, Meta(description="A stable code of the exact fault.")] | UnsetType = UNSET
-    """A stable code of the exact fault."""
+    code: Annotated[str, Meta(description="A stable error code.")] | UnsetType = UNSET
+    """A stable error code."""
 
-    param: Annotated[str, Meta(description="The parameter or field that is wrong.")] | UnsetType = (
-        UNSET
-    )
-    """The parameter or field that is wrong."""
+    param: Annotated[str, Meta(description="The invalid parameter or field.")] | UnsetType = UNSET
+    """The invalid parameter or field."""
 
 
 class UnifiedFile(OpenStruct, frozen=True, kw_only=True):
-    """A file, without its content. What has no value is left out."""
+    """A file's metadata. Fields without a value are omitted."""
 
-    id: Annotated[str, Meta(description="Unique among all files.")]
-    """Unique among all files."""
+    id: Annotated[str, Meta(description="The unique id of the file.")]
+    """The unique id of the file."""
 
     object: Literal["file"]
-    bytes: Annotated[int, Meta(description="The size of the content.")]
-    """The size of the content."""
+    bytes: Annotated[int, Meta(description="The size of the content in bytes.")]
+    """The size of the content in bytes."""
 
-    created_at: Annotated[
-        int, Meta(description="When it was uploaded, in seconds since the epoch.")
-    ]
-    """When it was uploaded, in seconds since the epoch."""
+    created_at: Annotated[int, Meta(description="When the file was uploaded, in Unix seconds.")]
+    """When the file was uploaded, in Unix seconds."""
 
-    filename: Annotated[str, Meta(description="The name that it was uploaded under.")]
-    """The name that it was uploaded under."""
+    filename: Annotated[str, Meta(description="The name of the uploaded file.")]
+    """The name of the uploaded file."""
 
-    purpose: Annotated[str, Meta(description="What it is for.")]
-    """What it is for."""
+    purpose: Annotated[str, Meta(description="The purpose of the file.")]
+    """The purpose of the file."""
 
     extra_fields: ExtraFields
     updated_at: (
         Annotated[
             int,
-            Meta(description="When it was changed last; files are never changed here."),
+            Meta(description="When the file was last changed; uploaded files never change."),
         ]
         | UnsetType
     ) = UNSET
-    """When it was changed last; files are never changed here."""
+    """When the file was last changed; uploaded files never change."""
 
     status: UnifiedFileStatus | UnsetType = UNSET
-    status_details: Annotated[str, Meta(description="What is wrong with the file.")] | UnsetType = (
-        UNSET
-    )
-    """What is wrong with the file."""
+    status_details: (
+        Annotated[str, Meta(description="The reason why the file is invalid.")] | UnsetType
+    ) = UNSET
+    """The reason why the file is invalid."""
 
-    expires_at: Annotated[int, Meta(description="From when on it is gone.")] | UnsetType = UNSET
-    """From when on it is gone."""
+    expires_at: Annotated[int, Meta(description="When the file expires.")] | UnsetType = UNSET
+    """When the file expires."""
 
     storage_backend: StorageBackend | UnsetType = UNSET
     storage_uri: (
-        Annotated[str, Meta(description="Where the content is in a storage of its own.")]
+        Annotated[str, Meta(description="The location of the content in external storage.")]
         | UnsetType
     ) = UNSET
-    """Where the content is in a storage of its own."""
+    """The location of the content in external storage."""
 
 
 class UnifiedFileList(OpenStruct, frozen=True, kw_only=True):
-    """One page of files."""
+    """A page of files."""
 
     object: Literal["list"]
     data: list[UnifiedFile]
-    has_more: Annotated[bool, Meta(description="Whether there are more.")]
-    """Whether there are more."""
+    has_more: Annotated[bool, Meta(description="Whether there are more entries.")]
+    """Whether there are more entries."""
 
     extra_fields: ExtraFields
-    after: Annotated[str, Meta(description="Where to go on, if there are more.")] | UnsetType = (
-        UNSET
-    )
-    """Where to go on, if there are more."""
+    after: (
+        Annotated[str, Meta(description="The cursor of the next page, if there is one.")]
+        | UnsetType
+    ) = UNSET
+    """The cursor of the next page, if there is one."""
 
 
 UnifiedFileStatus: TypeAlias = Annotated[
     Literal["uploaded", "processed", "processing", "error", "deleted"],
-    Meta(description="A file is processed as soon as it is stored."),
+    Meta(description="The status of a file. A file is `processed` once it is stored."),
 ]
 
 
 class UnifiedRequestCounts(OpenStruct, frozen=True, kw_only=True):
-    """The requests of a batch, counted live; zero until its file has been validated."""
+    """The live counts of the batch's requests; zero until its file is validated."""
 
-    total: Annotated[int, Meta(description="All of them.")]
-    """All of them."""
+    total: Annotated[int, Meta(description="All requests of the batch.")]
+    """All requests of the batch."""
 
-    completed: Annotated[int, Meta(description="Those that were answered by the model.")]
-    """Those that were answered by the model."""
+    completed: Annotated[int, Meta(description="Requests that the model answered.")]
+    """Requests that the model answered."""
 
-    failed: Annotated[int, Meta(description="Those that ended in an error.")]
-    """Those that ended in an error."""
+    failed: Annotated[int, Meta(description="Requests that ended in an error.")]
+    """Requests that ended in an error."""
 
     succeeded: (
         Annotated[
             int,
-            Meta(description="The same as completed; left out when zero, as are those below."),
+            Meta(
+                description="Same as `completed`. This and the following fields are omitted when zero."
+            ),
         ]
         | UnsetType
     ) = UNSET
-    """The same as completed; left out when zero, as are those below."""
+    """Same as `completed`. This and the following fields are omitted when zero."""
 
-    expired: Annotated[int, Meta(description="Not sent before the batch expired.")] | UnsetType = (
-        UNSET
-    )
-    """Not sent before the batch expired."""
+    expired: (
+        Annotated[
+            int,
+            Meta(description="Requests that were not sent before the batch expired."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Requests that were not sent before the batch expired."""
 
     canceled: (
-        Annotated[int, Meta(description="Not sent before the batch was canceled.")] | UnsetType
+        Annotated[
+            int,
+            Meta(description="Requests that were not sent before the batch was canceled."),
+        ]
+        | UnsetType
     ) = UNSET
-    """Not sent before the batch was canceled."""
+    """Requests that were not sent before the batch was canceled."""
 
-    pending: Annotated[int, Meta(description="Those that have not ended.")] | UnsetType = UNSET
-    """Those that have not ended."""
+    pending: Annotated[int, Meta(description="Requests that have not ended.")] | UnsetType = UNSET
+    """Requests that have not ended."""
 
 
 class UnifiedResultError(OpenStruct, frozen=True, kw_only=True):
-    """Why there is no answer."""
+    """Why the request has no response."""
 
     code: (
-        Annotated[str, Meta(description="batch_expired, batch_cancelled, or another.")] | UnsetType
+        Annotated[str, Meta(description="batch_expired, batch_cancelled, or another code.")]
+        | UnsetType
     ) = UNSET
-    """batch_expired, batch_cancelled, or another."""
+    """batch_expired, batch_cancelled, or another code."""
 
-    message: Annotated[str, Meta(description="What happened.")] | UnsetType = UNSET
-    """What happened."""
+    message: Annotated[str, Meta(description="A human-readable message.")] | UnsetType = UNSET
+    """A human-readable message."""
 
 
 class UpdateWorkspace(ClosedStruct, frozen=True, kw_only=True):
-    """What to change of a workspace."""
+    """The changes to a workspace."""
 
     quotas: QuotaChanges
 
 
 class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):
-    """The fields of an upload."""
+    """The form fields of an upload."""
 
-    file: Annotated[
-        bytes, Meta(description="The content, with the name of the file.", min_length=1)
-    ]
-    """The content, with the name of the file."""
+    file: Annotated[bytes, Meta(description="The file content, with the file name.", min_length=1)]
+    """The file content, with the file name."""
 
     purpose: Annotated[
         Literal[
@@ -1011,9 +1065,11 @@ class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):
             "responses",
             "evals",
         ],
-        Meta(description="What the file is for. One for `batch` is JSONL and has at most 200 MB."),
+        Meta(
+            description="The purpose of the file. A `batch` file is JSONL and has at most 200 MB."
+        ),
     ]
-    """What the file is for. One for `batch` is JSONL and has at most 200 MB."""
+    """The purpose of the file. A `batch` file is JSONL and has at most 200 MB."""
 
     provider: (
         Annotated[
@@ -1043,77 +1099,92 @@ class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):
                 "fireworks",
             ],
             Meta(
-                description="The provider that the file is meant for, where neither query nor header names it."
+                description="The provider of the file, if neither the query nor a header names it."
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The provider that the file is meant for, where neither query nor header names it."""
+    """The provider of the file, if neither the query nor a header names it."""
 
     expires_after_anchor_: (
-        Annotated[Literal["created_at"], Meta(description="Since when its time is counted.")]
+        Annotated[
+            Literal["created_at"],
+            Meta(description="The time from which the expiry is counted."),
+        ]
         | UnsetType
     ) = field(name="expires_after[anchor]", default=UNSET)
-    """Since when its time is counted."""
+    """The time from which the expiry is counted."""
 
     expires_after_seconds_: (
         Annotated[
             int,
             Meta(
-                description="How long the file is kept (default 30 days for a `batch` file, without end for others).",
+                description="How long the file is kept, in seconds (default 30 days for a `batch` file, otherwise without limit).",
                 ge=3600,
                 le=2592000,
             ),
         ]
         | UnsetType
     ) = field(name="expires_after[seconds]", default=UNSET)
-    """How long the file is kept (default 30 days for a `batch` file, without end for others)."""
+    """How long the file is kept, in seconds (default 30 days for a `batch` file, otherwise without limit)."""
 
 
 class Workspace(OpenStruct, frozen=True, kw_only=True):
-    """A tenant."""
+    """A workspace (a tenant)."""
 
     name: str
-    created_at: Annotated[str, Meta(description="When it was created.")]
-    """When it was created."""
+    created_at: Annotated[str, Meta(description="When the workspace was created.")]
+    """When the workspace was created."""
 
     quotas: Quotas
     use: WorkspaceUse | UnsetType = UNSET
 
 
 class WorkspaceList(OpenStruct, frozen=True, kw_only=True):
-    """Some workspaces."""
+    """A page of workspaces."""
 
     data: list[Workspace]
-    has_more: Annotated[bool, Meta(description="Whether there are more.")]
-    """Whether there are more."""
+    has_more: Annotated[bool, Meta(description="Whether there are more entries.")]
+    """Whether there are more entries."""
 
     last_id: (
-        Annotated[str, Meta(description="The name of the last one, with which `after` goes on.")]
+        Annotated[
+            str,
+            Meta(
+                description="The name of the last entry; pass it as `after` to get the next page."
+            ),
+        ]
         | None
     )
-    """The name of the last one, with which `after` goes on."""
+    """The name of the last entry; pass it as `after` to get the next page."""
 
 
 class WorkspaceUse(OpenStruct, frozen=True, kw_only=True):
-    """What a workspace uses now."""
+    """The current usage of a workspace."""
 
     queued_requests: Annotated[
         int,
-        Meta(description="Requests without a result, of all batches that have not ended."),
+        Meta(
+            description="The number of requests without a result, in all batches that have not ended."
+        ),
     ]
-    """Requests without a result, of all batches that have not ended."""
+    """The number of requests without a result, in all batches that have not ended."""
 
-    concurrent_batches: Annotated[int, Meta(description="Batches that have not ended.")]
-    """Batches that have not ended."""
+    concurrent_batches: Annotated[
+        int, Meta(description="The number of batches that have not ended.")
+    ]
+    """The number of batches that have not ended."""
 
-    stored_bytes: Annotated[int, Meta(description="Bytes of inputs, results and uploaded files.")]
-    """Bytes of inputs, results and uploaded files."""
+    stored_bytes: Annotated[
+        int,
+        Meta(description="The size of inputs, results and uploaded files in bytes."),
+    ]
+    """The size of inputs, results and uploaded files in bytes."""
 
     monthly_spend_usd: Annotated[
         float,
         Meta(
-            description="What answers cost by the prices of the settings: those of batches that ended in this calendar month (UTC), and of those that have not ended."
+            description="The cost of responses at the prices in the settings, for batches that ended in this calendar month (UTC) and batches that have not ended."
         ),
     ]
-    """What answers cost by the prices of the settings: those of batches that ended in this calendar month (UTC), and of those that have not ended."""
+    """The cost of responses at the prices in the settings, for batches that ended in this calendar month (UTC) and batches that have not ended."""

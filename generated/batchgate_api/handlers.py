@@ -16,11 +16,11 @@ class MessageBatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ListMessageBatchesParameters,
     ) -> anthropic.MessageBatchPage:
-        """List batches, the newest first.
+        """List batches, newest first.
 
-        Two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or
-        `page_size` with `page_token`, the `last_id` of the page before. With both ids the page
-        lies strictly between them.
+        Supports two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or
+        `page_size` with `page_token`, the `last_id` of the previous page. With both ids, the
+        page contains only batches strictly between them.
         """
         ...
 
@@ -31,9 +31,9 @@ class MessageBatchesHandlers(Protocol):
     ) -> anthropic.MessageBatch:
         """Create a batch of Messages requests.
 
-        The batch is accepted whole or refused whole. The body may be compressed (gzip, deflate,
-        zstd); the limit of 256 MB holds for the decoded body. The content of each `params` is
-        checked when the request is run.
+        The batch is accepted or refused as a whole. The body may be compressed (gzip, deflate,
+        zstd); the limit of 256 MB applies to the decoded body. The content of each `params` is
+        validated when the request runs.
         """
         ...
 
@@ -42,7 +42,7 @@ class MessageBatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.RetrieveMessageBatchParameters,
     ) -> anthropic.MessageBatch:
-        """Retrieve one batch, to follow its progress."""
+        """Retrieve a batch and its progress."""
         ...
 
     async def delete_message_batch(
@@ -58,10 +58,11 @@ class MessageBatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.CancelMessageBatchParameters,
     ) -> anthropic.MessageBatch:
-        """Stop a batch; what has finished keeps its results.
+        """Cancel a batch; finished requests keep their results.
 
-        No body is read. Requests in flight may still finish and count; the rest become
-        `canceled`. Asked again, or of an ended batch, it answers with the batch unchanged.
+        The request body is ignored. Requests in flight may still finish and are counted; the
+        rest become `canceled`. If the batch is already canceling or has ended, it is returned
+        unchanged.
         """
         ...
 
@@ -70,10 +71,10 @@ class MessageBatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.RetrieveMessageBatchResultsParameters,
     ) -> web.StreamResponse:
-        """Download the results of an ended batch, one JSON object a line.
+        """Download the results of an ended batch, one JSON object per line.
 
-        Each `custom_id` stands on exactly one line, in the order of submission; lines end in
-        LF. Every line is a MessageBatchIndividualResponse.
+        Each `custom_id` appears on exactly one line, in the order of submission. Lines end in
+        LF. Each line is a MessageBatchIndividualResponse.
         """
         ...
 
@@ -86,10 +87,10 @@ class GatewayHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetHealthParameters,
     ) -> gateway.Health:
-        """Tell if the gateway is well.
+        """Check the health of the gateway.
 
-        Answers without an API key. `degraded` means that the process serves, but has the
-        problems that `problems` lists.
+        Requires no API key. With `degraded`, the process still serves requests; `problems`
+        lists its problems.
         """
         ...
 
@@ -98,10 +99,10 @@ class GatewayHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetMetricsParameters,
     ) -> web.StreamResponse:
-        """Read the metrics of the gateway, for Prometheus.
+        """Get the gateway's metrics for Prometheus.
 
-        A key with the scope `admin` sees those of the whole gateway, any other those that are
-        labelled with its own workspace. `docs/observability.md` names each.
+        A key with the scope `admin` gets the metrics of the whole gateway. Any other key gets
+        those labelled with its own workspace. `docs/observability.md` describes each metric.
         """
         ...
 
@@ -122,10 +123,10 @@ class BatchProgressHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetBatchProgressParameters,
     ) -> gateway.BatchProgress:
-        """Tell how far a batch is, counted as results come in.
+        """Get the progress of a batch, updated as results arrive.
 
-        For progress bars; whatever the dialect of the batch, and whatever its own
-        request_counts show.
+        For progress bars. Works for every dialect, and may differ from the batch's own
+        `request_counts`.
         """
         ...
 
@@ -134,11 +135,11 @@ class BatchProgressHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetBatchResultsParameters,
     ) -> web.StreamResponse:
-        """Download the results that are there, of a running batch too.
+        """Download the available results of a batch, even while it runs.
 
-        One JSON object a line, in the dialect of the batch, in the order of submission; while
-        the batch runs, without the requests that have not ended. The header batchgate-results
-        says how far they reach, as `ended/total`.
+        Returns one JSON object per line, in the dialect of the batch and in the order of
+        submission. While the batch runs, unfinished requests are left out. The header
+        batchgate-results has the form `ended/total`.
         """
         ...
 
@@ -151,7 +152,7 @@ class WorkspacesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetUsageParameters,
     ) -> gateway.Workspace:
-        """Tell what the caller's own workspace may use, and uses."""
+        """Get the quotas and usage of the caller's workspace."""
         ...
 
     async def list_workspaces(
@@ -159,9 +160,9 @@ class WorkspacesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ListWorkspacesParameters,
     ) -> gateway.WorkspaceList:
-        """List the workspaces by name.
+        """List workspaces by name.
 
-        Without what each uses, which `getWorkspace` tells.
+        The list does not include usage; use `getWorkspace`.
         """
         ...
 
@@ -171,10 +172,10 @@ class WorkspacesHandlers(Protocol):
         parameters: parameters.CreateWorkspaceParameters,
         body: gateway.CreateWorkspace,
     ) -> gateway.Workspace:
-        """Create a workspace, a tenant.
+        """Create a workspace (a tenant).
 
-        A name that was used before, even if its workspace is archived, is refused: what was
-        called so must stay apart.
+        A name that was used before is refused, even if its workspace is archived. This keeps
+        the data of both workspaces apart.
         """
         ...
 
@@ -183,7 +184,7 @@ class WorkspacesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetWorkspaceParameters,
     ) -> gateway.Workspace:
-        """Tell what a workspace may use, and uses."""
+        """Get the quotas and usage of a workspace."""
         ...
 
     async def archive_workspace(
@@ -191,9 +192,9 @@ class WorkspacesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ArchiveWorkspaceParameters,
     ) -> gateway.ArchivedWorkspace:
-        """Take an empty workspace out of use.
+        """Archive an empty workspace.
 
-        It must have no batches, no files and no keys that are good. Its name is not given
+        The workspace must have no batches, no files and no valid keys. Its name cannot be used
         again.
         """
         ...
@@ -204,9 +205,9 @@ class WorkspacesHandlers(Protocol):
         parameters: parameters.UpdateWorkspaceParameters,
         body: gateway.UpdateWorkspace,
     ) -> gateway.Workspace:
-        """Change what a workspace may use.
+        """Change the quotas of a workspace.
 
-        Quotas that are not named stay as they are; null lifts one.
+        Omitted quotas stay unchanged; null removes a quota.
         """
         ...
 
@@ -219,10 +220,9 @@ class APIKeysHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ListKeysParameters,
     ) -> gateway.KeyList:
-        """List the API keys of a workspace, the newest first.
+        """List the API keys of a workspace, newest first.
 
-        Those that have expired or were revoked are among them. Keys that stand in the settings
-        are not.
+        The list includes expired and revoked keys, but not the keys in the settings.
         """
         ...
 
@@ -232,10 +232,10 @@ class APIKeysHandlers(Protocol):
         parameters: parameters.CreateKeyParameters,
         body: gateway.CreateKey,
     ) -> gateway.CreatedKey:
-        """Create an API key of a workspace.
+        """Create an API key for a workspace.
 
-        The key itself is in this answer and nowhere else. On a gateway that has no keys at all,
-        the first one must have the scope `admin`, since every call needs a key from then on.
+        Only this response contains the key. If the gateway has no keys yet, the first one must
+        have the scope `admin`, because every call requires a key from then on.
         """
         ...
 
@@ -244,7 +244,7 @@ class APIKeysHandlers(Protocol):
         request: web.Request,
         parameters: parameters.GetKeyParameters,
     ) -> gateway.Key:
-        """Tell what is known of an API key."""
+        """Get an API key's details."""
         ...
 
     async def revoke_key(
@@ -254,8 +254,8 @@ class APIKeysHandlers(Protocol):
     ) -> gateway.Key:
         """Revoke an API key.
 
-        Every gateway refuses it within two seconds. The last key with the scope `admin` is not
-        revoked.
+        Takes effect at every gateway within two seconds. The last key with the scope `admin`
+        cannot be revoked.
         """
         ...
 
@@ -265,10 +265,10 @@ class APIKeysHandlers(Protocol):
         parameters: parameters.RotateKeyParameters,
         body: gateway.RotateKey,
     ) -> gateway.CreatedKey:
-        """Replace an API key by a new one.
+        """Replace an API key with a new one.
 
-        The new one has the name, workspace and scopes of the old one, works at once, and lives
-        for as long as the old one was made for. The old one works until the grace is over.
+        The new key has the name, workspace, scopes and lifetime of the old one, and is valid at
+        once. The old key stays valid until the grace period ends.
         """
         ...
 
@@ -281,9 +281,9 @@ class UnifiedFilesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ListUnifiedFilesParameters,
     ) -> gateway.UnifiedFileList:
-        """List the files that were uploaded for a provider.
+        """List the files of a provider.
 
-        The provider stands in `provider` or in `x-model-provider`; one of them must be given.
+        Either `provider` or `x-model-provider` is required.
         """
         ...
 
@@ -294,8 +294,8 @@ class UnifiedFilesHandlers(Protocol):
     ) -> gateway.UnifiedFile:
         """Upload a file for a provider.
 
-        The provider stands in the query, the header x-model-provider or the form; the fields
-        may come in any order. Nothing of the file stays if the upload is refused or breaks off.
+        Name the provider in the query, the header x-model-provider or the form. The form fields
+        may come in any order. If the upload is refused or interrupted, nothing is stored.
         """
         ...
 
@@ -304,7 +304,7 @@ class UnifiedFilesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.RetrieveUnifiedFileParameters,
     ) -> gateway.UnifiedFile:
-        """Retrieve what is known of a file."""
+        """Retrieve a file's metadata."""
         ...
 
     async def delete_unified_file(
@@ -320,7 +320,7 @@ class UnifiedFilesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.DownloadUnifiedFileParameters,
     ) -> web.StreamResponse:
-        """Download the content of a file, byte for byte."""
+        """Download the unchanged content of a file."""
         ...
 
 
@@ -332,10 +332,10 @@ class UnifiedBatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ListUnifiedBatchesParameters,
     ) -> gateway.UnifiedBatchList:
-        """List the batches of a provider, the newest first.
+        """List the batches of a provider, newest first.
 
-        `after` gives older batches, `before` newer ones, in both cases the page next to the
-        batch that is named. With both, the page lies strictly between them.
+        `after` returns the next older batches, `before` the next newer ones. With both, the
+        page contains only batches strictly between them.
         """
         ...
 
@@ -344,13 +344,13 @@ class UnifiedBatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.CreateUnifiedBatchParameters,
     ) -> gateway.UnifiedBatch:
-        """Create a batch, of an uploaded file or of the requests in the body.
+        """Create a batch from an uploaded file or from the requests in the body.
 
-        The provider stands in the query, the header x-model-provider, or before the slash of
-        `model`. Requests in the body are accepted whole or refused whole; a file is checked
-        behind the answer. The body may be compressed (gzip, deflate, zstd); the limit of 256 MB
-        holds for the decoded body. Its fields may come in any order, those beside `requests`
-        within 64 KB before and 64 KB after it.
+        Name the provider in the query, in the header x-model-provider, or before the slash in
+        `model`. Requests in the body are accepted or refused as a whole. A file is validated
+        after the response. The body may be compressed (gzip, deflate, zstd); the limit of 256
+        MB applies to the decoded body. The fields may come in any order, with at most 64 KB of
+        other fields before `requests` and 64 KB after it.
         """
         ...
 
@@ -359,7 +359,7 @@ class UnifiedBatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.RetrieveUnifiedBatchParameters,
     ) -> gateway.UnifiedBatch:
-        """Retrieve one batch, to follow its progress."""
+        """Retrieve a batch and its progress."""
         ...
 
     async def cancel_unified_batch(
@@ -367,10 +367,10 @@ class UnifiedBatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.CancelUnifiedBatchParameters,
     ) -> gateway.UnifiedBatch:
-        """Stop a batch; what has finished keeps its results.
+        """Cancel a batch; finished requests keep their results.
 
-        No body is read. Requests in flight may still finish and count. Asked again, or of a
-        batch that has ended, it answers with the batch unchanged.
+        The request body is ignored. Requests in flight may still finish and are counted. If the
+        batch is already cancelled or has ended, it is returned unchanged.
         """
         ...
 
@@ -381,9 +381,9 @@ class UnifiedBatchesHandlers(Protocol):
     ) -> web.StreamResponse:
         """Download the results of a batch that has ended.
 
-        One JSON object a line, in the dialect of the batch, in the order of submission. A
-        caller that asks for `application/json` in `Accept`, and not as much for JSONL, gets one
-        JSON object with all of them.
+        Returns one JSON object per line, in the dialect of the batch and in the order of
+        submission. If `Accept` prefers `application/json` over JSONL, one JSON object with all
+        results is returned.
         """
         ...
 
@@ -396,9 +396,9 @@ class SecretsHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ListSecretsParameters,
     ) -> gateway.SecretList:
-        """List the names of the secrets in the database.
+        """List the names of the stored secrets.
 
-        In the order of their names. What they hold is never shown.
+        Ordered by name. The values are never returned.
         """
         ...
 
@@ -408,11 +408,11 @@ class SecretsHandlers(Protocol):
         parameters: parameters.PutSecretParameters,
         body: gateway.PutSecret,
     ) -> gateway.Secret:
-        """Store a secret, or replace what it holds.
+        """Store or replace a secret.
 
-        It is encrypted with the master key. Accounts whose `api_key_secret` names it go on with
-        the new value without a restart: those of this process at once, those of others within
-        half a minute, or when the provider rejects the old one.
+        The value is encrypted with the master key. Accounts whose `api_key_secret` names the
+        secret use the new value without a restart. This process uses it at once; other
+        processes use it within 30 seconds, or when the provider rejects the old value.
         """
         ...
 
@@ -423,7 +423,8 @@ class SecretsHandlers(Protocol):
     ) -> gateway.DeletedSecret:
         """Delete a secret.
 
-        Accounts that use it go on with what they have read, and do not start again without it.
+        Running accounts keep the value that they have read. They cannot start again without the
+        secret.
         """
         ...
 
@@ -436,7 +437,7 @@ class FilesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ListFilesParameters,
     ) -> openai.FileList:
-        """List files, in the order of their upload."""
+        """List files in upload order."""
         ...
 
     async def create_file(
@@ -446,9 +447,9 @@ class FilesHandlers(Protocol):
     ) -> openai.FileObject:
         """Upload a file.
 
-        The fields may come in any order; the file is stored as it arrives, and nothing of it
-        stays if the upload is refused or breaks off. The body may be compressed (gzip, deflate,
-        zstd); limits hold for the decoded file.
+        The form fields may come in any order. If the upload is refused or interrupted, nothing
+        is stored. The body may be compressed (gzip, deflate, zstd); limits apply to the decoded
+        file.
         """
         ...
 
@@ -457,7 +458,7 @@ class FilesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.RetrieveFileParameters,
     ) -> openai.FileObject:
-        """Retrieve what is known of a file."""
+        """Retrieve a file's metadata."""
         ...
 
     async def delete_file(
@@ -473,7 +474,7 @@ class FilesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.DownloadFileParameters,
     ) -> web.StreamResponse:
-        """Download the content of a file, byte for byte."""
+        """Download the unchanged content of a file."""
         ...
 
 
@@ -485,7 +486,7 @@ class BatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ListBatchesParameters,
     ) -> openai.BatchList:
-        """List batches, the newest first."""
+        """List batches, newest first."""
         ...
 
     async def create_batch(
@@ -496,9 +497,9 @@ class BatchesHandlers(Protocol):
     ) -> openai.Batch:
         """Create a batch from an uploaded file.
 
-        The lines of the file are checked behind the answer: the batch is validating until then,
-        and failed if any line is wrong, with an error for each. The body may be compressed
-        (gzip, deflate, zstd).
+        The file is validated after the response: the batch is `validating` until then. If any
+        line is invalid, the batch is `failed`, with an error for each such line. The body may
+        be compressed (gzip, deflate, zstd).
         """
         ...
 
@@ -507,7 +508,7 @@ class BatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.RetrieveBatchParameters,
     ) -> openai.Batch:
-        """Retrieve one batch, to follow its progress."""
+        """Retrieve a batch and its progress."""
         ...
 
     async def cancel_batch(
@@ -515,11 +516,11 @@ class BatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.CancelBatchParameters,
     ) -> openai.Batch:
-        """Stop a batch; what has finished keeps its results.
+        """Cancel a batch; finished requests keep their results.
 
-        No body is read. Requests in flight may still finish and count; the rest stand in the
-        error file. Asked again, or of a batch that has ended, it answers with the batch
-        unchanged.
+        The request body is ignored. Requests in flight may still finish and are counted; the
+        rest are in the error file. If the batch is already cancelled or has ended, it is
+        returned unchanged.
         """
         ...
 

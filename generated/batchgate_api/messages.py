@@ -14,7 +14,7 @@ from batchgate_api.structs import ClosedStruct, OpenStruct
 class AdvisorToolResultBlock(
     OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="advisor_tool_result"
 ):
-    """What the advisor model said."""
+    """The output of the advisor model."""
 
     tool_use_id: str
     content: Raw
@@ -23,7 +23,7 @@ class AdvisorToolResultBlock(
 class AdvisorToolResultBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="advisor_tool_result"
 ):
-    """What the advisor model said."""
+    """The output of the advisor model."""
 
     tool_use_id: str
     content: Raw
@@ -38,23 +38,23 @@ class AdvisorToolResultBlockParam(
 class AssistantMessageParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="assistant"
 ):
-    """What the model said; at the end of the conversation, the beginning of its answer."""
+    """A message from the model. At the end of the conversation, it is the beginning of the model's answer."""
 
     content: MessageContent
 
 
 class Base64ImageSource(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="base64"):
-    """The image itself."""
+    """A base64-encoded image."""
 
     media_type: ImageMediaType
-    data: Annotated[str, Meta(description="The bytes in base64.")]
-    """The bytes in base64."""
+    data: Annotated[str, Meta(description="The base64-encoded audio.")]
+    """The base64-encoded audio."""
 
 
 class BashCodeExecutionToolResultBlock(
     OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="bash_code_execution_tool_result"
 ):
-    """What a shell printed in Anthropic's container."""
+    """The output of a shell command in Anthropic's container."""
 
     tool_use_id: str
     content: Raw
@@ -63,7 +63,7 @@ class BashCodeExecutionToolResultBlock(
 class BashCodeExecutionToolResultBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="bash_code_execution_tool_result"
 ):
-    """What a shell printed in Anthropic's container."""
+    """The output of a shell command in Anthropic's container."""
 
     tool_use_id: str
     content: Raw
@@ -78,7 +78,7 @@ class BashCodeExecutionToolResultBlockParam(
 class BrowserStateBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="browser_state"
 ):
-    """The tabs of a browser after a call of the browser toolset."""
+    """The browser tabs after a call of the browser toolset."""
 
     tabs: Raw
     cache_control: (
@@ -92,14 +92,14 @@ class BrowserStateBlockParam(
 
 
 class CacheControl(ClosedStruct, frozen=True, kw_only=True):
-    """Cache the prompt up to here. A matter of cost alone."""
+    """Cache the prompt up to this point. It affects only the cost."""
 
     type: Literal["ephemeral"]
     ttl: CacheLifetime | None | UnsetType = UNSET
 
 
 class CacheCreation(OpenStruct, frozen=True, kw_only=True):
-    """Tokens written into the cache, by lifetime."""
+    """The tokens written to the cache, by lifetime."""
 
     ephemeral_5m_input_tokens: int
     ephemeral_1h_input_tokens: int
@@ -112,14 +112,14 @@ CacheLifetime: TypeAlias = Annotated[
 
 ClearAt: TypeAlias = Annotated[
     Literal["next_user_message", "never"],
-    Meta(description="When instructions between the turns end."),
+    Meta(description="When instructions between the messages stop applying."),
 ]
 
 
 class CodeExecutionToolResultBlock(
     OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="code_execution_tool_result"
 ):
-    """What code printed in Anthropic's container."""
+    """The output of code that ran in Anthropic's container."""
 
     tool_use_id: str
     content: Raw
@@ -128,7 +128,7 @@ class CodeExecutionToolResultBlock(
 class CodeExecutionToolResultBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="code_execution_tool_result"
 ):
-    """What code printed in Anthropic's container."""
+    """The output of code that ran in Anthropic's container."""
 
     tool_use_id: str
     content: Raw
@@ -141,7 +141,7 @@ class CodeExecutionToolResultBlockParam(
 
 
 class CompactionBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="compaction"):
-    """The summary that Anthropic made of earlier turns."""
+    """Anthropic's summary of earlier messages."""
 
     content: str | None | UnsetType = UNSET
     encrypted_content: str | None | UnsetType = UNSET
@@ -152,7 +152,7 @@ class CompactionBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", t
 class CompactionBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="compaction"
 ):
-    """The summary that Anthropic made of earlier turns."""
+    """Anthropic's summary of earlier messages."""
 
     content: str | None | UnsetType = UNSET
     encrypted_content: str | None | UnsetType = UNSET
@@ -167,7 +167,7 @@ class CompactionBlockParam(
 
 
 class ContainerParams(ClosedStruct, frozen=True, kw_only=True):
-    """A container of server tools and what to load into it."""
+    """The container of server tools and the skills to load into it."""
 
     id: str | None | UnsetType = UNSET
     skills: list[Raw] | None | UnsetType = UNSET
@@ -176,7 +176,7 @@ class ContainerParams(ClosedStruct, frozen=True, kw_only=True):
 class ContainerUploadBlock(
     OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="container_upload"
 ):
-    """A file that Anthropic's container made."""
+    """A file created in Anthropic's container."""
 
     file_id: str
 
@@ -200,19 +200,19 @@ class CustomTool(ClosedStruct, frozen=True, kw_only=True):
 
     name: str
     input_schema: Raw
-    type: Annotated[str, Meta(description="Absent or `custom`.")] | None | UnsetType = UNSET
-    """Absent or `custom`."""
+    type: Annotated[str, Meta(description="Omitted or `custom`.")] | None | UnsetType = UNSET
+    """Omitted or `custom`."""
 
     description: str | None | UnsetType = UNSET
     strict: (
         Annotated[
             bool,
-            Meta(description="The input follows the schema without exception."),
+            Meta(description="Whether the input must follow the schema exactly."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The input follows the schema without exception."""
+    """Whether the input must follow the schema exactly."""
 
     cache_control: (
         Annotated[CacheControl, Meta(description="Cache the prompt up to this block.")]
@@ -224,34 +224,39 @@ class CustomTool(ClosedStruct, frozen=True, kw_only=True):
     allowed_callers: (
         Annotated[
             list[str],
-            Meta(description="Who may call it; the model itself is `direct`."),
+            Meta(description="Which callers may use the tool; `direct` is the model itself."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Who may call it; the model itself is `direct`."""
+    """Which callers may use the tool; `direct` is the model itself."""
 
     defer_loading: (
         Annotated[
             bool,
-            Meta(description="Shown to the model only once a search finds it."),
+            Meta(
+                description="Whether the model receives the tool only after a tool search finds it."
+            ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Shown to the model only once a search finds it."""
+    """Whether the model receives the tool only after a tool search finds it."""
 
     eager_input_streaming: (
-        Annotated[bool, Meta(description="Stream the input before it is complete.")]
+        Annotated[
+            bool,
+            Meta(description="Whether to stream the input before it is complete."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """Stream the input before it is complete."""
+    """Whether to stream the input before it is complete."""
 
     input_examples: (
-        Annotated[list[Raw], Meta(description="Inputs as they should be.")] | None | UnsetType
+        Annotated[list[Raw], Meta(description="Examples of valid inputs.")] | None | UnsetType
     ) = UNSET
-    """Inputs as they should be."""
+    """Examples of valid inputs."""
 
 
 class DocumentBlockParam(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="document"):
@@ -272,12 +277,12 @@ class DocumentBlockParam(ClosedStruct, frozen=True, kw_only=True, tag_field="typ
 
 Effort: TypeAlias = Annotated[
     Literal["low", "medium", "high", "xhigh", "max"],
-    Meta(description="How much a model may spend on an answer."),
+    Meta(description="The effort that a model may spend on a response."),
 ]
 
 
 class FallbackBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="fallback"):
-    """The place at which another model took over."""
+    """The position from which another model continued."""
 
     from_: Raw = field(name="from")
     to: Raw
@@ -285,7 +290,7 @@ class FallbackBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag
 
 
 class FallbackBlockParam(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="fallback"):
-    """The place at which another model took over."""
+    """The position from which another model continued."""
 
     to: Raw
     from_: Raw | UnsetType = field(name="from", default=UNSET)
@@ -293,13 +298,13 @@ class FallbackBlockParam(ClosedStruct, frozen=True, kw_only=True, tag_field="typ
 
 
 class FileImageSource(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="file"):
-    """An image of Anthropic's Files API."""
+    """An image in Anthropic's Files API."""
 
     file_id: str
 
 
 class ImageBlockParam(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="image"):
-    """An image."""
+    """An image part."""
 
     source: ImageSource
     cache_control: (
@@ -314,12 +319,12 @@ class ImageBlockParam(ClosedStruct, frozen=True, kw_only=True, tag_field="type",
 
 ImageMediaType: TypeAlias = Annotated[
     Literal["image/jpeg", "image/png", "image/gif", "image/webp"],
-    Meta(description="The formats of images."),
+    Meta(description="The supported image formats."),
 ]
 
 
 class JsonOutputFormat(ClosedStruct, frozen=True, kw_only=True):
-    """The answer is JSON that follows a schema."""
+    """The response is JSON that follows a schema."""
 
     type: Literal["json_schema"]
     schema: Raw
@@ -328,7 +333,7 @@ class JsonOutputFormat(ClosedStruct, frozen=True, kw_only=True):
 class McpToolListingBlock(
     OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="mcp_tool_listing"
 ):
-    """The tools that an MCP server offered to Anthropic."""
+    """The tools that an MCP server listed for Anthropic."""
 
     mcp_server_name: str
     tools: Raw
@@ -337,7 +342,7 @@ class McpToolListingBlock(
 class McpToolListingBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="mcp_tool_listing"
 ):
-    """The tools that an MCP server offered to Anthropic."""
+    """The tools that an MCP server listed for Anthropic."""
 
     mcp_server_name: str
     tools: Raw
@@ -346,7 +351,7 @@ class McpToolListingBlockParam(
 class McpToolResultBlock(
     OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="mcp_tool_result"
 ):
-    """What an MCP server answered to Anthropic."""
+    """The response of an MCP server to Anthropic."""
 
     tool_use_id: str
     content: Raw
@@ -356,7 +361,7 @@ class McpToolResultBlock(
 class McpToolResultBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="mcp_tool_result"
 ):
-    """What an MCP server answered to Anthropic."""
+    """The response of an MCP server to Anthropic."""
 
     tool_use_id: str
     content: Raw | UnsetType = UNSET
@@ -370,7 +375,7 @@ class McpToolResultBlockParam(
 
 
 class McpToolUseBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="mcp_tool_use"):
-    """A call of an MCP server that Anthropic made."""
+    """A call that Anthropic made to an MCP server."""
 
     id: str
     name: str
@@ -381,7 +386,7 @@ class McpToolUseBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", t
 class McpToolUseBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="mcp_tool_use"
 ):
-    """A call of an MCP server that Anthropic made."""
+    """A call that Anthropic made to an MCP server."""
 
     id: str
     name: str
@@ -396,23 +401,25 @@ class McpToolUseBlockParam(
 
 
 class Message(OpenStruct, frozen=True, kw_only=True):
-    """What the model answered."""
+    """A response of the model."""
 
     id: str
     type: Literal["message"]
     role: Literal["assistant"]
-    model: Annotated[str, Meta(description="The model that answered.")]
-    """The model that answered."""
+    model: Annotated[str, Meta(description="The model that generated the response.")]
+    """The model that generated the response."""
 
     content: list[ContentBlock]
     stop_reason: (
-        Annotated[str, Meta(description="Why the model stopped: one of StopReason, or newer.")]
+        Annotated[str, Meta(description="Why the model stopped: a StopReason, or a newer value.")]
         | None
     )
-    """Why the model stopped: one of StopReason, or newer."""
+    """Why the model stopped: a StopReason, or a newer value."""
 
-    stop_sequence: Annotated[str, Meta(description="The stop sequence that was met.")] | None
-    """The stop sequence that was met."""
+    stop_sequence: (
+        Annotated[str, Meta(description="The stop sequence that ended the generation.")] | None
+    )
+    """The stop sequence that ended the generation."""
 
     usage: Usage
     stop_details: (
@@ -426,93 +433,88 @@ class Message(OpenStruct, frozen=True, kw_only=True):
 
 
 class MessageParams(ClosedStruct, frozen=True, kw_only=True):
-    """One request of the Messages dialect, the fields of the betas included."""
+    """A request of the Messages dialect, including the fields of the betas."""
 
     model: Annotated[
         str,
-        Meta(description="The model to ask, possibly behind an account's name and a slash."),
+        Meta(description="The model, optionally with an account name and a slash before it."),
     ]
-    """The model to ask, possibly behind an account's name and a slash."""
+    """The model, optionally with an account name and a slash before it."""
 
     messages: Annotated[
         list[MessageParam],
-        Meta(description="The turns of the conversation, the oldest first."),
+        Meta(description="The messages of the conversation, oldest first."),
     ]
-    """The turns of the conversation, the oldest first."""
+    """The messages of the conversation, oldest first."""
 
-    max_tokens: Annotated[int, Meta(description="The most tokens to generate.", ge=0)]
-    """The most tokens to generate."""
+    max_tokens: Annotated[int, Meta(description="The maximum number of tokens to generate.", ge=0)]
+    """The maximum number of tokens to generate."""
 
     system: (
-        Annotated[
-            str | list[TextBlockParam],
-            Meta(description="The instructions that stand above the conversation."),
-        ]
-        | UnsetType
+        Annotated[str | list[TextBlockParam], Meta(description="The system prompt.")] | UnsetType
     ) = UNSET
-    """The instructions that stand above the conversation."""
+    """The system prompt."""
 
     temperature: (
-        Annotated[
-            float,
-            Meta(description="How much chance there is in sampling, from 0 to 1."),
-        ]
+        Annotated[float, Meta(description="The sampling temperature, from 0 to 1.")]
         | None
         | UnsetType
     ) = UNSET
-    """How much chance there is in sampling, from 0 to 1."""
+    """The sampling temperature, from 0 to 1."""
 
     top_p: (
         Annotated[
             float,
             Meta(
-                description="Sample from the likeliest tokens that together have this probability."
+                description="Nucleus sampling: sample from the most likely tokens with this total probability."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Sample from the likeliest tokens that together have this probability."""
+    """Nucleus sampling: sample from the most likely tokens with this total probability."""
 
     top_k: (
         Annotated[
             int,
-            Meta(description="Sample from this many of the likeliest tokens."),
+            Meta(description="Sample from this number of most likely tokens."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Sample from this many of the likeliest tokens."""
+    """Sample from this number of most likely tokens."""
 
     stop_sequences: (
-        Annotated[list[str], Meta(description="Texts that end the generation.")] | None | UnsetType
+        Annotated[list[str], Meta(description="Sequences that end the generation.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """Texts that end the generation."""
+    """Sequences that end the generation."""
 
     stream: (
         Annotated[
             bool,
-            Meta(description="Answer as a stream of events; never true in a batch."),
+            Meta(description="Stream the response as events; never true in a batch."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Answer as a stream of events; never true in a batch."""
+    """Stream the response as events; never true in a batch."""
 
     metadata: (
-        Annotated[Metadata, Meta(description="What is told about the request.")] | None | UnsetType
+        Annotated[Metadata, Meta(description="Metadata about the request.")] | None | UnsetType
     ) = UNSET
-    """What is told about the request."""
+    """Metadata about the request."""
 
     service_tier: (
         Annotated[
             ServiceTier,
-            Meta(description="Which capacity may serve the request."),
+            Meta(description="Which service tier may process the request."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Which capacity may serve the request."""
+    """Which service tier may process the request."""
 
     thinking: (
         Annotated[
@@ -528,43 +530,40 @@ class MessageParams(ClosedStruct, frozen=True, kw_only=True):
         Annotated[
             list[Raw],
             Meta(
-                description="Each a CustomTool, or a tool of Anthropic's own with a `type` of its own."
+                description="The tools: each a CustomTool, or an Anthropic tool with its own `type`."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Each a CustomTool, or a tool of Anthropic's own with a `type` of its own."""
+    """The tools: each a CustomTool, or an Anthropic tool with its own `type`."""
 
     tool_choice: (
         Annotated[
             ToolChoice,
-            Meta(description="Which tools the model may or must use."),
+            Meta(description="Which tools the model may or must call."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Which tools the model may or must use."""
+    """Which tools the model may or must call."""
 
     output_config: (
-        Annotated[
-            OutputConfig,
-            Meta(description="The form of the answer and the effort for it."),
-        ]
+        Annotated[OutputConfig, Meta(description="The output format and effort.")]
         | None
         | UnsetType
     ) = UNSET
-    """The form of the answer and the effort for it."""
+    """The output format and effort."""
 
     output_format: (
         Annotated[
             JsonOutputFormat,
-            Meta(description="The form of the answer, in its older place."),
+            Meta(description="The output format, in its older location."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The form of the answer, in its older place."""
+    """The output format, in its older location."""
 
     cache_control: (
         Annotated[
@@ -579,14 +578,12 @@ class MessageParams(ClosedStruct, frozen=True, kw_only=True):
     container: (
         Annotated[
             str | ContainerParams,
-            Meta(
-                description="The container of server tools, by its id or with the skills to load."
-            ),
+            Meta(description="The container of server tools: its id, or the skills to load."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The container of server tools, by its id or with the skills to load."""
+    """The container of server tools: its id, or the skills to load."""
 
     diagnostics: Raw | UnsetType = UNSET
     inference_geo: (
@@ -596,27 +593,28 @@ class MessageParams(ClosedStruct, frozen=True, kw_only=True):
     ) = UNSET
     """The region in which the model must run."""
 
-    speed: (
-        Annotated[Speed, Meta(description="Which speed of generation to buy.")] | None | UnsetType
-    ) = UNSET
-    """Which speed of generation to buy."""
+    speed: Annotated[Speed, Meta(description="The generation speed.")] | None | UnsetType = UNSET
+    """The generation speed."""
 
     user_profile_id: (
         Annotated[
             str,
-            Meta(description="The profile of the party on whose behalf the request is made."),
+            Meta(description="The user profile on whose behalf the request is made."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The profile of the party on whose behalf the request is made."""
+    """The user profile on whose behalf the request is made."""
 
     workspace_id: (
-        Annotated[str, Meta(description="The Anthropic workspace of the credential.")]
+        Annotated[
+            str,
+            Meta(description="The Anthropic workspace of the API credential."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """The Anthropic workspace of the credential."""
+    """The Anthropic workspace of the API credential."""
 
     mcp_servers: (
         Annotated[list[Raw], Meta(description="MCP servers that Anthropic calls.")]
@@ -631,53 +629,57 @@ class MessageParams(ClosedStruct, frozen=True, kw_only=True):
     fallbacks: (
         Annotated[
             str | list[Raw],
-            Meta(description="Models to ask when this one refuses, or `default`."),
+            Meta(description="Models to try if this one refuses, or `default`."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Models to ask when this one refuses, or `default`."""
+    """Models to try if this one refuses, or `default`."""
 
     fallback_credit_token: (
-        Annotated[str, Meta(description="The credit of an earlier refusal.")] | None | UnsetType
+        Annotated[str, Meta(description="The credit token of an earlier refusal.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """The credit of an earlier refusal."""
+    """The credit token of an earlier refusal."""
 
     thread: Raw | UnsetType = UNSET
 
 
 class Metadata(ClosedStruct, frozen=True, kw_only=True):
-    """What is told about the request."""
+    """Metadata about the request."""
 
     user_id: (
-        Annotated[str, Meta(description="An opaque name of the end user.")] | None | UnsetType
+        Annotated[str, Meta(description="An opaque id of the end user.")] | None | UnsetType
     ) = UNSET
-    """An opaque name of the end user."""
+    """An opaque id of the end user."""
 
 
 class OutputConfig(ClosedStruct, frozen=True, kw_only=True):
-    """The form of the answer and the effort for it."""
+    """The output format and effort."""
 
     effort: (
         Annotated[
             Effort,
-            Meta(description="How much the model may spend on the answer."),
+            Meta(description="The effort that the model may spend on the response."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """How much the model may spend on the answer."""
+    """The effort that the model may spend on the response."""
 
     format: (
-        Annotated[JsonOutputFormat, Meta(description="The form of the answer.")] | None | UnsetType
+        Annotated[JsonOutputFormat, Meta(description="The format of the response.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """The form of the answer."""
+    """The format of the response."""
 
     task_budget: Raw | UnsetType = UNSET
 
 
 class OutputTokensDetails(OpenStruct, frozen=True, kw_only=True):
-    """What the output consists of."""
+    """Details of the output tokens."""
 
     thinking_tokens: int
 
@@ -685,7 +687,7 @@ class OutputTokensDetails(OpenStruct, frozen=True, kw_only=True):
 class RedactedThinkingBlock(
     OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="redacted_thinking"
 ):
-    """What the model thought, encrypted."""
+    """Encrypted thinking of the model."""
 
     data: str
 
@@ -693,7 +695,7 @@ class RedactedThinkingBlock(
 class RedactedThinkingBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="redacted_thinking"
 ):
-    """What the model thought, encrypted."""
+    """Encrypted thinking of the model."""
 
     data: str
 
@@ -701,7 +703,7 @@ class RedactedThinkingBlockParam(
 class SearchResultBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="search_result"
 ):
-    """A result of the caller's own search."""
+    """A result of a search by the caller."""
 
     source: str
     title: str
@@ -719,7 +721,7 @@ class SearchResultBlockParam(
 class ServerToolUseBlock(
     OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="server_tool_use"
 ):
-    """A call that Anthropic's servers ran."""
+    """A tool call that Anthropic's servers ran."""
 
     id: str
     name: str
@@ -730,7 +732,7 @@ class ServerToolUseBlock(
 class ServerToolUseBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="server_tool_use"
 ):
-    """A call that Anthropic's servers ran."""
+    """A tool call that Anthropic's servers ran."""
 
     id: str
     name: str
@@ -747,12 +749,12 @@ class ServerToolUseBlockParam(
 
 ServiceTier: TypeAlias = Annotated[
     Literal["auto", "standard_only"],
-    Meta(description="Any capacity that the account has, or the standard one only."),
+    Meta(description="Any service tier of the account, or only the standard one."),
 ]
 
 
 Speed: TypeAlias = Annotated[
-    Literal["standard", "fast"], Meta(description="The speeds of generation.")
+    Literal["standard", "fast"], Meta(description="The generation speeds.")
 ]
 
 
@@ -777,12 +779,12 @@ StopReason: TypeAlias = Annotated[
         "refusal",
         "model_context_window_exceeded",
     ],
-    Meta(description="The known reasons to stop."),
+    Meta(description="The known finish reasons."),
 ]
 
 
 class SystemMessageParam(ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="system"):
-    """Instructions between the turns; since version 2026-10-21."""
+    """Instructions between the messages; since version 2026-10-21."""
 
     content: (
         Annotated[str | list[SystemContentBlock], Meta(description="The instructions.")] | UnsetType
@@ -790,22 +792,24 @@ class SystemMessageParam(ClosedStruct, frozen=True, kw_only=True, tag_field="rol
     """The instructions."""
 
     clear_at: (
-        Annotated[ClearAt, Meta(description="When the instructions end.")] | None | UnsetType
+        Annotated[ClearAt, Meta(description="When the instructions stop applying.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """When the instructions end."""
+    """When the instructions stop applying."""
 
     output_config: Raw | UnsetType = UNSET
 
 
 class TextBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="text"):
-    """Text."""
+    """A text part."""
 
     text: str
     citations: list[Raw] | None | UnsetType = UNSET
 
 
 class TextBlockParam(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="text"):
-    """Text."""
+    """A text part."""
 
     text: str
     cache_control: (
@@ -816,9 +820,9 @@ class TextBlockParam(ClosedStruct, frozen=True, kw_only=True, tag_field="type", 
     """Cache the prompt up to this block."""
 
     citations: (
-        Annotated[list[Raw], Meta(description="The places that the text cites.")] | None | UnsetType
+        Annotated[list[Raw], Meta(description="The citations of the text.")] | None | UnsetType
     ) = UNSET
-    """The places that the text cites."""
+    """The citations of the text."""
 
 
 class TextEditorCodeExecutionToolResultBlock(
@@ -828,7 +832,7 @@ class TextEditorCodeExecutionToolResultBlock(
     tag_field="type",
     tag="text_editor_code_execution_tool_result",
 ):
-    """What the editor did in Anthropic's container."""
+    """The result of an editor command in Anthropic's container."""
 
     tool_use_id: str
     content: Raw
@@ -841,7 +845,7 @@ class TextEditorCodeExecutionToolResultBlockParam(
     tag_field="type",
     tag="text_editor_code_execution_tool_result",
 ):
-    """What the editor did in Anthropic's container."""
+    """The result of an editor command in Anthropic's container."""
 
     tool_use_id: str
     content: Raw
@@ -859,12 +863,12 @@ class ThinkingAdaptive(ClosedStruct, frozen=True, kw_only=True, tag_field="type"
     display: (
         Annotated[
             ThinkingDisplay,
-            Meta(description="How the answer shows the thinking."),
+            Meta(description="How the response returns the thinking."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """How the answer shows the thinking."""
+    """How the response returns the thinking."""
 
     block_binding: Raw | UnsetType = UNSET
 
@@ -872,29 +876,29 @@ class ThinkingAdaptive(ClosedStruct, frozen=True, kw_only=True, tag_field="type"
 class ThinkingBetweenTools(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="between_tools"
 ):
-    """The model thinks between calls of tools."""
+    """The model thinks between tool calls."""
 
 
 class ThinkingBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="thinking"):
-    """What the model thought."""
+    """The thinking of the model."""
 
     thinking: str
     signature: Annotated[
         str,
-        Meta(description="Anthropic's proof of origin; empty where Batchgate made the block."),
+        Meta(description="Anthropic's signature of origin; empty if Batchgate created the block."),
     ]
-    """Anthropic's proof of origin; empty where Batchgate made the block."""
+    """Anthropic's signature of origin; empty if Batchgate created the block."""
 
 
 class ThinkingBlockParam(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="thinking"):
-    """What the model thought, as an earlier answer gave it."""
+    """The thinking of the model, from an earlier response."""
 
     thinking: str
     signature: Annotated[
         str,
-        Meta(description="Anthropic's proof of origin; empty where Batchgate made the block."),
+        Meta(description="Anthropic's signature of origin; empty if Batchgate created the block."),
     ]
-    """Anthropic's proof of origin; empty where Batchgate made the block."""
+    """Anthropic's signature of origin; empty if Batchgate created the block."""
 
 
 class ThinkingDisabled(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="disabled"):
@@ -903,25 +907,25 @@ class ThinkingDisabled(ClosedStruct, frozen=True, kw_only=True, tag_field="type"
 
 ThinkingDisplay: TypeAlias = Annotated[
     Literal["summarized", "omitted", "updates"],
-    Meta(description="How an answer shows what the model thought."),
+    Meta(description="How a response returns the thinking."),
 ]
 
 
 class ThinkingEnabled(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="enabled"):
-    """The model thinks, up to a number of tokens."""
+    """The model thinks, within a token budget."""
 
-    budget_tokens: Annotated[int, Meta(description="The most tokens to think with.", ge=1)]
-    """The most tokens to think with."""
+    budget_tokens: Annotated[int, Meta(description="The maximum number of thinking tokens.", ge=1)]
+    """The maximum number of thinking tokens."""
 
     display: (
         Annotated[
             ThinkingDisplay,
-            Meta(description="How the answer shows the thinking."),
+            Meta(description="How the response returns the thinking."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """How the answer shows the thinking."""
+    """How the response returns the thinking."""
 
     block_binding: Raw | UnsetType = UNSET
 
@@ -935,7 +939,7 @@ ThinkingConfig: TypeAlias = Annotated[
 class ToolAdditionBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="tool_addition"
 ):
-    """A tool that is there from this turn on."""
+    """A tool that is available from this message on."""
 
     tool: Raw
     cache_control: (
@@ -947,45 +951,60 @@ class ToolAdditionBlockParam(
 
 
 class ToolChoiceAny(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="any"):
-    """The model must use some tool."""
+    """The model must call a tool."""
 
     disable_parallel_tool_use: (
-        Annotated[bool, Meta(description="At most one call in an answer.")] | None | UnsetType
+        Annotated[
+            bool,
+            Meta(description="Whether to allow at most one tool call per response."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """At most one call in an answer."""
+    """Whether to allow at most one tool call per response."""
 
 
 class ToolChoiceAuto(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="auto"):
-    """The model decides."""
+    """The model decides whether to call a tool."""
 
     disable_parallel_tool_use: (
-        Annotated[bool, Meta(description="At most one call in an answer.")] | None | UnsetType
+        Annotated[
+            bool,
+            Meta(description="Whether to allow at most one tool call per response."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """At most one call in an answer."""
+    """Whether to allow at most one tool call per response."""
 
 
 class ToolChoiceNone(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="none"):
-    """The model must not use a tool."""
+    """The model must not call a tool."""
 
 
 class ToolChoiceTool(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="tool"):
-    """The model must use this tool."""
+    """The model must call this tool."""
 
     name: str
     disable_parallel_tool_use: (
-        Annotated[bool, Meta(description="At most one call in an answer.")] | None | UnsetType
+        Annotated[
+            bool,
+            Meta(description="Whether to allow at most one tool call per response."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """At most one call in an answer."""
+    """Whether to allow at most one tool call per response."""
 
 
 ToolChoice: TypeAlias = Annotated[
     ToolChoiceAuto | ToolChoiceAny | ToolChoiceTool | ToolChoiceNone,
-    Meta(description="Which tools the model may or must use."),
+    Meta(description="Which tools the model may or must call."),
 ]
 
 
 class ToolKind(OpenStruct, frozen=True, kw_only=True):
-    """The beginning of every tool, by which a custom tool is told from those of Anthropic."""
+    """The type of a tool, which distinguishes custom tools from Anthropic's tools."""
 
     type: str | None | UnsetType = UNSET
     name: str | None | UnsetType = UNSET
@@ -994,7 +1013,7 @@ class ToolKind(OpenStruct, frozen=True, kw_only=True):
 class ToolReferenceBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="tool_reference"
 ):
-    """A tool that a search for tools found."""
+    """A tool found by a tool search."""
 
     tool_name: str
     cache_control: (
@@ -1008,7 +1027,7 @@ class ToolReferenceBlockParam(
 class ToolRemovalBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="tool_removal"
 ):
-    """A tool that is gone from this turn on."""
+    """A tool that is not available from this message on."""
 
     tool: Raw
     cache_control: (
@@ -1021,28 +1040,30 @@ class ToolRemovalBlockParam(
 
 SystemContentBlock: TypeAlias = Annotated[
     TextBlockParam | ToolAdditionBlockParam | ToolRemovalBlockParam,
-    Meta(description="A block of instructions between the turns."),
+    Meta(description="A block of instructions between the messages."),
 ]
 
 
 class ToolResultBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="tool_result"
 ):
-    """What a tool answered."""
+    """The result of a tool call."""
 
     tool_use_id: str
     content: (
         Annotated[
             str | list[ToolResultContentBlock],
-            Meta(description="The answer; absent where the tool says nothing."),
+            Meta(description="The result of the tool; omitted if it is empty."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The answer; absent where the tool says nothing."""
+    """The result of the tool; omitted if it is empty."""
 
-    is_error: Annotated[bool, Meta(description="The tool failed.")] | None | UnsetType = UNSET
-    """The tool failed."""
+    is_error: Annotated[bool, Meta(description="Whether the tool failed.")] | None | UnsetType = (
+        UNSET
+    )
+    """Whether the tool failed."""
 
     cache_control: (
         Annotated[CacheControl, Meta(description="Cache the prompt up to this block.")]
@@ -1061,14 +1082,14 @@ ToolResultContentBlock: TypeAlias = Annotated[
     | DocumentBlockParam
     | ToolReferenceBlockParam
     | BrowserStateBlockParam,
-    Meta(description="A block of a tool's answer."),
+    Meta(description="A content block of a tool result."),
 ]
 
 
 class ToolSearchToolResultBlock(
     OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="tool_search_tool_result"
 ):
-    """What Anthropic's search for tools found."""
+    """The results of Anthropic's tool search."""
 
     tool_use_id: str
     content: Raw
@@ -1077,7 +1098,7 @@ class ToolSearchToolResultBlock(
 class ToolSearchToolResultBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="tool_search_tool_result"
 ):
-    """What Anthropic's search for tools found."""
+    """The results of Anthropic's tool search."""
 
     tool_use_id: str
     content: Raw
@@ -1090,7 +1111,7 @@ class ToolSearchToolResultBlockParam(
 
 
 class ToolUseBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="tool_use"):
-    """A call of a tool that the caller should make."""
+    """A tool call for the caller to run."""
 
     id: str
     name: str
@@ -1100,7 +1121,7 @@ class ToolUseBlock(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag=
 
 
 class ToolUseBlockParam(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="tool_use"):
-    """A call of a tool that the model asked for."""
+    """A tool call of the model."""
 
     id: str
     name: str
@@ -1124,61 +1145,74 @@ class UrlImageSource(ClosedStruct, frozen=True, kw_only=True, tag_field="type", 
 
 ImageSource: TypeAlias = Annotated[
     Base64ImageSource | UrlImageSource | FileImageSource,
-    Meta(description="Where the bytes of an image come from."),
+    Meta(description="The source of an image."),
 ]
 
 
 class Usage(OpenStruct, frozen=True, kw_only=True):
-    """The tokens that are counted and billed."""
+    """The counted and billed tokens."""
 
-    input_tokens: Annotated[int, Meta(description="Read by the model outside any cache.")]
-    """Read by the model outside any cache."""
+    input_tokens: Annotated[
+        int,
+        Meta(
+            description="The number of input tokens that were neither read from nor written to a cache."
+        ),
+    ]
+    """The number of input tokens that were neither read from nor written to a cache."""
 
-    output_tokens: Annotated[int, Meta(description="Generated, thinking included.")]
-    """Generated, thinking included."""
+    output_tokens: Annotated[
+        int,
+        Meta(description="The number of generated tokens, including thinking tokens."),
+    ]
+    """The number of generated tokens, including thinking tokens."""
 
     cache_creation_input_tokens: (
         Annotated[
             int,
-            Meta(description="Read by the model and written into the cache."),
+            Meta(description="The number of input tokens written to the cache."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Read by the model and written into the cache."""
+    """The number of input tokens written to the cache."""
 
     cache_read_input_tokens: (
-        Annotated[int, Meta(description="Read from the cache.")] | None | UnsetType
+        Annotated[int, Meta(description="Tokens read from the cache.")] | None | UnsetType
     ) = UNSET
-    """Read from the cache."""
+    """Tokens read from the cache."""
 
     cache_creation: (
         Annotated[
             CacheCreation,
-            Meta(description="What was written into the cache, by lifetime."),
+            Meta(description="The tokens written to the cache, by lifetime."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """What was written into the cache, by lifetime."""
+    """The tokens written to the cache, by lifetime."""
 
     output_tokens_details: (
-        Annotated[OutputTokensDetails, Meta(description="What the output consists of.")]
+        Annotated[
+            OutputTokensDetails,
+            Meta(description="Details of the output tokens."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """What the output consists of."""
+    """Details of the output tokens."""
 
     server_tool_use: Raw | UnsetType = UNSET
     service_tier: (
         Annotated[
             str,
-            Meta(description="The tier that served the request: standard, priority or batch."),
+            Meta(
+                description="The service tier that processed the request: standard, priority or batch."
+            ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The tier that served the request: standard, priority or batch."""
+    """The service tier that processed the request: standard, priority or batch."""
 
     inference_geo: str | None | UnsetType = UNSET
     speed: str | None | UnsetType = UNSET
@@ -1187,14 +1221,14 @@ class Usage(OpenStruct, frozen=True, kw_only=True):
 
 
 class UserMessageParam(ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="user"):
-    """What the user says, the results of tools included."""
+    """A message from the user, including tool results."""
 
     content: MessageContent
 
 
 MessageParam: TypeAlias = Annotated[
     UserMessageParam | AssistantMessageParam | SystemMessageParam,
-    Meta(description="A turn of the conversation."),
+    Meta(description="A message of the conversation."),
 ]
 
 
@@ -1228,7 +1262,7 @@ class WebFetchToolResultBlockParam(
 class WebSearchToolResultBlock(
     OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="web_search_tool_result"
 ):
-    """What a web search of Anthropic's found."""
+    """The results of Anthropic's web search."""
 
     tool_use_id: str
     content: Raw
@@ -1254,14 +1288,14 @@ ContentBlock: TypeAlias = Annotated[
     | ContainerUploadBlock
     | CompactionBlock
     | FallbackBlock,
-    Meta(description="A block of the answer."),
+    Meta(description="A content block of the response."),
 ]
 
 
 class WebSearchToolResultBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="web_search_tool_result"
 ):
-    """What a web search of Anthropic's found."""
+    """The results of Anthropic's web search."""
 
     tool_use_id: str
     content: Raw
@@ -1300,10 +1334,10 @@ ContentBlockParam: TypeAlias = Annotated[
     | FallbackBlockParam
     | ToolAdditionBlockParam
     | ToolRemovalBlockParam,
-    Meta(description="A block of a turn."),
+    Meta(description="A content block of a message."),
 ]
 
 
 MessageContent: TypeAlias = Annotated[
-    str | list[ContentBlockParam], Meta(description="A text, or blocks.")
+    str | list[ContentBlockParam], Meta(description="A text, or content blocks.")
 ]

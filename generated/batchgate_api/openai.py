@@ -12,71 +12,77 @@ from batchgate_api.structs import ClosedStruct, OpenStruct
 
 
 class Batch(OpenStruct, frozen=True, kw_only=True):
-    """A batch. All keys are always present; times are in seconds since the epoch."""
+    """A batch. All keys are always present; times are in Unix seconds."""
 
-    id: Annotated[str, Meta(description="Unique among all batches.")]
-    """Unique among all batches."""
+    id: Annotated[str, Meta(description="The unique id of the batch.")]
+    """The unique id of the batch."""
 
     object: Literal["batch"]
     endpoint: BatchEndpoint
-    model: Annotated[str, Meta(description="The model of requests that name none.")] | None
-    """The model of requests that name none."""
+    model: Annotated[str, Meta(description="The default model of the requests.")] | None
+    """The default model of the requests."""
 
     errors: BatchErrors | None
     input_file_id: Annotated[str, Meta(description="The file with the requests.")]
     """The file with the requests."""
 
-    completion_window: Annotated[Literal["24h"], Meta(description="When it expires")]
-    """When it expires"""
+    completion_window: Annotated[
+        Literal["24h"], Meta(description="The time until the batch expires.")
+    ]
+    """The time until the batch expires."""
 
     status: OpenaiBatchStatus
     output_file_id: (
         Annotated[
             str,
-            Meta(
-                description="The file with the results of the requests that were answered, once there is one."
-            ),
+            Meta(description="The file with the results of the answered requests, once it exists."),
         ]
         | None
     )
-    """The file with the results of the requests that were answered, once there is one."""
+    """The file with the results of the answered requests, once it exists."""
 
     error_file_id: (
         Annotated[
-            str, Meta(description="The file with the results of all others, once there is one.")
+            str,
+            Meta(description="The file with the results of all other requests, once it exists."),
         ]
         | None
     )
-    """The file with the results of all others, once there is one."""
+    """The file with the results of all other requests, once it exists."""
 
-    created_at: Annotated[int, Meta(description="When it was created.")]
-    """When it was created."""
+    created_at: Annotated[int, Meta(description="When the batch was created.")]
+    """When the batch was created."""
 
-    in_progress_at: Annotated[int, Meta(description="When its file had been validated.")] | None
-    """When its file had been validated."""
+    in_progress_at: Annotated[int, Meta(description="When the file passed validation.")] | None
+    """When the file passed validation."""
 
-    expires_at: Annotated[int, Meta(description="When what has not finished expires.")]
-    """When what has not finished expires."""
+    expires_at: Annotated[int, Meta(description="When unfinished requests expire.")]
+    """When unfinished requests expire."""
 
-    finalizing_at: Annotated[int, Meta(description="When its result files were begun.")] | None
-    """When its result files were begun."""
+    finalizing_at: (
+        Annotated[int, Meta(description="When the gateway began to write the result files.")] | None
+    )
+    """When the gateway began to write the result files."""
 
-    completed_at: Annotated[int, Meta(description="When it was completed.")] | None
-    """When it was completed."""
+    completed_at: Annotated[int, Meta(description="When the batch was completed.")] | None
+    """When the batch was completed."""
 
-    failed_at: Annotated[int, Meta(description="When its file was found to be wrong.")] | None
-    """When its file was found to be wrong."""
+    failed_at: Annotated[int, Meta(description="When the validation of the file failed.")] | None
+    """When the validation of the file failed."""
 
-    expired_at: Annotated[int, Meta(description="When it was through after it had expired.")] | None
-    """When it was through after it had expired."""
+    expired_at: (
+        Annotated[int, Meta(description="When the expired batch reached its final status.")] | None
+    )
+    """When the expired batch reached its final status."""
 
-    cancelling_at: Annotated[int, Meta(description="When cancelling was first asked for.")] | None
-    """When cancelling was first asked for."""
+    cancelling_at: Annotated[int, Meta(description="When cancellation was first requested.")] | None
+    """When cancellation was first requested."""
 
     cancelled_at: (
-        Annotated[int, Meta(description="When it was through after it had been cancelled.")] | None
+        Annotated[int, Meta(description="When the cancelled batch reached its final status.")]
+        | None
     )
-    """When it was through after it had been cancelled."""
+    """When the cancelled batch reached its final status."""
 
     request_counts: BatchRequestCounts
     usage: BatchUsage
@@ -85,64 +91,69 @@ class Batch(OpenStruct, frozen=True, kw_only=True):
 
 BatchEndpoint: TypeAlias = Annotated[
     Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions"],
-    Meta(description="Where the requests of a batch go."),
+    Meta(description="The endpoint of the requests in a batch."),
 ]
 
 
 class BatchErrors(OpenStruct, frozen=True, kw_only=True):
-    """Why a batch has failed."""
+    """Why the batch failed."""
 
     object: Literal["list"]
     data: Raw
 
 
 class BatchFault(OpenStruct, frozen=True, kw_only=True):
-    """What is wrong with the input file."""
+    """An error in the input file."""
 
-    code: Annotated[str, Meta(description="A stable word for the exact fault.")]
-    """A stable word for the exact fault."""
+    code: Annotated[str, Meta(description="A stable error code.")]
+    """A stable error code."""
 
-    message: Annotated[str, Meta(description="What is wrong, and what would be right.")]
-    """What is wrong, and what would be right."""
+    message: Annotated[str, Meta(description="The error and the expected value.")]
+    """The error and the expected value."""
 
-    param: Annotated[str, Meta(description="The field of the line that is wrong.")] | None
-    """The field of the line that is wrong."""
+    param: Annotated[str, Meta(description="The invalid field of the line.")] | None
+    """The invalid field of the line."""
 
     line: (
         Annotated[
-            int, Meta(description="The line, counted from 1; null where it is the file as a whole.")
+            int,
+            Meta(
+                description="The line number, starting at 1; null if the error concerns the whole file."
+            ),
         ]
         | None
     )
-    """The line, counted from 1; null where it is the file as a whole."""
+    """The line number, starting at 1; null if the error concerns the whole file."""
 
 
 class BatchInputTokens(OpenStruct, frozen=True, kw_only=True):
-    """What the input tokens were."""
+    """Details of the input tokens."""
 
-    cached_tokens: Annotated[int, Meta(description="Those that came from a cache.")]
-    """Those that came from a cache."""
+    cached_tokens: Annotated[int, Meta(description="Tokens read from a cache.")]
+    """Tokens read from a cache."""
 
 
 class BatchList(OpenStruct, frozen=True, kw_only=True):
-    """One page of batches, the newest first."""
+    """A page of batches, newest first."""
 
     object: Literal["list"]
     data: list[Batch]
-    first_id: Annotated[str, Meta(description="The id of the first batch of the page.")] | None
-    """The id of the first batch of the page."""
+    first_id: Annotated[str, Meta(description="The id of the first batch on the page.")] | None
+    """The id of the first batch on the page."""
 
     last_id: (
         Annotated[
             str,
-            Meta(description="The id of the last batch of the page, where to go on with `after`."),
+            Meta(
+                description="The id of the last batch on the page; pass it as `after` to get the next page."
+            ),
         ]
         | None
     )
-    """The id of the last batch of the page, where to go on with `after`."""
+    """The id of the last batch on the page; pass it as `after` to get the next page."""
 
-    has_more: Annotated[bool, Meta(description="Whether there are more.")]
-    """Whether there are more."""
+    has_more: Annotated[bool, Meta(description="Whether there are more entries.")]
+    """Whether there are more entries."""
 
 
 BatchMetadataAdditionalProperty: TypeAlias = Annotated[str, Meta(max_length=512)]
@@ -150,64 +161,67 @@ BatchMetadataAdditionalProperty: TypeAlias = Annotated[str, Meta(max_length=512)
 
 BatchMetadata: TypeAlias = Annotated[
     dict[str, BatchMetadataAdditionalProperty],
-    Meta(description="The caller's own notes.", max_length=16),
+    Meta(
+        description="Key-value pairs that the caller attaches to the batch.",
+        max_length=16,
+    ),
 ]
 
 
 class BatchOutputTokens(OpenStruct, frozen=True, kw_only=True):
-    """What the output tokens were."""
+    """Details of the output tokens."""
 
-    reasoning_tokens: Annotated[int, Meta(description="Those that nobody is shown.")]
-    """Those that nobody is shown."""
+    reasoning_tokens: Annotated[int, Meta(description="Reasoning tokens, which are not returned.")]
+    """Reasoning tokens, which are not returned."""
 
 
 class BatchRequestCounts(OpenStruct, frozen=True, kw_only=True):
-    """The requests of a batch, counted live; zero until its file has been validated."""
+    """The live counts of the batch's requests; zero until its file is validated."""
 
-    total: Annotated[int, Meta(description="All of them.")]
-    """All of them."""
+    total: Annotated[int, Meta(description="All requests of the batch.")]
+    """All requests of the batch."""
 
-    completed: Annotated[int, Meta(description="Those that were answered by the model.")]
-    """Those that were answered by the model."""
+    completed: Annotated[int, Meta(description="Requests that the model answered.")]
+    """Requests that the model answered."""
 
-    failed: Annotated[int, Meta(description="Those that ended in an error.")]
-    """Those that ended in an error."""
+    failed: Annotated[int, Meta(description="Requests that ended in an error.")]
+    """Requests that ended in an error."""
 
 
 class BatchUsage(OpenStruct, frozen=True, kw_only=True):
-    """The tokens of all answers so far, as their providers count them."""
+    """The tokens of all responses so far, as counted by the providers."""
 
-    input_tokens: Annotated[int, Meta(description="Those of the requests.")]
-    """Those of the requests."""
+    input_tokens: Annotated[int, Meta(description="The tokens of the requests.")]
+    """The tokens of the requests."""
 
     input_tokens_details: BatchInputTokens
-    output_tokens: Annotated[int, Meta(description="Those of the answers.")]
-    """Those of the answers."""
+    output_tokens: Annotated[int, Meta(description="The tokens of the responses.")]
+    """The tokens of the responses."""
 
     output_tokens_details: BatchOutputTokens
-    total_tokens: Annotated[int, Meta(description="Both.")]
-    """Both."""
+    total_tokens: Annotated[int, Meta(description="The sum of input and output tokens.")]
+    """The sum of input and output tokens."""
 
 
 class CreateBatch(ClosedStruct, frozen=True, kw_only=True):
-    """The body of a create."""
+    """The body of a create request."""
 
     input_file_id: Annotated[
         str,
         Meta(
-            description="The file with the requests, uploaded for the purpose `batch`: one request a line.",
+            description="The file with the requests, one per line, uploaded with the purpose `batch`.",
             max_length=128,
             min_length=1,
         ),
     ]
-    """The file with the requests, uploaded for the purpose `batch`: one request a line."""
+    """The file with the requests, one per line, uploaded with the purpose `batch`."""
 
     endpoint: BatchEndpoint
     completion_window: Annotated[
         Literal["24h"],
-        Meta(description="When the batch expires, counted from its creation."),
+        Meta(description="The time until the batch expires, counted from its creation."),
     ]
-    """When the batch expires, counted from its creation."""
+    """The time until the batch expires, counted from its creation."""
 
     metadata: BatchMetadata | None | UnsetType = UNSET
     output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET
@@ -215,29 +229,29 @@ class CreateBatch(ClosedStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The account that runs the requests, or the provider that it is an account of (default: the account `openai`, or else the gateway's default one; a provider/model prefix in a request wins).",
+                description="The account that runs the requests, or its provider. The default is the account `openai`, or else the gateway's default account. A provider/model prefix in a request takes precedence.",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The account that runs the requests, or the provider that it is an account of (default: the account `openai`, or else the gateway's default one; a provider/model prefix in a request wins)."""
+    """The account that runs the requests, or its provider. The default is the account `openai`, or else the gateway's default account. A provider/model prefix in a request takes precedence."""
 
 
 class CreateFile(ClosedStruct, frozen=True, kw_only=True):
-    """The fields of an upload."""
+    """The form fields of an upload."""
 
-    file: Annotated[
-        bytes, Meta(description="The content, with the name of the file.", min_length=1)
-    ]
-    """The content, with the name of the file."""
+    file: Annotated[bytes, Meta(description="The file content, with the file name.", min_length=1)]
+    """The file content, with the file name."""
 
     purpose: Annotated[
         Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"],
-        Meta(description="What the file is for. One for `batch` is JSONL and has at most 200 MB."),
+        Meta(
+            description="The purpose of the file. A `batch` file is JSONL and has at most 200 MB."
+        ),
     ]
-    """What the file is for. One for `batch` is JSONL and has at most 200 MB."""
+    """The purpose of the file. A `batch` file is JSONL and has at most 200 MB."""
 
     provider: (
         Annotated[
@@ -266,34 +280,37 @@ class CreateFile(ClosedStruct, frozen=True, kw_only=True):
                 "runway",
                 "fireworks",
             ],
-            Meta(description="The provider that the file is meant for (default openai)."),
+            Meta(description="The provider of the file (default openai)."),
         ]
         | UnsetType
     ) = UNSET
-    """The provider that the file is meant for (default openai)."""
+    """The provider of the file (default openai)."""
 
     expires_after_anchor_: (
-        Annotated[Literal["created_at"], Meta(description="Since when its time is counted.")]
+        Annotated[
+            Literal["created_at"],
+            Meta(description="The time from which the expiry is counted."),
+        ]
         | UnsetType
     ) = field(name="expires_after[anchor]", default=UNSET)
-    """Since when its time is counted."""
+    """The time from which the expiry is counted."""
 
     expires_after_seconds_: (
         Annotated[
             int,
             Meta(
-                description="How long the file is kept (default 30 days for a `batch` file, without end for others).",
+                description="How long the file is kept, in seconds (default 30 days for a `batch` file, otherwise without limit).",
                 ge=3600,
                 le=2592000,
             ),
         ]
         | UnsetType
     ) = field(name="expires_after[seconds]", default=UNSET)
-    """How long the file is kept (default 30 days for a `batch` file, without end for others)."""
+    """How long the file is kept, in seconds (default 30 days for a `batch` file, otherwise without limit)."""
 
 
 class DeletedFile(OpenStruct, frozen=True, kw_only=True):
-    """The answer to a delete."""
+    """The response to a delete."""
 
     id: str
     object: Literal["file"]
@@ -301,58 +318,58 @@ class DeletedFile(OpenStruct, frozen=True, kw_only=True):
 
 
 class FileList(OpenStruct, frozen=True, kw_only=True):
-    """One page of files."""
+    """A page of files."""
 
     object: Literal["list"]
     data: list[FileObject]
-    first_id: Annotated[str, Meta(description="The id of the first file of the page.")] | None
-    """The id of the first file of the page."""
+    first_id: Annotated[str, Meta(description="The id of the first file on the page.")] | None
+    """The id of the first file on the page."""
 
     last_id: (
         Annotated[
             str,
-            Meta(description="The id of the last file of the page, where to go on with `after`."),
+            Meta(
+                description="The id of the last file on the page; pass it as `after` to get the next page."
+            ),
         ]
         | None
     )
-    """The id of the last file of the page, where to go on with `after`."""
+    """The id of the last file on the page; pass it as `after` to get the next page."""
 
-    has_more: Annotated[bool, Meta(description="Whether there are more.")]
-    """Whether there are more."""
+    has_more: Annotated[bool, Meta(description="Whether there are more entries.")]
+    """Whether there are more entries."""
 
 
 class FileObject(OpenStruct, frozen=True, kw_only=True):
-    """A file, without its content. All nine keys are always present."""
+    """A file's metadata. All nine keys are always present."""
 
-    id: Annotated[str, Meta(description="Unique among all files.")]
-    """Unique among all files."""
+    id: Annotated[str, Meta(description="The unique id of the file.")]
+    """The unique id of the file."""
 
     object: Literal["file"]
-    bytes: Annotated[int, Meta(description="The size of the content.")]
-    """The size of the content."""
+    bytes: Annotated[int, Meta(description="The size of the content in bytes.")]
+    """The size of the content in bytes."""
 
-    created_at: Annotated[
-        int, Meta(description="When it was uploaded, in seconds since the epoch.")
-    ]
-    """When it was uploaded, in seconds since the epoch."""
+    created_at: Annotated[int, Meta(description="When the file was uploaded, in Unix seconds.")]
+    """When the file was uploaded, in Unix seconds."""
 
-    expires_at: Annotated[int, Meta(description="From when on it is gone.")] | None
-    """From when on it is gone."""
+    expires_at: Annotated[int, Meta(description="When the file expires.")] | None
+    """When the file expires."""
 
-    filename: Annotated[str, Meta(description="The name that it was uploaded under.")]
-    """The name that it was uploaded under."""
+    filename: Annotated[str, Meta(description="The name of the uploaded file.")]
+    """The name of the uploaded file."""
 
-    purpose: Annotated[str, Meta(description="What it is for.")]
-    """What it is for."""
+    purpose: Annotated[str, Meta(description="The purpose of the file.")]
+    """The purpose of the file."""
 
     status: FileStatus
-    status_details: Annotated[str, Meta(description="What is wrong with the file.")] | None
-    """What is wrong with the file."""
+    status_details: Annotated[str, Meta(description="The reason why the file is invalid.")] | None
+    """The reason why the file is invalid."""
 
 
 FileStatus: TypeAlias = Annotated[
     Literal["uploaded", "processed", "error"],
-    Meta(description="A file is processed as soon as it is stored."),
+    Meta(description="The status of a file. A file is `processed` once it is stored."),
 ]
 
 
@@ -367,30 +384,30 @@ OpenaiBatchStatus: TypeAlias = Annotated[
         "cancelling",
         "cancelled",
     ],
-    Meta(description="How far a batch is."),
+    Meta(description="The status of a batch."),
 ]
 
 
 class OpenaiError(OpenStruct, frozen=True, kw_only=True):
-    """The envelope of every error of the OpenAI dialect."""
+    """The error envelope of the OpenAI dialect."""
 
     error: OpenaiErrorBody
 
 
 class OpenaiErrorBody(OpenStruct, frozen=True, kw_only=True):
-    """What is wrong."""
+    """The error details."""
 
-    message: Annotated[str, Meta(description="What is wrong, where, and what would be right.")]
-    """What is wrong, where, and what would be right."""
+    message: Annotated[str, Meta(description="The error, its location and the expected value.")]
+    """The error, its location and the expected value."""
 
     type: Annotated[str, Meta(description="The class of the error.")]
     """The class of the error."""
 
-    param: Annotated[str, Meta(description="The parameter or field that is wrong.")] | None
-    """The parameter or field that is wrong."""
+    param: Annotated[str, Meta(description="The invalid parameter or field.")] | None
+    """The invalid parameter or field."""
 
-    code: Annotated[str, Meta(description="A stable code of the exact fault.")] | None
-    """A stable code of the exact fault."""
+    code: Annotated[str, Meta(description="A stable error code.")] | None
+    """A stable error code."""
 
 
 class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
@@ -398,9 +415,9 @@ class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
 
     anchor: Annotated[
         Literal["created_at"],
-        Meta(description="Since when the time is counted, the creation of these files."),
+        Meta(description="The time from which the expiry is counted: the creation of these files."),
     ]
-    """Since when the time is counted, the creation of these files."""
+    """The time from which the expiry is counted: the creation of these files."""
 
-    seconds: Annotated[int, Meta(description="How long.", ge=3600, le=2592000)]
-    """How long."""
+    seconds: Annotated[int, Meta(description="The time in seconds.", ge=3600, le=2592000)]
+    """The time in seconds."""

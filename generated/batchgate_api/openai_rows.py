@@ -12,12 +12,12 @@ from batchgate_api.structs import ClosedStruct, OpenStruct
 
 BatchEndpoint: TypeAlias = Annotated[
     Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions"],
-    Meta(description="Where the requests of a batch go."),
+    Meta(description="The endpoint of the requests in a batch."),
 ]
 
 
 class BatchInputLine(ClosedStruct, frozen=True, kw_only=True):
-    """One request of a batch."""
+    """A request of a batch."""
 
     custom_id: str
     method: Literal["POST"]
@@ -26,21 +26,22 @@ class BatchInputLine(ClosedStruct, frozen=True, kw_only=True):
 
 
 class BatchLineError(OpenStruct, frozen=True, kw_only=True):
-    """Why there is no answer."""
+    """Why the request has no response."""
 
     code: (
         Annotated[
-            str, Meta(description="batch_expired, batch_cancelled, request_timeout, or another.")
+            str,
+            Meta(description="batch_expired, batch_cancelled, request_timeout, or another code."),
         ]
         | None
     )
-    """batch_expired, batch_cancelled, request_timeout, or another."""
+    """batch_expired, batch_cancelled, request_timeout, or another code."""
 
     message: str | None
 
 
 class BatchLineResponse(OpenStruct, frozen=True, kw_only=True):
-    """What the endpoint answered."""
+    """The response of the endpoint."""
 
     status_code: int
     body: Raw
@@ -48,13 +49,13 @@ class BatchLineResponse(OpenStruct, frozen=True, kw_only=True):
 
 
 class BatchOutputLine(OpenStruct, frozen=True, kw_only=True):
-    """One result of a batch, with an answer of the endpoint or an error of the batch."""
+    """A result of a batch: a response of the endpoint, or an error of the batch."""
 
     id: Annotated[
         str,
-        Meta(description="The batch's own name of the request, batch_req_ and more."),
+        Meta(description="The batch's id of the request, which starts with batch_req_."),
     ]
-    """The batch's own name of the request, batch_req_ and more."""
+    """The batch's id of the request, which starts with batch_req_."""
 
     custom_id: str
     response: BatchLineResponse | None
@@ -62,12 +63,12 @@ class BatchOutputLine(OpenStruct, frozen=True, kw_only=True):
 
 
 class Completions(OpenStruct, frozen=True, kw_only=True):
-    """The continued texts."""
+    """The generated completions."""
 
     choices: list[Raw]
     id: str | None | UnsetType = UNSET
-    object: Annotated[str, Meta(description="text_completion.")] | None | UnsetType = UNSET
-    """text_completion."""
+    object: Annotated[str, Meta(description="Always `text_completion`.")] | None | UnsetType = UNSET
+    """Always `text_completion`."""
 
     created: float | None | UnsetType = UNSET
     model: str | None | UnsetType = UNSET
@@ -75,13 +76,13 @@ class Completions(OpenStruct, frozen=True, kw_only=True):
 
 
 class CompletionsRequest(ClosedStruct, frozen=True, kw_only=True):
-    """One request to continue a text, the oldest form."""
+    """A request of the Completions API, the oldest format."""
 
     model: Annotated[
         str,
-        Meta(description="The model to ask, possibly behind an account's name and a slash."),
+        Meta(description="The model, optionally with an account name and a slash before it."),
     ]
-    """The model to ask, possibly behind an account's name and a slash."""
+    """The model, optionally with an account name and a slash before it."""
 
     prompt: Raw
     best_of: int | None | UnsetType = UNSET
@@ -106,25 +107,27 @@ class Embeddings(OpenStruct, frozen=True, kw_only=True):
     """The embeddings of texts."""
 
     data: list[Raw]
-    object: Annotated[str, Meta(description="list.")] | None | UnsetType = UNSET
-    """list."""
+    object: Annotated[str, Meta(description="Always `list`.")] | None | UnsetType = UNSET
+    """Always `list`."""
 
     model: str | None | UnsetType = UNSET
     usage: Raw | UnsetType = UNSET
 
 
 class EmbeddingsRequest(ClosedStruct, frozen=True, kw_only=True):
-    """One request for the embeddings of texts."""
+    """A request for the embeddings of texts."""
 
     model: Annotated[
         str,
-        Meta(description="The model to ask, possibly behind an account's name and a slash."),
+        Meta(description="The model, optionally with an account name and a slash before it."),
     ]
-    """The model to ask, possibly behind an account's name and a slash."""
+    """The model, optionally with an account name and a slash before it."""
 
     input: Raw
     dimensions: int | None | UnsetType = UNSET
-    encoding_format: Annotated[str, Meta(description="float or base64.")] | None | UnsetType = UNSET
-    """float or base64."""
+    encoding_format: Annotated[str, Meta(description="`float` or `base64`.")] | None | UnsetType = (
+        UNSET
+    )
+    """`float` or `base64`."""
 
     user: str | None | UnsetType = UNSET

@@ -26,12 +26,12 @@ class CancelBatchParameters(OpenStruct, frozen=True, kw_only=True):
     batch_id: Annotated[
         str,
         Meta(
-            description="The id of the batch, whichever surface it was created on.",
+            description="The id of the batch, created through any API of the gateway.",
             max_length=128,
             min_length=1,
         ),
     ]
-    """The id of the batch, whichever surface it was created on."""
+    """The id of the batch, created through any API of the gateway."""
 
 
 class CancelMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
@@ -46,14 +46,14 @@ class CancelMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01).",
+                description="The caller's version of the Messages API, sent to the provider (default 2023-06-01).",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
-    """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+    """The caller's version of the Messages API, sent to the provider (default 2023-06-01)."""
 
 
 class CancelUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
@@ -88,9 +88,9 @@ class CancelUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
             "runway",
             "fireworks",
         ],
-        Meta(description="A provider that the batch has requests for."),
+        Meta(description="A provider of the batch's requests."),
     ]
-    """A provider that the batch has requests for."""
+    """A provider of the batch's requests."""
 
 
 class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
@@ -100,39 +100,39 @@ class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The same as `provider` in the body.",
+                description="Same as `provider` in the body.",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
-    """The same as `provider` in the body."""
+    """Same as `provider` in the body."""
 
     idempotency_key: (
         Annotated[
             str,
             Meta(
-                description="The caller's own name for this create. The same key with the same body gives the same batch, for as long as the batch is there; with another one it is refused with 422.",
+                description="The caller's key for idempotency. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422.",
                 max_length=255,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="Idempotency-Key", default=UNSET)
-    """The caller's own name for this create. The same key with the same body gives the same batch, for as long as the batch is there; with another one it is refused with 422."""
+    """The caller's key for idempotency. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422."""
 
     x_stainless_retry_count: (
         Annotated[
             str,
             Meta(
-                description="How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch.",
+                description="How many times the caller's SDK has already sent this create. From 1 on, an identical create with the same API key within ten minutes returns the first batch.",
                 max_length=16,
             ),
         ]
         | UnsetType
     ) = field(name="x-stainless-retry-count", default=UNSET)
-    """How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch."""
+    """How many times the caller's SDK has already sent this create. From 1 on, an identical create with the same API key within ten minutes returns the first batch."""
 
 
 class CreateFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -155,76 +155,76 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="On create: the account or provider that runs the requests (default anthropic; a provider/model prefix in a request wins). On list: only the batches created for it.",
+                description="On create: the account or provider that runs the requests (default anthropic). A provider/model prefix in a request takes precedence. On list: return only batches created for it.",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
-    """On create: the account or provider that runs the requests (default anthropic; a provider/model prefix in a request wins). On list: only the batches created for it."""
+    """On create: the account or provider that runs the requests (default anthropic). A provider/model prefix in a request takes precedence. On list: return only batches created for it."""
 
     anthropic_version: (
         Annotated[
             str,
             Meta(
-                description="The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01).",
+                description="The caller's version of the Messages API, sent to the provider (default 2023-06-01).",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
-    """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+    """The caller's version of the Messages API, sent to the provider (default 2023-06-01)."""
 
     anthropic_beta: (
         Annotated[
             str,
             Meta(
-                description="Beta names, separated by commas; passed on with every request of the batch.",
+                description="Beta names, separated by commas, sent with every request of the batch.",
                 max_length=2048,
             ),
         ]
         | UnsetType
     ) = field(name="anthropic-beta", default=UNSET)
-    """Beta names, separated by commas; passed on with every request of the batch."""
+    """Beta names, separated by commas, sent with every request of the batch."""
 
     anthropic_user_profile_id: (
         Annotated[
             str,
             Meta(
-                description="The user profile to which every request of the batch is attributed; passed on upstream.",
+                description="The user profile of every request in the batch, sent to the provider.",
                 max_length=128,
             ),
         ]
         | UnsetType
     ) = field(name="anthropic-user-profile-id", default=UNSET)
-    """The user profile to which every request of the batch is attributed; passed on upstream."""
+    """The user profile of every request in the batch, sent to the provider."""
 
     idempotency_key: (
         Annotated[
             str,
             Meta(
-                description="The caller's own name for this create. The same key with the same requests and headers gives the same batch, for as long as the batch is there; with others it is refused with 422.",
+                description="The caller's key for idempotency. The same key, requests and headers return the same batch as long as it exists. The same key with different requests or headers is refused with 422.",
                 max_length=255,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="Idempotency-Key", default=UNSET)
-    """The caller's own name for this create. The same key with the same requests and headers gives the same batch, for as long as the batch is there; with others it is refused with 422."""
+    """The caller's key for idempotency. The same key, requests and headers return the same batch as long as it exists. The same key with different requests or headers is refused with 422."""
 
     x_stainless_retry_count: (
         Annotated[
             str,
             Meta(
-                description="How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch.",
+                description="How many times the caller's SDK has already sent this create. From 1 on, an identical create with the same API key within ten minutes returns the first batch.",
                 max_length=16,
             ),
         ]
         | UnsetType
     ) = field(name="x-stainless-retry-count", default=UNSET)
-    """How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch."""
+    """How many times the caller's SDK has already sent this create. From 1 on, an identical create with the same API key within ten minutes returns the first batch."""
 
 
 class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
@@ -258,12 +258,12 @@ class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
                 "fireworks",
             ],
             Meta(
-                description="The provider that runs the requests; a provider/model prefix in a request wins."
+                description="The provider that runs the requests. A provider/model prefix in a request takes precedence."
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The provider that runs the requests; a provider/model prefix in a request wins."""
+    """The provider that runs the requests. A provider/model prefix in a request takes precedence."""
 
     x_model_provider: (
         Annotated[
@@ -292,36 +292,36 @@ class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
                 "runway",
                 "fireworks",
             ],
-            Meta(description="The same as `provider`."),
+            Meta(description="Same as `provider`."),
         ]
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
-    """The same as `provider`."""
+    """Same as `provider`."""
 
     idempotency_key: (
         Annotated[
             str,
             Meta(
-                description="The caller's own name for this create. The same key with the same body gives the same batch, for as long as the batch is there; with another one it is refused with 422.",
+                description="The caller's key for idempotency. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422.",
                 max_length=255,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="Idempotency-Key", default=UNSET)
-    """The caller's own name for this create. The same key with the same body gives the same batch, for as long as the batch is there; with another one it is refused with 422."""
+    """The caller's key for idempotency. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422."""
 
     x_stainless_retry_count: (
         Annotated[
             str,
             Meta(
-                description="How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch.",
+                description="How many times the caller's SDK has already sent this create. From 1 on, an identical create with the same API key within ten minutes returns the first batch.",
                 max_length=16,
             ),
         ]
         | UnsetType
     ) = field(name="x-stainless-retry-count", default=UNSET)
-    """How often the caller's SDK has sent this create before. From 1 on, an equal create of the same API key within ten minutes gives the first batch."""
+    """How many times the caller's SDK has already sent this create. From 1 on, an identical create with the same API key within ten minutes returns the first batch."""
 
 
 class CreateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
@@ -347,14 +347,14 @@ class DeleteMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01).",
+                description="The caller's version of the Messages API, sent to the provider (default 2023-06-01).",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
-    """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+    """The caller's version of the Messages API, sent to the provider (default 2023-06-01)."""
 
 
 class DeleteSecretParameters(OpenStruct, frozen=True, kw_only=True):
@@ -402,9 +402,9 @@ class DeleteUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
             "runway",
             "fireworks",
         ],
-        Meta(description="The provider that the file was uploaded for."),
+        Meta(description="The provider for which the file was uploaded."),
     ]
-    """The provider that the file was uploaded for."""
+    """The provider for which the file was uploaded."""
 
 
 class DownloadFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -446,9 +446,9 @@ class DownloadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
             "runway",
             "fireworks",
         ],
-        Meta(description="The provider that the file was uploaded for."),
+        Meta(description="The provider for which the file was uploaded."),
     ]
-    """The provider that the file was uploaded for."""
+    """The provider for which the file was uploaded."""
 
 
 class GetBatchProgressParameters(OpenStruct, frozen=True, kw_only=True):
@@ -475,12 +475,12 @@ class GetKeyParameters(OpenStruct, frozen=True, kw_only=True):
     key_id: Annotated[
         str,
         Meta(
-            description="The id of the API key, which is not the key.",
+            description="The id of the API key (not the key itself).",
             max_length=128,
             min_length=1,
         ),
     ]
-    """The id of the API key, which is not the key."""
+    """The id of the API key (not the key itself)."""
 
 
 class GetMetricsParameters(OpenStruct, frozen=True, kw_only=True):
@@ -510,37 +510,41 @@ class ListBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     limit: (
         Annotated[
             int,
-            Meta(description="The most batches on the page (default 20).", ge=1, le=100),
+            Meta(
+                description="The maximum number of batches per page (default 20).",
+                ge=1,
+                le=100,
+            ),
         ]
         | UnsetType
     ) = UNSET
-    """The most batches on the page (default 20)."""
+    """The maximum number of batches per page (default 20)."""
 
     after: (
         Annotated[
             str,
             Meta(
-                description="The page starts right after this batch (older ones).",
+                description="Return the batches directly after this one (older batches).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The page starts right after this batch (older ones)."""
+    """Return the batches directly after this one (older batches)."""
 
     provider: (
         Annotated[
             str,
             Meta(
-                description="Only batches with requests for this account or provider.",
+                description="Return only batches with requests for this account or provider.",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """Only batches with requests for this account or provider."""
+    """Return only batches with requests for this account or provider."""
 
 
 class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -560,48 +564,48 @@ class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
                 "evals",
                 "responses",
             ],
-            Meta(description="Only files of this purpose."),
+            Meta(description="Return only files with this purpose."),
         ]
         | UnsetType
     ) = UNSET
-    """Only files of this purpose."""
+    """Return only files with this purpose."""
 
     limit: (
         Annotated[
             int,
             Meta(
-                description="The most files on the page (default 10000).",
+                description="The maximum number of files per page (default 10000).",
                 ge=1,
                 le=10000,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The most files on the page (default 10000)."""
+    """The maximum number of files per page (default 10000)."""
 
     order: (
         Annotated[
             Literal["asc", "desc"],
             Meta(
-                description="By the time of upload, newest (desc, the default) or oldest (asc) first."
+                description="Sort by upload time: `desc` (newest first, the default) or `asc` (oldest first)."
             ),
         ]
         | UnsetType
     ) = UNSET
-    """By the time of upload, newest (desc, the default) or oldest (asc) first."""
+    """Sort by upload time: `desc` (newest first, the default) or `asc` (oldest first)."""
 
     after: (
         Annotated[
             str,
             Meta(
-                description="The page starts right after this file.",
+                description="Return the files after this one.",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The page starts right after this file."""
+    """Return the files after this one."""
 
     provider: (
         Annotated[
@@ -630,11 +634,11 @@ class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
                 "runway",
                 "fireworks",
             ],
-            Meta(description="Only files that were uploaded for this provider."),
+            Meta(description="Return only files that were uploaded for this provider."),
         ]
         | UnsetType
     ) = UNSET
-    """Only files that were uploaded for this provider."""
+    """Return only files that were uploaded for this provider."""
 
 
 class ListKeysParameters(OpenStruct, frozen=True, kw_only=True):
@@ -648,24 +652,28 @@ class ListKeysParameters(OpenStruct, frozen=True, kw_only=True):
     limit: (
         Annotated[
             int,
-            Meta(description="The most entries on the page (default 20).", ge=1, le=1000),
+            Meta(
+                description="The maximum number of entries per page (default 20).",
+                ge=1,
+                le=1000,
+            ),
         ]
         | UnsetType
     ) = UNSET
-    """The most entries on the page (default 20)."""
+    """The maximum number of entries per page (default 20)."""
 
     after: (
         Annotated[
             str,
             Meta(
-                description="The page starts right after this key (older ones).",
+                description="Return the keys directly after this one (older keys).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The page starts right after this key (older ones)."""
+    """Return the keys directly after this one (older keys)."""
 
 
 class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -674,89 +682,93 @@ class ListMessageBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     limit: (
         Annotated[
             int,
-            Meta(description="The most batches on the page (default 20).", ge=1, le=1000),
-        ]
-        | UnsetType
-    ) = UNSET
-    """The most batches on the page (default 20)."""
-
-    after_id: (
-        Annotated[
-            str,
             Meta(
-                description="The page starts right after this batch (older ones).",
-                max_length=128,
-                min_length=1,
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    """The page starts right after this batch (older ones)."""
-
-    before_id: (
-        Annotated[
-            str,
-            Meta(
-                description="The page ends right before this batch (newer ones).",
-                max_length=128,
-                min_length=1,
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    """The page ends right before this batch (newer ones)."""
-
-    page_size: (
-        Annotated[
-            int,
-            Meta(
-                description="The most batches on the page, in the style of `page_token` (default 20).",
+                description="The maximum number of batches per page (default 20).",
                 ge=1,
                 le=1000,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The most batches on the page, in the style of `page_token` (default 20)."""
+    """The maximum number of batches per page (default 20)."""
 
-    page_token: (
+    after_id: (
         Annotated[
             str,
             Meta(
-                description="Where to go on, the `last_id` of the page before.",
+                description="Return the batches directly after this one (older batches).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """Where to go on, the `last_id` of the page before."""
+    """Return the batches directly after this one (older batches)."""
+
+    before_id: (
+        Annotated[
+            str,
+            Meta(
+                description="Return the batches directly before this one (newer batches).",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return the batches directly before this one (newer batches)."""
+
+    page_size: (
+        Annotated[
+            int,
+            Meta(
+                description="The maximum number of batches per page when `page_token` is used (default 20).",
+                ge=1,
+                le=1000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The maximum number of batches per page when `page_token` is used (default 20)."""
+
+    page_token: (
+        Annotated[
+            str,
+            Meta(
+                description="The cursor of the page: the `last_id` of the previous page.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The cursor of the page: the `last_id` of the previous page."""
 
     x_model_provider: (
         Annotated[
             str,
             Meta(
-                description="On create: the account or provider that runs the requests (default anthropic; a provider/model prefix in a request wins). On list: only the batches created for it.",
+                description="On create: the account or provider that runs the requests (default anthropic). A provider/model prefix in a request takes precedence. On list: return only batches created for it.",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
-    """On create: the account or provider that runs the requests (default anthropic; a provider/model prefix in a request wins). On list: only the batches created for it."""
+    """On create: the account or provider that runs the requests (default anthropic). A provider/model prefix in a request takes precedence. On list: return only batches created for it."""
 
     anthropic_version: (
         Annotated[
             str,
             Meta(
-                description="The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01).",
+                description="The caller's version of the Messages API, sent to the provider (default 2023-06-01).",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
-    """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+    """The caller's version of the Messages API, sent to the provider (default 2023-06-01)."""
 
 
 class ListSecretsParameters(OpenStruct, frozen=True, kw_only=True):
@@ -792,47 +804,47 @@ class ListUnifiedBatchesParameters(OpenStruct, frozen=True, kw_only=True):
             "runway",
             "fireworks",
         ],
-        Meta(description="Only batches that have requests for this provider."),
+        Meta(description="Return only batches with requests for this provider."),
     ]
-    """Only batches that have requests for this provider."""
+    """Return only batches with requests for this provider."""
 
     limit: (
         Annotated[
             int,
             Meta(
-                description="The most batches on the page (default 20); a page never has more than 1000.",
+                description="The maximum number of batches per page (default 20). A page never has more than 1000.",
                 ge=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The most batches on the page (default 20); a page never has more than 1000."""
+    """The maximum number of batches per page (default 20). A page never has more than 1000."""
 
     after: (
         Annotated[
             str,
             Meta(
-                description="The page starts right after this batch (older ones).",
+                description="Return the batches directly after this one (older batches).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The page starts right after this batch (older ones)."""
+    """Return the batches directly after this one (older batches)."""
 
     before: (
         Annotated[
             str,
             Meta(
-                description="The page ends right before this batch (newer ones).",
+                description="Return the batches directly before this one (newer batches).",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The page ends right before this batch (newer ones)."""
+    """Return the batches directly before this one (newer batches)."""
 
 
 class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -865,11 +877,11 @@ class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
                 "runway",
                 "fireworks",
             ],
-            Meta(description="Only files that were uploaded for this provider."),
+            Meta(description="Return only files that were uploaded for this provider."),
         ]
         | UnsetType
     ) = UNSET
-    """Only files that were uploaded for this provider."""
+    """Return only files that were uploaded for this provider."""
 
     x_model_provider: (
         Annotated[
@@ -898,11 +910,11 @@ class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
                 "runway",
                 "fireworks",
             ],
-            Meta(description="The same as `provider`; may also stand in the header of this name."),
+            Meta(description="Same as `provider`. May also be sent as a header of this name."),
         ]
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
-    """The same as `provider`; may also stand in the header of this name."""
+    """Same as `provider`. May also be sent as a header of this name."""
 
     purpose: (
         Annotated[
@@ -918,47 +930,47 @@ class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
                 "evals",
                 "responses",
             ],
-            Meta(description="Only files of this purpose."),
+            Meta(description="Return only files with this purpose."),
         ]
         | UnsetType
     ) = UNSET
-    """Only files of this purpose."""
+    """Return only files with this purpose."""
 
     limit: (
         Annotated[
             int,
             Meta(
-                description="The most files on the page; a page never has more than 10000 (the default).",
+                description="The maximum number of files per page. The default is 10000; a page never has more.",
                 ge=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The most files on the page; a page never has more than 10000 (the default)."""
+    """The maximum number of files per page. The default is 10000; a page never has more."""
 
     after: (
         Annotated[
             str,
             Meta(
-                description="The page starts right after this file.",
+                description="Return the files after this one.",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The page starts right after this file."""
+    """Return the files after this one."""
 
     order: (
         Annotated[
             Literal["asc", "desc"],
             Meta(
-                description="By the time of upload, newest (desc, the default) or oldest (asc) first."
+                description="Sort by upload time: `desc` (newest first, the default) or `asc` (oldest first)."
             ),
         ]
         | UnsetType
     ) = UNSET
-    """By the time of upload, newest (desc, the default) or oldest (asc) first."""
+    """Sort by upload time: `desc` (newest first, the default) or `asc` (oldest first)."""
 
 
 class ListWorkspacesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -967,24 +979,28 @@ class ListWorkspacesParameters(OpenStruct, frozen=True, kw_only=True):
     limit: (
         Annotated[
             int,
-            Meta(description="The most entries on the page (default 20).", ge=1, le=1000),
+            Meta(
+                description="The maximum number of entries per page (default 20).",
+                ge=1,
+                le=1000,
+            ),
         ]
         | UnsetType
     ) = UNSET
-    """The most entries on the page (default 20)."""
+    """The maximum number of entries per page (default 20)."""
 
     after: (
         Annotated[
             str,
             Meta(
-                description="The page starts right after the workspace of this name.",
+                description="Return the workspaces after the one with this name.",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The page starts right after the workspace of this name."""
+    """Return the workspaces after the one with this name."""
 
 
 class PutSecretParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1006,12 +1022,12 @@ class RetrieveBatchParameters(OpenStruct, frozen=True, kw_only=True):
     batch_id: Annotated[
         str,
         Meta(
-            description="The id of the batch, whichever surface it was created on.",
+            description="The id of the batch, created through any API of the gateway.",
             max_length=128,
             min_length=1,
         ),
     ]
-    """The id of the batch, whichever surface it was created on."""
+    """The id of the batch, created through any API of the gateway."""
 
 
 class RetrieveFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1033,14 +1049,14 @@ class RetrieveMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01).",
+                description="The caller's version of the Messages API, sent to the provider (default 2023-06-01).",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
-    """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+    """The caller's version of the Messages API, sent to the provider (default 2023-06-01)."""
 
 
 class RetrieveMessageBatchResultsParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1055,14 +1071,14 @@ class RetrieveMessageBatchResultsParameters(OpenStruct, frozen=True, kw_only=Tru
         Annotated[
             str,
             Meta(
-                description="The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01).",
+                description="The caller's version of the Messages API, sent to the provider (default 2023-06-01).",
                 max_length=64,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="anthropic-version", default=UNSET)
-    """The version of the Messages API that the caller speaks; passed on upstream (default 2023-06-01)."""
+    """The caller's version of the Messages API, sent to the provider (default 2023-06-01)."""
 
 
 class RetrieveUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1097,9 +1113,9 @@ class RetrieveUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
             "runway",
             "fireworks",
         ],
-        Meta(description="A provider that the batch has requests for."),
+        Meta(description="A provider of the batch's requests."),
     ]
-    """A provider that the batch has requests for."""
+    """A provider of the batch's requests."""
 
 
 class RetrieveUnifiedBatchResultsParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1134,9 +1150,9 @@ class RetrieveUnifiedBatchResultsParameters(OpenStruct, frozen=True, kw_only=Tru
             "runway",
             "fireworks",
         ],
-        Meta(description="A provider that the batch has requests for."),
+        Meta(description="A provider of the batch's requests."),
     ]
-    """A provider that the batch has requests for."""
+    """A provider of the batch's requests."""
 
 
 class RetrieveUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1171,9 +1187,9 @@ class RetrieveUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
             "runway",
             "fireworks",
         ],
-        Meta(description="The provider that the file was uploaded for."),
+        Meta(description="The provider for which the file was uploaded."),
     ]
-    """The provider that the file was uploaded for."""
+    """The provider for which the file was uploaded."""
 
 
 class RevokeKeyParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1182,12 +1198,12 @@ class RevokeKeyParameters(OpenStruct, frozen=True, kw_only=True):
     key_id: Annotated[
         str,
         Meta(
-            description="The id of the API key, which is not the key.",
+            description="The id of the API key (not the key itself).",
             max_length=128,
             min_length=1,
         ),
     ]
-    """The id of the API key, which is not the key."""
+    """The id of the API key (not the key itself)."""
 
 
 class RotateKeyParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1196,12 +1212,12 @@ class RotateKeyParameters(OpenStruct, frozen=True, kw_only=True):
     key_id: Annotated[
         str,
         Meta(
-            description="The id of the API key, which is not the key.",
+            description="The id of the API key (not the key itself).",
             max_length=128,
             min_length=1,
         ),
     ]
-    """The id of the API key, which is not the key."""
+    """The id of the API key (not the key itself)."""
 
 
 class UpdateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1243,11 +1259,11 @@ class UploadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
                 "runway",
                 "fireworks",
             ],
-            Meta(description="The provider that the file is meant for."),
+            Meta(description="The provider of the file."),
         ]
         | UnsetType
     ) = UNSET
-    """The provider that the file is meant for."""
+    """The provider of the file."""
 
     x_model_provider: (
         Annotated[
@@ -1276,8 +1292,8 @@ class UploadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
                 "runway",
                 "fireworks",
             ],
-            Meta(description="The same as `provider`."),
+            Meta(description="Same as `provider`."),
         ]
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
-    """The same as `provider`."""
+    """Same as `provider`."""

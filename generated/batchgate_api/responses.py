@@ -12,53 +12,74 @@ from batchgate_api.structs import ClosedStruct, OpenStruct
 
 
 class Response(OpenStruct, frozen=True, kw_only=True):
-    """What the model answered, with what it was asked for."""
+    """A response of the model, with the parameters of its request."""
 
     output: Annotated[
         list[Raw],
-        Meta(description="What it said, thought and called, each an item of a `type` of its own."),
+        Meta(
+            description="The output items (messages, reasoning and tool calls), each with its own `type`."
+        ),
     ]
-    """What it said, thought and called, each an item of a `type` of its own."""
+    """The output items (messages, reasoning and tool calls), each with its own `type`."""
 
     id: str | None | UnsetType = UNSET
-    object: Annotated[str, Meta(description="response.")] | None | UnsetType = UNSET
-    """response."""
+    object: Annotated[str, Meta(description="Always `response`.")] | None | UnsetType = UNSET
+    """Always `response`."""
 
-    created_at: Annotated[float, Meta(description="Unix seconds.")] | None | UnsetType = UNSET
-    """Unix seconds."""
+    created_at: (
+        Annotated[
+            float,
+            Meta(description="When the response was created, in Unix seconds."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """When the response was created, in Unix seconds."""
 
-    completed_at: Annotated[float, Meta(description="Unix seconds.")] | None | UnsetType = UNSET
-    """Unix seconds."""
+    completed_at: (
+        Annotated[
+            float,
+            Meta(description="When the response was created, in Unix seconds."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """When the response was created, in Unix seconds."""
 
     status: (
         Annotated[
             str,
-            Meta(description="completed, incomplete or failed; in a batch hardly another."),
+            Meta(
+                description="`completed`, `incomplete` or `failed`; other values are rare in a batch."
+            ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """completed, incomplete or failed; in a batch hardly another."""
+    """`completed`, `incomplete` or `failed`; other values are rare in a batch."""
 
     error: ResponseFailure | None | UnsetType = UNSET
     incomplete_details: ResponseIncompleteDetails | None | UnsetType = UNSET
-    model: Annotated[str, Meta(description="The model that answered.")] | None | UnsetType = UNSET
-    """The model that answered."""
-
-    usage: (
-        Annotated[
-            ResponseUsage,
-            Meta(description="The tokens that are counted and billed."),
-        ]
+    model: (
+        Annotated[str, Meta(description="The model that generated the response.")]
         | None
         | UnsetType
     ) = UNSET
-    """The tokens that are counted and billed."""
+    """The model that generated the response."""
+
+    usage: (
+        Annotated[ResponseUsage, Meta(description="The counted and billed tokens.")]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The counted and billed tokens."""
 
     service_tier: (
-        Annotated[str, Meta(description="The capacity that served the request.")] | None | UnsetType
+        Annotated[str, Meta(description="The service tier that processed the request.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """The capacity that served the request."""
+    """The service tier that processed the request."""
 
     instructions: Raw | UnsetType = UNSET
     max_output_tokens: int | None | UnsetType = UNSET
@@ -81,7 +102,7 @@ class Response(OpenStruct, frozen=True, kw_only=True):
 
 
 class ResponseCustomToolCall(OpenStruct, frozen=True, kw_only=True):
-    """A call of a tool of free text that the model asks for."""
+    """A custom tool call of the model."""
 
     type: Literal["custom_tool_call"]
     call_id: str
@@ -92,14 +113,14 @@ class ResponseCustomToolCall(OpenStruct, frozen=True, kw_only=True):
 
 
 class ResponseFailure(OpenStruct, frozen=True, kw_only=True):
-    """Why there is no answer."""
+    """Why the request has no response."""
 
     code: str | None | UnsetType = UNSET
     message: str | None | UnsetType = UNSET
 
 
 class ResponseFunctionCall(OpenStruct, frozen=True, kw_only=True):
-    """A call that the model asks for."""
+    """A tool call of the model."""
 
     type: Literal["function_call"]
     call_id: str
@@ -110,49 +131,51 @@ class ResponseFunctionCall(OpenStruct, frozen=True, kw_only=True):
 
 
 class ResponseIncompleteDetails(OpenStruct, frozen=True, kw_only=True):
-    """Why the answer is not whole."""
+    """Why the response is incomplete."""
 
     reason: (
-        Annotated[str, Meta(description="max_output_tokens or content_filter.")] | None | UnsetType
+        Annotated[str, Meta(description="`max_output_tokens` or `content_filter`.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """max_output_tokens or content_filter."""
+    """`max_output_tokens` or `content_filter`."""
 
 
 class ResponseInputTokensDetails(OpenStruct, frozen=True, kw_only=True):
-    """What the input consists of."""
+    """Details of the input tokens."""
 
-    cached_tokens: Annotated[int, Meta(description="Read from the cache.")] | None | UnsetType = (
-        UNSET
-    )
-    """Read from the cache."""
+    cached_tokens: (
+        Annotated[int, Meta(description="Tokens read from the cache.")] | None | UnsetType
+    ) = UNSET
+    """Tokens read from the cache."""
 
     cache_write_tokens: (
-        Annotated[int, Meta(description="Written into the cache.")] | None | UnsetType
+        Annotated[int, Meta(description="Tokens written to the cache.")] | None | UnsetType
     ) = UNSET
-    """Written into the cache."""
+    """Tokens written to the cache."""
 
 
 class ResponseMessage(OpenStruct, frozen=True, kw_only=True):
-    """What the model said."""
+    """A message from the model."""
 
     type: Literal["message"]
     content: list[ResponseMessagePart]
     id: str | None | UnsetType = UNSET
-    role: Annotated[str, Meta(description="assistant.")] | None | UnsetType = UNSET
-    """assistant."""
+    role: Annotated[str, Meta(description="Always `assistant`.")] | None | UnsetType = UNSET
+    """Always `assistant`."""
 
     status: str | None | UnsetType = UNSET
-    phase: Annotated[str, Meta(description="commentary or final_answer.")] | None | UnsetType = (
-        UNSET
-    )
-    """commentary or final_answer."""
+    phase: (
+        Annotated[str, Meta(description="`commentary` or `final_answer`.")] | None | UnsetType
+    ) = UNSET
+    """`commentary` or `final_answer`."""
 
 
 class ResponseMessagePart(OpenStruct, frozen=True, kw_only=True):
-    """A part of what the model said."""
+    """A content part of a message from the model."""
 
-    type: Annotated[str, Meta(description="output_text or refusal.")]
-    """output_text or refusal."""
+    type: Annotated[str, Meta(description="`output_text` or `refusal`.")]
+    """`output_text` or `refusal`."""
 
     text: str | None | UnsetType = UNSET
     annotations: Raw | UnsetType = UNSET
@@ -161,90 +184,107 @@ class ResponseMessagePart(OpenStruct, frozen=True, kw_only=True):
 
 
 class ResponseOutputTokensDetails(OpenStruct, frozen=True, kw_only=True):
-    """What the output consists of."""
+    """Details of the output tokens."""
 
     reasoning_tokens: (
-        Annotated[int, Meta(description="Generated before the answer.")] | None | UnsetType
+        Annotated[
+            int,
+            Meta(description="Reasoning tokens generated before the answer."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """Generated before the answer."""
+    """Reasoning tokens generated before the answer."""
 
 
 class ResponseReasoning(OpenStruct, frozen=True, kw_only=True):
-    """What the model thought."""
+    """The thinking of the model."""
 
     type: Literal["reasoning"]
     id: str | None | UnsetType = UNSET
     status: str | None | UnsetType = UNSET
     summary: (
-        Annotated[list[ResponseThought], Meta(description="The thought, summed up.")]
-        | None
-        | UnsetType
-    ) = UNSET
-    """The thought, summed up."""
-
-    content: (
         Annotated[
             list[ResponseThought],
-            Meta(description="The thought itself, where the server shows it."),
+            Meta(description="The summary of the reasoning."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The thought itself, where the server shows it."""
+    """The summary of the reasoning."""
+
+    content: (
+        Annotated[
+            list[ResponseThought],
+            Meta(description="The reasoning text, if the server returns it."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The reasoning text, if the server returns it."""
 
     encrypted_content: str | None | UnsetType = UNSET
 
 
 class ResponseThought(OpenStruct, frozen=True, kw_only=True):
-    """A text of a thought."""
+    """A text of the reasoning."""
 
-    type: Annotated[str, Meta(description="summary_text or reasoning_text.")]
-    """summary_text or reasoning_text."""
+    type: Annotated[str, Meta(description="`summary_text` or `reasoning_text`.")]
+    """`summary_text` or `reasoning_text`."""
 
     text: str
 
 
 class ResponseUsage(OpenStruct, frozen=True, kw_only=True):
-    """The tokens that are counted and billed."""
+    """The counted and billed tokens."""
 
     input_tokens: (
-        Annotated[int, Meta(description="Read by the model, cached ones included.")]
+        Annotated[
+            int,
+            Meta(description="The number of input tokens, including cached tokens."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """Read by the model, cached ones included."""
+    """The number of input tokens, including cached tokens."""
 
     input_tokens_details: ResponseInputTokensDetails | None | UnsetType = UNSET
     output_tokens: (
-        Annotated[int, Meta(description="Generated, reasoning included.")] | None | UnsetType
+        Annotated[
+            int,
+            Meta(description="The number of generated tokens, including reasoning tokens."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """Generated, reasoning included."""
+    """The number of generated tokens, including reasoning tokens."""
 
     output_tokens_details: ResponseOutputTokensDetails | None | UnsetType = UNSET
     total_tokens: int | None | UnsetType = UNSET
 
 
 ResponsesAllowedToolsMode: TypeAlias = Annotated[
-    Literal["auto", "required"], Meta(description="As the model likes, or some tool.")
+    Literal["auto", "required"],
+    Meta(description="Whether the model decides itself or must call a tool."),
 ]
 
 
 class ResponsesAudio(ClosedStruct, frozen=True, kw_only=True):
-    """The sound itself."""
+    """The audio data."""
 
-    data: Annotated[str, Meta(description="The bytes in base64.")]
-    """The bytes in base64."""
+    data: Annotated[str, Meta(description="The base64-encoded audio.")]
+    """The base64-encoded audio."""
 
     format: ResponsesAudioFormat
 
 
 ResponsesAudioFormat: TypeAlias = Annotated[
-    Literal["wav", "mp3"], Meta(description="The formats of speech.")
+    Literal["wav", "mp3"], Meta(description="The supported audio formats.")
 ]
 
 
 class ResponsesCustomTool(ClosedStruct, frozen=True, kw_only=True):
-    """A tool that takes free text, possibly of a grammar."""
+    """The definition of a tool with free-text input, optionally limited by a grammar."""
 
     type: Literal["custom"]
     name: str
@@ -254,26 +294,28 @@ class ResponsesCustomTool(ClosedStruct, frozen=True, kw_only=True):
     allowed_callers: (
         Annotated[
             list[str],
-            Meta(description="Who may call it; the model itself is `direct`."),
+            Meta(description="Which callers may use the tool; `direct` is the model itself."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Who may call it; the model itself is `direct`."""
+    """Which callers may use the tool; `direct` is the model itself."""
 
     defer_loading: (
         Annotated[
             bool,
-            Meta(description="Shown to the model only once a search finds it."),
+            Meta(
+                description="Whether the model receives the tool only after a tool search finds it."
+            ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Shown to the model only once a search finds it."""
+    """Whether the model receives the tool only after a tool search finds it."""
 
 
 class ResponsesCustomToolCall(ClosedStruct, frozen=True, kw_only=True):
-    """A call of a tool of free text that the model made."""
+    """A custom tool call of the model."""
 
     type: Literal["custom_tool_call"]
     call_id: str
@@ -282,17 +324,19 @@ class ResponsesCustomToolCall(ClosedStruct, frozen=True, kw_only=True):
     id: (
         Annotated[
             str,
-            Meta(description="The name that OpenAI gave it, where it comes from an answer."),
+            Meta(description="The id from OpenAI, if the message comes from a response."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The name that OpenAI gave it, where it comes from an answer."""
+    """The id from OpenAI, if the message comes from a response."""
 
     status: (
-        Annotated[str, Meta(description="in_progress, completed or incomplete.")] | None | UnsetType
+        Annotated[str, Meta(description="`in_progress`, `completed` or `incomplete`.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """in_progress, completed or incomplete."""
+    """`in_progress`, `completed` or `incomplete`."""
 
     async_: bool | None | UnsetType = field(name="async", default=UNSET)
     caller: Raw | UnsetType = UNSET
@@ -300,54 +344,58 @@ class ResponsesCustomToolCall(ClosedStruct, frozen=True, kw_only=True):
 
 
 class ResponsesCustomToolCallOutput(ClosedStruct, frozen=True, kw_only=True):
-    """What a tool of free text answered."""
+    """The result of a custom tool call."""
 
     type: Literal["custom_tool_call_output"]
     call_id: str
-    output: Annotated[str | list[ResponsesPart], Meta(description="A text, or parts.")]
-    """A text, or parts."""
+    output: Annotated[str | list[ResponsesPart], Meta(description="A text, or content parts.")]
+    """A text, or content parts."""
 
     id: (
         Annotated[
             str,
-            Meta(description="The name that OpenAI gave it, where it comes from an answer."),
+            Meta(description="The id from OpenAI, if the message comes from a response."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The name that OpenAI gave it, where it comes from an answer."""
+    """The id from OpenAI, if the message comes from a response."""
 
     status: (
-        Annotated[str, Meta(description="in_progress, completed or incomplete.")] | None | UnsetType
+        Annotated[str, Meta(description="`in_progress`, `completed` or `incomplete`.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """in_progress, completed or incomplete."""
+    """`in_progress`, `completed` or `incomplete`."""
 
     caller: Raw | UnsetType = UNSET
 
 
 class ResponsesFunctionCall(ClosedStruct, frozen=True, kw_only=True):
-    """A call of a function that the model made."""
+    """A function call of the model."""
 
     type: Literal["function_call"]
     call_id: str
     name: str
-    arguments: Annotated[str, Meta(description="A JSON object as text.")]
-    """A JSON object as text."""
+    arguments: Annotated[str, Meta(description="The arguments, a JSON object as a string.")]
+    """The arguments, a JSON object as a string."""
 
     id: (
         Annotated[
             str,
-            Meta(description="The name that OpenAI gave it, where it comes from an answer."),
+            Meta(description="The id from OpenAI, if the message comes from a response."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The name that OpenAI gave it, where it comes from an answer."""
+    """The id from OpenAI, if the message comes from a response."""
 
     status: (
-        Annotated[str, Meta(description="in_progress, completed or incomplete.")] | None | UnsetType
+        Annotated[str, Meta(description="`in_progress`, `completed` or `incomplete`.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """in_progress, completed or incomplete."""
+    """`in_progress`, `completed` or `incomplete`."""
 
     async_: bool | None | UnsetType = field(name="async", default=UNSET)
     caller: Raw | UnsetType = UNSET
@@ -355,27 +403,29 @@ class ResponsesFunctionCall(ClosedStruct, frozen=True, kw_only=True):
 
 
 class ResponsesFunctionCallOutput(ClosedStruct, frozen=True, kw_only=True):
-    """What a function answered."""
+    """The result of a function call."""
 
     type: Literal["function_call_output"]
     call_id: str
-    output: Annotated[str | list[ResponsesPart], Meta(description="A text, or parts.")]
-    """A text, or parts."""
+    output: Annotated[str | list[ResponsesPart], Meta(description="A text, or content parts.")]
+    """A text, or content parts."""
 
     id: (
         Annotated[
             str,
-            Meta(description="The name that OpenAI gave it, where it comes from an answer."),
+            Meta(description="The id from OpenAI, if the message comes from a response."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The name that OpenAI gave it, where it comes from an answer."""
+    """The id from OpenAI, if the message comes from a response."""
 
     status: (
-        Annotated[str, Meta(description="in_progress, completed or incomplete.")] | None | UnsetType
+        Annotated[str, Meta(description="`in_progress`, `completed` or `incomplete`.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """in_progress, completed or incomplete."""
+    """`in_progress`, `completed` or `incomplete`."""
 
     caller: Raw | UnsetType = UNSET
     name: str | None | UnsetType = UNSET
@@ -383,7 +433,7 @@ class ResponsesFunctionCallOutput(ClosedStruct, frozen=True, kw_only=True):
 
 
 class ResponsesFunctionTool(ClosedStruct, frozen=True, kw_only=True):
-    """A tool that takes a JSON object."""
+    """A tool with JSON arguments."""
 
     type: Literal["function"]
     name: str
@@ -393,48 +443,50 @@ class ResponsesFunctionTool(ClosedStruct, frozen=True, kw_only=True):
         Annotated[
             bool,
             Meta(
-                description="The arguments follow the schema without exception, as far as it can be followed when nothing is said."
+                description="Whether the arguments must follow the schema exactly. If omitted, they follow it where possible."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The arguments follow the schema without exception, as far as it can be followed when nothing is said."""
+    """Whether the arguments must follow the schema exactly. If omitted, they follow it where possible."""
 
     async_: bool | None | UnsetType = field(name="async", default=UNSET)
     allowed_callers: (
         Annotated[
             list[str],
-            Meta(description="Who may call it; the model itself is `direct`."),
+            Meta(description="Which callers may use the tool; `direct` is the model itself."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Who may call it; the model itself is `direct`."""
+    """Which callers may use the tool; `direct` is the model itself."""
 
     defer_loading: (
         Annotated[
             bool,
-            Meta(description="Shown to the model only once a search finds it."),
+            Meta(
+                description="Whether the model receives the tool only after a tool search finds it."
+            ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Shown to the model only once a search finds it."""
+    """Whether the model receives the tool only after a tool search finds it."""
 
     output_schema: Raw | UnsetType = UNSET
 
 
 ResponsesImageDetail: TypeAlias = Annotated[
     Literal["auto", "low", "high", "original"],
-    Meta(description="How closely the model looks at an image."),
+    Meta(description="The level of detail at which the model processes an image."),
 ]
 
 
 class ResponsesInputAudio(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="input_audio"
 ):
-    """Speech."""
+    """An audio part."""
 
     input_audio: ResponsesAudio
 
@@ -445,90 +497,92 @@ class ResponsesInputFile(
     """A file, such as a PDF."""
 
     file_data: (
-        Annotated[str, Meta(description="A data URL with the bytes in base64.")] | None | UnsetType
+        Annotated[str, Meta(description="A data URL with base64 content.")] | None | UnsetType
     ) = UNSET
-    """A data URL with the bytes in base64."""
+    """A data URL with base64 content."""
 
     file_id: str | None | UnsetType = UNSET
     file_url: str | None | UnsetType = UNSET
     filename: str | None | UnsetType = UNSET
     detail: (
-        Annotated[str, Meta(description="How closely to look: auto, low or high.")]
+        Annotated[str, Meta(description="The level of detail: auto, low or high.")]
         | None
         | UnsetType
     ) = UNSET
-    """How closely to look: auto, low or high."""
+    """The level of detail: auto, low or high."""
 
     prompt_cache_breakpoint: (
         Annotated[
             ResponsesPromptCacheBreakpoint,
-            Meta(description="Cache the prompt up to here."),
+            Meta(description="Cache the prompt up to this part."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Cache the prompt up to here."""
+    """Cache the prompt up to this part."""
 
 
 class ResponsesInputImage(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="input_image"
 ):
-    """An image."""
+    """An image part."""
 
     image_url: (
         Annotated[
             str,
-            Meta(description="An http URL, or a data URL with the bytes in base64."),
+            Meta(description="An http URL, or a data URL with base64 content."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """An http URL, or a data URL with the bytes in base64."""
+    """An http URL, or a data URL with base64 content."""
 
     file_id: str | None | UnsetType = UNSET
     detail: (
-        Annotated[ResponsesImageDetail, Meta(description="How closely to look.")] | None | UnsetType
+        Annotated[ResponsesImageDetail, Meta(description="The level of image detail.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """How closely to look."""
+    """The level of image detail."""
 
     prompt_cache_breakpoint: (
         Annotated[
             ResponsesPromptCacheBreakpoint,
-            Meta(description="Cache the prompt up to here."),
+            Meta(description="Cache the prompt up to this part."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Cache the prompt up to here."""
+    """Cache the prompt up to this part."""
 
 
 class ResponsesInputText(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="input_text"
 ):
-    """Text."""
+    """A text part."""
 
     text: str
     prompt_cache_breakpoint: (
         Annotated[
             ResponsesPromptCacheBreakpoint,
-            Meta(description="Cache the prompt up to here."),
+            Meta(description="Cache the prompt up to this part."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Cache the prompt up to here."""
+    """Cache the prompt up to this part."""
 
 
 class ResponsesJsonObjectFormat(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="json_object"
 ):
-    """Some JSON object."""
+    """The response is a JSON object."""
 
 
 class ResponsesJsonSchemaFormat(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="json_schema"
 ):
-    """JSON that follows a schema."""
+    """The response is JSON that follows a schema."""
 
     name: str
     schema: Raw
@@ -536,110 +590,125 @@ class ResponsesJsonSchemaFormat(
     strict: (
         Annotated[
             bool,
-            Meta(description="The answer follows the schema without exception."),
+            Meta(description="Whether the response must follow the schema exactly."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The answer follows the schema without exception."""
+    """Whether the response must follow the schema exactly."""
 
 
 class ResponsesKind(OpenStruct, frozen=True, kw_only=True):
-    """The beginning of every item and every tool, by which they are told apart."""
+    """The type of an item or a tool."""
 
     type: str | None | UnsetType = UNSET
 
 
 class ResponsesMessage(ClosedStruct, frozen=True, kw_only=True):
-    """A turn of the conversation, in any of its three forms."""
+    """A message of the conversation, in any of its three forms."""
 
     role: ResponsesRole
-    content: Annotated[str | list[ResponsesPart], Meta(description="A text, or parts.")]
-    """A text, or parts."""
+    content: Annotated[str | list[ResponsesPart], Meta(description="A text, or content parts.")]
+    """A text, or content parts."""
 
-    type: Annotated[str, Meta(description="Absent or `message`.")] | None | UnsetType = UNSET
-    """Absent or `message`."""
+    type: Annotated[str, Meta(description="Omitted or `message`.")] | None | UnsetType = UNSET
+    """Omitted or `message`."""
 
     id: (
         Annotated[
             str,
-            Meta(description="The name that OpenAI gave it, where it comes from an answer."),
+            Meta(description="The id from OpenAI, if the message comes from a response."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The name that OpenAI gave it, where it comes from an answer."""
+    """The id from OpenAI, if the message comes from a response."""
 
     status: (
-        Annotated[str, Meta(description="in_progress, completed or incomplete.")] | None | UnsetType
-    ) = UNSET
-    """in_progress, completed or incomplete."""
-
-    phase: Annotated[str, Meta(description="commentary or final_answer.")] | None | UnsetType = (
-        UNSET
-    )
-    """commentary or final_answer."""
-
-
-class ResponsesNamedTool(ClosedStruct, frozen=True, kw_only=True):
-    """A tool by its name."""
-
-    type: str
-    name: str | None | UnsetType = UNSET
-    server_label: (
-        Annotated[str, Meta(description="Of a tool of an MCP server.")] | None | UnsetType
-    ) = UNSET
-    """Of a tool of an MCP server."""
-
-
-class ResponsesNamedToolChoice(ClosedStruct, frozen=True, kw_only=True):
-    """This tool, or one of some tools: `function` or `custom` with a name, `allowed_tools`, or a tool of OpenAI's own."""
-
-    type: str
-    name: str | None | UnsetType = UNSET
-    server_label: (
-        Annotated[str, Meta(description="Of a tool of an MCP server.")] | None | UnsetType
-    ) = UNSET
-    """Of a tool of an MCP server."""
-
-    mode: (
-        Annotated[ResponsesAllowedToolsMode, Meta(description="Of allowed_tools.")]
+        Annotated[str, Meta(description="`in_progress`, `completed` or `incomplete`.")]
         | None
         | UnsetType
     ) = UNSET
-    """Of allowed_tools."""
+    """`in_progress`, `completed` or `incomplete`."""
+
+    phase: (
+        Annotated[str, Meta(description="`commentary` or `final_answer`.")] | None | UnsetType
+    ) = UNSET
+    """`commentary` or `final_answer`."""
+
+
+class ResponsesNamedTool(ClosedStruct, frozen=True, kw_only=True):
+    """The name of a tool."""
+
+    type: str
+    name: str | None | UnsetType = UNSET
+    server_label: (
+        Annotated[
+            str,
+            Meta(description="The label of the MCP server, for an MCP tool."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The label of the MCP server, for an MCP tool."""
+
+
+class ResponsesNamedToolChoice(ClosedStruct, frozen=True, kw_only=True):
+    """The tool to call, or a subset of the tools: `function` or `custom` with a name, `allowed_tools`, or an OpenAI tool."""
+
+    type: str
+    name: str | None | UnsetType = UNSET
+    server_label: (
+        Annotated[
+            str,
+            Meta(description="The label of the MCP server, for an MCP tool."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The label of the MCP server, for an MCP tool."""
+
+    mode: (
+        Annotated[
+            ResponsesAllowedToolsMode,
+            Meta(description="The mode of `allowed_tools`."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The mode of `allowed_tools`."""
 
     tools: (
         Annotated[
             list[ResponsesNamedTool],
-            Meta(description="Of allowed_tools, each a ResponsesNamedTool."),
+            Meta(description="The tools of `allowed_tools`, each a ResponsesNamedTool."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Of allowed_tools, each a ResponsesNamedTool."""
+    """The tools of `allowed_tools`, each a ResponsesNamedTool."""
 
 
 class ResponsesOutputText(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="output_text"
 ):
-    """Text that the model said."""
+    """Output text of the model."""
 
     text: str
     annotations: (
-        Annotated[list[Raw], Meta(description="The places that the text cites.")] | None | UnsetType
+        Annotated[list[Raw], Meta(description="The citations of the text.")] | None | UnsetType
     ) = UNSET
-    """The places that the text cites."""
+    """The citations of the text."""
 
     logprobs: Raw | UnsetType = UNSET
 
 
 class ResponsesPlainFormat(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="text"):
-    """Text."""
+    """A text part."""
 
 
 class ResponsesPromptCacheBreakpoint(ClosedStruct, frozen=True, kw_only=True):
-    """A place up to which the prompt is cached."""
+    """A breakpoint up to which the prompt is cached."""
 
     mode: Literal["explicit"]
     ttl: Annotated[str, Meta(description="30m or 12h.")] | None | UnsetType = UNSET
@@ -648,31 +717,36 @@ class ResponsesPromptCacheBreakpoint(ClosedStruct, frozen=True, kw_only=True):
 
 ResponsesPromptCacheMode: TypeAlias = Annotated[
     Literal["implicit", "explicit"],
-    Meta(description="Who chooses the places up to which a prompt is cached."),
+    Meta(description="How prompt cache breakpoints are chosen."),
 ]
 
 
 class ResponsesPromptCacheOptions(ClosedStruct, frozen=True, kw_only=True):
-    """Where the cache may break the prompt."""
+    """Options of prompt cache breakpoints."""
 
     mode: ResponsesPromptCacheMode | None | UnsetType = UNSET
     ttl: Annotated[str, Meta(description="30m or 12h.")] | None | UnsetType = UNSET
     """30m or 12h."""
 
     prewarm: (
-        Annotated[bool, Meta(description="Fill the cache, and do not answer.")] | None | UnsetType
-    ) = UNSET
-    """Fill the cache, and do not answer."""
-
-    comparison_response_id: (
         Annotated[
-            str,
-            Meta(description="An answer to compare the use of the cache with."),
+            bool,
+            Meta(description="Whether to fill the cache without answering."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """An answer to compare the use of the cache with."""
+    """Whether to fill the cache without answering."""
+
+    comparison_response_id: (
+        Annotated[
+            str,
+            Meta(description="The response with which to compare the cache usage."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The response with which to compare the cache usage."""
 
 
 ResponsesPromptCacheRetention: TypeAlias = Annotated[
@@ -681,86 +755,95 @@ ResponsesPromptCacheRetention: TypeAlias = Annotated[
 
 
 class ResponsesReasoning(ClosedStruct, frozen=True, kw_only=True):
-    """What the model thought, as an earlier answer gave it."""
+    """The thinking of the model, from an earlier response."""
 
     type: Literal["reasoning"]
     summary: Raw | UnsetType = UNSET
     content: (
-        Annotated[list[ResponsesReasoningText], Meta(description="The thought itself.")]
+        Annotated[list[ResponsesReasoningText], Meta(description="The reasoning text.")]
         | None
         | UnsetType
     ) = UNSET
-    """The thought itself."""
+    """The reasoning text."""
 
     encrypted_content: (
-        Annotated[str, Meta(description="The thought, for OpenAI's eyes.")] | None | UnsetType
-    ) = UNSET
-    """The thought, for OpenAI's eyes."""
-
-    id: (
         Annotated[
             str,
-            Meta(description="The name that OpenAI gave it, where it comes from an answer."),
+            Meta(description="The encrypted reasoning, readable only by OpenAI."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The name that OpenAI gave it, where it comes from an answer."""
+    """The encrypted reasoning, readable only by OpenAI."""
+
+    id: (
+        Annotated[
+            str,
+            Meta(description="The id from OpenAI, if the message comes from a response."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The id from OpenAI, if the message comes from a response."""
 
     status: (
-        Annotated[str, Meta(description="in_progress, completed or incomplete.")] | None | UnsetType
+        Annotated[str, Meta(description="`in_progress`, `completed` or `incomplete`.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """in_progress, completed or incomplete."""
+    """`in_progress`, `completed` or `incomplete`."""
 
 
 class ResponsesReasoningConfig(ClosedStruct, frozen=True, kw_only=True):
-    """How much the model reasons before it answers, and what is shown of it."""
+    """How much the model reasons before it answers, and what it returns of the reasoning."""
 
     effort: ResponsesReasoningEffort | None | UnsetType = UNSET
     summary: (
         Annotated[
             str,
-            Meta(description="How to sum the reasoning up: auto, concise or detailed."),
+            Meta(description="How to summarize the reasoning: auto, concise or detailed."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """How to sum the reasoning up: auto, concise or detailed."""
+    """How to summarize the reasoning: auto, concise or detailed."""
 
     generate_summary: (
-        Annotated[str, Meta(description="The older name of summary.")] | None | UnsetType
+        Annotated[str, Meta(description="The older name of `summary`.")] | None | UnsetType
     ) = UNSET
-    """The older name of summary."""
+    """The older name of `summary`."""
 
     context: (
         Annotated[
             str,
-            Meta(description="The turns whose reasoning is seen: auto, current_turn or all_turns."),
+            Meta(
+                description="The turns whose reasoning is available to the model: auto, current_turn or all_turns."
+            ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The turns whose reasoning is seen: auto, current_turn or all_turns."""
+    """The turns whose reasoning is available to the model: auto, current_turn or all_turns."""
 
-    mode: Annotated[str, Meta(description="standard or pro.")] | None | UnsetType = UNSET
-    """standard or pro."""
+    mode: Annotated[str, Meta(description="`standard` or `pro`.")] | None | UnsetType = UNSET
+    """`standard` or `pro`."""
 
 
 ResponsesReasoningEffort: TypeAlias = Annotated[
     Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"],
-    Meta(description="How much a model reasons."),
+    Meta(description="The reasoning effort of the model."),
 ]
 
 
 class ResponsesReasoningText(ClosedStruct, frozen=True, kw_only=True):
-    """A text of a thought."""
+    """A text of the reasoning."""
 
     type: Literal["reasoning_text"]
     text: str
 
 
 class ResponsesRefusal(ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="refusal"):
-    """What the model said when it refused."""
+    """The refusal message of the model."""
 
     refusal: str
 
@@ -772,198 +855,213 @@ ResponsesPart: TypeAlias = Annotated[
     | ResponsesInputAudio
     | ResponsesOutputText
     | ResponsesRefusal,
-    Meta(description="A part of a turn, or of what a tool answered."),
+    Meta(description="A content part of a message or of a tool result."),
 ]
 
 
 class ResponsesRequest(ClosedStruct, frozen=True, kw_only=True):
-    """One request of the Responses dialect."""
+    """A request of the Responses dialect."""
 
     model: Annotated[
         str,
-        Meta(description="The model to ask, possibly behind an account's name and a slash."),
+        Meta(description="The model, optionally with an account name and a slash before it."),
     ]
-    """The model to ask, possibly behind an account's name and a slash."""
+    """The model, optionally with an account name and a slash before it."""
 
     input: Annotated[
         str | list[Raw],
         Meta(
-            description="A text of the user, or items, each of a `type` of its own; an item without one is a ResponsesMessage."
+            description="A text from the user, or items, each with its own `type`. An item without a `type` is a ResponsesMessage."
         ),
     ]
-    """A text of the user, or items, each of a `type` of its own; an item without one is a ResponsesMessage."""
+    """A text from the user, or items, each with its own `type`. An item without a `type` is a ResponsesMessage."""
 
     instructions: (
-        Annotated[str, Meta(description="The instructions that stand above the input.")]
-        | None
-        | UnsetType
+        Annotated[str, Meta(description="The system instructions.")] | None | UnsetType
     ) = UNSET
-    """The instructions that stand above the input."""
+    """The system instructions."""
 
     max_output_tokens: (
         Annotated[
             int,
-            Meta(description="The most tokens to generate, reasoning included."),
+            Meta(
+                description="The maximum number of tokens to generate, including reasoning tokens."
+            ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The most tokens to generate, reasoning included."""
+    """The maximum number of tokens to generate, including reasoning tokens."""
 
     temperature: (
-        Annotated[
-            float,
-            Meta(description="How much chance there is in sampling, from 0 to 2."),
-        ]
+        Annotated[float, Meta(description="The sampling temperature, from 0 to 2.")]
         | None
         | UnsetType
     ) = UNSET
-    """How much chance there is in sampling, from 0 to 2."""
+    """The sampling temperature, from 0 to 2."""
 
     top_p: (
         Annotated[
             float,
             Meta(
-                description="Sample from the likeliest tokens that together have this probability."
+                description="Nucleus sampling: sample from the most likely tokens with this total probability."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Sample from the likeliest tokens that together have this probability."""
+    """Nucleus sampling: sample from the most likely tokens with this total probability."""
 
     top_logprobs: (
         Annotated[
             int,
-            Meta(description="How many alternatives to tell for each token."),
+            Meta(description="The number of most likely alternatives to return for each token."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """How many alternatives to tell for each token."""
+    """The number of most likely alternatives to return for each token."""
 
     tools: (
         Annotated[
             list[Raw],
             Meta(
-                description="Each a ResponsesFunctionTool or ResponsesCustomTool, or a tool of OpenAI's own."
+                description="The tools: each a ResponsesFunctionTool, a ResponsesCustomTool, or an OpenAI tool."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Each a ResponsesFunctionTool or ResponsesCustomTool, or a tool of OpenAI's own."""
+    """The tools: each a ResponsesFunctionTool, a ResponsesCustomTool, or an OpenAI tool."""
 
     tool_choice: (
         Annotated[
             ResponsesToolChoiceMode | ResponsesNamedToolChoice,
-            Meta(description="Which tools the model may or must use."),
+            Meta(description="Which tools the model may or must call."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Which tools the model may or must use."""
+    """Which tools the model may or must call."""
 
     parallel_tool_calls: (
-        Annotated[bool, Meta(description="Whether an answer may hold several calls.")]
+        Annotated[
+            bool,
+            Meta(description="Whether a response may contain several tool calls."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """Whether an answer may hold several calls."""
+    """Whether a response may contain several tool calls."""
 
     max_tool_calls: (
-        Annotated[int, Meta(description="The most calls of OpenAI's own tools.")] | None | UnsetType
+        Annotated[
+            int,
+            Meta(description="The maximum number of calls of OpenAI's built-in tools."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """The most calls of OpenAI's own tools."""
+    """The maximum number of calls of OpenAI's built-in tools."""
 
     text: (
         Annotated[
             ResponsesTextConfig,
-            Meta(description="The form and the length of the answer."),
+            Meta(description="The format and verbosity of the response."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The form and the length of the answer."""
+    """The format and verbosity of the response."""
 
     reasoning: (
         Annotated[
             ResponsesReasoningConfig,
             Meta(
-                description="How much the model reasons before it answers, and what is shown of it."
+                description="How much the model reasons before it answers, and what it returns of the reasoning."
             ),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """How much the model reasons before it answers, and what is shown of it."""
+    """How much the model reasons before it answers, and what it returns of the reasoning."""
 
     include: (
-        Annotated[list[str], Meta(description="What to tell beside the answer.")] | None | UnsetType
+        Annotated[
+            list[str],
+            Meta(description="Additional data to include in the response."),
+        ]
+        | None
+        | UnsetType
     ) = UNSET
-    """What to tell beside the answer."""
+    """Additional data to include in the response."""
 
     metadata: (
         Annotated[
             dict[str, str],
-            Meta(description="The caller's own notes on the stored answer."),
+            Meta(description="Key-value pairs that the caller attaches to the stored response."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The caller's own notes on the stored answer."""
+    """Key-value pairs that the caller attaches to the stored response."""
 
     safety_identifier: (
         Annotated[
             str,
-            Meta(description="An opaque name of the end user, against abuse."),
+            Meta(description="An opaque id of the end user, used to detect abuse."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """An opaque name of the end user, against abuse."""
+    """An opaque id of the end user, used to detect abuse."""
 
     user: (
-        Annotated[str, Meta(description="The older name of safety_identifier.")] | None | UnsetType
+        Annotated[str, Meta(description="The older name of `safety_identifier`.")]
+        | None
+        | UnsetType
     ) = UNSET
-    """The older name of safety_identifier."""
+    """The older name of `safety_identifier`."""
 
     service_tier: (
         Annotated[
             ResponsesServiceTier,
-            Meta(description="The capacity that serves the request."),
+            Meta(description="The service tier for the request."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The capacity that serves the request."""
+    """The service tier for the request."""
 
     store: (
         Annotated[
             bool,
-            Meta(description="Keep the answer at OpenAI; so it is when nothing is said."),
+            Meta(description="Whether OpenAI stores the response (default true)."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Keep the answer at OpenAI; so it is when nothing is said."""
+    """Whether OpenAI stores the response (default true)."""
 
     prompt_cache_key: (
-        Annotated[str, Meta(description="Requests with the same key share a cache.")]
+        Annotated[
+            str,
+            Meta(description="Requests with the same key share a prompt cache."),
+        ]
         | None
         | UnsetType
     ) = UNSET
-    """Requests with the same key share a cache."""
+    """Requests with the same key share a prompt cache."""
 
     prompt_cache_options: (
         Annotated[
             ResponsesPromptCacheOptions,
-            Meta(description="Where the cache may break the prompt."),
+            Meta(description="Options of prompt cache breakpoints."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Where the cache may break the prompt."""
+    """Options of prompt cache breakpoints."""
 
     prompt_cache_retention: (
         Annotated[
@@ -978,37 +1076,44 @@ class ResponsesRequest(ClosedStruct, frozen=True, kw_only=True):
     truncation: (
         Annotated[
             ResponsesTruncation,
-            Meta(description="What to do with an input that is too long."),
+            Meta(description="What to do if the input is too long."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """What to do with an input that is too long."""
+    """What to do if the input is too long."""
 
     stream: (
         Annotated[
             bool,
-            Meta(description="Answer as a stream of events; never true in a batch."),
+            Meta(description="Stream the response as events; never true in a batch."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """Answer as a stream of events; never true in a batch."""
+    """Stream the response as events; never true in a batch."""
 
     stream_options: Raw | UnsetType = UNSET
-    background: Annotated[bool, Meta(description="Answer later.")] | None | UnsetType = UNSET
-    """Answer later."""
+    background: (
+        Annotated[
+            bool,
+            Meta(description="Whether to run the request in the background."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """Whether to run the request in the background."""
 
     background_options: Raw | UnsetType = UNSET
     previous_response_id: (
         Annotated[
             str,
-            Meta(description="The stored answer that this request goes on from."),
+            Meta(description="The stored response that this request continues."),
         ]
         | None
         | UnsetType
     ) = UNSET
-    """The stored answer that this request goes on from."""
+    """The stored response that this request continues."""
 
     conversation: Raw | UnsetType = UNSET
     prompt: Raw | UnsetType = UNSET
@@ -1020,18 +1125,18 @@ class ResponsesRequest(ClosedStruct, frozen=True, kw_only=True):
 
 ResponsesRole: TypeAlias = Annotated[
     Literal["user", "assistant", "system", "developer"],
-    Meta(description="Who says it."),
+    Meta(description="The role of the message's author."),
 ]
 
 
 ResponsesServiceTier: TypeAlias = Annotated[
     Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"],
-    Meta(description="The capacities of OpenAI."),
+    Meta(description="The service tiers of OpenAI."),
 ]
 
 
 class ResponsesTextConfig(ClosedStruct, frozen=True, kw_only=True):
-    """The form and the length of the answer."""
+    """The format and verbosity of the response."""
 
     format: ResponsesTextFormat | None | UnsetType = UNSET
     verbosity: ResponsesVerbosity | None | UnsetType = UNSET
@@ -1039,35 +1144,35 @@ class ResponsesTextConfig(ClosedStruct, frozen=True, kw_only=True):
 
 ResponsesTextFormat: TypeAlias = Annotated[
     ResponsesPlainFormat | ResponsesJsonObjectFormat | ResponsesJsonSchemaFormat,
-    Meta(description="The form of the answer."),
+    Meta(description="The format of the response."),
 ]
 
 
 ResponsesToolChoiceMode: TypeAlias = Annotated[
     Literal["none", "auto", "required"],
-    Meta(description="No tool, as the model likes, or some tool."),
+    Meta(description="Whether the model calls no tool, decides itself, or must call a tool."),
 ]
 
 
 class ResponsesToolFormat(ClosedStruct, frozen=True, kw_only=True):
-    """The form of what a tool of free text takes."""
+    """The input format of a custom tool."""
 
-    type: Annotated[str, Meta(description="text or grammar.")]
-    """text or grammar."""
+    type: Annotated[str, Meta(description="`text` or `grammar`.")]
+    """`text` or `grammar`."""
 
     definition: Annotated[str, Meta(description="The grammar.")] | None | UnsetType = UNSET
     """The grammar."""
 
-    syntax: Annotated[str, Meta(description="lark or regex.")] | None | UnsetType = UNSET
-    """lark or regex."""
+    syntax: Annotated[str, Meta(description="`lark` or `regex`.")] | None | UnsetType = UNSET
+    """`lark` or `regex`."""
 
 
 ResponsesTruncation: TypeAlias = Annotated[
     Literal["auto", "disabled"],
-    Meta(description="Whether items are dropped from an input that is too long."),
+    Meta(description="Whether items are dropped if the input is too long."),
 ]
 
 
 ResponsesVerbosity: TypeAlias = Annotated[
-    Literal["low", "medium", "high"], Meta(description="How long an answer is.")
+    Literal["low", "medium", "high"], Meta(description="The verbosity of a response.")
 ]

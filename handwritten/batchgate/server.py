@@ -52,7 +52,8 @@ async def serve(
         started(url)
         await signals.first.wait()
         in_flight = app[ENGINE].router.in_flight
-        logger.info("draining: waiting for %d requests in flight", in_flight, extra={"action": "stopping"})
+        message = "draining: waiting for %d requests in flight to providers, and for open HTTP calls"
+        logger.info(message, in_flight, extra={"action": "stopping"})
         stopping = asyncio.create_task(_stop(app[ENGINE], site, runner, settings.shutdown_timeout))
         await signals.second_or(stopping)
         await app[ENGINE].abort()

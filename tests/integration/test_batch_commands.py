@@ -236,9 +236,9 @@ def test_the_commands_say_that_a_batch_waits_for_a_paused_account(tmp_path: Path
         assert process.stdout is not None
         assert process.stderr is not None
         batch_id = process.stdout.readline().strip()
-        assert f"Paused: {reason}\n" in iter(process.stderr.readline, "")
+        assert f"Waiting: {reason}\n" in iter(process.stderr.readline, "")
         shown = batchgate(tmp_path, "show", batch_id, gateway=gateway).stdout
-        assert f"Paused    {reason}" in shown.splitlines()
+        assert f"Waiting   {reason}" in shown.splitlines()
         [_, row] = batchgate(tmp_path, "list", gateway=gateway).stdout.splitlines()
         assert row.endswith("1 processing (paused)")
         gateway.kill()

@@ -152,11 +152,14 @@ async def test_every_call_to_a_faulty_bucket_reports_the_reason_and_ends_in_time
         lambda: blobs.delete("a"),
         lambda: write_blob(blobs, "b", 1),
     ]
-    for call in calls[2:4] if fault is truncated_response else calls:
+
+    async def expect_timely_error(call: Callable[[], Any]) -> None:
         started = time.monotonic()
         with pytest.raises(BlobError, match=reason or "^a: "):
             await call()
         assert time.monotonic() - started < 10
+
+    await asyncio.gather(*map(expect_timely_error, calls[2:4] if fault is truncated_response else calls))
 
 
 def test_a_call_to_a_hanging_bucket_times_out_within_a_minute() -> None:

@@ -167,6 +167,7 @@ async def test_every_surface_cancels_a_batch_of_any_surface(
         assert await other.list_batches(app) == {batch_id: view}
 
 
+@pytest.mark.usefixtures("short_retry_intervals")
 async def test_every_surface_shows_an_expired_batch_of_any_surface(
     app: RunningApp, create_batch: CreateBatch, surface: Surface
 ) -> None:

@@ -42,7 +42,7 @@ async def expect_storage_error(app: RunningApp, method: str, path: str, **option
         assert (response.status, error["error"]["type"]) == (529, "overloaded_error")
         assert int(response.headers["Retry-After"]) > 0
     message = str(error["error"]["message"])
-    assert message.startswith("The gateway's storage is not well")
+    assert message.startswith("The gateway's storage is unavailable")
     assert str(app.data_dir) not in message
     return message
 

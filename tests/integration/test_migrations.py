@@ -24,12 +24,12 @@ from batchgate.store import migration_files
 from batchgate.store.postgres import PostgresAddress
 from batchgate.store.postgres import migrate as postgres
 from batchgate.store.sqlite import SqliteStore
-from tests.integration.contracts.test_store import create
 from tests.support.databases import DATABASES, Database, DatabaseKind, new_bare_database
 from tests.support.full_disk import full_disk
 from tests.support.gateway_process import GatewayProcess
 from tests.support.postgres_server import bare_database, dump_schema
 from tests.support.running_app import MovableClock, RunningApp, running_app, simulator
+from tests.support.stored_rows import create
 
 STORE = Path(migration_files.__file__).parent
 BEFORE_MIGRATIONS = Path(__file__).parents[1] / "fixtures" / "before_migrations"

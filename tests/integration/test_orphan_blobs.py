@@ -22,9 +22,9 @@ from batchgate.engine.model.submission import Submission
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support import failpoints
 from batchgate.store.sqlite import SqliteStore
-from tests.integration.contracts.test_store import input_of, new_batch
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app
 from tests.support.storage_leaks import check_no_storage_leaks, find_storage_leaks
+from tests.support.stored_rows import input_of, new_batch
 
 T = TypeVar("T")
 

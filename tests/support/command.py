@@ -13,6 +13,8 @@ from typing import Final
 from tests.support.gateway_process import SIMULATOR, GatewayProcess, clean_environment
 
 PROGRAM: Final = (sys.executable, "-m", "batchgate")
+WITH_DEFAULT_SIGINT: Final = ("env", "--default-signal=INT")
+"""Runs a program that SIGINT ends, even if the test run ignores SIGINT, as in the background of a shell."""
 SLOW_SETTINGS: Final = f"shutdown_timeout = 0\n{SIMULATOR}simulator.latency = 60\n"
 """Settings of a gateway whose batches do not end, but which stops at once."""
 
@@ -39,7 +41,7 @@ def running_command(
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a command, and kill it when the context is left."""
     with subprocess.Popen(
-        [*PROGRAM, *words],
+        [*WITH_DEFAULT_SIGINT, *PROGRAM, *words],
         env=command_environment(gateway),
         cwd=folder,
         stdin=subprocess.DEVNULL,

@@ -44,7 +44,7 @@ def results_call(batch_id: str, *, provider: Provider | None, partial: bool) -> 
     if partial:
         return partial_results_call(batch_id)
     if provider is None:
-        raise ValueError("provider: required, unless partial is set")
+        raise ValueError("provider: required, one of the batch's providers, unless partial is set")
     return ended_results_call(batch_id, provider=provider) | {"headers": {"Accept": "application/x-jsonl"}}
 
 

@@ -16,7 +16,7 @@ KEY_HEADERS = ("x-api-key", "x-goog-api-key", "x-bf-vk")
 """Headers that may hold a key, besides ``Authorization: Bearer``.
 
 ``x-bf-vk``, and keys that begin with ``sk-bf-``, are accepted for clients that were written for Bifrost, whose virtual
-keys look like this (bifrost.md). Batchgate's own keys begin with ``bg-``.
+keys look like this. Batchgate's own keys begin with ``bg-``; the settings may hold keys of any form.
 """
 
 

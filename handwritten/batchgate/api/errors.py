@@ -96,5 +96,5 @@ def _refusal(request: web.Request, error: RefusedError | web.HTTPException | Sto
             return RefusedError(kind, error.text or error.reason, status=error.status)
         case StoreError() | BlobError():
             logger.error("storage: %s", error, extra={"action": "storage_failed", "request_id": request[REQUEST_ID]})
-            message = f"The gateway's storage is not well ({error}). Try again."
+            message = f"The gateway's storage is unavailable ({error}). Try again."
             return RefusedError("overloaded_error", message, headers={"Retry-After": STORAGE_RETRY_AFTER})

@@ -33,7 +33,7 @@ RESULTS_SHOWN: Final = 3
 CLOSING: Final = """\
 With a real model:
   ANTHROPIC_API_KEY=...  batchgate serve     or OPENAI_API_KEY, OLLAMA_HOST, VLLM_BASE_URL
-  batchgate submit FILE.jsonl --wait         or the Anthropic SDK with the gateway's URL and /anthropic"""
+  batchgate submit FILE.jsonl --wait         or the Anthropic SDK, base_url http://127.0.0.1:8080/anthropic"""
 
 
 class _Text(msgspec.Struct):

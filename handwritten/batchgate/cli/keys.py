@@ -94,7 +94,7 @@ def list_command(connection: Connection, workspace: str, *, as_json: bool) -> No
 @as_json_option
 @connected
 def rotate_command(connection: Connection, key_id: str, grace: int, *, as_json: bool) -> None:
-    """Replace the key ID by a new key with the same name and scopes, and print it. It is not shown again."""
+    """Replace the key ID by a new key with the same name, scopes and lifetime, and print it. It is not shown again."""
 
     async def run() -> CreatedKey:
         async with connection.client() as client:

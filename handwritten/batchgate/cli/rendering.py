@@ -42,7 +42,7 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
         ("Status", progress.status),
         ("Failed", VALIDATION_FAILED if progress.status == "failed" else None),
         ("Requests", f"{progress.total}: {outcome(progress)}"),
-        ("Paused", None if progress.paused is None else progress.paused.reason),
+        ("Waiting", None if progress.paused is None else progress.paused.reason),
         ("Created", moment(batch.created_at)),
         ("Expires", None if batch.ended_at else moment(batch.expires_at)),
         ("Canceled", batch.cancel_initiated_at and moment(batch.cancel_initiated_at)),

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 @click.option(
     "--log-format",
     type=click.Choice(FORMATS, case_sensitive=False),
-    help="Format of log lines (text).",
+    help="Format of log lines: text, or one JSON object a line (text).",
 )
 @click.option(
     "--no-worker",

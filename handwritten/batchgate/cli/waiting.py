@@ -37,7 +37,7 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
             bar.update(finished(progress) - bar.pos)
             if progress.paused is not None and progress.paused.reason != reported:
                 reported = progress.paused.reason
-                click.echo(f"\nPaused: {reported}", err=True)
+                click.echo(f"\nWaiting: {reported}", err=True)
             if progress.status in {"ended", "failed"}:
                 return progress
             await asyncio.sleep(pause)

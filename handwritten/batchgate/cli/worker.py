@@ -31,7 +31,7 @@ from batchgate.server import serve
 @click.option(
     "--log-format",
     type=click.Choice(FORMATS, case_sensitive=False),
-    help="Format of log lines (text).",
+    help="Format of log lines: text, or one JSON object a line (text).",
 )
 def worker_command(config: Path | None, *, port: int | None, **given: object) -> None:
     """Start a worker and run batches until SIGTERM or Ctrl-C.

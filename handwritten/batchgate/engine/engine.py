@@ -43,8 +43,6 @@ class Engine:
         self._shutdown_timeout = needs.shutdown_timeout
         self._problems = HealthProblems(needs.clock)
         self._stopping_since: int | None = None
-        self._no_worker_since: int | None = None
-        """When this process first saw that there is no worker."""
         orphan_blobs = OrphanBlobs(needs.store, needs.blobs)
         self._probe = StorageProbe(orphan_blobs, self._problems.report)
         self._services = BackgroundServices(needs, orphan_blobs, self._problems.report) if needs.has_worker else None
@@ -153,10 +151,8 @@ class Engine:
         if self._stopping_since is not None:
             since = self._stopping_since
             problems.append(HealthProblem(code="stopping", component="gateway", since=since, message=STOPPING))
-        if self.cluster.workers:
-            self._no_worker_since = None
-        else:
-            since = self._no_worker_since = self._no_worker_since or self._clock.now()
+        if self.cluster.no_worker_since is not None:
+            since = self.cluster.no_worker_since
             problems.append(HealthProblem(code="no_worker", component="workers", since=since, message=NO_WORKER))
         return tuple(problems)
 

@@ -35,7 +35,9 @@ SELECT
         THEN pg_notify('procrastinate_queue_v1#' || %(queue)s, '{"type": "job_inserted", "job_id": 0}')
     END
 FROM (
-    SELECT jobs.id, CASE WHEN requeued.delay > 0 THEN clock_timestamp() + make_interval(secs => requeued.delay) END AS available_at
+    SELECT
+        jobs.id,
+        CASE WHEN requeued.delay > 0 THEN clock_timestamp() + make_interval(secs => requeued.delay) END AS available_at
     FROM unnest(%(ids)s::bigint[], %(delays)s::double precision[]) AS requeued (id, delay)
     JOIN procrastinate_jobs AS jobs ON jobs.id = requeued.id
     WHERE jobs.status = 'doing' AND jobs.worker_id = %(worker_id)s

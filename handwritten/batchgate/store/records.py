@@ -64,16 +64,16 @@ def duplicate_lookup_row(new: NewBatch) -> dict[str, object]:
     return {name: getattr(new, name) for name in names}
 
 
-def validated_input_row(batch_key: int, begun: ValidatedInput, now: int) -> dict[str, object]:
+def validated_input_row(batch_key: int, validated: ValidatedInput, now: int) -> dict[str, object]:
     """Return the parameters that start a batch after its file was validated."""
     return {
         "batch_key": batch_key,
         "now": now,
-        "total": begun.total,
-        "open_shards": len(begun.shards),
-        "providers": msgspec.json.encode(begun.providers).decode(),
-        "input_blob": begun.input_blob,
-        "input_size": begun.input_size,
+        "total": validated.total,
+        "open_shards": len(validated.shards),
+        "providers": msgspec.json.encode(validated.providers).decode(),
+        "input_blob": validated.input_blob,
+        "input_size": validated.input_size,
     }
 
 

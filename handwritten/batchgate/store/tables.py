@@ -71,10 +71,10 @@ class TableWriter(TableReader, Protocol):
 
 def sort_by_references(tables: Mapping[str, Table], references: Iterable[tuple[str, str]]) -> dict[str, Table]:
     """Sort tables so that none references a later one; ``references`` are pairs (from, to)."""
-    demand = {name: {to for by, to in references if by == name and to != name and to in tables} for name in tables}
+    referenced = {name: {to for by, to in references if by == name and to != name and to in tables} for name in tables}
     done: dict[str, Table] = {}
     while len(done) < len(tables):
-        free = sorted(name for name in tables if name not in done and demand[name] <= done.keys())
+        free = sorted(name for name in tables if name not in done and referenced[name] <= done.keys())
         if not free:
             free = sorted(tables.keys() - done.keys())
         done |= {name: tables[name] for name in free}

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgate.engine.ports.store import Store
-from tests.integration.contracts.test_store import create, end
 from tests.support.databases import DATABASES, DatabaseKind, new_database
+from tests.support.stored_rows import create, end
 
 Change = Literal["create"] | int
 """The creation of a batch, or the index, counted from the newest, of one to delete."""

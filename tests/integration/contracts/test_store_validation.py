@@ -5,7 +5,7 @@ from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts, Usage
 from batchgate.engine.ports.store import Store
-from tests.integration.contracts.test_store import EMPTY, chunk, claimed, create, file_page, new_batch
+from tests.support.stored_rows import EMPTY, chunk, claimed, create, file_page, new_batch
 
 TERMS = BatchOptions(kind="embeddings", model="m", metadata={"a": "b"}, input_file="file-1", output_lifetime=3600)
 

@@ -15,8 +15,8 @@ from batchgate.engine.model.errors import ConfigurationError, StoreError
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.store.postgres import PostgresAddress, PostgresStore
-from tests.integration.contracts.test_store import chunk, claimed, create, end
 from tests.support.postgres_server import PostgresServer, dedicated_server
+from tests.support.stored_rows import chunk, claimed, create, end
 
 SHARDS = 3
 COMPLETE = f"""

@@ -15,9 +15,9 @@ from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.store import Store
 from batchgate.store.postgres import PostgresStore
-from tests.integration.contracts.test_store import EMPTY, chunk, claimed, create, create_file, end, input_of, new_batch
 from tests.integration.contracts.test_store_validation import begin, finish, submit
 from tests.support.database_observer import DatabaseObserver
+from tests.support.stored_rows import EMPTY, chunk, claimed, create, create_file, end, input_of, new_batch
 
 Stores = tuple[PostgresStore, PostgresStore]
 

@@ -14,7 +14,9 @@ from batchgate.engine.model.file import NewFile
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.store.postgres import PostgresAddress, PostgresStore
 from batchgate.store.postgres.store import NO_UPPER_BOUND
-from tests.integration.contracts.test_store import (
+from tests.integration.contracts.test_store_validation import begin, submit
+from tests.support.database_observer import DatabaseObserver
+from tests.support.stored_rows import (
     EMPTY,
     chunk,
     claimed,
@@ -25,8 +27,6 @@ from tests.integration.contracts.test_store import (
     input_of,
     new_batch,
 )
-from tests.integration.contracts.test_store_validation import begin, submit
-from tests.support.database_observer import DatabaseObserver
 
 Stores = tuple[PostgresStore, PostgresStore]
 

@@ -1,4 +1,4 @@
-"""Compressed bodies come out as they went in, in bounded pieces, however they are cut."""
+"""Decoding returns the original body in bounded pieces, regardless of where the input is split."""
 
 import gzip
 import itertools
@@ -22,12 +22,12 @@ Compress = Callable[[bytes], bytes]
 
 
 def deflate(data: bytes) -> bytes:
-    """Compress as the standard says: with the header and the checksum of zlib."""
+    """Compress as the standard requires, with the zlib header and checksum."""
     return zlib.compress(data)
 
 
 def raw_deflate(data: bytes) -> bytes:
-    """Compress as many clients do: without them."""
+    """Compress as many clients do, without the zlib header and checksum."""
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return compressor.compress(data) + compressor.flush()
 
@@ -48,24 +48,24 @@ COMPRESSED = pytest.mark.parametrize(
     ("encoding", "compressed"), ENCODINGS, ids=[f"{name.strip()}-{how.__name__}" for name, how in ENCODINGS]
 )
 SEVERAL = pytest.mark.parametrize(("encoding", "compressed"), [("gzip", gzip.compress), ("zstd", zstd)])
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""A machine that is busy with other things is no fault."""
+NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A slow machine must not fail the test."""
 CUTS = st.lists(st.integers(0, 2**16), max_size=8)
 
 
 def decode(encoding: str | None, body: bytes, cuts: Sequence[int] = ()) -> list[bytes]:
-    """Decode a body that is cut at places taken modulo its length."""
+    """Decode a body that is split at these positions, modulo its length."""
     decoder = content_decoder(encoding)
-    places = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
-    pieces = [piece for start, end in itertools.pairwise(places) for piece in decoder.decode(body[start:end])]
+    positions = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
+    pieces = [piece for start, end in itertools.pairwise(positions) for piece in decoder.decode(body[start:end])]
     decoder.finish()
     return pieces
 
 
 @COMPRESSED
 @given(data=st.binary(max_size=500), repeated=st.integers(1, 200), cuts=CUTS)
-@UNHURRIED
-def test_a_body_cut_anywhere_comes_out_as_it_went_in(
+@NO_DEADLINE
+def test_a_body_split_anywhere_is_decoded_unchanged(
     encoding: str, compressed: Compress, data: bytes, repeated: int, cuts: Sequence[int]
 ) -> None:
     assert b"".join(decode(encoding, compressed(data * repeated), cuts)) == data * repeated
@@ -73,8 +73,8 @@ def test_a_body_cut_anywhere_comes_out_as_it_went_in(
 
 @SEVERAL
 @given(parts=st.lists(st.binary(max_size=100), min_size=1, max_size=5), cuts=CUTS)
-@UNHURRIED
-def test_a_body_of_several_members_is_the_sum_of_them(
+@NO_DEADLINE
+def test_several_compressed_members_are_concatenated(
     encoding: str, compressed: Compress, parts: Sequence[bytes], cuts: Sequence[int]
 ) -> None:
     assert b"".join(decode(encoding, b"".join(map(compressed, parts)), cuts)) == b"".join(parts)
@@ -83,7 +83,7 @@ def test_a_body_of_several_members_is_the_sum_of_them(
 @COMPRESSED
 @pytest.mark.parametrize("size", [PIECE - 1, PIECE, PIECE + 1, PIECE + 100, 5 * PIECE, 5 * PIECE + 3])
 @pytest.mark.parametrize("cuts", [(), (1, 2, 3, -9, -2, -1)], ids=["whole", "cut"])
-def test_what_comes_out_is_whole_and_in_bounded_pieces(
+def test_a_body_is_decoded_completely_in_bounded_pieces(
     encoding: str, compressed: Compress, size: int, cuts: Sequence[int]
 ) -> None:
     pieces = decode(encoding, compressed(b"a" * size), cuts)
@@ -94,8 +94,8 @@ def test_what_comes_out_is_whole_and_in_bounded_pieces(
 @COMPRESSED
 @given(cut=st.integers(1, 2**16), data=st.binary(min_size=1, max_size=300))
 @example(cut=1, data=b"a")
-@UNHURRIED
-def test_a_body_that_ends_too_early_is_refused(encoding: str, compressed: Compress, cut: int, data: bytes) -> None:
+@NO_DEADLINE
+def test_a_truncated_body_is_refused(encoding: str, compressed: Compress, cut: int, data: bytes) -> None:
     body = compressed(data)
     with pytest.raises(RefusedError, match="ends too early") as refused:
         decode(encoding, body[: -1 - cut % len(body)] if cut % len(body) else body[:-1])
@@ -103,13 +103,13 @@ def test_a_body_that_ends_too_early_is_refused(encoding: str, compressed: Compre
 
 
 @COMPRESSED
-def test_a_body_that_is_not_encoded_so_is_refused(encoding: str, compressed: Compress) -> None:
+def test_a_body_with_the_wrong_encoding_is_refused(encoding: str, compressed: Compress) -> None:
     with pytest.raises(RefusedError, match=r"Content-Encoding: the body cannot be decoded as (gzip|deflate|zstd): "):
         decode(encoding, b'{"requests":[]}' + compressed(b"a"))
 
 
 @SEVERAL
-def test_what_follows_the_end_must_be_another_member(encoding: str, compressed: Compress) -> None:
+def test_data_after_a_member_must_be_another_member(encoding: str, compressed: Compress) -> None:
     with pytest.raises(RefusedError, match="cannot be decoded") as refused:
         decode(encoding, compressed(b"{}") + b"no member")
     assert refused.value.code == "request_body_encoding_invalid"
@@ -117,19 +117,19 @@ def test_what_follows_the_end_must_be_another_member(encoding: str, compressed: 
 
 @pytest.mark.parametrize("encoding", [None, "identity", "Identity"])
 @given(data=st.binary(max_size=50), cuts=CUTS)
-@UNHURRIED
-def test_a_plain_body_passes_as_it_is(encoding: str | None, data: bytes, cuts: Sequence[int]) -> None:
+@NO_DEADLINE
+def test_an_uncompressed_body_is_unchanged(encoding: str | None, data: bytes, cuts: Sequence[int]) -> None:
     assert b"".join(decode(encoding, data, cuts)) == data
 
 
 @pytest.mark.parametrize("encoding", ["br", "compress", "gzip, gzip", "gzip,deflate", "utf-8", "*"])
-def test_an_encoding_that_is_not_supported_is_refused_with_those_that_are(encoding: str) -> None:
+def test_an_unsupported_encoding_is_refused_with_the_supported_ones(encoding: str) -> None:
     with pytest.raises(RefusedError, match=SUPPORTED) as refused:
         content_decoder(encoding)
     assert refused.value.code == "request_body_encoding_unsupported"
 
 
-def test_a_zstd_body_that_wants_more_memory_than_http_allows_is_refused() -> None:
+def test_a_zstd_body_that_requires_too_much_memory_is_refused() -> None:
     assert b"".join(decode("zstd", with_window(ZSTD_WINDOW_LOG))) == b"{}"
     with pytest.raises(RefusedError, match="memory") as refused:
         decode("zstd", with_window(ZSTD_WINDOW_LOG + 1))
@@ -137,6 +137,6 @@ def test_a_zstd_body_that_wants_more_memory_than_http_allows_is_refused() -> Non
 
 
 def with_window(window_log: int) -> bytes:
-    """Compress with a window of that size, which a frame only has while its length is not known."""
+    """Compress with this window size; a frame has a window only if its length is unknown."""
     compressor = ZstdCompressor(options={CompressionParameter.window_log: window_log})
     return compressor.compress(b"{}", ZstdCompressor.FLUSH_BLOCK) + compressor.flush()

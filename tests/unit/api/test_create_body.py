@@ -1,4 +1,4 @@
-"""The reader of a create finds, in pieces of any size, what a parse of the whole body finds."""
+"""Reading a create body in pieces of any size gives the same result as parsing the whole body."""
 
 import itertools
 import tracemalloc
@@ -50,7 +50,7 @@ PARAMS = st.dictionaries(st.sampled_from(["model", "params", "custom_id", "x"]),
 
 @st.composite
 def bodies(draw: st.DrawFn, names: Sequence[str] = (PLAIN, ESCAPED)) -> bytes:
-    """Write a valid body in one of the many ways to write it."""
+    """Generate a valid body with any field order, white space and escapes."""
     blanks = itertools.cycle(draw(BLANKS))
     requests = []
     for custom_id in draw(st.lists(CUSTOM_IDS, min_size=1, max_size=8, unique=True)):
@@ -80,20 +80,20 @@ def _joined(brackets: str, parts: Sequence[str] | Iterator[str], blanks: Iterato
 
 
 def chunks(body: bytes, cuts: Sequence[int]) -> list[bytes]:
-    """Cut a body at places that are taken modulo its length."""
-    places = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
-    return [body[start:end] for start, end in itertools.pairwise(places)]
+    """Split a body at these positions, modulo its length."""
+    positions = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
+    return [body[start:end] for start, end in itertools.pairwise(positions)]
 
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""A machine that is busy with other things is no fault."""
+NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A slow machine must not fail the test."""
 CUTS = st.lists(st.integers(0, 2**16), max_size=12)
 EVERY_BYTE = range(2**12)
 
 
 @contextmanager
 def limits(**named: int) -> Iterator[None]:
-    """Set limits of the reader, so that small bodies meet them."""
+    """Lower the limits of the reader, so that small bodies reach them."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in named.items():
             patch.setattr(create_body, name, value)
@@ -108,7 +108,7 @@ def read(pieces: Iterable[bytes]) -> list[bytes]:
 
 
 def read_whole(body: bytes) -> list[bytes] | None:
-    """Read a body as one JSON document, as plainly as can be; None if it must be refused."""
+    """Parse the whole body as one JSON document; return None if it must be refused."""
     try:
         body.decode()
         requests = msgspec.json.decode(body, type=CreateMessageBatch).requests
@@ -131,8 +131,8 @@ def _one_line(params: bytes) -> bytes:
 @pytest.mark.parametrize("window", [create_body.WINDOW, 64, 1], ids=["one window", "many windows", "every cut"])
 @given(body=bodies(), cuts=CUTS)
 @example(body=b'{"requests":[{"custom_id":"a","params":{"x":[{},{"params":1}]}}]}', cuts=EVERY_BYTE)
-@UNHURRIED
-def test_a_body_cut_anywhere_gives_the_lines_of_the_whole(window: int, body: bytes, cuts: Sequence[int]) -> None:
+@NO_DEADLINE
+def test_a_body_split_anywhere_gives_the_same_lines(window: int, body: bytes, cuts: Sequence[int]) -> None:
     expected = read_whole(body)
     assert expected is not None
     with limits(WINDOW=window):
@@ -141,10 +141,8 @@ def test_a_body_cut_anywhere_gives_the_lines_of_the_whole(window: int, body: byt
 
 
 @given(body=bodies(names=[ESCAPED]), cuts=CUTS)
-@UNHURRIED
-def test_requests_are_told_apart_also_where_nothing_looks_like_their_beginning(
-    body: bytes, cuts: Sequence[int]
-) -> None:
+@NO_DEADLINE
+def test_requests_with_escaped_keys_are_separated(body: bytes, cuts: Sequence[int]) -> None:
     expected = read_whole(body)
     assert expected is not None
     longest = max(map(len, expected))
@@ -153,10 +151,8 @@ def test_requests_are_told_apart_also_where_nothing_looks_like_their_beginning(
 
 
 @given(body=bodies(), cuts=CUTS, kept=st.integers(0, 2**16), window=st.sampled_from([1, 64, create_body.WINDOW]))
-@UNHURRIED
-def test_a_body_that_ends_anywhere_too_early_is_refused(
-    body: bytes, cuts: Sequence[int], kept: int, window: int
-) -> None:
+@NO_DEADLINE
+def test_a_body_truncated_anywhere_is_refused(body: bytes, cuts: Sequence[int], kept: int, window: int) -> None:
     cut_off = body[: kept % len(body.rstrip())]
     with limits(WINDOW=window), pytest.raises(RefusedError) as refused:
         read(chunks(cut_off, cuts))
@@ -170,8 +166,8 @@ def test_a_body_that_ends_anywhere_too_early_is_refused(
     byte=st.integers(0, 255) | st.sampled_from(b'{}[],:"\\ \n'),
     window=st.sampled_from([1, 64, create_body.WINDOW]),
 )
-@settings(UNHURRIED, max_examples=250)
-def test_a_body_with_one_wrong_byte_is_refused_just_when_a_parse_of_the_whole_refuses_it(
+@settings(NO_DEADLINE, max_examples=250)
+def test_a_body_with_one_wrong_byte_is_refused_only_if_parsing_the_whole_fails(
     body: bytes, cuts: Sequence[int], place: int, byte: int, window: int
 ) -> None:
     wrong = bytearray(body)
@@ -185,12 +181,12 @@ def test_a_body_with_one_wrong_byte_is_refused_just_when_a_parse_of_the_whole_re
             read(chunks(bytes(wrong), cuts))
 
 
-def test_as_many_requests_as_there_may_be_are_read() -> None:
+def test_the_maximum_number_of_requests_is_read() -> None:
     assert len(read(body_of(b"{}", count=MAX_REQUESTS))) == MAX_REQUESTS
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_a_request_may_be_as_large_as_the_limit_and_not_a_byte_larger(more: int) -> None:
+def test_a_request_of_exactly_the_maximum_size_is_accepted(more: int) -> None:
     params = b'{"x":"%b"}' % (b"a" * (MAX_REQUEST + more - len('{"x":""}')))
     pieces = body_of(params, count=2)
     if not more:
@@ -210,7 +206,7 @@ def test_a_request_may_be_as_large_as_the_limit_and_not_a_byte_larger(more: int)
         pytest.param(b'{"method":"POST","custom_id":"a","body":{}}', id="rows of another dialect"),
     ],
 )
-def test_a_body_in_which_everything_is_wrong_costs_little_memory(item: bytes) -> None:
+def test_a_body_full_of_errors_uses_little_memory(item: bytes) -> None:
     body = b'{"requests":[%b]}' % b",".join([item] * (3 * 2**20 // len(item)))
     tracemalloc.start()
     with pytest.raises(RefusedError) as refused:
@@ -221,7 +217,7 @@ def test_a_body_in_which_everything_is_wrong_costs_little_memory(item: bytes) ->
     assert peak < 8 * len(body)
 
 
-def test_a_body_in_which_everything_is_wrong_is_not_read_to_its_end() -> None:
+def test_reading_stops_early_in_a_body_full_of_errors() -> None:
     requests = itertools.chain([b'{"requests":['], itertools.repeat(b'{"custom_id":"","params":{}},' * 1000, 100))
     with pytest.raises(RefusedError):
         read(requests)
@@ -236,18 +232,18 @@ def test_a_body_in_which_everything_is_wrong_is_not_read_to_its_end() -> None:
         pytest.param(b'{"custom_id":"a","params":1},', r"requests\.0\.params: it must be an object", id="no object"),
     ],
 )
-def test_what_is_wrong_at_the_beginning_is_said_however_much_follows(beginning: bytes, message: str) -> None:
+def test_an_error_at_the_beginning_is_reported_in_a_long_body(beginning: bytes, message: str) -> None:
     pieces = [b'{"requests":[', beginning, *body_of(b"{}", count=50)[1:]]
     with limits(WINDOW=16, MAX_WINDOW=256), pytest.raises(RefusedError, match=message) as refused:
         read(pieces)
     assert refused.value.kind == "invalid_request_error"
 
 
-def test_much_white_space_is_no_fault_after_the_body() -> None:
+def test_trailing_white_space_is_accepted() -> None:
     assert len(read([*body_of(b"{}", count=2), b" " * 2 * create_body.MAX_HEAD])) == 2
 
 
 def body_of(params: bytes, *, count: int) -> list[bytes]:
-    """Write a body with as many requests, in pieces."""
+    """Return a body with this number of requests, in pieces."""
     requests = [b'{"custom_id":"%d","params":%b},' % (number, params) for number in range(count)]
     return [b'{"requests":[', *requests[:-1], requests[-1].removesuffix(b","), b"]}"]

@@ -1,4 +1,4 @@
-"""Batches as the OpenAI API shows them."""
+"""Batches in the OpenAI dialect."""
 
 import msgspec
 import pytest
@@ -11,12 +11,12 @@ from batchgate_api import openai
 from tests.support.sample_batch import sample_batch
 
 
-def test_every_field_is_always_there() -> None:
-    shown = msgspec.to_builtins(openai_batch(sample_batch(status="validating", counts=Counts(total=0))))
-    assert shown.keys() == set(openai.Batch.__struct_fields__)
-    assert shown["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
-    assert shown["usage"]["total_tokens"] == 0
-    assert [name for name, value in shown.items() if value is None] == [
+def test_every_field_is_always_present() -> None:
+    view = msgspec.to_builtins(openai_batch(sample_batch(status="validating", counts=Counts(total=0))))
+    assert view.keys() == set(openai.Batch.__struct_fields__)
+    assert view["request_counts"] == {"total": 0, "completed": 0, "failed": 0}
+    assert view["usage"]["total_tokens"] == 0
+    assert [name for name, value in view.items() if value is None] == [
         "model",
         "errors",
         "output_file_id",
@@ -32,18 +32,18 @@ def test_every_field_is_always_there() -> None:
     ]
 
 
-def test_what_a_batch_was_created_with_is_shown() -> None:
+def test_a_batch_contains_the_parameters_of_its_create() -> None:
     options = BatchOptions(kind="embeddings", model="simulated", metadata={"job": "1"}, input_file="file-a")
-    shown = openai_batch(sample_batch(options=options, created_at=7 * MICROSECONDS + 5))
-    assert (shown.endpoint, shown.model, shown.metadata) == ("/v1/embeddings", "simulated", {"job": "1"})
-    assert (shown.input_file_id, shown.created_at) == ("file-a", 7)
+    view = openai_batch(sample_batch(options=options, created_at=7 * MICROSECONDS + 5))
+    assert (view.endpoint, view.model, view.metadata) == ("/v1/embeddings", "simulated", {"job": "1"})
+    assert (view.input_file_id, view.created_at) == ("file-a", 7)
 
 
-def test_a_batch_of_messages_is_one_of_chat_completions() -> None:
+def test_a_messages_batch_has_the_chat_completions_endpoint() -> None:
     assert openai_batch(sample_batch(dialect="anthropic", options=BatchOptions())).endpoint == "/v1/chat/completions"
 
 
-def test_faults_are_passed_on_as_they_are() -> None:
+def test_input_errors_are_returned_unchanged() -> None:
     faults = [InputFault(code="invalid_json_line", message="no", line=2), InputFault(code="empty_file", message="é")]
     batch = sample_batch(status="failed", first_faults=msgspec.json.encode(faults[:1]))
     assert msgspec.json.decode(msgspec.json.encode(openai_batch(batch)))["errors"]["data"][0]["line"] == 2
@@ -57,12 +57,12 @@ def test_faults_are_passed_on_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("status", ["in_progress", "ended"])
-def test_counts_and_usage_are_those_so_far(status: str) -> None:
+def test_counts_and_usage_include_all_results_so_far(status: str) -> None:
     counts = Counts(total=9, succeeded=3, errored=2, canceled=1, expired=1)
     usage = Usage(input_tokens=10, cached_tokens=4, output_tokens=5, reasoning_tokens=2)
-    shown = openai_batch(sample_batch(status=status, counts=counts, usage=usage, ended_at=MICROSECONDS))
-    assert shown.request_counts == openai.BatchRequestCounts(total=9, completed=3, failed=2)
-    assert shown.usage == openai.BatchUsage(
+    view = openai_batch(sample_batch(status=status, counts=counts, usage=usage, ended_at=MICROSECONDS))
+    assert view.request_counts == openai.BatchRequestCounts(total=9, completed=3, failed=2)
+    assert view.usage == openai.BatchUsage(
         input_tokens=10,
         input_tokens_details=openai.BatchInputTokens(cached_tokens=4),
         output_tokens=5,

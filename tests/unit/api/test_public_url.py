@@ -1,4 +1,4 @@
-"""The URL that callers reach us at: configured, as a trusted proxy says, or as the request says itself."""
+"""The public URL comes from the settings, from a trusted proxy's headers, or from the request's Host header."""
 
 from ipaddress import ip_network
 
@@ -17,7 +17,7 @@ PATH = "/v1/messages/batches/x/results"
 
 
 def request_from(peer: str, *headers: tuple[str, str], host: str = "inside:8080", mount: str = "") -> web.Request:
-    """Make a request as it arrives from a peer."""
+    """Make a request from a peer address."""
     all_headers = CIMultiDict([("Host", host), *headers])
     request = make_mocked_request("GET", PATH, headers=all_headers).clone(remote=peer)
     request[MOUNT] = mount
@@ -25,7 +25,7 @@ def request_from(peer: str, *headers: tuple[str, str], host: str = "inside:8080"
 
 
 def url(request: web.Request, configured: str | None = None) -> str:
-    """Build the URL of the path, and return what stands before the path."""
+    """Return the public URL of the path, without the path."""
     return PublicUrl(configured, TRUSTED).absolute(request, PATH).removesuffix(PATH)
 
 
@@ -89,7 +89,7 @@ def url(request: web.Request, configured: str | None = None) -> str:
     ],
 )
 @pytest.mark.parametrize("peer", [PROXY, "fd00::1"])
-def test_a_trusted_proxy_says_how_the_caller_reached_it(
+def test_forwarded_headers_of_a_trusted_proxy_determine_the_url(
     headers: list[tuple[str, str]], expected: str, peer: str
 ) -> None:
     assert url(request_from(peer, *headers)) == expected
@@ -97,7 +97,7 @@ def test_a_trusted_proxy_says_how_the_caller_reached_it(
 
 @pytest.mark.parametrize("peer", ["192.0.2.1", "127.0.0.1", "11.0.0.1", "2001:db8::1", "", "unix:"])
 @pytest.mark.parametrize("header", [("X-Forwarded-Host", "evil.example"), ("Forwarded", "host=evil.example")])
-def test_others_are_not_believed(peer: str, header: tuple[str, str]) -> None:
+def test_forwarded_headers_of_untrusted_peers_are_ignored(peer: str, header: tuple[str, str]) -> None:
     request = request_from(peer, header, ("X-Forwarded-Proto", "https"), ("X-Forwarded-Prefix", "/evil"))
     assert url(request) == "http://inside:8080"
 
@@ -121,7 +121,7 @@ def test_others_are_not_believed(peer: str, header: tuple[str, str]) -> None:
     ],
     ids=" ".join,
 )
-def test_what_no_url_can_hold_is_not_taken_from_a_proxy_either(header: tuple[str, str]) -> None:
+def test_invalid_forwarded_values_of_a_trusted_proxy_are_ignored(header: tuple[str, str]) -> None:
     assert url(request_from(PROXY, header)) == "http://inside:8080"
 
 
@@ -129,7 +129,7 @@ def test_what_no_url_can_hold_is_not_taken_from_a_proxy_either(header: tuple[str
     "host",
     ["inside", "inside:1", "my_container:8080", "10.0.0.1:8080", "[::1]:8080", "[2001:db8::1]", "a.b-c.example."],
 )
-def test_the_host_of_the_request_is_kept_with_its_port(host: str) -> None:
+def test_the_url_keeps_the_host_and_port_of_the_request(host: str) -> None:
     assert url(request_from("192.0.2.1", host=host)) == f"http://{host}"
 
 
@@ -152,7 +152,7 @@ def test_the_host_of_the_request_is_kept_with_its_port(host: str) -> None:
         "'",
     ],
 )
-def test_a_host_that_is_none_is_refused(host: str) -> None:
+def test_an_invalid_host_is_refused(host: str) -> None:
     with pytest.raises(RefusedError, match=r"^Host: it must be a name or an address") as refused:
         url(request_from("192.0.2.1", host=host))
     assert refused.value.kind == "invalid_request_error"
@@ -160,13 +160,13 @@ def test_a_host_that_is_none_is_refused(host: str) -> None:
 
 @pytest.mark.parametrize("configured", ["https://api.example", "https://api.example/", "https://api.example:8443/llm/"])
 @pytest.mark.parametrize("host", ["inside:8080", "no host/"])
-def test_a_configured_url_wins_over_whatever_the_request_says(configured: str, host: str) -> None:
+def test_a_configured_url_overrides_the_request(configured: str, host: str) -> None:
     request = request_from(PROXY, ("X-Forwarded-Host", "other.example"), host=host)
     assert url(request, configured) == configured.rstrip("/")
 
 
 @pytest.mark.parametrize("mount", ["", "/anthropic", "/v1", "/anthropic/v1"])
 @pytest.mark.parametrize("configured", [None, "https://api.example/llm"])
-def test_the_mount_that_the_caller_used_is_kept(mount: str, configured: str | None) -> None:
+def test_the_url_keeps_the_mount_of_the_request(mount: str, configured: str | None) -> None:
     forwarded = [("X-Forwarded-Host", "api.example"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Prefix", "/llm")]
     assert url(request_from(PROXY, *forwarded, mount=mount), configured) == f"https://api.example/llm{mount}"

@@ -1,4 +1,4 @@
-"""The reader of a unified create finds, in pieces of any size, what a parse of the whole body finds."""
+"""Reading a unified create in pieces of any size gives the same result as parsing the whole body."""
 
 import itertools
 import json
@@ -17,8 +17,8 @@ from batchgate.api.create_body import MAX_HEAD, CreateReader
 from batchgate.api.unified.create_body import UnifiedBatchFormat
 from batchgate.engine.model.errors import RefusedError
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""A machine that is busy with other things is no fault."""
+NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A slow machine must not fail the test."""
 CUTS = st.lists(st.integers(0, 2**16), max_size=12)
 WINDOWS = st.sampled_from([1, 64, create_body.WINDOW])
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
@@ -54,7 +54,7 @@ FIELDS = st.fixed_dictionaries(
 
 @st.composite
 def creates(draw: st.DrawFn) -> dict[str, Any]:
-    """Make a valid create, its fields in any order."""
+    """Generate a valid create with its fields in any order."""
     endpoint = draw(st.sampled_from([CHAT, RESPONSES, MESSAGES]))
     field = "params" if endpoint == MESSAGES and draw(st.booleans()) else "body"
     named = draw(st.booleans()) or (endpoint != CHAT and field == "body")
@@ -74,7 +74,7 @@ def creates(draw: st.DrawFn) -> dict[str, Any]:
 
 @contextmanager
 def limits(**named: int) -> Iterator[None]:
-    """Set limits of the reader, so that small bodies meet them."""
+    """Lower the limits of the reader, so that small bodies reach them."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in named.items():
             patch.setattr(create_body, name, value)
@@ -82,12 +82,12 @@ def limits(**named: int) -> Iterator[None]:
 
 
 def pieces_of(body: bytes, cuts: Sequence[int]) -> list[bytes]:
-    places = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
-    return [body[start:end] for start, end in itertools.pairwise(places)]
+    positions = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
+    return [body[start:end] for start, end in itertools.pairwise(positions)]
 
 
 def read(pieces: Sequence[bytes], *, started: int = 0) -> tuple[list[bytes], UnifiedBatchFormat]:
-    """Read a body; ``begin`` gets the first pieces, as many as needed and ``started`` more."""
+    """Read a body; if `started`, pass the first pieces to `begin` until it returns true."""
     form = UnifiedBatchFormat()
     reader = CreateReader(IdentityDecoder(), form)
     rest = iter(pieces)
@@ -119,8 +119,8 @@ def expected_lines(create: dict[str, Any]) -> list[Any]:
 
 
 @given(create=creates(), indent=st.none() | st.integers(0, 2), cuts=CUTS, window=WINDOWS, started=st.booleans())
-@UNHURRIED
-def test_a_create_with_its_fields_in_any_order_gives_what_a_parse_of_the_whole_gives(
+@NO_DEADLINE
+def test_a_create_with_any_field_order_gives_the_same_result_as_parsing_the_whole(
     create: dict[str, Any], indent: int | None, cuts: Sequence[int], window: int, started: bool
 ) -> None:
     body = json.dumps(create, indent=indent, ensure_ascii=False).encode()
@@ -134,10 +134,8 @@ def test_a_create_with_its_fields_in_any_order_gives_what_a_parse_of_the_whole_g
 
 
 @given(create=creates(), cuts=CUTS, window=WINDOWS, kept=st.integers(0, 2**16))
-@UNHURRIED
-def test_a_create_that_ends_too_early_is_refused(
-    create: dict[str, Any], cuts: Sequence[int], window: int, kept: int
-) -> None:
+@NO_DEADLINE
+def test_a_truncated_create_is_refused(create: dict[str, Any], cuts: Sequence[int], window: int, kept: int) -> None:
     body = json.dumps(create, ensure_ascii=False).encode()
     with limits(WINDOW=window), pytest.raises(RefusedError):
         read(pieces_of(body[: kept % len(body)], cuts))
@@ -150,8 +148,8 @@ def test_a_create_that_ends_too_early_is_refused(
     place=st.integers(0, 2**16),
     byte=st.integers(0, 255) | st.sampled_from(b'{}[],:"\\ \n'),
 )
-@settings(UNHURRIED, max_examples=200)
-def test_a_create_with_one_wrong_byte_is_refused_or_read_as_a_parse_of_the_whole_reads_it(
+@settings(NO_DEADLINE, max_examples=200)
+def test_a_create_with_one_wrong_byte_is_refused_or_parsed_like_the_whole(
     create: dict[str, Any], cuts: Sequence[int], window: int, place: int, byte: int
 ) -> None:
     body = bytearray(json.dumps(create, ensure_ascii=False).encode())
@@ -168,13 +166,13 @@ def rows(count: int, **more: Any) -> list[dict[str, Any]]:
     return [{"custom_id": str(number), "body": {"x": "a" * 50}} | more for number in range(count)]
 
 
-def test_an_endpoint_behind_the_requests_counts_if_they_are_few() -> None:
+def test_an_endpoint_after_few_requests_applies_to_them() -> None:
     lines, form = read([json.dumps({"requests": rows(3), "endpoint": RESPONSES}).encode()])
     assert {json.loads(line)["url"] for line in lines} == {RESPONSES}
     assert form.endpoint == RESPONSES
 
 
-def test_an_endpoint_behind_many_requests_that_need_it_is_refused_with_the_way_out() -> None:
+def test_an_endpoint_after_many_requests_that_need_it_is_refused() -> None:
     body = json.dumps({"requests": rows(50), "endpoint": RESPONSES}).encode()
     with limits(WINDOW=256):
         error = refused(body, *range(0, len(body), 200))
@@ -190,16 +188,16 @@ def test_an_endpoint_behind_many_requests_that_need_it_is_refused_with_the_way_o
     "body",
     [
         pytest.param({"metadata": {"a": "x" * MAX_HEAD}, "requests": rows(1)}, id="before"),
-        pytest.param({"requests": rows(1), "metadata": {"a": "x" * MAX_HEAD}}, id="behind"),
-        pytest.param({"requests": rows(50), "metadata": {"a": "x" * MAX_HEAD}}, id="behind many"),
+        pytest.param({"requests": rows(1), "metadata": {"a": "x" * MAX_HEAD}}, id="after"),
+        pytest.param({"requests": rows(50), "metadata": {"a": "x" * MAX_HEAD}}, id="after many"),
     ],
 )
-def test_what_stands_beside_the_requests_is_bounded(body: dict[str, Any]) -> None:
+def test_the_size_of_fields_other_than_requests_is_limited(body: dict[str, Any]) -> None:
     with limits(WINDOW=256, MAX_WINDOW=2048):
         assert f"{MAX_HEAD} bytes" in refused(body, *range(0, 2**17, 1000)).message
 
 
-def test_a_request_that_is_too_large_is_told_from_a_tail_that_is() -> None:
+def test_a_too_large_request_is_reported_as_such_not_as_a_too_large_tail() -> None:
     with limits(WINDOW=256, MAX_WINDOW=2048):
         error = refused({"requests": [{"custom_id": "a", "body": {"x": "a" * 4096}}]}, *range(0, 5000, 100))
     assert (error.kind, error.message.partition(":")[0]) == ("request_too_large", "requests.0")
@@ -215,7 +213,7 @@ def test_a_request_that_is_too_large_is_told_from_a_tail_that_is() -> None:
         pytest.param(
             b'{"requests":[{"custom_id":"a","body":{}}],"model":"\\ud83d"}',
             "lone surrogate",
-            id="lone surrogate behind",
+            id="lone surrogate after",
         ),
         pytest.param(
             b'{"requests":[{"custom_id":"a","body":{"x":"\\ud83d"}}],"model":"a"}', "requests.0: ", id="in a request"
@@ -226,5 +224,5 @@ def test_a_request_that_is_too_large_is_told_from_a_tail_that_is() -> None:
         pytest.param(b"[]", "Input should be an object", id="no object"),
     ],
 )
-def test_what_is_wrong_around_the_requests_is_said(body: bytes, message: str) -> None:
+def test_errors_around_the_requests_are_reported(body: bytes, message: str) -> None:
     assert message in refused(body).message

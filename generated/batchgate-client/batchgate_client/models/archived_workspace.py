@@ -12,7 +12,7 @@ T = TypeVar("T", bound="ArchivedWorkspace")
 
 @_attrs_define
 class ArchivedWorkspace:
-    """A workspace that is out of use.
+    """An archived workspace.
 
     Attributes:
         name (str):

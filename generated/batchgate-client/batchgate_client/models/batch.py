@@ -32,31 +32,30 @@ T = TypeVar("T", bound="Batch")
 
 @_attrs_define
 class Batch:
-    """A batch. All keys are always present; times are in seconds since the epoch.
+    """A batch. All keys are always present; times are in Unix seconds.
 
     Attributes:
-        id (str): Unique among all batches.
+        id (str): The unique id of the batch.
         object_ (Literal['batch']):
-        endpoint (BatchEndpoint): Where the requests of a batch go.
-        model (None | str): The model of requests that name none.
+        endpoint (BatchEndpoint): The endpoint of the requests in a batch.
+        model (None | str): The default model of the requests.
         errors (BatchErrors | None):
         input_file_id (str): The file with the requests.
-        completion_window (BatchCompletionWindow): When it expires
-        status (OpenaiBatchStatus): How far a batch is.
-        output_file_id (None | str): The file with the results of the requests that were answered, once there is one.
-        error_file_id (None | str): The file with the results of all others, once there is one.
-        created_at (int): When it was created.
-        in_progress_at (int | None): When its file had been validated.
-        expires_at (int): When what has not finished expires.
-        finalizing_at (int | None): When its result files were begun.
-        completed_at (int | None): When it was completed.
-        failed_at (int | None): When its file was found to be wrong.
-        expired_at (int | None): When it was through after it had expired.
-        cancelling_at (int | None): When cancelling was first asked for.
-        cancelled_at (int | None): When it was through after it had been cancelled.
-        request_counts (BatchRequestCounts): The requests of a batch, counted live; zero until its file has been
-            validated.
-        usage (BatchUsage): The tokens of all answers so far, as their providers count them.
+        completion_window (BatchCompletionWindow): The time until the batch expires.
+        status (OpenaiBatchStatus): The status of a batch.
+        output_file_id (None | str): The file with the results of the answered requests, once it exists.
+        error_file_id (None | str): The file with the results of all other requests, once it exists.
+        created_at (int): When the batch was created.
+        in_progress_at (int | None): When the file passed validation.
+        expires_at (int): When unfinished requests expire.
+        finalizing_at (int | None): When the gateway began to write the result files.
+        completed_at (int | None): When the batch was completed.
+        failed_at (int | None): When the validation of the file failed.
+        expired_at (int | None): When the expired batch reached its final status.
+        cancelling_at (int | None): When cancellation was first requested.
+        cancelled_at (int | None): When the cancelled batch reached its final status.
+        request_counts (BatchRequestCounts): The live counts of the batch's requests; zero until its file is validated.
+        usage (BatchUsage): The tokens of all responses so far, as counted by the providers.
         metadata (BatchMetadata | None):
     """
 

@@ -22,11 +22,11 @@ T = TypeVar("T", bound="BatchErrors")
 
 @_attrs_define
 class BatchErrors:
-    """Why a batch has failed.
+    """Why the batch failed.
 
     Attributes:
         object_ (Literal['list']):
-        data (list[BatchFault]): Everything that is wrong with the input file.
+        data (list[BatchFault]): All errors in the input file.
     """
 
     object_: Literal["list"]

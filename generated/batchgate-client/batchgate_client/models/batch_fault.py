@@ -12,13 +12,13 @@ T = TypeVar("T", bound="BatchFault")
 
 @_attrs_define
 class BatchFault:
-    """What is wrong with the input file.
+    """An error in the input file.
 
     Attributes:
-        code (str): A stable word for the exact fault.
-        message (str): What is wrong, and what would be right.
-        param (None | str): The field of the line that is wrong.
-        line (int | None): The line, counted from 1; null where it is the file as a whole.
+        code (str): A stable error code.
+        message (str): The error and the expected value.
+        param (None | str): The invalid field of the line.
+        line (int | None): The line number, starting at 1; null if the error concerns the whole file.
     """
 
     code: str

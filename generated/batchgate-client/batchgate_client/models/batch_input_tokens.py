@@ -12,10 +12,10 @@ T = TypeVar("T", bound="BatchInputTokens")
 
 @_attrs_define
 class BatchInputTokens:
-    """What the input tokens were.
+    """Details of the input tokens.
 
     Attributes:
-        cached_tokens (int): Those that came from a cache.
+        cached_tokens (int): Tokens read from a cache.
     """
 
     cached_tokens: int

@@ -22,14 +22,14 @@ T = TypeVar("T", bound="BatchList")
 
 @_attrs_define
 class BatchList:
-    """One page of batches, the newest first.
+    """A page of batches, newest first.
 
     Attributes:
         object_ (Literal['list']):
         data (list[Batch]):
-        first_id (None | str): The id of the first batch of the page.
-        last_id (None | str): The id of the last batch of the page, where to go on with `after`.
-        has_more (bool): Whether there are more.
+        first_id (None | str): The id of the first batch on the page.
+        last_id (None | str): The id of the last batch on the page; pass it as `after` to get the next page.
+        has_more (bool): Whether there are more entries.
     """
 
     object_: Literal["list"]

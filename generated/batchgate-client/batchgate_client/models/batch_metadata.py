@@ -12,7 +12,7 @@ T = TypeVar("T", bound="BatchMetadata")
 
 @_attrs_define
 class BatchMetadata:
-    """The caller's own notes."""
+    """Key-value pairs that the caller attaches to the batch."""
 
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
 

@@ -12,10 +12,10 @@ T = TypeVar("T", bound="BatchOutputTokens")
 
 @_attrs_define
 class BatchOutputTokens:
-    """What the output tokens were.
+    """Details of the output tokens.
 
     Attributes:
-        reasoning_tokens (int): Those that nobody is shown.
+        reasoning_tokens (int): Reasoning tokens, which are not returned.
     """
 
     reasoning_tokens: int

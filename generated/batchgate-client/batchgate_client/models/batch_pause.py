@@ -14,13 +14,13 @@ T = TypeVar("T", bound="BatchPause")
 
 @_attrs_define
 class BatchPause:
-    """Why requests of a batch wait.
+    """Why requests of a batch are paused.
 
     Attributes:
         code (PauseCode): Why no requests are sent to an account. `key_rejected`: the provider rejects the API key.
-            `payment_required`: the provider wants to be paid first. `permission_denied`: the key may not use the model.
-            `unreachable`: no connection. `provider_failing`: the provider answers every request with a server error.
-        reason (str): The account and what its provider does, for people.
+            `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model.
+            `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error.
+        reason (str): A human-readable description with the account and its provider's response.
     """
 
     code: PauseCode

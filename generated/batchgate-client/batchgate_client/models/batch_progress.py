@@ -18,20 +18,20 @@ T = TypeVar("T", bound="BatchProgress")
 
 @_attrs_define
 class BatchProgress:
-    """The requests of a batch, counted by how they ended so far.
+    """The requests of a batch, counted by outcome.
 
     Attributes:
         id (str):
-        status (BatchStatus): How far a batch is.
-        total (int): All requests.
-        succeeded (int): Answered by the model.
-        errored (int): Ended in an error.
-        canceled (int): Not sent before the batch was canceled.
-        expired (int): Not sent before the batch expired.
-        repeated (int): Of the requests with a result, those that had been sent before by a gateway that was killed, or
-            stopped at once, before the answer was stored: the provider may have been paid twice for them. Tries that the
-            provider itself answered with an error do not count.
-        paused (BatchPause | None): Why requests wait, if their account is paused; null otherwise.
+        status (BatchStatus): The status of a batch.
+        total (int): All requests of the batch.
+        succeeded (int): Requests that the model answered.
+        errored (int): Requests that ended in an error.
+        canceled (int): Requests that were not sent before the batch was canceled.
+        expired (int): Requests that were not sent before the batch expired.
+        repeated (int): Requests with a result that were sent more than once, because a gateway was killed or stopped
+            immediately before it stored the response. The provider may have charged twice for them. Retries after an error
+            of the provider are not counted.
+        paused (BatchPause | None): Why requests wait if their account is paused; otherwise null.
     """
 
     id: str

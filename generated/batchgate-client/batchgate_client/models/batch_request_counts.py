@@ -12,12 +12,12 @@ T = TypeVar("T", bound="BatchRequestCounts")
 
 @_attrs_define
 class BatchRequestCounts:
-    """The requests of a batch, counted live; zero until its file has been validated.
+    """The live counts of the batch's requests; zero until its file is validated.
 
     Attributes:
-        total (int): All of them.
-        completed (int): Those that were answered by the model.
-        failed (int): Those that ended in an error.
+        total (int): All requests of the batch.
+        completed (int): Requests that the model answered.
+        failed (int): Requests that ended in an error.
     """
 
     total: int

@@ -17,14 +17,14 @@ T = TypeVar("T", bound="BatchUsage")
 
 @_attrs_define
 class BatchUsage:
-    """The tokens of all answers so far, as their providers count them.
+    """The tokens of all responses so far, as counted by the providers.
 
     Attributes:
-        input_tokens (int): Those of the requests.
-        input_tokens_details (BatchInputTokens): What the input tokens were.
-        output_tokens (int): Those of the answers.
-        output_tokens_details (BatchOutputTokens): What the output tokens were.
-        total_tokens (int): Both.
+        input_tokens (int): The tokens of the requests.
+        input_tokens_details (BatchInputTokens): Details of the input tokens.
+        output_tokens (int): The tokens of the responses.
+        output_tokens_details (BatchOutputTokens): Details of the output tokens.
+        total_tokens (int): The sum of input and output tokens.
     """
 
     input_tokens: int

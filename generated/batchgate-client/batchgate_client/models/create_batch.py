@@ -23,16 +23,16 @@ T = TypeVar("T", bound="CreateBatch")
 
 @_attrs_define
 class CreateBatch:
-    """The body of a create.
+    """The body of a create request.
 
     Attributes:
-        input_file_id (str): The file with the requests, uploaded for the purpose `batch`: one request a line.
-        endpoint (BatchEndpoint): Where the requests of a batch go.
-        completion_window (CreateBatchCompletionWindow): When the batch expires, counted from its creation.
+        input_file_id (str): The file with the requests, one per line, uploaded with the purpose `batch`.
+        endpoint (BatchEndpoint): The endpoint of the requests in a batch.
+        completion_window (CreateBatchCompletionWindow): The time until the batch expires, counted from its creation.
         metadata (BatchMetadata | None | Unset):
         output_expires_after (None | OutputExpiresAfter | Unset):
-        provider (str | Unset): The account that runs the requests, or the provider that it is an account of (default:
-            the account `openai`, or else the gateway's default one; a provider/model prefix in a request wins).
+        provider (str | Unset): The account that runs the requests, or its provider. The default is the account
+            `openai`, or else the gateway's default account. A provider/model prefix in a request takes precedence.
     """
 
     input_file_id: str

@@ -21,15 +21,15 @@ T = TypeVar("T", bound="CreateFile")
 
 @_attrs_define
 class CreateFile:
-    """The fields of an upload.
+    """The form fields of an upload.
 
     Attributes:
-        file (File): The content, with the name of the file.
-        purpose (CreateFilePurpose): What the file is for. One for `batch` is JSONL and has at most 200 MB.
-        provider (CreateFileProvider | Unset): The provider that the file is meant for (default openai).
-        expires_afteranchor (CreateFileExpiresAfteranchor | Unset): Since when its time is counted.
-        expires_afterseconds (int | Unset): How long the file is kept (default 30 days for a `batch` file, without end
-            for others).
+        file (File): The file content, with the file name.
+        purpose (CreateFilePurpose): The purpose of the file. A `batch` file is JSONL and has at most 200 MB.
+        provider (CreateFileProvider | Unset): The provider of the file (default openai).
+        expires_afteranchor (CreateFileExpiresAfteranchor | Unset): The time from which the expiry is counted.
+        expires_afterseconds (int | Unset): How long the file is kept, in seconds (default 30 days for a `batch` file,
+            otherwise without limit).
     """
 
     file: File

@@ -14,12 +14,12 @@ T = TypeVar("T", bound="CreateKey")
 
 @_attrs_define
 class CreateKey:
-    """An API key to create.
+    """The parameters of a new API key.
 
     Attributes:
-        name (str): What it is called, without control characters; names are no secrets.
-        scopes (list[KeyScope] | Unset): What it is for; read and submit if nothing is said.
-        expires_in_seconds (int | None | Unset): How long it is good; for ever if nothing is said.
+        name (str): The name of the key, without control characters. Names are not secret.
+        scopes (list[KeyScope] | Unset): The scopes of the key (default `read` and `submit`).
+        expires_in_seconds (int | None | Unset): The lifetime of the key in seconds; by default it never expires.
     """
 
     name: str

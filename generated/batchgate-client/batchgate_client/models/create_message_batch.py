@@ -15,10 +15,10 @@ T = TypeVar("T", bound="CreateMessageBatch")
 
 @_attrs_define
 class CreateMessageBatch:
-    """The body of a create.
+    """The body of a create request.
 
     Attributes:
-        requests (list[MessageBatchRequest]): The requests, run in no promised order.
+        requests (list[MessageBatchRequest]): The requests. The order in which they run is not guaranteed.
     """
 
     requests: list[MessageBatchRequest]

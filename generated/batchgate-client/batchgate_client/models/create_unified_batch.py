@@ -27,17 +27,17 @@ T = TypeVar("T", bound="CreateUnifiedBatch")
 
 @_attrs_define
 class CreateUnifiedBatch:
-    """The body of a create. It has either `input_file_id` or `requests`.
+    """The body of a create request. It requires either `input_file_id` or `requests`.
 
     Attributes:
-        model (str | Unset): The model of requests that name none, perhaps behind the name of a provider and a slash,
-            which is then the provider of the batch if no other is named.
-        input_file_id (str | Unset): The file with the requests, uploaded for the purpose `batch`: one request a line.
-        requests (list[UnifiedBatchRequest] | Unset): The requests, all of one shape.
-        endpoint (UnifiedBatchEndpoint | Unset): Where the requests of a batch go; the same for all of them (default
+        model (str | Unset): The default model of the requests, optionally with a provider prefix and a slash. The
+            prefix selects the provider of the batch if nothing else names it.
+        input_file_id (str | Unset): The file with the requests, one per line, uploaded with the purpose `batch`.
+        requests (list[UnifiedBatchRequest] | Unset): The requests, all of the same format.
+        endpoint (UnifiedBatchEndpoint | Unset): The endpoint of all requests in the batch (default
             /v1/chat/completions, or /v1/messages with `params`).
-        completion_window (CreateUnifiedBatchCompletionWindow | Unset): When the batch expires, counted from its
-            creation.
+        completion_window (CreateUnifiedBatchCompletionWindow | Unset): The time until the batch expires, counted from
+            its creation.
         metadata (BatchMetadata | None | Unset):
         output_expires_after (None | OutputExpiresAfter | Unset):
     """

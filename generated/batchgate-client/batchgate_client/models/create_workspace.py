@@ -17,11 +17,11 @@ T = TypeVar("T", bound="CreateWorkspace")
 
 @_attrs_define
 class CreateWorkspace:
-    """A workspace to create.
+    """The parameters of a new workspace.
 
     Attributes:
         name (str): 1 to 64 letters, digits, dots, dashes and underscores.
-        quotas (QuotaChanges | Unset): Quotas to set; null lifts one, and what is not named stays as it is.
+        quotas (QuotaChanges | Unset): Quotas to set. Null removes a quota; omitted quotas stay unchanged.
     """
 
     name: str

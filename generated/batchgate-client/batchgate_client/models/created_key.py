@@ -15,19 +15,19 @@ T = TypeVar("T", bound="CreatedKey")
 
 @_attrs_define
 class CreatedKey:
-    """A new API key, and the only time that it is shown.
+    """A new API key. The key itself is returned only once.
 
     Attributes:
         id (str):
-        name (str): What it is called.
-        workspace (str): Whose batches and files it is for.
+        name (str): The name of the key.
+        workspace (str): The workspace whose batches and files the key can access.
         scopes (list[KeyScope]):
         hint (str): The last four characters of the key.
-        created_at (datetime.datetime): When it was created.
-        expires_at (datetime.datetime | None): From when on it is not good any more.
-        revoked_at (datetime.datetime | None): Always null: it is new.
-        last_used_at (datetime.datetime | None): Always null: it is new.
-        key (str): The key itself; the gateway keeps only its hash.
+        created_at (datetime.datetime): When the key was created.
+        expires_at (datetime.datetime | None): When the key expires.
+        revoked_at (datetime.datetime | None): Always null for a new key.
+        last_used_at (datetime.datetime | None): Always null for a new key.
+        key (str): The key itself; the gateway stores only its hash.
     """
 
     id: str

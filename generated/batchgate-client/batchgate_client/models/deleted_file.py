@@ -17,7 +17,7 @@ T = TypeVar("T", bound="DeletedFile")
 
 @_attrs_define
 class DeletedFile:
-    """The answer to a delete.
+    """The response to a delete.
 
     Attributes:
         id (str):

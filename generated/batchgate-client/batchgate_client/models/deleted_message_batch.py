@@ -17,7 +17,7 @@ T = TypeVar("T", bound="DeletedMessageBatch")
 
 @_attrs_define
 class DeletedMessageBatch:
-    """The answer to a delete.
+    """The response to a delete.
 
     Attributes:
         id (str):

@@ -12,7 +12,7 @@ T = TypeVar("T", bound="DeletedSecret")
 
 @_attrs_define
 class DeletedSecret:
-    """The answer to a delete.
+    """The response to a delete.
 
     Attributes:
         name (str):

@@ -22,13 +22,13 @@ T = TypeVar("T", bound="DeletedUnifiedFile")
 
 @_attrs_define
 class DeletedUnifiedFile:
-    """The answer to a delete.
+    """The response to a delete.
 
     Attributes:
         id (str):
         object_ (Literal['file']):
         deleted (bool):
-        extra_fields (ExtraFields): What the gateway says of its own work.
+        extra_fields (ExtraFields): Gateway-specific response metadata.
     """
 
     id: str

@@ -19,11 +19,11 @@ T = TypeVar("T", bound="ErrorBody")
 
 @_attrs_define
 class ErrorBody:
-    """What is wrong.
+    """The error details.
 
     Attributes:
-        type_ (ErrorType): The class of an error.
-        message (str): What is wrong, where, and what would be right.
+        type_ (ErrorType): The type of an error.
+        message (str): The error, its location and the expected value.
         details (ErrorDetails | None | Unset):
     """
 

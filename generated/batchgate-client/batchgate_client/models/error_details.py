@@ -14,10 +14,10 @@ T = TypeVar("T", bound="ErrorDetails")
 
 @_attrs_define
 class ErrorDetails:
-    """What a program may decide by.
+    """Machine-readable error details.
 
     Attributes:
-        error_code (str | Unset): A stable code of the exact fault.
+        error_code (str | Unset): A stable error code.
     """
 
     error_code: str | Unset = UNSET

@@ -26,7 +26,7 @@ class ErrorResponse:
 
     Attributes:
         type_ (Literal['error']):
-        error (ErrorBody): What is wrong.
+        error (ErrorBody): The error details.
         request_id (None | str): The id of the HTTP request that failed.
     """
 

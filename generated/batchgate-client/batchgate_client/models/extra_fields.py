@@ -14,14 +14,14 @@ T = TypeVar("T", bound="ExtraFields")
 
 @_attrs_define
 class ExtraFields:
-    """What the gateway says of its own work.
+    """Gateway-specific response metadata.
 
     Attributes:
-        request_type (str): What was asked for, such as file_upload.
-        latency (int): Milliseconds that it took.
-        chunk_index (int): Always 0, since nothing is streamed in parts.
-        provider (str | Unset): The provider that it was asked of.
-        model_requested (str | Unset): The model that the batch was created for.
+        request_type (str): The operation, such as file_upload.
+        latency (int): The duration in milliseconds.
+        chunk_index (int): Always 0, because responses are not streamed in chunks.
+        provider (str | Unset): The provider of the operation.
+        model_requested (str | Unset): The model of the batch.
     """
 
     request_type: str

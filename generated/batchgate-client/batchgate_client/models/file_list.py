@@ -22,14 +22,14 @@ T = TypeVar("T", bound="FileList")
 
 @_attrs_define
 class FileList:
-    """One page of files.
+    """A page of files.
 
     Attributes:
         object_ (Literal['list']):
         data (list[FileObject]):
-        first_id (None | str): The id of the first file of the page.
-        last_id (None | str): The id of the last file of the page, where to go on with `after`.
-        has_more (bool): Whether there are more.
+        first_id (None | str): The id of the first file on the page.
+        last_id (None | str): The id of the last file on the page; pass it as `after` to get the next page.
+        has_more (bool): Whether there are more entries.
     """
 
     object_: Literal["list"]

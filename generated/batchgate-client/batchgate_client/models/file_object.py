@@ -19,18 +19,18 @@ T = TypeVar("T", bound="FileObject")
 
 @_attrs_define
 class FileObject:
-    """A file, without its content. All nine keys are always present.
+    """A file's metadata. All nine keys are always present.
 
     Attributes:
-        id (str): Unique among all files.
+        id (str): The unique id of the file.
         object_ (Literal['file']):
-        bytes_ (int): The size of the content.
-        created_at (int): When it was uploaded, in seconds since the epoch.
-        expires_at (int | None): From when on it is gone.
-        filename (str): The name that it was uploaded under.
-        purpose (str): What it is for.
-        status (FileStatus): A file is processed as soon as it is stored.
-        status_details (None | str): What is wrong with the file.
+        bytes_ (int): The size of the content in bytes.
+        created_at (int): When the file was uploaded, in Unix seconds.
+        expires_at (int | None): When the file expires.
+        filename (str): The name of the uploaded file.
+        purpose (str): The purpose of the file.
+        status (FileStatus): The status of a file. A file is `processed` once it is stored.
+        status_details (None | str): The reason why the file is invalid.
     """
 
     id: str

@@ -22,11 +22,11 @@ T = TypeVar("T", bound="GatewayError")
 
 @_attrs_define
 class GatewayError:
-    """The envelope of the gateway's own errors.
+    """The envelope of the gateway's errors.
 
     Attributes:
         type_ (Literal['error']):
-        error (GatewayErrorBody): What is wrong.
+        error (GatewayErrorBody): The error details.
         request_id (None | str): The id of the HTTP request that failed.
     """
 

@@ -12,11 +12,11 @@ T = TypeVar("T", bound="GatewayErrorBody")
 
 @_attrs_define
 class GatewayErrorBody:
-    """What is wrong.
+    """The error details.
 
     Attributes:
         type_ (str): The class of the error.
-        message (str): What is wrong, where, and what would be right.
+        message (str): The error, its location and the expected value.
     """
 
     type_: str

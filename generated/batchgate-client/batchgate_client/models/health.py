@@ -19,18 +19,18 @@ T = TypeVar("T", bound="Health")
 
 @_attrs_define
 class Health:
-    """How the gateway is.
+    """The health of the gateway.
 
     Attributes:
-        status (HealthStatus): In one word.
+        status (HealthStatus): The overall health status.
         version (str): The version of Batchgate.
-        role (Role): What a process does. A gateway takes batches in and shows them, a worker runs them.
-        member (int | None): Its number among the processes on its database, which logs name too; null where it is
-            alone.
-        workers (int): How many processes with a worker live, as far as is known.
+        role (Role): The role of a process. A gateway accepts and returns batches; a worker runs them.
+        member (int | None): The number of this process among the processes on its database, also used in logs. Null if
+            the process runs alone.
+        workers (int): The number of live processes with a worker, as far as this process can see.
         accounts (list[str]): The names of the configured accounts.
-        requests_in_flight (int): Upstream calls under way.
-        problems (list[HealthProblem]): The present problems.
+        requests_in_flight (int): The number of requests to providers in flight.
+        problems (list[HealthProblem]): The current problems.
     """
 
     status: HealthStatus

@@ -15,16 +15,16 @@ T = TypeVar("T", bound="HealthProblem")
 
 @_attrs_define
 class HealthProblem:
-    """One problem of a process.
+    """A problem of a process.
 
     Attributes:
-        code (HealthProblemCode): The kind of a problem. `stopping`: the process drains. `no_worker`: no process runs
-            batches. `storage_error`: the database or the storage for bodies fails. `internal_error`: a fault of Batchgate
-            itself. `crashed`: a component stays down until the process starts again. `more_problems`: the process has more
-            problems than a heartbeat carries. All others say why an account is paused, see `PauseCode`.
-        component (str): The part that has the problem, such as `results`, `queue` or `account/NAME`.
-        since (datetime.datetime): When it began.
-        message (str): What is wrong, for people.
+        code (HealthProblemCode): The kind of a problem. `stopping`: the process is draining. `no_worker`: no process
+            runs batches. `storage_error`: the database or the blob storage fails. `internal_error`: a fault of Batchgate
+            itself. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more
+            problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`.
+        component (str): The component with the problem, such as `results`, `queue` or `account/NAME`.
+        since (datetime.datetime): When the problem began.
+        message (str): A human-readable description.
     """
 
     code: HealthProblemCode

@@ -15,19 +15,19 @@ T = TypeVar("T", bound="Key")
 
 @_attrs_define
 class Key:
-    """What is known of an API key.
+    """The details of an API key.
 
     Attributes:
         id (str):
-        name (str): What it is called.
-        workspace (str): Whose batches and files it is for.
+        name (str): The name of the key.
+        workspace (str): The workspace whose batches and files the key can access.
         scopes (list[KeyScope]):
         hint (str): The last four characters of the key.
-        created_at (datetime.datetime): When it was created.
-        expires_at (datetime.datetime | None): From when on it is not good any more.
-        revoked_at (datetime.datetime | None): From when on it is refused; of a key that was replaced, this may be to
-            come.
-        last_used_at (datetime.datetime | None): When it was used last, a minute behind at the most.
+        created_at (datetime.datetime): When the key was created.
+        expires_at (datetime.datetime | None): When the key expires.
+        revoked_at (datetime.datetime | None): When the key becomes invalid; in the future if the key was replaced with
+            a grace period.
+        last_used_at (datetime.datetime | None): When the key was last used, with a delay of at most one minute.
     """
 
     id: str

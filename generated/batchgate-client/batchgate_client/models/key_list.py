@@ -16,12 +16,12 @@ T = TypeVar("T", bound="KeyList")
 
 @_attrs_define
 class KeyList:
-    """Some API keys.
+    """A page of API keys.
 
     Attributes:
         data (list[Key]):
-        has_more (bool): Whether there are more.
-        last_id (None | str): The id of the last one, with which `after` goes on.
+        has_more (bool): Whether there are more entries.
+        last_id (None | str): The id of the last entry; pass it as `after` to get the next page.
     """
 
     data: list[Key]

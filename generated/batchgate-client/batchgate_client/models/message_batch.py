@@ -28,17 +28,17 @@ class MessageBatch:
     """A batch of Messages requests. All ten keys are always present.
 
     Attributes:
-        id (str): Unique among all batches.
+        id (str): The unique id of the batch.
         type_ (Literal['message_batch']):
-        processing_status (ProcessingStatus): How far a batch is.
-        request_counts (RequestCounts): The requests of a batch by their state; the sum is always the number of
+        processing_status (ProcessingStatus): The status of a batch.
+        request_counts (RequestCounts): The requests of a batch, counted by state. The sum is always the number of
             requests.
         ended_at (datetime.datetime | None): When the last request finished.
         created_at (datetime.datetime): When the batch was accepted.
-        expires_at (datetime.datetime): When what has not finished expires.
+        expires_at (datetime.datetime): When unfinished requests expire.
         archived_at (datetime.datetime | None): When the results were removed.
-        cancel_initiated_at (datetime.datetime | None): When canceling was first asked for.
-        results_url (None | str): Where the results are
+        cancel_initiated_at (datetime.datetime | None): When cancellation was first requested.
+        results_url (None | str): The URL of the results; null until the batch has ended.
     """
 
     id: str

@@ -19,11 +19,11 @@ T = TypeVar("T", bound="MessageBatchIndividualResponse")
 
 @_attrs_define
 class MessageBatchIndividualResponse:
-    """One line of the results.
+    """A line of the results.
 
     Attributes:
         custom_id (str):
-        result (CanceledResult | ErroredResult | ExpiredResult | SucceededResult): How a request ended.
+        result (CanceledResult | ErroredResult | ExpiredResult | SucceededResult): The outcome of a request.
     """
 
     custom_id: str

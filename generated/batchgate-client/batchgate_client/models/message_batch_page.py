@@ -16,13 +16,13 @@ T = TypeVar("T", bound="MessageBatchPage")
 
 @_attrs_define
 class MessageBatchPage:
-    """One page of batches, the newest first.
+    """A page of batches, newest first.
 
     Attributes:
         data (list[MessageBatch]):
-        has_more (bool): Whether there are more in the direction that was asked for.
-        first_id (None | str): The id of the first batch of the page; a before_id for newer ones.
-        last_id (None | str): The id of the last batch of the page; an after_id for older ones.
+        has_more (bool): Whether there are more batches in the requested direction.
+        first_id (None | str): The id of the first batch on the page. Pass it as `before_id` for newer batches.
+        last_id (None | str): The id of the last batch on the page. Pass it as `after_id` for older batches.
     """
 
     data: list[MessageBatch]

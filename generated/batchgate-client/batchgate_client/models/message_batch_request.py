@@ -15,11 +15,11 @@ T = TypeVar("T", bound="MessageBatchRequest")
 
 @_attrs_define
 class MessageBatchRequest:
-    """One request of a batch.
+    """A request of a batch.
 
     Attributes:
-        custom_id (str): The caller's name for the request, unique within the batch.
-        params (RawObject): A JSON object of another document, kept as its bytes.
+        custom_id (str): The caller's id of the request, unique within the batch.
+        params (RawObject): A JSON object defined in another document; its bytes are kept unchanged.
     """
 
     custom_id: str

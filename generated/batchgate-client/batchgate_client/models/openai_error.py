@@ -16,10 +16,10 @@ T = TypeVar("T", bound="OpenaiError")
 
 @_attrs_define
 class OpenaiError:
-    """The envelope of every error of the OpenAI dialect.
+    """The error envelope of the OpenAI dialect.
 
     Attributes:
-        error (OpenaiErrorBody): What is wrong.
+        error (OpenaiErrorBody): The error details.
     """
 
     error: OpenaiErrorBody

@@ -12,13 +12,13 @@ T = TypeVar("T", bound="OpenaiErrorBody")
 
 @_attrs_define
 class OpenaiErrorBody:
-    """What is wrong.
+    """The error details.
 
     Attributes:
-        message (str): What is wrong, where, and what would be right.
+        message (str): The error, its location and the expected value.
         type_ (str): The class of the error.
-        param (None | str): The parameter or field that is wrong.
-        code (None | str): A stable code of the exact fault.
+        param (None | str): The invalid parameter or field.
+        code (None | str): A stable error code.
     """
 
     message: str

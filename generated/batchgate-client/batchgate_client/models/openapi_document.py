@@ -20,8 +20,8 @@ class OpenapiDocument:
 
     Attributes:
         openapi (str):
-        info (RawObject): A JSON object of another document, kept as its bytes.
-        paths (RawObject): A JSON object of another document, kept as its bytes.
+        info (RawObject): A JSON object defined in another document; its bytes are kept unchanged.
+        paths (RawObject): A JSON object defined in another document; its bytes are kept unchanged.
     """
 
     openapi: str

@@ -19,8 +19,8 @@ class OutputExpiresAfter:
     """How long the output and error files are kept (default 30 days).
 
     Attributes:
-        anchor (OutputExpiresAfterAnchor): Since when the time is counted, the creation of these files.
-        seconds (int): How long.
+        anchor (OutputExpiresAfterAnchor): The time from which the expiry is counted: the creation of these files.
+        seconds (int): The time in seconds.
     """
 
     anchor: OutputExpiresAfterAnchor

@@ -11,10 +11,10 @@ T = TypeVar("T", bound="PutSecret")
 
 @_attrs_define
 class PutSecret:
-    """What a secret shall hold.
+    """The value of a secret.
 
     Attributes:
-        value (str): The key, in visible ASCII characters. It is never shown again.
+        value (str): The key, in visible ASCII characters. It is never returned.
     """
 
     value: str

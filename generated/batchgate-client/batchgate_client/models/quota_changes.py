@@ -13,13 +13,14 @@ T = TypeVar("T", bound="QuotaChanges")
 
 @_attrs_define
 class QuotaChanges:
-    """Quotas to set; null lifts one, and what is not named stays as it is.
+    """Quotas to set. Null removes a quota; omitted quotas stay unchanged.
 
     Attributes:
-        queued_requests (int | None | Unset): Requests without a result, of all batches that have not ended.
-        concurrent_batches (int | None | Unset): Batches that have not ended.
-        stored_bytes (int | None | Unset): Bytes of inputs, results and uploaded files.
-        monthly_spend_usd (float | None | Unset): What answers cost in a calendar month (UTC), in US dollars.
+        queued_requests (int | None | Unset): The number of requests without a result, in all batches that have not
+            ended.
+        concurrent_batches (int | None | Unset): The number of batches that have not ended.
+        stored_bytes (int | None | Unset): The size of inputs, results and uploaded files in bytes.
+        monthly_spend_usd (float | None | Unset): The cost of responses in a calendar month (UTC), in US dollars.
     """
 
     queued_requests: int | None | Unset = UNSET

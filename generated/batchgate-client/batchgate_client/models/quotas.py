@@ -12,13 +12,13 @@ T = TypeVar("T", bound="Quotas")
 
 @_attrs_define
 class Quotas:
-    """The most that a workspace may use; null for no bound.
+    """The limits of a workspace; null means unlimited.
 
     Attributes:
-        queued_requests (int | None): Requests without a result, of all batches that have not ended.
-        concurrent_batches (int | None): Batches that have not ended.
-        stored_bytes (int | None): Bytes of inputs, results and uploaded files.
-        monthly_spend_usd (float | None): What answers cost in a calendar month (UTC), in US dollars.
+        queued_requests (int | None): The number of requests without a result, in all batches that have not ended.
+        concurrent_batches (int | None): The number of batches that have not ended.
+        stored_bytes (int | None): The size of inputs, results and uploaded files in bytes.
+        monthly_spend_usd (float | None): The cost of responses in a calendar month (UTC), in US dollars.
     """
 
     queued_requests: int | None

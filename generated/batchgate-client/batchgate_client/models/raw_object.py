@@ -12,7 +12,7 @@ T = TypeVar("T", bound="RawObject")
 
 @_attrs_define
 class RawObject:
-    """A JSON object of another document, kept as its bytes."""
+    """A JSON object defined in another document; its bytes are kept unchanged."""
 
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -12,14 +12,14 @@ T = TypeVar("T", bound="RequestCounts")
 
 @_attrs_define
 class RequestCounts:
-    """The requests of a batch by their state; the sum is always the number of requests.
+    """The requests of a batch, counted by state. The sum is always the number of requests.
 
     Attributes:
-        processing (int): Not finished.
-        succeeded (int): Answered by the model.
-        errored (int): Ended in an error.
-        canceled (int): Not sent before the batch was canceled.
-        expired (int): Not sent before the batch expired.
+        processing (int): Requests that have not finished.
+        succeeded (int): Requests that the model answered.
+        errored (int): Requests that ended in an error.
+        canceled (int): Requests that were not sent before the batch was canceled.
+        expired (int): Requests that were not sent before the batch expired.
     """
 
     processing: int

@@ -13,10 +13,10 @@ T = TypeVar("T", bound="RotateKey")
 
 @_attrs_define
 class RotateKey:
-    """How to replace a key.
+    """The parameters of a key rotation.
 
     Attributes:
-        grace_seconds (int | Unset): For how long the old key still works; it does not at all if nothing is said.
+        grace_seconds (int | Unset): How long the old key stays valid, in seconds (default 0).
     """
 
     grace_seconds: int | Unset = UNSET

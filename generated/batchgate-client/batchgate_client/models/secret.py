@@ -13,12 +13,12 @@ T = TypeVar("T", bound="Secret")
 
 @_attrs_define
 class Secret:
-    """A secret, without what it holds.
+    """A secret, without its value.
 
     Attributes:
         name (str):
-        created_at (datetime.datetime): When it was stored first.
-        updated_at (datetime.datetime): When its value was replaced last.
+        created_at (datetime.datetime): When the secret was first stored.
+        updated_at (datetime.datetime): When the value was last replaced.
     """
 
     name: str

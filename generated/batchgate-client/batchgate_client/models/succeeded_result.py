@@ -22,11 +22,11 @@ T = TypeVar("T", bound="SucceededResult")
 
 @_attrs_define
 class SucceededResult:
-    """The model answered.
+    """The model answered the request.
 
     Attributes:
         type_ (Literal['succeeded']):
-        message (RawObject): A JSON object of another document, kept as its bytes.
+        message (RawObject): A JSON object defined in another document; its bytes are kept unchanged.
     """
 
     type_: Literal["succeeded"]

@@ -36,36 +36,36 @@ T = TypeVar("T", bound="UnifiedBatch")
 
 @_attrs_define
 class UnifiedBatch:
-    """A batch. What has no value is left out; times are in seconds since the epoch.
+    """A batch. Fields without a value are omitted; times are in Unix seconds.
 
     Attributes:
-        id (str): Unique among all batches.
+        id (str): The unique id of the batch.
         object_ (Literal['batch']):
-        endpoint (UnifiedBatchEndpoint): Where the requests of a batch go; the same for all of them (default
-            /v1/chat/completions, or /v1/messages with `params`).
+        endpoint (UnifiedBatchEndpoint): The endpoint of all requests in the batch (default /v1/chat/completions, or
+            /v1/messages with `params`).
         input_file_id (str): The file with the requests.
-        completion_window (UnifiedBatchCompletionWindow): When it expires
-        status (UnifiedBatchStatus): How far a batch is; one of Messages has `ended` as its last, one of another
-            endpoint one that says how.
-        request_counts (UnifiedRequestCounts): The requests of a batch, counted live; zero until its file has been
+        completion_window (UnifiedBatchCompletionWindow): The time until the batch expires.
+        status (UnifiedBatchStatus): The status of a batch. The final status of a Messages batch is `ended`; batches of
+            other endpoints have a final status for each outcome.
+        request_counts (UnifiedRequestCounts): The live counts of the batch's requests; zero until its file is
             validated.
-        created_at (int): When it was created.
-        expires_at (int): When what has not finished expires.
-        extra_fields (ExtraFields): What the gateway says of its own work.
-        metadata (BatchMetadata | Unset): The caller's own notes.
-        in_progress_at (int | Unset): When its requests had been taken in.
-        finalizing_at (int | Unset): When its results were begun to be gathered.
-        completed_at (int | Unset): When it was completed.
-        failed_at (int | Unset): When its file was found to be wrong.
-        expired_at (int | Unset): When it was through after it had expired.
-        cancelling_at (int | Unset): When a cancel was first asked for.
-        cancelled_at (int | Unset): When it was through after it had been canceled.
-        archived_at (int | Unset): When its results were removed.
-        output_file_id (str | Unset): The file with the results of the requests that were answered.
-        error_file_id (str | Unset): The file with the results of all others.
-        errors (BatchErrors | Unset): Why a batch has failed.
-        processing_status (str | Unset): For a batch of Messages: its status in their own words.
-        results_url (str | Unset): For a batch of Messages that has ended: where its results are.
+        created_at (int): When the batch was created.
+        expires_at (int): When unfinished requests expire.
+        extra_fields (ExtraFields): Gateway-specific response metadata.
+        metadata (BatchMetadata | Unset): Key-value pairs that the caller attaches to the batch.
+        in_progress_at (int | Unset): When processing started, after the requests were stored.
+        finalizing_at (int | Unset): When the batch started finalizing.
+        completed_at (int | Unset): When the batch was completed.
+        failed_at (int | Unset): When the validation of the file failed.
+        expired_at (int | Unset): When the expired batch reached its final status.
+        cancelling_at (int | Unset): When cancellation was first requested.
+        cancelled_at (int | Unset): When the canceled batch reached its final status.
+        archived_at (int | Unset): When the results were removed.
+        output_file_id (str | Unset): The file with the results of the answered requests.
+        error_file_id (str | Unset): The file with the results of all other requests.
+        errors (BatchErrors | Unset): Why the batch failed.
+        processing_status (str | Unset): For a Messages batch: its status in the Messages API.
+        results_url (str | Unset): For a Messages batch that has ended: the URL of its results.
     """
 
     id: str

@@ -25,16 +25,17 @@ T = TypeVar("T", bound="UnifiedBatchList")
 
 @_attrs_define
 class UnifiedBatchList:
-    """One page of batches, the newest first.
+    """A page of batches, newest first.
 
     Attributes:
         object_ (Literal['list']):
         data (list[UnifiedBatch]):
-        has_more (bool): Whether there are more in the direction that was asked for.
-        extra_fields (ExtraFields): What the gateway says of its own work.
-        first_id (str | Unset): The id of the first batch of the page, if it has any.
-        last_id (str | Unset): The id of the last batch of the page, if it has any.
-        next_cursor (str | Unset): Where to go on, with `after` or `before` as asked for, if there are more.
+        has_more (bool): Whether there are more batches in the requested direction.
+        extra_fields (ExtraFields): Gateway-specific response metadata.
+        first_id (str | Unset): The id of the first batch on the page, if any.
+        last_id (str | Unset): The id of the last batch on the page, if any.
+        next_cursor (str | Unset): The cursor of the next page, to pass as `after` or `before` as in this request, if
+            there are more.
     """
 
     object_: Literal["list"]

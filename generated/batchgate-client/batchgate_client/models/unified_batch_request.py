@@ -25,17 +25,17 @@ T = TypeVar("T", bound="UnifiedBatchRequest")
 
 @_attrs_define
 class UnifiedBatchRequest:
-    """One request, of Messages with `params` (or a `body` for the endpoint /v1/messages), or of another endpoint with
-    `body`.
+    """A request: a Messages request with `params` (or with `body` for the endpoint /v1/messages), or a request to another
+    endpoint with `body`.
 
         Attributes:
-            custom_id (str): The caller's name for the request, unique within the batch; of Messages: 1 to 64 letters,
-                digits, `-` or `_`.
-            method (UnifiedBatchRequestMethod | Unset): May be left out.
-            url (UnifiedBatchEndpoint | Unset): Where the requests of a batch go; the same for all of them (default
-                /v1/chat/completions, or /v1/messages with `params`).
-            body (RawObject | Unset): A JSON object of another document, kept as its bytes.
-            params (RawObject | Unset): A JSON object of another document, kept as its bytes.
+            custom_id (str): The caller's id of the request, unique within the batch. For Messages: 1 to 64 letters, digits,
+                `-` or `_`.
+            method (UnifiedBatchRequestMethod | Unset): Optional.
+            url (UnifiedBatchEndpoint | Unset): The endpoint of all requests in the batch (default /v1/chat/completions, or
+                /v1/messages with `params`).
+            body (RawObject | Unset): A JSON object defined in another document; its bytes are kept unchanged.
+            params (RawObject | Unset): A JSON object defined in another document; its bytes are kept unchanged.
     """
 
     custom_id: str

@@ -18,12 +18,12 @@ T = TypeVar("T", bound="UnifiedBatchResponse")
 
 @_attrs_define
 class UnifiedBatchResponse:
-    """What the endpoint answered.
+    """The response of the endpoint.
 
     Attributes:
         status_code (int): The HTTP status.
-        body (RawObject): A JSON object of another document, kept as its bytes.
-        request_id (str | Unset): The provider's name of the call, if it gave one.
+        body (RawObject): A JSON object defined in another document; its bytes are kept unchanged.
+        request_id (str | Unset): The provider's id of the call, if it returned one.
     """
 
     status_code: int

@@ -20,14 +20,14 @@ T = TypeVar("T", bound="UnifiedBatchResult")
 
 @_attrs_define
 class UnifiedBatchResult:
-    """The result of one request: of Messages `result`, with `type` and either `message` or `error`; of another endpoint
-    `response`, or `error` where nothing was answered.
+    """The result of a request. A Messages result has `result` with a `type` and either `message` or `error`. For other
+    endpoints it has `response`, or `error` if there was no response.
 
         Attributes:
-            custom_id (str): The caller's name for the request.
-            response (UnifiedBatchResponse | Unset): What the endpoint answered.
-            result (RawObject | Unset): A JSON object of another document, kept as its bytes.
-            error (UnifiedResultError | Unset): Why there is no answer.
+            custom_id (str): The caller's id of the request.
+            response (UnifiedBatchResponse | Unset): The response of the endpoint.
+            result (RawObject | Unset): A JSON object defined in another document; its bytes are kept unchanged.
+            error (UnifiedResultError | Unset): Why the request has no response.
     """
 
     custom_id: str

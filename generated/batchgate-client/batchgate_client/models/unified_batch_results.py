@@ -21,9 +21,9 @@ class UnifiedBatchResults:
 
     Attributes:
         batch_id (str):
-        results (list[UnifiedBatchResult]): In the order of submission.
-        has_more (bool): Always false: they all are here.
-        extra_fields (ExtraFields): What the gateway says of its own work.
+        results (list[UnifiedBatchResult]): The results in the order of submission.
+        has_more (bool): Always false, because all results are included.
+        extra_fields (ExtraFields): Gateway-specific response metadata.
     """
 
     batch_id: str

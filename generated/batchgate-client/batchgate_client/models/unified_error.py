@@ -17,13 +17,13 @@ T = TypeVar("T", bound="UnifiedError")
 
 @_attrs_define
 class UnifiedError:
-    """The envelope of the errors of the unified surface.
+    """The error envelope of the unified API.
 
     Attributes:
-        is_bifrost_error (bool): Whether the gateway itself is at fault.
+        is_bifrost_error (bool): Whether the gateway itself caused the error.
         status_code (int): The HTTP status.
-        error (UnifiedErrorBody): What is wrong.
-        extra_fields (RawObject): A JSON object of another document, kept as its bytes.
+        error (UnifiedErrorBody): The error details.
+        extra_fields (RawObject): A JSON object defined in another document; its bytes are kept unchanged.
     """
 
     is_bifrost_error: bool

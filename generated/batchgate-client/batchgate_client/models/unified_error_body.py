@@ -14,13 +14,13 @@ T = TypeVar("T", bound="UnifiedErrorBody")
 
 @_attrs_define
 class UnifiedErrorBody:
-    """What is wrong.
+    """The error details.
 
     Attributes:
         type_ (str): The class of the error.
-        message (str): What is wrong, where, and what would be right.
-        code (str | Unset): A stable code of the exact fault.
-        param (str | Unset): The parameter or field that is wrong.
+        message (str): The error, its location and the expected value.
+        code (str | Unset): A stable error code.
+        param (str | Unset): The invalid parameter or field.
     """
 
     type_: str

@@ -26,22 +26,23 @@ T = TypeVar("T", bound="UnifiedFile")
 
 @_attrs_define
 class UnifiedFile:
-    """A file, without its content. What has no value is left out.
+    """A file's metadata. Fields without a value are omitted.
 
     Attributes:
-        id (str): Unique among all files.
+        id (str): The unique id of the file.
         object_ (Literal['file']):
-        bytes_ (int): The size of the content.
-        created_at (int): When it was uploaded, in seconds since the epoch.
-        filename (str): The name that it was uploaded under.
-        purpose (str): What it is for.
-        extra_fields (ExtraFields): What the gateway says of its own work.
-        updated_at (int | Unset): When it was changed last; files are never changed here.
-        status (UnifiedFileStatus | Unset): A file is processed as soon as it is stored.
-        status_details (str | Unset): What is wrong with the file.
-        expires_at (int | Unset): From when on it is gone.
-        storage_backend (StorageBackend | Unset): Where the content is; `api` means that it is had through this API.
-        storage_uri (str | Unset): Where the content is in a storage of its own.
+        bytes_ (int): The size of the content in bytes.
+        created_at (int): When the file was uploaded, in Unix seconds.
+        filename (str): The name of the uploaded file.
+        purpose (str): The purpose of the file.
+        extra_fields (ExtraFields): Gateway-specific response metadata.
+        updated_at (int | Unset): When the file was last changed; uploaded files never change.
+        status (UnifiedFileStatus | Unset): The status of a file. A file is `processed` once it is stored.
+        status_details (str | Unset): The reason why the file is invalid.
+        expires_at (int | Unset): When the file expires.
+        storage_backend (StorageBackend | Unset): Where the content is stored; `api` means that it is available through
+            this API.
+        storage_uri (str | Unset): The location of the content in external storage.
     """
 
     id: str

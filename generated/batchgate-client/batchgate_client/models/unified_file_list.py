@@ -25,14 +25,14 @@ T = TypeVar("T", bound="UnifiedFileList")
 
 @_attrs_define
 class UnifiedFileList:
-    """One page of files.
+    """A page of files.
 
     Attributes:
         object_ (Literal['list']):
         data (list[UnifiedFile]):
-        has_more (bool): Whether there are more.
-        extra_fields (ExtraFields): What the gateway says of its own work.
-        after (str | Unset): Where to go on, if there are more.
+        has_more (bool): Whether there are more entries.
+        extra_fields (ExtraFields): Gateway-specific response metadata.
+        after (str | Unset): The cursor of the next page, if there is one.
     """
 
     object_: Literal["list"]

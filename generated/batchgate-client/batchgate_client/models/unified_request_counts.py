@@ -14,16 +14,16 @@ T = TypeVar("T", bound="UnifiedRequestCounts")
 
 @_attrs_define
 class UnifiedRequestCounts:
-    """The requests of a batch, counted live; zero until its file has been validated.
+    """The live counts of the batch's requests; zero until its file is validated.
 
     Attributes:
-        total (int): All of them.
-        completed (int): Those that were answered by the model.
-        failed (int): Those that ended in an error.
-        succeeded (int | Unset): The same as completed; left out when zero, as are those below.
-        expired (int | Unset): Not sent before the batch expired.
-        canceled (int | Unset): Not sent before the batch was canceled.
-        pending (int | Unset): Those that have not ended.
+        total (int): All requests of the batch.
+        completed (int): Requests that the model answered.
+        failed (int): Requests that ended in an error.
+        succeeded (int | Unset): Same as `completed`. This and the following fields are omitted when zero.
+        expired (int | Unset): Requests that were not sent before the batch expired.
+        canceled (int | Unset): Requests that were not sent before the batch was canceled.
+        pending (int | Unset): Requests that have not ended.
     """
 
     total: int

@@ -14,11 +14,11 @@ T = TypeVar("T", bound="UnifiedResultError")
 
 @_attrs_define
 class UnifiedResultError:
-    """Why there is no answer.
+    """Why the request has no response.
 
     Attributes:
-        code (str | Unset): batch_expired, batch_cancelled, or another.
-        message (str | Unset): What happened.
+        code (str | Unset): batch_expired, batch_cancelled, or another code.
+        message (str | Unset): A human-readable message.
     """
 
     code: str | Unset = UNSET

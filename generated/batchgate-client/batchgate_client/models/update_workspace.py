@@ -15,10 +15,10 @@ T = TypeVar("T", bound="UpdateWorkspace")
 
 @_attrs_define
 class UpdateWorkspace:
-    """What to change of a workspace.
+    """The changes to a workspace.
 
     Attributes:
-        quotas (QuotaChanges): Quotas to set; null lifts one, and what is not named stays as it is.
+        quotas (QuotaChanges): Quotas to set. Null removes a quota; omitted quotas stay unchanged.
     """
 
     quotas: QuotaChanges

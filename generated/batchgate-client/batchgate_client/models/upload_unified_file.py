@@ -27,16 +27,16 @@ T = TypeVar("T", bound="UploadUnifiedFile")
 
 @_attrs_define
 class UploadUnifiedFile:
-    """The fields of an upload.
+    """The form fields of an upload.
 
     Attributes:
-        file (File): The content, with the name of the file.
-        purpose (UploadUnifiedFilePurpose): What the file is for. One for `batch` is JSONL and has at most 200 MB.
-        provider (UploadUnifiedFileProvider | Unset): The provider that the file is meant for, where neither query nor
-            header names it.
-        expires_afteranchor (UploadUnifiedFileExpiresAfteranchor | Unset): Since when its time is counted.
-        expires_afterseconds (int | Unset): How long the file is kept (default 30 days for a `batch` file, without end
-            for others).
+        file (File): The file content, with the file name.
+        purpose (UploadUnifiedFilePurpose): The purpose of the file. A `batch` file is JSONL and has at most 200 MB.
+        provider (UploadUnifiedFileProvider | Unset): The provider of the file, if neither the query nor a header names
+            it.
+        expires_afteranchor (UploadUnifiedFileExpiresAfteranchor | Unset): The time from which the expiry is counted.
+        expires_afterseconds (int | Unset): How long the file is kept, in seconds (default 30 days for a `batch` file,
+            otherwise without limit).
     """
 
     file: File

@@ -20,13 +20,13 @@ T = TypeVar("T", bound="Workspace")
 
 @_attrs_define
 class Workspace:
-    """A tenant.
+    """A workspace (a tenant).
 
     Attributes:
         name (str):
-        created_at (datetime.datetime): When it was created.
-        quotas (Quotas): The most that a workspace may use; null for no bound.
-        use (WorkspaceUse | Unset): What a workspace uses now.
+        created_at (datetime.datetime): When the workspace was created.
+        quotas (Quotas): The limits of a workspace; null means unlimited.
+        use (WorkspaceUse | Unset): The current usage of a workspace.
     """
 
     name: str

@@ -16,12 +16,12 @@ T = TypeVar("T", bound="WorkspaceList")
 
 @_attrs_define
 class WorkspaceList:
-    """Some workspaces.
+    """A page of workspaces.
 
     Attributes:
         data (list[Workspace]):
-        has_more (bool): Whether there are more.
-        last_id (None | str): The name of the last one, with which `after` goes on.
+        has_more (bool): Whether there are more entries.
+        last_id (None | str): The name of the last entry; pass it as `after` to get the next page.
     """
 
     data: list[Workspace]

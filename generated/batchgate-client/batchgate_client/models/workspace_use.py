@@ -12,14 +12,14 @@ T = TypeVar("T", bound="WorkspaceUse")
 
 @_attrs_define
 class WorkspaceUse:
-    """What a workspace uses now.
+    """The current usage of a workspace.
 
     Attributes:
-        queued_requests (int): Requests without a result, of all batches that have not ended.
-        concurrent_batches (int): Batches that have not ended.
-        stored_bytes (int): Bytes of inputs, results and uploaded files.
-        monthly_spend_usd (float): What answers cost by the prices of the settings: those of batches that ended in this
-            calendar month (UTC), and of those that have not ended.
+        queued_requests (int): The number of requests without a result, in all batches that have not ended.
+        concurrent_batches (int): The number of batches that have not ended.
+        stored_bytes (int): The size of inputs, results and uploaded files in bytes.
+        monthly_spend_usd (float): The cost of responses at the prices in the settings, for batches that ended in this
+            calendar month (UTC) and batches that have not ended.
     """
 
     queued_requests: int

@@ -18,7 +18,7 @@ _HEAD: Final = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"requests"[ \t\r\n]*:[ \t\r\n
 
 
 class MessageBatchFormat:
-    """A `Form` with nothing but the array in the body."""
+    """A `CreateFormat` with nothing but the array in the body."""
 
     has_codes = False
     model = MessageBatchRequest

@@ -31,7 +31,7 @@ _UNREADABLE: Final = "the body is not JSON that can be read: not UTF-8, or neste
 
 
 class UnifiedBatchFormat:
-    """A `Form` for one unified create; ``fields`` is what stands beside the requests, as far as it has come."""
+    """The `CreateFormat` of a unified create; ``fields`` holds the other fields of the body, as far as read."""
 
     has_codes = True
     model = UnifiedBatchRequest
@@ -94,7 +94,7 @@ class UnifiedBatchFormat:
         return window.rindex(b"]", 0, end)
 
     def invalid_end(self, window: bytes, place: int) -> RefusedError:
-        """Say what is wrong with a body that does not end as it should."""
+        """Return the error for a body that does not end correctly."""
         try:
             _ANY.decode(self._head + window)
         except msgspec.DecodeError as error:

@@ -65,6 +65,11 @@ class Cluster(Protocol):
         ...
 
     @property
+    def no_worker_since(self) -> int | None:
+        """Since when no process has a worker, in microseconds since the epoch; None if there is one."""
+        ...
+
+    @property
     def other_workers(self) -> tuple[WorkerHealth, ...]:
         """The health of the other live processes with a worker, as they last reported it."""
         ...
@@ -87,6 +92,7 @@ class SingleProcess:
 
     member: int | None = None
     workers = 1
+    no_worker_since: int | None = None
     other_workers: tuple[WorkerHealth, ...] = ()
 
     async def run(self, listener: ClusterListener) -> None:

@@ -12,7 +12,7 @@ class Transport(Protocol):
     """Sends HTTP requests to a provider."""
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Send a request and return the complete response; raises `UpstreamUnreachable` if there is none."""
+        """Send a request and return the complete response; raises `NoUpstreamAnswer` if there is none."""
         ...
 
 

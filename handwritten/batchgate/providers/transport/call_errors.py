@@ -38,13 +38,13 @@ def certificate_error(error: ssl.SSLCertVerificationError) -> str:
 
 def invalid_url() -> NoUpstreamAnswer:
     """Return the error for an invalid configured URL."""
-    return _unreachable("the URL of the provider is not valid", retry_safe=False)
+    return _no_answer("the URL of the provider is not valid", retry_safe=False)
 
 
 def invalid_header(request: UpstreamRequest) -> NoUpstreamAnswer:
     """Return the error for a header with control characters or text that cannot be encoded."""
     message = f"the call to {_host(request)} has a header that is not valid in HTTP"
-    return _unreachable(message, retry_safe=False)
+    return _no_answer(message, retry_safe=False)
 
 
 def connect_timeout_error(request: UpstreamRequest) -> UpstreamUnreachable:
@@ -67,15 +67,15 @@ def response_timeout(request: UpstreamRequest) -> NoUpstreamAnswer:
 
 def call_failed(request: UpstreamRequest, reason: str) -> NoUpstreamAnswer:
     """Return the error for a call that failed after it was sent, at least in part."""
-    return _unreachable(f"the call to {_host(request)} failed: {reason}", retry_safe=True)
+    return _no_answer(f"the call to {_host(request)} failed: {reason}", retry_safe=True)
 
 
 def response_too_large(request: UpstreamRequest, limit: int) -> NoUpstreamAnswer:
     """Return the error for a response over the size limit; a retry would get the same response."""
-    return _unreachable(f"the response of {_host(request)} has more than {limit} bytes", retry_safe=False)
+    return _no_answer(f"the response of {_host(request)} has more than {limit} bytes", retry_safe=False)
 
 
-def _unreachable(message: str, *, retry_safe: bool) -> NoUpstreamAnswer:
+def _no_answer(message: str, *, retry_safe: bool) -> NoUpstreamAnswer:
     return NoUpstreamAnswer("api_error", message, status=0, retry_safe=retry_safe)
 
 

@@ -33,7 +33,7 @@ class NetworkTransport:
         await self._open.aclose()
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Send a call and return the complete response; raises `UpstreamUnreachable` if there is none."""
+        """Send a call and return the complete response; raises `NoUpstreamAnswer` if there is none."""
         if self._proxied is not None and _proxy_applies(request.url):
             return await self._proxied.send(request)
         return await self._direct.send(request)

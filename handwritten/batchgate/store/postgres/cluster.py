@@ -20,6 +20,7 @@ from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
 from batchgate.engine.cluster.heartbeats import Heartbeats
+from batchgate.engine.model.clock import SystemClock
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.health_report import HEALTHY, HealthReport, WorkerHealth
 from batchgate.engine.model.limit_share import NO_SHARE, LimitShare, fair_share, next_share
@@ -58,6 +59,9 @@ class PostgresCluster:
         """The id of this process in the cluster; None while it is not a member."""
         self.workers = 1
         """Number of live processes with a worker, as of the last heartbeat."""
+        self.no_worker_since: int | None = None
+        """When this process found that there is no worker, in microseconds since the epoch."""
+        self._unreadable_members: set[int] = set()
         self.other_workers: tuple[WorkerHealth, ...] = ()
         """The health of the other live workers, as they last reported it."""
         self._members_changed = asyncio.Event()
@@ -143,7 +147,8 @@ class PostgresCluster:
             return False
         self._heartbeats.record_beat(started)
         self.workers = len(workers)
-        self.other_workers = tuple(_worker_health(row) for row in workers if row["id"] != self.member)
+        self.no_worker_since = None if workers else self.no_worker_since or SystemClock().now()
+        self.other_workers = tuple(self._worker_health(row) for row in workers if row["id"] != self.member)
         if self._role == "gateway":
             return True
         return await self._adjust_share(listener, workers, started + self._heartbeats.self_evict_after)
@@ -245,7 +250,7 @@ class PostgresCluster:
         try:
             notification = msgspec.json.decode(payload, type=_Notification)
         except msgspec.MsgspecError:  # any client may notify, and a newer version may send other messages
-            logger.warning("ignored a notification that cannot be read", extra={"action": "listen_lost"})
+            logger.warning("ignored a notification that cannot be read", extra={"action": "notification_ignored"})
             return
         if notification.event == "members":
             self._members_changed.set()
@@ -253,11 +258,15 @@ class PostgresCluster:
             event: ClusterEvent = msgspec.convert(notification.event, ClusterEvent)
             listener.on_event(event, notification.batch)
 
-
-def _worker_health(row: Row) -> WorkerHealth:
-    """Read the report of another worker; a report in the format of another version counts as healthy."""
-    try:
-        report = msgspec.convert(row["condition"], HealthReport)
-    except msgspec.ValidationError:
-        report = HEALTHY
-    return WorkerHealth(name=str(row["id"]), report=report)
+    def _worker_health(self, row: Row) -> WorkerHealth:
+        """Read the report of another worker; one in the format of another version counts as healthy, with a warning."""
+        member = row["id"]
+        try:
+            report = msgspec.convert(row["condition"], HealthReport)
+        except msgspec.ValidationError:
+            report = HEALTHY
+            if member not in self._unreadable_members:
+                self._unreadable_members.add(member)
+                fields = {"action": "health_report_ignored", "member": member}
+                logger.warning("ignored the health report of member %s, of another version", member, extra=fields)
+        return WorkerHealth(name=str(member), report=report)

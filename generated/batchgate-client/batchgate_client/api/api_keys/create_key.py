@@ -116,14 +116,14 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: CreateKey,
 ) -> Response[CreatedKey | GatewayError]:
-    """Create an API key of a workspace.
+    """Create an API key for a workspace.
 
-     The key itself is in this answer and nowhere else. On a gateway that has no keys at all, the first
-    one must have the scope `admin`, since every call needs a key from then on.
+     Only this response contains the key. If the gateway has no keys yet, the first one must have the
+    scope `admin`, because every call requires a key from then on.
 
     Args:
         workspace (str):
-        body (CreateKey): An API key to create.
+        body (CreateKey): The parameters of a new API key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -151,14 +151,14 @@ def sync(
     client: AuthenticatedClient,
     body: CreateKey,
 ) -> CreatedKey | GatewayError | None:
-    """Create an API key of a workspace.
+    """Create an API key for a workspace.
 
-     The key itself is in this answer and nowhere else. On a gateway that has no keys at all, the first
-    one must have the scope `admin`, since every call needs a key from then on.
+     Only this response contains the key. If the gateway has no keys yet, the first one must have the
+    scope `admin`, because every call requires a key from then on.
 
     Args:
         workspace (str):
-        body (CreateKey): An API key to create.
+        body (CreateKey): The parameters of a new API key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -181,14 +181,14 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: CreateKey,
 ) -> Response[CreatedKey | GatewayError]:
-    """Create an API key of a workspace.
+    """Create an API key for a workspace.
 
-     The key itself is in this answer and nowhere else. On a gateway that has no keys at all, the first
-    one must have the scope `admin`, since every call needs a key from then on.
+     Only this response contains the key. If the gateway has no keys yet, the first one must have the
+    scope `admin`, because every call requires a key from then on.
 
     Args:
         workspace (str):
-        body (CreateKey): An API key to create.
+        body (CreateKey): The parameters of a new API key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -214,14 +214,14 @@ async def asyncio(
     client: AuthenticatedClient,
     body: CreateKey,
 ) -> CreatedKey | GatewayError | None:
-    """Create an API key of a workspace.
+    """Create an API key for a workspace.
 
-     The key itself is in this answer and nowhere else. On a gateway that has no keys at all, the first
-    one must have the scope `admin`, since every call needs a key from then on.
+     Only this response contains the key. If the gateway has no keys yet, the first one must have the
+    scope `admin`, because every call requires a key from then on.
 
     Args:
         workspace (str):
-        body (CreateKey): An API key to create.
+        body (CreateKey): The parameters of a new API key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

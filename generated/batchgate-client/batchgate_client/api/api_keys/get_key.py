@@ -91,7 +91,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[GatewayError | Key]:
-    """Tell what is known of an API key.
+    """Get an API key's details.
 
     Args:
         key_id (str):
@@ -120,7 +120,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> GatewayError | Key | None:
-    """Tell what is known of an API key.
+    """Get an API key's details.
 
     Args:
         key_id (str):
@@ -144,7 +144,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[GatewayError | Key]:
-    """Tell what is known of an API key.
+    """Get an API key's details.
 
     Args:
         key_id (str):
@@ -171,7 +171,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> GatewayError | Key | None:
-    """Tell what is known of an API key.
+    """Get an API key's details.
 
     Args:
         key_id (str):

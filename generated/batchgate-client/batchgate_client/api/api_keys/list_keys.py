@@ -105,9 +105,9 @@ def sync_detailed(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
 ) -> Response[GatewayError | KeyList]:
-    """List the API keys of a workspace, the newest first.
+    """List the API keys of a workspace, newest first.
 
-     Those that have expired or were revoked are among them. Keys that stand in the settings are not.
+     The list includes expired and revoked keys, but not the keys in the settings.
 
     Args:
         workspace (str):
@@ -142,9 +142,9 @@ def sync(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
 ) -> GatewayError | KeyList | None:
-    """List the API keys of a workspace, the newest first.
+    """List the API keys of a workspace, newest first.
 
-     Those that have expired or were revoked are among them. Keys that stand in the settings are not.
+     The list includes expired and revoked keys, but not the keys in the settings.
 
     Args:
         workspace (str):
@@ -174,9 +174,9 @@ async def asyncio_detailed(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
 ) -> Response[GatewayError | KeyList]:
-    """List the API keys of a workspace, the newest first.
+    """List the API keys of a workspace, newest first.
 
-     Those that have expired or were revoked are among them. Keys that stand in the settings are not.
+     The list includes expired and revoked keys, but not the keys in the settings.
 
     Args:
         workspace (str):
@@ -209,9 +209,9 @@ async def asyncio(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
 ) -> GatewayError | KeyList | None:
-    """List the API keys of a workspace, the newest first.
+    """List the API keys of a workspace, newest first.
 
-     Those that have expired or were revoked are among them. Keys that stand in the settings are not.
+     The list includes expired and revoked keys, but not the keys in the settings.
 
     Args:
         workspace (str):

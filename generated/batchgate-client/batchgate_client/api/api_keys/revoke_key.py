@@ -93,7 +93,8 @@ def sync_detailed(
 ) -> Response[GatewayError | Key]:
     """Revoke an API key.
 
-     Every gateway refuses it within two seconds. The last key with the scope `admin` is not revoked.
+     Takes effect at every gateway within two seconds. The last key with the scope `admin` cannot be
+    revoked.
 
     Args:
         key_id (str):
@@ -124,7 +125,8 @@ def sync(
 ) -> GatewayError | Key | None:
     """Revoke an API key.
 
-     Every gateway refuses it within two seconds. The last key with the scope `admin` is not revoked.
+     Takes effect at every gateway within two seconds. The last key with the scope `admin` cannot be
+    revoked.
 
     Args:
         key_id (str):
@@ -150,7 +152,8 @@ async def asyncio_detailed(
 ) -> Response[GatewayError | Key]:
     """Revoke an API key.
 
-     Every gateway refuses it within two seconds. The last key with the scope `admin` is not revoked.
+     Takes effect at every gateway within two seconds. The last key with the scope `admin` cannot be
+    revoked.
 
     Args:
         key_id (str):
@@ -179,7 +182,8 @@ async def asyncio(
 ) -> GatewayError | Key | None:
     """Revoke an API key.
 
-     Every gateway refuses it within two seconds. The last key with the scope `admin` is not revoked.
+     Takes effect at every gateway within two seconds. The last key with the scope `admin` cannot be
+    revoked.
 
     Args:
         key_id (str):

@@ -116,14 +116,14 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: RotateKey,
 ) -> Response[CreatedKey | GatewayError]:
-    """Replace an API key by a new one.
+    """Replace an API key with a new one.
 
-     The new one has the name, workspace and scopes of the old one, works at once, and lives for as long
-    as the old one was made for. The old one works until the grace is over.
+     The new key has the name, workspace, scopes and lifetime of the old one, and is valid at once. The
+    old key stays valid until the grace period ends.
 
     Args:
         key_id (str):
-        body (RotateKey): How to replace a key.
+        body (RotateKey): The parameters of a key rotation.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -151,14 +151,14 @@ def sync(
     client: AuthenticatedClient,
     body: RotateKey,
 ) -> CreatedKey | GatewayError | None:
-    """Replace an API key by a new one.
+    """Replace an API key with a new one.
 
-     The new one has the name, workspace and scopes of the old one, works at once, and lives for as long
-    as the old one was made for. The old one works until the grace is over.
+     The new key has the name, workspace, scopes and lifetime of the old one, and is valid at once. The
+    old key stays valid until the grace period ends.
 
     Args:
         key_id (str):
-        body (RotateKey): How to replace a key.
+        body (RotateKey): The parameters of a key rotation.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -181,14 +181,14 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: RotateKey,
 ) -> Response[CreatedKey | GatewayError]:
-    """Replace an API key by a new one.
+    """Replace an API key with a new one.
 
-     The new one has the name, workspace and scopes of the old one, works at once, and lives for as long
-    as the old one was made for. The old one works until the grace is over.
+     The new key has the name, workspace, scopes and lifetime of the old one, and is valid at once. The
+    old key stays valid until the grace period ends.
 
     Args:
         key_id (str):
-        body (RotateKey): How to replace a key.
+        body (RotateKey): The parameters of a key rotation.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -214,14 +214,14 @@ async def asyncio(
     client: AuthenticatedClient,
     body: RotateKey,
 ) -> CreatedKey | GatewayError | None:
-    """Replace an API key by a new one.
+    """Replace an API key with a new one.
 
-     The new one has the name, workspace and scopes of the old one, works at once, and lives for as long
-    as the old one was made for. The old one works until the grace is over.
+     The new key has the name, workspace, scopes and lifetime of the old one, and is valid at once. The
+    old key stays valid until the grace period ends.
 
     Args:
         key_id (str):
-        body (RotateKey): How to replace a key.
+        body (RotateKey): The parameters of a key rotation.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

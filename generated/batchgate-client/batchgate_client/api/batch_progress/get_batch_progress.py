@@ -91,9 +91,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[BatchProgress | GatewayError]:
-    """Tell how far a batch is, counted as results come in.
+    """Get the progress of a batch, updated as results arrive.
 
-     For progress bars; whatever the dialect of the batch, and whatever its own request_counts show.
+     For progress bars. Works for every dialect, and may differ from the batch's own `request_counts`.
 
     Args:
         batch_id (str):
@@ -122,9 +122,9 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> BatchProgress | GatewayError | None:
-    """Tell how far a batch is, counted as results come in.
+    """Get the progress of a batch, updated as results arrive.
 
-     For progress bars; whatever the dialect of the batch, and whatever its own request_counts show.
+     For progress bars. Works for every dialect, and may differ from the batch's own `request_counts`.
 
     Args:
         batch_id (str):
@@ -148,9 +148,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[BatchProgress | GatewayError]:
-    """Tell how far a batch is, counted as results come in.
+    """Get the progress of a batch, updated as results arrive.
 
-     For progress bars; whatever the dialect of the batch, and whatever its own request_counts show.
+     For progress bars. Works for every dialect, and may differ from the batch's own `request_counts`.
 
     Args:
         batch_id (str):
@@ -177,9 +177,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> BatchProgress | GatewayError | None:
-    """Tell how far a batch is, counted as results come in.
+    """Get the progress of a batch, updated as results arrive.
 
-     For progress bars; whatever the dialect of the batch, and whatever its own request_counts show.
+     For progress bars. Works for every dialect, and may differ from the batch's own `request_counts`.
 
     Args:
         batch_id (str):

@@ -96,11 +96,11 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[File | GatewayError]:
-    """Download the results that are there, of a running batch too.
+    """Download the available results of a batch, even while it runs.
 
-     One JSON object a line, in the dialect of the batch, in the order of submission; while the batch
-    runs, without the requests that have not ended. The header batchgate-results says how far they
-    reach, as `ended/total`.
+     Returns one JSON object per line, in the dialect of the batch and in the order of submission. While
+    the batch runs, unfinished requests are left out. The header batchgate-results has the form
+    `ended/total`.
 
     Args:
         batch_id (str):
@@ -129,11 +129,11 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> File | GatewayError | None:
-    """Download the results that are there, of a running batch too.
+    """Download the available results of a batch, even while it runs.
 
-     One JSON object a line, in the dialect of the batch, in the order of submission; while the batch
-    runs, without the requests that have not ended. The header batchgate-results says how far they
-    reach, as `ended/total`.
+     Returns one JSON object per line, in the dialect of the batch and in the order of submission. While
+    the batch runs, unfinished requests are left out. The header batchgate-results has the form
+    `ended/total`.
 
     Args:
         batch_id (str):
@@ -157,11 +157,11 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[File | GatewayError]:
-    """Download the results that are there, of a running batch too.
+    """Download the available results of a batch, even while it runs.
 
-     One JSON object a line, in the dialect of the batch, in the order of submission; while the batch
-    runs, without the requests that have not ended. The header batchgate-results says how far they
-    reach, as `ended/total`.
+     Returns one JSON object per line, in the dialect of the batch and in the order of submission. While
+    the batch runs, unfinished requests are left out. The header batchgate-results has the form
+    `ended/total`.
 
     Args:
         batch_id (str):
@@ -188,11 +188,11 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> File | GatewayError | None:
-    """Download the results that are there, of a running batch too.
+    """Download the available results of a batch, even while it runs.
 
-     One JSON object a line, in the dialect of the batch, in the order of submission; while the batch
-    runs, without the requests that have not ended. The header batchgate-results says how far they
-    reach, as `ended/total`.
+     Returns one JSON object per line, in the dialect of the batch and in the order of submission. While
+    the batch runs, unfinished requests are left out. The header batchgate-results has the form
+    `ended/total`.
 
     Args:
         batch_id (str):

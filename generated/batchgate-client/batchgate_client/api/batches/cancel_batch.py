@@ -91,10 +91,10 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[Batch | OpenaiError]:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count; the rest stand in the error file.
-    Asked again, or of a batch that has ended, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted; the rest are in
+    the error file. If the batch is already cancelled or has ended, it is returned unchanged.
 
     Args:
         batch_id (str):
@@ -123,10 +123,10 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> Batch | OpenaiError | None:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count; the rest stand in the error file.
-    Asked again, or of a batch that has ended, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted; the rest are in
+    the error file. If the batch is already cancelled or has ended, it is returned unchanged.
 
     Args:
         batch_id (str):
@@ -150,10 +150,10 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[Batch | OpenaiError]:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count; the rest stand in the error file.
-    Asked again, or of a batch that has ended, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted; the rest are in
+    the error file. If the batch is already cancelled or has ended, it is returned unchanged.
 
     Args:
         batch_id (str):
@@ -180,10 +180,10 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> Batch | OpenaiError | None:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count; the rest stand in the error file.
-    Asked again, or of a batch that has ended, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted; the rest are in
+    the error file. If the batch is already cancelled or has ended, it is returned unchanged.
 
     Args:
         batch_id (str):

@@ -132,14 +132,15 @@ def sync_detailed(
 ) -> Response[Batch | OpenaiError]:
     """Create a batch from an uploaded file.
 
-     The lines of the file are checked behind the answer: the batch is validating until then, and failed
-    if any line is wrong, with an error for each. The body may be compressed (gzip, deflate, zstd).
+     The file is validated after the response: the batch is `validating` until then. If any line is
+    invalid, the batch is `failed`, with an error for each such line. The body may be compressed (gzip,
+    deflate, zstd).
 
     Args:
         x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateBatch): The body of a create.
+        body (CreateBatch): The body of a create request.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -173,14 +174,15 @@ def sync(
 ) -> Batch | OpenaiError | None:
     """Create a batch from an uploaded file.
 
-     The lines of the file are checked behind the answer: the batch is validating until then, and failed
-    if any line is wrong, with an error for each. The body may be compressed (gzip, deflate, zstd).
+     The file is validated after the response: the batch is `validating` until then. If any line is
+    invalid, the batch is `failed`, with an error for each such line. The body may be compressed (gzip,
+    deflate, zstd).
 
     Args:
         x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateBatch): The body of a create.
+        body (CreateBatch): The body of a create request.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -209,14 +211,15 @@ async def asyncio_detailed(
 ) -> Response[Batch | OpenaiError]:
     """Create a batch from an uploaded file.
 
-     The lines of the file are checked behind the answer: the batch is validating until then, and failed
-    if any line is wrong, with an error for each. The body may be compressed (gzip, deflate, zstd).
+     The file is validated after the response: the batch is `validating` until then. If any line is
+    invalid, the batch is `failed`, with an error for each such line. The body may be compressed (gzip,
+    deflate, zstd).
 
     Args:
         x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateBatch): The body of a create.
+        body (CreateBatch): The body of a create request.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -248,14 +251,15 @@ async def asyncio(
 ) -> Batch | OpenaiError | None:
     """Create a batch from an uploaded file.
 
-     The lines of the file are checked behind the answer: the batch is validating until then, and failed
-    if any line is wrong, with an error for each. The body may be compressed (gzip, deflate, zstd).
+     The file is validated after the response: the batch is `validating` until then. If any line is
+    invalid, the batch is `failed`, with an error for each such line. The body may be compressed (gzip,
+    deflate, zstd).
 
     Args:
         x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateBatch): The body of a create.
+        body (CreateBatch): The body of a create request.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

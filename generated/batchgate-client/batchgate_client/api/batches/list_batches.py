@@ -99,7 +99,7 @@ def sync_detailed(
     after: str | Unset = UNSET,
     provider: str | Unset = UNSET,
 ) -> Response[BatchList | OpenaiError]:
-    """List batches, the newest first.
+    """List batches, newest first.
 
     Args:
         limit (int | Unset):
@@ -134,7 +134,7 @@ def sync(
     after: str | Unset = UNSET,
     provider: str | Unset = UNSET,
 ) -> BatchList | OpenaiError | None:
-    """List batches, the newest first.
+    """List batches, newest first.
 
     Args:
         limit (int | Unset):
@@ -164,7 +164,7 @@ async def asyncio_detailed(
     after: str | Unset = UNSET,
     provider: str | Unset = UNSET,
 ) -> Response[BatchList | OpenaiError]:
-    """List batches, the newest first.
+    """List batches, newest first.
 
     Args:
         limit (int | Unset):
@@ -197,7 +197,7 @@ async def asyncio(
     after: str | Unset = UNSET,
     provider: str | Unset = UNSET,
 ) -> BatchList | OpenaiError | None:
-    """List batches, the newest first.
+    """List batches, newest first.
 
     Args:
         limit (int | Unset):

@@ -91,7 +91,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[Batch | OpenaiError]:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         batch_id (str):
@@ -120,7 +120,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> Batch | OpenaiError | None:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         batch_id (str):
@@ -144,7 +144,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[Batch | OpenaiError]:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         batch_id (str):
@@ -171,7 +171,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> Batch | OpenaiError | None:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         batch_id (str):

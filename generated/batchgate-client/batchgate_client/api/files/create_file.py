@@ -111,12 +111,11 @@ def sync_detailed(
 ) -> Response[FileObject | OpenaiError]:
     """Upload a file.
 
-     The fields may come in any order; the file is stored as it arrives, and nothing of it stays if the
-    upload is refused or breaks off. The body may be compressed (gzip, deflate, zstd); limits hold for
-    the decoded file.
+     The form fields may come in any order. If the upload is refused or interrupted, nothing is stored.
+    The body may be compressed (gzip, deflate, zstd); limits apply to the decoded file.
 
     Args:
-        body (CreateFile): The fields of an upload.
+        body (CreateFile): The form fields of an upload.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -144,12 +143,11 @@ def sync(
 ) -> FileObject | OpenaiError | None:
     """Upload a file.
 
-     The fields may come in any order; the file is stored as it arrives, and nothing of it stays if the
-    upload is refused or breaks off. The body may be compressed (gzip, deflate, zstd); limits hold for
-    the decoded file.
+     The form fields may come in any order. If the upload is refused or interrupted, nothing is stored.
+    The body may be compressed (gzip, deflate, zstd); limits apply to the decoded file.
 
     Args:
-        body (CreateFile): The fields of an upload.
+        body (CreateFile): The form fields of an upload.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -172,12 +170,11 @@ async def asyncio_detailed(
 ) -> Response[FileObject | OpenaiError]:
     """Upload a file.
 
-     The fields may come in any order; the file is stored as it arrives, and nothing of it stays if the
-    upload is refused or breaks off. The body may be compressed (gzip, deflate, zstd); limits hold for
-    the decoded file.
+     The form fields may come in any order. If the upload is refused or interrupted, nothing is stored.
+    The body may be compressed (gzip, deflate, zstd); limits apply to the decoded file.
 
     Args:
-        body (CreateFile): The fields of an upload.
+        body (CreateFile): The form fields of an upload.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -203,12 +200,11 @@ async def asyncio(
 ) -> FileObject | OpenaiError | None:
     """Upload a file.
 
-     The fields may come in any order; the file is stored as it arrives, and nothing of it stays if the
-    upload is refused or breaks off. The body may be compressed (gzip, deflate, zstd); limits hold for
-    the decoded file.
+     The form fields may come in any order. If the upload is refused or interrupted, nothing is stored.
+    The body may be compressed (gzip, deflate, zstd); limits apply to the decoded file.
 
     Args:
-        body (CreateFile): The fields of an upload.
+        body (CreateFile): The form fields of an upload.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -96,7 +96,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[File | OpenaiError]:
-    """Download the content of a file, byte for byte.
+    """Download the unchanged content of a file.
 
     Args:
         file_id (str):
@@ -125,7 +125,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> File | OpenaiError | None:
-    """Download the content of a file, byte for byte.
+    """Download the unchanged content of a file.
 
     Args:
         file_id (str):
@@ -149,7 +149,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[File | OpenaiError]:
-    """Download the content of a file, byte for byte.
+    """Download the unchanged content of a file.
 
     Args:
         file_id (str):
@@ -176,7 +176,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> File | OpenaiError | None:
-    """Download the content of a file, byte for byte.
+    """Download the unchanged content of a file.
 
     Args:
         file_id (str):

@@ -122,7 +122,7 @@ def sync_detailed(
     after: str | Unset = UNSET,
     provider: ListFilesProvider | Unset = UNSET,
 ) -> Response[FileList | OpenaiError]:
-    """List files, in the order of their upload.
+    """List files in upload order.
 
     Args:
         purpose (ListFilesPurpose | Unset):
@@ -163,7 +163,7 @@ def sync(
     after: str | Unset = UNSET,
     provider: ListFilesProvider | Unset = UNSET,
 ) -> FileList | OpenaiError | None:
-    """List files, in the order of their upload.
+    """List files in upload order.
 
     Args:
         purpose (ListFilesPurpose | Unset):
@@ -199,7 +199,7 @@ async def asyncio_detailed(
     after: str | Unset = UNSET,
     provider: ListFilesProvider | Unset = UNSET,
 ) -> Response[FileList | OpenaiError]:
-    """List files, in the order of their upload.
+    """List files in upload order.
 
     Args:
         purpose (ListFilesPurpose | Unset):
@@ -238,7 +238,7 @@ async def asyncio(
     after: str | Unset = UNSET,
     provider: ListFilesProvider | Unset = UNSET,
 ) -> FileList | OpenaiError | None:
-    """List files, in the order of their upload.
+    """List files in upload order.
 
     Args:
         purpose (ListFilesPurpose | Unset):

@@ -91,7 +91,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[FileObject | OpenaiError]:
-    """Retrieve what is known of a file.
+    """Retrieve a file's metadata.
 
     Args:
         file_id (str):
@@ -120,7 +120,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> FileObject | OpenaiError | None:
-    """Retrieve what is known of a file.
+    """Retrieve a file's metadata.
 
     Args:
         file_id (str):
@@ -144,7 +144,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[FileObject | OpenaiError]:
-    """Retrieve what is known of a file.
+    """Retrieve a file's metadata.
 
     Args:
         file_id (str):
@@ -171,7 +171,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> FileObject | OpenaiError | None:
-    """Retrieve what is known of a file.
+    """Retrieve a file's metadata.
 
     Args:
         file_id (str):

@@ -65,10 +65,10 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[GatewayError | Health]:
-    """Tell if the gateway is well.
+    """Check the health of the gateway.
 
-     Answers without an API key. `degraded` means that the process serves, but has the problems that
-    `problems` lists.
+     Requires no API key. With `degraded`, the process still serves requests; `problems` lists its
+    problems.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -91,10 +91,10 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> GatewayError | Health | None:
-    """Tell if the gateway is well.
+    """Check the health of the gateway.
 
-     Answers without an API key. `degraded` means that the process serves, but has the problems that
-    `problems` lists.
+     Requires no API key. With `degraded`, the process still serves requests; `problems` lists its
+    problems.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -113,10 +113,10 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[GatewayError | Health]:
-    """Tell if the gateway is well.
+    """Check the health of the gateway.
 
-     Answers without an API key. `degraded` means that the process serves, but has the problems that
-    `problems` lists.
+     Requires no API key. With `degraded`, the process still serves requests; `problems` lists its
+    problems.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -137,10 +137,10 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> GatewayError | Health | None:
-    """Tell if the gateway is well.
+    """Check the health of the gateway.
 
-     Answers without an API key. `degraded` means that the process serves, but has the problems that
-    `problems` lists.
+     Requires no API key. With `degraded`, the process still serves requests; `problems` lists its
+    problems.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -68,10 +68,10 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[GatewayError | str]:
-    """Read the metrics of the gateway, for Prometheus.
+    """Get the gateway's metrics for Prometheus.
 
-     A key with the scope `admin` sees those of the whole gateway, any other those that are labelled with
-    its own workspace. `docs/observability.md` names each.
+     A key with the scope `admin` gets the metrics of the whole gateway. Any other key gets those
+    labelled with its own workspace. `docs/observability.md` describes each metric.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -94,10 +94,10 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> GatewayError | str | None:
-    """Read the metrics of the gateway, for Prometheus.
+    """Get the gateway's metrics for Prometheus.
 
-     A key with the scope `admin` sees those of the whole gateway, any other those that are labelled with
-    its own workspace. `docs/observability.md` names each.
+     A key with the scope `admin` gets the metrics of the whole gateway. Any other key gets those
+    labelled with its own workspace. `docs/observability.md` describes each metric.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -116,10 +116,10 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[GatewayError | str]:
-    """Read the metrics of the gateway, for Prometheus.
+    """Get the gateway's metrics for Prometheus.
 
-     A key with the scope `admin` sees those of the whole gateway, any other those that are labelled with
-    its own workspace. `docs/observability.md` names each.
+     A key with the scope `admin` gets the metrics of the whole gateway. Any other key gets those
+    labelled with its own workspace. `docs/observability.md` describes each metric.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -140,10 +140,10 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> GatewayError | str | None:
-    """Read the metrics of the gateway, for Prometheus.
+    """Get the gateway's metrics for Prometheus.
 
-     A key with the scope `admin` sees those of the whole gateway, any other those that are labelled with
-    its own workspace. `docs/observability.md` names each.
+     A key with the scope `admin` gets the metrics of the whole gateway. Any other key gets those
+    labelled with its own workspace. `docs/observability.md` describes each metric.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

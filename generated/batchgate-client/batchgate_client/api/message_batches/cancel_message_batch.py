@@ -98,10 +98,10 @@ def sync_detailed(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatch]:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count; the rest become `canceled`. Asked
-    again, or of an ended batch, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted; the rest become
+    `canceled`. If the batch is already canceling or has ended, it is returned unchanged.
 
     Args:
         message_batch_id (str):
@@ -133,10 +133,10 @@ def sync(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatch | None:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count; the rest become `canceled`. Asked
-    again, or of an ended batch, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted; the rest become
+    `canceled`. If the batch is already canceling or has ended, it is returned unchanged.
 
     Args:
         message_batch_id (str):
@@ -163,10 +163,10 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatch]:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count; the rest become `canceled`. Asked
-    again, or of an ended batch, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted; the rest become
+    `canceled`. If the batch is already canceling or has ended, it is returned unchanged.
 
     Args:
         message_batch_id (str):
@@ -196,10 +196,10 @@ async def asyncio(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatch | None:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count; the rest become `canceled`. Asked
-    again, or of an ended batch, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted; the rest become
+    `canceled`. If the batch is already canceling or has ended, it is returned unchanged.
 
     Args:
         message_batch_id (str):

@@ -147,9 +147,9 @@ def sync_detailed(
 ) -> Response[ErrorResponse | MessageBatch]:
     """Create a batch of Messages requests.
 
-     The batch is accepted whole or refused whole. The body may be compressed (gzip, deflate, zstd); the
-    limit of 256 MB holds for the decoded body. The content of each `params` is checked when the request
-    is run.
+     The batch is accepted or refused as a whole. The body may be compressed (gzip, deflate, zstd); the
+    limit of 256 MB applies to the decoded body. The content of each `params` is validated when the
+    request runs.
 
     Args:
         x_model_provider (str | Unset):
@@ -158,7 +158,7 @@ def sync_detailed(
         anthropic_user_profile_id (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateMessageBatch): The body of a create.
+        body (CreateMessageBatch): The body of a create request.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -198,9 +198,9 @@ def sync(
 ) -> ErrorResponse | MessageBatch | None:
     """Create a batch of Messages requests.
 
-     The batch is accepted whole or refused whole. The body may be compressed (gzip, deflate, zstd); the
-    limit of 256 MB holds for the decoded body. The content of each `params` is checked when the request
-    is run.
+     The batch is accepted or refused as a whole. The body may be compressed (gzip, deflate, zstd); the
+    limit of 256 MB applies to the decoded body. The content of each `params` is validated when the
+    request runs.
 
     Args:
         x_model_provider (str | Unset):
@@ -209,7 +209,7 @@ def sync(
         anthropic_user_profile_id (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateMessageBatch): The body of a create.
+        body (CreateMessageBatch): The body of a create request.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -244,9 +244,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorResponse | MessageBatch]:
     """Create a batch of Messages requests.
 
-     The batch is accepted whole or refused whole. The body may be compressed (gzip, deflate, zstd); the
-    limit of 256 MB holds for the decoded body. The content of each `params` is checked when the request
-    is run.
+     The batch is accepted or refused as a whole. The body may be compressed (gzip, deflate, zstd); the
+    limit of 256 MB applies to the decoded body. The content of each `params` is validated when the
+    request runs.
 
     Args:
         x_model_provider (str | Unset):
@@ -255,7 +255,7 @@ async def asyncio_detailed(
         anthropic_user_profile_id (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateMessageBatch): The body of a create.
+        body (CreateMessageBatch): The body of a create request.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -293,9 +293,9 @@ async def asyncio(
 ) -> ErrorResponse | MessageBatch | None:
     """Create a batch of Messages requests.
 
-     The batch is accepted whole or refused whole. The body may be compressed (gzip, deflate, zstd); the
-    limit of 256 MB holds for the decoded body. The content of each `params` is checked when the request
-    is run.
+     The batch is accepted or refused as a whole. The body may be compressed (gzip, deflate, zstd); the
+    limit of 256 MB applies to the decoded body. The content of each `params` is validated when the
+    request runs.
 
     Args:
         x_model_provider (str | Unset):
@@ -304,7 +304,7 @@ async def asyncio(
         anthropic_user_profile_id (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateMessageBatch): The body of a create.
+        body (CreateMessageBatch): The body of a create request.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -118,10 +118,11 @@ def sync_detailed(
     x_model_provider: str | Unset = UNSET,
     anthropic_version: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatchPage]:
-    """List batches, the newest first.
+    """List batches, newest first.
 
-     Two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or `page_size` with
-    `page_token`, the `last_id` of the page before. With both ids the page lies strictly between them.
+     Supports two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or `page_size`
+    with `page_token`, the `last_id` of the previous page. With both ids, the page contains only batches
+    strictly between them.
 
     Args:
         limit (int | Unset):
@@ -168,10 +169,11 @@ def sync(
     x_model_provider: str | Unset = UNSET,
     anthropic_version: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatchPage | None:
-    """List batches, the newest first.
+    """List batches, newest first.
 
-     Two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or `page_size` with
-    `page_token`, the `last_id` of the page before. With both ids the page lies strictly between them.
+     Supports two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or `page_size`
+    with `page_token`, the `last_id` of the previous page. With both ids, the page contains only batches
+    strictly between them.
 
     Args:
         limit (int | Unset):
@@ -213,10 +215,11 @@ async def asyncio_detailed(
     x_model_provider: str | Unset = UNSET,
     anthropic_version: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatchPage]:
-    """List batches, the newest first.
+    """List batches, newest first.
 
-     Two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or `page_size` with
-    `page_token`, the `last_id` of the page before. With both ids the page lies strictly between them.
+     Supports two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or `page_size`
+    with `page_token`, the `last_id` of the previous page. With both ids, the page contains only batches
+    strictly between them.
 
     Args:
         limit (int | Unset):
@@ -261,10 +264,11 @@ async def asyncio(
     x_model_provider: str | Unset = UNSET,
     anthropic_version: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatchPage | None:
-    """List batches, the newest first.
+    """List batches, newest first.
 
-     Two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or `page_size` with
-    `page_token`, the `last_id` of the page before. With both ids the page lies strictly between them.
+     Supports two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or `page_size`
+    with `page_token`, the `last_id` of the previous page. With both ids, the page contains only batches
+    strictly between them.
 
     Args:
         limit (int | Unset):

@@ -98,7 +98,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatch]:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         message_batch_id (str):
@@ -130,7 +130,7 @@ def sync(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatch | None:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         message_batch_id (str):
@@ -157,7 +157,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatch]:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         message_batch_id (str):
@@ -187,7 +187,7 @@ async def asyncio(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatch | None:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         message_batch_id (str):

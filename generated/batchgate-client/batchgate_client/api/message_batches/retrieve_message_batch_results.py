@@ -103,9 +103,9 @@ def sync_detailed(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> Response[ErrorResponse | File]:
-    """Download the results of an ended batch, one JSON object a line.
+    """Download the results of an ended batch, one JSON object per line.
 
-     Each `custom_id` stands on exactly one line, in the order of submission; lines end in LF. Every line
+     Each `custom_id` appears on exactly one line, in the order of submission. Lines end in LF. Each line
     is a MessageBatchIndividualResponse.
 
     Args:
@@ -138,9 +138,9 @@ def sync(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> ErrorResponse | File | None:
-    """Download the results of an ended batch, one JSON object a line.
+    """Download the results of an ended batch, one JSON object per line.
 
-     Each `custom_id` stands on exactly one line, in the order of submission; lines end in LF. Every line
+     Each `custom_id` appears on exactly one line, in the order of submission. Lines end in LF. Each line
     is a MessageBatchIndividualResponse.
 
     Args:
@@ -168,9 +168,9 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> Response[ErrorResponse | File]:
-    """Download the results of an ended batch, one JSON object a line.
+    """Download the results of an ended batch, one JSON object per line.
 
-     Each `custom_id` stands on exactly one line, in the order of submission; lines end in LF. Every line
+     Each `custom_id` appears on exactly one line, in the order of submission. Lines end in LF. Each line
     is a MessageBatchIndividualResponse.
 
     Args:
@@ -201,9 +201,9 @@ async def asyncio(
     client: AuthenticatedClient,
     anthropic_version: str | Unset = UNSET,
 ) -> ErrorResponse | File | None:
-    """Download the results of an ended batch, one JSON object a line.
+    """Download the results of an ended batch, one JSON object per line.
 
-     Each `custom_id` stands on exactly one line, in the order of submission; lines end in LF. Every line
+     Each `custom_id` appears on exactly one line, in the order of submission. Lines end in LF. Each line
     is a MessageBatchIndividualResponse.
 
     Args:

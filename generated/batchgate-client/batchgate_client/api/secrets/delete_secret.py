@@ -93,7 +93,7 @@ def sync_detailed(
 ) -> Response[DeletedSecret | GatewayError]:
     """Delete a secret.
 
-     Accounts that use it go on with what they have read, and do not start again without it.
+     Running accounts keep the value that they have read. They cannot start again without the secret.
 
     Args:
         name (str):
@@ -124,7 +124,7 @@ def sync(
 ) -> DeletedSecret | GatewayError | None:
     """Delete a secret.
 
-     Accounts that use it go on with what they have read, and do not start again without it.
+     Running accounts keep the value that they have read. They cannot start again without the secret.
 
     Args:
         name (str):
@@ -150,7 +150,7 @@ async def asyncio_detailed(
 ) -> Response[DeletedSecret | GatewayError]:
     """Delete a secret.
 
-     Accounts that use it go on with what they have read, and do not start again without it.
+     Running accounts keep the value that they have read. They cannot start again without the secret.
 
     Args:
         name (str):
@@ -179,7 +179,7 @@ async def asyncio(
 ) -> DeletedSecret | GatewayError | None:
     """Delete a secret.
 
-     Accounts that use it go on with what they have read, and do not start again without it.
+     Running accounts keep the value that they have read. They cannot start again without the secret.
 
     Args:
         name (str):

@@ -75,9 +75,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[GatewayError | SecretList]:
-    """List the names of the secrets in the database.
+    """List the names of the stored secrets.
 
-     In the order of their names. What they hold is never shown.
+     Ordered by name. The values are never returned.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -100,9 +100,9 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> GatewayError | SecretList | None:
-    """List the names of the secrets in the database.
+    """List the names of the stored secrets.
 
-     In the order of their names. What they hold is never shown.
+     Ordered by name. The values are never returned.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -121,9 +121,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[GatewayError | SecretList]:
-    """List the names of the secrets in the database.
+    """List the names of the stored secrets.
 
-     In the order of their names. What they hold is never shown.
+     Ordered by name. The values are never returned.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -144,9 +144,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> GatewayError | SecretList | None:
-    """List the names of the secrets in the database.
+    """List the names of the stored secrets.
 
-     In the order of their names. What they hold is never shown.
+     Ordered by name. The values are never returned.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

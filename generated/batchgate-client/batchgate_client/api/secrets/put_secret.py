@@ -111,15 +111,15 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: PutSecret,
 ) -> Response[GatewayError | Secret]:
-    """Store a secret, or replace what it holds.
+    """Store or replace a secret.
 
-     It is encrypted with the master key. Accounts whose `api_key_secret` names it go on with the new
-    value without a restart: those of this process at once, those of others within half a minute, or
-    when the provider rejects the old one.
+     The value is encrypted with the master key. Accounts whose `api_key_secret` names the secret use the
+    new value without a restart. This process uses it at once; other processes use it within 30 seconds,
+    or when the provider rejects the old value.
 
     Args:
         name (str):
-        body (PutSecret): What a secret shall hold.
+        body (PutSecret): The value of a secret.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -147,15 +147,15 @@ def sync(
     client: AuthenticatedClient,
     body: PutSecret,
 ) -> GatewayError | Secret | None:
-    """Store a secret, or replace what it holds.
+    """Store or replace a secret.
 
-     It is encrypted with the master key. Accounts whose `api_key_secret` names it go on with the new
-    value without a restart: those of this process at once, those of others within half a minute, or
-    when the provider rejects the old one.
+     The value is encrypted with the master key. Accounts whose `api_key_secret` names the secret use the
+    new value without a restart. This process uses it at once; other processes use it within 30 seconds,
+    or when the provider rejects the old value.
 
     Args:
         name (str):
-        body (PutSecret): What a secret shall hold.
+        body (PutSecret): The value of a secret.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -178,15 +178,15 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: PutSecret,
 ) -> Response[GatewayError | Secret]:
-    """Store a secret, or replace what it holds.
+    """Store or replace a secret.
 
-     It is encrypted with the master key. Accounts whose `api_key_secret` names it go on with the new
-    value without a restart: those of this process at once, those of others within half a minute, or
-    when the provider rejects the old one.
+     The value is encrypted with the master key. Accounts whose `api_key_secret` names the secret use the
+    new value without a restart. This process uses it at once; other processes use it within 30 seconds,
+    or when the provider rejects the old value.
 
     Args:
         name (str):
-        body (PutSecret): What a secret shall hold.
+        body (PutSecret): The value of a secret.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -212,15 +212,15 @@ async def asyncio(
     client: AuthenticatedClient,
     body: PutSecret,
 ) -> GatewayError | Secret | None:
-    """Store a secret, or replace what it holds.
+    """Store or replace a secret.
 
-     It is encrypted with the master key. Accounts whose `api_key_secret` names it go on with the new
-    value without a restart: those of this process at once, those of others within half a minute, or
-    when the provider rejects the old one.
+     The value is encrypted with the master key. Accounts whose `api_key_secret` names the secret use the
+    new value without a restart. This process uses it at once; other processes use it within 30 seconds,
+    or when the provider rejects the old value.
 
     Args:
         name (str):
-        body (PutSecret): What a secret shall hold.
+        body (PutSecret): The value of a secret.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

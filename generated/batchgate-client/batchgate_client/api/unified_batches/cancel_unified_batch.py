@@ -105,10 +105,10 @@ def sync_detailed(
     client: AuthenticatedClient,
     provider: CancelUnifiedBatchProvider,
 ) -> Response[UnifiedBatch | UnifiedError]:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count. Asked again, or of a batch that has
-    ended, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted. If the batch is
+    already cancelled or has ended, it is returned unchanged.
 
     Args:
         batch_id (str):
@@ -140,10 +140,10 @@ def sync(
     client: AuthenticatedClient,
     provider: CancelUnifiedBatchProvider,
 ) -> UnifiedBatch | UnifiedError | None:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count. Asked again, or of a batch that has
-    ended, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted. If the batch is
+    already cancelled or has ended, it is returned unchanged.
 
     Args:
         batch_id (str):
@@ -170,10 +170,10 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     provider: CancelUnifiedBatchProvider,
 ) -> Response[UnifiedBatch | UnifiedError]:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count. Asked again, or of a batch that has
-    ended, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted. If the batch is
+    already cancelled or has ended, it is returned unchanged.
 
     Args:
         batch_id (str):
@@ -203,10 +203,10 @@ async def asyncio(
     client: AuthenticatedClient,
     provider: CancelUnifiedBatchProvider,
 ) -> UnifiedBatch | UnifiedError | None:
-    """Stop a batch; what has finished keeps its results.
+    """Cancel a batch; finished requests keep their results.
 
-     No body is read. Requests in flight may still finish and count. Asked again, or of a batch that has
-    ended, it answers with the batch unchanged.
+     The request body is ignored. Requests in flight may still finish and are counted. If the batch is
+    already cancelled or has ended, it is returned unchanged.
 
     Args:
         batch_id (str):

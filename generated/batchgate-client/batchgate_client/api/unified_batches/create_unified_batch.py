@@ -149,20 +149,21 @@ def sync_detailed(
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[UnifiedBatch | UnifiedError]:
-    """Create a batch, of an uploaded file or of the requests in the body.
+    """Create a batch from an uploaded file or from the requests in the body.
 
-     The provider stands in the query, the header x-model-provider, or before the slash of `model`.
-    Requests in the body are accepted whole or refused whole; a file is checked behind the answer. The
-    body may be compressed (gzip, deflate, zstd); the limit of 256 MB holds for the decoded body. Its
-    fields may come in any order, those beside `requests` within 64 KB before and 64 KB after it.
+     Name the provider in the query, in the header x-model-provider, or before the slash in `model`.
+    Requests in the body are accepted or refused as a whole. A file is validated after the response. The
+    body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies to the decoded body. The
+    fields may come in any order, with at most 64 KB of other fields before `requests` and 64 KB after
+    it.
 
     Args:
         provider (CreateUnifiedBatchProvider | Unset):
         x_model_provider (CreateUnifiedBatchXModelProvider | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateUnifiedBatch): The body of a create. It has either `input_file_id` or
-            `requests`.
+        body (CreateUnifiedBatch): The body of a create request. It requires either
+            `input_file_id` or `requests`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -196,20 +197,21 @@ def sync(
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> UnifiedBatch | UnifiedError | None:
-    """Create a batch, of an uploaded file or of the requests in the body.
+    """Create a batch from an uploaded file or from the requests in the body.
 
-     The provider stands in the query, the header x-model-provider, or before the slash of `model`.
-    Requests in the body are accepted whole or refused whole; a file is checked behind the answer. The
-    body may be compressed (gzip, deflate, zstd); the limit of 256 MB holds for the decoded body. Its
-    fields may come in any order, those beside `requests` within 64 KB before and 64 KB after it.
+     Name the provider in the query, in the header x-model-provider, or before the slash in `model`.
+    Requests in the body are accepted or refused as a whole. A file is validated after the response. The
+    body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies to the decoded body. The
+    fields may come in any order, with at most 64 KB of other fields before `requests` and 64 KB after
+    it.
 
     Args:
         provider (CreateUnifiedBatchProvider | Unset):
         x_model_provider (CreateUnifiedBatchXModelProvider | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateUnifiedBatch): The body of a create. It has either `input_file_id` or
-            `requests`.
+        body (CreateUnifiedBatch): The body of a create request. It requires either
+            `input_file_id` or `requests`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -238,20 +240,21 @@ async def asyncio_detailed(
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[UnifiedBatch | UnifiedError]:
-    """Create a batch, of an uploaded file or of the requests in the body.
+    """Create a batch from an uploaded file or from the requests in the body.
 
-     The provider stands in the query, the header x-model-provider, or before the slash of `model`.
-    Requests in the body are accepted whole or refused whole; a file is checked behind the answer. The
-    body may be compressed (gzip, deflate, zstd); the limit of 256 MB holds for the decoded body. Its
-    fields may come in any order, those beside `requests` within 64 KB before and 64 KB after it.
+     Name the provider in the query, in the header x-model-provider, or before the slash in `model`.
+    Requests in the body are accepted or refused as a whole. A file is validated after the response. The
+    body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies to the decoded body. The
+    fields may come in any order, with at most 64 KB of other fields before `requests` and 64 KB after
+    it.
 
     Args:
         provider (CreateUnifiedBatchProvider | Unset):
         x_model_provider (CreateUnifiedBatchXModelProvider | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateUnifiedBatch): The body of a create. It has either `input_file_id` or
-            `requests`.
+        body (CreateUnifiedBatch): The body of a create request. It requires either
+            `input_file_id` or `requests`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -283,20 +286,21 @@ async def asyncio(
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> UnifiedBatch | UnifiedError | None:
-    """Create a batch, of an uploaded file or of the requests in the body.
+    """Create a batch from an uploaded file or from the requests in the body.
 
-     The provider stands in the query, the header x-model-provider, or before the slash of `model`.
-    Requests in the body are accepted whole or refused whole; a file is checked behind the answer. The
-    body may be compressed (gzip, deflate, zstd); the limit of 256 MB holds for the decoded body. Its
-    fields may come in any order, those beside `requests` within 64 KB before and 64 KB after it.
+     Name the provider in the query, in the header x-model-provider, or before the slash in `model`.
+    Requests in the body are accepted or refused as a whole. A file is validated after the response. The
+    body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies to the decoded body. The
+    fields may come in any order, with at most 64 KB of other fields before `requests` and 64 KB after
+    it.
 
     Args:
         provider (CreateUnifiedBatchProvider | Unset):
         x_model_provider (CreateUnifiedBatchXModelProvider | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateUnifiedBatch): The body of a create. It has either `input_file_id` or
-            `requests`.
+        body (CreateUnifiedBatch): The body of a create request. It requires either
+            `input_file_id` or `requests`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -107,10 +107,10 @@ def sync_detailed(
     after: str | Unset = UNSET,
     before: str | Unset = UNSET,
 ) -> Response[UnifiedBatchList | UnifiedError]:
-    """List the batches of a provider, the newest first.
+    """List the batches of a provider, newest first.
 
-     `after` gives older batches, `before` newer ones, in both cases the page next to the batch that is
-    named. With both, the page lies strictly between them.
+     `after` returns the next older batches, `before` the next newer ones. With both, the page contains
+    only batches strictly between them.
 
     Args:
         provider (ListUnifiedBatchesProvider):
@@ -148,10 +148,10 @@ def sync(
     after: str | Unset = UNSET,
     before: str | Unset = UNSET,
 ) -> UnifiedBatchList | UnifiedError | None:
-    """List the batches of a provider, the newest first.
+    """List the batches of a provider, newest first.
 
-     `after` gives older batches, `before` newer ones, in both cases the page next to the batch that is
-    named. With both, the page lies strictly between them.
+     `after` returns the next older batches, `before` the next newer ones. With both, the page contains
+    only batches strictly between them.
 
     Args:
         provider (ListUnifiedBatchesProvider):
@@ -184,10 +184,10 @@ async def asyncio_detailed(
     after: str | Unset = UNSET,
     before: str | Unset = UNSET,
 ) -> Response[UnifiedBatchList | UnifiedError]:
-    """List the batches of a provider, the newest first.
+    """List the batches of a provider, newest first.
 
-     `after` gives older batches, `before` newer ones, in both cases the page next to the batch that is
-    named. With both, the page lies strictly between them.
+     `after` returns the next older batches, `before` the next newer ones. With both, the page contains
+    only batches strictly between them.
 
     Args:
         provider (ListUnifiedBatchesProvider):
@@ -223,10 +223,10 @@ async def asyncio(
     after: str | Unset = UNSET,
     before: str | Unset = UNSET,
 ) -> UnifiedBatchList | UnifiedError | None:
-    """List the batches of a provider, the newest first.
+    """List the batches of a provider, newest first.
 
-     `after` gives older batches, `before` newer ones, in both cases the page next to the batch that is
-    named. With both, the page lies strictly between them.
+     `after` returns the next older batches, `before` the next newer ones. With both, the page contains
+    only batches strictly between them.
 
     Args:
         provider (ListUnifiedBatchesProvider):

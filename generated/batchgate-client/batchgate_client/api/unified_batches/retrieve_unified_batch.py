@@ -105,7 +105,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     provider: RetrieveUnifiedBatchProvider,
 ) -> Response[UnifiedBatch | UnifiedError]:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         batch_id (str):
@@ -137,7 +137,7 @@ def sync(
     client: AuthenticatedClient,
     provider: RetrieveUnifiedBatchProvider,
 ) -> UnifiedBatch | UnifiedError | None:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         batch_id (str):
@@ -164,7 +164,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     provider: RetrieveUnifiedBatchProvider,
 ) -> Response[UnifiedBatch | UnifiedError]:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         batch_id (str):
@@ -194,7 +194,7 @@ async def asyncio(
     client: AuthenticatedClient,
     provider: RetrieveUnifiedBatchProvider,
 ) -> UnifiedBatch | UnifiedError | None:
-    """Retrieve one batch, to follow its progress.
+    """Retrieve a batch and its progress.
 
     Args:
         batch_id (str):

@@ -112,9 +112,8 @@ def sync_detailed(
 ) -> Response[File | UnifiedError]:
     """Download the results of a batch that has ended.
 
-     One JSON object a line, in the dialect of the batch, in the order of submission. A caller that asks
-    for `application/json` in `Accept`, and not as much for JSONL, gets one JSON object with all of
-    them.
+     Returns one JSON object per line, in the dialect of the batch and in the order of submission. If
+    `Accept` prefers `application/json` over JSONL, one JSON object with all results is returned.
 
     Args:
         batch_id (str):
@@ -148,9 +147,8 @@ def sync(
 ) -> File | UnifiedError | None:
     """Download the results of a batch that has ended.
 
-     One JSON object a line, in the dialect of the batch, in the order of submission. A caller that asks
-    for `application/json` in `Accept`, and not as much for JSONL, gets one JSON object with all of
-    them.
+     Returns one JSON object per line, in the dialect of the batch and in the order of submission. If
+    `Accept` prefers `application/json` over JSONL, one JSON object with all results is returned.
 
     Args:
         batch_id (str):
@@ -179,9 +177,8 @@ async def asyncio_detailed(
 ) -> Response[File | UnifiedError]:
     """Download the results of a batch that has ended.
 
-     One JSON object a line, in the dialect of the batch, in the order of submission. A caller that asks
-    for `application/json` in `Accept`, and not as much for JSONL, gets one JSON object with all of
-    them.
+     Returns one JSON object per line, in the dialect of the batch and in the order of submission. If
+    `Accept` prefers `application/json` over JSONL, one JSON object with all results is returned.
 
     Args:
         batch_id (str):
@@ -213,9 +210,8 @@ async def asyncio(
 ) -> File | UnifiedError | None:
     """Download the results of a batch that has ended.
 
-     One JSON object a line, in the dialect of the batch, in the order of submission. A caller that asks
-    for `application/json` in `Accept`, and not as much for JSONL, gets one JSON object with all of
-    them.
+     Returns one JSON object per line, in the dialect of the batch and in the order of submission. If
+    `Accept` prefers `application/json` over JSONL, one JSON object with all results is returned.
 
     Args:
         batch_id (str):

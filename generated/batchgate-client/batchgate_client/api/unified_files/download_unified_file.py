@@ -110,7 +110,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     provider: DownloadUnifiedFileProvider,
 ) -> Response[File | UnifiedError]:
-    """Download the content of a file, byte for byte.
+    """Download the unchanged content of a file.
 
     Args:
         file_id (str):
@@ -142,7 +142,7 @@ def sync(
     client: AuthenticatedClient,
     provider: DownloadUnifiedFileProvider,
 ) -> File | UnifiedError | None:
-    """Download the content of a file, byte for byte.
+    """Download the unchanged content of a file.
 
     Args:
         file_id (str):
@@ -169,7 +169,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     provider: DownloadUnifiedFileProvider,
 ) -> Response[File | UnifiedError]:
-    """Download the content of a file, byte for byte.
+    """Download the unchanged content of a file.
 
     Args:
         file_id (str):
@@ -199,7 +199,7 @@ async def asyncio(
     client: AuthenticatedClient,
     provider: DownloadUnifiedFileProvider,
 ) -> File | UnifiedError | None:
-    """Download the content of a file, byte for byte.
+    """Download the unchanged content of a file.
 
     Args:
         file_id (str):

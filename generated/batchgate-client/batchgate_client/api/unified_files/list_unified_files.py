@@ -139,9 +139,9 @@ def sync_detailed(
     after: str | Unset = UNSET,
     order: ListUnifiedFilesOrder | Unset = UNSET,
 ) -> Response[UnifiedError | UnifiedFileList]:
-    """List the files that were uploaded for a provider.
+    """List the files of a provider.
 
-     The provider stands in `provider` or in `x-model-provider`; one of them must be given.
+     Either `provider` or `x-model-provider` is required.
 
     Args:
         provider (ListUnifiedFilesProvider | Unset):
@@ -185,9 +185,9 @@ def sync(
     after: str | Unset = UNSET,
     order: ListUnifiedFilesOrder | Unset = UNSET,
 ) -> UnifiedError | UnifiedFileList | None:
-    """List the files that were uploaded for a provider.
+    """List the files of a provider.
 
-     The provider stands in `provider` or in `x-model-provider`; one of them must be given.
+     Either `provider` or `x-model-provider` is required.
 
     Args:
         provider (ListUnifiedFilesProvider | Unset):
@@ -226,9 +226,9 @@ async def asyncio_detailed(
     after: str | Unset = UNSET,
     order: ListUnifiedFilesOrder | Unset = UNSET,
 ) -> Response[UnifiedError | UnifiedFileList]:
-    """List the files that were uploaded for a provider.
+    """List the files of a provider.
 
-     The provider stands in `provider` or in `x-model-provider`; one of them must be given.
+     Either `provider` or `x-model-provider` is required.
 
     Args:
         provider (ListUnifiedFilesProvider | Unset):
@@ -270,9 +270,9 @@ async def asyncio(
     after: str | Unset = UNSET,
     order: ListUnifiedFilesOrder | Unset = UNSET,
 ) -> UnifiedError | UnifiedFileList | None:
-    """List the files that were uploaded for a provider.
+    """List the files of a provider.
 
-     The provider stands in `provider` or in `x-model-provider`; one of them must be given.
+     Either `provider` or `x-model-provider` is required.
 
     Args:
         provider (ListUnifiedFilesProvider | Unset):

@@ -105,7 +105,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     provider: RetrieveUnifiedFileProvider,
 ) -> Response[UnifiedError | UnifiedFile]:
-    """Retrieve what is known of a file.
+    """Retrieve a file's metadata.
 
     Args:
         file_id (str):
@@ -137,7 +137,7 @@ def sync(
     client: AuthenticatedClient,
     provider: RetrieveUnifiedFileProvider,
 ) -> UnifiedError | UnifiedFile | None:
-    """Retrieve what is known of a file.
+    """Retrieve a file's metadata.
 
     Args:
         file_id (str):
@@ -164,7 +164,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     provider: RetrieveUnifiedFileProvider,
 ) -> Response[UnifiedError | UnifiedFile]:
-    """Retrieve what is known of a file.
+    """Retrieve a file's metadata.
 
     Args:
         file_id (str):
@@ -194,7 +194,7 @@ async def asyncio(
     client: AuthenticatedClient,
     provider: RetrieveUnifiedFileProvider,
 ) -> UnifiedError | UnifiedFile | None:
-    """Retrieve what is known of a file.
+    """Retrieve a file's metadata.
 
     Args:
         file_id (str):

@@ -134,13 +134,13 @@ def sync_detailed(
 ) -> Response[UnifiedError | UnifiedFile]:
     """Upload a file for a provider.
 
-     The provider stands in the query, the header x-model-provider or the form; the fields may come in
-    any order. Nothing of the file stays if the upload is refused or breaks off.
+     Name the provider in the query, the header x-model-provider or the form. The form fields may come in
+    any order. If the upload is refused or interrupted, nothing is stored.
 
     Args:
         provider (UploadUnifiedFileProvider | Unset):
         x_model_provider (UploadUnifiedFileXModelProvider | Unset):
-        body (UploadUnifiedFile): The fields of an upload.
+        body (UploadUnifiedFile): The form fields of an upload.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -172,13 +172,13 @@ def sync(
 ) -> UnifiedError | UnifiedFile | None:
     """Upload a file for a provider.
 
-     The provider stands in the query, the header x-model-provider or the form; the fields may come in
-    any order. Nothing of the file stays if the upload is refused or breaks off.
+     Name the provider in the query, the header x-model-provider or the form. The form fields may come in
+    any order. If the upload is refused or interrupted, nothing is stored.
 
     Args:
         provider (UploadUnifiedFileProvider | Unset):
         x_model_provider (UploadUnifiedFileXModelProvider | Unset):
-        body (UploadUnifiedFile): The fields of an upload.
+        body (UploadUnifiedFile): The form fields of an upload.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -205,13 +205,13 @@ async def asyncio_detailed(
 ) -> Response[UnifiedError | UnifiedFile]:
     """Upload a file for a provider.
 
-     The provider stands in the query, the header x-model-provider or the form; the fields may come in
-    any order. Nothing of the file stays if the upload is refused or breaks off.
+     Name the provider in the query, the header x-model-provider or the form. The form fields may come in
+    any order. If the upload is refused or interrupted, nothing is stored.
 
     Args:
         provider (UploadUnifiedFileProvider | Unset):
         x_model_provider (UploadUnifiedFileXModelProvider | Unset):
-        body (UploadUnifiedFile): The fields of an upload.
+        body (UploadUnifiedFile): The form fields of an upload.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -241,13 +241,13 @@ async def asyncio(
 ) -> UnifiedError | UnifiedFile | None:
     """Upload a file for a provider.
 
-     The provider stands in the query, the header x-model-provider or the form; the fields may come in
-    any order. Nothing of the file stays if the upload is refused or breaks off.
+     Name the provider in the query, the header x-model-provider or the form. The form fields may come in
+    any order. If the upload is refused or interrupted, nothing is stored.
 
     Args:
         provider (UploadUnifiedFileProvider | Unset):
         x_model_provider (UploadUnifiedFileXModelProvider | Unset):
-        body (UploadUnifiedFile): The fields of an upload.
+        body (UploadUnifiedFile): The form fields of an upload.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -91,9 +91,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ArchivedWorkspace | GatewayError]:
-    """Take an empty workspace out of use.
+    """Archive an empty workspace.
 
-     It must have no batches, no files and no keys that are good. Its name is not given again.
+     The workspace must have no batches, no files and no valid keys. Its name cannot be used again.
 
     Args:
         workspace (str):
@@ -122,9 +122,9 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ArchivedWorkspace | GatewayError | None:
-    """Take an empty workspace out of use.
+    """Archive an empty workspace.
 
-     It must have no batches, no files and no keys that are good. Its name is not given again.
+     The workspace must have no batches, no files and no valid keys. Its name cannot be used again.
 
     Args:
         workspace (str):
@@ -148,9 +148,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ArchivedWorkspace | GatewayError]:
-    """Take an empty workspace out of use.
+    """Archive an empty workspace.
 
-     It must have no batches, no files and no keys that are good. Its name is not given again.
+     The workspace must have no batches, no files and no valid keys. Its name cannot be used again.
 
     Args:
         workspace (str):
@@ -177,9 +177,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ArchivedWorkspace | GatewayError | None:
-    """Take an empty workspace out of use.
+    """Archive an empty workspace.
 
-     It must have no batches, no files and no keys that are good. Its name is not given again.
+     The workspace must have no batches, no files and no valid keys. Its name cannot be used again.
 
     Args:
         workspace (str):

@@ -106,13 +106,13 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: CreateWorkspace,
 ) -> Response[GatewayError | Workspace]:
-    """Create a workspace, a tenant.
+    """Create a workspace (a tenant).
 
-     A name that was used before, even if its workspace is archived, is refused: what was called so must
-    stay apart.
+     A name that was used before is refused, even if its workspace is archived. This keeps the data of
+    both workspaces apart.
 
     Args:
-        body (CreateWorkspace): A workspace to create.
+        body (CreateWorkspace): The parameters of a new workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,13 +138,13 @@ def sync(
     client: AuthenticatedClient,
     body: CreateWorkspace,
 ) -> GatewayError | Workspace | None:
-    """Create a workspace, a tenant.
+    """Create a workspace (a tenant).
 
-     A name that was used before, even if its workspace is archived, is refused: what was called so must
-    stay apart.
+     A name that was used before is refused, even if its workspace is archived. This keeps the data of
+    both workspaces apart.
 
     Args:
-        body (CreateWorkspace): A workspace to create.
+        body (CreateWorkspace): The parameters of a new workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -165,13 +165,13 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: CreateWorkspace,
 ) -> Response[GatewayError | Workspace]:
-    """Create a workspace, a tenant.
+    """Create a workspace (a tenant).
 
-     A name that was used before, even if its workspace is archived, is refused: what was called so must
-    stay apart.
+     A name that was used before is refused, even if its workspace is archived. This keeps the data of
+    both workspaces apart.
 
     Args:
-        body (CreateWorkspace): A workspace to create.
+        body (CreateWorkspace): The parameters of a new workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -195,13 +195,13 @@ async def asyncio(
     client: AuthenticatedClient,
     body: CreateWorkspace,
 ) -> GatewayError | Workspace | None:
-    """Create a workspace, a tenant.
+    """Create a workspace (a tenant).
 
-     A name that was used before, even if its workspace is archived, is refused: what was called so must
-    stay apart.
+     A name that was used before is refused, even if its workspace is archived. This keeps the data of
+    both workspaces apart.
 
     Args:
-        body (CreateWorkspace): A workspace to create.
+        body (CreateWorkspace): The parameters of a new workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

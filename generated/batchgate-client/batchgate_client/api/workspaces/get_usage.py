@@ -75,7 +75,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[GatewayError | Workspace]:
-    """Tell what the caller's own workspace may use, and uses.
+    """Get the quotas and usage of the caller's workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -98,7 +98,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> GatewayError | Workspace | None:
-    """Tell what the caller's own workspace may use, and uses.
+    """Get the quotas and usage of the caller's workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -117,7 +117,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[GatewayError | Workspace]:
-    """Tell what the caller's own workspace may use, and uses.
+    """Get the quotas and usage of the caller's workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,7 +138,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> GatewayError | Workspace | None:
-    """Tell what the caller's own workspace may use, and uses.
+    """Get the quotas and usage of the caller's workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

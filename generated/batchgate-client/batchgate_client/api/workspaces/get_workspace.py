@@ -91,7 +91,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[GatewayError | Workspace]:
-    """Tell what a workspace may use, and uses.
+    """Get the quotas and usage of a workspace.
 
     Args:
         workspace (str):
@@ -120,7 +120,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> GatewayError | Workspace | None:
-    """Tell what a workspace may use, and uses.
+    """Get the quotas and usage of a workspace.
 
     Args:
         workspace (str):
@@ -144,7 +144,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[GatewayError | Workspace]:
-    """Tell what a workspace may use, and uses.
+    """Get the quotas and usage of a workspace.
 
     Args:
         workspace (str):
@@ -171,7 +171,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> GatewayError | Workspace | None:
-    """Tell what a workspace may use, and uses.
+    """Get the quotas and usage of a workspace.
 
     Args:
         workspace (str):

@@ -95,9 +95,9 @@ def sync_detailed(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
 ) -> Response[GatewayError | WorkspaceList]:
-    """List the workspaces by name.
+    """List workspaces by name.
 
-     Without what each uses, which `getWorkspace` tells.
+     The list does not include usage; use `getWorkspace`.
 
     Args:
         limit (int | Unset):
@@ -129,9 +129,9 @@ def sync(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
 ) -> GatewayError | WorkspaceList | None:
-    """List the workspaces by name.
+    """List workspaces by name.
 
-     Without what each uses, which `getWorkspace` tells.
+     The list does not include usage; use `getWorkspace`.
 
     Args:
         limit (int | Unset):
@@ -158,9 +158,9 @@ async def asyncio_detailed(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
 ) -> Response[GatewayError | WorkspaceList]:
-    """List the workspaces by name.
+    """List workspaces by name.
 
-     Without what each uses, which `getWorkspace` tells.
+     The list does not include usage; use `getWorkspace`.
 
     Args:
         limit (int | Unset):
@@ -190,9 +190,9 @@ async def asyncio(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
 ) -> GatewayError | WorkspaceList | None:
-    """List the workspaces by name.
+    """List workspaces by name.
 
-     Without what each uses, which `getWorkspace` tells.
+     The list does not include usage; use `getWorkspace`.
 
     Args:
         limit (int | Unset):

@@ -116,13 +116,13 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: UpdateWorkspace,
 ) -> Response[GatewayError | Workspace]:
-    """Change what a workspace may use.
+    """Change the quotas of a workspace.
 
-     Quotas that are not named stay as they are; null lifts one.
+     Omitted quotas stay unchanged; null removes a quota.
 
     Args:
         workspace (str):
-        body (UpdateWorkspace): What to change of a workspace.
+        body (UpdateWorkspace): The changes to a workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -150,13 +150,13 @@ def sync(
     client: AuthenticatedClient,
     body: UpdateWorkspace,
 ) -> GatewayError | Workspace | None:
-    """Change what a workspace may use.
+    """Change the quotas of a workspace.
 
-     Quotas that are not named stay as they are; null lifts one.
+     Omitted quotas stay unchanged; null removes a quota.
 
     Args:
         workspace (str):
-        body (UpdateWorkspace): What to change of a workspace.
+        body (UpdateWorkspace): The changes to a workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -179,13 +179,13 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: UpdateWorkspace,
 ) -> Response[GatewayError | Workspace]:
-    """Change what a workspace may use.
+    """Change the quotas of a workspace.
 
-     Quotas that are not named stay as they are; null lifts one.
+     Omitted quotas stay unchanged; null removes a quota.
 
     Args:
         workspace (str):
-        body (UpdateWorkspace): What to change of a workspace.
+        body (UpdateWorkspace): The changes to a workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -211,13 +211,13 @@ async def asyncio(
     client: AuthenticatedClient,
     body: UpdateWorkspace,
 ) -> GatewayError | Workspace | None:
-    """Change what a workspace may use.
+    """Change the quotas of a workspace.
 
-     Quotas that are not named stay as they are; null lifts one.
+     Omitted quotas stay unchanged; null removes a quota.
 
     Args:
         workspace (str):
-        body (UpdateWorkspace): What to change of a workspace.
+        body (UpdateWorkspace): The changes to a workspace.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

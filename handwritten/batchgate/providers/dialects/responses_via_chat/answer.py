@@ -62,7 +62,7 @@ def completion_to_response(
     """Translate the first choice of a completion to a Response.
 
     ``model``, ``custom_id`` and ``created`` (Unix seconds) are defaults for fields that the server left out. The
-    Response repeats fields of ``request``. Raises `UpstreamUnreachable` for an invalid answer.
+    Response repeats fields of ``request``. Raises `NoUpstreamAnswer` for an invalid answer.
     """
     choice = first_choice(completion)
     response_id = completion.id or f"resp_{custom_id}"

@@ -50,7 +50,7 @@ _REQUEST: Final = field_rules(
     metadata=_METADATA,
     safety_identifier=MappedIfSupported("safety_identifier or user", "user_field"),
     user=MappedIfSupported(
-        "user or safety_identifier; rejected if both are set and the server has one field", "user_field"
+        "user or safety_identifier; rejected if they differ and the server has one field", "user_field"
     ),
     service_tier=MappedIfSupported("service_tier; auto and default are left out for other servers", "service_tiers"),
     store=Mapped("store for OpenAI, which stores responses by default; left out for other servers"),

@@ -121,7 +121,9 @@ def _named_choice(choice: r.ResponsesNamedToolChoice, target: ServerCapabilities
         case "allowed_tools" if target.openai_fields:
             return c.ChatAllowedToolsChoice(allowed_tools=_allowed_tools(choice))
         case "allowed_tools":
-            raise Untranslatable("tool_choice", "Messages has no such choice; list only the allowed tools in tools")
+            raise Untranslatable(
+                "tool_choice", f"{target.name} has no such choice; list only the allowed tools in tools"
+            )
         case other:
             raise _provider_tool(other, "tool_choice")
 

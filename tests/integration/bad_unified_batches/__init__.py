@@ -1,0 +1,1 @@
+"""Invalid calls to the unified surface for batches."""
