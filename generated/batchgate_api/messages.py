@@ -423,9 +423,9 @@ class Message(OpenStruct, frozen=True, kw_only=True):
 
     usage: Usage
     stop_details: (
-        Annotated[RefusalStopDetails, Meta(description="Details of a refusal.")] | None | UnsetType
+        Annotated[StopDetails, Meta(description="Details of the stop reason.")] | None | UnsetType
     ) = UNSET
-    """Details of a refusal."""
+    """Details of the stop reason."""
 
     container: Raw | UnsetType = UNSET
     diagnostics: Raw | UnsetType = UNSET
@@ -700,14 +700,6 @@ class RedactedThinkingBlockParam(
     data: str
 
 
-class RefusalStopDetails(OpenStruct, frozen=True, kw_only=True):
-    """Why the model refused to answer."""
-
-    type: Literal["refusal"]
-    category: str | None
-    explanation: str | None
-
-
 class SearchResultBlockParam(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="search_result"
 ):
@@ -764,6 +756,16 @@ ServiceTier: TypeAlias = Annotated[
 Speed: TypeAlias = Annotated[
     Literal["standard", "fast"], Meta(description="The generation speeds.")
 ]
+
+
+class StopDetails(OpenStruct, frozen=True, kw_only=True):
+    """Details of the stop reason of a refusal, or of a finish reason that is not known."""
+
+    type: Annotated[str, Meta(description="refusal or unknown_finish_reason.")]
+    """refusal or unknown_finish_reason."""
+
+    category: str | None
+    explanation: str | None
 
 
 StopReason: TypeAlias = Annotated[

@@ -85,7 +85,7 @@ def test_a_message_becomes_a_completion_that_the_sdk_parses() -> None:
         ("pause_turn", "length"),
         ("tool_use", "tool_calls"),
         ("refusal", "content_filter"),
-        ("something_newer", "stop"),
+        ("something_newer", "something_newer"),
         (None, "stop"),
     ],
 )

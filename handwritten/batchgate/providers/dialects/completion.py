@@ -6,15 +6,11 @@ cannot represent raises `NoUpstreamAnswer`: no choice, an incomplete answer, an 
 
 from __future__ import annotations
 
-from typing import Final
-
 from msgspec import UnsetType
 
 from batchgate.engine.model.errors import NoUpstreamAnswer
+from batchgate.providers.dialects.finish_reasons import classify_finish
 from batchgate_api import chat_completions as c
-
-_FAILED_FINISH_REASONS: Final = frozenset({"error", "abort"})
-"""The finish reasons of incomplete answers: "error" at OpenRouter, "abort" at vLLM and SGLang."""
 
 
 def first_choice(completion: c.ChatCompletion) -> c.ChatChoice:
@@ -22,10 +18,15 @@ def first_choice(completion: c.ChatCompletion) -> c.ChatChoice:
     if not completion.choices:
         raise unusable_answer("it has no choices")
     choice = completion.choices[0]
-    if choice.finish_reason in _FAILED_FINISH_REASONS:
-        message = f"The provider's answer is incomplete (finish_reason {choice.finish_reason!r})."
-        raise NoUpstreamAnswer("api_error", message, status=200, retry_safe=True)
+    if classify_finish(choice.finish_reason or None) == "broken_off":
+        raise broken_off_answer(f"finish_reason {choice.finish_reason!r}")
     return choice
+
+
+def broken_off_answer(reason: str) -> NoUpstreamAnswer:
+    """Make the error for an answer that the server did not finish; the request is retried."""
+    message = f"The provider's answer is incomplete ({reason})."
+    return NoUpstreamAnswer("api_error", message, status=200, retry_safe=True)
 
 
 def unusable_answer(problem: str) -> NoUpstreamAnswer:

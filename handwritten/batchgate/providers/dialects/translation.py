@@ -18,6 +18,7 @@ from batchgate.providers.dialects.chat_via_messages.answer import message_to_com
 from batchgate.providers.dialects.chat_via_messages.request import chat_to_messages
 from batchgate.providers.dialects.chat_via_responses.answer import response_to_completion
 from batchgate.providers.dialects.chat_via_responses.request import chat_to_responses
+from batchgate.providers.dialects.lenient_decoding import decode_answer
 from batchgate.providers.dialects.messages_via_chat.answer import completion_to_message
 from batchgate.providers.dialects.messages_via_chat.request import messages_to_chat
 from batchgate.providers.dialects.responses_via_chat.answer import completion_to_response
@@ -131,12 +132,14 @@ def _from_chat_request(chat: chat_completions.ChatCompletionRequest, kind: RowKi
 
 def _to_chat_answer(body: bytes, kind: RowKind, context: AnswerContext) -> chat_completions.ChatCompletion:
     if kind == "messages":
-        return message_to_completion(_MESSAGE.decode(body), created=context.created)
+        return message_to_completion(
+            decode_answer(_MESSAGE, body), model=context.model, custom_id=context.custom_id, created=context.created
+        )
     if kind == "responses":
         return response_to_completion(
-            _RESPONSE.decode(body), model=context.model, custom_id=context.custom_id, created=context.created
+            decode_answer(_RESPONSE, body), model=context.model, custom_id=context.custom_id, created=context.created
         )
-    return _COMPLETION.decode(body)
+    return decode_answer(_COMPLETION, body)
 
 
 def _from_chat_answer(completion: chat_completions.ChatCompletion, to: RowKind, context: AnswerContext) -> Struct:

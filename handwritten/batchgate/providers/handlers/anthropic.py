@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
-from msgspec import Raw, Struct
-
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamRequest, UpstreamResponse
-from batchgate.providers.dialects.translation import AnswerContext, translate_answer, translate_request
-from batchgate.providers.handlers.pass_through import unchanged_answer, unchanged_request
-from batchgate.providers.responses.provider_errors import unexpected_body_error, upstream_error
+from batchgate.providers.dialects.translation import translate_request
+from batchgate.providers.handlers.answers import decode_answer
+from batchgate.providers.handlers.pass_through import unchanged_request
 
 DEFAULT_VERSION: Final = "2023-06-01"
 """The anthropic-version of rows whose create call has none."""
@@ -23,17 +19,6 @@ TRANSLATED_VERSION: Final = "2026-10-21"
 
 FORWARDED_HEADERS: Final = ("anthropic-beta", "anthropic-user-profile-id")
 """Headers of the create call that are sent with every request."""
-
-
-class _MessagePeek(Struct):
-    """The fields that identify a Message."""
-
-    type: Literal["message"]
-    role: Literal["assistant"]
-    content: list[Raw]
-
-
-_MESSAGE: Final = msgspec.json.Decoder(_MessagePeek)
 
 
 class AnthropicHandler:
@@ -53,19 +38,7 @@ class AnthropicHandler:
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
         """Return the answer, of the row's kind; the Message of a Messages row stays unchanged."""
-        if response.status != 200:
-            raise upstream_error(response)
-        try:
-            message = unchanged_answer(response.body, _MESSAGE.decode)
-            if row.kind == "messages":
-                return message
-            return translate_answer(message, kind="messages", to=row.kind, context=self._answer_context(row))
-        except DECODING_ERRORS as error:
-            raise unexpected_body_error(response, "messages", error) from error
-
-    def _answer_context(self, row: RequestRow) -> AnswerContext:
-        request = row.params if row.kind == "responses" else None
-        return AnswerContext(model=row.model, custom_id=row.custom_id, created=int(self._now()), request=request)
+        return decode_answer(row, response, "messages", self._now())
 
 
 def _headers(account: Account, row: RequestRow) -> dict[str, str]:

@@ -6,23 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.engine.model.provider_call import Account, RequestRow, RowKind, UpstreamRequest, UpstreamResponse
-from batchgate.providers.dialects.completion import first_choice
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.dialects.translation import (
     CONVERSATION_KINDS,
     KIND_NAMES,
-    AnswerContext,
-    translate_answer,
     translate_request,
 )
-from batchgate.providers.handlers.pass_through import unchanged_answer, unchanged_request
-from batchgate.providers.responses.provider_errors import unexpected_body_error, upstream_error
-from batchgate_api import chat_completions, openai_rows, responses
+from batchgate.providers.handlers.answers import decode_answer
+from batchgate.providers.handlers.pass_through import unchanged_request
 
 PATHS: Final[dict[RowKind, str]] = {
     "chat_completions": "/chat/completions",
@@ -31,22 +24,6 @@ PATHS: Final[dict[RowKind, str]] = {
     "completions": "/completions",
 }
 """The path for rows of each kind, below the ``base_url`` of an account."""
-
-_COMPLETION: Final = msgspec.json.Decoder(chat_completions.ChatCompletion)
-
-
-def _read_completion(body: bytes) -> None:
-    """Check a Chat Completion; raises `NoUpstreamAnswer` if it has no choice or is incomplete."""
-    first_choice(_COMPLETION.decode(body))
-
-
-_ANSWER_READERS: Final[dict[RowKind, Callable[[bytes], object]]] = {
-    "chat_completions": _read_completion,
-    "responses": msgspec.json.Decoder(responses.Response).decode,
-    "embeddings": msgspec.json.Decoder(openai_rows.Embeddings).decode,
-    "completions": msgspec.json.Decoder(openai_rows.Completions).decode,
-}
-"""Functions that check an untranslated answer, by kind."""
 
 
 class OpenAIHandler:
@@ -74,15 +51,7 @@ class OpenAIHandler:
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
         """Return the answer, of the row's kind."""
-        if response.status != 200:
-            raise upstream_error(response)
-        kind = self._server_kind(row.kind)
-        try:
-            if kind == row.kind:
-                return unchanged_answer(response.body, _ANSWER_READERS[kind])
-            return translate_answer(response.body, kind=kind, to=row.kind, context=self._answer_context(row))
-        except DECODING_ERRORS as error:
-            raise unexpected_body_error(response, kind, error) from error
+        return decode_answer(row, response, self._server_kind(row.kind), self._now())
 
     def _server_kind(self, kind: RowKind) -> RowKind:
         """Return the kind of request to send for a row of ``kind``."""
@@ -98,7 +67,3 @@ class OpenAIHandler:
         if kind == row.kind:
             return unchanged_request(row)
         return translate_request(row.params, kind=row.kind, to=kind, model=row.model, target=self._capabilities)
-
-    def _answer_context(self, row: RequestRow) -> AnswerContext:
-        request = row.params if row.kind == "responses" else None
-        return AnswerContext(model=row.model, custom_id=row.custom_id, created=int(self._now()), request=request)

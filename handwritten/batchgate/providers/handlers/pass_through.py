@@ -1,8 +1,7 @@
-"""Requests and answers that need no translation: only a few fields are read, and the bytes stay unchanged."""
+"""Requests that need no translation: only a few fields are read, and the bytes stay unchanged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -12,7 +11,6 @@ from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_dec
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.providers.dialects.rules import NO_STREAM, NO_ZERO_MAX_TOKENS
-from batchgate.providers.dialects.translation import to_single_line
 
 
 class _Peek(Struct):
@@ -43,11 +41,3 @@ def unchanged_request(row: RequestRow) -> bytes:
     if row.kind == "messages" and peek.max_tokens is not UNSET and bytes(peek.max_tokens) == b"0":
         raise Untranslatable("max_tokens", NO_ZERO_MAX_TOKENS)
     return row.params if rewritten is None else msgspec.json.encode(rewritten)
-
-
-def unchanged_answer(body: bytes, check: Callable[[bytes], object]) -> bytes:
-    """Return an answer unchanged, in one line; raises the errors of ``check``, or one of `DECODING_ERRORS`."""
-    check(body)
-    if not body.isascii():
-        body.decode()  # ``check`` does not check strings that it skips
-    return to_single_line(body)

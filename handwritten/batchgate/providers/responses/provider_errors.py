@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding_error
 from batchgate.engine.model.errors import ErrorKind, NoUpstreamAnswer, UpstreamError
@@ -64,6 +64,22 @@ _KINDS_BY_CODE: Final[Mapping[str, ErrorKind]] = {
     "organization_on_hold": "billing_error",
 }
 """Types and codes that are more specific than the status. OpenAI's invalid_request_error is not: 401 has it too."""
+
+_STATUS_BY_CODE: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("rate_limit_exceeded", "rate_limit_error", "rate_limited", "too_many_requests"), 429),
+    **dict.fromkeys(("resource_exhausted", "throttling", "throttling_error"), 429),
+    **dict.fromkeys(("server_error", "internal_error", "internal_server_error", "internal", "api_error"), 500),
+    **dict.fromkeys(("bad_gateway", "provider_error", "upstream_error"), 502),
+    **dict.fromkeys(("unavailable", "service_unavailable", "overloaded", "overloaded_error"), 503),
+    **dict.fromkeys(("timeout", "timeout_error", "deadline_exceeded", "gateway_timeout"), 504),
+    **dict.fromkeys(("invalid_request_error", "invalid_argument", "invalid_prompt", "bad_request"), 400),
+    **dict.fromkeys(("content_filter", "content_policy_violation", "context_length_exceeded"), 400),
+    **dict.fromkeys(("authentication_error", "invalid_api_key", "unauthenticated"), 401),
+    **dict.fromkeys(("insufficient_quota", "billing_error"), 402),
+    **dict.fromkeys(("permission_error", "permission_denied"), 403),
+    **dict.fromkeys(("not_found", "not_found_error", "model_not_found"), 404),
+}
+"""The HTTP statuses of error codes that come without a status: in an answer with the status 200."""
 
 _RETRY_STATUSES: Final = frozenset({408, 409, 425, 429})
 _RETRY_KINDS: Final = frozenset({"overloaded_error", "rate_limit_error", "timeout_error"})
@@ -115,25 +131,57 @@ ANSWER_NAMES: Final[Mapping[RowKind, str]] = {
 
 
 def unexpected_body_error(response: UpstreamResponse, kind: RowKind, problem: DecodingError) -> UpstreamError:
-    """Make the error for a response with status 200 that is not an answer of ``kind``; routers send some errors so."""
+    """Make the error for a response with a 2xx status that is not an answer of ``kind``; some are errors."""
     try:
-        code = _EMBEDDED.decode(response.body).error.code
+        error = _EMBEDDED.decode(response.body).error
     except DECODING_ERRORS:
-        reason = describe_decoding_error(problem)
-        message = f"The provider returned 200, but the body is not {ANSWER_NAMES[kind]} ({reason}): "
-        return NoUpstreamAnswer("api_error", message + excerpt(response.body), status=200, retry_safe=True)
-    status = code if isinstance(code, int) and 400 <= code <= 599 else 500
-    return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
+        error = _NULL
+    if is_error(error):
+        return embedded_error(response, error)
+    if response.status != 200:
+        return upstream_error(response)
+    reason = describe_decoding_error(problem)
+    message = f"The provider returned 200, but the body is not {ANSWER_NAMES[kind]} ({reason}): "
+    return NoUpstreamAnswer("api_error", message + excerpt(response.body), status=200, retry_safe=True)
 
 
-class _EmbeddedBody(Struct):
-    code: int | str | None = None
+def is_error(error: Raw | UnsetType) -> bool:
+    """Return whether the ``error`` field of an answer has content: servers also send null, an empty text or object."""
+    return isinstance(error, Raw) and bytes(error).translate(None, b" \t\r\n") not in _NO_ERROR
+
+
+def embedded_error(response: UpstreamResponse, error: Raw) -> UpstreamError:
+    """Make the error for an error object in an answer with a 2xx status; its code decides whether it is retried."""
+    status = embedded_status(error) or 500
+    return upstream_error(
+        UpstreamResponse(status=status, headers=response.headers, body=b'{"error":%s}' % bytes(error))
+    )
+
+
+def embedded_status(error: Raw) -> int | None:
+    """Return the HTTP status that the code of an error object stands for, or None if its code has no known status."""
+    try:
+        document = _FIELDS.decode(error)
+    except DECODING_ERRORS:
+        return None
+    for value in (document.get(name) for name in ("code", "status", "type")):
+        status = _STATUS_BY_CODE.get(value.casefold()) if isinstance(value, str) else None
+        if status is not None:
+            return status
+        digits = int(value) if isinstance(value, str) and _STATUS_DIGITS.fullmatch(value) else value
+        if type(digits) is int and 400 <= digits <= 599:
+            return digits
+    return None
 
 
 class _EmbeddedError(Struct):
-    error: _EmbeddedBody
+    error: Raw
 
 
+_NULL: Final = Raw(b"null")
+_NO_ERROR: Final = frozenset({b"null", b"false", b"0", b"[]", b"{}", b'""'})
+_STATUS_DIGITS: Final = re.compile("[45][0-9]{2}")
+_FIELDS: Final = msgspec.json.Decoder(dict[str, object])
 _EMBEDDED: Final = msgspec.json.Decoder(_EmbeddedError)
 
 

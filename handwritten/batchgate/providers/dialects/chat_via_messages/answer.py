@@ -11,32 +11,34 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from batchgate.providers.dialects.chat_via_messages.answer_rules import REJECTED
+from batchgate.providers.dialects.finish_reasons import FinishClass, classify_finish
+from batchgate.providers.dialects.tool_arguments import arguments_text
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
-_FINISH_REASONS: Final = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "pause_turn": "length",
-    "compaction": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
+_FINISH_REASONS: Final[dict[FinishClass, str]] = {
+    "stopped": "stop",
+    "cut_off": "length",
+    "tool_calls": "tool_calls",
+    "filtered": "content_filter",
 }
 
 _SERVICE_TIERS: Final = {"standard": "default", "priority": "priority"}
 _NULL: Final = Raw(b"null")
 
 
-def message_to_completion(message: m.Message, *, created: int) -> c.ChatCompletion:
+def message_to_completion(message: m.Message, *, model: str, custom_id: str, created: int) -> c.ChatCompletion:
     """Translate a Message to a completion with one choice; ``created`` is its time in Unix seconds.
+
+    ``model`` and ``custom_id`` are defaults for fields that the server left out.
 
     Raises `Untranslatable` for blocks of Anthropic's built-in tools, which translated requests never use.
     """
     return c.ChatCompletion(
-        id=message.id,
+        id=message.id or f"chatcmpl-{custom_id}",
         object="chat.completion",
         created=created,
-        model=message.model,
+        model=message.model or model,
         choices=[
             c.ChatChoice(
                 index=0,
@@ -79,21 +81,25 @@ def _chat_message(message: m.Message) -> c.ChatMessage:
 
 
 def _tool_call(block: m.ToolUseBlock) -> c.ChatToolCall:
-    arguments = Raw(msgspec.json.encode(bytes(block.input).decode()))
+    arguments = Raw(msgspec.json.encode(arguments_text(block.input)))
     function = c.ChatCalledFunction(name=block.name, arguments=arguments)
     return c.ChatToolCall(id=block.id, type="function", function=function)
 
 
 def _refusal(message: m.Message) -> str | None:
-    return message.stop_details.explanation if message.stop_details else None
+    details = message.stop_details
+    return details.explanation if details and details.type == "refusal" else None
 
 
 def _finish_reason(message: m.Message) -> str:
-    """Return the finish reason; like OpenAI, distinguish a refusal by the model ("stop") from a content filter."""
+    """Return the finish reason; an unknown stop reason stays as it is.
+
+    Like OpenAI, distinguish a refusal by the model ("stop") from a content filter.
+    """
     if message.stop_reason == "refusal" and message.stop_details:
         declined = message.stop_details.explanation and not message.stop_details.category
         return "stop" if declined else "content_filter"
-    return _FINISH_REASONS.get(message.stop_reason or "", "stop")
+    return _FINISH_REASONS.get(classify_finish(message.stop_reason)) or message.stop_reason or "stop"
 
 
 def _usage(usage: m.Usage) -> c.ChatUsage:

@@ -19,19 +19,18 @@ MESSAGE_TO_CHAT: Final[tuple[Rule, ...]] = (
         model=Mapped("model"),
         content=Mapped("message of the only choice: content, reasoning_content and tool_calls"),
         stop_reason=Mapped(
-            "finish_reason: max_tokens and model_context_window_exceeded are length, and so are pause_turn and "
-            "compaction; tool_use is tool_calls; refusal is content_filter, or stop if it has an explanation and no "
-            "category; any other value is stop"
+            "finish_reason, by the table of [endings](answers.md#how-an-answer-ended); refusal is stop if it has an "
+            "explanation and no category; an unknown word stays"
         ),
         stop_sequence=Mapped("stop_reason of the choice, like vLLM"),
-        stop_details=Mapped("message.refusal"),
+        stop_details=Mapped("message.refusal, if its type is refusal"),
         usage=Mapped("usage"),
         container=_NEVER_REQUESTED,
         diagnostics=_NEVER_REQUESTED,
         context_management=_NEVER_REQUESTED,
     ),
     *field_rules(
-        m.RefusalStopDetails,
+        m.StopDetails,
         type=_NO_FIELD,
         category=Mapped("finish_reason content_filter, if there is one"),
         explanation=Mapped("message.refusal; a text block with the same text is left out"),

@@ -10,6 +10,9 @@ from msgspec import UNSET, Raw, Struct
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import NoUpstreamAnswer, Untranslatable
 from batchgate.providers.dialects.completion import unusable_answer
+from batchgate.providers.dialects.lenient_decoding import decode_answer
+from batchgate.providers.dialects.response_status import failure_text, is_failed, is_unfinished
+from batchgate.providers.dialects.tool_arguments import arguments_text
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
 
@@ -28,8 +31,10 @@ def response_to_completion(response: r.Response, *, model: str, custom_id: str, 
     `NoUpstreamAnswer` for a Response that failed or is invalid, and `Untranslatable` for items of OpenAI's
     built-in tools, which translated requests never use.
     """
-    if response.status == "failed" or response.error:
+    if is_failed(response.status or None) or response.error:
         raise _failure(response)
+    if is_unfinished(response.status or None):
+        raise unusable_answer(f"the response is not finished (status {response.status!r})")
     output = _read_output(response)
     return c.ChatCompletion(
         id=response.id or f"chatcmpl-{custom_id}",
@@ -51,8 +56,7 @@ def response_to_completion(response: r.Response, *, model: str, custom_id: str, 
 
 def _failure(response: r.Response) -> NoUpstreamAnswer:
     error = response.error or r.ResponseFailure()
-    details = ": ".join(part for part in (error.code, error.message) if part)
-    message = f"The provider reported that the response failed{f' ({details})' if details else ''}."
+    message = failure_text(error.code, error.message)
     return NoUpstreamAnswer("api_error", message, status=200, retry_safe=error.code == "server_error")
 
 
@@ -80,14 +84,14 @@ def _read_output(response: r.Response) -> _Output:
 def _read_item(raw: Raw, output: _Output, path: str) -> None:
     match _KIND.decode(raw).type:
         case "message":
-            for part in _MESSAGE.decode(raw).content:
+            for part in decode_answer(_MESSAGE, raw).content:
                 _read_part(part, output)
         case "reasoning":
-            output.reasoning.extend(_reasoning_texts(_REASONING.decode(raw)))
+            output.reasoning.extend(_reasoning_texts(decode_answer(_REASONING, raw)))
         case "function_call":
-            output.calls.append(_function_call(_FUNCTION_CALL.decode(raw)))
+            output.calls.append(_function_call(decode_answer(_FUNCTION_CALL, raw)))
         case "custom_tool_call":
-            output.calls.append(_custom_call(_CUSTOM_CALL.decode(raw)))
+            output.calls.append(_custom_call(decode_answer(_CUSTOM_CALL, raw)))
         case other:
             reason = f"{other} items cannot be translated to Chat Completions; read the results as Responses"
             raise Untranslatable(path, reason)
@@ -110,7 +114,7 @@ def _reasoning_texts(item: r.ResponseReasoning) -> list[str]:
 
 
 def _function_call(item: r.ResponseFunctionCall) -> c.ChatToolCall:
-    arguments = Raw(msgspec.json.encode(item.arguments))
+    arguments = Raw(msgspec.json.encode(arguments_text(Raw(msgspec.json.encode(item.arguments)))))
     function = c.ChatCalledFunction(name=item.name, arguments=arguments)
     return c.ChatToolCall(id=item.call_id, type="function", function=function)
 

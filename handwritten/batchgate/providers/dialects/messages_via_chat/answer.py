@@ -9,23 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 from msgspec import Raw, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.providers.dialects.completion import first_choice, thinking_text, token_count, unusable_answer
+from batchgate.providers.dialects.finish_reasons import FinishClass, classify_finish
+from batchgate.providers.dialects.tool_arguments import arguments_object
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
+
+UNKNOWN_FINISH: Final = "unknown_finish_reason"
+"""The type of stop_details for a finish reason that is in no table; its explanation has the word."""
 
 UNSIGNED: Final = ""
 """The signature of a thinking block that the provider did not sign."""
 
-_STOP_REASONS: Final = {
-    "stop": "end_turn",
-    "length": "max_tokens",
+_STOP_REASONS: Final[dict[FinishClass, str]] = {
+    "stopped": "end_turn",
+    "cut_off": "max_tokens",
     "tool_calls": "tool_use",
-    "function_call": "tool_use",
-    "content_filter": "refusal",
+    "filtered": "refusal",
+    "unknown": "end_turn",
 }
 
 _SERVICE_TIERS: Final = {"default": "standard", "priority": "priority"}
@@ -34,9 +38,7 @@ _SERVICE_TIERS: Final = {"default": "standard", "priority": "priority"}
 _NULL: Final = Raw(b"null")
 _NO_USAGE: Final = c.ChatUsage()
 _NO_DETAILS: Final = c.ChatPromptTokensDetails()
-_TEXT: Final = msgspec.json.Decoder(str)
-_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
-_MAX_QUOTED: Final = 200
+_MAX_QUOTED: Final = 2000
 
 
 def completion_to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m.Message:
@@ -58,7 +60,7 @@ def completion_to_message(completion: c.ChatCompletion, *, model: str, custom_id
         content=content,
         stop_reason=stop_reason,
         stop_sequence=stop_text if stop_reason == "stop_sequence" else None,
-        stop_details=_stop_details(stop_reason, refusal),
+        stop_details=_stop_details(choice, stop_reason, refusal),
         container=_NULL,
         diagnostics=_NULL,
         usage=_usage(completion),
@@ -69,7 +71,7 @@ def completion_to_message(completion: c.ChatCompletion, *, model: str, custom_id
 
 
 def _content(choice: c.ChatChoice) -> Iterator[m.ContentBlock]:
-    message, cut_off = choice.message, choice.finish_reason == "length"
+    message, cut_off = choice.message, classify_finish(choice.finish_reason or None) == "cut_off"
     if thought := message.reasoning or message.reasoning_content:
         yield m.ThinkingBlock(thinking=thought, signature=UNSIGNED)
     match message.content:
@@ -101,29 +103,19 @@ def _tool_use(function: c.ChatCalledFunction | UnsetType | None, call_id: str, *
     if not function:
         raise unusable_answer("it has a tool call that is not a function call")
     try:
-        return m.ToolUseBlock(id=call_id, name=function.name, input=_arguments(function))
+        return m.ToolUseBlock(id=call_id, name=function.name, input=arguments_object(function.arguments))
     except DECODING_ERRORS as error:
         quoted = bytes(function.arguments or b"")[:_MAX_QUOTED].decode(errors="replace")
         problem = "cut off at max_tokens" if cut_off else "not a JSON object"
         raise unusable_answer(f"the arguments of the call of {function.name!r} are {problem}: {quoted}") from error
 
 
-def _arguments(function: c.ChatCalledFunction) -> Raw:
-    """Return the arguments as a JSON object; servers send text, an object, or nothing for the empty object."""
-    written = b"" if isinstance(function.arguments, UnsetType) else bytes(function.arguments)
-    text = _TEXT.decode(written) if written.startswith(b'"') else written.decode()
-    if not text.strip() or text == "null":
-        return Raw(b"{}")
-    _OBJECT.decode(text)
-    return Raw(msgspec.json.format(text.encode(), indent=-1))
-
-
 # ---------------------------------------------------------------- stop reason
 
 
 def _stop_reason(choice: c.ChatChoice, content: list[m.ContentBlock], refusal: str | None) -> str:
-    """Return the stop reason; reasons that only one server uses become end_turn."""
-    reason = _STOP_REASONS.get(choice.finish_reason or "stop", "end_turn")
+    """Return the stop reason; an unknown finish reason becomes end_turn, and `_stop_details` shows it."""
+    reason = _STOP_REASONS.get(classify_finish(choice.finish_reason or None), "end_turn")
     if refusal is not None:
         return "refusal"
     if reason == "end_turn" and any(isinstance(block, m.ToolUseBlock) for block in content):
@@ -134,10 +126,13 @@ def _stop_reason(choice: c.ChatChoice, content: list[m.ContentBlock], refusal: s
     return reason
 
 
-def _stop_details(stop_reason: str, refusal: str | None) -> m.RefusalStopDetails | None:
-    if stop_reason != "refusal":
-        return None
-    return m.RefusalStopDetails(type="refusal", category=None, explanation=refusal)
+def _stop_details(choice: c.ChatChoice, stop_reason: str, refusal: str | None) -> m.StopDetails | None:
+    if stop_reason == "refusal":
+        return m.StopDetails(type="refusal", category=None, explanation=refusal)
+    if classify_finish(choice.finish_reason or None) == "unknown":
+        explanation = f"The provider's finish_reason is {choice.finish_reason!r}."
+        return m.StopDetails(type=UNKNOWN_FINISH, category=None, explanation=explanation)
+    return None
 
 
 # ---------------------------------------------------------------- usage

@@ -29,8 +29,8 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
         index=_NO_FIELD,
         message=Mapped("content"),
         finish_reason=Mapped(
-            "stop_reason: stop is end_turn, length max_tokens, tool_calls and function_call tool_use, content_filter "
-            "refusal, any other value end_turn; stop is tool_use if there are tool calls"
+            "stop_reason, by the table of [endings](answers.md#how-an-answer-ended); stop is tool_use if there are "
+            "tool calls, and stop_details shows an unknown word"
         ),
         stop_reason=Mapped("stop_sequence, if the server returns the matched text"),
         logprobs=_NEVER_REQUESTED,
@@ -64,7 +64,7 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
     *field_rules(
         c.ChatCalledFunction,
         name=Mapped("name"),
-        arguments=Mapped("input; an error if it is not a JSON object"),
+        arguments=Mapped("input, repaired if possible; an error if it is not a JSON object"),
     ),
     *field_rules(
         c.ChatUsage,

@@ -13,12 +13,15 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.providers.dialects.completion import first_choice, thinking_text, token_count, unusable_answer
+from batchgate.providers.dialects.finish_reasons import FinishClass, classify_finish
+from batchgate.providers.dialects.tool_arguments import arguments_text
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
 
-_INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_INCOMPLETE: Final[dict[FinishClass, str]] = {"cut_off": "max_output_tokens", "filtered": "content_filter"}
 _NULL: Final = Raw(b"null")
-_TEXT: Final = msgspec.json.Decoder(str)
+UNKNOWN_FINISH: Final = "unknown_finish_reason"
+"""The key in metadata for a finish reason that is in no table."""
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 _RESPONSE: Final = msgspec.json.Decoder(r.Response)
 _ECHOED_FIELDS: Final = frozenset(r.Response.__struct_fields__) - {"model", "service_tier"}
@@ -64,10 +67,13 @@ def completion_to_response(
     choice = first_choice(completion)
     response_id = completion.id or f"resp_{custom_id}"
     made = int(completion.created or created)
-    cut = _INCOMPLETE.get(choice.finish_reason or "")
+    ending = classify_finish(choice.finish_reason or None)
+    cut = _INCOMPLETE.get(ending)
     status = "incomplete" if cut else "completed"
+    echoed = _echo_request(request)
     return msgspec.structs.replace(
-        _echo_request(request),
+        echoed,
+        metadata=_metadata(echoed, choice.finish_reason) if ending == "unknown" else echoed.metadata,
         id=response_id,
         object="response",
         created_at=made,
@@ -87,6 +93,12 @@ def _echo_request(request: r.ResponsesRequest | None) -> r.Response:
     fields = {} if request is None else _FIELDS.decode(msgspec.json.encode(request))
     kept = {name: value for name, value in fields.items() if name in _ECHOED_FIELDS and bytes(value) != b"null"}
     return _RESPONSE.decode(msgspec.json.encode(_DEFAULTS | kept))
+
+
+def _metadata(echoed: r.Response, finish_reason: str | UnsetType | None) -> Raw:
+    """Return the metadata with a finish reason that is in no table, as a Response has no other field for it."""
+    metadata = _FIELDS.decode(echoed.metadata or b"{}")
+    return Raw(msgspec.json.encode({UNKNOWN_FINISH: Raw(msgspec.json.encode(finish_reason))} | metadata))
 
 
 # ---------------------------------------------------------------- output
@@ -159,17 +171,9 @@ def _function_call(function: c.ChatCalledFunction, call_id: str, item_id: str) -
         id=f"fc_{item_id}",
         call_id=call_id,
         name=function.name,
-        arguments=_arguments(function),
+        arguments=arguments_text(function.arguments),
         status="completed",
     )
-
-
-def _arguments(function: c.ChatCalledFunction) -> str:
-    """Return the arguments as text, without checking them; some servers send an object."""
-    written = b"" if isinstance(function.arguments, UnsetType) else bytes(function.arguments)
-    if written.startswith(b'"'):
-        return _TEXT.decode(written)
-    return "{}" if written in {b"", b"null"} else written.decode()
 
 
 def _custom_call(raw: Raw, call_id: str, item_id: str) -> r.ResponseCustomToolCall:

@@ -29,8 +29,8 @@ CHAT_TO_RESPONSE: Final[tuple[Rule, ...]] = (
         index=_NO_FIELD,
         message=Mapped("output: a reasoning item, a message and the tool calls, if present"),
         finish_reason=Mapped(
-            "status: length is incomplete because of max_output_tokens, content_filter because of content_filter, "
-            "any other value is completed"
+            "status and incomplete_details, by the table of [endings](answers.md#how-an-answer-ended); metadata shows "
+            "an unknown word"
         ),
         stop_reason=_NO_FIELD,
         logprobs=Mapped("logprobs of the output_text part"),

@@ -1,0 +1,93 @@
+"""Classes the words that servers use for how an answer ended: one table for every server and dialect.
+
+Words are compared without case, and ``FINISH_REASON_MAX_TOKENS`` or ``max-tokens`` is ``max_tokens``. A word that is
+not in the table is classed by the fragments in it, such as ``error``. A word without such a fragment is unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, TypeAlias
+
+FinishClass: TypeAlias = Literal["stopped", "cut_off", "tool_calls", "filtered", "broken_off", "unknown"]
+"""How an answer ended.
+
+``stopped``: the model finished. ``cut_off``: a token limit ended the answer. ``tool_calls``: the model waits for tools.
+``filtered``: a content filter or the model refused. ``broken_off``: the server failed, so another try may succeed.
+"""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+FINISH_WORDS: Final[dict[FinishClass, frozenset[str]]] = {
+    "stopped": _words(
+        """
+        stop stopped eos eos_token eos_found end_turn stop_sequence stop_sequences stop_string stop_str
+        stop_token stop_criteria_met stop_id complete completed finish finished done end endoftext
+        """
+    ),
+    "cut_off": _words(
+        """
+        length max_tokens max_token max_length model_length max_output_tokens max_completion_tokens
+        max_new_tokens max_output_length max_tokens_reached token_limit token_limit_reached
+        context_length context_length_exceeded model_context_window_exceeded context_window_exceeded
+        error_limit incomplete truncated pause_turn compaction
+        """
+    ),
+    "tool_calls": _words(
+        """
+        tool_calls tool_call tool_use function_call function_calls tool function
+        """
+    ),
+    "filtered": _words(
+        """
+        content_filter content_filtered refusal refused safety recitation blocklist prohibited_content
+        spii language image_safety image_prohibited_content image_recitation model_armor sensitive
+        guardrail guardrail_intervened guardrails moderation blocked flagged policy_violation
+        error_toxic
+        """
+    ),
+    "broken_off": _words(
+        """
+        error abort aborted cancel canceled cancelled failed failure user_cancel
+        insufficient_system_resource network_error timeout timed_out time_out server_error
+        internal_error internal_server_error connection_error disconnected overloaded preempted evicted
+        unavailable service_unavailable malformed_function_call malformed_response unexpected_tool_call
+        """
+    ),
+    "unknown": frozenset(),
+}
+"""The known words by class: OpenAI, Anthropic, Mistral, Cohere, Gemini, DeepSeek, Z.AI, OpenRouter, Bedrock, watsonx,
+TGI, vLLM, SGLang."""
+
+_CLASSES: Final[dict[str, FinishClass]] = {word: kind for kind, words in FINISH_WORDS.items() for word in words}
+
+_FRAGMENTS: Final[tuple[tuple[re.Pattern[str], FinishClass], ...]] = (
+    (
+        re.compile("error|fail|abort|cancel|time_?out|rate_limit|unavailable|overload|interrupt|insufficient"),
+        "broken_off",
+    ),
+    (re.compile("filter|safety|policy|moderat|sensitive|guardrail|blocked|prohibited"), "filtered"),
+    (re.compile("length|max_|limit|truncat|context_window"), "cut_off"),
+    (re.compile("tool|function"), "tool_calls"),
+)
+"""Fragments of words that are not in the table, tried in this order."""
+
+_PREFIX: Final = re.compile(r"^(?:finish_?reason|stop_?reason)[._:]")
+
+
+def normalize_finish_reason(word: str) -> str:
+    """Return a word in lower case with underscores, without the name of its enum."""
+    return _PREFIX.sub("", re.sub(r"[\s\-]+", "_", word.strip()).casefold())
+
+
+def classify_finish(word: str | None) -> FinishClass:
+    """Return the class of a finish reason; a server that sends none or an empty one has finished."""
+    normalized = normalize_finish_reason(word or "")
+    if not normalized:
+        return "stopped"
+    if found := _CLASSES.get(normalized):
+        return found
+    return next((kind for pattern, kind in _FRAGMENTS if pattern.search(normalized)), "unknown")
