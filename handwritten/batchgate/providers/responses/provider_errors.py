@@ -212,7 +212,7 @@ def _read_body(response: UpstreamResponse) -> _ErrorBody:
     if not isinstance(document, dict):
         return _ErrorBody(_status_message(response, excerpt(response.body)), (), None)
     error = document.get("error") or document
-    message = _message(error) or _status_message(response, excerpt(response.body))
+    message = _with_metadata(_message(error) or _status_message(response, excerpt(response.body)), error)
     request_id = document.get("request_id")
     return _ErrorBody(
         message=redact_and_shorten(message),
@@ -240,6 +240,33 @@ def _message(error: object) -> str | None:
     if found is None or isinstance(found, str):
         return found
     return msgspec.json.encode(found).decode()
+
+
+def _with_metadata(message: str, error: object) -> str:
+    """Append the error of the provider behind a router, and its name: OpenRouter sends both in ``metadata``."""
+    metadata = error.get("metadata") if isinstance(error, dict) else None
+    if not isinstance(metadata, dict):
+        return message
+    provider, reason = metadata.get("provider_name"), _raw_reason(metadata.get("raw"))
+    if isinstance(provider, str) and provider and provider not in message:
+        message = f"{message} ({provider[:_MAX_EXCERPT]})"
+    return f"{message}: {reason}" if reason and reason not in message else message
+
+
+def _raw_reason(raw: object) -> str | None:
+    """Return the message in a provider's error body, which is a text or JSON in a text; any other text as it is."""
+    document = raw
+    if isinstance(raw, str):
+        try:
+            document = msgspec.json.decode(raw)
+        except DECODING_ERRORS:
+            return raw.strip()
+    if isinstance(document, list) and document:
+        document = document[0]
+    found = _message((document.get("error") or document) if isinstance(document, dict) else document)
+    if found is None and raw is not None:
+        return raw.strip() if isinstance(raw, str) else msgspec.json.encode(raw).decode()
+    return found
 
 
 def _codes(error: object) -> Iterator[str]:
