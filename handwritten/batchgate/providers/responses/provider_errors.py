@@ -19,6 +19,7 @@ from msgspec import Struct
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding_error
 from batchgate.engine.model.errors import ErrorKind, NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
+from batchgate.providers.responses.embedded_errors import embedded_status
 
 MAX_MESSAGE_LENGTH: Final = 2_000
 """Maximum number of characters that are kept of a provider's message."""
@@ -116,25 +117,12 @@ ANSWER_NAMES: Final[Mapping[RowKind, str]] = {
 
 def unexpected_body_error(response: UpstreamResponse, kind: RowKind, problem: DecodingError) -> UpstreamError:
     """Make the error for a response with status 200 that is not an answer of ``kind``; routers send some errors so."""
-    try:
-        code = _EMBEDDED.decode(response.body).error.code
-    except DECODING_ERRORS:
+    status = embedded_status(response.body)
+    if status is None:
         reason = describe_decoding_error(problem)
         message = f"The provider returned 200, but the body is not {ANSWER_NAMES[kind]} ({reason}): "
         return NoUpstreamAnswer("api_error", message + excerpt(response.body), status=200, retry_safe=True)
-    status = code if isinstance(code, int) and 400 <= code <= 599 else 500
     return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
-
-
-class _EmbeddedBody(Struct):
-    code: int | str | None = None
-
-
-class _EmbeddedError(Struct):
-    error: _EmbeddedBody
-
-
-_EMBEDDED: Final = msgspec.json.Decoder(_EmbeddedError)
 
 
 def redact_and_shorten(text: str, length: int = MAX_MESSAGE_LENGTH) -> str:
