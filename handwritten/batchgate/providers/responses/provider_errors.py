@@ -6,11 +6,9 @@ OpenAI, a text or a list, fields without an envelope, or no JSON.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
@@ -20,6 +18,7 @@ from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingErro
 from batchgate.engine.model.errors import ErrorKind, NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
 from batchgate.providers.responses.embedded_errors import embedded_status
+from batchgate.providers.responses.reset_times import parse_number, parse_wait
 
 MAX_MESSAGE_LENGTH: Final = 2_000
 """Maximum number of characters that are kept of a provider's message."""
@@ -161,30 +160,15 @@ def _retry_safe(response: UpstreamResponse, kind: ErrorKind) -> bool:
 
 
 def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
-    """Return the wait in seconds: retry-after-ms first, then retry-after as seconds or as a date."""
-    milliseconds = _number(headers.get("retry-after-ms"))
+    """Return the wait in seconds: retry-after-ms first, then retry-after in any form of a time."""
+    milliseconds = parse_number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
-    written = headers.get("retry-after")
-    seconds = _number(written)
-    if seconds is not None or written is None:
-        return seconds
-    try:
-        return max(0.0, parsedate_to_datetime(written).timestamp() - now())
-    except (ValueError, OverflowError):
-        return None
+    return parse_wait(headers.get("retry-after", ""), now())
 
 
 def _cap_wait(seconds: float | None) -> float | None:
     return None if seconds is None else min(seconds, MAX_RETRY_AFTER)
-
-
-def _number(written: str | None) -> float | None:
-    try:
-        number = float(written or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
 
 
 # ---------------------------------------------------------------- error body
