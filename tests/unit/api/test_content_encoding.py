@@ -127,7 +127,9 @@ def test_padding_that_begins_after_a_full_piece_is_ignored() -> None:
     assert b"".join(decode("gzip", gzip.compress(b"a" * PIECE) + bytes(10), (-3,))) == b"a" * PIECE
 
 
-@pytest.mark.parametrize("after", [b"\0x", bytes(512) + b"x", bytes(8) + gzip.compress(b"{}")])
+@pytest.mark.parametrize(
+    "after", [b"\0x", bytes(512) + b"x", bytes(8) + gzip.compress(b"{}")], ids=["a byte", "a late byte", "a member"]
+)
 @pytest.mark.parametrize("cuts", [(), (-1,), (-5, -2)])
 def test_other_bytes_in_the_zero_padding_of_gzip_are_refused(after: bytes, cuts: Sequence[int]) -> None:
     with pytest.raises(RefusedError, match="cannot be decoded as gzip") as refused:

@@ -57,7 +57,7 @@ async def test_other_bytes_after_the_content_are_an_error(encoding: str, body: b
 BODIES = [gzip.compress(b"12345") * 2, gzip.compress(b"1234512345"), zlib.compress(b"12345" * 2)]
 
 
-@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("body", BODIES, ids=["two members", "one member", "deflate"])
 async def test_the_content_of_all_members_counts_for_the_maximum_size(body: bytes) -> None:
     encoding = "gzip" if body.startswith(b"\x1f\x8b") else "deflate"
     assert await decode_body(body, encoding, limit=10) == b"1234512345"
