@@ -88,7 +88,13 @@ async def test_a_compressed_upload_is_decoded(gateway: RunningApp) -> None:
         pytest.param('filename="läufe 漢.jsonl"', "läufe 漢.jsonl", id="UTF-8"),
         pytest.param("filename*=UTF-8''l%C3%A4ufe.jsonl", "läufe.jsonl", id="RFC 5987"),
         pytest.param('filename="a%22b.jsonl"', 'a"b.jsonl', id="quote as browsers write it"),
-        pytest.param('filename="../../etc/passwd"', "../../etc/passwd", id="path"),
+        pytest.param('filename="../../etc/passwd"', "passwd", id="relative path"),
+        pytest.param('filename="/home/someone/requests.jsonl"', "requests.jsonl", id="Unix path"),
+        pytest.param('filename="C:\\Users\\someone\\requests.jsonl"', "requests.jsonl", id="Windows path"),
+        pytest.param('filename="someone\\requests.jsonl"', "requests.jsonl", id="relative Windows path"),
+        pytest.param("filename*=UTF-8''%2Fhome%2Fl%C3%A4ufe.jsonl", "läufe.jsonl", id="path in RFC 5987"),
+        pytest.param('filename="/home/someone/"', "upload", id="path without a name"),
+        pytest.param('filename="' + "x" * 600 + '/a.jsonl"', "a.jsonl", id="long path"),
         pytest.param("filename=\"a.jsonl\"; filename*=utf-8''l%C3%A4ufe.jsonl", "läufe.jsonl", id="both"),
         pytest.param(
             'filename="at 3.04\u202fPM \U0001f469\u200d\U0001f52c.png"',
@@ -99,7 +105,7 @@ async def test_a_compressed_upload_is_decoded(gateway: RunningApp) -> None:
         pytest.param("x=y", "upload", id="none"),
     ],
 )
-async def test_a_filename_is_stored_and_never_used_as_a_path(
+async def test_the_last_part_of_a_filename_is_stored_and_never_used_as_a_path(
     gateway: RunningApp, disposition: str, filename: str
 ) -> None:
     lines = ("--b-o-u-n-d-a-r-y", f'Content-Disposition: form-data; name="file"; {disposition}', "", "text", "")
@@ -110,6 +116,28 @@ async def test_a_filename_is_stored_and_never_used_as_a_path(
     assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
     assert headers["x-content-type-options"] == "nosniff"
     assert find_storage_leaks(gateway.data_dir, gateway.database_url) == []
+
+
+@pytest.mark.parametrize(
+    ("disposition", "filename"),
+    [
+        pytest.param('filename="café.jsonl"'.encode("latin-1"), "café.jsonl", id="Latin-1"),
+        pytest.param('filename="/home/é/à b.jsonl"'.encode("latin-1"), "à b.jsonl", id="Latin-1 path"),
+        pytest.param('filename="C:\\é\\à.jsonl"'.encode("latin-1"), "à.jsonl", id="Latin-1 Windows path"),
+        pytest.param(b'filename="\xff\xfe.jsonl"', "ÿþ.jsonl", id="no UTF-8"),
+        pytest.param(b"filename*=ISO-8859-1''caf%E9.jsonl", "café.jsonl", id="Latin-1 in RFC 5987"),
+        pytest.param(b"filename*=UTF-8''%ff", "ÿ", id="RFC 5987 with another charset than it names"),
+        pytest.param(b'filename="REQUESTS.JSONL"', "REQUESTS.JSONL", id="capital letters"),
+        pytest.param(b'filename="requests.Jsonl"', "requests.Jsonl", id="one capital letter"),
+    ],
+)
+async def test_a_batch_file_of_any_charset_and_case_is_stored(
+    gateway: RunningApp, disposition: bytes, filename: str
+) -> None:
+    head = b'--b-o-u-n-d-a-r-y\r\nContent-Disposition: form-data; name="file"; ' + disposition
+    file = await upload(gateway, part("purpose", "batch"), head + b"\r\n\r\n" + BATCH_LINE + b"\r\n")
+
+    assert (file["filename"], file["bytes"]) == (filename, len(BATCH_LINE))
 
 
 async def test_a_download_supports_ranges_and_etags_and_returns_its_digest(gateway: RunningApp) -> None:

@@ -65,13 +65,14 @@ class IdentityDecoder:
 
 
 class ZlibDecoder:
-    """Decodes gzip (of one or more members) and deflate."""
+    """Decodes deflate, and gzip of one or more members with any zero padding at the end (as gunzip accepts)."""
 
     def __init__(self, name: str, window_bits: int) -> None:
         self._name = name
         self._window_bits = window_bits
         self._inner = zlib.decompressobj(window_bits)
         self._started = False
+        self._padded = False
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Decode the next bytes."""
@@ -79,6 +80,8 @@ class ZlibDecoder:
         # After a full piece the decompressor may hold more output, though it has consumed all data.
         while data or len(piece) == PIECE:
             if data and self._inner.eof:
+                if self._is_padding(data):
+                    return
                 self._inner = zlib.decompressobj(self._window_bits)
             if data and not self._started:
                 self._start(data)
@@ -94,6 +97,13 @@ class ZlibDecoder:
         """Raise `RefusedError` if the body is incomplete."""
         if not self._inner.eof:
             raise _invalid(self._name, "it ends too early")
+
+    def _is_padding(self, data: bytes) -> bool:
+        """Return whether zero padding follows the last member; raise `RefusedError` if it contains other bytes."""
+        self._padded = self._padded or (self._name == "gzip" and data[0] == 0)
+        if self._padded and data.lstrip(b"\0"):
+            raise _invalid(self._name, "the zero padding at its end contains other bytes")
+        return self._padded
 
     def _start(self, data: bytes) -> None:
         # Many clients send deflate without the zlib header that the standard requires: then the low four bits of

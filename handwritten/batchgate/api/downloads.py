@@ -58,7 +58,7 @@ async def send_file(request: web.Request, blobs: Blobs, file: File, content: Ren
     }
     if file.sha256:
         shown[DIGEST] = f"sha-256=:{b64encode(file.sha256).decode()}:"
-    return await _send(request, blobs, content, shown, compress=file.filename.endswith(".jsonl"))
+    return await _send(request, blobs, content, shown, compress=file.filename.lower().endswith(".jsonl"))
 
 
 async def _send(

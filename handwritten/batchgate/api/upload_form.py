@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from email.message import Message
 from typing import Final, TypeAlias
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from aiohttp import hdrs
@@ -43,7 +43,11 @@ SECONDS: Final = "expires_after[seconds]"
 _CONTENT: Final = b"-"
 """Stands for the content when the form is checked; the content has been passed on."""
 _PLAIN_ENCODINGS: Final = ("binary", "8bit", "7bit")
-_EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^\s;\"]+)", re.IGNORECASE)
+_EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*(?:utf-8|iso-8859-1)'[^']*'([^\s;\"]+)", re.IGNORECASE)
+_NO_BOUNDARY: Final = "its Content-Type has no boundary; let the HTTP client write this header"
+_SEPARATOR: Final = re.compile(r"[/\\]")
+_HEADER_CHARSET: Final = "latin-1"
+"""How the parser decodes the headers of parts; it maps every byte to one character, so the bytes can be restored."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -70,10 +74,12 @@ class UploadForm:
         self._fields: dict[str, bytearray] = {}
         self._filename: str | None = None
         self._field: bytearray | None = None
-        declared = Message()
-        declared[hdrs.CONTENT_TYPE] = headers[hdrs.CONTENT_TYPE]
         try:
-            self._parser = PushMultipartParser(declared.get_boundary(""), max_segment_count=len(self._names) + 1)
+            self._parser = PushMultipartParser(
+                _boundary(headers[hdrs.CONTENT_TYPE]),
+                max_segment_count=len(self._names) + 1,
+                header_charset=_HEADER_CHARSET,
+            )
         except ValueError as error:
             raise _malformed(error) from error
 
@@ -142,7 +148,7 @@ class UploadForm:
             raise _malformed(error) from error
 
     def _begin_field(self, part: MultipartSegment) -> None:
-        name = part.name or ""
+        name = _decode_text((part.name or "").encode(_HEADER_CHARSET))
         if name not in self._names:
             known = ", ".join(self._names)
             raise _invalid_field(
@@ -172,16 +178,31 @@ def one_provider(one: str | None, other: str | None) -> str | None:
     return one or other
 
 
+def _boundary(content_type: str) -> str:
+    declared = Message()
+    declared[hdrs.CONTENT_TYPE] = content_type
+    if boundary := declared.get_boundary(""):
+        return boundary
+    raise ValueError(_NO_BOUNDARY)
+
+
 def _filename(part: MultipartSegment) -> str:
-    """Return the file name, also from ``filename*`` (RFC 8187)."""
+    """Return the last part of the file's path, also from ``filename*`` (RFC 8187); the path may be of any system."""
     extended = _EXTENDED_NAME.search(part.header("Content-Disposition"))
-    try:
-        name = unquote(extended[1], errors="strict") if extended else part.filename or UNNAMED
-    except UnicodeDecodeError as error:
-        raise _invalid_field(FILE, "its name is not UTF-8") from error
+    written = (extended[1] if extended else part.filename or "").encode(_HEADER_CHARSET)
+    path = _decode_text(unquote_to_bytes(written) if extended else written)
+    name = _SEPARATOR.split(path)[-1] or UNNAMED
     if len(name) > MAX_FILENAME or _CONTROL.search(name):
         raise _invalid_field(FILE, f"its name may have at most {MAX_FILENAME} characters, and no control characters")
     return name
+
+
+def _decode_text(text: bytes) -> str:
+    """Decode UTF-8, or else Latin-1, which older clients send."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 def _invalid_field(name: str, problem: str, *, code: str | None = None) -> RefusedError:

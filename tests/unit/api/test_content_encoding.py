@@ -115,6 +115,33 @@ def test_data_after_a_member_must_be_another_member(encoding: str, compressed: C
     assert refused.value.code == "request_body_encoding_invalid"
 
 
+@given(data=st.binary(max_size=100), members=st.integers(1, 3), padding=st.integers(1, 600), cuts=CUTS)
+@NO_DEADLINE
+def test_zero_padding_at_the_end_of_gzip_is_ignored(
+    data: bytes, members: int, padding: int, cuts: Sequence[int]
+) -> None:
+    assert b"".join(decode("gzip", gzip.compress(data) * members + bytes(padding), cuts)) == data * members
+
+
+def test_padding_that_begins_after_a_full_piece_is_ignored() -> None:
+    assert b"".join(decode("gzip", gzip.compress(b"a" * PIECE) + bytes(10), (-3,))) == b"a" * PIECE
+
+
+@pytest.mark.parametrize(
+    "after", [b"\0x", bytes(512) + b"x", bytes(8) + gzip.compress(b"{}")], ids=["a byte", "a late byte", "a member"]
+)
+@pytest.mark.parametrize("cuts", [(), (-1,), (-5, -2)])
+def test_other_bytes_in_the_zero_padding_of_gzip_are_refused(after: bytes, cuts: Sequence[int]) -> None:
+    with pytest.raises(RefusedError, match="cannot be decoded as gzip") as refused:
+        decode("gzip", gzip.compress(b"{}") + after, cuts)
+    assert refused.value.code == "request_body_encoding_invalid"
+
+
+def test_deflate_with_zero_padding_is_refused() -> None:
+    with pytest.raises(RefusedError, match="cannot be decoded as deflate"):
+        decode("deflate", deflate(b"{}") + bytes(8))
+
+
 @pytest.mark.parametrize("encoding", [None, "identity", "Identity"])
 @given(data=st.binary(max_size=50), cuts=CUTS)
 @NO_DEADLINE

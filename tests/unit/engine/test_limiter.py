@@ -244,12 +244,44 @@ async def test_with_nothing_remaining_the_next_call_waits_for_the_reset() -> Non
 
 
 @in_virtual_time
-async def test_a_reset_that_is_years_away_delays_the_next_call_by_an_hour() -> None:
+async def test_a_reset_that_is_years_away_delays_the_next_call_by_a_minute() -> None:
     limiter = make_limiter(cap=1)
     (permit,) = await acquire(limiter, 1)
     limiter.update_allowances([RemainingLimit(unit="requests", remaining=0, reset=1_795_000_000)])
     limiter.release(permit, SERVED)
-    assert await start_times(limiter, 1) == [3600]
+    assert await start_times(limiter, 1) == [60]
+
+
+@in_virtual_time
+async def test_while_a_reset_is_hours_away_one_call_a_minute_probes_the_provider() -> None:
+    limiter = make_limiter(cap=4)
+    (permit,) = await acquire(limiter, 1)
+    limiter.update_allowances([RemainingLimit(unit="requests", remaining=0, reset=7200)])
+    limiter.release(permit, SERVED)
+    assert await start_times(limiter, 4) == [60, 120, 180, 240]
+
+
+@in_virtual_time
+async def test_a_later_response_with_more_remaining_ends_the_wait() -> None:
+    limiter = make_limiter(cap=4)
+    (permit,) = await acquire(limiter, 1)
+    limiter.update_allowances([RemainingLimit(unit="requests", remaining=0, reset=7200)])
+    limiter.release(permit, SERVED)
+    (probe,) = await acquire(limiter, 1)
+    limiter.update_allowances([RemainingLimit(unit="requests", remaining=100, reset=7200)])
+    limiter.release(probe, SERVED)
+    assert await start_times(limiter, 3) == [60, 60, 60]
+
+
+@in_virtual_time
+async def test_an_old_header_counts_for_an_hour_at_most() -> None:
+    limiter = make_limiter(cap=4)
+    (permit,) = await acquire(limiter, 1)
+    limiter.update_allowances([RemainingLimit(unit="requests", remaining=0, reset=1_795_000_000)])
+    limiter.release(permit, SERVED)
+    starts = await start_times(limiter, 64)
+    assert starts[:60] == [60.0 * minute for minute in range(1, 61)]
+    assert starts[60:] == [3600.0] * 4
 
 
 @in_virtual_time

@@ -109,6 +109,9 @@ NOW = 1_445_412_400.0  # 2015-10-21 07:26:40
         ({"retry_after": "1e9"}, 3600.0),
         ({"retry_after_ms": "1e12"}, 3600.0),
         ({"retry_after": "Thu, 22 Oct 2015 07:28:00 GMT"}, 3600.0),
+        ({"retry_after": "1445412460"}, 60.0),
+        ({"retry_after": "1445412460000"}, 60.0),
+        ({"retry_after": "1m30s"}, 90.0),
         ({"retry_after": "tomorrow"}, None),
         ({"retry_after": "-5"}, None),
         ({"retry_after": "nan"}, None),
@@ -152,6 +155,42 @@ def test_the_wait_that_the_provider_asks_for_is_read(headers: dict[str, str], se
 )
 def test_the_message_is_found_in_every_envelope(body: object, message: str) -> None:
     assert upstream_error(response(body, status=400)).message == message
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (
+            {"raw": '{"error":{"message":"max_tokens must be at most 4096"}}', "provider_name": "Xyz"},
+            "Provider returned error (Xyz): max_tokens must be at most 4096",
+        ),
+        ({"raw": " upstream is full ", "provider_name": "Xyz"}, "Provider returned error (Xyz): upstream is full"),
+        ({"raw": {"error": {"message": "too long"}}}, "Provider returned error: too long"),
+        ({"raw": '{"message":"too long"}'}, "Provider returned error: too long"),
+        ({"raw": '{"error":"no such model"}'}, "Provider returned error: no such model"),
+        ({"raw": '[{"error":{"code":400,"message":"bad"}}]'}, "Provider returned error: bad"),
+        ({"raw": '"a text"'}, "Provider returned error: a text"),
+        ({"raw": '{"reason":1}'}, 'Provider returned error: {"reason":1}'),
+        ({"raw": {"reason": 1}}, 'Provider returned error: {"reason":1}'),
+        ({"raw": "Provider returned error"}, "Provider returned error"),
+        ({"raw": "", "provider_name": ""}, "Provider returned error"),
+        ({"raw": None, "provider_name": "Xyz"}, "Provider returned error (Xyz)"),
+        ({"raw": "key sk-abcdef123456 is bad"}, "Provider returned error: key [key] is bad"),
+        ({"raw": 4, "provider_name": 5}, "Provider returned error: 4"),
+        ("no object", "Provider returned error"),
+        (None, "Provider returned error"),
+    ],
+)
+def test_the_error_of_the_provider_behind_a_router_is_appended_to_the_message(metadata: object, message: str) -> None:
+    body = {"error": {"message": "Provider returned error", "code": 400, "metadata": metadata}}
+    assert upstream_error(response(body, status=400)).message == message
+
+
+def test_a_long_error_of_the_provider_behind_a_router_is_shortened_after_its_name() -> None:
+    body = _openai("Provider returned error", metadata={"raw": "x" * 9_999, "provider_name": "Xyz"})
+    message = upstream_error(response(body, status=400)).message
+    assert len(message) == MAX_MESSAGE_LENGTH
+    assert message.startswith("Provider returned error (Xyz): xxx")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +277,8 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["error", "message", "type", "code", "detail", "details", "error_code"]), inner
+            st.sampled_from(["error", "message", "type", "code", "detail", "details", "error_code", "metadata", "raw"]),
+            inner,
         )
     ),
     max_leaves=8,

@@ -66,6 +66,57 @@ def test_what_is_left_is_read_from_the_headers(headers: dict[str, str], expected
     assert METER.allowances(UpstreamResponse(status=200, headers=headers, body=b"")) == expected
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("1", 1),
+        (" 33.1 ", 33.1),
+        ("1000000000", 1e9),
+        ("1445412460", 60),
+        ("1445412460.5", 60.5),
+        ("1445412460000", 60),
+        ("1445412460500", 60.5),
+        ("1445412460000000", 60),
+        ("1445412460000000000", 60),
+        ("1445412340", 0),
+        ("1445412340000", 0),
+        ("1m 30s", 90),
+        ("2m59.5s", 179.5),
+        ("1500000us", 1.5),
+        ("250000µs", 0.25),
+        ("1D", 86_400),
+        ("2015-10-21T07:28:00Z", 80),
+        ("2015-10-21T09:28:00+02:00", 80),
+        ("2015-10-21T07:28:00", 80),
+        ("2015-10-21 07:28:00.500", 80.5),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 80),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", 80),
+        ("Wed, 21 Oct 2015 07:20:00 GMT", 0),
+    ],
+)
+@pytest.mark.parametrize(
+    ("remaining", "reset"),
+    [
+        ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+        ("anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"),
+    ],
+)
+def test_the_time_until_the_reset_is_read_from_spans_numbers_and_dates(
+    remaining: str, reset: str, written: str, seconds: float
+) -> None:
+    answer = UpstreamResponse(status=200, headers={remaining: "3", reset: written}, body=b"")
+    (allowance,) = METER.allowances(answer)
+    assert allowance.reset == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "written", ["", "soon", "-1", "nan", "inf", "1e999", f"{'9' * 400}d", "9999-99-99", "Wed, 99 Oct"]
+)
+def test_a_reset_that_is_not_a_time_is_ignored(written: str) -> None:
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": written}
+    assert METER.allowances(UpstreamResponse(status=200, headers=headers, body=b"")) == []
+
+
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
 def test_a_call_is_taken_to_cost_its_bytes_by_four_and_the_longest_answer(field: str) -> None:
     asked = call(**{field: 1_000, "text": "x" * 400})

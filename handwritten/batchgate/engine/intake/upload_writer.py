@@ -51,7 +51,7 @@ def _check(upload: Upload, size: int) -> None:
         raise RefusedError("invalid_request_error", "file: the file is empty", param="file", code="empty_file")
     _check_size(upload.purpose, size)
     # A name without a suffix is accepted: SDKs use "upload" or the like for data without a name.
-    if upload.purpose == "batch" and PurePath(upload.filename).suffix not in {"", ".jsonl"}:
+    if upload.purpose == "batch" and PurePath(upload.filename).suffix.lower() not in {"", ".jsonl"}:
         message = f"file: the input file of a batch must be named *.jsonl, not {upload.filename!r}"
         raise RefusedError("invalid_request_error", message, param="file", code="invalid_file_format")
 

@@ -18,10 +18,10 @@ from batchgate.providers.dialects.completion import broken_off_answer, unusable_
 from batchgate.providers.dialects.finish_reasons import classify_finish
 from batchgate.providers.dialects.response_status import failure_text, is_failed, is_unfinished
 from batchgate.providers.dialects.translation import AnswerContext, to_single_line, translate_answer
+from batchgate.providers.responses.embedded_errors import stated_status
 from batchgate.providers.responses.json_repair import repair_encoding, repair_json
 from batchgate.providers.responses.provider_errors import (
     embedded_error,
-    embedded_status,
     is_error,
     redact_and_shorten,
     unexpected_body_error,
@@ -145,7 +145,7 @@ def _check_response(response: UpstreamResponse, body: bytes) -> None:
     answer = _RESPONSE.decode(body)
     status = _text(answer.status)
     if isinstance(answer.error, Raw) and is_error(answer.error):
-        if embedded_status(answer.error) is not None:
+        if stated_status(answer.error) is not None:
             raise embedded_error(response, answer.error)
         raise _failed(msgspec.json.decode(answer.error))
     if is_failed(status):

@@ -6,11 +6,9 @@ OpenAI, a text or a list, fields without an envelope, or no JSON.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
@@ -19,6 +17,8 @@ from msgspec import Raw, Struct, UnsetType
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding_error
 from batchgate.engine.model.errors import ErrorKind, NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
+from batchgate.providers.responses.embedded_errors import DEFAULT_STATUS, embedded_status, stated_status
+from batchgate.providers.responses.reset_times import parse_number, parse_wait
 
 MAX_MESSAGE_LENGTH: Final = 2_000
 """Maximum number of characters that are kept of a provider's message."""
@@ -64,22 +64,6 @@ _KINDS_BY_CODE: Final[Mapping[str, ErrorKind]] = {
     "organization_on_hold": "billing_error",
 }
 """Types and codes that are more specific than the status. OpenAI's invalid_request_error is not: 401 has it too."""
-
-_STATUS_BY_CODE: Final[Mapping[str, int]] = {
-    **dict.fromkeys(("rate_limit_exceeded", "rate_limit_error", "rate_limited", "too_many_requests"), 429),
-    **dict.fromkeys(("resource_exhausted", "throttling", "throttling_error"), 429),
-    **dict.fromkeys(("server_error", "internal_error", "internal_server_error", "internal", "api_error"), 500),
-    **dict.fromkeys(("bad_gateway", "provider_error", "upstream_error"), 502),
-    **dict.fromkeys(("unavailable", "service_unavailable", "overloaded", "overloaded_error"), 503),
-    **dict.fromkeys(("timeout", "timeout_error", "deadline_exceeded", "gateway_timeout"), 504),
-    **dict.fromkeys(("invalid_request_error", "invalid_argument", "invalid_prompt", "bad_request"), 400),
-    **dict.fromkeys(("content_filter", "content_policy_violation", "context_length_exceeded"), 400),
-    **dict.fromkeys(("authentication_error", "invalid_api_key", "unauthenticated"), 401),
-    **dict.fromkeys(("insufficient_quota", "billing_error"), 402),
-    **dict.fromkeys(("permission_error", "permission_denied"), 403),
-    **dict.fromkeys(("not_found", "not_found_error", "model_not_found"), 404),
-}
-"""The HTTP statuses of error codes that come without a status: in an answer with the status 200."""
 
 _RETRY_STATUSES: Final = frozenset({408, 409, 425, 429})
 _RETRY_KINDS: Final = frozenset({"overloaded_error", "rate_limit_error", "timeout_error"})
@@ -132,12 +116,9 @@ ANSWER_NAMES: Final[Mapping[RowKind, str]] = {
 
 def unexpected_body_error(response: UpstreamResponse, kind: RowKind, problem: DecodingError) -> UpstreamError:
     """Make the error for a response with a 2xx status that is not an answer of ``kind``; some are errors."""
-    try:
-        error = _EMBEDDED.decode(response.body).error
-    except DECODING_ERRORS:
-        error = _NULL
-    if is_error(error):
-        return embedded_error(response, error)
+    status = embedded_status(response.body)
+    if status is not None:
+        return upstream_error(UpstreamResponse(status=status, headers=response.headers, body=response.body))
     if response.status != 200:
         return upstream_error(response)
     reason = describe_decoding_error(problem)
@@ -152,37 +133,13 @@ def is_error(error: Raw | UnsetType) -> bool:
 
 def embedded_error(response: UpstreamResponse, error: Raw) -> UpstreamError:
     """Make the error for an error object in an answer with a 2xx status; its code decides whether it is retried."""
-    status = embedded_status(error) or 500
+    status = stated_status(error) or DEFAULT_STATUS
     return upstream_error(
         UpstreamResponse(status=status, headers=response.headers, body=b'{"error":%s}' % bytes(error))
     )
 
 
-def embedded_status(error: Raw) -> int | None:
-    """Return the HTTP status that the code of an error object stands for, or None if its code has no known status."""
-    try:
-        document = _FIELDS.decode(error)
-    except DECODING_ERRORS:
-        return None
-    for value in (document.get(name) for name in ("code", "status", "type")):
-        status = _STATUS_BY_CODE.get(value.casefold()) if isinstance(value, str) else None
-        if status is not None:
-            return status
-        digits = int(value) if isinstance(value, str) and _STATUS_DIGITS.fullmatch(value) else value
-        if type(digits) is int and 400 <= digits <= 599:
-            return digits
-    return None
-
-
-class _EmbeddedError(Struct):
-    error: Raw
-
-
-_NULL: Final = Raw(b"null")
 _NO_ERROR: Final = frozenset({b"null", b"false", b"0", b"[]", b"{}", b'""'})
-_STATUS_DIGITS: Final = re.compile("[45][0-9]{2}")
-_FIELDS: Final = msgspec.json.Decoder(dict[str, object])
-_EMBEDDED: Final = msgspec.json.Decoder(_EmbeddedError)
 
 
 def redact_and_shorten(text: str, length: int = MAX_MESSAGE_LENGTH) -> str:
@@ -221,30 +178,15 @@ def _retry_safe(response: UpstreamResponse, kind: ErrorKind) -> bool:
 
 
 def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
-    """Return the wait in seconds: retry-after-ms first, then retry-after as seconds or as a date."""
-    milliseconds = _number(headers.get("retry-after-ms"))
+    """Return the wait in seconds: retry-after-ms first, then retry-after in any form of a time."""
+    milliseconds = parse_number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
-    written = headers.get("retry-after")
-    seconds = _number(written)
-    if seconds is not None or written is None:
-        return seconds
-    try:
-        return max(0.0, parsedate_to_datetime(written).timestamp() - now())
-    except (ValueError, OverflowError):
-        return None
+    return parse_wait(headers.get("retry-after", ""), now())
 
 
 def _cap_wait(seconds: float | None) -> float | None:
     return None if seconds is None else min(seconds, MAX_RETRY_AFTER)
-
-
-def _number(written: str | None) -> float | None:
-    try:
-        number = float(written or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
 
 
 # ---------------------------------------------------------------- error body
@@ -260,7 +202,7 @@ def _read_body(response: UpstreamResponse) -> _ErrorBody:
     if not isinstance(document, dict):
         return _ErrorBody(_status_message(response, excerpt(response.body)), (), None)
     error = document.get("error") or document
-    message = _message(error) or _status_message(response, excerpt(response.body))
+    message = _with_metadata(_message(error) or _status_message(response, excerpt(response.body)), error)
     request_id = document.get("request_id")
     return _ErrorBody(
         message=redact_and_shorten(message),
@@ -288,6 +230,33 @@ def _message(error: object) -> str | None:
     if found is None or isinstance(found, str):
         return found
     return msgspec.json.encode(found).decode()
+
+
+def _with_metadata(message: str, error: object) -> str:
+    """Append the error of the provider behind a router, and its name: OpenRouter sends both in ``metadata``."""
+    metadata = error.get("metadata") if isinstance(error, dict) else None
+    if not isinstance(metadata, dict):
+        return message
+    provider, reason = metadata.get("provider_name"), _raw_reason(metadata.get("raw"))
+    if isinstance(provider, str) and provider and provider not in message:
+        message = f"{message} ({provider[:_MAX_EXCERPT]})"
+    return f"{message}: {reason}" if reason and reason not in message else message
+
+
+def _raw_reason(raw: object) -> str | None:
+    """Return the message in a provider's error body, which is a text or JSON in a text; any other text as it is."""
+    document = raw
+    if isinstance(raw, str):
+        try:
+            document = msgspec.json.decode(raw)
+        except DECODING_ERRORS:
+            return raw.strip()
+    if isinstance(document, list) and document:
+        document = document[0]
+    found = _message((document.get("error") or document) if isinstance(document, dict) else document)
+    if found is None and raw is not None:
+        return raw.strip() if isinstance(raw, str) else msgspec.json.encode(raw).decode()
+    return found
 
 
 def _codes(error: object) -> Iterator[str]:

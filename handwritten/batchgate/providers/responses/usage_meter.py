@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
@@ -16,12 +15,9 @@ from msgspec import Struct
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.provider_call import RemainingLimit, UpstreamRequest, UpstreamResponse
+from batchgate.providers.responses.reset_times import parse_number, parse_wait
 
 BYTES_PER_TOKEN: Final = 4
-
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
-_DURATIONS: Final = re.compile(rf"(?:{_DURATION.pattern})+")
-_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _REMAINING_HEADER: Final = re.compile(r"(?:x-ratelimit-remaining-(.+)|(anthropic-ratelimit-.+)-remaining)")
 
@@ -87,29 +83,8 @@ class UsageMeter:
         if match is None:
             return None
         reset = f"x-ratelimit-reset-{match[1]}" if match[1] else f"{match[2]}-reset"
-        remaining, seconds = _number(headers[name]), self._seconds(headers.get(reset, ""))
+        remaining, seconds = parse_number(headers[name]), parse_wait(headers.get(reset, ""), self._now())
         if remaining is None or seconds is None:
             return None
         unit: Literal["requests", "tokens"] = "tokens" if "token" in name else "requests"
         return RemainingLimit(unit=unit, remaining=remaining, reset=seconds)
-
-    def _seconds(self, value: str) -> float | None:
-        """Parse seconds from a duration such as ``6m0s``, a number, or a date."""
-        if _DURATIONS.fullmatch(value):
-            return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION.findall(value))
-        if (seconds := _number(value)) is not None:
-            return seconds
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, aware.timestamp() - self._now())
-
-
-def _number(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None

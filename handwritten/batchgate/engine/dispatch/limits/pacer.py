@@ -15,8 +15,10 @@ from batchgate.engine.model.provider_call import RemainingLimit
 
 SMOOTHING: Final = 0.2
 """The weight of the newest call in the moving average of tokens per call."""
-MAX_INTERVAL: Final = 3600.0
-"""Seconds between two calls at most: some providers send a date or milliseconds where seconds are expected."""
+MAX_INTERVAL: Final = 60.0
+"""Seconds between two calls at most: a header can be wrong, so one call a minute probes what the provider accepts."""
+MAX_VALIDITY: Final = 3600.0
+"""Seconds for which a header counts at most, if later responses have none."""
 
 
 class Pacer:
@@ -53,5 +55,5 @@ class Pacer:
             interval = min(MAX_INTERVAL, allowance.reset / max(1.0, calls))
             if calls < demand and interval > self._interval:
                 self._interval = interval
-                self._expires_at = now + allowance.reset
+                self._expires_at = now + min(MAX_VALIDITY, allowance.reset)
         self.next_at = last_start + self._interval if self._interval else -inf
