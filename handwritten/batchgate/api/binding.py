@@ -56,18 +56,18 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
 
 def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:
     """Read the declared parameters; undeclared ones are ignored, invalid ones are refused by name."""
-    value_or_none: dict[str, str] = {}
+    sent: dict[str, str] = {}
     for name, location in operation.locations.items():
         values = _values(request, name, location)
         if len(values) > 1 and name not in LIST_HEADERS:
             message = f"{name}: it is given {len(values)} times; give it once"
             raise RefusedError("invalid_request_error", message, param=name)
         if values:
-            value_or_none[name] = ",".join(values)
-        if not _is_utf8(value_or_none.get(name, "")):
+            sent[name] = ",".join(values)
+        if not _is_utf8(sent.get(name, "")):
             raise RefusedError("invalid_request_error", f"{name}: it is not UTF-8", param=name)
     try:
-        return msgspec.convert(value_or_none, operation.parameters, strict=False)
+        return msgspec.convert(sent, operation.parameters, strict=False)
     except msgspec.ValidationError as error:
         raise refuse_input(error, operation.parameters) from error
 
