@@ -249,6 +249,7 @@ def test_a_redirection_shows_where_it_points() -> None:
         "sk-proj-abcdef123456",
         "sk-abc***********wxyz",
         "sk-ant-api03-AAAA_bbbb-cccc",
+        "bg-0Tq_Yx3dR-aB7kLmN9pVwZ2sEfGhJ4cU5iO6rQ8tS1y",
         "gsk_abcdefgh1234",
         "Bearer abc.def",
     ],

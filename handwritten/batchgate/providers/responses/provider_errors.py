@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
+from batchgate.engine.model.api_key import PREFIX as OWN_KEY_PREFIX
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding_error
 from batchgate.engine.model.errors import ErrorKind, NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
@@ -68,11 +69,15 @@ _KINDS_BY_CODE: Final[Mapping[str, ErrorKind]] = {
 _RETRY_STATUSES: Final = frozenset({408, 409, 425, 429})
 _RETRY_KINDS: Final = frozenset({"overloaded_error", "rate_limit_error", "timeout_error"})
 
+_NO_ERROR: Final = frozenset({b"null", b"false", b"0", b"[]", b"{}", b'""'})
+"""The contents of an ``error`` field, without white space, that mean there is no error."""
+
 _KEY: Final = re.compile(
-    r"\b(?:sk|gsk|psk|csk|xai|pplx|fw|hf|nvapi)[-_][A-Za-z0-9_*.\-]{6,}|\bAIza[\w\-]{20,}|\bBearer\s+\S+",
+    r"\b(?:sk|gsk|psk|csk|xai|pplx|fw|hf|nvapi)[-_][A-Za-z0-9_*.\-]{6,}"
+    rf"|\b{OWN_KEY_PREFIX}[\w*.\-]{{20,}}|\bAIza[\w\-]{{20,}}|\bBearer\s+\S+",
     re.IGNORECASE,
 )
-"""Formats of providers' keys; some providers repeat an invalid key in the message, partly masked."""
+"""Formats of providers' keys and our own; some providers repeat an invalid key in the message, partly masked."""
 
 
 class _ErrorBody(Struct, frozen=True):
@@ -137,9 +142,6 @@ def embedded_error(response: UpstreamResponse, error: Raw) -> UpstreamError:
     return upstream_error(
         UpstreamResponse(status=status, headers=response.headers, body=b'{"error":%s}' % bytes(error))
     )
-
-
-_NO_ERROR: Final = frozenset({b"null", b"false", b"0", b"[]", b"{}", b'""'})
 
 
 def redact_and_shorten(text: str, length: int = MAX_MESSAGE_LENGTH) -> str:
