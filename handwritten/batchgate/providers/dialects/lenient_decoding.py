@@ -52,6 +52,9 @@ _DEFAULTS: Final[Mapping[tuple[type, str], bytes]] = {
     (m.OutputTokensDetails, "thinking_tokens"): b"0",
     (m.ThinkingBlock, "signature"): b'""',
     (r.ResponseThought, "type"): b'"reasoning_text"',
+    (r.ResponseFunctionCall, "call_id"): b'""',
+    (r.ResponseFunctionCall, "arguments"): b'"{}"',
+    (r.ResponseCustomToolCall, "call_id"): b'""',
 }
 """Required fields that an answer does not need, with the value that stands for an absent one."""
 

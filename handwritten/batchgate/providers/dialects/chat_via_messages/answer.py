@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from batchgate.providers.dialects.chat_via_messages.answer_rules import REJECTED
 from batchgate.providers.dialects.finish_reasons import FinishClass, classify_finish
-from batchgate.providers.dialects.tool_arguments import arguments_text
+from batchgate.providers.dialects.tool_arguments import input_text
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -81,7 +81,7 @@ def _chat_message(message: m.Message) -> c.ChatMessage:
 
 
 def _tool_call(block: m.ToolUseBlock) -> c.ChatToolCall:
-    arguments = Raw(msgspec.json.encode(arguments_text(block.input)))
+    arguments = Raw(msgspec.json.encode(input_text(block.input)))
     function = c.ChatCalledFunction(name=block.name, arguments=arguments)
     return c.ChatToolCall(id=block.id, type="function", function=function)
 
