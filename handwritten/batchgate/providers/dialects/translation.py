@@ -140,7 +140,11 @@ def _from_chat_request(chat: chat_completions.ChatCompletionRequest, kind: RowKi
 def _to_chat_answer(body: bytes, kind: RowKind, context: AnswerContext, seed: bytes) -> chat_completions.ChatCompletion:
     if kind == "messages":
         return message_to_completion(
-            decode_answer(_MESSAGE, body), model=context.model, custom_id=context.custom_id, created=context.created
+            decode_answer(_MESSAGE, body),
+            model=context.model,
+            custom_id=context.custom_id,
+            created=context.created,
+            call_id_seed=seed,
         )
     if kind == "responses":
         return response_to_completion(

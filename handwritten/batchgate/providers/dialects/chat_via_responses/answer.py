@@ -12,6 +12,7 @@ from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_dec
 from batchgate.engine.model.errors import NoUpstreamAnswer, Untranslatable
 from batchgate.providers.dialects.answer_images import images_field
 from batchgate.providers.dialects.completion import unusable_answer
+from batchgate.providers.dialects.finish_reasons import classify_finish
 from batchgate.providers.dialects.lenient_decoding import decode_answer
 from batchgate.providers.dialects.response_status import failure_text, is_failed, is_unfinished
 from batchgate.providers.dialects.tool_arguments import arguments_text
@@ -162,7 +163,7 @@ def _message(output: _Output) -> c.ChatMessage:
 def _finish_reason(response: r.Response, output: _Output) -> str:
     if response.status == "incomplete" or response.incomplete_details:
         reason = response.incomplete_details.reason if response.incomplete_details else None
-        return "content_filter" if reason == "content_filter" else "length"
+        return "content_filter" if classify_finish(reason or None) == "filtered" else "length"
     return "tool_calls" if output.calls else "stop"
 
 
