@@ -166,6 +166,28 @@ def test_arguments_of_an_earlier_answer_are_an_object(arguments: str | None, too
     assert called["content"][0]["input"] == tool_input
 
 
+@pytest.mark.parametrize(
+    ("parameters", "schema"),
+    [
+        ({}, {"type": "object"}),
+        (None, {"type": "object", "properties": {}}),
+        ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+        ({"type": "object", "b": 1, "a": 2}, {"type": "object", "b": 1, "a": 2}),
+    ],
+)
+def test_the_schema_of_a_tool_has_a_type(parameters: object, schema: Json) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+    document = translate(chat(tools=[tool]), "chat_completions", "messages")
+    assert document["tools"] == [{"name": "f", "input_schema": schema}]
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", None])
+@pytest.mark.parametrize("tools", [{}, {"tools": []}, {"tools": None}])
+def test_a_choice_among_no_tools_is_left_out(choice: str | None, tools: Json) -> None:
+    document = translate(chat(tool_choice=choice, **tools), "chat_completions", "messages")
+    assert "tool_choice" not in document
+
+
 def test_fields_that_are_null_are_absent() -> None:
     nulls = dict.fromkeys(["tools", "tool_choice", "stop", "temperature", "response_format", "seed", "n", "user"])
     message = USER | {"name": None}

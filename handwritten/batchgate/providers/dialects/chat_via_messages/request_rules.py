@@ -50,7 +50,7 @@ _REQUEST: Final = field_rules(
     stream=Rejected(NO_STREAM),
     stream_options=Ignored("it affects only streaming, and batches do not stream"),
     tools=Mapped("custom tools"),
-    tool_choice=Mapped("tool_choice: required is any, a function is tool"),
+    tool_choice=Mapped("tool_choice: required is any, a function is tool; auto and none are left out without tools"),
     parallel_tool_calls=Mapped("tool_choice.disable_parallel_tool_use, if there are tools"),
     functions=_DEPRECATED,
     function_call=_DEPRECATED,
@@ -107,7 +107,10 @@ _TOOLS: Final = (
         c.ChatFunctionDefinition,
         name=Mapped("name"),
         description=Mapped("description"),
-        parameters=Mapped("input_schema, byte for byte; an object without properties if there are none"),
+        parameters=Mapped(
+            "input_schema, byte for byte; an object without properties if there are none, with the type object if it "
+            "has no type"
+        ),
         strict=Mapped("strict"),
     ),
     *model_rules(Rejected(_NO_CUSTOM_TOOLS), c.ChatCustomTool, c.ChatCustomToolChoice, c.ChatCustomToolCallParam),
