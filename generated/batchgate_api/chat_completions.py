@@ -607,7 +607,7 @@ class ChatDeveloperMessage(
 ):
     """Instructions from the developer, for reasoning models."""
 
-    content: ChatTextContent
+    content: ChatTextContent | None
     name: str | None | UnsetType = UNSET
 
 
@@ -670,7 +670,7 @@ class ChatFunctionCall(ClosedStruct, frozen=True, kw_only=True):
     """The function name and its arguments."""
 
     name: str
-    arguments: Annotated[str, Meta(description="The arguments, a JSON object as a string.")]
+    arguments: Annotated[str, Meta(description="The arguments, a JSON object as a string.")] | None
     """The arguments, a JSON object as a string."""
 
 
@@ -881,15 +881,21 @@ class ChatMessage(OpenStruct, frozen=True, kw_only=True):
 
     annotations: Raw | UnsetType = UNSET
     audio: Raw | UnsetType = UNSET
+    images: Raw | UnsetType = UNSET
 
 
 class ChatMessagePart(OpenStruct, frozen=True, kw_only=True):
     """A content part of a message from the model."""
 
-    type: Annotated[str, Meta(description="`text` or `thinking`.")]
-    """`text` or `thinking`."""
+    type: Annotated[
+        str,
+        Meta(description="`text`, `thinking`, `refusal`, `image_url` or `reference`."),
+    ]
+    """`text`, `thinking`, `refusal`, `image_url` or `reference`."""
 
     text: str | None | UnsetType = UNSET
+    refusal: str | None | UnsetType = UNSET
+    image_url: Raw | UnsetType = UNSET
     thinking: (
         Annotated[
             str | list[ChatMessageThought],
@@ -996,7 +1002,7 @@ class ChatStreamOptions(ClosedStruct, frozen=True, kw_only=True):
 class ChatSystemMessage(ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="system"):
     """Instructions from the system."""
 
-    content: ChatTextContent
+    content: ChatTextContent | None
     name: str | None | UnsetType = UNSET
 
 
@@ -1081,7 +1087,7 @@ ChatToolChoiceMode: TypeAlias = Annotated[
 class ChatToolMessage(ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="tool"):
     """The result of a tool call."""
 
-    content: ChatTextContent
+    content: ChatTextContent | None
     tool_call_id: str
 
 
@@ -1133,7 +1139,9 @@ class ChatUsage(OpenStruct, frozen=True, kw_only=True):
 class ChatUserMessage(ClosedStruct, frozen=True, kw_only=True, tag_field="role", tag="user"):
     """A message from the user."""
 
-    content: Annotated[str | list[ChatContentPart], Meta(description="A text, or content parts.")]
+    content: (
+        Annotated[str | list[ChatContentPart], Meta(description="A text, or content parts.")] | None
+    )
     """A text, or content parts."""
 
     name: str | None | UnsetType = UNSET

@@ -128,6 +128,18 @@ async def test_the_last_part_of_a_filename_is_stored_and_never_used_as_a_path(
         pytest.param(b"filename*=ISO-8859-1''caf%E9.jsonl", "café.jsonl", id="Latin-1 in RFC 5987"),
         pytest.param(b"filename*=UTF-8''%ff", "ÿ", id="RFC 5987 with another charset than it names"),
         pytest.param(b'filename="REQUESTS.JSONL"', "REQUESTS.JSONL", id="capital letters"),
+        pytest.param("filename=café.jsonl".encode("latin-1"), "café.jsonl", id="Latin-1 without quotes"),
+        pytest.param("filename=läufe 漢.jsonl".encode(), "läufe 漢.jsonl", id="UTF-8 without quotes"),
+        pytest.param(
+            "filename=/home/é/my requests.jsonl ; x=y".encode(), "my requests.jsonl", id="path without quotes"
+        ),
+        pytest.param(b"FileName = a(1).jsonl", "a(1).jsonl", id="parentheses without quotes"),
+        pytest.param(b"filename=a.jsonl; filename*=UTF-8''caf%C3%A9.jsonl", "café.jsonl", id="both without quotes"),
+        pytest.param(
+            b"filename*=UTF-8''caf%C3%A9.jsonl; filename=a.jsonl", "café.jsonl", id="both, in the other order"
+        ),
+        pytest.param(b"filename*=\"UTF-8''caf%C3%A9.jsonl\"", "café.jsonl", id="RFC 5987 in quotes"),
+        pytest.param(b'filename="a; filename=b.jsonl"', "a; filename=b.jsonl", id="a name that looks like two"),
         pytest.param(b'filename="requests.Jsonl"', "requests.Jsonl", id="one capital letter"),
     ],
 )

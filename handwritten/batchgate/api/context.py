@@ -27,6 +27,8 @@ REQUEST_ID = web.RequestKey("request_id", str)
 WORKSPACE = web.RequestKey("workspace", str)
 RECHECK: web.RequestKey[Callable[[], Awaitable[None]]] = web.RequestKey("recheck")
 """Raises `RefusedError` if the caller's key is no longer valid, because a body may take long to arrive."""
+ASKED_FOR_BODY = web.RequestKey("asked_for_body", bool)
+"""Set when a client that waits for ``100 Continue`` was asked for the body."""
 CALLER = web.RequestKey("caller", str)
 """The name of the API key; empty if calls need none."""
 SCOPES = web.RequestKey("scopes", tuple[Scope, ...])

@@ -11,7 +11,7 @@ held.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -26,8 +26,10 @@ from batchgate.api.body_errors import (
     refuse_malformed,
 )
 from batchgate.api.content_encoding import ContentDecoder, IdentityDecoder
+from batchgate.api.json_body import INVALID_UTF16
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, find_lone_surrogate
 from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.text_encoding import Utf8Decoder
 
 WINDOW = 1024 * 1024
 MAX_BODY = 256 * 1024 * 1024
@@ -107,6 +109,7 @@ class CreateReader(Generic[R]):
     def __init__(self, decoder: ContentDecoder, form: CreateFormat[R]) -> None:
         self._decoder = decoder
         self._form = form
+        self._text = Utf8Decoder()
         self._rest: Iterator[bytes] = iter(())
         self._window = bytearray()
         self._in_requests = False
@@ -132,7 +135,7 @@ class CreateReader(Generic[R]):
 
     def without_requests(self) -> bytes:
         """Return the whole body, at its end, if no requests began."""
-        self._decoder.finish()
+        self._finish_text()
         return bytes(self._window)
 
     def feed(self, data: bytes) -> Iterator[list[bytes]]:
@@ -143,7 +146,7 @@ class CreateReader(Generic[R]):
 
     def finish(self) -> list[bytes]:
         """Read the end of the body and return the last lines."""
-        self._decoder.finish()
+        self._finish_text()
         if not self._in_requests:
             self._enter_requests(at_end=True)
         window = bytes(self._window)
@@ -165,10 +168,20 @@ class CreateReader(Generic[R]):
         self._received += len(piece)
         if self._received > MAX_BODY:
             raise _too_large_after_decoding()
-        self._window += piece
+        self._append(self._text.decode, piece)
         if not self._in_requests:
             self._enter_requests(at_end=False)
         return self._in_requests
+
+    def _finish_text(self) -> None:
+        self._decoder.finish()
+        self._append(self._text.finish)
+
+    def _append(self, decode: Callable[..., bytes], *data: bytes) -> None:
+        try:
+            self._window += decode(*data)
+        except UnicodeDecodeError as error:
+            raise refuse(INVALID_UTF16) from error
 
     def _enter_requests(self, *, at_end: bool) -> None:
         start = self._form.head(self._window, at_end=at_end)

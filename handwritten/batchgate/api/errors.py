@@ -71,7 +71,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         refusal = RefusedError(
             "api_error", "Internal server error; the gateway's log has the details under this request id."
         )
-    return error_response(dialect_of(request.path), refusal, request[REQUEST_ID])
+    response = error_response(dialect_of(request.path), refusal, request[REQUEST_ID])
+    await add_request_id(request, response)  # aiohttp does not, if it was not routed
+    return response
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:

@@ -17,15 +17,21 @@ from batchgate.engine.model.decoding_errors import (
     find_lone_surrogate,
 )
 from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.text_encoding import to_utf8
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_BODY: Final = 1024 * 1024
+INVALID_UTF16: Final = "the body begins with a byte order mark of UTF-16, but is not valid UTF-16; send UTF-8"
 
 
 async def read_json(request: web.Request, model: type[S]) -> S:
     """Decode the body as a model; raises `RefusedError` that names what is wrong."""
-    body = await _whole(request)
+    sent = await _whole(request)
+    try:
+        body = to_utf8(sent)
+    except UnicodeDecodeError as error:
+        raise RefusedError("invalid_request_error", INVALID_UTF16) from error
     try:
         return msgspec.json.decode(body, type=model)
     except msgspec.ValidationError as error:

@@ -13,7 +13,8 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from batchgate.api import access_log
-from batchgate.api.errors import SERVER, dialect_of, error_response, errors_as_json
+from batchgate.api.errors import SERVER, dialect_of, error_response
+from batchgate.api.expectation import answer_expectation
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.ids import new_id
 
@@ -86,7 +87,7 @@ class JsonErrorRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        # Around the whole application, because aiohttp refuses an Expect header before any middleware.
-        handler = partial(errors_as_json, handler=made.request_handler)
+        # Around the whole application, because aiohttp answers an Expect header before any middleware.
+        handler = partial(answer_expectation, handler=made.request_handler, router=self.app.router)
         options = {**made._kwargs, "access_log": access_log.logger, "access_log_class": access_log.AccessLog}  # noqa: SLF001
         return JsonErrorServer(handler, request_factory=made.request_factory, **options)

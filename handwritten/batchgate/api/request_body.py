@@ -9,6 +9,7 @@ from aiohttp import ClientConnectionError, web
 from aiohttp.http_exceptions import HttpProcessingError, PayloadEncodingError
 
 from batchgate.api.context import RECHECK
+from batchgate.api.expectation import ask_for_body
 from batchgate.engine.model.errors import RefusedError
 
 PIECE = 256 * 1024
@@ -30,6 +31,7 @@ async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
     """
     if request.content_length is not None and request.content_length > limit:
         raise _too_large(limit)
+    await ask_for_body(request)
     received = 0
     while True:
         try:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from batchgate.api.authentication import Authenticator
 from batchgate.api.binding import Method, bind
+from batchgate.api.expectation import defer_continue
 from batchgate_api.structs import Operation
 
 
@@ -22,7 +23,12 @@ def routes(
     """Return the routes of operations; the public methods of ``handlers`` answer them."""
     methods = _match(operations, handlers)
     return [
-        web.route(operation.method, path, bind(operation, methods[operation.handler], authenticator, mount))
+        web.route(
+            operation.method,
+            path,
+            bind(operation, methods[operation.handler], authenticator, mount),
+            expect_handler=defer_continue,
+        )
         for operation in operations
         for path, mount in zip(operation.paths, _mounts(operation), strict=True)
     ]

@@ -43,8 +43,23 @@ SECONDS: Final = "expires_after[seconds]"
 _CONTENT: Final = b"-"
 """Stands for the content when the form is checked; the content has been passed on."""
 _PLAIN_ENCODINGS: Final = ("binary", "8bit", "7bit")
-_EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*(?:utf-8|iso-8859-1)'[^']*'([^\s;\"]+)", re.IGNORECASE)
+_EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*\"?(?:utf-8|iso-8859-1)'[^']*'([^\s;\"]+)", re.IGNORECASE)
+_UNQUOTED_NAME: Final = re.compile(r";\s*filename\s*=\s*([^\s\";][^;]*)", re.IGNORECASE)
+"""A name that the parser would cut off at the first character that only a quoted name may have."""
+_QUOTED_NAME: Final = re.compile(r";\s*filename\s*=\s*\"", re.IGNORECASE)
 _NO_BOUNDARY: Final = "its Content-Type has no boundary; let the HTTP client write this header"
+_PLAIN_WORDS: Final = {
+    "line break": "its lines end with LF alone; they must end with CR LF",
+    "malformed segment header": "a part has a line in its head without a colon, or without CR LF at its end",
+    "in front of first boundary": "the first boundary is not at the start of a line that follows CR LF",
+    "after first boundary": "other bytes follow the first boundary in its line",
+    "after boundary": "other bytes follow a boundary in its line",
+    "end of multipart stream": (
+        "it ends before its closing boundary; the boundary of its Content-Type must be that of the body, between lines "
+        "that end with CR LF"
+    ),
+}
+"""Messages by a part of the parser's own."""
 _SEPARATOR: Final = re.compile(r"[/\\]")
 _HEADER_CHARSET: Final = "latin-1"
 """How the parser decodes the headers of parts; it maps every byte to one character, so the bytes can be restored."""
@@ -188,8 +203,11 @@ def _boundary(content_type: str) -> str:
 
 def _filename(part: MultipartSegment) -> str:
     """Return the last part of the file's path, also from ``filename*`` (RFC 8187); the path may be of any system."""
-    extended = _EXTENDED_NAME.search(part.header("Content-Disposition"))
-    written = (extended[1] if extended else part.filename or "").encode(_HEADER_CHARSET)
+    header = part.header("Content-Disposition")
+    extended = _EXTENDED_NAME.search(header)
+    unquoted = None if _QUOTED_NAME.search(header) else _UNQUOTED_NAME.search(header)
+    name = unquoted[1].strip() if unquoted else part.filename or ""
+    written = (extended[1] if extended else name).encode(_HEADER_CHARSET)
     path = _decode_text(unquote_to_bytes(written) if extended else written)
     name = _SEPARATOR.split(path)[-1] or UNNAMED
     if len(name) > MAX_FILENAME or _CONTROL.search(name):
@@ -210,4 +228,6 @@ def _invalid_field(name: str, problem: str, *, code: str | None = None) -> Refus
 
 
 def _malformed(error: ValueError) -> RefusedError:
-    return RefusedError("invalid_request_error", f"the body is not valid multipart/form-data: {error}")
+    said = str(error)
+    problem = next((words for text, words in _PLAIN_WORDS.items() if text.lower() in said.lower()), said)
+    return RefusedError("invalid_request_error", f"the body is not valid multipart/form-data: {problem}")

@@ -17,6 +17,7 @@ import msgspec
 
 from batchgate.cli.failures import SubmissionRefused
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
+from batchgate.engine.model.text_encoding import Utf8Decoder
 
 PIECE: Final = 256 * 1024
 LONGEST_LINE: Final = 33 * 1024 * 1024
@@ -30,6 +31,7 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 async def create_body(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Convert the content of a file into a request body; raises `SubmissionRefused` for an invalid line."""
+    pieces = _in_utf8(pieces)
     start = b""
     async for piece in pieces:
         start += piece
@@ -62,6 +64,18 @@ async def _readable(descriptor: int) -> None:
         await ready.wait()
     finally:
         loop.remove_reader(descriptor)
+
+
+async def _in_utf8(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Decode a file with a byte order mark, as programs on Windows write them."""
+    decoder = Utf8Decoder()
+    try:
+        async for piece in pieces:
+            yield decoder.decode(piece)
+        yield decoder.finish()
+    except UnicodeDecodeError as error:
+        message = "the file begins with a byte order mark of UTF-16, but is not valid UTF-16; it should be UTF-8"
+        raise SubmissionRefused(message) from error
 
 
 async def _resumed(start: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from anthropic.types import Message
 from openai.types.chat import ChatCompletion
@@ -218,6 +219,51 @@ def test_arguments_are_for_the_caller_to_judge(arguments: str) -> None:
     call = {"id": "c", "function": {"name": "f", "arguments": arguments}}
     document = answered(completion({"tool_calls": [call]}), "chat_completions", "responses")
     assert document["output"][0]["arguments"] == arguments
+
+
+IMAGE_URL = "data:image/webp;base64,UklGRg=="
+
+
+@pytest.mark.parametrize(
+    "message_fields",
+    [
+        {"content": "Here:", "images": [{"type": "image_url", "image_url": {"url": IMAGE_URL}}]},
+        {"content": [{"type": "text", "text": "Here:"}, {"type": "image_url", "image_url": {"url": IMAGE_URL}}]},
+        {"content": [{"type": "text", "text": "Here:"}, {"type": "image_url", "image_url": IMAGE_URL}]},
+    ],
+)
+def test_a_generated_image_is_an_item_of_a_response_and_comes_back(message_fields: Json) -> None:
+    document = answered(completion(message_fields), "chat_completions", "responses")
+    read = Response.model_validate(document, strict=True)
+    assert read.output_text == "Here:"
+    assert document["output"][1] == {
+        "type": "image_generation_call",
+        "id": "ig_chatcmpl-1_0",
+        "result": "UklGRg==",
+        "output_format": "webp",
+        "status": "completed",
+    }
+    back = first_choice(answered(document, "responses", "chat_completions"))["message"]
+    assert back["images"] == [{"type": "image_url", "image_url": {"url": IMAGE_URL}}]
+
+
+def test_an_image_at_a_url_is_markdown_in_the_text_of_a_response() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://images.example/a.png"}}
+    document = answered(completion({"content": "a ", "images": [image]}), "chat_completions", "responses")
+    assert document["output"][0]["content"][0]["text"] == "a ![image](https://images.example/a.png)"
+
+
+def test_arguments_that_no_message_can_hold_come_back_as_the_text_that_they_were() -> None:
+    call = {"id": "c", "function": {"name": "f", "arguments": '{"a":'}}
+    there = answered(completion({"tool_calls": [call]}), "chat_completions", "messages")
+    back = first_choice(answered(there, "messages", "chat_completions"))
+    assert back["message"]["tool_calls"][0]["function"]["arguments"] == '{"a":'
+
+
+@pytest.mark.parametrize("tool_input", [{"INVALID_JSON": 1}, {"INVALID_JSON": "x", "a": 1}, {"a": "INVALID_JSON"}])
+def test_an_input_that_only_looks_like_invalid_arguments_stays(tool_input: Json) -> None:
+    back = first_choice(messages_to_chat(TOOL_USE | {"input": tool_input}, stop_reason="tool_use"))
+    assert msgspec.json.decode(back["message"]["tool_calls"][0]["function"]["arguments"]) == tool_input
 
 
 # ---------------------------------------------------------------- Response as Chat Completion

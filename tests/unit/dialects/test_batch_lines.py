@@ -20,9 +20,9 @@ from batchgate.engine.model.errors import (
 from batchgate.engine.ports.rows import RowFormat
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.openai_rows import OpenAIRows
-from batchgate.providers.dialects.result_lines import anthropic_result_line
+from batchgate.providers.dialects.result_lines import anthropic_result_line, openai_result_line
 from batchgate_api.openai_rows import BatchOutputLine
-from tests.unit.dialects.openai_rows import Json
+from tests.unit.dialects.openai_rows import Json, message
 
 OPENAI, ANTHROPIC = OpenAIRows(), AnthropicRows()
 NASTY = 'a","method":"POST","response":{"status_code":200}\n\\ü\u2028'
@@ -207,3 +207,42 @@ def test_only_the_line_of_an_answer_is_one(custom_id: str, answer: Json, error: 
         assert not rows.is_success(rows.errored_line(custom_id, error))
         assert not rows.is_success(rows.unfinished_line(custom_id, "expired"))
         assert not rows.is_success(rows.unfinished_line(custom_id, "canceled"))
+
+
+SEPARATORS = "a\u2028b\u2029c\u0085d\n"
+
+
+def test_translated_result_lines_have_no_characters_that_readers_take_for_line_ends() -> None:
+    body = msgspec.json.encode(message({"type": "text", "text": SEPARATORS}))
+    anthropic = b'{"custom_id":"c","result":{"type":"succeeded","message":%s}}\n' % body
+    openai = openai_result_line(anthropic, kind="chat_completions", created=1)
+    back = anthropic_result_line(openai, kind="chat_completions")
+    for line in (openai, back):
+        assert len(line.decode().splitlines()) == 1
+        assert SEPARATORS in _texts(msgspec.json.decode(line))
+
+
+@pytest.mark.parametrize("custom_id", ["a\u2028", "\u0085b", "é\u2029"])
+def test_every_openai_result_line_is_one_line_for_every_reader(custom_id: str) -> None:
+    answer = msgspec.json.encode({"text": SEPARATORS})
+    lines = [
+        OPENAI.succeeded_line(custom_id, answer),
+        OPENAI.errored_line(custom_id, RequestError("api_error", SEPARATORS)),
+        OPENAI.unfinished_line(custom_id, "expired"),
+    ]
+    for line in lines:
+        assert len(line.decode().splitlines()) == 1
+        assert msgspec.json.decode(line)["custom_id"] == custom_id
+
+
+def _texts(value: object) -> list[str]:
+    """Return every text of a document."""
+    match value:
+        case str():
+            return [value]
+        case dict():
+            return [text for inner in value.values() for text in _texts(inner)]
+        case list():
+            return [text for inner in value for text in _texts(inner)]
+        case _:
+            return []

@@ -149,10 +149,8 @@ def test_numbers_in_arguments_keep_their_digits() -> None:
 @pytest.mark.parametrize(
     ("call", "finish_reason", "error"),
     [
-        (_call('{"a":'), "length", 'the arguments of the call of \'search\' are cut off at max_tokens: "{\\"a\\":".'),
-        (_call("[1]"), "tool_calls", "the arguments of the call of 'search' are not a JSON object: \"[1]\"."),
-        (_call("x y"), "tool_calls", "the arguments of the call of 'search' are not a JSON object: \"x y\"."),
         ({"id": "c", "type": "custom", "custom": {}}, "tool_calls", "it has a tool call that is not a function call."),
+        ({"id": "c"}, "tool_calls", "it has a tool call that is not a function call."),
     ],
 )
 def test_a_call_that_no_block_can_hold_is_an_error_and_is_not_paid_for_again(
@@ -164,15 +162,38 @@ def test_a_call_that_no_block_can_hold_is_an_error_and_is_not_paid_for_again(
     assert not caught.value.retry_safe
 
 
+@pytest.mark.parametrize("arguments", ['{"a":', "[1]", "x y", '{"a": 1}}', "'a'", "3", '"text"', "é" * 3000])
+def test_arguments_that_are_no_object_are_kept_beside_the_rest_of_the_answer(arguments: str) -> None:
+    """The key is the one that Anthropic documents for invalid JSON in an input."""
+    message = {
+        "role": "assistant",
+        "content": "Looking.",
+        "tool_calls": [_call('{"q":1}'), _call(arguments, id="call_2")],
+    }
+    document = answered(message, finish_reason="tool_calls")
+    assert [block["type"] for block in document["content"]] == ["text", "tool_use", "tool_use"]
+    assert [block.get("input") for block in document["content"]] == [None, {"q": 1}, {"INVALID_JSON": arguments}]
+    assert anthropic.types.Message.model_validate(document).stop_reason == "tool_use"
+
+
+def test_arguments_that_were_cut_off_are_kept_and_the_message_says_that_it_was_cut_off() -> None:
+    document = answered(_calling(_call('{"a":')), finish_reason="length")
+    assert (document["stop_reason"], document["content"][0]["input"]) == ("max_tokens", {"INVALID_JSON": '{"a":'})
+
+
 def test_a_call_without_an_id_gets_one() -> None:
     calls = [_call(id=None), _call(id="")]
-    assert [block["id"] for block in answered(_calling(*calls))["content"]] == ["call_0", "call_1"]
+    ids = [block["id"] for block in answered(_calling(*calls))["content"]]
+    assert len(set(ids)) == 2
+    assert all(one.startswith("call_") for one in ids)
 
 
 def test_the_older_form_of_a_call_is_understood() -> None:
     assistant_message = {"role": "assistant", "content": None, "function_call": {"name": "search", "arguments": "{}"}}
     message = answered(assistant_message, finish_reason="function_call")
-    assert message["content"] == [{"type": "tool_use", "id": "call_0", "name": "search", "input": {}}]
+    [block] = message["content"]
+    assert (block["type"], block["name"], block["input"]) == ("tool_use", "search", {})
+    assert block["id"].startswith("call_")
 
 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
@@ -195,6 +216,58 @@ def test_parts_of_an_answer_become_blocks() -> None:
         {"type": "thinking", "thinking": "Hm.", "signature": ""},
         {"type": "text", "text": "Yes.", "citations": None},
     ]
+
+
+PNG_URL = "data:image/png;base64,iVBORw0KGgo="
+IMAGE_PART: Json = {"type": "image_url", "image_url": {"url": PNG_URL}}
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [IMAGE_PART],
+        [{"image_url": {"url": PNG_URL}}],
+        [PNG_URL],
+        [{"b64_json": "iVBORw0KGgo="}],
+        IMAGE_PART,
+        [{"url": PNG_URL}],
+    ],
+)
+def test_generated_images_beside_the_text_are_kept_as_markdown(images: object) -> None:
+    # OpenRouter: choices[0].message.images.
+    message = answered({"role": "assistant", "content": "Here:", "images": images})
+    assert [block["text"] for block in message["content"]] == ["Here:", f"![image]({PNG_URL})"]
+
+
+def test_generated_images_in_the_content_are_kept_in_their_place() -> None:
+    parts = [{"type": "text", "text": "a"}, IMAGE_PART, {"type": "text", "text": "b"}]
+    message = answered({"role": "assistant", "content": parts})
+    assert [block["text"] for block in message["content"]] == ["a", f"![image]({PNG_URL})", "b"]
+
+
+@pytest.mark.parametrize("images", [None, [], ""])
+def test_no_images_are_no_blocks(images: object) -> None:
+    assert len(answered({"role": "assistant", "content": "Hi", "images": images})["content"]) == 1
+
+
+def test_an_image_in_an_unknown_form_is_kept_as_its_json() -> None:
+    message = answered({"role": "assistant", "content": None, "images": [{"asset": 7}]})
+    assert message["content"][0]["text"] == '![image]({"asset":7})'
+
+
+@pytest.mark.parametrize(
+    ("part", "texts"),
+    [
+        ({"type": "output_text", "text": "b"}, ["a", "b"]),
+        ({"type": "refusal", "refusal": "No."}, ["a", "No."]),
+        ({"type": "reference", "reference_ids": [1]}, ["a"]),
+        ({"type": "text", "text": ""}, ["a"]),
+        ({"type": "something_newer", "text": "b"}, ["a", "b"]),
+    ],
+)
+def test_a_part_of_another_type_keeps_its_text(part: Json, texts: list[str]) -> None:
+    message = answered({"role": "assistant", "content": [{"type": "text", "text": "a"}, part]})
+    assert [block["text"] for block in message["content"]] == texts
 
 
 def test_a_part_of_an_unknown_kind_is_an_error() -> None:

@@ -105,19 +105,9 @@ def test_a_setting_is_translated_to_messages(fields: Json, added: Json) -> None:
             {"add_generation_prompt": False},
             "add_generation_prompt: it should be the opposite of continue_final_message",
         ),
-        ({"messages": [{"role": "user", "content": []}]}, "messages.0.content: should have at least one part"),
         (
-            {"messages": [{"role": "assistant", "content": None}, USER]},
-            "messages.0.content: should be text, as the message has no tool calls",
-        ),
-        (
-            {
-                "messages": [
-                    {"role": "assistant", "tool_calls": [CALL | {"function": {"name": "f", "arguments": "["}}]},
-                    USER,
-                ]
-            },
-            "messages.0.tool_calls.0.function.arguments: should be a JSON object as text",
+            {"messages": [{"role": "tool", "tool_call_id": "call_1", "content": "x"}]},
+            "messages.0.tool_call_id: no earlier assistant message has a tool call with this id",
         ),
     ],
 )

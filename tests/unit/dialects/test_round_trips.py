@@ -6,6 +6,8 @@ string and not as a part, a schema called ``answer``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -72,8 +74,46 @@ assistant_turns = st.builds(
         lambda texts, calls: [*texts, *calls], st.lists(blocks, max_size=1), st.lists(uses, min_size=1, max_size=2)
     ),
 )
+
+
+def paired(turns: list[Json]) -> list[Json]:
+    """Give each call an id of its own, and each result that of a call in the turn before; others are left out."""
+    waiting: list[str] = []
+    numbers = count()
+    found = []
+    for one in turns:
+        given = one["content"]
+        if isinstance(given, list):
+            ids = iter(waiting)
+            given = [*filter(None, (_with_id(block, ids, numbers) for block in given))]
+            waiting = [block["id"] for block in given if block["type"] == "tool_use"]
+        found.append(turn(one["role"], _simplest(given)))
+    return found
+
+
+def _with_id(block: Json, waiting: Iterator[str], numbers: Iterator[int]) -> Json | None:
+    match block["type"]:
+        case "tool_use":
+            return block | {"id": f"c_{next(numbers)}"}
+        case "tool_result":
+            call_id = next(waiting, None)
+            return block | {"tool_use_id": call_id} if call_id else None
+        case _:
+            return block
+
+
+def _simplest(content: Any) -> Any:
+    match content:
+        case []:
+            return "Hello"
+        case [{"type": "text", "text": text}]:
+            return text
+        case _:
+            return content
+
+
 conversations = st.builds(
-    lambda pairs, last: [one for pair in pairs for one in pair] + [last],
+    lambda pairs, last: paired([one for pair in pairs for one in pair] + [last]),
     st.lists(st.tuples(user_turns, assistant_turns), max_size=2),
     user_turns,
 )

@@ -89,9 +89,22 @@ def test_content_of_another_shape_is_read_as_its_text(content: object) -> None:
     assert decode(completion({"content": content}))["content"][0]["text"] == "42"
 
 
-def test_content_that_cannot_be_read_is_an_error_and_not_left_out() -> None:
-    with pytest.raises(NoUpstreamAnswer):
-        decode(completion({"content": {"picture": "x"}}))
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": {"picture": "x"}},
+        {"content": True},
+        {"content": "hi", "tool_calls": [{"id": "c", "function": {"arguments": "{}"}}]},
+        {"content": "hi", "tool_calls": [{"id": "c", "function": None}]},
+        {"content": [{"type": "video", "video": "x"}]},
+    ],
+)
+@pytest.mark.parametrize("kind", ["messages", "responses"])
+def test_content_that_cannot_be_read_is_an_error_and_is_not_asked_for_again(kind: RowKind, message: Json) -> None:
+    with pytest.raises(NoUpstreamAnswer, match="cannot be used") as caught:
+        decode(completion(message), kind)
+    assert not caught.value.retry_safe
+    assert decode(completion(message), "chat_completions") == completion(message), "unchanged rows keep it"
 
 
 def test_a_message_without_the_fields_around_its_content_is_translated() -> None:
@@ -99,6 +112,32 @@ def test_a_message_without_the_fields_around_its_content_is_translated() -> None
     document = msgspec.json.decode(AnthropicHandler().decode(row(kind="chat_completions"), response(answer)))
     assert (document["model"], document["choices"][0]["message"]["content"]) == ("model", "Hi")
     assert document["usage"]["total_tokens"] == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("Hi", "Hi"),
+        ([{"type": "text", "text": None}], ""),
+        ([{"type": "text"}, {"type": "text", "text": "Hi"}], "Hi"),
+        ([{"type": "thinking", "thinking": None}, {"type": "text", "text": ["H", "i"]}], "Hi"),
+        ([None, {"type": "text", "text": {"text": "Hi"}}], "Hi"),
+        ({"type": "text", "text": "Hi"}, "Hi"),
+    ],
+)
+def test_the_content_of_a_message_may_have_another_shape(content: object, text: str) -> None:
+    answer = MESSAGE | {"content": content}
+    document = msgspec.json.decode(AnthropicHandler().decode(row(kind="chat_completions"), response(answer)))
+    assert document["choices"][0]["message"]["content"] == text
+    assert msgspec.json.decode(AnthropicHandler().decode(row(), response(answer))) == answer
+
+
+def test_a_tool_use_block_needs_only_its_name() -> None:
+    answer = MESSAGE | {"content": [{"type": "tool_use", "name": "f"}, {"type": "tool_use", "id": None, "name": "g"}]}
+    document = msgspec.json.decode(AnthropicHandler().decode(row(kind="chat_completions"), response(answer)))
+    calls = document["choices"][0]["message"]["tool_calls"]
+    assert [call["function"] for call in calls] == [{"name": one, "arguments": "{}"} for one in "fg"]
+    assert len({call["id"] for call in calls}) == 2
 
 
 @pytest.mark.parametrize("change", [{"id": 5}, {"usage": None}, {"type": None}, {"stop_reason": 1}])
@@ -204,6 +243,12 @@ def test_raw_line_breaks_in_arguments_are_escaped(arguments: str) -> None:
         "max_output_tokens",
         "FinishReason.MAX_TOKENS",
         "max-length",
+        "REASON_MAX_LEN",
+        "context",
+        "limit",
+        "time_limit",
+        "CONTINUATION",
+        "repetition",
     ],
 )
 def test_an_answer_that_was_cut_off_is_never_a_whole_one(word: str) -> None:
@@ -213,7 +258,14 @@ def test_an_answer_that_was_cut_off_is_never_a_whole_one(word: str) -> None:
     assert (document["status"], document["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
 
 
-@pytest.mark.parametrize("word", ["content_filter", "SAFETY", "sensitive", "guardrail_intervened"])
+@pytest.mark.parametrize("word", ["stop", "REASON_STOP", "eos_token", "stop_words", "word", "end_id", "null", "", None])
+def test_an_answer_that_the_model_ended_is_whole(word: str | None) -> None:
+    answer = completion(choice={"finish_reason": word})
+    assert (decode(answer)["stop_reason"], decode(answer)["stop_details"]) == ("end_turn", None)
+    assert decode(answer, "responses")["status"] == "completed"
+
+
+@pytest.mark.parametrize("word", ["content_filter", "SAFETY", "sensitive", "guardrail_intervened", "content_filtered"])
 @pytest.mark.parametrize("message", [{"content": "part"}, {"content": None}, None])
 def test_an_answer_that_a_filter_blocked_is_a_refusal(word: str, message: Json | None) -> None:
     answer = completion(choice={"finish_reason": word, "message": message})
@@ -224,7 +276,20 @@ def test_an_answer_that_a_filter_blocked_is_a_refusal(word: str, message: Json |
 
 @pytest.mark.parametrize("kind", ["messages", "chat_completions", "responses"])
 @pytest.mark.parametrize(
-    "word", ["insufficient_system_resource", "network_error", "timeout", "ERROR", "abort", "upstream_failure"]
+    "word",
+    [
+        "insufficient_system_resource",
+        "network_error",
+        "timeout",
+        "ERROR",
+        "abort",
+        "upstream_failure",
+        "malformed_tool_use",
+        "MALFORMED_FUNCTION_CALL",
+        "not_finished",
+        "USER_CANCEL",
+        "finish_reason_error",
+    ],
 )
 def test_an_answer_that_the_server_broke_off_is_asked_for_again(kind: RowKind, word: str) -> None:
     with pytest.raises(NoUpstreamAnswer, match=f"is incomplete .*{word}") as caught:

@@ -9,6 +9,7 @@ import msgspec
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import RequestError, UpstreamError
 from batchgate.engine.ports.rows import InputRow
+from batchgate.providers.dialects.line_separators import escape_line_separators
 from batchgate.providers.dialects.row_model import resolve_model
 from batchgate_api.anthropic import (
     CanceledResult,
@@ -59,8 +60,10 @@ class AnthropicRows:
         return InputRow(custom_id=found.custom_id, params=params, model=model)
 
     def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
-        """Return the result line of a request that succeeded; the message is written unchanged."""
-        return b'{"custom_id":"%s","result":{"type":"succeeded","message":%s}}\n' % (custom_id.encode(), message)
+        """Return the result line of a request that succeeded; of the message, only line separators are escaped."""
+        return escape_line_separators(
+            b'{"custom_id":"%s","result":{"type":"succeeded","message":%s}}\n' % (custom_id.encode(), message)
+        )
 
     def errored_line(self, custom_id: str, error: RequestError) -> bytes:
         """Return the result line of a request that failed."""
@@ -80,4 +83,5 @@ class AnthropicRows:
 
 
 def _encode_line(custom_id: str, result: ErroredResult | CanceledResult | ExpiredResult) -> bytes:
-    return _ENCODER.encode(MessageBatchIndividualResponse(custom_id=custom_id, result=result)) + b"\n"
+    line = _ENCODER.encode(MessageBatchIndividualResponse(custom_id=custom_id, result=result)) + b"\n"
+    return escape_line_separators(line)

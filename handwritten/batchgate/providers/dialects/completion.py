@@ -6,11 +6,43 @@ cannot represent raises `NoUpstreamAnswer`: no choice, an incomplete answer, an 
 
 from __future__ import annotations
 
-from msgspec import UnsetType
+from typing import Final, Literal
+
+from msgspec import Struct, UnsetType
 
 from batchgate.engine.model.errors import NoUpstreamAnswer
+from batchgate.providers.dialects.answer_images import part_image_urls
 from batchgate.providers.dialects.finish_reasons import classify_finish
 from batchgate_api import chat_completions as c
+
+_TEXT_PARTS: Final = frozenset({"text", "output_text", "input_text"})
+_THINKING_PARTS: Final = frozenset({"thinking", "reasoning"})
+_IMAGE_PARTS: Final = frozenset({"image_url", "image", "output_image"})
+_CITATION_PARTS: Final = frozenset({"reference", "tool_reference"})
+"""Mistral's references to sources, without a text."""
+
+
+class AnswerPart(Struct, frozen=True):
+    """A part of an answer's content; an image is its URL."""
+
+    kind: Literal["text", "thinking", "image"]
+    text: str
+
+
+def answer_parts(part: c.ChatMessagePart, dialect: str) -> list[AnswerPart]:
+    """Read a content part; it may have no text. ``dialect`` is that of the answer to be made.
+
+    Raises `NoUpstreamAnswer` for a part of an unknown type without a text.
+    """
+    if part.type in _CITATION_PARTS:
+        return []
+    if part.type in _THINKING_PARTS:
+        return [AnswerPart("thinking", thinking_text(part))]
+    images = part_image_urls(part) if part.type in _IMAGE_PARTS else []
+    texts = [text for text in (part.text, part.refusal) if text]
+    if not texts and not images and part.type not in _TEXT_PARTS:
+        raise unusable_answer(f"{dialect} has no equivalent of a part of the type {part.type!r}")
+    return [*(AnswerPart("text", text) for text in texts), *(AnswerPart("image", url) for url in images)]
 
 
 def first_choice(completion: c.ChatCompletion) -> c.ChatChoice:

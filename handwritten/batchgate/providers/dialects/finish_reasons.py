@@ -25,15 +25,17 @@ FINISH_WORDS: Final[dict[FinishClass, frozenset[str]]] = {
     "stopped": _words(
         """
         stop stopped eos eos_token eos_found end_turn stop_sequence stop_sequences stop_string stop_str
-        stop_token stop_criteria_met stop_id complete completed finish finished done end endoftext
+        stop_token stop_criteria_met stop_id stop_words stop_word word end_id eot eot_id eom_id complete completed
+        finish finished done end endoftext normal success
         """
     ),
     "cut_off": _words(
         """
         length max_tokens max_token max_length model_length max_output_tokens max_completion_tokens
         max_new_tokens max_output_length max_tokens_reached token_limit token_limit_reached
-        context_length context_length_exceeded model_context_window_exceeded context_window_exceeded
-        error_limit incomplete truncated pause_turn compaction
+        context context_length context_length_exceeded model_context_window_exceeded context_window_exceeded
+        max_len max_context error_limit incomplete truncated pause_turn compaction continuation too_many_tool_calls
+        repetition repetition_detected
         """
     ),
     "tool_calls": _words(
@@ -54,19 +56,22 @@ FINISH_WORDS: Final[dict[FinishClass, frozenset[str]]] = {
         error abort aborted cancel canceled cancelled failed failure user_cancel
         insufficient_system_resource network_error timeout timed_out time_out server_error
         internal_error internal_server_error connection_error disconnected overloaded preempted evicted
-        unavailable service_unavailable malformed_function_call malformed_response unexpected_tool_call
+        unavailable service_unavailable not_finished malformed_function_call malformed_response unexpected_tool_call
+        preempt
         """
     ),
     "unknown": frozenset(),
 }
 """The known words by class: OpenAI, Anthropic, Mistral, Cohere, Gemini, DeepSeek, Z.AI, OpenRouter, Bedrock, watsonx,
-TGI, vLLM, SGLang."""
+TGI, vLLM, SGLang, llama.cpp, TensorRT-LLM, xAI."""
 
 _CLASSES: Final[dict[str, FinishClass]] = {word: kind for kind, words in FINISH_WORDS.items() for word in words}
 
 _FRAGMENTS: Final[tuple[tuple[re.Pattern[str], FinishClass], ...]] = (
     (
-        re.compile("error|fail|abort|cancel|time_?out|rate_limit|unavailable|overload|interrupt|insufficient"),
+        re.compile(
+            "error|fail|abort|cancel|time_?out|rate_limit|unavailable|overload|interrupt|insufficient|malformed"
+        ),
         "broken_off",
     ),
     (re.compile("filter|safety|policy|moderat|sensitive|guardrail|blocked|prohibited"), "filtered"),
@@ -75,7 +80,8 @@ _FRAGMENTS: Final[tuple[tuple[re.Pattern[str], FinishClass], ...]] = (
 )
 """Fragments of words that are not in the table, tried in this order."""
 
-_PREFIX: Final = re.compile(r"^(?:finish_?reason|stop_?reason)[._:]")
+_PREFIX: Final = re.compile(r"^(?:finish_?|stop_?)?reason[._:]")
+_NO_WORDS: Final = frozenset({"", "null", "none", "unspecified"})
 
 
 def normalize_finish_reason(word: str) -> str:
@@ -84,9 +90,9 @@ def normalize_finish_reason(word: str) -> str:
 
 
 def classify_finish(word: str | None) -> FinishClass:
-    """Return the class of a finish reason; a server that sends none or an empty one has finished."""
+    """Return the class of a finish reason; a server that sends none, or a word for none, has finished."""
     normalized = normalize_finish_reason(word or "")
-    if not normalized:
+    if normalized in _NO_WORDS:
         return "stopped"
     if found := _CLASSES.get(normalized):
         return found

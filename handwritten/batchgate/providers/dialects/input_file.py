@@ -1,12 +1,13 @@
 """Reads the input file of an OpenAI batch as it arrives, and reports every invalid line.
 
-Harmless variations are normalized: a byte order mark, CRLF, blank lines, spaces around a line, a missing last newline.
+Harmless variations are normalized: a byte order mark, UTF-16 with one, CRLF, blank lines, spaces around a line, a
+missing last newline.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -24,6 +25,7 @@ from batchgate.engine.model.decoding_errors import (
     find_lone_surrogate,
 )
 from batchgate.engine.model.provider_call import RowKind
+from batchgate.engine.model.text_encoding import Utf8Decoder
 from batchgate.providers.dialects.rules import NO_STREAM
 
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
@@ -37,12 +39,12 @@ MAX_MESSAGE_CHARACTERS: Final = 256 * 1024
 """Total characters of detailed fault messages; later faults get a short one, as each request may have a fault."""
 SHORT_FAULT: Final = "This line is invalid too; details are given only for earlier lines."
 NOT_JSON: Final = "This line is not parseable as valid JSON."
+INVALID_UTF16: Final = "The file begins with a byte order mark of UTF-16, but is not valid UTF-16; it should be UTF-8."
 
 _MAX_QUOTED: Final = 200
 """Maximum number of characters that a message quotes from the file."""
 _MAX_STORED_ID: Final = 64
 """Maximum characters of a custom_id that is stored itself; a longer one is stored as a hash."""
-_BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
 _LINES: Final = re.compile(rb"[^\n]*\n")
 
@@ -94,6 +96,8 @@ class InputFileReader:
         self._after_id = b',"method":"POST","url":"%s","body":' % self._url.encode()
         self._canonical_after_id = b'"%s{' % self._after_id
         self._has_default_model = has_default_model
+        self._text = Utf8Decoder()
+        self._is_undecodable = False
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._lf_only = True
@@ -127,17 +131,31 @@ class InputFileReader:
 
     def feed(self, data: bytes) -> Iterator[list[bytes]]:
         """Read the next bytes and yield the lines that are complete."""
-        for start in range(0, len(data), READ_BYTES):
-            lines = self._complete_lines(data[start : start + READ_BYTES])
+        text = self._decode(self._text.decode, data)
+        for start in range(0, len(text), READ_BYTES):
+            lines = self._complete_lines(text[start : start + READ_BYTES])
             if lines:
                 yield lines
 
     def finish(self) -> list[bytes]:
         """Read the end of the file and return its last line."""
+        self._keep_partial_line(self._decode(self._text.finish))
         lines = self._complete_lines(b"\n") if self._pending_bytes else []
-        if not self._requests:
+        if not self._requests and not self._is_undecodable:
             self._add_file_fault("empty_file", "The file has no requests; it should have at least one line.")
         return lines
+
+    def _decode(self, decode: Callable[..., bytes], *data: bytes) -> bytes:
+        """Return the next bytes as UTF-8; nothing after invalid UTF-16, which is a fault of the file."""
+        if self._is_undecodable:
+            return b""
+        try:
+            return decode(*data)
+        except UnicodeDecodeError:
+            self._is_undecodable = True
+            self._pending, self._pending_bytes = [], 0
+            self._add_file_fault("invalid_json_line", INVALID_UTF16)
+            return b""
 
     def _complete_lines(self, piece: bytes) -> list[bytes]:
         end = piece.rfind(b"\n") + 1
@@ -172,8 +190,6 @@ class InputFileReader:
         self._line_number += 1
         if self._over_limit:
             return None
-        if line is not None and self._line_number == 1:
-            line = line.removeprefix(_BOM)
         if line is not None and not line.strip(_BLANK):
             return None
         self._requests += 1

@@ -32,6 +32,9 @@ CONTENT: Final = frozenset(
         (c.ChatMessage, "function_call"),
         (c.ChatMessagePart, "text"),
         (c.ChatToolCall, "function"),
+        (m.TextBlock, "text"),
+        (m.ThinkingBlock, "thinking"),
+        (m.ToolUseBlock, "input"),
         (r.ResponseMessagePart, "text"),
         (r.ResponseMessagePart, "refusal"),
     }
@@ -50,8 +53,15 @@ _DEFAULTS: Final[Mapping[tuple[type, str], bytes]] = {
     (m.Usage, "input_tokens"): b"0",
     (m.Usage, "output_tokens"): b"0",
     (m.OutputTokensDetails, "thinking_tokens"): b"0",
+    (m.TextBlock, "text"): b'""',
+    (m.ThinkingBlock, "thinking"): b'""',
     (m.ThinkingBlock, "signature"): b'""',
+    (m.ToolUseBlock, "id"): b'""',
+    (m.ToolUseBlock, "input"): b"{}",
     (r.ResponseThought, "type"): b'"reasoning_text"',
+    (r.ResponseFunctionCall, "call_id"): b'""',
+    (r.ResponseFunctionCall, "arguments"): b'"{}"',
+    (r.ResponseCustomToolCall, "call_id"): b'""',
 }
 """Required fields that an answer does not need, with the value that stands for an absent one."""
 
@@ -181,6 +191,8 @@ def _convert_object(raw: bytes, shape: shapes.StructType) -> bytes | None:
 def _convert_field(raw: bytes, shape: shapes.Type, place: tuple[type, str]) -> bytes | None:
     if place == (c.ChatCompletion, "choices"):
         return _convert_first(raw, shape)
+    if place == (m.Message, "content") and raw.startswith(b'"'):
+        raw = b'[{"type":"text","text":%s}]' % raw
     if place in _JSON_TEXTS and raw.startswith((b"{", b"[")):
         return msgspec.json.encode(raw.decode())
     return _convert(raw, shape)

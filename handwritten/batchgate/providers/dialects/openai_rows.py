@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import STATUSES, RequestError, Untranslatable, UpstreamError
 from batchgate.engine.ports.rows import InputRow
+from batchgate.providers.dialects.line_separators import escape_line_separators
 from batchgate.providers.dialects.row_model import resolve_model
 from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
 
@@ -83,8 +84,8 @@ class OpenAIRows:
         return InputRow(custom_id=found.custom_id, params=params, model=model)
 
     def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
-        """Return the result line of a request that succeeded; the answer is written unchanged."""
-        return (
+        """Return the result line of a request that succeeded; of the answer, only line separators are escaped."""
+        return escape_line_separators(
             b'{"id":"batch_req_%s","custom_id":%s,"response":{"status_code":200,"request_id":null,"body":%s},"error":null}\n'
             % (secrets.token_hex(12).encode(), _ENCODER.encode(custom_id), message)
         )
@@ -143,4 +144,4 @@ def _new_line_id() -> str:
 
 
 def _encode_line(line: BatchOutputLine) -> bytes:
-    return _ENCODER.encode(line) + b"\n"
+    return escape_line_separators(_ENCODER.encode(line) + b"\n")

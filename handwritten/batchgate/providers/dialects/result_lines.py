@@ -16,6 +16,7 @@ from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.errors import STATUSES, ErrorKind, RequestError, UpstreamError
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.dialects.line_separators import escape_line_separators
 from batchgate.providers.dialects.openai_rows import (
     CANCELLED,
     EXPIRED,
@@ -63,7 +64,7 @@ def openai_result_line(line: bytes, *, kind: RowKind, created: int) -> bytes:
         case _:
             assert_never(found.result)
     translated = BatchOutputLine(id=line_id, custom_id=found.custom_id, response=response, error=error)
-    return msgspec.json.encode(translated) + b"\n"
+    return escape_line_separators(msgspec.json.encode(translated) + b"\n")
 
 
 def _succeeded(
@@ -101,7 +102,8 @@ def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
     except RequestError as error:
         return _ROWS.errored_line(found.custom_id, error)
     result = a.SucceededResult(message=Raw(message))
-    return msgspec.json.encode(a.MessageBatchIndividualResponse(custom_id=found.custom_id, result=result)) + b"\n"
+    translated = a.MessageBatchIndividualResponse(custom_id=found.custom_id, result=result)
+    return escape_line_separators(msgspec.json.encode(translated) + b"\n")
 
 
 def _error_line(custom_id: str, error: BatchLineError) -> bytes:

@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from msgspec import Struct
 
 from batchgate.engine.model.provider_call import RowKind
+from batchgate.providers.dialects.tool_call_ids import ToolIdRule
 
 Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -49,6 +50,8 @@ class ServerCapabilities(Struct, frozen=True, kw_only=True):
     """Supports what only OpenAI has: role developer, custom tools, verbosity, moderation, store, prompt cache."""
     logprobs: bool = False
     """Returns log probabilities of tokens."""
+    tool_ids: ToolIdRule | None = None
+    """The ids of tool calls that the server accepts, if it restricts them."""
 
 
 ALL_CHAT_COMPLETIONS: Final = ServerCapabilities(

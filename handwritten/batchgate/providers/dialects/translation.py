@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import RequestError, Untranslatable
@@ -24,6 +25,7 @@ from batchgate.providers.dialects.messages_via_chat.request import messages_to_c
 from batchgate.providers.dialects.responses_via_chat.answer import completion_to_response
 from batchgate.providers.dialects.responses_via_chat.request import responses_to_chat
 from batchgate.providers.dialects.server_capabilities import ALL_CHAT_COMPLETIONS, ServerCapabilities
+from batchgate.providers.dialects.tool_call_ids import fit_tool_call_ids
 from batchgate_api import chat_completions, messages, responses
 
 KIND_NAMES: Final[dict[RowKind, str]] = {
@@ -71,6 +73,8 @@ def translate_request(
     require_conversations(kind, to)
     try:
         chat = _to_chat_request(body, kind, model, target if to == "chat_completions" else ALL_CHAT_COMPLETIONS)
+        if to == "chat_completions" and target.tool_ids:
+            chat = replace(chat, messages=fit_tool_call_ids(chat.messages, target.tool_ids))
         return _ENCODER.encode(_from_chat_request(chat, kind, to, model))
     except DECODING_ERRORS as error:
         raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
@@ -85,7 +89,10 @@ def translate_answer(body: bytes, *, kind: RowKind, to: RowKind, context: Answer
     if kind == to:
         return to_single_line(body)
     require_conversations(kind, to)
-    return to_single_line(_ENCODER.encode(_from_chat_answer(_to_chat_answer(body, kind, context), to, context)))
+    seed = b"%d %b %b" % (context.created, context.custom_id.encode(errors="surrogatepass"), body)
+    return to_single_line(
+        _ENCODER.encode(_from_chat_answer(_to_chat_answer(body, kind, context, seed), to, context, seed))
+    )
 
 
 def require_conversations(kind: RowKind, to: RowKind) -> None:
@@ -130,21 +137,31 @@ def _from_chat_request(chat: chat_completions.ChatCompletionRequest, kind: RowKi
 # ---------------------------------------------------------------- answers
 
 
-def _to_chat_answer(body: bytes, kind: RowKind, context: AnswerContext) -> chat_completions.ChatCompletion:
+def _to_chat_answer(body: bytes, kind: RowKind, context: AnswerContext, seed: bytes) -> chat_completions.ChatCompletion:
     if kind == "messages":
         return message_to_completion(
-            decode_answer(_MESSAGE, body), model=context.model, custom_id=context.custom_id, created=context.created
+            decode_answer(_MESSAGE, body),
+            model=context.model,
+            custom_id=context.custom_id,
+            created=context.created,
+            call_id_seed=seed,
         )
     if kind == "responses":
         return response_to_completion(
-            decode_answer(_RESPONSE, body), model=context.model, custom_id=context.custom_id, created=context.created
+            decode_answer(_RESPONSE, body),
+            model=context.model,
+            custom_id=context.custom_id,
+            created=context.created,
+            call_id_seed=seed,
         )
     return decode_answer(_COMPLETION, body)
 
 
-def _from_chat_answer(completion: chat_completions.ChatCompletion, to: RowKind, context: AnswerContext) -> Struct:
+def _from_chat_answer(
+    completion: chat_completions.ChatCompletion, to: RowKind, context: AnswerContext, seed: bytes
+) -> Struct:
     if to == "messages":
-        return completion_to_message(completion, model=context.model, custom_id=context.custom_id)
+        return completion_to_message(completion, model=context.model, custom_id=context.custom_id, call_id_seed=seed)
     if to == "responses":
         return completion_to_response(
             completion,
@@ -152,5 +169,6 @@ def _from_chat_answer(completion: chat_completions.ChatCompletion, to: RowKind, 
             custom_id=context.custom_id,
             created=context.created,
             request=None if context.request is None else _RESPONSES.decode(context.request),
+            call_id_seed=seed,
         )
     return completion

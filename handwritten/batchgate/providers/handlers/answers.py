@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate.engine.model.provider_call import RequestRow, RowKind, UpstreamResponse
 from batchgate.providers.dialects.completion import broken_off_answer, unusable_answer
@@ -22,6 +22,7 @@ from batchgate.providers.responses.embedded_errors import stated_status
 from batchgate.providers.responses.json_repair import repair_encoding, repair_json
 from batchgate.providers.responses.provider_errors import (
     embedded_error,
+    excerpt,
     is_error,
     redact_and_shorten,
     unexpected_body_error,
@@ -39,13 +40,18 @@ def decode_answer(row: RequestRow, response: UpstreamResponse, kind: RowKind, cr
         raise upstream_error(response)
     try:
         body = _checked(response, kind)
-        if kind == row.kind:
-            return to_single_line(body)
-        request = row.params if row.kind == "responses" else None
-        context = AnswerContext(model=row.model, custom_id=row.custom_id, created=int(created), request=request)
-        return translate_answer(body, kind=kind, to=row.kind, context=context)
     except DECODING_ERRORS as error:
         raise unexpected_body_error(response, kind, error) from error
+    if kind == row.kind:
+        return to_single_line(body)
+    request = row.params if row.kind == "responses" else None
+    context = AnswerContext(model=row.model, custom_id=row.custom_id, created=int(created), request=request)
+    try:
+        return translate_answer(body, kind=kind, to=row.kind, context=context)
+    except DECODING_ERRORS as error:
+        # Not retried: it is an answer that was paid for, and the next one would most likely be like it.
+        problem = f"it cannot be translated ({describe_decoding_error(error)}): {excerpt(body)}"
+        raise unusable_answer(problem) from error
 
 
 def _checked(response: UpstreamResponse, kind: RowKind) -> bytes:
@@ -104,7 +110,7 @@ class _ResponseWithOutput(Struct):
 
 
 class _Message(Struct):
-    content: list[Raw]
+    content: list[Raw] | str | dict[str, Raw]
     stop_reason: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.server_capabilities import EFFORTS, Effort, ServerCapabilities
+from batchgate.providers.dialects.tool_call_ids import MISTRAL_TOOL_IDS, OPENAI_TOOL_IDS
 
 _FOUR_EFFORTS: Final[frozenset[Effort]] = frozenset({"none", "low", "medium", "high"})
 
@@ -32,6 +33,7 @@ OPENAI: Final = ServerCapabilities(
     service_tiers=True,
     openai_fields=True,
     logprobs=True,
+    tool_ids=OPENAI_TOOL_IDS,
 )
 
 VLLM: Final = ServerCapabilities(
@@ -76,7 +78,13 @@ GROQ: Final = ServerCapabilities(
 )
 
 MISTRAL: Final = ServerCapabilities(
-    name="mistral", serves=_WITH_EMBEDDINGS, user_field=None, top_k=True, efforts=EFFORTS, strict_tools=True
+    name="mistral",
+    serves=_WITH_EMBEDDINGS,
+    user_field=None,
+    top_k=True,
+    efforts=EFFORTS,
+    strict_tools=True,
+    tool_ids=MISTRAL_TOOL_IDS,
 )
 
 OPENROUTER: Final = ServerCapabilities(

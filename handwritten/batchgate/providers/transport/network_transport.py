@@ -7,7 +7,10 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from msgspec.structs import replace
+
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
+from batchgate.engine.model.text_encoding import begins_with_mark, to_utf8
 from batchgate.providers.transport.http_client import HttpTransport
 from batchgate.providers.transport.proxy_transport import AiohttpTransport, TransportSettings
 
@@ -33,10 +36,15 @@ class NetworkTransport:
         await self._open.aclose()
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Send a call and return the complete response; raises `NoUpstreamAnswer` if there is none."""
-        if self._proxied is not None and _proxy_applies(request.url):
-            return await self._proxied.send(request)
-        return await self._direct.send(request)
+        """Send a call and return the complete response; raises `NoUpstreamAnswer` if there is none.
+
+        A body with a byte order mark is returned as UTF-8 without one.
+        """
+        proxied = self._proxied if self._proxied is not None and _proxy_applies(request.url) else None
+        response = await (proxied or self._direct).send(request)
+        if begins_with_mark(response.body):
+            return replace(response, body=to_utf8(response.body, errors="replace"))
+        return response
 
 
 def _proxy_applies(url: str) -> bool:

@@ -12,7 +12,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from batchgate.providers.dialects.chat_via_messages.answer_rules import REJECTED
 from batchgate.providers.dialects.finish_reasons import FinishClass, classify_finish
-from batchgate.providers.dialects.tool_arguments import arguments_text
+from batchgate.providers.dialects.tool_arguments import input_text
+from batchgate.providers.dialects.tool_call_ids import made_up_call_id
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -27,10 +28,13 @@ _SERVICE_TIERS: Final = {"standard": "default", "priority": "priority"}
 _NULL: Final = Raw(b"null")
 
 
-def message_to_completion(message: m.Message, *, model: str, custom_id: str, created: int) -> c.ChatCompletion:
+def message_to_completion(
+    message: m.Message, *, model: str, custom_id: str, created: int, call_id_seed: bytes = b""
+) -> c.ChatCompletion:
     """Translate a Message to a completion with one choice; ``created`` is its time in Unix seconds.
 
-    ``model`` and ``custom_id`` are defaults for fields that the server left out.
+    ``model`` and ``custom_id`` are defaults for fields that the server left out. Calls without an id get one that is
+    made of ``call_id_seed``.
 
     Raises `Untranslatable` for blocks of Anthropic's built-in tools, which translated requests never use.
     """
@@ -42,7 +46,7 @@ def message_to_completion(message: m.Message, *, model: str, custom_id: str, cre
         choices=[
             c.ChatChoice(
                 index=0,
-                message=_chat_message(message),
+                message=_chat_message(message, call_id_seed),
                 finish_reason=_finish_reason(message),
                 stop_reason=message.stop_sequence or UNSET,
                 logprobs=_NULL,
@@ -53,7 +57,7 @@ def message_to_completion(message: m.Message, *, model: str, custom_id: str, cre
     )
 
 
-def _chat_message(message: m.Message) -> c.ChatMessage:
+def _chat_message(message: m.Message, call_id_seed: bytes) -> c.ChatMessage:
     texts: list[str] = []
     thinking_texts: list[str] = []
     calls: list[c.ChatToolCall] = []
@@ -64,7 +68,7 @@ def _chat_message(message: m.Message) -> c.ChatMessage:
             case m.ThinkingBlock(thinking=thinking):
                 thinking_texts.append(thinking)
             case m.ToolUseBlock():
-                calls.append(_tool_call(block))
+                calls.append(_tool_call(block, block.id or made_up_call_id(call_id_seed, len(calls))))
             case m.RedactedThinkingBlock():
                 pass
             case _:
@@ -80,10 +84,10 @@ def _chat_message(message: m.Message) -> c.ChatMessage:
     )
 
 
-def _tool_call(block: m.ToolUseBlock) -> c.ChatToolCall:
-    arguments = Raw(msgspec.json.encode(arguments_text(block.input)))
+def _tool_call(block: m.ToolUseBlock, call_id: str) -> c.ChatToolCall:
+    arguments = Raw(msgspec.json.encode(input_text(block.input)))
     function = c.ChatCalledFunction(name=block.name, arguments=arguments)
-    return c.ChatToolCall(id=block.id, type="function", function=function)
+    return c.ChatToolCall(id=call_id, type="function", function=function)
 
 
 def _refusal(message: m.Message) -> str | None:

@@ -42,7 +42,7 @@ MESSAGE_TO_CHAT: Final[tuple[Rule, ...]] = (
         m.ToolUseBlock,
         id=Mapped("tool_calls.id"),
         name=Mapped("function.name"),
-        input=Mapped("function.arguments, as text"),
+        input=Mapped('function.arguments, as text; the text of {"INVALID_JSON": text}'),
         caller=_NEVER_REQUESTED,
         toolset_name=_NEVER_REQUESTED,
     ),

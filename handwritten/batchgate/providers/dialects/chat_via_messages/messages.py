@@ -2,28 +2,28 @@
 
 Chat Completions has one message for each tool result. Messages has tool_result blocks at the start of a user message:
 consecutive results are merged into the user message that follows them.
+
+Anthropic rejects blank text blocks and messages without content. So blank texts, and messages in which nothing else
+remains, are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import Final, TypeAlias, assert_never
+from typing import TypeAlias, assert_never
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS
-from batchgate.engine.model.errors import Untranslatable
 from batchgate.providers.dialects.chat_via_messages.request_rules import REJECTED
 from batchgate.providers.dialects.chat_via_messages.sources import document_block, image_block
+from batchgate.providers.dialects.tool_arguments import arguments_object
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
 SystemPrompt: TypeAlias = str | list[m.TextBlockParam]
 Instructions: TypeAlias = c.ChatSystemMessage | c.ChatDeveloperMessage
-
-_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Conversation(Struct, frozen=True):
@@ -58,10 +58,13 @@ def _instructions(message: Instructions, path: str) -> list[m.TextBlockParam]:
     return _texts(message.content)
 
 
-def _texts(content: c.ChatTextContent) -> list[m.TextBlockParam]:
-    if isinstance(content, str):
-        return [m.TextBlockParam(text=content)]
-    return [m.TextBlockParam(text=part.text) for part in content]
+def _texts(content: c.ChatTextContent | None) -> list[m.TextBlockParam]:
+    texts = [content] if isinstance(content, str) else [part.text for part in content or ()]
+    return [m.TextBlockParam(text=text) for text in texts if _has_content(text)]
+
+
+def _has_content(text: str) -> bool:
+    return not (text == "" or text.isspace())
 
 
 def _turns(messages: Sequence[c.ChatMessageParam], start: int) -> Iterator[m.MessageParam]:
@@ -71,25 +74,26 @@ def _turns(messages: Sequence[c.ChatMessageParam], start: int) -> Iterator[m.Mes
         if isinstance(message, c.ChatToolMessage):
             results.append(_tool_result(message))
             continue
-        if isinstance(message, c.ChatUserMessage):
-            yield _user_turn(message, results, path)
-        else:
-            if results:
-                yield m.UserMessageParam(content=results)
-            yield _other_turn(message, path)
+        blocks = _user_blocks(message, path) if isinstance(message, c.ChatUserMessage) else []
+        if results or blocks:
+            yield m.UserMessageParam(content=_simplest_content([*results, *blocks]))
         results = []
+        if not isinstance(message, c.ChatUserMessage):
+            yield from _other_turn(message, path)
     if results:
         yield m.UserMessageParam(content=results)
 
 
 def _other_turn(
     message: Instructions | c.ChatAssistantMessage | c.ChatFunctionMessage, path: str
-) -> m.AssistantMessageParam | m.SystemMessageParam:
+) -> Iterator[m.AssistantMessageParam | m.SystemMessageParam]:
     match message:
         case c.ChatAssistantMessage():
-            return _assistant_turn(message, path)
+            if said := _assistant_blocks(message, path):
+                yield m.AssistantMessageParam(content=_simplest_content(said))
         case c.ChatSystemMessage() | c.ChatDeveloperMessage():
-            return m.SystemMessageParam(content=_simplest_instructions(_instructions(message, path)))
+            if instructions := _instructions(message, path):
+                yield m.SystemMessageParam(content=_simplest_instructions(instructions))
         case c.ChatFunctionMessage():
             raise REJECTED.error(message, path)
         case _:
@@ -103,15 +107,15 @@ def _simplest_instructions(blocks: list[m.TextBlockParam]) -> str | list[m.Syste
 # ---------------------------------------------------------------- user messages
 
 
-def _user_turn(message: c.ChatUserMessage, results: list[m.ContentBlockParam], path: str) -> m.UserMessageParam:
+def _user_blocks(message: c.ChatUserMessage, path: str) -> list[m.ContentBlockParam]:
     REJECTED.check(message, path)
     if isinstance(message.content, str):
-        blocks: list[m.ContentBlockParam] = [m.TextBlockParam(text=message.content)]
-    else:
-        blocks = [_user_block(part, f"{path}.content.{index}") for index, part in enumerate(message.content)]
-    if not blocks:
-        raise Untranslatable(f"{path}.content", "should have at least one part")
-    return m.UserMessageParam(content=_simplest_content([*results, *blocks]))
+        return [*_texts(message.content)]
+    return [
+        _user_block(part, f"{path}.content.{index}")
+        for index, part in enumerate(message.content or ())
+        if not isinstance(part, c.ChatTextPart) or _has_content(part.text)
+    ]
 
 
 def _simplest_content(blocks: list[m.ContentBlockParam]) -> m.MessageContent:
@@ -147,41 +151,31 @@ def _tool_result(message: c.ChatToolMessage) -> m.ToolResultBlockParam:
 # ---------------------------------------------------------------- assistant messages
 
 
-def _assistant_turn(message: c.ChatAssistantMessage, path: str) -> m.AssistantMessageParam:
+def _assistant_blocks(message: c.ChatAssistantMessage, path: str) -> list[m.ContentBlockParam]:
     REJECTED.check(message, path)
-    blocks: list[m.ContentBlockParam] = [*_assistant_texts(message)]
+    blocks: list[m.ContentBlockParam] = [
+        m.TextBlockParam(text=text) for text in _assistant_texts(message) if _has_content(text)
+    ]
     for index, call in enumerate(message.tool_calls or ()):
         blocks.append(_tool_use(call, f"{path}.tool_calls.{index}"))
-    if not blocks and message.content != "":
-        raise Untranslatable(f"{path}.content", "should be text, as the message has no tool calls")
-    return m.AssistantMessageParam(content=_simplest_content(blocks) if blocks else "")
+    return blocks
 
 
-def _assistant_texts(message: c.ChatAssistantMessage) -> Iterator[m.TextBlockParam]:
+def _assistant_texts(message: c.ChatAssistantMessage) -> Iterator[str]:
     match message.content:
-        case str() as text if text:
-            yield m.TextBlockParam(text=text)
+        case str() as text:
+            yield text
         case list() as parts:
             for part in parts:
-                yield m.TextBlockParam(text=part.refusal if isinstance(part, c.ChatRefusalPart) else part.text)
+                yield part.refusal if isinstance(part, c.ChatRefusalPart) else part.text
         case _:
             pass
     if message.refusal:
-        yield m.TextBlockParam(text=message.refusal)
+        yield message.refusal
 
 
 def _tool_use(call: c.ChatToolCallParam, path: str) -> m.ToolUseBlockParam:
     if not isinstance(call, c.ChatFunctionToolCallParam):
         raise REJECTED.error(call, path)
-    return m.ToolUseBlockParam(id=call.id, name=call.function.name, input=_input(call.function.arguments, path))
-
-
-def _input(arguments: str, path: str) -> Raw:
-    """Return the arguments as a JSON object; some clients send an empty text for no arguments."""
-    if not arguments.strip():
-        return Raw(b"{}")
-    try:
-        _OBJECT.decode(arguments)
-    except DECODING_ERRORS as error:
-        raise Untranslatable(f"{path}.function.arguments", "should be a JSON object as text") from error
-    return Raw(msgspec.json.format(arguments.encode(), indent=-1))
+    arguments = Raw(msgspec.json.encode(call.function.arguments))
+    return m.ToolUseBlockParam(id=call.id, name=call.function.name, input=arguments_object(arguments))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import assert_never
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.providers.dialects.chat_via_messages.messages import translate_conversation
 from batchgate.providers.dialects.chat_via_messages.request_rules import DEFAULT_MAX_TOKENS, REJECTED
 from batchgate.providers.dialects.chat_via_messages.tools import custom_tools, messages_tool_choice
 from batchgate.providers.dialects.rules import NO_ZERO_MAX_TOKENS, unset_if_null
+from batchgate.providers.dialects.tool_call_ids import ANTHROPIC_TOOL_IDS, fit_tool_call_ids
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -21,13 +23,15 @@ def chat_to_messages(request: c.ChatCompletionRequest, *, model: str) -> m.Messa
     Raises `Untranslatable` with the path of a field that Messages does not support.
     """
     REJECTED.check(request, "")
-    _check_last_turn(request)
-    translated = translate_conversation(request.messages)
+    translated = translate_conversation(fit_tool_call_ids(request.messages, ANTHROPIC_TOOL_IDS))
+    if not translated.turns:
+        raise Untranslatable("messages", "should have at least one message with content beside the instructions")
+    _check_last_turn(request, translated.turns)
     return m.MessageParams(
         model=model,
         max_tokens=_max_tokens(request),
         system=translated.system,
-        messages=translated.turns,
+        messages=[*translated.turns[:-1], _without_last_whitespace(translated.turns[-1])],
         temperature=_temperature(request),
         top_p=unset_if_null(request.top_p),
         top_k=unset_if_null(request.top_k),
@@ -131,12 +135,24 @@ def _service_tier(request: c.ChatCompletionRequest) -> m.ServiceTier | UnsetType
             raise Untranslatable("service_tier", f"{tier} is a tier that only OpenAI has; use auto or default")
 
 
-def _check_last_turn(request: c.ChatCompletionRequest) -> None:
+def _without_last_whitespace(turn: m.MessageParam) -> m.MessageParam:
+    """Strip the end of a last assistant message: Anthropic rejects trailing white space there."""
+    match turn:
+        case m.AssistantMessageParam(content=str() as text):
+            return replace(turn, content=text.rstrip())
+        case m.AssistantMessageParam(content=[*others, m.TextBlockParam() as block]):
+            return replace(turn, content=[*others, replace(block, text=block.text.rstrip())])
+        case _:
+            return turn
+
+
+def _check_last_turn(request: c.ChatCompletionRequest, turns: list[m.MessageParam]) -> None:
     """Reject requests that would change their meaning: Messages always continues a last assistant message."""
-    last = len(request.messages) - 1
-    from_assistant = last >= 0 and isinstance(request.messages[last], c.ChatAssistantMessage)
+    from_assistant = isinstance(request.messages[-1], c.ChatAssistantMessage)
     asked = request.continue_final_message is True
-    if from_assistant and not asked:
+    if isinstance(turns[-1], m.AssistantMessageParam) and not asked:
+        said = [index for index, sent in enumerate(request.messages) if isinstance(sent, c.ChatAssistantMessage)]
+        last = said[-1]
         raise Untranslatable(
             f"messages.{last}",
             "Messages would continue it; end with a user message, or set continue_final_message",

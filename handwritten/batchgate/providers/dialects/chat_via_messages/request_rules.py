@@ -30,7 +30,10 @@ _SIGNED: Final = Rejected("Messages accepts only thinking that Anthropic signed;
 _REQUEST: Final = field_rules(
     c.ChatCompletionRequest,
     model=Mapped("model, without the account's prefix"),
-    messages=Mapped("system for the leading messages with the roles system and developer, messages for the others"),
+    messages=Mapped(
+        "system for the leading messages with the roles system and developer, messages for the others; blank texts, "
+        "and messages in which nothing else remains, are left out"
+    ),
     max_completion_tokens=Mapped(f"max_tokens; {DEFAULT_MAX_TOKENS} if neither it nor max_tokens is set"),
     max_tokens=Mapped("max_tokens; rejected if max_completion_tokens has a different value"),
     temperature=Mapped("temperature; rejected above 1, the maximum of Messages"),
@@ -47,7 +50,7 @@ _REQUEST: Final = field_rules(
     stream=Rejected(NO_STREAM),
     stream_options=Ignored("it affects only streaming, and batches do not stream"),
     tools=Mapped("custom tools"),
-    tool_choice=Mapped("tool_choice: required is any, a function is tool"),
+    tool_choice=Mapped("tool_choice: required is any, a function is tool; auto and none are left out without tools"),
     parallel_tool_calls=Mapped("tool_choice.disable_parallel_tool_use, if there are tools"),
     functions=_DEPRECATED,
     function_call=_DEPRECATED,
@@ -72,7 +75,7 @@ _REQUEST: Final = field_rules(
     metadata=Ignored("it only labels stored answers; the model does not see it"),
     store=Ignored("it stores the answer at OpenAI; Batchgate stores the results of the batch"),
     thinking_token_budget=Mapped("thinking enabled, with budget_tokens"),
-    continue_final_message=Mapped("a last assistant message, which Messages continues"),
+    continue_final_message=Mapped("a last assistant message, without white space at its end, which Messages continues"),
     add_generation_prompt=Mapped("the same; rejected if it contradicts continue_final_message"),
     chat_template_kwargs=Rejected("only servers that apply a chat template support it; leave it out"),
 )
@@ -104,7 +107,10 @@ _TOOLS: Final = (
         c.ChatFunctionDefinition,
         name=Mapped("name"),
         description=Mapped("description"),
-        parameters=Mapped("input_schema, byte for byte; an object without properties if there are none"),
+        parameters=Mapped(
+            "input_schema, byte for byte; an object without properties if there are none, with the type object if it "
+            "has no type"
+        ),
         strict=Mapped("strict"),
     ),
     *model_rules(Rejected(_NO_CUSTOM_TOOLS), c.ChatCustomTool, c.ChatCustomToolChoice, c.ChatCustomToolCallParam),
@@ -145,14 +151,20 @@ _TURNS: Final = (
     *field_rules(
         c.ChatToolMessage,
         content=Mapped("content of a tool_result block, in one user message with the messages that follow"),
-        tool_call_id=Mapped("tool_use_id"),
+        tool_call_id=Mapped("tool_use_id, that of its call; rejected if no earlier message has such a call"),
     ),
     *model_rules(_DEPRECATED, c.ChatFunctionMessage),
-    *field_rules(c.ChatFunctionToolCallParam, id=Mapped("id"), function=Mapped("name and input")),
+    *field_rules(
+        c.ChatFunctionToolCallParam,
+        id=Mapped("id; one with other characters than letters, digits, _ and -, or used before, is replaced"),
+        function=Mapped("name and input"),
+    ),
     *field_rules(
         c.ChatFunctionCall,
         name=Mapped("name"),
-        arguments=Mapped("input, without white space between its tokens; rejected if it is not a JSON object"),
+        arguments=Mapped(
+            'input, without white space between its tokens; {"INVALID_JSON": text} if it is not a JSON object'
+        ),
     ),
 )
 
@@ -162,7 +174,10 @@ _PARTS: Final = (
     *field_rules(c.ChatImagePart, image_url=Mapped("an image block"), prompt_cache_breakpoint=_CACHE),
     *field_rules(
         c.ChatImageUrl,
-        url=Mapped("source: url for http, base64 for a data URL of a JPEG, PNG, GIF or WebP; others are rejected"),
+        url=Mapped(
+            "source: url for http, base64 for a data URL of a JPEG, PNG, GIF or WebP; others are rejected. The media "
+            "type is that of the data; image/jpg is image/jpeg"
+        ),
         detail=Rejected("Messages always uses the highest detail; leave it out", accepted=("auto",)),
     ),
     *model_rules(

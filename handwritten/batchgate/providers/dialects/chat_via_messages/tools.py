@@ -8,6 +8,8 @@ from typing import Final, assert_never
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from batchgate.engine.model.decoding_errors import describe_validation_error
+from batchgate.engine.model.errors import RequestError
 from batchgate.providers.dialects.chat_via_messages.request_rules import REJECTED
 from batchgate.providers.dialects.rules import unset_if_null
 from batchgate_api import chat_completions as c
@@ -15,6 +17,8 @@ from batchgate_api import messages as m
 
 _NO_PARAMETERS: Final = Raw(b'{"type":"object","properties":{}}')
 """The schema of a function without parameters; Messages requires one."""
+_OBJECT: Final = {"type": Raw(b'"object"')}
+_FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 def custom_tools(tools: Sequence[c.ChatTool] | UnsetType | None) -> list[Raw] | UnsetType:
@@ -31,14 +35,30 @@ def _custom_tool(tool: c.ChatTool, path: str) -> m.CustomTool:
     return m.CustomTool(
         name=function.name,
         description=unset_if_null(function.description),
-        input_schema=function.parameters or _NO_PARAMETERS,
+        input_schema=_object_schema(function.parameters, f"{path}.function.parameters"),
         strict=True if function.strict else UNSET,
     )
 
 
+def _object_schema(parameters: Raw | UnsetType, path: str) -> Raw:
+    """Return the schema with a type: Anthropic rejects one without, which other servers read as that of an object."""
+    if isinstance(parameters, UnsetType) or bytes(parameters) == b"null":
+        return _NO_PARAMETERS
+    try:
+        fields = _FIELDS.decode(parameters)
+    except msgspec.ValidationError as error:
+        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(path))) from error
+    return parameters if "type" in fields else Raw(msgspec.json.encode(_OBJECT | fields))
+
+
 def messages_tool_choice(request: c.ChatCompletionRequest) -> m.ToolChoice | UnsetType:
-    """Translate the tool choice, and whether the model may call several tools at once."""
+    """Translate the tool choice, and whether the model may call several tools at once.
+
+    Anthropic rejects a choice without tools; ``auto`` and ``none`` mean nothing then.
+    """
     single = True if request.parallel_tool_calls is False and request.tools else UNSET
+    if not request.tools and isinstance(request.tool_choice, str) and request.tool_choice != "required":
+        return UNSET
     match request.tool_choice:
         case None | UnsetType():
             return UNSET if single is UNSET else m.ToolChoiceAuto(disable_parallel_tool_use=single)

@@ -6,13 +6,17 @@ from typing import Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
+from msgspec.structs import replace
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import NoUpstreamAnswer, Untranslatable
+from batchgate.providers.dialects.answer_images import images_field
 from batchgate.providers.dialects.completion import unusable_answer
+from batchgate.providers.dialects.finish_reasons import classify_finish
 from batchgate.providers.dialects.lenient_decoding import decode_answer
 from batchgate.providers.dialects.response_status import failure_text, is_failed, is_unfinished
 from batchgate.providers.dialects.tool_arguments import arguments_text
+from batchgate.providers.dialects.tool_call_ids import made_up_call_id
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
 
@@ -24,18 +28,20 @@ _CUSTOM_CALL: Final = msgspec.json.Decoder(r.ResponseCustomToolCall)
 _NULL: Final = Raw(b"null")
 
 
-def response_to_completion(response: r.Response, *, model: str, custom_id: str, created: int) -> c.ChatCompletion:
+def response_to_completion(
+    response: r.Response, *, model: str, custom_id: str, created: int, call_id_seed: bytes = b""
+) -> c.ChatCompletion:
     """Translate a Response to a completion with one choice.
 
-    ``model``, ``custom_id`` and ``created`` (Unix seconds) are defaults for fields that the server left out. Raises
-    `NoUpstreamAnswer` for a Response that failed or is invalid, and `Untranslatable` for items of OpenAI's
-    built-in tools, which translated requests never use.
+    ``model``, ``custom_id`` and ``created`` (Unix seconds) are defaults for fields that the server left out. Calls
+    without an id get one that is made of ``call_id_seed``. Raises `NoUpstreamAnswer` for a Response that failed or is
+    invalid, and `Untranslatable` for items of OpenAI's built-in tools, which translated requests never use.
     """
     if is_failed(response.status or None) or response.error:
         raise _failure(response)
     if is_unfinished(response.status or None):
         raise unusable_answer(f"the response is not finished (status {response.status!r})")
-    output = _read_output(response)
+    output = _read_output(response, call_id_seed)
     return c.ChatCompletion(
         id=response.id or f"chatcmpl-{custom_id}",
         object="chat.completion",
@@ -67,17 +73,32 @@ class _Output(Struct):
     texts: list[str]
     refusals: list[str]
     calls: list[c.ChatToolCall]
+    images: list[str]
     logprobs: Raw = _NULL
 
 
-def _read_output(response: r.Response) -> _Output:
-    output = _Output([], [], [], [])
+class _GeneratedImage(Struct, frozen=True):
+    """An output item of Responses that spec/responses.yaml does not have, as no translated request asks for it."""
+
+    result: str
+    output_format: str = "png"
+
+
+_GENERATED_IMAGE: Final = msgspec.json.Decoder(_GeneratedImage)
+
+
+def _read_output(response: r.Response, call_id_seed: bytes) -> _Output:
+    output = _Output([], [], [], [], [])
     for index, raw in enumerate(response.output):
         try:
             _read_item(raw, output, f"output.{index}")
         except DECODING_ERRORS as error:
             problem = describe_decoding_error(error)
             raise unusable_answer(f"an item does not match its type (output.{index}: {problem})") from error
+    output.calls = [
+        call if call.id else replace(call, id=made_up_call_id(call_id_seed, index))
+        for index, call in enumerate(output.calls)
+    ]
     return output
 
 
@@ -92,6 +113,9 @@ def _read_item(raw: Raw, output: _Output, path: str) -> None:
             output.calls.append(_function_call(decode_answer(_FUNCTION_CALL, raw)))
         case "custom_tool_call":
             output.calls.append(_custom_call(decode_answer(_CUSTOM_CALL, raw)))
+        case "image_generation_call":
+            image = _GENERATED_IMAGE.decode(raw)
+            output.images.append(f"data:image/{image.output_format};base64,{image.result}")
         case other:
             reason = f"{other} items cannot be translated to Chat Completions; read the results as Responses"
             raise Untranslatable(path, reason)
@@ -129,6 +153,7 @@ def _message(output: _Output) -> c.ChatMessage:
     return c.ChatMessage(
         role="assistant",
         content=content or (None if output.calls or output.refusals else ""),
+        images=images_field(output.images) if output.images else UNSET,
         refusal="".join(output.refusals) or None,
         reasoning_content="\n".join(output.reasoning) or UNSET,
         tool_calls=output.calls or UNSET,
@@ -138,7 +163,7 @@ def _message(output: _Output) -> c.ChatMessage:
 def _finish_reason(response: r.Response, output: _Output) -> str:
     if response.status == "incomplete" or response.incomplete_details:
         reason = response.incomplete_details.reason if response.incomplete_details else None
-        return "content_filter" if reason == "content_filter" else "length"
+        return "content_filter" if classify_finish(reason or None) == "filtered" else "length"
     return "tool_calls" if output.calls else "stop"
 
 

@@ -70,8 +70,8 @@ def _items(message: c.ChatMessageParam, custom_call_ids: set[str], path: str) ->
             assert_never(message)
 
 
-def _texts(content: c.ChatTextContent) -> str | list[r.ResponsesPart]:
-    return content if isinstance(content, str) else [_input_text(part) for part in content]
+def _texts(content: c.ChatTextContent | None) -> str | list[r.ResponsesPart]:
+    return [_input_text(part) for part in content] if isinstance(content, list) else content or ""
 
 
 def _input_text(part: c.ChatTextPart) -> r.ResponsesInputText:
@@ -79,9 +79,9 @@ def _input_text(part: c.ChatTextPart) -> r.ResponsesInputText:
     return r.ResponsesInputText(text=part.text, prompt_cache_breakpoint=cache_breakpoint)
 
 
-def _user_content(content: str | list[c.ChatContentPart], path: str) -> str | list[r.ResponsesPart]:
-    if isinstance(content, str):
-        return content
+def _user_content(content: str | list[c.ChatContentPart] | None, path: str) -> str | list[r.ResponsesPart]:
+    if not isinstance(content, list):
+        return content or ""
     return [_user_part(part, f"{path}.{index}") for index, part in enumerate(content)]
 
 
@@ -126,7 +126,7 @@ def _assistant_items(message: c.ChatAssistantMessage, custom_call_ids: set[str],
         match call:
             case c.ChatFunctionToolCallParam(id=call_id, function=function):
                 yield r.ResponsesFunctionCall(
-                    type="function_call", call_id=call_id, name=function.name, arguments=function.arguments
+                    type="function_call", call_id=call_id, name=function.name, arguments=function.arguments or "{}"
                 )
             case c.ChatCustomToolCallParam(id=call_id, custom=custom):
                 custom_call_ids.add(call_id)

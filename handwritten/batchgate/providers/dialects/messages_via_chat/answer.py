@@ -1,20 +1,27 @@
 """Translates an answer: Chat Completions to Message, by the rules of `CHAT_TO_MESSAGE`.
 
 The caller has paid for the answer, so unusual content is kept as far as possible. Only content that a Message cannot
-represent raises `NoUpstreamAnswer`: no choice, call arguments that are not a JSON object, an unknown part.
+represent raises `NoUpstreamAnswer`: no choice, a call without a function, an unknown part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec import Raw, UnsetType
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS
-from batchgate.providers.dialects.completion import first_choice, thinking_text, token_count, unusable_answer
+from batchgate.providers.dialects.answer_images import markdown_image, message_image_urls
+from batchgate.providers.dialects.completion import (
+    AnswerPart,
+    answer_parts,
+    first_choice,
+    token_count,
+    unusable_answer,
+)
 from batchgate.providers.dialects.finish_reasons import FinishClass, classify_finish
 from batchgate.providers.dialects.tool_arguments import arguments_object
+from batchgate.providers.dialects.tool_call_ids import made_up_call_id
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -38,17 +45,18 @@ _SERVICE_TIERS: Final = {"default": "standard", "priority": "priority"}
 _NULL: Final = Raw(b"null")
 _NO_USAGE: Final = c.ChatUsage()
 _NO_DETAILS: Final = c.ChatPromptTokensDetails()
-_MAX_QUOTED: Final = 2000
 
 
-def completion_to_message(completion: c.ChatCompletion, *, model: str, custom_id: str) -> m.Message:
+def completion_to_message(
+    completion: c.ChatCompletion, *, model: str, custom_id: str, call_id_seed: bytes = b""
+) -> m.Message:
     """Translate the first choice of a completion to a Message.
 
-    ``model`` and ``custom_id`` of the request are defaults for servers that leave out the model or the id. Raises
-    `NoUpstreamAnswer` for an invalid answer.
+    ``model`` and ``custom_id`` of the request are defaults for servers that leave out the model or the id. Calls
+    without an id get one that is made of ``call_id_seed``. Raises `NoUpstreamAnswer` for an invalid answer.
     """
     choice = first_choice(completion)
-    content = [*_content(choice)]
+    content = [*_content(choice, call_id_seed)]
     refusal = choice.message.refusal or None
     stop_text = choice.stop_reason if isinstance(choice.stop_reason, str) else None
     stop_reason = _stop_reason(choice, content, refusal)
@@ -70,44 +78,44 @@ def completion_to_message(completion: c.ChatCompletion, *, model: str, custom_id
 # ---------------------------------------------------------------- content
 
 
-def _content(choice: c.ChatChoice) -> Iterator[m.ContentBlock]:
-    message, cut_off = choice.message, classify_finish(choice.finish_reason or None) == "cut_off"
+def _content(choice: c.ChatChoice, call_id_seed: bytes) -> Iterator[m.ContentBlock]:
+    message = choice.message
     if thought := message.reasoning or message.reasoning_content:
         yield m.ThinkingBlock(thinking=thought, signature=UNSIGNED)
     match message.content:
         case str() as text if text:
             yield m.TextBlock(text=text, citations=None)
         case list() as parts:
-            yield from map(_part, parts)
+            for part in parts:
+                yield from map(_part_block, answer_parts(part, "Messages"))
         case _:
             pass
     if message.refusal:
         yield m.TextBlock(text=message.refusal, citations=None)
+    for url in message_image_urls(message):
+        yield m.TextBlock(text=markdown_image(url), citations=None)
     for index, call in enumerate(message.tool_calls or ()):
-        yield _tool_use(call.function, call.id or f"call_{index}", cut_off=cut_off)
+        yield _tool_use(call.function, call.id or made_up_call_id(call_id_seed, index))
     if message.function_call:
-        yield _tool_use(message.function_call, "call_0", cut_off=cut_off)
+        yield _tool_use(message.function_call, made_up_call_id(call_id_seed, 0))
 
 
-def _part(part: c.ChatMessagePart) -> m.ContentBlock:
-    match part.type:
+def _part_block(part: AnswerPart) -> m.ContentBlock:
+    match part.kind:
         case "text":
-            return m.TextBlock(text=part.text or "", citations=None)
+            return m.TextBlock(text=part.text, citations=None)
         case "thinking":
-            return m.ThinkingBlock(thinking=thinking_text(part), signature=UNSIGNED)
-        case other:
-            raise unusable_answer(f"Messages has no equivalent of a part of the type {other!r}")
+            return m.ThinkingBlock(thinking=part.text, signature=UNSIGNED)
+        case "image":
+            return m.TextBlock(text=markdown_image(part.text), citations=None)
+        case _:
+            assert_never(part.kind)
 
 
-def _tool_use(function: c.ChatCalledFunction | UnsetType | None, call_id: str, *, cut_off: bool) -> m.ToolUseBlock:
+def _tool_use(function: c.ChatCalledFunction | UnsetType | None, call_id: str) -> m.ToolUseBlock:
     if not function:
         raise unusable_answer("it has a tool call that is not a function call")
-    try:
-        return m.ToolUseBlock(id=call_id, name=function.name, input=arguments_object(function.arguments))
-    except DECODING_ERRORS as error:
-        quoted = bytes(function.arguments or b"")[:_MAX_QUOTED].decode(errors="replace")
-        problem = "cut off at max_tokens" if cut_off else "not a JSON object"
-        raise unusable_answer(f"the arguments of the call of {function.name!r} are {problem}: {quoted}") from error
+    return m.ToolUseBlock(id=call_id, name=function.name, input=arguments_object(function.arguments))
 
 
 # ---------------------------------------------------------------- stop reason

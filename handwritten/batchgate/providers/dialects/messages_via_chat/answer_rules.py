@@ -38,7 +38,7 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
     *field_rules(
         c.ChatMessage,
         role=Mapped("role assistant"),
-        content=Mapped("text blocks, and thinking blocks for parts of that type"),
+        content=Mapped("text blocks, and thinking blocks for parts of that type; empty texts are left out"),
         refusal=Mapped("a text block, stop_reason refusal and stop_details.explanation"),
         tool_calls=Mapped("tool_use blocks"),
         function_call=Mapped("a tool_use block"),
@@ -46,17 +46,20 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
         reasoning_content=Mapped("a thinking block with an empty signature"),
         annotations=_NO_FIELD,
         audio=_NEVER_REQUESTED,
+        images=Mapped("a text block each with the image as Markdown, ![image](data:image/png;base64,...)"),
     ),
     *field_rules(
         c.ChatMessagePart,
-        type=Mapped("the type of the block: text or thinking"),
+        type=Mapped("the type of the block: text or thinking; references of Mistral are left out"),
         text=Mapped("text"),
+        refusal=Mapped("text"),
+        image_url=Mapped("a text block with the image as Markdown"),
         thinking=Mapped("thinking, its texts joined"),
     ),
     *field_rules(c.ChatMessageThought, text=Mapped("thinking")),
     *field_rules(
         c.ChatToolCall,
-        id=Mapped("id; call_ and its index if the server sends none"),
+        id=Mapped("id; call_ and a unique hash if the server sends none"),
         type=_NO_FIELD,
         function=Mapped("name and input"),
         custom=_NEVER_REQUESTED,
@@ -64,7 +67,7 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
     *field_rules(
         c.ChatCalledFunction,
         name=Mapped("name"),
-        arguments=Mapped("input, repaired if possible; an error if it is not a JSON object"),
+        arguments=Mapped('input, repaired if possible; {"INVALID_JSON": text} if it is not a JSON object'),
     ),
     *field_rules(
         c.ChatUsage,

@@ -149,7 +149,7 @@ _TURNS: Final = (
     ),
     *field_rules(
         m.ToolUseBlockParam,
-        id=Mapped("tool_calls.id"),
+        id=Mapped("tool_calls.id; one that the server does not accept is replaced (`tool_ids`)"),
         name=Mapped("function.name"),
         input=Mapped("function.arguments, byte for byte"),
         cache_control=_CACHE,
@@ -158,7 +158,7 @@ _TURNS: Final = (
     ),
     *field_rules(
         m.ToolResultBlockParam,
-        tool_use_id=Mapped("tool_call_id"),
+        tool_use_id=Mapped("tool_call_id, that of its call"),
         content=Mapped("content; only text"),
         is_error=Mapped("the prefix Error: in the content"),
         cache_control=_CACHE,

@@ -12,9 +12,17 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
-from batchgate.providers.dialects.completion import first_choice, thinking_text, token_count, unusable_answer
+from batchgate.providers.dialects.answer_images import base64_image, markdown_image, message_image_urls
+from batchgate.providers.dialects.completion import (
+    AnswerPart,
+    answer_parts,
+    first_choice,
+    token_count,
+    unusable_answer,
+)
 from batchgate.providers.dialects.finish_reasons import FinishClass, classify_finish
 from batchgate.providers.dialects.tool_arguments import arguments_text
+from batchgate.providers.dialects.tool_call_ids import made_up_call_id
 from batchgate_api import chat_completions as c
 from batchgate_api import responses as r
 
@@ -47,6 +55,15 @@ class _CustomCall(Struct, frozen=True):
     input: str
 
 
+class _GeneratedImage(Struct, frozen=True, tag_field="type", tag="image_generation_call"):
+    """An output item of Responses that spec/responses.yaml does not have, as no translated request asks for it."""
+
+    id: str
+    result: str
+    output_format: str
+    status: str = "completed"
+
+
 _LOGPROBS: Final = msgspec.json.Decoder(_Logprobs)
 _CUSTOM_CALL: Final = msgspec.json.Decoder(_CustomCall)
 
@@ -58,11 +75,13 @@ def completion_to_response(
     custom_id: str,
     created: int,
     request: r.ResponsesRequest | None = None,
+    call_id_seed: bytes = b"",
 ) -> r.Response:
     """Translate the first choice of a completion to a Response.
 
     ``model``, ``custom_id`` and ``created`` (Unix seconds) are defaults for fields that the server left out. The
-    Response repeats fields of ``request``. Raises `NoUpstreamAnswer` for an invalid answer.
+    Response repeats fields of ``request``. Calls without an id get one that is made of ``call_id_seed``. Raises
+    `NoUpstreamAnswer` for an invalid answer.
     """
     choice = first_choice(completion)
     response_id = completion.id or f"resp_{custom_id}"
@@ -82,7 +101,7 @@ def completion_to_response(
         error=None,
         incomplete_details=r.ResponseIncompleteDetails(reason=cut) if cut else None,
         model=completion.model or model,
-        output=[Raw(msgspec.json.encode(item)) for item in _output(choice, response_id, status)],
+        output=[Raw(msgspec.json.encode(item)) for item in _output(choice, response_id, status, call_id_seed)],
         usage=_usage(completion.usage or c.ChatUsage()),
         service_tier=completion.service_tier,
     )
@@ -104,34 +123,43 @@ def _metadata(echoed: r.Response, finish_reason: str | UnsetType | None) -> Raw:
 # ---------------------------------------------------------------- output
 
 
-def _output(choice: c.ChatChoice, response_id: str, status: str) -> Iterator[Struct]:
+def _output(choice: c.ChatChoice, response_id: str, status: str, call_id_seed: bytes) -> Iterator[Struct]:
     message = choice.message
-    thoughts, texts = _read_parts(message)
+    thoughts, texts, images = _read_parts(message)
     if thoughts:
         content = [r.ResponseThought(type="reasoning_text", text=thought) for thought in thoughts]
         yield r.ResponseReasoning(type="reasoning", id=f"rs_{response_id}", summary=[], content=content)
-    calls = [*_calls(message, response_id)]
+    calls = [*_calls(message, response_id, call_id_seed)]
     parts = [*_parts("".join(texts), message.refusal, choice.logprobs)]
-    if parts or not calls:
+    if parts or not (calls or images):
         yield r.ResponseMessage(type="message", id=f"msg_{response_id}", role="assistant", status=status, content=parts)
+    for index, (image_format, data) in enumerate(images):
+        yield _GeneratedImage(f"ig_{response_id}_{index}", data, image_format)
     yield from calls
 
 
-def _read_parts(message: c.ChatMessage) -> tuple[list[str], list[str]]:
-    """Return the reasoning and the texts of a message."""
+def _read_parts(message: c.ChatMessage) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+    """Return the reasoning, the texts, and the format and data of the images of a message.
+
+    An image that is not a data URL is part of the texts, as Markdown.
+    """
     thought = message.reasoning or message.reasoning_content
-    thoughts, texts = [thought] if thought else [], list[str]()
+    thoughts, texts, images = [thought] if thought else [], list[str](), list[tuple[str, str]]()
     if isinstance(message.content, str):
         texts.append(message.content)
-    for part in message.content if isinstance(message.content, list) else ():
-        match part.type:
-            case "text":
-                texts.append(part.text or "")
-            case "thinking":
-                thoughts.append(thinking_text(part))
-            case other:
-                raise unusable_answer(f"Responses has no equivalent of a part of the type {other!r}")
-    return thoughts, texts
+    parts = message.content if isinstance(message.content, list) else ()
+    found = [read for part in parts for read in answer_parts(part, "Responses")]
+    found += [AnswerPart("image", url) for url in message_image_urls(message)]
+    for part in found:
+        if part.kind == "thinking":
+            thoughts.append(part.text)
+        elif part.kind == "text":
+            texts.append(part.text)
+        elif image := base64_image(part.text):
+            images.append(image)
+        else:
+            texts.append(markdown_image(part.text))
+    return thoughts, texts, images
 
 
 def _parts(text: str, refusal: str | UnsetType | None, logprobs: Raw | UnsetType) -> Iterator[r.ResponseMessagePart]:
@@ -152,9 +180,9 @@ def _token_logprobs(logprobs: Raw | UnsetType) -> Raw | UnsetType:
         return UNSET
 
 
-def _calls(message: c.ChatMessage, response_id: str) -> Iterator[Struct]:
+def _calls(message: c.ChatMessage, response_id: str, call_id_seed: bytes) -> Iterator[Struct]:
     for index, call in enumerate(message.tool_calls or ()):
-        call_id, item_id = call.id or f"call_{index}", f"{response_id}_{index}"
+        call_id, item_id = call.id or made_up_call_id(call_id_seed, index), f"{response_id}_{index}"
         if call.function:
             yield _function_call(call.function, call_id, item_id)
         elif call.custom:
@@ -162,7 +190,7 @@ def _calls(message: c.ChatMessage, response_id: str) -> Iterator[Struct]:
         else:
             raise unusable_answer("it has a tool call that is neither a function call nor a custom tool call")
     if message.function_call:
-        yield _function_call(message.function_call, "call_0", f"{response_id}_0")
+        yield _function_call(message.function_call, made_up_call_id(call_id_seed, 0), f"{response_id}_0")
 
 
 def _function_call(function: c.ChatCalledFunction, call_id: str, item_id: str) -> r.ResponseFunctionCall:

@@ -162,7 +162,7 @@ _ITEMS: Final = (
     *field_rules(
         r.ResponsesFunctionCall,
         type=Mapped("tool_calls of one assistant message, with the text before it"),
-        call_id=Mapped("tool_calls.id"),
+        call_id=Mapped("tool_calls.id; one that the server does not accept is replaced (`tool_ids`)"),
         name=Mapped("function.name"),
         arguments=Mapped("function.arguments"),
         id=_ITEM_STATE,
@@ -174,7 +174,7 @@ _ITEMS: Final = (
     *field_rules(
         r.ResponsesFunctionCallOutput,
         type=Mapped("a message with the role tool"),
-        call_id=Mapped("tool_call_id"),
+        call_id=Mapped("tool_call_id, that of its call"),
         output=Mapped("content; only text"),
         id=_ITEM_STATE,
         status=_ITEM_STATE,
@@ -197,7 +197,7 @@ _ITEMS: Final = (
     *field_rules(
         r.ResponsesCustomToolCallOutput,
         type=Mapped("a message with the role tool"),
-        call_id=Mapped("tool_call_id"),
+        call_id=Mapped("tool_call_id, that of its call"),
         output=Mapped("content; only text"),
         id=_ITEM_STATE,
         status=_ITEM_STATE,
