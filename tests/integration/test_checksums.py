@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import sqlite3
 from base64 import b64encode
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,6 +23,13 @@ IDS = [f"request-{number}" for number in range(600)]
 PLAIN = {"Accept-Encoding": "identity"}
 GZIP = {"Accept-Encoding": "gzip"}
 DIGEST = "Repr-Digest"
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    """Run a gateway whose account has a name that every surface accepts."""
+    async with running_app(tmp_path / "data", accounts={"anthropic": simulator()}) as app:
+        yield app
 
 
 def digest(content: bytes) -> str:
@@ -88,7 +96,7 @@ async def test_the_lines_of_canceled_requests_are_in_the_digest(tmp_path: Path) 
     [
         (OPENAI + "/file-output-{id}/content", PLAIN),
         (BATCHES + "/{id}/results", GZIP),
-        ("/v1/batches/{id}/results?provider=simulator", {"Accept": "application/json"}),
+        ("/v1/batches/{id}/results?provider=anthropic", {"Accept": "application/json"}),
     ],
     ids=["in another dialect", "compressed", "as one object"],
 )
