@@ -384,6 +384,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "no_worker",
         "storage_error",
         "internal_error",
+        "clock_in_doubt",
         "crashed",
         "more_problems",
         "key_rejected",
@@ -393,7 +394,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "provider_failing",
     ],
     Meta(
-        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `internal_error`: a fault of Batchgate itself. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`."
+        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`: the clock has jumped, or differs from the database's; nothing expires meanwhile. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`."
     ),
 ]
 

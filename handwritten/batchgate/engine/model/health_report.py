@@ -21,7 +21,14 @@ PauseCode: TypeAlias = Literal[
 """Why no requests are sent to an account, or to one model of it."""
 
 ProblemCode: TypeAlias = Literal[
-    "stopping", "no_worker", "storage_error", "internal_error", "crashed", "more_problems", PauseCode
+    "stopping",
+    "no_worker",
+    "storage_error",
+    "internal_error",
+    "clock_in_doubt",
+    "crashed",
+    "more_problems",
+    PauseCode,
 ]
 """What kind of problem it is, for programs."""
 

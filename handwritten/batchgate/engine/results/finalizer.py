@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from batchgate.engine.model.batch import Batch, BatchPart, Dialect
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.clock import DAY, Clock
+from batchgate.engine.model.clock import DAY, ExpiryClock
 from batchgate.engine.model.errors import BlobError
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.shard import ResultChunk
@@ -84,7 +84,7 @@ class Finalizer:
         blobs: Blobs,
         orphan_blobs: OrphanBlobs,
         rows: Mapping[Dialect, RowFormat],
-        clock: Clock,
+        clock: ExpiryClock,
         cluster: Cluster,
         report: HealthReporter,
         telemetry: Telemetry,
@@ -191,7 +191,7 @@ class Finalizer:
         try:
             return await read_input_lines(self._blobs, claim)
         except BlobError as error:
-            if self._clock.now() < claim.batch.stopped_at + INPUT_RETRY_PERIOD:
+            if not self._clock.has_passed(claim.batch.stopped_at + INPUT_RETRY_PERIOD):
                 raise
             fields = {"action": "request_lines_missing", "batch": claim.batch.id, "shard": claim.shard.index}
             logger.error("%d requests get no result line: %s", missing, error, extra=fields)  # noqa: TRY400

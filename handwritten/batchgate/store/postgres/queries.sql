@@ -3,6 +3,9 @@ SELECT
     set_config('idle_in_transaction_session_timeout', '10s', false),
     CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
 
+-- name: time
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
+
 -- name: lock_create
 SELECT pg_advisory_xact_lock(%(lock)s)
 

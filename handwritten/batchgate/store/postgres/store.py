@@ -85,6 +85,12 @@ class PostgresStore:
             await self._marks.flush()
         await self._pool.close()
 
+    async def time(self) -> int:
+        """Read the clock of the database, in microseconds since the epoch."""
+        row = await self._pool.fetch_one("time", {})
+        assert row is not None
+        return int(row["now"])
+
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
         """Store a batch, its shards and a job for each shard, all or none."""
         return await self._pool.write(lambda transaction: transactions.create_batch(transaction, new))
