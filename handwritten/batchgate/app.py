@@ -109,7 +109,9 @@ def build_app(
     secrets = Secrets(installed.secrets, cipher(settings, environment), clock)
     router = Router(endpoints(settings, transport, environment, secrets.value), clock=clock)
     metrics = Metrics(__version__, role)
-    own: GatewayHandlers = GatewayHandler(lambda: _health(app, role), partial(_exposition, app, metrics))
+    own: GatewayHandlers = GatewayHandler(
+        lambda: _health(app, role), partial(_exposition, app, metrics), authenticator.is_operator
+    )
     app[SETTINGS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store
@@ -266,15 +268,17 @@ def _paused(app: web.Application, batch: Batch) -> AccountPause | None:
 
 def _health(app: web.Application, role: Role) -> gateway.Health:
     engine = app[ENGINE]
+    problems = engine.problems
     return gateway.Health(
-        status="degraded" if engine.problems else "ok",
+        status="degraded" if problems else "ok",
+        components=sorted({problem.part for problem in problems}),
         version=__version__,
         role=role,
         member=engine.cluster.member,
         workers=engine.cluster.workers,
         accounts=list(engine.router.account_names),
         requests_in_flight=engine.router.in_flight,
-        problems=[_health_problem(problem) for problem in engine.problems],
+        problems=[_health_problem(problem) for problem in problems],
     )
 
 

@@ -18,7 +18,13 @@ from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.health_report import AccountPause, HealthProblem, find_account_pause, worker_problems
+from batchgate.engine.model.health_report import (
+    AccountPause,
+    HealthProblem,
+    bounded_problems,
+    find_account_pause,
+    worker_problems,
+)
 from batchgate.engine.ports.batch_signals import BatchSignals, NoBatchSignals
 from batchgate.engine.ports.telemetry import EngineState
 from batchgate.engine.results.content_renderer import ContentRenderer
@@ -65,10 +71,10 @@ class Engine:
 
     @property
     def problems(self) -> tuple[HealthProblem, ...]:
-        """The present problems; a gateway without a worker adds those of all workers."""
+        """The present problems, bounded; a gateway without a worker adds those of all workers."""
         own = (*self._problems.current(), *(pause.problem for pause in self.router.pauses))
         workers = worker_problems(self.cluster.other_workers) if self._services is None else ()
-        return (*self._role_problems(), *own, *workers)
+        return bounded_problems((*self._role_problems(), *own, *workers))
 
     def paused(self, batch: Batch) -> AccountPause | None:
         """Return why requests of a batch wait, if it is because their account is paused where they run."""
