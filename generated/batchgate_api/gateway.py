@@ -324,10 +324,18 @@ class Health(OpenStruct, frozen=True, kw_only=True):
     """The health of the gateway."""
 
     status: HealthStatus
-    version: Annotated[str, Meta(description="The version of Batchgate.")]
+    components: Annotated[
+        list[str],
+        Meta(
+            description="The parts that have a problem, such as `storage` or `account`, each named once."
+        ),
+    ]
+    """The parts that have a problem, such as `storage` or `account`, each named once."""
+
+    version: Annotated[str, Meta(description="The version of Batchgate.")] | UnsetType = UNSET
     """The version of Batchgate."""
 
-    role: Role
+    role: Role | UnsetType = UNSET
     member: (
         Annotated[
             int,
@@ -336,26 +344,35 @@ class Health(OpenStruct, frozen=True, kw_only=True):
             ),
         ]
         | None
-    )
+        | UnsetType
+    ) = UNSET
     """The number of this process among the processes on its database, also used in logs. Null if the process runs alone."""
 
-    workers: Annotated[
-        int,
-        Meta(
-            description="The number of live processes with a worker, as far as this process can see."
-        ),
-    ]
+    workers: (
+        Annotated[
+            int,
+            Meta(
+                description="The number of live processes with a worker, as far as this process can see."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     """The number of live processes with a worker, as far as this process can see."""
 
-    accounts: Annotated[list[str], Meta(description="The names of the configured accounts.")]
+    accounts: (
+        Annotated[list[str], Meta(description="The names of the configured accounts.")] | UnsetType
+    ) = UNSET
     """The names of the configured accounts."""
 
-    requests_in_flight: Annotated[
-        int, Meta(description="The number of requests to providers in flight.")
-    ]
+    requests_in_flight: (
+        Annotated[int, Meta(description="The number of requests to providers in flight.")]
+        | UnsetType
+    ) = UNSET
     """The number of requests to providers in flight."""
 
-    problems: Annotated[list[HealthProblem], Meta(description="The current problems.")]
+    problems: (
+        Annotated[list[HealthProblem], Meta(description="The current problems.")] | UnsetType
+    ) = UNSET
     """The current problems."""
 
 
@@ -384,6 +401,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "no_worker",
         "storage_error",
         "internal_error",
+        "clock_in_doubt",
         "crashed",
         "more_problems",
         "key_rejected",
@@ -393,7 +411,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "provider_failing",
     ],
     Meta(
-        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `internal_error`: a fault of Batchgate itself. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`."
+        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`: the clock has jumped, or differs from the database's; nothing expires meanwhile. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`."
     ),
 ]
 

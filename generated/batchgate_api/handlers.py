@@ -89,8 +89,9 @@ class GatewayHandlers(Protocol):
     ) -> gateway.Health:
         """Check the health of the gateway.
 
-        Requires no API key. With `degraded`, the process still serves requests; `problems`
-        lists its problems.
+        Requires no API key. With `degraded`, the process still serves requests. `components`
+        names the parts that have a problem. The other fields are for operators: a caller with a
+        key of the scope `admin` gets them, and every caller of a gateway without keys.
         """
         ...
 

@@ -122,10 +122,13 @@ def _endpoint(
         known = ", ".join((*PROVIDERS, SIMULATOR))
         raise ConfigurationError(f"accounts.{name}.provider", f"one of {known}, not {given.provider!r}")
     _check_one_key_setting(name, given)
+    base_url = _base_url(name, given, provider)
     key = secret(given.api_key, given.api_key_env, f"accounts.{name}.api_key_env", environment)
     return AccountEndpoint(
-        account=structs.replace(account, base_url=_base_url(name, given, provider), api_key=key),
-        handler=KeyRedactingHandler(provider.handler()),
+        account=structs.replace(account, base_url=base_url, api_key=key),
+        handler=KeyRedactingHandler(
+            provider.handler(), base_url=base_url, in_answers=_host(base_url) != _host(provider.base_url)
+        ),
         transport=transport,
         meter=UsageMeter(),
         read_key=_key_reader(name, given, read_secret),
@@ -159,11 +162,21 @@ def _price(given: PriceSettings) -> Price:
 
 def _base_url(name: str, given: AccountSettings, provider: Provider) -> str:
     base_url = (given.base_url or provider.base_url).rstrip("/")
-    if urlsplit(base_url).scheme not in {"http", "https"} or not urlsplit(base_url).netloc:
+    if not _host(base_url):
         # Without the part before an @, which may be a password.
         expected = f"a URL with http or https, not {base_url.rpartition('@')[2]!r}"
         raise ConfigurationError(f"accounts.{name}.base_url", expected)
     return base_url
+
+
+def _host(url: str) -> str | None:
+    """Return the host and the port of an HTTP URL; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # an unclosed bracket, or a port that is no number
+        return None
+    return parts.netloc.rpartition("@")[2].lower() if usable else None
 
 
 def _read_key_file(setting: str, path: Path) -> str:

@@ -35,13 +35,14 @@ from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
 from batchgate.engine.model.batch import Batch, BatchOptions, Dialect
-from batchgate.engine.model.clock import Clock, SystemClock
+from batchgate.engine.model.clock import SystemClock, TimeSource
 from batchgate.engine.model.health_report import AccountPause, HealthProblem
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.rows import RowFormat
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.results.partial_results import PartialResults
+from batchgate.engine.support.steady_clock import SteadyClock
 from batchgate.engine.tenancy.secrets import Secrets
 from batchgate.installation import Installation, Role, installation
 from batchgate.master_key import cipher
@@ -85,12 +86,17 @@ def build_app(
     settings: Settings,
     *,
     role: Role = "both",
-    clock: Clock | None = None,
+    time_source: TimeSource | None = None,
+    database_time: Callable[[], Awaitable[int]] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> web.Application:
-    """Build the application of a gateway or a worker; raises `ConfigurationError` for settings that do not fit."""
-    clock = clock or SystemClock()
+    """Build the application of a gateway or a worker; raises `ConfigurationError` for settings that do not fit.
+
+    ``time_source`` and ``database_time`` replace the clocks of the machine and of the database together.
+    """
+    clock = SteadyClock(time_source or SystemClock())
     installed = installation(settings, role)
+    database_time = installed.database_time if time_source is None else database_time
     tenancy = Tenancy(settings, environment, installed.tenants, clock)
     authenticator = tenancy.authenticator
     app = web.Application(
@@ -103,7 +109,9 @@ def build_app(
     secrets = Secrets(installed.secrets, cipher(settings, environment), clock)
     router = Router(endpoints(settings, transport, environment, secrets.value), clock=clock)
     metrics = Metrics(__version__, role)
-    own: GatewayHandlers = GatewayHandler(lambda: _health(app, role), partial(_exposition, app, metrics))
+    own: GatewayHandlers = GatewayHandler(
+        lambda: _health(app, role), partial(_exposition, app, metrics), authenticator.is_operator
+    )
     app[SETTINGS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store
@@ -120,7 +128,8 @@ def build_app(
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
     app.cleanup_ctx.extend((_blobs(blobs.check), _transport, *map(_entered, installed.resources)))
-    app.cleanup_ctx.extend((tenancy.run, _engine(installed, router, blobs, clock, telemetry)))
+    engine = _engine(installed, router, blobs, clock, database_time=database_time, telemetry=telemetry)
+    app.cleanup_ctx.extend((tenancy.run, engine))
     return app
 
 
@@ -192,7 +201,13 @@ def _entered(resource: AbstractAsyncContextManager[object]) -> Callable[[web.App
 
 
 def _engine(
-    installed: Installation, router: Router, blobs: Blobs, clock: Clock, telemetry: Telemetry
+    installed: Installation,
+    router: Router,
+    blobs: Blobs,
+    clock: SteadyClock,
+    *,
+    database_time: Callable[[], Awaitable[int]] | None,
+    telemetry: Telemetry,
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(app: web.Application) -> AsyncIterator[None]:
         engine = Engine(
@@ -208,6 +223,7 @@ def _engine(
                 translator=DialectLineTranslator(),
                 file_reader=file_reader,
                 clock=clock,
+                database_time=database_time,
                 shutdown_timeout=app[SETTINGS].shutdown_timeout,
                 has_worker=installed.role != "gateway",
                 telemetry=telemetry,
@@ -252,15 +268,17 @@ def _paused(app: web.Application, batch: Batch) -> AccountPause | None:
 
 def _health(app: web.Application, role: Role) -> gateway.Health:
     engine = app[ENGINE]
+    problems = engine.problems
     return gateway.Health(
-        status="degraded" if engine.problems else "ok",
+        status="degraded" if problems else "ok",
+        components=sorted({problem.part for problem in problems}),
         version=__version__,
         role=role,
         member=engine.cluster.member,
         workers=engine.cluster.workers,
         accounts=list(engine.router.account_names),
         requests_in_flight=engine.router.in_flight,
-        problems=[_health_problem(problem) for problem in engine.problems],
+        problems=[_health_problem(problem) for problem in problems],
     )
 
 

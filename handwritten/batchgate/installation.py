@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -42,6 +42,8 @@ class Installation(Struct, frozen=True, kw_only=True):
     queue: Queue
     claim_policy: ClaimPolicy
     cluster: Cluster
+    database_time: Callable[[], Awaitable[int]] | None = None
+    """Reads the clock of the database; None if the database has no clock of its own."""
     resources: Sequence[AbstractAsyncContextManager[object]]
 
 
@@ -89,6 +91,7 @@ def _shared(settings: Settings, role: Role) -> Installation:
         queue=queue,
         claim_policy=FairClaimPolicy(),
         cluster=cluster,
+        database_time=store.time,
         resources=(store, cluster) if role == "gateway" else (store, cluster, queue),
     )
 

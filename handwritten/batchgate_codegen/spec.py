@@ -166,6 +166,7 @@ def _operation(document: Document, path: str, method: str, raw: Json) -> Operati
     if "operationId" not in raw or not raw.get("tags") or "200" not in raw["responses"]:
         raise SpecError(f"{location}: an operation needs an operationId, a tag and a 200 response")
     security = raw.get("security", document.content.get("security", []))
+    authenticated = bool(security) and {} not in security  # an empty requirement makes the key optional
     body = raw.get("requestBody", {})
     media_type = next(iter(body["content"])) if body else None
     return Operation(
@@ -175,8 +176,8 @@ def _operation(document: Document, path: str, method: str, raw: Json) -> Operati
         tag=raw["tags"][0],
         summary=raw["summary"],
         description=raw.get("description", ""),
-        authenticated=bool(security),
-        scopes=_scopes(raw, bool(security), location),
+        authenticated=authenticated,
+        scopes=_scopes(raw, authenticated, location),
         parameters=tuple(_dereference(document.content, p) for p in raw.get("parameters", ())),
         body_schema=_schema_name(body, media_type, location) if media_type else None,
         media_type=media_type,

@@ -21,6 +21,7 @@ from batchgate.engine.model.clock import SystemClock
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.cluster import SingleProcess
+from batchgate.engine.support.steady_clock import SteadyClock
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.queue import MemoryQueue
 from batchgate.settings import AccountSettings, Settings
@@ -76,7 +77,7 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
             rows=ROWS,
             translator=DialectLineTranslator(),
             file_reader=file_reader,
-            clock=SystemClock(),
+            clock=SteadyClock(SystemClock()),
             shutdown_timeout=5.0,
         )
     )

@@ -27,26 +27,51 @@ class MovableClock:
 
     def __init__(self, now: int = 1_795_000_000 * MICROSECONDS) -> None:
         self.time = now
+        self._elapsed = 0
+        self.database_ahead = 0
+        """By how many microseconds the clock of the database is ahead."""
         self._waiting: list[asyncio.Future[None]] = []
 
     def now(self) -> int:
         """Return the time in microseconds since the Unix epoch."""
         return self.time
 
+    def monotonic(self) -> int:
+        """Return by how many microseconds the clock was moved; a jump does not count."""
+        return self._elapsed
+
+    async def database_time(self) -> int:
+        """Return the time of the database's clock."""
+        return self.time + self.database_ahead
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the test has moved the clock that far."""
+        end = self._elapsed + round(seconds * MICROSECONDS)
+        while self._elapsed < end:
+            await self._moved()
+
     async def sleep_until(self, moment: int) -> None:
         """Wait until the clock has reached a time."""
         while self.time < moment:
-            moved = asyncio.get_running_loop().create_future()
-            self._waiting.append(moved)
-            await moved
+            await self._moved()
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock to another time, as an operator or a wrong time server does."""
+        self.time += round(seconds * MICROSECONDS)
 
     def move(self, seconds: float) -> None:
-        """Move the clock forward."""
+        """Let time pass."""
+        self._elapsed += round(seconds * MICROSECONDS)
         self.time += round(seconds * MICROSECONDS)
         waiting, self._waiting = self._waiting, []
         for moved in waiting:
             if not moved.done():
                 moved.set_result(None)
+
+    async def _moved(self) -> None:
+        moved = asyncio.get_running_loop().create_future()
+        self._waiting.append(moved)
+        await moved
 
 
 @dataclass
@@ -120,7 +145,13 @@ async def running_app(
     clock = clock or MovableClock()
     defaults: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_timeout": 5.0}
     given = defaults | BlobStorage.settings() | settings
-    app = build_app(Settings(data_dir=str(data_dir), **given), role=role, clock=clock, environment=environment or {})
+    app = build_app(
+        Settings(data_dir=str(data_dir), **given),
+        role=role,
+        time_source=clock,
+        database_time=clock.database_time if given.get("database_url") else None,
+        environment=environment or {},
+    )
     runner = JsonErrorRunner(app)
     try:
         await runner.setup()

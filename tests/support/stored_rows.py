@@ -1,5 +1,7 @@
 """Batches, shards, chunks and files in a store, for tests that call the store directly."""
 
+from typing import Any
+
 from batchgate.engine.model.batch import Batch, NewBatch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.file import File, NewFile
@@ -57,8 +59,10 @@ async def end(store: Store, batch: Batch, jobs: list[QueuedShard], now: int = 20
     for job in jobs:
         await store.append_chunk(await claimed(store, job), EMPTY, shard_done=True)
     counts = Counts(total=batch.counts.total, canceled=batch.counts.total)
+    results: dict[str, Any] = {"results_blob": f"{batch.id}/results", "results_size": 7}
+    results["results_sha256"] = f"sha of {batch.id}/results".encode()
     await store.add_orphan_blob(f"{batch.id}/results")
-    assert await store.end_batch(batch.key, counts=counts, results_blob=f"{batch.id}/results", results_size=7, now=now)
+    assert await store.end_batch(batch.key, counts=counts, now=now, **results)
 
 
 async def create_file(store: Store, file_id: str, *, at: int = 1000, **more: object) -> File:

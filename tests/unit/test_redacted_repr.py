@@ -35,6 +35,7 @@ CALL = {"headers": {"x-api-key": KEY}, "body": KEY.encode()}
             "database_url=...",
         ),
         (Account(name="a", provider="anthropic", base_url="http://here", api_key=KEY), "name='a'"),
+        (Account(name="a", provider="anthropic", base_url=f"http://u:{KEY}@here/v1"), "base_url='http://here/v1'"),
         (UpstreamRequest(url="http://here", timeout=1.0, **CALL), "url='http://here'"),  # type: ignore[arg-type]
         (UpstreamResponse(status=401, **CALL), "status=401"),  # type: ignore[arg-type]
         (Connection("http://here", KEY), "http://here"),

@@ -9,7 +9,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from batchgate.engine.model.api_key import ANONYMOUS, ApiKey, Caller, hash_key
-from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.errors import RefusedError, StoreError
 from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key", "x-bf-vk")
@@ -54,6 +54,17 @@ class Authenticator:
         if any(caller.workspace != found[0].workspace for caller in found):
             raise RefusedError("authentication_error", "API keys of several workspaces were sent; send one of them.")
         return found[0]
+
+    async def is_operator(self, request: web.Request) -> bool:
+        """Check if the caller may see details of the process: its key has the scope admin, or no call needs a key.
+
+        While the database does not answer, only keys of the settings are known.
+        """
+        try:
+            caller = await self.authenticate(request)
+        except (RefusedError, StoreError):
+            return False
+        return "admin" in caller.scopes
 
     async def _find(self, candidate: str) -> Caller | None:
         """Find the caller of a key; every configured key is compared, for constant time."""

@@ -56,8 +56,6 @@ async def send_file(request: web.Request, blobs: Blobs, file: File, content: Ren
         hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",
         "X-Content-Type-Options": "nosniff",
     }
-    if file.sha256:
-        shown[DIGEST] = f"sha-256=:{b64encode(file.sha256).decode()}:"
     return await _send(request, blobs, content, shown, compress=file.filename.lower().endswith(".jsonl"))
 
 
@@ -70,6 +68,8 @@ async def _send(
         _check(path, str(content.blob), content.size)
     if stored is not None:
         _check_size(str(content.blob), stored.size, content.size)
+    if content.sha256:
+        headers[DIGEST] = f"sha-256=:{b64encode(content.sha256).decode()}:"
     if compress:
         headers.setdefault(hdrs.VARY, hdrs.ACCEPT_ENCODING)
     if compress and (content.size is None or content.size >= GZIP_FROM) and _wants_gzip(request):

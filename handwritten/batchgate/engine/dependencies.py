@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
 from batchgate.engine.dispatch.claim_policy import ClaimPolicy
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.batch import BatchOptions, Dialect
-from batchgate.engine.model.clock import Clock
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.body_readers import BatchFileReader
 from batchgate.engine.ports.cluster import Cluster
@@ -18,6 +17,7 @@ from batchgate.engine.ports.rows import LineTranslator, RowFormat
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import NoTelemetry, Telemetry
 from batchgate.engine.ports.tenant_store import TenantStore
+from batchgate.engine.support.steady_clock import SteadyClock
 
 
 class EngineDependencies(Struct, frozen=True, kw_only=True):
@@ -33,7 +33,9 @@ class EngineDependencies(Struct, frozen=True, kw_only=True):
     rows: Mapping[Dialect, RowFormat]
     translator: LineTranslator
     file_reader: Callable[[BatchOptions], BatchFileReader]
-    clock: Clock
+    clock: SteadyClock
+    database_time: Callable[[], Awaitable[int]] | None = None
+    """Reads the clock of the database, which all processes share; None if the database has no clock of its own."""
     shutdown_timeout: float
     """Seconds that calls in flight may take when the engine stops."""
     has_worker: bool = True

@@ -13,11 +13,18 @@ from batchgate.engine.cluster.membership import ClusterMember
 from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
 from batchgate.engine.lifecycle.batches import Batches
+from batchgate.engine.lifecycle.clock_watch import ClockWatch
 from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.health_report import AccountPause, HealthProblem, find_account_pause, worker_problems
+from batchgate.engine.model.health_report import (
+    AccountPause,
+    HealthProblem,
+    bounded_problems,
+    find_account_pause,
+    worker_problems,
+)
 from batchgate.engine.ports.batch_signals import BatchSignals, NoBatchSignals
 from batchgate.engine.ports.telemetry import EngineState
 from batchgate.engine.results.content_renderer import ContentRenderer
@@ -48,6 +55,7 @@ class Engine:
         self._services = BackgroundServices(needs, orphan_blobs, self._problems.report) if needs.has_worker else None
         signals = self._services or NoBatchSignals()
         self._member = self._cluster_member(needs, signals)
+        self._clock_watch = ClockWatch(needs.clock, needs.database_time, self._problems.report)
         self._key_refresh = ProviderKeyRefresh(needs.router)
         self.batches = self._batches(needs, orphan_blobs, signals)
         self.contents = ContentRenderer(needs.blobs, needs.rows, needs.translator)
@@ -63,10 +71,10 @@ class Engine:
 
     @property
     def problems(self) -> tuple[HealthProblem, ...]:
-        """The present problems; a gateway without a worker adds those of all workers."""
+        """The present problems, bounded; a gateway without a worker adds those of all workers."""
         own = (*self._problems.current(), *(pause.problem for pause in self.router.pauses))
         workers = worker_problems(self.cluster.other_workers) if self._services is None else ()
-        return (*self._role_problems(), *own, *workers)
+        return bounded_problems((*self._role_problems(), *own, *workers))
 
     def paused(self, batch: Batch) -> AccountPause | None:
         """Return why requests of a batch wait, if it is because their account is paused where they run."""
@@ -90,10 +98,12 @@ class Engine:
     async def __aenter__(self) -> Self:
         """Read the providers' keys, resume unfinished work, and start; raises `ConfigurationError`."""
         await self.router.read_keys()
+        await self._clock_watch.check()  # before anything is judged by the time
         if self._services is not None:
             await self._services.resume()
         # The cluster first: it decides how much the worker may send.
         self._start("cluster", self.cluster.run(self._member))
+        self._start("clock", self._clock_watch.run())
         self._start("storage probe", self._probe.run())
         self._start("key refresh", self._key_refresh.run())
         if self._services is not None:

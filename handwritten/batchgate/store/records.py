@@ -160,6 +160,7 @@ def batch_from_row(row: Row) -> Batch:
         cost=row["cost"],
         results_blob=row["results_blob"],
         results_size=row["results_size"],
+        results_sha256=row["results_sha256"],
         output_size=row["output_size"],
         output_file=row["output_file"],
         error_file=row["error_file"],

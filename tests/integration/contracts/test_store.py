@@ -126,6 +126,7 @@ async def test_only_ended_batches_with_results_are_archived_once(store: Store) -
     archived = await store.find_batch("w", "a")
     assert archived is not None
     assert (archived.archived_at, archived.results_blob, archived.results_size) == (9, None, None)
+    assert archived.results_sha256 is None
 
 
 async def test_a_batch_is_ended_once_with_the_results_of_the_first_call(store: Store) -> None:
@@ -137,6 +138,7 @@ async def test_a_batch_is_ended_once_with_the_results_of_the_first_call(store: S
     found = await store.find_batch("w", "a")
     assert found is not None
     assert (found.results_blob, found.ended_at, found.counts.canceled) == ("a/results", 2000, 2)
+    assert found.results_sha256 == b"sha of a/results"
     assert list(await store.list_orphan_blobs()) == ["late"]
 
 

@@ -9,6 +9,7 @@ from attrs import field as _attrs_field
 
 from ..models.health_status import HealthStatus, check_health_status
 from ..models.role import Role, check_role
+from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.health_problem import HealthProblem
@@ -23,61 +24,82 @@ class Health:
 
     Attributes:
         status (HealthStatus): The overall health status.
-        version (str): The version of Batchgate.
-        role (Role): The role of a process. A gateway accepts and returns batches; a worker runs them.
-        member (int | None): The number of this process among the processes on its database, also used in logs. Null if
-            the process runs alone.
-        workers (int): The number of live processes with a worker, as far as this process can see.
-        accounts (list[str]): The names of the configured accounts.
-        requests_in_flight (int): The number of requests to providers in flight.
-        problems (list[HealthProblem]): The current problems.
+        components (list[str]): The parts that have a problem, such as `storage` or `account`, each named once.
+        version (str | Unset): The version of Batchgate.
+        role (Role | Unset): The role of a process. A gateway accepts and returns batches; a worker runs them.
+        member (int | None | Unset): The number of this process among the processes on its database, also used in logs.
+            Null if the process runs alone.
+        workers (int | Unset): The number of live processes with a worker, as far as this process can see.
+        accounts (list[str] | Unset): The names of the configured accounts.
+        requests_in_flight (int | Unset): The number of requests to providers in flight.
+        problems (list[HealthProblem] | Unset): The current problems.
     """
 
     status: HealthStatus
-    version: str
-    role: Role
-    member: int | None
-    workers: int
-    accounts: list[str]
-    requests_in_flight: int
-    problems: list[HealthProblem]
+    components: list[str]
+    version: str | Unset = UNSET
+    role: Role | Unset = UNSET
+    member: int | None | Unset = UNSET
+    workers: int | Unset = UNSET
+    accounts: list[str] | Unset = UNSET
+    requests_in_flight: int | Unset = UNSET
+    problems: list[HealthProblem] | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         status: str = self.status
 
+        components = self.components
+
         version = self.version
 
-        role: str = self.role
+        role: str | Unset = UNSET
+        if not isinstance(self.role, Unset):
+            role = self.role
 
-        member: int | None
-        member = self.member
+        member: int | None | Unset
+        if isinstance(self.member, Unset):
+            member = UNSET
+        else:
+            member = self.member
 
         workers = self.workers
 
-        accounts = self.accounts
+        accounts: list[str] | Unset = UNSET
+        if not isinstance(self.accounts, Unset):
+            accounts = self.accounts
 
         requests_in_flight = self.requests_in_flight
 
-        problems = []
-        for problems_item_data in self.problems:
-            problems_item = problems_item_data.to_dict()
-            problems.append(problems_item)
+        problems: list[dict[str, Any]] | Unset = UNSET
+        if not isinstance(self.problems, Unset):
+            problems = []
+            for problems_item_data in self.problems:
+                problems_item = problems_item_data.to_dict()
+                problems.append(problems_item)
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "status": status,
-                "version": version,
-                "role": role,
-                "member": member,
-                "workers": workers,
-                "accounts": accounts,
-                "requests_in_flight": requests_in_flight,
-                "problems": problems,
+                "components": components,
             }
         )
+        if version is not UNSET:
+            field_dict["version"] = version
+        if role is not UNSET:
+            field_dict["role"] = role
+        if member is not UNSET:
+            field_dict["member"] = member
+        if workers is not UNSET:
+            field_dict["workers"] = workers
+        if accounts is not UNSET:
+            field_dict["accounts"] = accounts
+        if requests_in_flight is not UNSET:
+            field_dict["requests_in_flight"] = requests_in_flight
+        if problems is not UNSET:
+            field_dict["problems"] = problems
 
         return field_dict
 
@@ -88,32 +110,44 @@ class Health:
         d = dict(src_dict)
         status = check_health_status(d.pop("status"))
 
-        version = d.pop("version")
+        components = cast(list[str], d.pop("components"))
 
-        role = check_role(d.pop("role"))
+        version = d.pop("version", UNSET)
 
-        def _parse_member(data: object) -> int | None:
+        _role = d.pop("role", UNSET)
+        role: Role | Unset
+        if isinstance(_role, Unset):
+            role = UNSET
+        else:
+            role = check_role(_role)
+
+        def _parse_member(data: object) -> int | None | Unset:
             if data is None:
                 return data
-            return cast(int | None, data)
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
 
-        member = _parse_member(d.pop("member"))
+        member = _parse_member(d.pop("member", UNSET))
 
-        workers = d.pop("workers")
+        workers = d.pop("workers", UNSET)
 
-        accounts = cast(list[str], d.pop("accounts"))
+        accounts = cast(list[str], d.pop("accounts", UNSET))
 
-        requests_in_flight = d.pop("requests_in_flight")
+        requests_in_flight = d.pop("requests_in_flight", UNSET)
 
-        problems = []
-        _problems = d.pop("problems")
-        for problems_item_data in _problems:
-            problems_item = HealthProblem.from_dict(problems_item_data)
+        _problems = d.pop("problems", UNSET)
+        problems: list[HealthProblem] | Unset = UNSET
+        if _problems is not UNSET:
+            problems = []
+            for problems_item_data in _problems:
+                problems_item = HealthProblem.from_dict(problems_item_data)
 
-            problems.append(problems_item)
+                problems.append(problems_item)
 
         health = cls(
             status=status,
+            components=components,
             version=version,
             role=role,
             member=member,

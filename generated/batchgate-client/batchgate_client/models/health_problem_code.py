@@ -2,6 +2,7 @@
 from typing import Literal
 
 HealthProblemCode = Literal[
+    "clock_in_doubt",
     "crashed",
     "internal_error",
     "key_rejected",
@@ -16,6 +17,7 @@ HealthProblemCode = Literal[
 ]
 
 HEALTH_PROBLEM_CODE_VALUES: set[HealthProblemCode] = {
+    "clock_in_doubt",
     "crashed",
     "internal_error",
     "key_rejected",

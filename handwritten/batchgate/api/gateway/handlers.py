@@ -17,17 +17,26 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class GatewayHandler:
     """`GatewayHandlers`."""
 
-    def __init__(self, health: Callable[[], gateway.Health], metrics: Callable[[str | None], Awaitable[bytes]]) -> None:
+    def __init__(
+        self,
+        health: Callable[[], gateway.Health],
+        metrics: Callable[[str | None], Awaitable[bytes]],
+        is_operator: Callable[[web.Request], Awaitable[bool]],
+    ) -> None:
         self._health = health
         self._metrics = metrics
+        self._is_operator = is_operator
 
     async def get_health(
         self,
-        request: web.Request,  # noqa: ARG002
+        request: web.Request,
         parameters: parameters.GetHealthParameters,  # noqa: ARG002
     ) -> gateway.Health:
-        """Return the health of the process."""
-        return self._health()
+        """Return the health of the process; strangers see no names, versions or sentences."""
+        health = self._health()
+        if await self._is_operator(request):
+            return health
+        return gateway.Health(status=health.status, components=health.components)
 
     async def get_metrics(
         self,

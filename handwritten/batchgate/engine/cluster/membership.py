@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.dispatch.worker import Worker
 from batchgate.engine.model.batch import Batch
-from batchgate.engine.model.clock import Clock
+from batchgate.engine.model.clock import ExpiryClock
 from batchgate.engine.model.health_report import HealthReport, bounded_report
 from batchgate.engine.model.limit_share import LimitShare
 from batchgate.engine.ports.batch_signals import BatchSignals
@@ -21,7 +21,7 @@ class ClusterMember:
         self,
         *,
         store: BatchStore,
-        clock: Clock,
+        clock: ExpiryClock,
         router: Router,
         signals: BatchSignals,
         worker: Worker | None,
@@ -73,4 +73,4 @@ class ClusterMember:
         self._problems.report("cluster", error)
 
     def _is_over(self, batch: Batch) -> bool:
-        return batch.status != "in_progress" or self._clock.now() >= batch.expires_at
+        return batch.status != "in_progress" or self._clock.has_passed(batch.expires_at)

@@ -12,7 +12,7 @@ from batchgate.engine.dispatch.claim_policy import ClaimPolicy
 from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.dispatch.shard_run import STORAGE_RETRY, RunEnd, ShardRun
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.clock import MICROSECONDS, Clock
+from batchgate.engine.model.clock import MICROSECONDS, ExpiryClock
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.ports.blobs import Blobs
@@ -36,7 +36,7 @@ class Worker:
         queue: Queue,
         claim_policy: ClaimPolicy,
         executor: Executor,
-        clock: Clock,
+        clock: ExpiryClock,
         finalize: Callable[[int], None],
         report: HealthReporter,
         telemetry: Telemetry,
@@ -194,7 +194,7 @@ class Worker:
         """Return whether the batch is canceled or expired; a cancel may have come after the claim was committed."""
         batch = claim.batch
         canceled = batch.status == "canceling" or batch.key in self._stopped_during_claims
-        return canceled or self._clock.now() >= batch.expires_at
+        return canceled or self._clock.has_passed(batch.expires_at)
 
     async def _run(self, run: ShardRun) -> None:
         started = time.perf_counter()

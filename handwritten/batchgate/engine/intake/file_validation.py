@@ -14,8 +14,8 @@ import msgspec
 
 from batchgate.engine.intake.input_writer import write_input
 from batchgate.engine.model.batch import Batch, BatchOptions, InputFault, ValidatedInput
-from batchgate.engine.model.clock import Clock
-from batchgate.engine.model.errors import QuotaExceeded
+from batchgate.engine.model.clock import ExpiryClock
+from batchgate.engine.model.errors import ClockError, QuotaExceeded
 from batchgate.engine.model.file import File
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.shard import Shard
@@ -51,7 +51,7 @@ class FileValidator:
         queue: Queue,
         reader: Callable[[BatchOptions], BatchFileReader],
         searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
-        clock: Clock,
+        clock: ExpiryClock,
         cluster: Cluster,
         report: HealthReporter,
         telemetry: Telemetry,
@@ -78,15 +78,17 @@ class FileValidator:
         batch = await self._store.find_batch_by_key(key)
         if batch is None or batch.status != "validating":
             return
-        now = self._clock.now()
-        if now >= batch.expires_at:
+        if self._clock.has_passed(batch.expires_at):
             await self._fail(batch, [EXPIRED])
             return
+        now = self._clock.now()
         file = await self._store.find_file(batch.workspace, batch.options.input_file or "", now)
-        if file is None:
+        if file is not None:
+            await self._read(batch, file)
+        elif self._clock.problem is None:
             await self._fail(batch, [FILE_GONE])
         else:
-            await self._read(batch, file)
+            raise ClockError(f"the input file is deleted or has expired, but {self._clock.problem}")
 
     async def _read(self, batch: Batch, file: File) -> None:
         begun, reader = time.perf_counter(), self._reader(batch.options)

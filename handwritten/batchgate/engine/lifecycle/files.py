@@ -85,10 +85,11 @@ class Files:
         """Return a file and its content; the size of a view is left as 0."""
         file, batch = await self._find(workspace, file_id, provider)
         if file.blob is not None:
-            return file, self._contents.stored_blob(file.blob, file.size)
+            return file, self._contents.stored_blob(file.blob, file.size, file.sha256)
         if batch is None or file.part is None or not is_part_stored(batch, file.part):
             raise file_not_found(file_id)
-        return file, self._contents.batch_part(batch, file.part)
+        content = self._contents.batch_part(batch, file.part)
+        return file, structs.replace(content, sha256=file.sha256 or content.sha256)
 
     async def _find(self, workspace: str, file_id: str, provider: str | None) -> tuple[File, Batch | None]:
         """Return a file and the batch that it shows; the size of a view is left as 0."""

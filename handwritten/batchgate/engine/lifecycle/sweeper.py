@@ -1,7 +1,7 @@
 """Periodic work: expires batches after a day, archives them after 29 days, and expires files.
 
 It also finds batches whose signals were lost, shards without a job, and orphan blobs. In a cluster, one process sweeps
-for all.
+for all. While the time is in doubt, nothing is expired, archived or deleted by it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 
 from batchgate.engine.model.batch import EXPEDITED_BEFORE_EXPIRY
-from batchgate.engine.model.clock import DAY, Clock
+from batchgate.engine.model.clock import DAY, ExpiryClock
 from batchgate.engine.model.errors import BlobError, StoreError
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.store import Store
@@ -28,6 +28,8 @@ INTERVAL = 1.0  # seconds between two sweeps, if nothing is due earlier
 ENQUEUE_MISSING_INTERVAL = 60.0
 """Seconds between two searches for shards without a job; there are none unless a job was lost."""
 COMPONENT = LEASE = "sweeping"
+EXPIRY_LEASE = "expiry"
+"""The lease of the steps that judge by time. A process whose clock is in doubt leaves them to another one."""
 
 
 class Sweeper:
@@ -38,7 +40,7 @@ class Sweeper:
         *,
         store: Store,
         orphan_blobs: OrphanBlobs,
-        clock: Clock,
+        clock: ExpiryClock,
         cluster: Cluster,
         stop_sending: Callable[[int], None],
         finalize: Callable[[int], None],
@@ -58,6 +60,7 @@ class Sweeper:
         self._enqueue_missing_jobs = enqueue_missing
         self._report = report
         self._due: int | None = None
+        self._has_expiry_lease = False
         self._enqueued_missing_at = asyncio.get_running_loop().time()
 
     async def run(self) -> None:
@@ -66,7 +69,7 @@ class Sweeper:
             await self._wait_for(self._due if await self._sweep() else None)
 
     async def _sweep(self) -> bool:
-        """Run all steps if this process has the lease; True if all succeeded, so that `_due` may be used.
+        """Run the steps whose leases this process has; True if all steps succeeded, so that `_due` may be used.
 
         After a failure the next sweep waits for `INTERVAL`, instead of retrying at once what is due already.
         """
@@ -74,27 +77,34 @@ class Sweeper:
         now = self._clock.now()
         # Every process expedites batches, since each has its own wait queues.
         await self._run_step(self._expedite, now)
-        return await self._acquire_lease() and all([await self._run_step(step, now) for step in self._steps()])
+        timed = (self._expire, self._archive, self._expire_files, self._find_next_due)
+        expired = await self._may_expire() and await self._run_steps(timed, now)
+        others = (self._signal, self._remove_orphan_blobs, self._enqueue_missing)
+        return await self._acquire_lease(LEASE) and await self._run_steps(others, now) and expired
 
-    async def _acquire_lease(self) -> bool:
+    async def _may_expire(self) -> bool:
+        """Return whether this process may judge by time: it has the lease, and its clock is not in doubt."""
+        if self._clock.problem is None:
+            self._has_expiry_lease = await self._acquire_lease(EXPIRY_LEASE)
+        elif self._has_expiry_lease:
+            self._has_expiry_lease = not await self._run_step(self._release_expiry_lease, 0)
+        return self._clock.problem is None and self._has_expiry_lease
+
+    async def _release_expiry_lease(self, _now: int) -> None:
+        await self._cluster.release_lease(EXPIRY_LEASE)
+
+    async def _acquire_lease(self, lease: str) -> bool:
         try:
-            acquired = await self._cluster.acquire_lease(LEASE)
+            acquired = await self._cluster.acquire_lease(lease)
         except StoreError as error:
-            self._report(COMPONENT, error, of=LEASE)
+            self._report(COMPONENT, error, of=lease)
             return False
-        self._report(COMPONENT, None, of=LEASE)
+        self._report(COMPONENT, None, of=lease)
         return acquired
 
-    def _steps(self) -> tuple[Callable[[int], Awaitable[None]], ...]:
-        return (
-            self._expire,
-            self._signal,
-            self._archive,
-            self._expire_files,
-            self._remove_orphan_blobs,
-            self._enqueue_missing,
-            self._find_next_due,
-        )
+    async def _run_steps(self, steps: Iterable[Callable[[int], Awaitable[None]]], now: int) -> bool:
+        """Run steps one after another; True if all succeeded."""
+        return all([await self._run_step(step, now) for step in steps])
 
     async def _run_step(self, step: Callable[[int], Awaitable[None]], now: int) -> bool:
         """Run one step; a failure is reported, does not stop the other steps, and is retried with the next sweep."""

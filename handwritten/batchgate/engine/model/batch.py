@@ -98,6 +98,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     results_blob: str | None
     results_size: int | None
     """Bytes of the result file; None before the batch is finalized."""
+    results_sha256: bytes | None = None
+    """SHA-256 of the result file; None before the batch is finalized, and if an earlier version wrote the file."""
     output_size: int | None = None
     """Bytes of the successful lines of the result file."""
     output_file: str | None = None

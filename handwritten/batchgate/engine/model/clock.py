@@ -26,12 +26,49 @@ class Clock(Protocol):
         ...
 
 
+class ExpiryClock(Clock, Protocol):
+    """A clock that says whether what has a time may expire, be archived or be deleted by it."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why the time is in doubt, as a sentence; None while it is not."""
+        ...
+
+    def has_passed(self, moment: int) -> bool:
+        """Return whether a time has passed for certain; False while the time is in doubt."""
+        ...
+
+
+class TimeSource(Protocol):
+    """Where a clock gets the time from: a wall clock, which may be set, and a monotonic one, which may not."""
+
+    def now(self) -> int:
+        """Return the time of the wall clock in microseconds since the epoch."""
+        ...
+
+    def monotonic(self) -> int:
+        """Return the time of the monotonic clock in microseconds since some moment."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, by the monotonic clock."""
+        ...
+
+
 class SystemClock:
     """The system clock."""
 
     def now(self) -> int:
         """Return the current time in microseconds since the epoch."""
         return time.time_ns() // 1000
+
+    def monotonic(self) -> int:
+        """Return the time of the monotonic clock in microseconds."""
+        return time.monotonic_ns() // 1000
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, by the monotonic clock."""
+        await asyncio.sleep(seconds)
 
     async def sleep_until(self, moment: int) -> None:
         """Sleep until a time in microseconds since the epoch."""

@@ -13,7 +13,8 @@ The class hierarchy::
     │           └── UpstreamUnreachable   no connection at all, so nothing was sent
     ├── StoreError                the database could not read or write
     │   └── StaleClaim            another worker has claimed the shard since
-    └── BlobError                 the blob storage could not read or write
+    ├── BlobError                 the blob storage could not read or write
+    └── ClockError                the time is in doubt, so nothing is expired or removed by it
 
 The transport, the store and the blob storage convert foreign exceptions into these, always with ``from exc``.
 """
@@ -182,7 +183,11 @@ class BlobError(BatchgateError):
     """The blob storage could not read or write a blob."""
 
 
-LOGGABLE_ERRORS: Final = (OSError, ConfigurationError, StoreError, BlobError)
+class ClockError(BatchgateError):
+    """The time is in doubt: the clock has jumped, or differs from the database's."""
+
+
+LOGGABLE_ERRORS: Final = (OSError, ConfigurationError, StoreError, BlobError, ClockError)
 """Errors whose messages never quote a request or a key; the message of any other exception may."""
 
 

@@ -29,7 +29,7 @@ class NewFile(Struct, frozen=True, kw_only=True):
     size: int
     """Bytes of the content."""
     sha256: bytes
-    """SHA-256 of the content; empty for a file that shows a part of a batch."""
+    """SHA-256 of the content; empty for a view, and for a result file that an earlier version wrote."""
     created_at: int
     expires_at: int | None
     """When the file expires; None if it is kept until it is deleted."""

@@ -21,7 +21,14 @@ PauseCode: TypeAlias = Literal[
 """Why no requests are sent to an account, or to one model of it."""
 
 ProblemCode: TypeAlias = Literal[
-    "stopping", "no_worker", "storage_error", "internal_error", "crashed", "more_problems", PauseCode
+    "stopping",
+    "no_worker",
+    "storage_error",
+    "internal_error",
+    "clock_in_doubt",
+    "crashed",
+    "more_problems",
+    PauseCode,
 ]
 """What kind of problem it is, for programs."""
 
@@ -35,6 +42,11 @@ class HealthProblem(Struct, frozen=True, kw_only=True):
     since: int
     """When it began, in microseconds since the epoch."""
     message: str
+
+    @property
+    def part(self) -> str:
+        """The kind of part, such as ``account``, without names that operators or callers chose."""
+        return self.component.partition("/")[0]
 
 
 class AccountPause(Struct, frozen=True, kw_only=True):
@@ -73,17 +85,22 @@ class WorkerHealth(Struct, frozen=True, kw_only=True):
 
 def bounded_report(problems: Sequence[HealthProblem], paused: Mapping[str, AccountPause]) -> HealthReport:
     """Limit a report in number and length, and replace what a database cannot store."""
-    kept = tuple(
-        structs.replace(each, component=_line(each.component), message=_line(each.message))
-        for each in problems[:MAX_PROBLEMS]
-    )
     return HealthReport(
-        problems=(*kept, *_more_problems(problems[MAX_PROBLEMS:])),
+        problems=bounded_problems(problems),
         paused={
             name: structs.replace(pause, component=_line(pause.component), reason=_line(pause.reason))
             for name, pause in islice(paused.items(), MAX_PROBLEMS)
         },
     )
+
+
+def bounded_problems(problems: Sequence[HealthProblem]) -> tuple[HealthProblem, ...]:
+    """Limit problems in number and length: they may quote names that callers choose."""
+    kept = tuple(
+        structs.replace(each, component=_line(each.component), message=_line(each.message))
+        for each in problems[:MAX_PROBLEMS]
+    )
+    return (*kept, *_more_problems(problems[MAX_PROBLEMS:]))
 
 
 def worker_problems(workers: Iterable[WorkerHealth]) -> tuple[HealthProblem, ...]:
@@ -107,7 +124,7 @@ def _more_problems(left_out: Sequence[HealthProblem]) -> tuple[HealthProblem, ..
     if not left_out:
         return ()
     since = min(problem.since for problem in left_out)
-    message = f"{len(left_out)} more problems; the process's own /health lists them"
+    message = f"{len(left_out)} more problems; the log lists them"
     return (HealthProblem(code="more_problems", component="process", since=since, message=message),)
 
 

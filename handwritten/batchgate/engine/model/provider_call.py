@@ -43,8 +43,11 @@ class Account(Struct, frozen=True, kw_only=True):
     """Prices by model; ``*`` is the price of every other model."""
 
     def __repr__(self) -> str:
-        """Return a repr without the key."""
-        return f"Account(name={self.name!r}, provider={self.provider!r}, base_url={self.base_url!r})"
+        """Return a repr without the key, and without a password in the URL."""
+        scheme, _, rest = self.base_url.partition("://")
+        authority, slash, path = rest.partition("/")
+        base_url = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+        return f"Account(name={self.name!r}, provider={self.provider!r}, base_url={base_url!r})"
 
 
 class RequestRow(Struct, frozen=True, kw_only=True):

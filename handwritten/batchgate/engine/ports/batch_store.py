@@ -82,6 +82,7 @@ class BatchStore(Protocol):
         results_blob: str,
         results_size: int,
         now: int,
+        results_sha256: bytes | None = None,
         output_size: int | None = None,
         files: Sequence[NewFile] = (),
     ) -> bool:

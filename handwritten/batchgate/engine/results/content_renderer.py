@@ -15,6 +15,7 @@ from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.errors import BlobError
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.rows import LineTranslator, RowFormat
+from batchgate.engine.storage.verified_reading import verified
 
 MAX_CACHED_SIZES: Final = 10_000
 """The maximum number of computed sizes that are cached; a size never changes."""
@@ -32,6 +33,8 @@ class RenderedContent(Struct, frozen=True, kw_only=True):
     """The blob that consists of exactly this content, if there is one; it can be sent directly."""
     size: int | None = None
     """The size in bytes, if it is known."""
+    sha256: bytes | None = None
+    """The SHA-256 of the content, if it is known."""
 
 
 class ContentRenderer:
@@ -43,17 +46,22 @@ class ContentRenderer:
         self._translator = translator
         self._sizes: OrderedDict[tuple[str, BatchPart], int] = OrderedDict()
 
-    def stored_blob(self, blob: str, size: int | None) -> RenderedContent:
+    def stored_blob(self, blob: str, size: int | None, sha256: bytes | None = None) -> RenderedContent:
         """Return a blob as it is stored."""
-        return RenderedContent(pieces=lambda: self._blobs.stream(blob), blob=blob, size=size)
+        return RenderedContent(
+            pieces=lambda: verified(blob, self._blobs.stream(blob), size=size, sha256=sha256),
+            blob=blob,
+            size=size,
+            sha256=sha256,
+        )
 
     def results(self, batch: Batch, dialect: Dialect) -> RenderedContent:
         """Return all results of a batch that has a result file, in a dialect and in the order of submission."""
         assert batch.results_blob is not None
         if dialect == batch.dialect:
-            return self.stored_blob(batch.results_blob, batch.results_size)
+            return self.stored_blob(batch.results_blob, batch.results_size, batch.results_sha256)
         translate = partial(self._translator.result_line, batch, dialect=dialect)
-        return self._transformed(batch.results_blob, translate, blob_size=batch.results_size)
+        return self._transformed_results(batch, batch.results_blob, translate)
 
     def batch_part(self, batch: Batch, part: BatchPart) -> RenderedContent:
         """Return an existing part of a batch in OpenAI's dialect, which is that of files."""
@@ -63,14 +71,13 @@ class ContentRenderer:
             return self._input(batch, blob)
         size = _stored_part_size(batch, part)
         if batch.dialect == "openai" and size == batch.results_size:
-            return self.stored_blob(blob, size)
+            return self.stored_blob(blob, size, batch.results_sha256)
         is_success, wanted = self._rows[batch.dialect].is_success, part == "output"
 
         def line_of_part(line: bytes) -> bytes:
             return self._translator.result_line(batch, line, "openai") if is_success(line) == wanted else b""
 
-        rendered_size = size if batch.dialect == "openai" else None
-        return self._transformed(blob, line_of_part, size=rendered_size, blob_size=batch.results_size)
+        return self._transformed_results(batch, blob, line_of_part, size if batch.dialect == "openai" else None)
 
     async def part_size(self, batch: Batch, part: BatchPart) -> int:
         """Return the size of a part in bytes; an unknown size is computed once and cached."""
@@ -85,26 +92,28 @@ class ContentRenderer:
     def _input(self, batch: Batch, blob: str) -> RenderedContent:
         if batch.dialect == "openai":
             return self.stored_blob(blob, None)
-        return self._transformed(blob, partial(self._translator.request_line, batch, dialect="openai"))
+        transform = partial(self._translator.request_line, batch, dialect="openai")
+        return RenderedContent(pieces=lambda: _transform(blob, self._blobs.stream(blob), transform))
 
-    def _transformed(
-        self, blob: str, transform: LineTransform, *, size: int | None = None, blob_size: int | None = None
+    def _transformed_results(
+        self, batch: Batch, blob: str, transform: LineTransform, size: int | None = None
     ) -> RenderedContent:
-        return RenderedContent(pieces=lambda: self._transform(blob, transform, blob_size), size=size)
+        """Return transformed lines of the result file, which is verified while it is read."""
 
-    async def _transform(self, blob: str, transform: LineTransform, blob_size: int | None) -> AsyncIterator[bytes]:
-        """Yield the transformed lines of a blob.
+        def stored() -> AsyncIterator[bytes]:
+            return verified(blob, self._blobs.stream(blob), size=batch.results_size, sha256=batch.results_sha256)
 
-        A thread transforms about a megabyte at a time. Raises `BlobError` if the blob is damaged, or does not have
-        ``blob_size`` bytes.
-        """
-        read = 0
-        async for parts in complete_lines(blob, self._blobs.stream(blob)):
-            read += sum(map(len, parts))
-            if lines := await asyncio.to_thread(_transform_lines, blob, parts, transform):
-                yield lines
-        if blob_size is not None and read != blob_size:
-            raise BlobError(f"{blob}: damaged: {read} bytes, not {blob_size}")
+        return RenderedContent(pieces=lambda: _transform(blob, stored(), transform), size=size)
+
+
+async def _transform(blob: str, pieces: AsyncIterator[bytes], transform: LineTransform) -> AsyncIterator[bytes]:
+    """Yield the transformed lines of a blob; raises `BlobError` if the blob is damaged.
+
+    A thread transforms about a megabyte at a time.
+    """
+    async for parts in complete_lines(blob, pieces):
+        if lines := await asyncio.to_thread(_transform_lines, blob, parts, transform):
+            yield lines
 
 
 def _stored_part_size(batch: Batch, part: BatchPart) -> int | None:

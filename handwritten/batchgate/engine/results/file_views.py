@@ -7,7 +7,7 @@ be read by its id, but it is not listed, and it is deleted with the batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, get_args
 
 from msgspec import Struct
@@ -63,11 +63,13 @@ def parse_view_id(file_id: str) -> tuple[str, BatchPart] | None:
     return None
 
 
-def new_result_files(batch: Batch, size: int, output_size: int, now: int) -> Sequence[NewFile]:
-    """Return the output and error files of an OpenAI batch that ends now, unless empty; other batches have none."""
+def new_result_files(batch: Batch, contents: Mapping[BatchPart, tuple[int, bytes]], now: int) -> Sequence[NewFile]:
+    """Return the output and error files of an OpenAI batch that ends now, unless empty; other batches have none.
+
+    ``contents`` has the size in bytes and the SHA-256 of each part.
+    """
     if batch.dialect != "openai":
         return ()
-    sizes: dict[BatchPart, int] = {"output": output_size, "error": size - output_size}
     whole_second = now - now % MICROSECONDS
     lifetime = batch.options.output_lifetime
     return [
@@ -78,14 +80,14 @@ def new_result_files(batch: Batch, size: int, output_size: int, now: int) -> Seq
             purpose=RESULT_PURPOSE,
             filename=download_name(batch, part),
             size=part_size,
-            sha256=b"",
+            sha256=part_sha256,
             created_at=now,
             expires_at=whole_second + (LIFETIME if lifetime is None else lifetime * MICROSECONDS),
             blob=None,
             batch_id=batch.id,
             part=part,
         )
-        for part, part_size in sizes.items()
+        for part, (part_size, part_sha256) in contents.items()
         if part_size
     ]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from batchgate.engine.model.batch import Batch, Dialect
+from batchgate.engine.model.batch import Batch, BatchPart, Dialect
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.clock import DAY, Clock
+from batchgate.engine.model.clock import DAY, ExpiryClock
 from batchgate.engine.model.errors import BlobError
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.shard import ResultChunk
@@ -25,6 +25,8 @@ from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.results.chunk_merging import merge_chunks
 from batchgate.engine.results.file_views import new_result_files
+from batchgate.engine.results.result_hashes import ResultHashes
+from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD
 from batchgate.engine.storage.input_lines import read_input_lines
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.batch_task_queue import BatchTaskQueue
@@ -47,21 +49,29 @@ SHARDS_AHEAD = 2
 
 
 class _WrittenResults(Struct, frozen=True):
-    """The contents of a result file: counts, and sizes in bytes."""
+    """The contents of a result file: counts, sizes in bytes, and hashes."""
 
     counts: Counts
     size: int
     output_size: int
+    hashes: ResultHashes
+
+    @property
+    def parts(self) -> Mapping[BatchPart, tuple[int, bytes]]:
+        """The size and the SHA-256 of the output and the error file."""
+        error_size = self.size - self.output_size
+        return {"output": (self.output_size, self.hashes.output), "error": (error_size, self.hashes.error)}
 
 
 class _MergedShard(Struct, frozen=True, kw_only=True):
-    """The results of one shard in the order of submission; ``output_size`` counts the bytes of successful lines."""
+    """The results of one shard in the order of submission: all lines, the successful ones, and the others."""
 
     lines: bytes
+    output: bytes
+    error: bytes
     succeeded: int
     errored: int
     unfinished: int
-    output_size: int
 
 
 class Finalizer:
@@ -74,7 +84,7 @@ class Finalizer:
         blobs: Blobs,
         orphan_blobs: OrphanBlobs,
         rows: Mapping[Dialect, RowFormat],
-        clock: Clock,
+        clock: ExpiryClock,
         cluster: Cluster,
         report: HealthReporter,
         telemetry: Telemetry,
@@ -122,48 +132,47 @@ class Finalizer:
             counts=written.counts,
             results_blob=name,
             results_size=written.size,
+            results_sha256=written.hashes.whole,
             output_size=written.output_size,
-            files=new_result_files(batch, written.size, written.output_size, now),
+            files=new_result_files(batch, written.parts, now),
             now=now,
         )
 
     async def _write_shards(self, batch: Batch, writer: BlobWriter) -> _WrittenResults:
         succeeded = errored = unfinished = size = output_size = 0
-        status = batch.unfinished_status
+        status, hashes = batch.unfinished_status, ResultHashes()
         shards = (self._merge_shard(batch, claim, status) for claim in await self._store.list_shards(batch))
         async for shard in prefetch(shards, ahead=SHARDS_AHEAD):
             succeeded += shard.succeeded
             errored += shard.errored
             unfinished += shard.unfinished
-            output_size += shard.output_size
-            await writer.write(shard.lines)
+            output_size += len(shard.output)
+            await _write_and_hash(shard, writer, hashes)
             hit_failpoint("finalizing_started")
             size += len(shard.lines)
         counts = Counts(total=batch.counts.total, succeeded=succeeded, errored=errored)
-        return _WrittenResults(msgspec.structs.replace(counts, **{status: unfinished}), size, output_size)
+        counts = msgspec.structs.replace(counts, **{status: unfinished})
+        return _WrittenResults(counts, size, output_size, hashes)
 
     async def _merge_shard(self, batch: Batch, claim: Claim, status: Literal["canceled", "expired"]) -> _MergedShard:
         chunks = await self._store.read_chunks(batch.key, claim.shard.index)
-        merged, output_size = await asyncio.to_thread(self._merge, batch, chunks)
+        merged, successful = await asyncio.to_thread(self._merge, batch, chunks)
         unfinished = await self._add_unfinished(claim, merged, status)
+        lines, output, error = _joined(merged, successful)
         return _MergedShard(
-            lines=b"".join(merged[seq] for seq in sorted(merged)),
+            lines=lines,
+            output=output,
+            error=error,
             succeeded=sum(chunk.succeeded for chunk in chunks),
             errored=sum(chunk.errored for chunk in chunks),
             unfinished=unfinished,
-            output_size=output_size,
         )
 
-    def _merge(self, batch: Batch, chunks: Sequence[ResultChunk]) -> tuple[dict[int, bytes], int]:
-        """Return the lines of a shard by their seqs, and the number of bytes of the successful ones."""
-        return merge_chunks(chunks), sum(self._output_size(batch, chunk) for chunk in chunks)
-
-    def _output_size(self, batch: Batch, chunk: ResultChunk) -> int:
-        """Count the bytes of the successful lines of a chunk."""
-        if not chunk.errored:
-            return len(chunk.lines)
-        is_success = self._rows[batch.dialect].is_success
-        return sum(len(line) for line in chunk.lines.splitlines(keepends=True) if is_success(line))
+    def _merge(self, batch: Batch, chunks: Sequence[ResultChunk]) -> tuple[dict[int, bytes], set[int]]:
+        """Return the lines of a shard by their seqs, and the seqs of the successful ones."""
+        merged, is_success = merge_chunks(chunks), self._rows[batch.dialect].is_success
+        successful = {seq for chunk in chunks for seq in chunk.seqs if not chunk.errored or is_success(merged[seq])}
+        return merged, successful
 
     async def _add_unfinished(
         self, claim: Claim, merged: dict[int, bytes], status: Literal["canceled", "expired"]
@@ -182,11 +191,30 @@ class Finalizer:
         try:
             return await read_input_lines(self._blobs, claim)
         except BlobError as error:
-            if self._clock.now() < claim.batch.stopped_at + INPUT_RETRY_PERIOD:
+            if not self._clock.has_passed(claim.batch.stopped_at + INPUT_RETRY_PERIOD):
                 raise
             fields = {"action": "request_lines_missing", "batch": claim.batch.id, "shard": claim.shard.index}
             logger.error("%d requests get no result line: %s", missing, error, extra=fields)  # noqa: TRY400
             return []
+
+
+async def _write_and_hash(shard: _MergedShard, writer: BlobWriter, hashes: ResultHashes) -> None:
+    if len(shard.lines) < THREAD_THRESHOLD:
+        hashes.update(shard.lines, shard.output, shard.error)
+        await writer.write(shard.lines)
+    else:
+        hashing = asyncio.to_thread(hashes.update, shard.lines, shard.output, shard.error)
+        await asyncio.gather(writer.write(shard.lines), hashing)
+
+
+def _joined(merged: Mapping[int, bytes], successful: Collection[int]) -> tuple[bytes, bytes, bytes]:
+    """Return all lines in the order of their seqs, the successful ones, and the others."""
+    seqs = sorted(merged)
+    lines = b"".join([merged[seq] for seq in seqs])
+    if len(successful) == len(merged):
+        return lines, lines, b""
+    output, error = ([merged[seq] for seq in seqs if (seq in successful) is wanted] for wanted in (True, False))
+    return lines, b"".join(output), b"".join(error)
 
 
 def new_results_blob(batch: Batch) -> str:

@@ -8,6 +8,7 @@ from batchgate.engine.model.batch import Batch
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.store import Store
 from batchgate.engine.results.chunk_merging import merge_chunks
+from batchgate.engine.storage.verified_reading import verified
 
 
 class PartialResults:
@@ -23,22 +24,23 @@ class PartialResults:
         if not claims:  # the batch has ended since
             ended = await self._store.find_batch_by_key(batch.key)
             if ended is not None and ended.results_blob is not None:
-                async for piece in self._result_file(ended.results_blob, first_line=0):
+                async for piece in self._result_file(ended, ended.results_blob, first_line=0):
                     yield piece
         for claim in claims:
             merged = merge_chunks(await self._store.read_chunks(batch.key, claim.shard.index))
             current = await self._store.find_batch_by_key(batch.key)
             if current is not None and current.results_blob is not None:
                 # The batch was finalized, so its chunks may be deleted already; the result file has every line.
-                async for piece in self._result_file(current.results_blob, first_line=claim.shard.first_seq):
+                first_line = claim.shard.first_seq
+                async for piece in self._result_file(current, current.results_blob, first_line=first_line):
                     yield piece
                 return
             if merged:
                 yield b"".join(merged[seq] for seq in sorted(merged))
 
-    async def _result_file(self, name: str, *, first_line: int) -> AsyncIterator[bytes]:
-        passed = 0
-        async for piece in self._blobs.stream(name):
+    async def _result_file(self, batch: Batch, name: str, *, first_line: int) -> AsyncIterator[bytes]:
+        passed, stored = 0, self._blobs.stream(name)
+        async for piece in verified(name, stored, size=batch.results_size, sha256=batch.results_sha256):
             if passed >= first_line:
                 yield piece
                 continue

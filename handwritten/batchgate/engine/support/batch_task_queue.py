@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from batchgate.engine.model.errors import BlobError, StoreError
+from batchgate.engine.model.errors import BlobError, ClockError, StoreError
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.support.health_problems import HealthReporter
 
@@ -47,7 +47,7 @@ class BatchTaskQueue:
             key = await self._queue.get()
             try:
                 await self._work_with_lease(key)
-            except (StoreError, BlobError) as error:
+            except (StoreError, BlobError, ClockError) as error:
                 self._retry_later(key, error)
             except Exception as error:
                 fields = {"action": "batch_task_failed", "component": self._component}

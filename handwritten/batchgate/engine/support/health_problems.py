@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from batchgate.engine.model.clock import Clock
-from batchgate.engine.model.errors import LOGGABLE_ERRORS, BlobError, StoreError, loggable_text
+from batchgate.engine.model.errors import LOGGABLE_ERRORS, BlobError, ClockError, StoreError, loggable_text
 from batchgate.engine.model.health_report import HealthProblem, ProblemCode
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ class HealthProblems:
 
 
 def _code(error: Exception) -> ProblemCode:
+    if isinstance(error, ClockError):
+        return "clock_in_doubt"
     return "storage_error" if isinstance(error, StoreError | BlobError | OSError) else "internal_error"
 
 

@@ -1,43 +1,55 @@
-"""Removes an account's API key from the errors that its provider returns."""
+"""Removes an account's credentials from the answers of its provider."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from batchgate.engine.model.errors import RequestError
 from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamRequest, UpstreamResponse
 from batchgate.engine.ports.provider import ProviderHandler
+from batchgate.providers.responses.secret_forms import literal_forms, patterns, url_secrets
 
-MIN_SECRET_LENGTH: Final = 8
-"""Minimum length of a key that is redacted anywhere; a shorter one could be part of a word."""
 MAX_REMEMBERED_KEYS: Final = 4
 """Number of remembered keys: a call in flight may still have a key that was replaced."""
 REDACTED: Final = "[key]"
 
 
-class KeyRedactingHandler:
-    """Wraps a `ProviderHandler` so that its errors contain no key of its calls; answers stay unchanged."""
+class _SecretForms(Struct, frozen=True):
+    patterns: tuple[re.Pattern[str], ...]
+    literals: tuple[bytes, ...]
 
-    def __init__(self, handler: ProviderHandler) -> None:
+
+class KeyRedactingHandler:
+    """Wraps a `ProviderHandler` so that its errors contain no credentials of its calls.
+
+    Successful answers stay unchanged, unless ``in_answers``: then one that repeats a key, as it is, in hex or in
+    base64, is redacted too. That is for servers other than the provider's own, such as a proxy that echoes headers.
+    """
+
+    def __init__(self, handler: ProviderHandler, *, base_url: str = "", in_answers: bool = False) -> None:
         self._handler = handler
-        self._keys: dict[str, re.Pattern[str] | None] = {}
+        self._url = _forms(*url_secrets(base_url))
+        self._in_answers = in_answers
+        self._keys: dict[str, _SecretForms] = {}
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
         """Return the call of the wrapped handler, and remember its key."""
         if account.api_key and account.api_key not in self._keys:
-            self._keys[account.api_key] = _pattern(account.api_key)
+            self._keys[account.api_key] = _forms(account.api_key)
             if len(self._keys) > MAX_REMEMBERED_KEYS:
                 del self._keys[next(iter(self._keys))]
         return self._handler.encode(account, row)
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
-        """Return the answer of the wrapped handler; decode an error again from a response without the keys.
+        """Return the answer of the wrapped handler; decode an error again from a response without the credentials.
 
         The response is redacted, not the message: a message may have been shortened in the middle of a key.
         """
+        if self._in_answers and self._repeats_a_secret(response):
+            response = self._redact_response(response)
         try:
             return self._handler.decode(row, response)
         except RequestError as error:
@@ -54,25 +66,26 @@ class KeyRedactingHandler:
             return redacted_error
         return RequestError(error.kind, "The provider's error contains the account's key, so it is not shown.")
 
+    def _repeats_a_secret(self, response: UpstreamResponse) -> bool:
+        headers = "\n".join(response.headers.values()).encode(errors="surrogateescape")
+        literals = [literal for forms in self._forms for literal in forms.literals]
+        return any(literal in response.body or literal in headers for literal in literals)
+
     def _redact_response(self, response: UpstreamResponse) -> UpstreamResponse:
         headers = {name: self._redact(value) for name, value in response.headers.items()}
         body = self._redact(response.body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
         return structs.replace(response, headers=headers, body=body)
 
     def _redact(self, text: str) -> str:
-        for pattern in self._keys.values():
-            if pattern is not None:
+        for forms in self._forms:
+            for pattern in forms.patterns:
                 text = pattern.sub(REDACTED, text)
         return text
 
+    @property
+    def _forms(self) -> tuple[_SecretForms, ...]:
+        return (self._url, *self._keys.values())
 
-def _pattern(key: str) -> re.Pattern[str] | None:
-    r"""Return a pattern that finds a key, in JSON too, where a slash may be written ``\/`` or ``\u002F``.
 
-    A short key is found only as a separate word. A short key of letters only is not redacted: it is a placeholder for
-    servers that need no key, such as ``EMPTY``.
-    """
-    if len(key) < MIN_SECRET_LENGTH and key.isalpha():
-        return None
-    escaped = "".join(rf"(?:\\*{re.escape(character)}|\\+u(?i:{ord(character):04x}))" for character in key)
-    return re.compile(escaped if len(key) >= MIN_SECRET_LENGTH else rf"(?<!\w){escaped}(?!\w)")
+def _forms(*secrets: str) -> _SecretForms:
+    return _SecretForms(patterns(secrets), tuple(form for secret in secrets for form in literal_forms(secret)))

@@ -3,6 +3,9 @@ SELECT
     set_config('idle_in_transaction_session_timeout', '10s', false),
     CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
 
+-- name: time
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
+
 -- name: lock_create
 SELECT pg_advisory_xact_lock(%(lock)s)
 
@@ -242,7 +245,8 @@ ORDER BY number
 UPDATE batches
 SET status = 'ended', succeeded = %(succeeded)s, errored = %(errored)s, canceled = %(canceled)s,
     expired = %(expired)s, results_blob = %(results_blob)s, results_size = %(results_size)s,
-    output_size = %(output_size)s, output_file = %(output_file)s, error_file = %(error_file)s, ended_at = %(now)s
+    results_sha256 = %(results_sha256)s, output_size = %(output_size)s, output_file = %(output_file)s,
+    error_file = %(error_file)s, ended_at = %(now)s
 WHERE key = %(batch_key)s AND ended_at IS NULL
 RETURNING workspace, cost
 
@@ -302,7 +306,8 @@ ORDER BY created_at LIMIT 100
 
 -- name: archive_batch
 UPDATE batches
-SET archived_at = %(now)s, input_blob = NULL, results_blob = NULL, results_size = NULL, output_size = NULL
+SET archived_at = %(now)s, input_blob = NULL, results_blob = NULL, results_size = NULL, results_sha256 = NULL,
+    output_size = NULL
 WHERE key = %(batch_key)s
 
 -- name: open_batches

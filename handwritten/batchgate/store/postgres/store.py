@@ -85,6 +85,12 @@ class PostgresStore:
             await self._marks.flush()
         await self._pool.close()
 
+    async def time(self) -> int:
+        """Read the clock of the database, in microseconds since the epoch."""
+        row = await self._pool.fetch_one("time", {})
+        assert row is not None
+        return int(row["now"])
+
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
         """Store a batch, its shards and a job for each shard, all or none."""
         return await self._pool.write(lambda transaction: transactions.create_batch(transaction, new))
@@ -249,6 +255,7 @@ class PostgresStore:
         results_blob: str,
         results_size: int,
         now: int,
+        results_sha256: bytes | None = None,
         output_size: int | None = None,
         files: Sequence[NewFile] = (),
     ) -> bool:
@@ -256,6 +263,7 @@ class PostgresStore:
         params = ended_batch_row(batch_key, counts, files) | {
             "results_blob": results_blob,
             "results_size": results_size,
+            "results_sha256": results_sha256,
         }
         params |= {"output_size": output_size, "now": now}
         return await self._pool.write(

@@ -176,8 +176,8 @@ SELECT seqs, lines, succeeded, errored FROM chunks WHERE batch_key = :batch_key 
 -- name: end_batch
 UPDATE batches
 SET status = 'ended', succeeded = :succeeded, errored = :errored, canceled = :canceled, expired = :expired,
-    results_blob = :results_blob, results_size = :results_size, output_size = :output_size,
-    output_file = :output_file, error_file = :error_file, ended_at = :now
+    results_blob = :results_blob, results_size = :results_size, results_sha256 = :results_sha256,
+    output_size = :output_size, output_file = :output_file, error_file = :error_file, ended_at = :now
 WHERE key = :batch_key AND ended_at IS NULL
 RETURNING workspace, cost
 
@@ -215,7 +215,9 @@ WHERE results_blob IS NOT NULL AND output_file IS NULL AND error_file IS NULL AN
 ORDER BY created_at LIMIT 100
 
 -- name: archive_batch
-UPDATE batches SET archived_at = :now, input_blob = NULL, results_blob = NULL, results_size = NULL, output_size = NULL
+UPDATE batches
+SET archived_at = :now, input_blob = NULL, results_blob = NULL, results_size = NULL, results_sha256 = NULL,
+    output_size = NULL
 WHERE key = :batch_key AND archived_at IS NULL AND deleted_at IS NULL
 
 -- name: open_batches

@@ -218,6 +218,7 @@ class SqliteStore:
         results_blob: str,
         results_size: int,
         now: int,
+        results_sha256: bytes | None = None,
         output_size: int | None = None,
         files: Sequence[NewFile] = (),
     ) -> bool:
@@ -225,6 +226,7 @@ class SqliteStore:
         params = ended_batch_row(batch_key, counts, files) | {
             "results_blob": results_blob,
             "results_size": results_size,
+            "results_sha256": results_sha256,
         }
         params |= {"output_size": output_size, "now": now}
         return await self._file.write(lambda connection: transactions.end_batch(connection, params, files))

@@ -63,12 +63,13 @@ def _build_response(
 
 def sync_detailed(
     *,
-    client: AuthenticatedClient | Client,
+    client: AuthenticatedClient,
 ) -> Response[GatewayError | Health]:
     """Check the health of the gateway.
 
-     Requires no API key. With `degraded`, the process still serves requests; `problems` lists its
-    problems.
+     Requires no API key. With `degraded`, the process still serves requests. `components` names the
+    parts that have a problem. The other fields are for operators: a caller with a key of the scope
+    `admin` gets them, and every caller of a gateway without keys.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -89,12 +90,13 @@ def sync_detailed(
 
 def sync(
     *,
-    client: AuthenticatedClient | Client,
+    client: AuthenticatedClient,
 ) -> GatewayError | Health | None:
     """Check the health of the gateway.
 
-     Requires no API key. With `degraded`, the process still serves requests; `problems` lists its
-    problems.
+     Requires no API key. With `degraded`, the process still serves requests. `components` names the
+    parts that have a problem. The other fields are for operators: a caller with a key of the scope
+    `admin` gets them, and every caller of a gateway without keys.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -111,12 +113,13 @@ def sync(
 
 async def asyncio_detailed(
     *,
-    client: AuthenticatedClient | Client,
+    client: AuthenticatedClient,
 ) -> Response[GatewayError | Health]:
     """Check the health of the gateway.
 
-     Requires no API key. With `degraded`, the process still serves requests; `problems` lists its
-    problems.
+     Requires no API key. With `degraded`, the process still serves requests. `components` names the
+    parts that have a problem. The other fields are for operators: a caller with a key of the scope
+    `admin` gets them, and every caller of a gateway without keys.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -135,12 +138,13 @@ async def asyncio_detailed(
 
 async def asyncio(
     *,
-    client: AuthenticatedClient | Client,
+    client: AuthenticatedClient,
 ) -> GatewayError | Health | None:
     """Check the health of the gateway.
 
-     Requires no API key. With `degraded`, the process still serves requests; `problems` lists its
-    problems.
+     Requires no API key. With `degraded`, the process still serves requests. `components` names the
+    parts that have a problem. The other fields are for operators: a caller with a key of the scope
+    `admin` gets them, and every caller of a gateway without keys.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -1,0 +1,35 @@
+"""Reads a blob through and verifies it, so that damaged bytes end as an error."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+from batchgate.engine.model.errors import BlobError
+from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD
+
+
+async def verified(
+    name: str, pieces: AsyncIterator[bytes], *, size: int | None, sha256: bytes | None
+) -> AsyncIterator[bytes]:
+    """Yield the pieces of a whole blob; raises `BlobError` if its size or its SHA-256 is not the expected one.
+
+    None or empty stands for an unknown value, which is not verified. The last piece is yielded after the verification:
+    a reader that got as many bytes as it expects has got the right ones.
+    """
+    read, found, held = 0, hashlib.sha256(), b""
+    async for piece in pieces:
+        if held:
+            yield held
+        read, held = read + len(piece), piece
+        if sha256 and len(piece) >= THREAD_THRESHOLD:
+            await asyncio.to_thread(found.update, piece)
+        elif sha256:
+            found.update(piece)
+    if size is not None and read != size:
+        raise BlobError(f"{name}: damaged: {read} bytes, not {size}")
+    if sha256 and found.digest() != sha256:
+        raise BlobError(f"{name}: damaged: its SHA-256 is not the one of what was written")
+    if held:
+        yield held
