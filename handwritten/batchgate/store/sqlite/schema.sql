@@ -38,7 +38,8 @@ CREATE TABLE batches (
     error_file TEXT,
     first_faults BLOB,
     input_size INTEGER NOT NULL DEFAULT 0,
-    cost INTEGER NOT NULL DEFAULT 0
+    cost INTEGER NOT NULL DEFAULT 0,
+    model TEXT
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
