@@ -523,8 +523,8 @@ class BatchesHandlers(Protocol):
         """Cancel a batch; finished requests keep their results.
 
         The request body is ignored. Requests in flight may still finish and are counted; the
-        rest are in the error file. A batch that is cancelling already is returned unchanged;
-        one that has ended is refused.
+        rest are in the error file. A batch that is cancelling or cancelled already is returned
+        unchanged; one that has ended otherwise is refused.
         """
         ...
 

@@ -99,8 +99,8 @@ def sync_detailed(
     """Cancel a batch; finished requests keep their results.
 
      The request body is ignored. Requests in flight may still finish and are counted; the rest are in
-    the error file. A batch that is cancelling already is returned unchanged; one that has ended is
-    refused.
+    the error file. A batch that is cancelling or cancelled already is returned unchanged; one that has
+    ended otherwise is refused.
 
     Args:
         batch_id (str):
@@ -132,8 +132,8 @@ def sync(
     """Cancel a batch; finished requests keep their results.
 
      The request body is ignored. Requests in flight may still finish and are counted; the rest are in
-    the error file. A batch that is cancelling already is returned unchanged; one that has ended is
-    refused.
+    the error file. A batch that is cancelling or cancelled already is returned unchanged; one that has
+    ended otherwise is refused.
 
     Args:
         batch_id (str):
@@ -160,8 +160,8 @@ async def asyncio_detailed(
     """Cancel a batch; finished requests keep their results.
 
      The request body is ignored. Requests in flight may still finish and are counted; the rest are in
-    the error file. A batch that is cancelling already is returned unchanged; one that has ended is
-    refused.
+    the error file. A batch that is cancelling or cancelled already is returned unchanged; one that has
+    ended otherwise is refused.
 
     Args:
         batch_id (str):
@@ -191,8 +191,8 @@ async def asyncio(
     """Cancel a batch; finished requests keep their results.
 
      The request body is ignored. Requests in flight may still finish and are counted; the rest are in
-    the error file. A batch that is cancelling already is returned unchanged; one that has ended is
-    refused.
+    the error file. A batch that is cancelling or cancelled already is returned unchanged; one that has
+    ended otherwise is refused.
 
     Args:
         batch_id (str):
