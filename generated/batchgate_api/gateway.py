@@ -170,14 +170,14 @@ class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The default model of the requests, optionally with a provider prefix and a slash. The prefix selects the provider of the batch if nothing else names it.",
+                description="The default model of the requests, optionally with the name of an account or provider and a slash before it. That name selects the account of the batch if nothing else does.",
                 max_length=256,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The default model of the requests, optionally with a provider prefix and a slash. The prefix selects the provider of the batch if nothing else names it."""
+    """The default model of the requests, optionally with the name of an account or provider and a slash before it. That name selects the account of the batch if nothing else does."""
 
     input_file_id: (
         Annotated[
@@ -1091,38 +1091,16 @@ class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):
 
     provider: (
         Annotated[
-            Literal[
-                "openai",
-                "azure",
-                "anthropic",
-                "bedrock",
-                "cohere",
-                "vertex",
-                "vllm",
-                "mistral",
-                "ollama",
-                "groq",
-                "sgl",
-                "parasail",
-                "perplexity",
-                "replicate",
-                "cerebras",
-                "gemini",
-                "openrouter",
-                "elevenlabs",
-                "huggingface",
-                "nebius",
-                "xai",
-                "runway",
-                "fireworks",
-            ],
+            str,
             Meta(
-                description="The provider of the file, if neither the query nor a header names it."
+                description="The account or provider of the file, if neither the query nor a header names it.",
+                max_length=64,
+                min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The provider of the file, if neither the query nor a header names it."""
+    """The account or provider of the file, if neither the query nor a header names it."""
 
     expires_after_anchor_: (
         Annotated[

@@ -282,9 +282,10 @@ class UnifiedFilesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ListUnifiedFilesParameters,
     ) -> gateway.UnifiedFileList:
-        """List the files of a provider.
+        """List the files of an account or provider.
 
-        Either `provider` or `x-model-provider` is required.
+        Either `provider` or `x-model-provider` is required, unless the gateway has a default
+        account.
         """
         ...
 
@@ -293,10 +294,12 @@ class UnifiedFilesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.UploadUnifiedFileParameters,
     ) -> gateway.UnifiedFile:
-        """Upload a file for a provider.
+        """Upload a file for an account or provider.
 
-        Name the provider in the query, the header x-model-provider or the form. The form fields
-        may come in any order. If the upload is refused or interrupted, nothing is stored.
+        Name the account or provider in the query, the header x-model-provider or the form. None
+        is needed if the gateway has a default account: the setting `default_provider`, or its
+        only account. The form fields may come in any order. If the upload is refused or
+        interrupted, nothing is stored.
         """
         ...
 
@@ -333,7 +336,7 @@ class UnifiedBatchesHandlers(Protocol):
         request: web.Request,
         parameters: parameters.ListUnifiedBatchesParameters,
     ) -> gateway.UnifiedBatchList:
-        """List the batches of a provider, newest first.
+        """List the batches of an account or provider, newest first.
 
         `after` returns the next older batches, `before` the next newer ones. With both, the
         page contains only batches strictly between them.
@@ -347,11 +350,12 @@ class UnifiedBatchesHandlers(Protocol):
     ) -> gateway.UnifiedBatch:
         """Create a batch from an uploaded file or from the requests in the body.
 
-        Name the provider in the query, in the header x-model-provider, or before the slash in
-        `model`. Requests in the body are accepted or refused as a whole. A file is validated
-        after the response. The body may be compressed (gzip, deflate, zstd); the limit of 256
-        MB applies to the decoded body. The fields may come in any order, with at most 64 KB of
-        other fields before `requests` and 64 KB after it.
+        Name the account or provider in the query, in the header x-model-provider, or before the
+        slash in `model`. None is needed if the gateway has a default account. Requests in the
+        body are accepted or refused as a whole. A file is validated after the response. The
+        body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies to the decoded
+        body. The fields may come in any order, with at most 64 KB of other fields before
+        `requests` and 64 KB after it.
         """
         ...
 
@@ -520,8 +524,8 @@ class BatchesHandlers(Protocol):
         """Cancel a batch; finished requests keep their results.
 
         The request body is ignored. Requests in flight may still finish and are counted; the
-        rest are in the error file. If the batch is already cancelled or has ended, it is
-        returned unchanged.
+        rest are in the error file. A batch that is cancelling or cancelled already is returned
+        unchanged; one that has ended otherwise is refused.
         """
         ...
 

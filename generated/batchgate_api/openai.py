@@ -19,8 +19,16 @@ class Batch(OpenStruct, frozen=True, kw_only=True):
 
     object: Literal["batch"]
     endpoint: BatchEndpoint
-    model: Annotated[str, Meta(description="The default model of the requests.")] | None
-    """The default model of the requests."""
+    model: (
+        Annotated[
+            str,
+            Meta(
+                description="The model of all requests, or null if they name several. Until the file is validated, their default model."
+            ),
+        ]
+        | None
+    )
+    """The model of all requests, or null if they name several. Until the file is validated, their default model."""
 
     errors: BatchErrors | None
     input_file_id: Annotated[str, Meta(description="The file with the requests.")]
@@ -184,8 +192,13 @@ class BatchRequestCounts(OpenStruct, frozen=True, kw_only=True):
     completed: Annotated[int, Meta(description="Requests that the model answered.")]
     """Requests that the model answered."""
 
-    failed: Annotated[int, Meta(description="Requests that ended in an error.")]
-    """Requests that ended in an error."""
+    failed: Annotated[
+        int,
+        Meta(
+            description="Requests with a line in the error file: they ended in an error, were cancelled or expired."
+        ),
+    ]
+    """Requests with a line in the error file: they ended in an error, were cancelled or expired."""
 
 
 class BatchUsage(OpenStruct, frozen=True, kw_only=True):
@@ -255,36 +268,16 @@ class CreateFile(ClosedStruct, frozen=True, kw_only=True):
 
     provider: (
         Annotated[
-            Literal[
-                "openai",
-                "azure",
-                "anthropic",
-                "bedrock",
-                "cohere",
-                "vertex",
-                "vllm",
-                "mistral",
-                "ollama",
-                "groq",
-                "sgl",
-                "parasail",
-                "perplexity",
-                "replicate",
-                "cerebras",
-                "gemini",
-                "openrouter",
-                "elevenlabs",
-                "huggingface",
-                "nebius",
-                "xai",
-                "runway",
-                "fireworks",
-            ],
-            Meta(description="The provider of the file (default openai)."),
+            str,
+            Meta(
+                description="The account or provider of the file (default openai).",
+                max_length=64,
+                min_length=1,
+            ),
         ]
         | UnsetType
     ) = UNSET
-    """The provider of the file (default openai)."""
+    """The account or provider of the file (default openai)."""
 
     expires_after_anchor_: (
         Annotated[

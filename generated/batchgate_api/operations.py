@@ -717,6 +717,7 @@ OPERATIONS: tuple[Operation, ...] = (
         locations={
             "file_id": "path",
             "provider": "query",
+            "x-model-provider": "header",
         },
         body=None,
         media_type=None,
@@ -745,6 +746,7 @@ OPERATIONS: tuple[Operation, ...] = (
         locations={
             "file_id": "path",
             "provider": "query",
+            "x-model-provider": "header",
         },
         body=None,
         media_type=None,
@@ -773,6 +775,7 @@ OPERATIONS: tuple[Operation, ...] = (
         locations={
             "file_id": "path",
             "provider": "query",
+            "x-model-provider": "header",
         },
         body=None,
         media_type=None,
@@ -801,6 +804,7 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=parameters.ListUnifiedBatchesParameters,
         locations={
             "provider": "query",
+            "x-model-provider": "header",
             "limit": "query",
             "after": "query",
             "before": "query",
@@ -865,6 +869,7 @@ OPERATIONS: tuple[Operation, ...] = (
         locations={
             "batch_id": "path",
             "provider": "query",
+            "x-model-provider": "header",
         },
         body=None,
         media_type=None,
@@ -893,6 +898,7 @@ OPERATIONS: tuple[Operation, ...] = (
         locations={
             "batch_id": "path",
             "provider": "query",
+            "x-model-provider": "header",
         },
         body=None,
         media_type=None,
@@ -921,6 +927,7 @@ OPERATIONS: tuple[Operation, ...] = (
         locations={
             "batch_id": "path",
             "provider": "query",
+            "x-model-provider": "header",
         },
         body=None,
         media_type=None,
@@ -1035,6 +1042,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "order": "query",
             "after": "query",
             "provider": "query",
+            "x-model-provider": "header",
         },
         body=None,
         media_type=None,
@@ -1188,6 +1196,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "limit": "query",
             "after": "query",
             "provider": "query",
+            "x-model-provider": "header",
         },
         body=None,
         media_type=None,
@@ -1294,6 +1303,7 @@ OPERATIONS: tuple[Operation, ...] = (
             403: openai.OpenaiError,
             404: openai.OpenaiError,
             405: openai.OpenaiError,
+            409: openai.OpenaiError,
             500: openai.OpenaiError,
             503: openai.OpenaiError,
         },

@@ -62,52 +62,34 @@ class CancelUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
     batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
     """The id of the batch."""
 
-    provider: Annotated[
-        Literal[
-            "openai",
-            "azure",
-            "anthropic",
-            "bedrock",
-            "cohere",
-            "vertex",
-            "vllm",
-            "mistral",
-            "ollama",
-            "groq",
-            "sgl",
-            "parasail",
-            "perplexity",
-            "replicate",
-            "cerebras",
-            "gemini",
-            "openrouter",
-            "elevenlabs",
-            "huggingface",
-            "nebius",
-            "xai",
-            "runway",
-            "fireworks",
-        ],
-        Meta(description="A provider of the batch's requests."),
-    ]
-    """A provider of the batch's requests."""
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="An account or provider of the batch's requests. It may be left out if the gateway has a default account; any batch is found then.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """An account or provider of the batch's requests. It may be left out if the gateway has a default account; any batch is found then."""
+
+    x_model_provider: (
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Same as `provider`."""
 
 
 class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of createBatch."""
 
     x_model_provider: (
-        Annotated[
-            str,
-            Meta(
-                description="Same as `provider` in the body.",
-                max_length=64,
-                min_length=1,
-            ),
-        ]
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
-    """Same as `provider` in the body."""
+    """Same as `provider`."""
 
     idempotency_key: (
         Annotated[
@@ -232,68 +214,19 @@ class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
 
     provider: (
         Annotated[
-            Literal[
-                "openai",
-                "azure",
-                "anthropic",
-                "bedrock",
-                "cohere",
-                "vertex",
-                "vllm",
-                "mistral",
-                "ollama",
-                "groq",
-                "sgl",
-                "parasail",
-                "perplexity",
-                "replicate",
-                "cerebras",
-                "gemini",
-                "openrouter",
-                "elevenlabs",
-                "huggingface",
-                "nebius",
-                "xai",
-                "runway",
-                "fireworks",
-            ],
+            str,
             Meta(
-                description="The provider that runs the requests. A provider/model prefix in a request takes precedence."
+                description="The account that runs the requests, or its provider (default the gateway's default account). An account/model prefix in a request takes precedence.",
+                max_length=64,
+                min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The provider that runs the requests. A provider/model prefix in a request takes precedence."""
+    """The account that runs the requests, or its provider (default the gateway's default account). An account/model prefix in a request takes precedence."""
 
     x_model_provider: (
-        Annotated[
-            Literal[
-                "openai",
-                "azure",
-                "anthropic",
-                "bedrock",
-                "cohere",
-                "vertex",
-                "vllm",
-                "mistral",
-                "ollama",
-                "groq",
-                "sgl",
-                "parasail",
-                "perplexity",
-                "replicate",
-                "cerebras",
-                "gemini",
-                "openrouter",
-                "elevenlabs",
-                "huggingface",
-                "nebius",
-                "xai",
-                "runway",
-                "fireworks",
-            ],
-            Meta(description="Same as `provider`."),
-        ]
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
     """Same as `provider`."""
@@ -376,35 +309,24 @@ class DeleteUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
     file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
     """The id of the file."""
 
-    provider: Annotated[
-        Literal[
-            "openai",
-            "azure",
-            "anthropic",
-            "bedrock",
-            "cohere",
-            "vertex",
-            "vllm",
-            "mistral",
-            "ollama",
-            "groq",
-            "sgl",
-            "parasail",
-            "perplexity",
-            "replicate",
-            "cerebras",
-            "gemini",
-            "openrouter",
-            "elevenlabs",
-            "huggingface",
-            "nebius",
-            "xai",
-            "runway",
-            "fireworks",
-        ],
-        Meta(description="The provider for which the file was uploaded."),
-    ]
-    """The provider for which the file was uploaded."""
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="The account or provider for which the file was uploaded. It may be left out if the gateway has a default account; any file is found then.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The account or provider for which the file was uploaded. It may be left out if the gateway has a default account; any file is found then."""
+
+    x_model_provider: (
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Same as `provider`."""
 
 
 class DownloadFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -420,35 +342,24 @@ class DownloadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
     file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
     """The id of the file."""
 
-    provider: Annotated[
-        Literal[
-            "openai",
-            "azure",
-            "anthropic",
-            "bedrock",
-            "cohere",
-            "vertex",
-            "vllm",
-            "mistral",
-            "ollama",
-            "groq",
-            "sgl",
-            "parasail",
-            "perplexity",
-            "replicate",
-            "cerebras",
-            "gemini",
-            "openrouter",
-            "elevenlabs",
-            "huggingface",
-            "nebius",
-            "xai",
-            "runway",
-            "fireworks",
-        ],
-        Meta(description="The provider for which the file was uploaded."),
-    ]
-    """The provider for which the file was uploaded."""
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="The account or provider for which the file was uploaded. It may be left out if the gateway has a default account; any file is found then.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The account or provider for which the file was uploaded. It may be left out if the gateway has a default account; any file is found then."""
+
+    x_model_provider: (
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Same as `provider`."""
 
 
 class GetBatchProgressParameters(OpenStruct, frozen=True, kw_only=True):
@@ -546,6 +457,12 @@ class ListBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     ) = UNSET
     """Return only batches with requests for this account or provider."""
 
+    x_model_provider: (
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Same as `provider`."""
+
 
 class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of listFiles."""
@@ -609,36 +526,22 @@ class ListFilesParameters(OpenStruct, frozen=True, kw_only=True):
 
     provider: (
         Annotated[
-            Literal[
-                "openai",
-                "azure",
-                "anthropic",
-                "bedrock",
-                "cohere",
-                "vertex",
-                "vllm",
-                "mistral",
-                "ollama",
-                "groq",
-                "sgl",
-                "parasail",
-                "perplexity",
-                "replicate",
-                "cerebras",
-                "gemini",
-                "openrouter",
-                "elevenlabs",
-                "huggingface",
-                "nebius",
-                "xai",
-                "runway",
-                "fireworks",
-            ],
-            Meta(description="Return only files that were uploaded for this provider."),
+            str,
+            Meta(
+                description="Return only files that were uploaded for this account or provider.",
+                max_length=64,
+                min_length=1,
+            ),
         ]
         | UnsetType
     ) = UNSET
-    """Return only files that were uploaded for this provider."""
+    """Return only files that were uploaded for this account or provider."""
+
+    x_model_provider: (
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Same as `provider`."""
 
 
 class ListKeysParameters(OpenStruct, frozen=True, kw_only=True):
@@ -778,35 +681,24 @@ class ListSecretsParameters(OpenStruct, frozen=True, kw_only=True):
 class ListUnifiedBatchesParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of listUnifiedBatches."""
 
-    provider: Annotated[
-        Literal[
-            "openai",
-            "azure",
-            "anthropic",
-            "bedrock",
-            "cohere",
-            "vertex",
-            "vllm",
-            "mistral",
-            "ollama",
-            "groq",
-            "sgl",
-            "parasail",
-            "perplexity",
-            "replicate",
-            "cerebras",
-            "gemini",
-            "openrouter",
-            "elevenlabs",
-            "huggingface",
-            "nebius",
-            "xai",
-            "runway",
-            "fireworks",
-        ],
-        Meta(description="Return only batches with requests for this provider."),
-    ]
-    """Return only batches with requests for this provider."""
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="Return only batches with requests for this account or provider (default the default account).",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only batches with requests for this account or provider (default the default account)."""
+
+    x_model_provider: (
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Same as `provider`."""
 
     limit: (
         Annotated[
@@ -852,65 +744,25 @@ class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
 
     provider: (
         Annotated[
-            Literal[
-                "openai",
-                "azure",
-                "anthropic",
-                "bedrock",
-                "cohere",
-                "vertex",
-                "vllm",
-                "mistral",
-                "ollama",
-                "groq",
-                "sgl",
-                "parasail",
-                "perplexity",
-                "replicate",
-                "cerebras",
-                "gemini",
-                "openrouter",
-                "elevenlabs",
-                "huggingface",
-                "nebius",
-                "xai",
-                "runway",
-                "fireworks",
-            ],
-            Meta(description="Return only files that were uploaded for this provider."),
+            str,
+            Meta(
+                description="Return only files that were uploaded for this account or provider (default the default account).",
+                max_length=64,
+                min_length=1,
+            ),
         ]
         | UnsetType
     ) = UNSET
-    """Return only files that were uploaded for this provider."""
+    """Return only files that were uploaded for this account or provider (default the default account)."""
 
     x_model_provider: (
         Annotated[
-            Literal[
-                "openai",
-                "azure",
-                "anthropic",
-                "bedrock",
-                "cohere",
-                "vertex",
-                "vllm",
-                "mistral",
-                "ollama",
-                "groq",
-                "sgl",
-                "parasail",
-                "perplexity",
-                "replicate",
-                "cerebras",
-                "gemini",
-                "openrouter",
-                "elevenlabs",
-                "huggingface",
-                "nebius",
-                "xai",
-                "runway",
-                "fireworks",
-            ],
-            Meta(description="Same as `provider`. May also be sent as a header of this name."),
+            str,
+            Meta(
+                description="Same as `provider`. May also be sent as a header of this name.",
+                max_length=64,
+                min_length=1,
+            ),
         ]
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
@@ -1087,35 +939,24 @@ class RetrieveUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
     batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
     """The id of the batch."""
 
-    provider: Annotated[
-        Literal[
-            "openai",
-            "azure",
-            "anthropic",
-            "bedrock",
-            "cohere",
-            "vertex",
-            "vllm",
-            "mistral",
-            "ollama",
-            "groq",
-            "sgl",
-            "parasail",
-            "perplexity",
-            "replicate",
-            "cerebras",
-            "gemini",
-            "openrouter",
-            "elevenlabs",
-            "huggingface",
-            "nebius",
-            "xai",
-            "runway",
-            "fireworks",
-        ],
-        Meta(description="A provider of the batch's requests."),
-    ]
-    """A provider of the batch's requests."""
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="An account or provider of the batch's requests. It may be left out if the gateway has a default account; any batch is found then.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """An account or provider of the batch's requests. It may be left out if the gateway has a default account; any batch is found then."""
+
+    x_model_provider: (
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Same as `provider`."""
 
 
 class RetrieveUnifiedBatchResultsParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1124,35 +965,24 @@ class RetrieveUnifiedBatchResultsParameters(OpenStruct, frozen=True, kw_only=Tru
     batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
     """The id of the batch."""
 
-    provider: Annotated[
-        Literal[
-            "openai",
-            "azure",
-            "anthropic",
-            "bedrock",
-            "cohere",
-            "vertex",
-            "vllm",
-            "mistral",
-            "ollama",
-            "groq",
-            "sgl",
-            "parasail",
-            "perplexity",
-            "replicate",
-            "cerebras",
-            "gemini",
-            "openrouter",
-            "elevenlabs",
-            "huggingface",
-            "nebius",
-            "xai",
-            "runway",
-            "fireworks",
-        ],
-        Meta(description="A provider of the batch's requests."),
-    ]
-    """A provider of the batch's requests."""
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="An account or provider of the batch's requests. It may be left out if the gateway has a default account; any batch is found then.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """An account or provider of the batch's requests. It may be left out if the gateway has a default account; any batch is found then."""
+
+    x_model_provider: (
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Same as `provider`."""
 
 
 class RetrieveUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1161,35 +991,24 @@ class RetrieveUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
     file_id: Annotated[str, Meta(description="The id of the file.", max_length=128, min_length=1)]
     """The id of the file."""
 
-    provider: Annotated[
-        Literal[
-            "openai",
-            "azure",
-            "anthropic",
-            "bedrock",
-            "cohere",
-            "vertex",
-            "vllm",
-            "mistral",
-            "ollama",
-            "groq",
-            "sgl",
-            "parasail",
-            "perplexity",
-            "replicate",
-            "cerebras",
-            "gemini",
-            "openrouter",
-            "elevenlabs",
-            "huggingface",
-            "nebius",
-            "xai",
-            "runway",
-            "fireworks",
-        ],
-        Meta(description="The provider for which the file was uploaded."),
-    ]
-    """The provider for which the file was uploaded."""
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="The account or provider for which the file was uploaded. It may be left out if the gateway has a default account; any file is found then.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The account or provider for which the file was uploaded. It may be left out if the gateway has a default account; any file is found then."""
+
+    x_model_provider: (
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Same as `provider`."""
 
 
 class RevokeKeyParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1234,66 +1053,19 @@ class UploadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
 
     provider: (
         Annotated[
-            Literal[
-                "openai",
-                "azure",
-                "anthropic",
-                "bedrock",
-                "cohere",
-                "vertex",
-                "vllm",
-                "mistral",
-                "ollama",
-                "groq",
-                "sgl",
-                "parasail",
-                "perplexity",
-                "replicate",
-                "cerebras",
-                "gemini",
-                "openrouter",
-                "elevenlabs",
-                "huggingface",
-                "nebius",
-                "xai",
-                "runway",
-                "fireworks",
-            ],
-            Meta(description="The provider of the file."),
+            str,
+            Meta(
+                description="The account or provider of the file (default the gateway's default account).",
+                max_length=64,
+                min_length=1,
+            ),
         ]
         | UnsetType
     ) = UNSET
-    """The provider of the file."""
+    """The account or provider of the file (default the gateway's default account)."""
 
     x_model_provider: (
-        Annotated[
-            Literal[
-                "openai",
-                "azure",
-                "anthropic",
-                "bedrock",
-                "cohere",
-                "vertex",
-                "vllm",
-                "mistral",
-                "ollama",
-                "groq",
-                "sgl",
-                "parasail",
-                "perplexity",
-                "replicate",
-                "cerebras",
-                "gemini",
-                "openrouter",
-                "elevenlabs",
-                "huggingface",
-                "nebius",
-                "xai",
-                "runway",
-                "fireworks",
-            ],
-            Meta(description="Same as `provider`."),
-        ]
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
     """Same as `provider`."""

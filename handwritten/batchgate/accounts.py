@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from batchgate.api.provider_names import ProviderNames
 from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.model.errors import ConfigurationError, RefusedError
 from batchgate.engine.model.provider_call import Account, Price
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR
 from batchgate.engine.ports.provider import Transport
-from batchgate.providers.registry.providers import PROVIDERS, Provider
+from batchgate.providers.registry.model_names import is_part_of_model_name
+from batchgate.providers.registry.providers import PROVIDER_NAMES, PROVIDERS, Provider
 from batchgate.providers.responses.key_redaction import KeyRedactingHandler
 from batchgate.providers.responses.usage_meter import UsageMeter
 from batchgate.providers.simulator.handler import SimulatorHandler
@@ -38,8 +40,11 @@ def endpoints(
 
     Keys in files and in the database are read when the engine starts.
     """
-    accounts = settings.accounts.items()
-    return [_endpoint(name, account, transport, environment, read_secret) for name, account in accounts]
+    is_model_part = _model_parts(settings)
+    return [
+        _endpoint(name, account, transport, environment, read_secret, partial(is_model_part, name))
+        for name, account in settings.accounts.items()
+    ]
 
 
 def default_account(settings: Settings) -> str:
@@ -69,23 +74,27 @@ def account_chooser(settings: Settings, parameter: str, preferred: str | None = 
     return choose
 
 
-def provider_chooser(settings: Settings) -> Callable[[str, str], str]:
-    """Return a function that chooses the account for a provider name given in ``parameter``.
+def provider_names(settings: Settings) -> ProviderNames:
+    """Return the names that calls of the unified API may give for a provider."""
+    only = next(iter(settings.accounts)) if len(settings.accounts) == 1 else None
+    return ProviderNames(
+        accounts={name: account.provider for name, account in settings.accounts.items()},
+        default=settings.default_provider or only,
+        documented=PROVIDER_NAMES,
+        is_model_part=_model_parts(settings),
+    )
 
-    It chooses the account of this name, or else the first account in the settings with this provider. It raises
-    `RefusedError` if there is none.
-    """
-    of_provider = {account.provider: name for name, account in reversed(settings.accounts.items())}
-    configured = ", ".join(dict.fromkeys((*settings.accounts, *sorted(of_provider)))) or "none"
 
-    def choose(provider: str, parameter: str) -> str:
-        account = provider if provider in settings.accounts else of_provider.get(provider)
-        if account is None:
-            message = f"{parameter}: {provider!r} is not configured; configured: {configured}"
-            raise RefusedError("invalid_request_error", message, param=parameter)
-        return account
+def _model_parts(settings: Settings) -> Callable[[str, str], bool]:
+    """Return the function that tells for an account whether a prefix belongs to the name of one of its models."""
+    providers = {name: account.provider for name, account in settings.accounts.items()}
 
-    return choose
+    def is_model_part(account: str, prefix: str) -> bool:
+        return is_part_of_model_name(
+            prefix, provider=providers[account], accounts=providers.keys(), providers=providers.values()
+        )
+
+    return is_model_part
 
 
 def _find_account(asked: str, accounts: Mapping[str, AccountSettings], parameter: str) -> str:
@@ -101,8 +110,13 @@ def _find_account(asked: str, accounts: Mapping[str, AccountSettings], parameter
     raise RefusedError("invalid_request_error", message, param=parameter)
 
 
-def _endpoint(
-    name: str, given: AccountSettings, transport: Transport, environment: Mapping[str, str], read_secret: ReadSecret
+def _endpoint(  # noqa: PLR0917
+    name: str,
+    given: AccountSettings,
+    transport: Transport,
+    environment: Mapping[str, str],
+    read_secret: ReadSecret,
+    is_model_part: Callable[[str], bool],
 ) -> AccountEndpoint:
     account = Account(
         name=name,
@@ -116,7 +130,13 @@ def _endpoint(
     )
     if given.provider == SIMULATOR:
         simulator = SimulatorTransport(given.simulator)
-        return AccountEndpoint(account=account, handler=SimulatorHandler(), transport=simulator, meter=UsageMeter())
+        return AccountEndpoint(
+            account=account,
+            handler=SimulatorHandler(),
+            transport=simulator,
+            meter=UsageMeter(),
+            is_model_part=is_model_part,
+        )
     provider = PROVIDERS.get(given.provider)
     if provider is None:
         known = ", ".join((*PROVIDERS, SIMULATOR))
@@ -124,6 +144,7 @@ def _endpoint(
     _check_one_key_setting(name, given)
     base_url = _base_url(name, given, provider)
     key = secret(given.api_key, given.api_key_env, f"accounts.{name}.api_key_env", environment)
+    _check_requirement(name, given, provider, has_key=bool(key))
     return AccountEndpoint(
         account=structs.replace(account, base_url=base_url, api_key=key),
         handler=KeyRedactingHandler(
@@ -132,6 +153,7 @@ def _endpoint(
         transport=transport,
         meter=UsageMeter(),
         read_key=_key_reader(name, given, read_secret),
+        is_model_part=is_model_part,
     )
 
 
@@ -140,6 +162,21 @@ def _check_one_key_setting(name: str, given: AccountSettings) -> None:
     # api_key_env beside api_key is allowed: it takes precedence.
     if len(named) > 1 and named != ["api_key", "api_key_env"]:
         raise ConfigurationError(f"accounts.{name}.{named[-1]}", f"only one of {', '.join(KEY_SETTINGS)}")
+
+
+def _check_requirement(name: str, given: AccountSettings, provider: Provider, *, has_key: bool) -> None:
+    """Raise `ConfigurationError` for an account whose every call would fail."""
+    if given.base_url:
+        return
+    if provider.requires == "base_url":
+        expected = f"the URL of the server, such as {provider.base_url}"
+        raise ConfigurationError(f"accounts.{name}.base_url", expected)
+    if provider.requires == "key" and not has_key and given.api_key_file is None and given.api_key_secret is None:
+        expected = (
+            f"the key for {provider.base_url}, better in api_key_env, api_key_file or api_key_secret; a server that "
+            "needs no key has a base_url of its own"
+        )
+        raise ConfigurationError(f"accounts.{name}.api_key", expected)
 
 
 def _key_reader(name: str, given: AccountSettings, read_secret: ReadSecret) -> Callable[[], Awaitable[str]] | None:

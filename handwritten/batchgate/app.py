@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from batchgate import __version__
-from batchgate.accounts import account_chooser, endpoints, provider_chooser
+from batchgate.accounts import account_chooser, endpoints, provider_names
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER, TENANTS
@@ -152,15 +152,16 @@ def _handlers(
     UnifiedBatchesHandlers,
     SecretsHandlers,
 ]:
+    names = provider_names(settings)
     return (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
         BatchProgressHandler(blobs, PartialResults(store, blobs), paused),
         WorkspacesHandler(),
         APIKeysHandler(),
-        FilesHandler(blobs),
+        FilesHandler(blobs, names),
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
-        UnifiedFilesHandler(blobs),
-        UnifiedBatchesHandler(_unified_view(settings), blobs, provider_chooser(settings)),
+        UnifiedFilesHandler(blobs, names),
+        UnifiedBatchesHandler(_unified_view(settings), blobs, names),
         SecretsHandler(secrets, router.refresh_keys),
     )
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.running_app import RunningApp
-from tests.support.uploads import INVALID, OPENAI, PROVIDERS, UNIFIED, expect_error, upload
+from tests.support.uploads import INVALID, OPENAI, UNIFIED, expect_error, upload
 
 FILE_CALLS = pytest.mark.parametrize(
     ("method", "path"),
@@ -117,31 +117,24 @@ async def test_a_file_of_another_provider_is_not_found_and_is_not_deleted(
             id="unified limit",
         ),
         pytest.param(
-            UNIFIED,
-            "provider",
-            "missing_required_parameter",
-            f"provider: Field required; it must be one of {PROVIDERS}",
-            id="list without a provider",
-        ),
-        pytest.param(
-            f"{UNIFIED}/x",
-            "provider",
-            "missing_required_parameter",
-            f"provider: Field required; it must be one of {PROVIDERS}",
-            id="retrieve without a provider",
-        ),
-        pytest.param(
             f"{UNIFIED}?provider=acme",
             "provider",
             "invalid_value",
-            f"provider: Input should be one of {PROVIDERS}, not 'acme'",
+            "provider: 'acme' is not configured; configured: simulator",
             id="unknown provider",
+        ),
+        pytest.param(
+            f"{OPENAI}?provider=acme",
+            "provider",
+            "invalid_value",
+            "provider: 'acme' is not configured; configured: simulator",
+            id="unknown provider of the OpenAI surface",
         ),
         pytest.param(
             f"{UNIFIED}?x-model-provider=acme",
             "x-model-provider",
             "invalid_value",
-            f"x-model-provider: Input should be one of {PROVIDERS}, not 'acme'",
+            "x-model-provider: 'acme' is not configured; configured: simulator",
             id="unknown x-model-provider",
         ),
         pytest.param(

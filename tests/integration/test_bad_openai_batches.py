@@ -90,18 +90,32 @@ def body_with(**fields: Any) -> dict[str, Any]:
             id="long key of metadata",
         ),
         pytest.param(
-            body_with(metadata={"k": "x" * 513}),
-            "metadata.*",
+            body_with(metadata={"a": "b", "k": "x" * 513}),
+            "metadata.k",
             INVALID,
             "String should have at most 512 characters",
             id="long value of metadata",
         ),
         pytest.param(
-            body_with(metadata={"k": 1}),
-            "metadata.*",
+            body_with(metadata={"a": "b", "k": 1}),
+            "metadata.k",
             INVALID,
             "Input should be a string, not an integer",
             id="metadata that is no text",
+        ),
+        pytest.param(
+            body_with(metadata={"a.b": None}),
+            "metadata.a.b",
+            INVALID,
+            "Input should be a string, not null",
+            id="metadata without a value",
+        ),
+        pytest.param(
+            body_with(metadata={"k" * 100: {}}),
+            f"metadata.{'k' * 64}…",
+            INVALID,
+            "Input should be a string, not an object",
+            id="metadata with a long key and a wrong value",
         ),
         pytest.param(
             body_with(metadata=[]),
@@ -282,7 +296,7 @@ async def test_a_file_with_errors_fails_the_batch_which_lists_every_bad_line(gat
     assert faults == [
         (2, "invalid_json_line", None),
         (3, "duplicate_custom_id", "custom_id"),
-        (5, "url_mismatch", "url"),
+        (5, "invalid_url", "url"),
     ]
     assert all(fault["message"] for fault in batch["errors"]["data"])
 
@@ -292,5 +306,5 @@ async def test_every_line_of_a_file_for_another_endpoint_is_an_error(gateway: Ru
     _, created = await gateway.call("POST", BATCHES, json=create_body(file_id, endpoint="/v1/responses"))
     batch = await wait_for_final_status(gateway, created["id"])
     found = [(fault["line"], fault["code"]) for fault in batch["errors"]["data"]]
-    assert (batch["status"], found) == ("failed", [(line, "url_mismatch") for line in (1, 2, 3)])
+    assert (batch["status"], found) == ("failed", [(line, "invalid_url") for line in (1, 2, 3)])
     assert CHAT in batch["errors"]["data"][0]["message"]

@@ -24,6 +24,7 @@ from tests.support.openai_batches import (
 )
 from tests.support.running_app import BATCHES as MESSAGE_BATCHES
 from tests.support.running_app import RunningApp, running_app, simulator
+from tests.support.running_app import create_body as requests_body
 from tests.support.uploads import OPENAI as FILES
 
 pytestmark = ON_FOLDER_AND_BUCKET
@@ -77,7 +78,8 @@ async def test_a_batch_runs_from_its_input_file_to_an_output_and_an_error_file(a
     times = dict.fromkeys(("in_progress_at", "finalizing_at", "completed_at"), NOW)
     files = {name: batch[name] for name in ("output_file_id", "error_file_id", "usage")}
     counts = {"total": 3, "completed": 2, "failed": 1}
-    assert batch == created | times | files | {"status": "completed", "request_counts": counts}
+    ended = {"status": "completed", "model": "simulated", "request_counts": counts}
+    assert batch == created | times | files | ended
     output = await download_lines(app, batch["output_file_id"])
     assert answers(output) == {"a": "You said: Hello", "c": "You said: Bye"}
     assert [line["error"] for line in output] == [None, None]
@@ -148,9 +150,10 @@ async def test_a_canceled_batch_keeps_finished_requests_and_lists_the_others_as_
     batch = await wait_for_final_status(app, batch_id)
     assert (batch["status"], batch["cancelled_at"], batch["completed_at"]) == ("cancelled", NOW, None)
     output, rest = await download_lines(app, batch["output_file_id"]), await download_lines(app, batch["error_file_id"])
-    assert batch["request_counts"] == {"total": 201, "completed": len(output), "failed": 0}
+    assert batch["request_counts"] == {"total": 201, "completed": len(output), "failed": len(rest)}
     assert len(output) + len(rest) == 201
     assert {line["error"]["code"] for line in rest} == {"batch_cancelled"}
+    assert batch["model"] is None
     assert await app.call("POST", f"{BATCHES}/{batch_id}/cancel") == (200, batch)
 
 
@@ -164,6 +167,68 @@ async def test_an_expired_batch_keeps_finished_requests_and_lists_the_others_as_
     assert (batch["status"], batch["expired_at"], batch["completed_at"]) == ("expired", NOW + DAY, None)
     rest = await download_lines(app, batch["error_file_id"])
     assert {line["error"]["code"] for line in rest} == {"batch_expired"}
+    counts = batch["request_counts"]
+    assert (counts["failed"], counts["completed"] + counts["failed"]) == (len(rest), counts["total"])
+    await expect_cancel_refused(app, batch)
+
+
+async def expect_cancel_refused(app: RunningApp, batch: dict[str, Any]) -> None:
+    """Cancel a batch that has ended: refused here, without a retry by SDKs, and returned unchanged by the others."""
+    async with app.client.post(f"{app.url}{BATCHES}/{batch['id']}/cancel") as response:
+        assert (response.status, response.headers["x-should-retry"]) == (409, "false")
+        message = f"Cannot cancel a batch with status '{batch['status']}'."
+        error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+        assert await response.json() == {"error": error}
+    for path in (f"{MESSAGE_BATCHES}/{batch['id']}", f"/v1/batches/{batch['id']}"):
+        _, before = await app.call("GET", path)
+        status, after = await app.call("POST", f"{path}/cancel")
+        assert (status, after | {"extra_fields": None}) == (200, before | {"extra_fields": None})
+    assert await retrieve(app, batch["id"]) == batch
+
+
+async def test_a_batch_that_is_completed_or_failed_cannot_be_cancelled(app: RunningApp) -> None:
+    for lines in ((chat_line("a"), chat_line("b", 5)), (chat_line("a"), chat_line("a"))):
+        await expect_cancel_refused(app, await wait_for_final_status(app, (await create(app, *lines))["id"]))
+
+
+async def test_a_batch_that_is_cancelled_during_its_validation_is_cancelled_again_without_a_change(
+    app: RunningApp,
+) -> None:
+    created = await create(app, *(chat_line(f"{n}") for n in range(2000)))
+    status, batch = await app.call("POST", f"{BATCHES}/{created['id']}/cancel")
+    assert status == 200
+    batch = await wait_for_final_status(app, created["id"])
+    assert batch["status"] == "cancelled"
+    assert await app.call("POST", f"{BATCHES}/{created['id']}/cancel") == (200, batch)
+
+
+@pytest.mark.parametrize(
+    ("models", "common"),
+    [
+        (("simulated", "simulated"), "simulated"),
+        (("openai/simulated", "openai/simulated"), "openai/simulated"),
+        (("simulated", "other"), None),
+        (("simulated", "other", "simulated"), None),
+        (("openai/simulated", "simulated"), None),
+    ],
+)
+async def test_a_batch_has_the_model_of_its_requests_if_they_agree(
+    app: RunningApp, models: tuple[str, ...], common: str | None
+) -> None:
+    created = await create(app, *(chat_line(f"{n}", model=model) for n, model in enumerate(models)))
+    assert created["model"] is None
+    assert (await wait_for_final_status(app, created["id"]))["model"] == common
+    requests = [row for n, model in enumerate(models) for row in requests_body(f"{n}", model=model)["requests"]]
+    _, theirs = await app.call("POST", MESSAGE_BATCHES, json={"requests": requests})
+    assert (await retrieve(app, theirs["id"]))["model"] == common
+
+
+async def test_a_nested_key_named_model_is_no_model_of_a_request(app: RunningApp) -> None:
+    tool = {"name": "buy", "input_schema": {"type": "object", "properties": {"model": {"type": "string"}}}}
+    body = requests_body("a")
+    body["requests"][0]["params"] |= {"tools": [tool], "metadata": {"user_id": '"model": "other"'}}
+    _, theirs = await app.call("POST", MESSAGE_BATCHES, json=body)
+    assert (await retrieve(app, theirs["id"]))["model"] == "simulated"
 
 
 async def test_a_list_continues_after_a_cursor_whose_batch_was_deleted(app: RunningApp) -> None:

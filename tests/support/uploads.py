@@ -18,10 +18,6 @@ MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 CLOSING_BOUNDARY = f"--{BOUNDARY}--\r\n".encode()
 BATCH_LINE = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{}}\n'
 INVALID = "invalid_request_error"
-PROVIDERS = (
-    "openai, azure, anthropic, bedrock, cohere, vertex, vllm, mistral, ollama, groq, sgl, parasail, perplexity, "
-    "replicate, cerebras, gemini, openrouter, elevenlabs, huggingface, nebius, xai, runway, fireworks"
-)
 
 
 def part(name: str, content: bytes | str = b"", *, filename: str | None = None, headers: Iterable[str] = ()) -> bytes:

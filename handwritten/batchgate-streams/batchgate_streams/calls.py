@@ -14,7 +14,6 @@ from batchgate_client.api.batch_progress.get_batch_results import _get_kwargs as
 from batchgate_client.api.unified_batches.retrieve_unified_batch import _get_kwargs as batch_call
 from batchgate_client.api.unified_batches.retrieve_unified_batch_results import _get_kwargs as ended_results_call
 from batchgate_client.api.unified_files.download_unified_file import _get_kwargs as file_call
-from batchgate_client.models import UploadUnifiedFileProvider
 from batchgate_streams.errors import ConnectionFailed, GatewayRefused, Refusal, UnusableAnswer
 
 __all__ = [
@@ -31,8 +30,8 @@ __all__ = [
 
 Call: TypeAlias = dict[str, Any]
 """The arguments of `httpx.Client.build_request`."""
-Provider: TypeAlias = UploadUnifiedFileProvider
-"""The 23 names of the unified surface."""
+Provider: TypeAlias = str
+"""The name of an account of the gateway, or of a provider."""
 T = TypeVar("T")
 
 _ERROR_BYTES: Final = 200

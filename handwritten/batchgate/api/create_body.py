@@ -211,13 +211,16 @@ class CreateReader(Generic[R]):
         self._refuse_lone_surrogate(bytes(self._window))
         lines: list[bytes] = []
         end = 0
-        for request, behind in _walk(bytes(self._window)):
+        window = bytes(self._window)
+        for request, behind in _walk(window):
             lines += self._read_one(request)
             end = behind
-        if not end and _is_after_array(bytes(self._window)):
-            raise self._form.oversized_end()
         if not end:
-            raise _request_too_large(self._count)
+            last = _end_of_array(window)
+            if last is None or last > MAX_WINDOW:
+                raise _request_too_large(self._count)
+            self._read_one(window[:last])  # refuses it if it is too large
+            raise self._form.oversized_end()
         self._consume(end)
         return lines
 
@@ -271,12 +274,12 @@ class CreateReader(Generic[R]):
         for request in requests:
             custom_id, content = request.custom_id, content_of(request)
             first = seen.setdefault(custom_id, self._count)
+            if isinstance(content, bytes) and len(content) > MAX_REQUEST:
+                raise _request_too_large(self._count)
             if first != self._count:
                 self._note(_duplicate(custom_id, first), self._count)
             elif isinstance(content, BodyFault):
                 self._note(content, self._count)
-            elif len(content) > MAX_REQUEST:
-                raise _request_too_large(self._count)
             elif not self._faults:
                 lines.append(line_of(custom_id, _in_one_line(content)))
             self._count += 1
@@ -339,14 +342,14 @@ def _walk(window: bytes) -> Iterator[tuple[bytes, int]]:
             return
 
 
-def _is_after_array(window: bytes) -> bool:
-    """Check if a window continues after the end of the array."""
+def _end_of_array(window: bytes) -> int | None:
+    """Return where the array ends in a window that begins inside it; None if it does not end there."""
     depth = 0
     for token in _TOKEN.finditer(window):
         depth += (token.lastindex == _OPENS) - (token.lastindex == _CLOSES)
         if depth < 0:
-            return True
-    return False
+            return token.start()
+    return None
 
 
 def _duplicate(custom_id: str, first: int) -> BodyFault:

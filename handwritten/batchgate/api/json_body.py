@@ -35,7 +35,7 @@ async def read_json(request: web.Request, model: type[S]) -> S:
     try:
         return msgspec.json.decode(body, type=model)
     except msgspec.ValidationError as error:
-        raise refuse_input(error, model) from error
+        raise refuse_input(error, model, body) from error
     except DECODING_ERRORS as error:
         raise _not_json(error, body) from error
 

@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args, get_origin
 
 import msgspec
 
+from batchgate.api.metadata import with_metadata_key
 from batchgate.engine.model.decoding_errors import (
     FIELD_REQUIRED,
     KNOWN_VALUES,
@@ -24,9 +25,16 @@ def fault_code(message: str) -> str | None:
     return _CODES.get(message)
 
 
-def refuse_input(error: msgspec.ValidationError, model: type[msgspec.Struct]) -> RefusedError:
-    """Convert a validation error to a refusal that names the field, and its allowed values if it is an enum."""
+def refuse_input(
+    error: msgspec.ValidationError, model: type[msgspec.Struct], body: bytes | None = None
+) -> RefusedError:
+    """Convert a validation error to a refusal that names the field, and its allowed values if it is an enum.
+
+    ``body`` is the JSON that has the error, if it came as JSON.
+    """
     problem = describe_validation_error(error)
+    if body is not None:
+        problem = with_metadata_key(problem, body)
     known = allowed_values(model, problem.path)
     if problem.message == FIELD_REQUIRED:
         return refuse_missing(problem.path, known)

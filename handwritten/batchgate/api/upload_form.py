@@ -18,7 +18,8 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from batchgate.api.binding import value_or_none
 from batchgate.api.content_encoding import IdentityDecoder, content_decoder
-from batchgate.api.request_errors import allowed_values, refuse_input, refuse_missing
+from batchgate.api.provider_names import ProviderNames, one_provider
+from batchgate.api.request_errors import refuse_input, refuse_missing
 from batchgate.engine.intake.upload_writer import MAX_FILE
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.file import Upload
@@ -37,7 +38,6 @@ UNNAMED: Final = "upload"
 """The name of a file without a name."""
 FILE: Final = "file"
 PURPOSE: Final = "purpose"
-PROVIDER: Final = "provider"
 ANCHOR: Final = "expires_after[anchor]"
 SECONDS: Final = "expires_after[seconds]"
 _CONTENT: Final = b"-"
@@ -69,7 +69,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 class UploadForm:
     """An `UploadReader` for the form of a model.
 
-    ``provider`` is the provider given outside of the form, and ``default`` the one for uploads that name none.
+    ``provider`` is the provider given outside of the form, and ``default`` the one for uploads that name none. Without
+    one, the error names the ``places`` for it.
     """
 
     def __init__(
@@ -77,13 +78,17 @@ class UploadForm:
         headers: Mapping[str, str],
         model: type[Form],
         *,
+        names: ProviderNames,
         provider: str | None = None,
         default: str | None = None,
+        places: str = "in the form",
     ) -> None:
         self._decoder = content_decoder(headers.get(hdrs.CONTENT_ENCODING))
         self._model = model
+        self._provider_names = names
         self._provider = provider
         self._default = default
+        self._places = places
         self._names = [field.encode_name for field in msgspec.structs.fields(model)]
         self._received = 0
         self._fields: dict[str, bytearray] = {}
@@ -128,9 +133,10 @@ class UploadForm:
         if self._filename is None:
             raise refuse_missing(FILE)
         form = self._form()
-        provider = one_provider(self._provider, value_or_none(form.provider)) or self._default
+        named = self._provider_names.find(value_or_none(form.provider), None)
+        provider = one_provider(self._provider, named) or self._default
         if provider is None:
-            raise refuse_missing(PROVIDER, allowed_values(self._model, PROVIDER))
+            raise self._provider_names.missing(self._places)
         anchor, seconds = value_or_none(form.expires_after_anchor_), value_or_none(form.expires_after_seconds_)
         if (anchor is None) != (seconds is None):
             raise refuse_missing(ANCHOR if anchor is None else SECONDS)
@@ -184,13 +190,6 @@ class UploadForm:
         if len(self._field) > MAX_FIELD:
             name = next(name for name, value in self._fields.items() if value is self._field)
             raise _invalid_field(name, f"it may have at most {MAX_FIELD} bytes")
-
-
-def one_provider(one: str | None, other: str | None) -> str | None:
-    """Return the provider that one of two places names; raises `RefusedError` if they differ."""
-    if one is not None and other is not None and one != other:
-        raise _invalid_field(PROVIDER, f"one place says {one} and another {other}; name it once")
-    return one or other
 
 
 def _boundary(content_type: str) -> str:

@@ -104,6 +104,7 @@ def _validator(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: Hea
         queue=needs.queue,
         reader=needs.file_reader,
         searchable_names=needs.router.searchable_names,
+        unknown_prefix=needs.router.unknown_prefix,
         clock=needs.clock,
         cluster=needs.cluster,
         report=report,

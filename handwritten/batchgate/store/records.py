@@ -45,6 +45,7 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
         "terms": msgspec.json.encode(new.options).decode(),
         "provider": new.provider,
         "providers": msgspec.json.encode(new.providers).decode(),
+        "model": new.model,
         "headers": msgspec.json.encode(new.headers).decode(),
         "total": new.total,
         "open_shards": len(new.shards),
@@ -72,6 +73,7 @@ def validated_input_row(batch_key: int, validated: ValidatedInput, now: int) -> 
         "total": validated.total,
         "open_shards": len(validated.shards),
         "providers": msgspec.json.encode(validated.providers).decode(),
+        "model": validated.model,
         "input_blob": validated.input_blob,
         "input_size": validated.input_size,
     }
@@ -142,6 +144,7 @@ def batch_from_row(row: Row) -> Batch:
         options=_OPTIONS.decode(row["terms"]),
         provider=row["provider"],
         providers=_PROVIDERS.decode(row["providers"]),
+        model=row["model"],
         headers=msgspec.json.decode(row["headers"]),
         status=row["status"],
         counts=counts,

@@ -8,10 +8,7 @@ from tests.support.unified_batches import messages
 
 INVALID = "invalid_request_error"
 MISSING, UNKNOWN, WRONG = "missing_required_parameter", "unknown_parameter", "invalid_value"
-PROVIDERS = (
-    "openai, azure, anthropic, bedrock, cohere, vertex, vllm, mistral, ollama, groq, sgl, parasail, perplexity, "
-    "replicate, cerebras, gemini, openrouter, elevenlabs, huggingface, nebius, xai, runway, fireworks"
-)
+CONFIGURED = "configured: openai, anthropic, simulator"
 ENDPOINTS = "/v1/chat/completions, /v1/embeddings, /v1/completions, /v1/responses, /v1/messages"
 RESPONSES = "/v1/responses"
 BODY = messages()

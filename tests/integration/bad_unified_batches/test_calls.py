@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.bad_unified_batches.expected_errors import MISSING, PROVIDERS, WRONG, expect_error
+from tests.integration.bad_unified_batches.expected_errors import CONFIGURED, MISSING, WRONG, expect_error
 from tests.support.running_app import RunningApp, running_app, simulator
 from tests.support.unified_batches import BATCHES, chat_rows, create
 
@@ -20,9 +20,12 @@ from tests.support.unified_batches import BATCHES, chat_rows, create
 )
 async def test_a_call_must_name_a_known_provider(app: RunningApp, method: str, path: str) -> None:
     message = await expect_error(app, method, path, param="provider", code=MISSING)
-    assert message == f"provider: Field required; it must be one of {PROVIDERS}"
+    assert message == f"provider: Field required, in the query or the header x-model-provider; {CONFIGURED}"
     message = await expect_error(app, method, f"{path}?provider=nobody", param="provider", code=WRONG)
-    assert message == f"provider: Input should be one of {PROVIDERS}, not 'nobody'"
+    assert message == f"provider: 'nobody' is not configured; {CONFIGURED}"
+    headers = {"x-model-provider": "nobody"}
+    message = await expect_error(app, method, path, param="x-model-provider", code=WRONG, headers=headers)
+    assert message == f"x-model-provider: 'nobody' is not configured; {CONFIGURED}"
 
 
 @pytest.mark.parametrize(

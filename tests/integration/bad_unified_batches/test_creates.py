@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.integration.bad_unified_batches.expected_errors import (
+    CONFIGURED,
     ENDPOINTS,
     INVALID,
     MISSING,
-    PROVIDERS,
     RESPONSES,
     UNKNOWN,
     WRONG,
@@ -73,10 +73,10 @@ from tests.support.unified_batches import BATCHES, CHAT, chat_rows
             id="endpoint of another url",
         ),
         pytest.param(
-            {"requests": chat_rows("a"), "metadata": {"a": 1}},
-            "metadata.*",
+            {"requests": chat_rows("a"), "metadata": {"z": "", "a": 1}},
+            "metadata.a",
             WRONG,
-            "metadata.*: Input should be a string, not an integer",
+            "metadata.a: Input should be a string, not an integer",
             id="metadata of no strings",
         ),
         pytest.param(
@@ -134,7 +134,7 @@ async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
             "provider",
             MISSING,
             "provider: Field required, in the query, in the header x-model-provider or before a slash in the model of "
-            f"the batch itself; it must be one of {PROVIDERS}",
+            f"the batch itself; {CONFIGURED}",
             id="none",
         ),
         pytest.param(
@@ -142,7 +142,7 @@ async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
             "simulated",
             "provider",
             WRONG,
-            f"provider: Input should be one of {PROVIDERS}, not 'nobody'",
+            f"provider: 'nobody' is not configured; {CONFIGURED}",
             id="unknown",
         ),
         pytest.param(
@@ -150,7 +150,7 @@ async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
             "simulated",
             "provider",
             WRONG,
-            "provider: 'azure' is not configured; configured: openai, anthropic, simulator",
+            f"provider: 'azure' is not configured; {CONFIGURED}",
             id="not configured",
         ),
         pytest.param(
@@ -158,7 +158,7 @@ async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
             "meta-llama/Llama-3",
             "model",
             WRONG,
-            "model: 'meta-llama' is not configured; configured: openai, anthropic, simulator",
+            f"model: 'meta-llama' is not configured; {CONFIGURED}",
             id="prefix that is none",
         ),
     ],

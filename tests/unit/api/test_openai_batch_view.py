@@ -61,7 +61,7 @@ def test_counts_and_usage_include_all_results_so_far(status: str) -> None:
     counts = Counts(total=9, succeeded=3, errored=2, canceled=1, expired=1)
     usage = Usage(input_tokens=10, cached_tokens=4, output_tokens=5, reasoning_tokens=2)
     view = openai_batch(sample_batch(status=status, counts=counts, usage=usage, ended_at=MICROSECONDS))
-    assert view.request_counts == openai.BatchRequestCounts(total=9, completed=3, failed=2)
+    assert view.request_counts == openai.BatchRequestCounts(total=9, completed=3, failed=4)
     assert view.usage == openai.BatchUsage(
         input_tokens=10,
         input_tokens_details=openai.BatchInputTokens(cached_tokens=4),

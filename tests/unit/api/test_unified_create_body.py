@@ -197,10 +197,27 @@ def test_the_size_of_fields_other_than_requests_is_limited(body: dict[str, Any])
         assert f"{MAX_HEAD} bytes" in refused(body, *range(0, 2**17, 1000)).message
 
 
-def test_a_too_large_request_is_reported_as_such_not_as_a_too_large_tail() -> None:
-    with limits(WINDOW=256, MAX_WINDOW=2048):
-        error = refused({"requests": [{"custom_id": "a", "body": {"x": "a" * 4096}}]}, *range(0, 5000, 100))
-    assert (error.kind, error.message.partition(":")[0]) == ("request_too_large", "requests.0")
+@pytest.mark.parametrize("before", [0, 1, 9])
+@pytest.mark.parametrize("size", [1025, 2000, 2100, 4096])
+@pytest.mark.parametrize("tail", [{}, {"metadata": {"a": "b"}}, {"metadata": {str(n): "b" * 500 for n in range(9)}}])
+@pytest.mark.parametrize("step", [100, 5000])
+def test_a_too_large_last_request_is_reported_as_such_whatever_follows(
+    before: int, size: int, tail: dict[str, Any], step: int
+) -> None:
+    last = {"custom_id": "last", "body": {"x": "a" * (size - len('{"x": ""}'))}}
+    with limits(WINDOW=256, MAX_REQUEST=1024, MAX_WINDOW=2048):
+        error = refused({"requests": [*rows(before), last]} | tail, *range(0, 9000, step))
+    assert (error.kind, error.message) == (
+        "request_too_large",
+        f"requests.{before}: one request may have at most 1024 bytes",
+    )
+
+
+def test_a_too_large_tail_after_a_request_of_the_maximum_size_is_reported_as_such() -> None:
+    last = {"custom_id": "last", "body": {"x": "a" * (1024 - len('{"x": ""}'))}}
+    with limits(WINDOW=256, MAX_REQUEST=1024, MAX_HEAD=1024, MAX_WINDOW=2048):
+        error = refused({"requests": [last], "metadata": {"a": "b" * 3000}}, *range(0, 9000, 100))
+    assert error.message.startswith("requests: what follows this array may have at most")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def chunks(body: bytes, cuts: Sequence[int]) -> list[bytes]:
 
 
 def test_a_line_is_passed_on_with_its_custom_id_first_and_its_body_untouched() -> None:
-    body = b'{ "model":"m" , "x":1.50, "y":"\\u00e4\\/" }'
+    body = b'{ "model":"m" , "messages":[], "x":1.50, "y":"\\u00e4\\/" }'
     odd = b'{ "body" : %s ,"url":"%s","method":"POST","custom\\u005fid":"\\u0061" }' % (body, URL.encode())
     lines, found = read([odd])
     assert lines == [b'{"custom_id":"a","method":"POST","url":"%s","body":%s}\n' % (URL.encode(), body)]
@@ -95,17 +95,31 @@ def test_what_is_harmless_is_made_even(whole: bytes) -> None:
 
 
 def test_a_carriage_return_between_tokens_ends_no_line() -> None:
-    (passed,), _ = read([b'{"custom_id":"a",\r"method":"POST","url":"%s","body":{\r"model":"m"}}' % URL.encode()])
-    assert ROWS.read(passed).params == b'{ "model":"m"}'
+    (passed,), _ = read(
+        [b'{"custom_id":"a",\r"method":"POST","url":"%s","body":{\r"model":"m","messages":[]}}' % URL.encode()]
+    )
+    assert ROWS.read(passed).params == b'{ "model":"m","messages":[]}'
 
 
 @pytest.mark.parametrize(
-    ("kind", "url"),
-    [("responses", "/v1/responses"), ("embeddings", "/v1/embeddings"), ("completions", "/v1/completions")],
+    ("kind", "url", "content"),
+    [
+        ("responses", "/v1/responses", "input"),
+        ("embeddings", "/v1/embeddings", "input"),
+        ("completions", "/v1/completions", "prompt"),
+    ],
 )
-def test_each_kind_has_its_url(kind: RowKind, url: str) -> None:
-    assert faults(line(url=url), kind=kind) == []
-    assert [wrong.code for wrong in faults(line(), kind=kind)] == ["url_mismatch"]
+def test_each_kind_has_its_url_and_needs_its_content(kind: RowKind, url: str, content: str) -> None:
+    assert faults(line(url=url, body={"model": "m", content: "Hi"}), kind=kind) == []
+    assert [wrong.code for wrong in faults(line(), kind=kind)] == ["invalid_url"]
+    for body in ({"model": "m"}, {"model": "m", content: None}, {"model": "m", "messages": []}):
+        (found,) = faults(line(url=url, body=body), kind=kind)
+        assert (found.code, found.param) == ("missing_required_parameter", f"body.{content}")
+
+
+@pytest.mark.parametrize("content", ["prompt", "conversation", "previous_response_id"])
+def test_a_response_may_continue_from_something_else_than_an_input(content: str) -> None:
+    assert faults(line(url="/v1/responses", body={"model": "m", content: {"id": "x"}}), kind="responses") == []
 
 
 # ---------------------------------------------------------------- what is wrong
@@ -130,16 +144,39 @@ def test_each_kind_has_its_url(kind: RowKind, url: str) -> None:
         (line(method=None), "invalid_request", "method", "method: Input should be a string, not null."),
         (
             line(url="/v1/videos"),
-            "url_mismatch",
+            "invalid_url",
             "url",
             f"The url should be {URL}, the endpoint of the batch, not '/v1/",
         ),
         (line(url=["/"]), "invalid_request", "url", "url: Input should be a string, not an array."),
         (line(body=[]), "invalid_request", "body", "body: Input should be an object, not an array."),
         (line(body=None), "invalid_request", "body", "body: Input should be an object, not null."),
-        (line(body=BODY | {"stream": True}), "invalid_request", "body.stream", "body.stream: batches do not stream"),
+        (
+            line(body=BODY | {"stream": True}),
+            "streaming_unsupported",
+            "body.stream",
+            "body.stream: batches do not stream",
+        ),
         (line(body={"model": 1}), "invalid_request", "body.model", "body.model: Input should be a string"),
-        (line(body={}), "missing_required_parameter", "body.model", "Missing required parameter: 'body.model'."),
+        (line(body={"messages": []}), "invalid_request", "body.model", "Missing required parameter: 'body.model'."),
+        (
+            line(body={"model": "m"}),
+            "missing_required_parameter",
+            "body.messages",
+            "Missing required parameter: 'body.messages'.",
+        ),
+        (
+            line(body={"model": "m", "messages": None}),
+            "missing_required_parameter",
+            "body.messages",
+            "Missing required parameter: 'body.messages'.",
+        ),
+        (
+            line(body={"model": "m", "input": "Hi"}),
+            "missing_required_parameter",
+            "body.messages",
+            "Missing required parameter: 'body.messages'.",
+        ),
         (
             line(without="custom_id"),
             "missing_required_parameter",
@@ -160,8 +197,44 @@ def test_a_line_that_is_wrong_is_named_with_what_is_wrong(
 
 
 def test_a_model_of_the_batch_stands_in_for_one_that_is_missing() -> None:
-    assert faults(line(body={}), has_default_model=True) == []
+    assert faults(line(body={"messages": []}), has_default_model=True) == []
     assert [wrong.param for wrong in faults(line(body={"model": None}), has_default_model=True)] == ["body.model"]
+
+
+@pytest.mark.parametrize(
+    ("models", "default", "common"),
+    [
+        (["m", "m"], None, "m"),
+        (["m", "m"], "d", "m"),
+        (["m", "n"], None, None),
+        (["m", "n", "m"], None, None),
+        (["a/m", "m"], None, None),
+        ([None, None], "d", "d"),
+        (["d", None], "d", "d"),
+        (["m", None], "d", None),
+        (["\u00e9", "\u00e9"], None, "\u00e9"),
+    ],
+)
+def test_the_model_of_a_file_is_the_one_of_all_its_requests(
+    models: list[str | None], default: str | None, common: str | None
+) -> None:
+    reader = InputFileReader("chat_completions", has_default_model=default is not None)
+    bodies = [{"messages": []} | ({} if model is None else {"model": model}) for model in models]
+    for _ in reader.feed(b"".join(line(f"{n}", body=body) + b"\n" for n, body in enumerate(bodies))):
+        pass
+    reader.finish()
+    assert not reader.faults
+    assert reader.common_model(default) == common
+
+
+def test_the_prefixes_of_models_are_known_by_their_first_line() -> None:
+    reader = InputFileReader("chat_completions")
+    models = ["m", "a/m", "b/n", "a/n", "c/"]
+    for _ in reader.feed(
+        b"".join(line(f"{n}", body=BODY | {"model": model}) + b"\n" for n, model in enumerate(models))
+    ):
+        pass
+    assert reader.model_prefixes == {"a": 2, "b": 3, "c": 5}
 
 
 def test_streams_that_are_none_pass() -> None:
@@ -251,7 +324,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
-BODIES = st.dictionaries(TEXTS, VALUES, max_size=3).map(lambda fields: fields | {"model": "m"})
+BODIES = st.dictionaries(TEXTS, VALUES, max_size=3).map(lambda fields: fields | {"model": "m", "messages": []})
 BLANKS = st.sampled_from([b"", b" ", b"\r", b"\t \r"])
 CUTS = st.lists(st.integers(0, 2**16), max_size=12)
 WRONG = st.sampled_from(

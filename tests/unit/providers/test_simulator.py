@@ -84,7 +84,7 @@ def test_a_response_is_complete(said: object) -> None:
     assert answer["output"][0]["content"][0]["text"] == "You said: Hello"
     assert answer["usage"] == {
         "input_tokens": 4,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": 4,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": 8,

@@ -16,28 +16,22 @@ from .batch_progress import BatchProgress
 from .batch_request_counts import BatchRequestCounts
 from .batch_status import BatchStatus
 from .batch_usage import BatchUsage
-from .cancel_unified_batch_provider import CancelUnifiedBatchProvider
 from .canceled_result import CanceledResult
 from .create_batch import CreateBatch
 from .create_batch_completion_window import CreateBatchCompletionWindow
 from .create_file import CreateFile
 from .create_file_expires_afteranchor import CreateFileExpiresAfteranchor
-from .create_file_provider import CreateFileProvider
 from .create_file_purpose import CreateFilePurpose
 from .create_key import CreateKey
 from .create_message_batch import CreateMessageBatch
 from .create_unified_batch import CreateUnifiedBatch
 from .create_unified_batch_completion_window import CreateUnifiedBatchCompletionWindow
-from .create_unified_batch_provider import CreateUnifiedBatchProvider
-from .create_unified_batch_x_model_provider import CreateUnifiedBatchXModelProvider
 from .create_workspace import CreateWorkspace
 from .created_key import CreatedKey
-from .delete_unified_file_provider import DeleteUnifiedFileProvider
 from .deleted_file import DeletedFile
 from .deleted_message_batch import DeletedMessageBatch
 from .deleted_secret import DeletedSecret
 from .deleted_unified_file import DeletedUnifiedFile
-from .download_unified_file_provider import DownloadUnifiedFileProvider
 from .error_body import ErrorBody
 from .error_details import ErrorDetails
 from .error_response import ErrorResponse
@@ -58,13 +52,9 @@ from .key import Key
 from .key_list import KeyList
 from .key_scope import KeyScope
 from .list_files_order import ListFilesOrder
-from .list_files_provider import ListFilesProvider
 from .list_files_purpose import ListFilesPurpose
-from .list_unified_batches_provider import ListUnifiedBatchesProvider
 from .list_unified_files_order import ListUnifiedFilesOrder
-from .list_unified_files_provider import ListUnifiedFilesProvider
 from .list_unified_files_purpose import ListUnifiedFilesPurpose
-from .list_unified_files_x_model_provider import ListUnifiedFilesXModelProvider
 from .message_batch import MessageBatch
 from .message_batch_individual_response import MessageBatchIndividualResponse
 from .message_batch_page import MessageBatchPage
@@ -82,9 +72,6 @@ from .quota_changes import QuotaChanges
 from .quotas import Quotas
 from .raw_object import RawObject
 from .request_counts import RequestCounts
-from .retrieve_unified_batch_provider import RetrieveUnifiedBatchProvider
-from .retrieve_unified_batch_results_provider import RetrieveUnifiedBatchResultsProvider
-from .retrieve_unified_file_provider import RetrieveUnifiedFileProvider
 from .role import Role
 from .rotate_key import RotateKey
 from .secret import Secret
@@ -111,9 +98,7 @@ from .unified_result_error import UnifiedResultError
 from .update_workspace import UpdateWorkspace
 from .upload_unified_file import UploadUnifiedFile
 from .upload_unified_file_expires_afteranchor import UploadUnifiedFileExpiresAfteranchor
-from .upload_unified_file_provider import UploadUnifiedFileProvider
 from .upload_unified_file_purpose import UploadUnifiedFilePurpose
-from .upload_unified_file_x_model_provider import UploadUnifiedFileXModelProvider
 from .workspace import Workspace
 from .workspace_list import WorkspaceList
 from .workspace_use import WorkspaceUse
@@ -135,27 +120,21 @@ __all__ = (
     "BatchStatus",
     "BatchUsage",
     "CanceledResult",
-    "CancelUnifiedBatchProvider",
     "CreateBatch",
     "CreateBatchCompletionWindow",
     "CreatedKey",
     "CreateFile",
     "CreateFileExpiresAfteranchor",
-    "CreateFileProvider",
     "CreateFilePurpose",
     "CreateKey",
     "CreateMessageBatch",
     "CreateUnifiedBatch",
     "CreateUnifiedBatchCompletionWindow",
-    "CreateUnifiedBatchProvider",
-    "CreateUnifiedBatchXModelProvider",
     "CreateWorkspace",
     "DeletedFile",
     "DeletedMessageBatch",
     "DeletedSecret",
     "DeletedUnifiedFile",
-    "DeleteUnifiedFileProvider",
-    "DownloadUnifiedFileProvider",
     "ErrorBody",
     "ErrorDetails",
     "ErroredResult",
@@ -176,13 +155,9 @@ __all__ = (
     "KeyList",
     "KeyScope",
     "ListFilesOrder",
-    "ListFilesProvider",
     "ListFilesPurpose",
-    "ListUnifiedBatchesProvider",
     "ListUnifiedFilesOrder",
-    "ListUnifiedFilesProvider",
     "ListUnifiedFilesPurpose",
-    "ListUnifiedFilesXModelProvider",
     "MessageBatch",
     "MessageBatchIndividualResponse",
     "MessageBatchPage",
@@ -200,9 +175,6 @@ __all__ = (
     "Quotas",
     "RawObject",
     "RequestCounts",
-    "RetrieveUnifiedBatchProvider",
-    "RetrieveUnifiedBatchResultsProvider",
-    "RetrieveUnifiedFileProvider",
     "Role",
     "RotateKey",
     "Secret",
@@ -229,9 +201,7 @@ __all__ = (
     "UpdateWorkspace",
     "UploadUnifiedFile",
     "UploadUnifiedFileExpiresAfteranchor",
-    "UploadUnifiedFileProvider",
     "UploadUnifiedFilePurpose",
-    "UploadUnifiedFileXModelProvider",
     "Workspace",
     "WorkspaceList",
     "WorkspaceUse",

@@ -38,7 +38,8 @@ class Batch:
         id (str): The unique id of the batch.
         object_ (Literal['batch']):
         endpoint (BatchEndpoint): The endpoint of the requests in a batch.
-        model (None | str): The default model of the requests.
+        model (None | str): The model of all requests, or null if they name several. Until the file is validated, their
+            default model.
         errors (BatchErrors | None):
         input_file_id (str): The file with the requests.
         completion_window (BatchCompletionWindow): The time until the batch expires.

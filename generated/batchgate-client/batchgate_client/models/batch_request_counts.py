@@ -17,7 +17,7 @@ class BatchRequestCounts:
     Attributes:
         total (int): All requests of the batch.
         completed (int): Requests that the model answered.
-        failed (int): Requests that ended in an error.
+        failed (int): Requests with a line in the error file: they ended in an error, were cancelled or expired.
     """
 
     total: int

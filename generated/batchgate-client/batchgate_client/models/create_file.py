@@ -12,7 +12,6 @@ from ..models.create_file_expires_afteranchor import (
     CreateFileExpiresAfteranchor,
     check_create_file_expires_afteranchor,
 )
-from ..models.create_file_provider import CreateFileProvider, check_create_file_provider
 from ..models.create_file_purpose import CreateFilePurpose, check_create_file_purpose
 from ..types import UNSET, File, Unset
 
@@ -26,7 +25,7 @@ class CreateFile:
     Attributes:
         file (File): The file content, with the file name.
         purpose (CreateFilePurpose): The purpose of the file. A `batch` file is JSONL and has at most 200 MB.
-        provider (CreateFileProvider | Unset): The provider of the file (default openai).
+        provider (str | Unset): The account or provider of the file (default openai).
         expires_afteranchor (CreateFileExpiresAfteranchor | Unset): The time from which the expiry is counted.
         expires_afterseconds (int | Unset): How long the file is kept, in seconds (default 30 days for a `batch` file,
             otherwise without limit).
@@ -34,7 +33,7 @@ class CreateFile:
 
     file: File
     purpose: CreateFilePurpose
-    provider: CreateFileProvider | Unset = UNSET
+    provider: str | Unset = UNSET
     expires_afteranchor: CreateFileExpiresAfteranchor | Unset = UNSET
     expires_afterseconds: int | Unset = UNSET
 
@@ -43,9 +42,7 @@ class CreateFile:
 
         purpose: str = self.purpose
 
-        provider: str | Unset = UNSET
-        if not isinstance(self.provider, Unset):
-            provider = self.provider
+        provider = self.provider
 
         expires_afteranchor: str | Unset = UNSET
         if not isinstance(self.expires_afteranchor, Unset):
@@ -105,12 +102,7 @@ class CreateFile:
 
         purpose = check_create_file_purpose(d.pop("purpose"))
 
-        _provider = d.pop("provider", UNSET)
-        provider: CreateFileProvider | Unset
-        if isinstance(_provider, Unset):
-            provider = UNSET
-        else:
-            provider = check_create_file_provider(_provider)
+        provider = d.pop("provider", UNSET)
 
         _expires_afteranchor = d.pop("expires_after[anchor]", UNSET)
         expires_afteranchor: CreateFileExpiresAfteranchor | Unset

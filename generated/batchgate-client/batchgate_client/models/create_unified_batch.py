@@ -30,8 +30,8 @@ class CreateUnifiedBatch:
     """The body of a create request. It requires either `input_file_id` or `requests`.
 
     Attributes:
-        model (str | Unset): The default model of the requests, optionally with a provider prefix and a slash. The
-            prefix selects the provider of the batch if nothing else names it.
+        model (str | Unset): The default model of the requests, optionally with the name of an account or provider and a
+            slash before it. That name selects the account of the batch if nothing else does.
         input_file_id (str | Unset): The file with the requests, one per line, uploaded with the purpose `batch`.
         requests (list[UnifiedBatchRequest] | Unset): The requests, all of the same format.
         endpoint (UnifiedBatchEndpoint | Unset): The endpoint of all requests in the batch (default

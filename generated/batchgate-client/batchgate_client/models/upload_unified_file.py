@@ -12,10 +12,6 @@ from ..models.upload_unified_file_expires_afteranchor import (
     UploadUnifiedFileExpiresAfteranchor,
     check_upload_unified_file_expires_afteranchor,
 )
-from ..models.upload_unified_file_provider import (
-    UploadUnifiedFileProvider,
-    check_upload_unified_file_provider,
-)
 from ..models.upload_unified_file_purpose import (
     UploadUnifiedFilePurpose,
     check_upload_unified_file_purpose,
@@ -32,8 +28,7 @@ class UploadUnifiedFile:
     Attributes:
         file (File): The file content, with the file name.
         purpose (UploadUnifiedFilePurpose): The purpose of the file. A `batch` file is JSONL and has at most 200 MB.
-        provider (UploadUnifiedFileProvider | Unset): The provider of the file, if neither the query nor a header names
-            it.
+        provider (str | Unset): The account or provider of the file, if neither the query nor a header names it.
         expires_afteranchor (UploadUnifiedFileExpiresAfteranchor | Unset): The time from which the expiry is counted.
         expires_afterseconds (int | Unset): How long the file is kept, in seconds (default 30 days for a `batch` file,
             otherwise without limit).
@@ -41,7 +36,7 @@ class UploadUnifiedFile:
 
     file: File
     purpose: UploadUnifiedFilePurpose
-    provider: UploadUnifiedFileProvider | Unset = UNSET
+    provider: str | Unset = UNSET
     expires_afteranchor: UploadUnifiedFileExpiresAfteranchor | Unset = UNSET
     expires_afterseconds: int | Unset = UNSET
 
@@ -50,9 +45,7 @@ class UploadUnifiedFile:
 
         purpose: str = self.purpose
 
-        provider: str | Unset = UNSET
-        if not isinstance(self.provider, Unset):
-            provider = self.provider
+        provider = self.provider
 
         expires_afteranchor: str | Unset = UNSET
         if not isinstance(self.expires_afteranchor, Unset):
@@ -112,12 +105,7 @@ class UploadUnifiedFile:
 
         purpose = check_upload_unified_file_purpose(d.pop("purpose"))
 
-        _provider = d.pop("provider", UNSET)
-        provider: UploadUnifiedFileProvider | Unset
-        if isinstance(_provider, Unset):
-            provider = UNSET
-        else:
-            provider = check_upload_unified_file_provider(_provider)
+        provider = d.pop("provider", UNSET)
 
         _expires_afteranchor = d.pop("expires_after[anchor]", UNSET)
         expires_afteranchor: UploadUnifiedFileExpiresAfteranchor | Unset

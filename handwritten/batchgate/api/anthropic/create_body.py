@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from batchgate.api.anthropic.params_url import without_url
 from batchgate.api.body_errors import BodyFault, refuse, refuse_json
 from batchgate.api.content_encoding import ContentDecoder
 from batchgate.api.create_body import BLANK, MAX_HEAD, CreateReader
@@ -58,8 +59,7 @@ class MessageBatchFormat:
         """Return the params."""
         if request.custom_id.endswith("\n"):  # $ in a pattern accepts one
             return BodyFault("custom_id", "it ends with a newline")
-        params = bytes(request.params)
-        return params if params.startswith(b"{") else INVALID_PARAMS
+        return checked_params(bytes(request.params), "params")
 
     def line(self, custom_id: str, content: bytes) -> bytes:
         """Return an input line."""
@@ -73,7 +73,12 @@ class MessageBatchReader(CreateReader[MessageBatchRequest]):
         super().__init__(decoder, MessageBatchFormat())
 
 
-INVALID_PARAMS: Final = BodyFault("params", "it must be an object, the params of a Messages request")
+def checked_params(params: bytes, field: str) -> bytes | BodyFault:
+    """Return the params of a Messages request in ``field`` without their ``url``, or what is wrong with them."""
+    if not params.startswith(b"{"):
+        return BodyFault(field, "it must be an object, the params of a Messages request")
+    checked = without_url(params)
+    return checked.with_prefix(field) if isinstance(checked, BodyFault) else checked
 
 
 def params_line(custom_id: str, params: bytes) -> bytes:

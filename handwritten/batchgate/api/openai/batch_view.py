@@ -25,7 +25,7 @@ def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
         id=batch.id,
         object="batch",
         endpoint=ENDPOINTS.get(batch.options.kind, MESSAGES_ENDPOINT),
-        model=batch.options.model,
+        model=batch.options.model if batch.in_progress_at is None else batch.model,
         errors=None if faults is None else openai.BatchErrors(object="list", data=Raw(faults)),
         input_file_id=files.input,
         completion_window="24h",
@@ -61,7 +61,8 @@ def batch_list(page: BatchPage) -> openai.BatchList:
 
 def _counts(batch: Batch) -> openai.BatchRequestCounts:
     counts = batch.counts
-    return openai.BatchRequestCounts(total=counts.total, completed=counts.succeeded, failed=counts.errored)
+    failed = counts.errored + counts.canceled + counts.expired
+    return openai.BatchRequestCounts(total=counts.total, completed=counts.succeeded, failed=failed)
 
 
 def _usage(usage: Usage) -> openai.BatchUsage:

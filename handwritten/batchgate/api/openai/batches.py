@@ -10,9 +10,11 @@ from batchgate.api.binding import value_or_none
 from batchgate.api.context import BATCHES, CALLER, WORKSPACE
 from batchgate.api.metadata import checked_metadata
 from batchgate.api.openai.batch_view import batch_list, openai_batch
-from batchgate.api.upload_form import one_provider
-from batchgate.engine.model.batch import BatchOptions
+from batchgate.api.provider_names import one_provider
+from batchgate.api.statuses import openai_status
+from batchgate.engine.model.batch import Batch, BatchOptions
 from batchgate.engine.model.batch_endpoint import KINDS
+from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.submission import Submission
 from batchgate_api import openai, parameters
 
@@ -50,7 +52,7 @@ class BatchesHandler:
             request[WORKSPACE],
             after=value_or_none(parameters.after),
             before=None,
-            provider=value_or_none(parameters.provider),
+            provider=one_provider(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider)),
             limit=value_or_none(parameters.limit) or DEFAULT_LIMIT,
             after_name="after",
         )
@@ -64,8 +66,17 @@ class BatchesHandler:
         return openai_batch(batch, await request.app[BATCHES].faults(batch))
 
     async def cancel_batch(self, request: web.Request, parameters: parameters.CancelBatchParameters) -> openai.Batch:
-        """Cancel a batch; a body is ignored."""
-        return openai_batch(await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id))
+        """Cancel a batch; a body is ignored. Raises `RefusedError` for one that has ended otherwise."""
+        batch = await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id)
+        if batch.ended_at is not None and openai_status(batch) != "cancelled":
+            raise _has_ended(batch)
+        return openai_batch(batch)
+
+
+def _has_ended(batch: Batch) -> RefusedError:
+    """Return OpenAI's refusal to cancel an ended batch; SDKs would retry the status 409 without the header."""
+    message = f"Cannot cancel a batch with status '{openai_status(batch)}'."
+    return RefusedError("conflict_error", message, headers={"x-should-retry": "false"})
 
 
 def _options(body: openai.CreateBatch) -> BatchOptions:

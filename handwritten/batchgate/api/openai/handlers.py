@@ -8,6 +8,7 @@ from batchgate.api.binding import value_or_none
 from batchgate.api.context import FILES, WORKSPACE
 from batchgate.api.downloads import send_file
 from batchgate.api.openai.view import file_list, file_object
+from batchgate.api.provider_names import ProviderNames
 from batchgate.api.request_body import pieces
 from batchgate.api.upload_form import MAX_BODY, UploadForm
 from batchgate.engine.ports.blobs import Blobs
@@ -20,8 +21,9 @@ DEFAULT_PROVIDER = "openai"
 class FilesHandler:
     """`FilesHandlers` on the engine."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, names: ProviderNames) -> None:
         self._blobs = blobs
+        self._names = names
 
     async def create_file(
         self,
@@ -29,7 +31,7 @@ class FilesHandler:
         parameters: parameters.CreateFileParameters,  # noqa: ARG002
     ) -> openai.FileObject:
         """Upload a file."""
-        form = UploadForm(request.headers, openai.CreateFile, default=DEFAULT_PROVIDER)
+        form = UploadForm(request.headers, openai.CreateFile, names=self._names, default=DEFAULT_PROVIDER)
         return file_object(await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form))
 
     async def list_files(self, request: web.Request, parameters: parameters.ListFilesParameters) -> openai.FileList:
@@ -39,7 +41,7 @@ class FilesHandler:
             after=value_or_none(parameters.after),
             ascending=parameters.order == "asc",
             purpose=value_or_none(parameters.purpose),
-            provider=value_or_none(parameters.provider),
+            provider=self._names.find(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider)),
             limit=value_or_none(parameters.limit) or DEFAULT_LIMIT,
         )
         return file_list(page)

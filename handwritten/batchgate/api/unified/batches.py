@@ -1,9 +1,9 @@
-"""The five batch operations of the unified surface, where every call names its provider."""
+"""The five batch operations of the unified surface, where a call names its provider, or means the default account."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import AsyncIterator
+from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
 from msgspec import Struct
@@ -13,17 +13,15 @@ from batchgate.api.content_encoding import content_decoder
 from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY, CreateReader
 from batchgate.api.downloads import JSONL, send_json, send_lines
+from batchgate.api.provider_names import PROVIDER, ProviderNames
 from batchgate.api.request_body import pieces
-from batchgate.api.request_errors import allowed_values, fault_code
 from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.create_body import UnifiedBatchFormat
 from batchgate.api.unified.extra_fields import start_extra_fields
 from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.api.unified.results import results_object
-from batchgate.api.upload_form import PROVIDER, one_provider
-from batchgate.engine.model.batch import BatchOptions
+from batchgate.engine.model.batch import Batch, BatchOptions
 from batchgate.engine.model.batch_endpoint import KINDS
-from batchgate.engine.model.decoding_errors import FIELD_REQUIRED
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.submission import Submission
@@ -34,8 +32,20 @@ from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
 DEFAULT_LIMIT: Final = 20
 MAX_PAGE: Final = 1000
 """Maximum batches on a page."""
+PLACES: Final = "in the query or the header x-model-provider"
+"""Where most calls name the provider."""
+PLACES_OF_CREATE: Final = (
+    "in the query, in the header x-model-provider or before a slash in the model of the batch itself"
+)
 READ_SIZE: Final = 16 * 1024
 """Bytes of a body that are read before looking for its first request."""
+
+
+_OfOneBatch: TypeAlias = (
+    parameters.RetrieveUnifiedBatchParameters
+    | parameters.CancelUnifiedBatchParameters
+    | parameters.RetrieveUnifiedBatchResultsParameters
+)
 
 
 class _Target(Struct, frozen=True):
@@ -49,19 +59,19 @@ class _Target(Struct, frozen=True):
 
 
 class UnifiedBatchesHandler:
-    """`UnifiedBatchesHandlers` on the engine; ``choose`` returns the account of the provider in a parameter."""
+    """`UnifiedBatchesHandlers` on the engine."""
 
-    def __init__(self, view: UnifiedBatchView, blobs: Blobs, choose: Callable[[str, str], str]) -> None:
+    def __init__(self, view: UnifiedBatchView, blobs: Blobs, names: ProviderNames) -> None:
         self._view = view
         self._blobs = blobs
-        self._choose = choose
+        self._names = names
 
     async def create_unified_batch(
         self, request: web.Request, parameters: parameters.CreateUnifiedBatchParameters
     ) -> gateway.UnifiedBatch:
         """Create a batch from the requests in the body, or from a file."""
         extra = start_extra_fields("batch_create")
-        named = one_provider(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
+        named = self._names.find(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
         form = UnifiedBatchFormat()
         reader = CreateReader(content_decoder(request.headers.get(hdrs.CONTENT_ENCODING)), form)
 
@@ -98,25 +108,27 @@ class UnifiedBatchesHandler:
         """List the batches of a provider, newest first."""
         extra = start_extra_fields("batch_list")
         after, before = value_or_none(parameters.after), value_or_none(parameters.before)
+        provider = self._names.find_or_default(
+            value_or_none(parameters.provider), value_or_none(parameters.x_model_provider), PLACES
+        )
         page = await request.app[BATCHES].list(
             request[WORKSPACE],
             after=after,
             before=before,
-            provider=parameters.provider,
+            provider=provider,
             limit=min(MAX_PAGE, value_or_none(parameters.limit) or DEFAULT_LIMIT),
             after_name="after",
             before_name="before",
         )
         backwards = before is not None and after is None
-        return self._view.page(request, page, parameters.provider, extra, backwards=backwards)
+        return self._view.page(request, page, provider, extra, backwards=backwards)
 
     async def retrieve_unified_batch(
         self, request: web.Request, parameters: parameters.RetrieveUnifiedBatchParameters
     ) -> gateway.UnifiedBatch:
         """Retrieve one batch."""
         extra = start_extra_fields("batch_retrieve")
-        provider = parameters.provider
-        batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id, provider=provider)
+        batch, provider = await self._find(request, parameters)
         return self._view.batch(request, batch, provider, extra, await request.app[BATCHES].faults(batch))
 
     async def cancel_unified_batch(
@@ -124,9 +136,8 @@ class UnifiedBatchesHandler:
     ) -> gateway.UnifiedBatch:
         """Cancel a batch; a body is ignored."""
         extra = start_extra_fields("batch_cancel")
-        batches, workspace, provider = request.app[BATCHES], request[WORKSPACE], parameters.provider
-        await batches.find(workspace, parameters.batch_id, provider=provider)
-        batch = await batches.cancel(workspace, parameters.batch_id)
+        _, provider = await self._find(request, parameters)
+        batch = await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id)
         return self._view.batch(request, batch, provider, extra)
 
     async def retrieve_unified_batch_results(
@@ -134,29 +145,38 @@ class UnifiedBatchesHandler:
     ) -> web.StreamResponse:
         """Download the results of an ended batch, as JSONL or as one object."""
         extra = start_extra_fields("batch_results")
-        batches, workspace, provider = request.app[BATCHES], request[WORKSPACE], parameters.provider
-        await batches.find(workspace, parameters.batch_id, provider=provider)
-        batch = await batches.find_with_results(workspace, parameters.batch_id)
+        _, provider = await self._find(request, parameters)
+        batch = await request.app[BATCHES].find_with_results(request[WORKSPACE], parameters.batch_id)
         lines = request.app[CONTENTS].results(batch, batch.dialect)
         vary: dict[str, str] = {hdrs.VARY: f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"}
         if _wants_json(request):
             return await send_json(request, self._blobs, results_object(batch, lines, provider, extra), vary)
         return await send_lines(request, self._blobs, lines, vary)
 
+    async def _find(self, request: web.Request, parameters: _OfOneBatch) -> tuple[Batch, str]:
+        """Return a batch, and the provider that the caller names, or else the default account.
+
+        A batch that was not asked for by its provider may have any.
+        """
+        named = self._names.find(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
+        provider = self._names.find_or_default(named, None, PLACES)
+        return await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id, provider=named), provider
+
     def _target(self, named: str | None, model: str | None) -> _Target:
-        """Choose by the provider of the call, or by the prefix of the model."""
+        """Choose by the provider of the call, by the prefix of the model, or the default account."""
         prefix, _, bare = (model or "").partition("/")
         if named is not None:
             own = prefix == named and bare != ""
-            return _Target(named, self._choose(named, PROVIDER), bare if own else model)
-        if prefix and bare:
-            return _Target(prefix, self._choose(prefix, "model"), bare)
-        known = ", ".join(allowed_values(parameters.CreateUnifiedBatchParameters, PROVIDER))
-        message = (
-            f"provider: {FIELD_REQUIRED}, in the query, in the header x-model-provider or before a slash in the model "
-            f"of the batch itself; it must be one of {known}"
-        )
-        raise RefusedError("invalid_request_error", message, param=PROVIDER, code=fault_code(FIELD_REQUIRED))
+            return _Target(named, self._names.account(named, PROVIDER), bare if own else model)
+        account = self._names.account_or_none(prefix) if bare else None
+        if account is not None:
+            return _Target(prefix, account, bare)
+        default = self._names.default
+        if prefix and bare and not (default is not None and self._names.is_model_part(default, prefix)):
+            raise self._names.unknown(prefix, "model")
+        if default is None:
+            raise self._names.missing(PLACES_OF_CREATE)
+        return _Target(default, default, model)
 
 
 async def _requests_begin(reader: CreateReader[UnifiedBatchRequest], body: AsyncIterator[bytes]) -> bool:

@@ -147,7 +147,7 @@ def _decoded(text: bytes) -> CreateUnifiedBatch:
     try:
         fields = _FIELDS.decode(text)
     except msgspec.ValidationError as error:
-        raise refuse_input(error, CreateUnifiedBatch) from error
+        raise refuse_input(error, CreateUnifiedBatch, text) from error
     except msgspec.DecodeError as error:
         if surrogate := find_lone_surrogate(text):
             raise refuse(f"the body is not valid JSON: {surrogate[1]} is a lone surrogate") from error

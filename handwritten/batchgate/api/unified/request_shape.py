@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from batchgate.api.anthropic.create_body import params_line
+from batchgate.api.anthropic.create_body import checked_params, params_line
 from batchgate.api.binding import value_or_none
 from batchgate.api.body_errors import BodyFault, refuse
 from batchgate.api.request_errors import fault_code
@@ -113,4 +113,4 @@ def _checked(
         return _WRONG_ID
     if b'"stream"' in content and _PEEK.decode(content).stream is True:
         return BodyFault(f"{field}.stream", "a batch has no streams; leave it out")
-    return content
+    return checked_params(content, field) if endpoint == MESSAGES else content

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 class AccountEndpoint:
     """An account, the handler of its dialect, and the transport to it."""
 
-    __slots__ = ("_read_began", "_read_key", "_read_lock", "account", "handler", "meter", "transport")
+    __slots__ = ("_read_began", "_read_key", "_read_lock", "account", "handler", "is_model_part", "meter", "transport")
 
     def __init__(
         self,
@@ -29,12 +29,15 @@ class AccountEndpoint:
         transport: Transport,
         meter: TokenMeter,
         read_key: Callable[[], Awaitable[str]] | None = None,
+        is_model_part: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.account = account
         """With the key that was read last."""
         self.handler = handler
         self.transport = transport
         self.meter = meter
+        self.is_model_part = is_model_part
+        """Tells whether a prefix that is no account's name belongs to the name of a model of this account."""
         self._read_key = read_key
         self._read_began = -inf
         self._read_lock = asyncio.Lock()

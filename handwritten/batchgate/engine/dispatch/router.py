@@ -47,6 +47,9 @@ class Router:
         self, endpoints: Iterable[AccountEndpoint], rng: random.Random | None = None, clock: Clock | None = None
     ) -> None:
         self._endpoints: Mapping[str, AccountEndpoint] = {endpoint.account.name: endpoint for endpoint in endpoints}
+        self._first_of_provider: dict[str, str] = {}
+        for name, endpoint in self._endpoints.items():
+            self._first_of_provider.setdefault(endpoint.account.provider, name)
         rng = rng or random.Random()
         self._accounts = {
             name: AccountLimits(endpoint.account, rng, clock) for name, endpoint in self._endpoints.items()
@@ -138,24 +141,55 @@ class Router:
         return (batch.provider, *(name for name in names if name not in providers))
 
     def searchable_names(self, names: Iterable[str]) -> tuple[str, ...]:
-        """List the names by which a batch is found: the accounts among ``names``, then their providers, each once."""
-        accounts = sorted({name for name in names if name in self._endpoints})
+        """List the names by which a batch is found: its accounts, then their providers, each once.
+
+        ``names`` are the default account, then the prefixes of the models.
+        """
+        default, *prefixes = names
+        named = {self._named_account(default, prefix) for prefix in prefixes}
+        accounts = sorted(name for name in {default, *named} if name in self._endpoints)
         providers = sorted({self._endpoints[name].account.provider for name in accounts})
         return tuple(dict.fromkeys((*accounts, *providers)))
 
     def route(self, default: str, model: str) -> Route:
-        """Return the route for a model: to the account of its ``account/model`` prefix, else to the default account.
+        """Return the route for a model: to the account that its prefix names, else to the default account.
 
-        A prefix that names no account is part of the model's name, as in ``meta-llama/Llama-3``. Raises `RequestError`
-        if the default account does not exist.
+        The prefix of ``account/model`` is the name of an account, or of its provider. Any other prefix must be part of
+        the model's name, as in ``meta-llama/Llama-3``. Raises `RequestError` if it is none, or if the default account
+        does not exist.
         """
         prefix, slash, rest = model.partition("/")
-        name, upstream_model = (prefix, rest) if slash and rest and prefix in self._endpoints else (default, model)
+        named = self._named_account(default, prefix) if slash and rest else None
+        if named is None and slash and (unknown := self.unknown_prefix(default, prefix)) is not None:
+            raise RequestError("not_found_error", unknown)
+        name, upstream_model = (default, model) if named is None else (named, rest)
         endpoint = self._endpoints.get(name)
         if endpoint is None:
-            configured = ", ".join(self._endpoints) or "none"
-            raise RequestError("not_found_error", f"no account is called {name!r}; configured: {configured}")
+            raise RequestError("not_found_error", self._no_account(name))
         return Route(endpoint=endpoint, model=upstream_model, limiter=self._limiter(endpoint, upstream_model))
+
+    def unknown_prefix(self, default: str, prefix: str) -> str | None:
+        """Explain why a prefix of a model is wrong; None if it names an account, or is part of the model's name."""
+        owner = self._endpoints.get(default)
+        if owner is None or not prefix or owner.is_model_part(prefix):
+            return None
+        if self._named_account(default, prefix) is not None:
+            return None
+        whole = f"{default}/{prefix}/..."
+        return f"{self._no_account(prefix)}. If it is part of the name of a model, write {whole}"
+
+    def _named_account(self, default: str, prefix: str) -> str | None:
+        """Return the account that a prefix names by its own name, or by its provider's; None if it names none."""
+        if prefix in self._endpoints:
+            return prefix
+        owner = self._endpoints.get(default)
+        if owner is None or owner.is_model_part(prefix):
+            return None
+        return default if owner.account.provider == prefix else self._first_of_provider.get(prefix)
+
+    def _no_account(self, name: str) -> str:
+        configured = ", ".join(self._endpoints) or "none"
+        return f"no account is called {name!r}; configured: {configured}"
 
     async def read_keys(self) -> None:
         """Read the keys that are in files or secrets; raises `ConfigurationError` for a missing one."""

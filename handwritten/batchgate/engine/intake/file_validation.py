@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 import msgspec
 
@@ -35,7 +35,9 @@ logger = logging.getLogger(__name__)
 
 FIRST_FAULTS = 10
 """The number of faults of a batch that lists of batches show."""
-FILE_GONE = InputFault(code="file_not_found", message="The file was deleted or expired before it was validated.")
+FILE_GONE = InputFault(
+    code="invalid_request", message="The file was deleted or expired before it was validated.", param="file_id"
+)
 EXPIRED = InputFault(code="batch_expired", message="The file was not validated before the completion window expired.")
 
 
@@ -51,6 +53,7 @@ class FileValidator:
         queue: Queue,
         reader: Callable[[BatchOptions], BatchFileReader],
         searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
+        unknown_prefix: Callable[[str, str], str | None],
         clock: ExpiryClock,
         cluster: Cluster,
         report: HealthReporter,
@@ -62,6 +65,7 @@ class FileValidator:
         self._queue = queue
         self._reader = reader
         self._searchable_names = searchable_names
+        self._unknown_prefix = unknown_prefix
         self._clock = clock
         self._telemetry = telemetry
         self._tasks = BatchTaskQueue("validation", self._validate, cluster, report)
@@ -97,10 +101,10 @@ class FileValidator:
         async with self._orphan_blobs.open_writer(batch.id, name) as writer:
             shards = await self._copy(file, reader, writer)
             hit_failpoint("file_validated")
-            faults = list(reader.faults)
+            faults = sorted((*reader.faults, *self._unknown_models(batch, reader)), key=_place)
             if not faults:
                 try:
-                    await shielded(self._start(batch, name, shards, reader.model_prefixes, begun))
+                    await shielded(self._start(batch, name, shards, reader, begun))
                 except QuotaExceeded as error:
                     faults.append(InputFault(code="quota_exceeded", message=error.message))
         if faults:
@@ -115,11 +119,22 @@ class FileValidator:
 
         return await write_input(pieces(), reader, writer)
 
+    def _unknown_models(self, batch: Batch, reader: BatchFileReader) -> Iterator[InputFault]:
+        """Yield a fault for each prefix of a model that names no account, with the first line that has it."""
+        for prefix, line in reader.model_prefixes.items():
+            if (message := self._unknown_prefix(batch.provider, prefix)) is not None:
+                yield InputFault(code="model_not_found", message=f"{message}.", param="body.model", line=line)
+
     async def _start(
-        self, batch: Batch, name: str, shards: tuple[Shard, ...], prefixes: Collection[str], begun: float
+        self, batch: Batch, name: str, shards: tuple[Shard, ...], reader: BatchFileReader, begun: float
     ) -> None:
-        providers = self._searchable_names((batch.provider, *batch.options.model_prefixes, *prefixes))
-        validated = ValidatedInput(input_blob=name, shards=shards, providers=providers)
+        prefixes = (*batch.options.model_prefixes, *reader.model_prefixes)
+        validated = ValidatedInput(
+            input_blob=name,
+            shards=shards,
+            providers=self._searchable_names((batch.provider, *prefixes)),
+            model=reader.common_model(batch.options.model),
+        )
         jobs = await self._store.start_batch(batch.key, validated, self._clock.now())
         if jobs is None:
             return  # it was canceled meanwhile
@@ -135,3 +150,8 @@ class FileValidator:
         if await self._store.fail_batch(batch.key, encoded, first, self._clock.now()):
             fields = {"action": "batch_failed", "batch": batch.id, "workspace": batch.workspace}
             logger.info("batch failed: its input file has %d faults", len(found), extra=fields)
+
+
+def _place(fault: InputFault) -> tuple[bool, int]:
+    """Return a sort key: by line, and faults of the whole file last."""
+    return fault.line is None, fault.line or 0

@@ -99,8 +99,10 @@ class Batches:
             shards = await write_input(body, reader, writer, summary)
             hit_failpoint("intake_spooled")
             new = self._new_batch(batch_id, submission(), summary.digest())
-            names = self._searchable_names((*new.providers, *summary.model_prefixes))
-            new = structs.replace(new, input_blob=name, shards=shards, providers=names)
+            prefixes = (*new.options.model_prefixes, *summary.model_prefixes)
+            names = self._searchable_names((new.provider, *prefixes))
+            model = summary.common_model(new.options.model)
+            new = structs.replace(new, input_blob=name, shards=shards, providers=names, model=model)
             return new, await shielded(self._store_and_enqueue(new))
 
     async def _store_and_enqueue(self, new: NewBatch) -> Batch:

@@ -71,6 +71,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     """The account for requests that name none."""
     providers: tuple[str, ...] = ()
     """The accounts that its requests go to, and the providers of these accounts; list filters match these names."""
+    model: str | None = None
+    """The model of all its requests, as they name it; None if they differ, or before a file is validated."""
     headers: Mapping[str, str]
     """Headers of the create call that are sent to the provider with each request; names in lower case."""
     status: BatchStatus
@@ -139,6 +141,7 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     options: BatchOptions = BatchOptions()
     provider: str
     providers: tuple[str, ...] = ()
+    model: str | None = None
     headers: Mapping[str, str]
     created_at: int
     expires_at: int
@@ -171,6 +174,7 @@ class ValidatedInput(Struct, frozen=True, kw_only=True):
     input_blob: str
     shards: tuple[Shard, ...]
     providers: tuple[str, ...]
+    model: str | None = None
 
     @property
     def total(self) -> int:

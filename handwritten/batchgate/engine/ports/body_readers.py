@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from batchgate.engine.model.batch import InputFault
@@ -43,8 +43,12 @@ class BatchFileReader(BodyReader, Protocol):
         ...
 
     @property
-    def model_prefixes(self) -> Collection[str]:
-        """The parts before a slash in the models of the requests; bounded in number."""
+    def model_prefixes(self) -> Mapping[str, int]:
+        """The parts before a slash in the models of the requests, with their first line; bounded in number."""
+        ...
+
+    def common_model(self, default: str | None) -> str | None:
+        """Return the model of all requests; None if they differ. ``default`` is the model of those that name none."""
         ...
 
 

@@ -7,7 +7,7 @@ missing last newline.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -63,8 +63,15 @@ class _CustomIdOnly(Struct, frozen=True):
 
 
 class _Body(Struct, frozen=True):
+    """The fields of a body that are checked here; the provider checks the rest."""
+
     model: str | UnsetType = UNSET
     stream: Raw | UnsetType = UNSET
+    messages: Raw | UnsetType = UNSET
+    input: Raw | UnsetType = UNSET
+    prompt: Raw | UnsetType = UNSET
+    conversation: Raw | UnsetType = UNSET
+    previous_response_id: Raw | UnsetType = UNSET
 
 
 class _CanonicalLine(Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +90,14 @@ _BODY: Final = msgspec.json.Decoder(_Body)
 _ANY: Final = msgspec.json.Decoder(Raw)
 _ENCODER: Final = msgspec.json.Encoder()
 
+_CONTENT: Final[Mapping[RowKind, tuple[str, ...]]] = {
+    "chat_completions": ("messages",),
+    "responses": ("input", "prompt", "conversation", "previous_response_id"),
+    "embeddings": ("input",),
+    "completions": ("prompt",),
+}
+"""The fields of which every request of a kind needs one; the first is the usual one."""
+
 
 class InputFileReader:
     """A `FileReader` for requests of one kind other than Messages.
@@ -93,6 +108,7 @@ class InputFileReader:
 
     def __init__(self, kind: RowKind, *, has_default_model: bool = False) -> None:
         self._url = ENDPOINTS[kind]
+        self._content = _CONTENT[kind]
         self._after_id = b',"method":"POST","url":"%s","body":' % self._url.encode()
         self._canonical_after_id = b'"%s{' % self._after_id
         self._has_default_model = has_default_model
@@ -107,7 +123,10 @@ class InputFileReader:
         self._first_lines: dict[str | bytes, int] = {}
         self._faults: list[InputFault] = []
         self._message_characters = 0
-        self._prefixes: set[str] = set()
+        self._prefixes: dict[str, int] = {}
+        self._model: str | None = None
+        self._models_differ = False
+        self._uses_default_model = False
 
     @property
     def is_compressed(self) -> bool:
@@ -125,9 +144,15 @@ class InputFileReader:
         return self._over_limit
 
     @property
-    def model_prefixes(self) -> Collection[str]:
-        """The prefixes before a slash in the models, at most `MAX_PREFIXES`."""
+    def model_prefixes(self) -> Mapping[str, int]:
+        """The prefixes before a slash in the models, at most `MAX_PREFIXES`, with the number of their first line."""
         return self._prefixes
+
+    def common_model(self, default: str | None) -> str | None:
+        """Return the model of all requests; None if they differ. ``default`` is the model of those that name none."""
+        if self._models_differ or (self._uses_default_model and self._model not in (None, default)):
+            return None
+        return self._model or default
 
     def feed(self, data: bytes) -> Iterator[list[bytes]]:
         """Read the next bytes and yield the lines that are complete."""
@@ -219,9 +244,9 @@ class InputFileReader:
         except DECODING_ERRORS:
             return None
         body = found.body
-        modelled = self._has_model(body)
+        is_complete = self._has_model(body) and self._has_content(body)
         start = b'{"custom_id":"%s%s' % (found.custom_id.encode(), self._canonical_after_id)
-        return found.custom_id if modelled and body.stream is UNSET and line.startswith(start) else None
+        return found.custom_id if is_complete and body.stream is UNSET and line.startswith(start) else None
 
     def _rewritten(self, line: bytes) -> bytes | None:
         try:
@@ -278,7 +303,7 @@ class InputFileReader:
             )
         elif line.url != self._url:
             message = f"The url should be {self._url}, the endpoint of the batch, not {_shorten(line.url)!r}."
-            self._add_line_fault("url_mismatch", message, "url")
+            self._add_line_fault("invalid_url", message, "url")
         else:
             return True
         return False
@@ -290,21 +315,32 @@ class InputFileReader:
             self._add_problem(describe_decoding_error(error).with_prefix("body"))
             return False
         if not self._has_model(peek):
-            self._add_problem(DocumentFault("body.model", FIELD_REQUIRED))
+            self._add_line_fault("invalid_request", "Missing required parameter: 'body.model'.", "body.model")
+        elif not self._has_content(peek):
+            self._add_problem(DocumentFault(f"body.{self._content[0]}", FIELD_REQUIRED))
         elif peek.stream is not UNSET and bytes(peek.stream) == b"true":
-            self._add_line_fault("invalid_request", f"body.stream: {NO_STREAM}", "body.stream")
+            self._add_line_fault("streaming_unsupported", f"body.stream: {NO_STREAM}", "body.stream")
         else:
             return True
         return False
 
     def _has_model(self, body: _Body) -> bool:
-        """Return whether a request has a model, its own or the default one, and keep the prefix of its own."""
+        """Return whether a request has a model, its own or the default one, and keep what its own one is."""
         if body.model is UNSET:
+            self._uses_default_model = True
             return self._has_default_model
-        prefix, slash, _ = body.model.partition("/")
-        if slash and len(self._prefixes) < MAX_PREFIXES:
-            self._prefixes.add(prefix)
+        if body.model != self._model:
+            self._models_differ = self._model is not None
+            if self._model is None:
+                self._model = body.model
+            prefix, slash, _ = body.model.partition("/")
+            if slash and len(self._prefixes) < MAX_PREFIXES:
+                self._prefixes.setdefault(prefix, self._line_number)
         return True
+
+    def _has_content(self, body: _Body) -> bool:
+        """Return whether a request has one of the fields of which its kind needs one; null is none."""
+        return any(_is_given(getattr(body, name)) for name in self._content)
 
     def _add_problem(self, problem: DocumentFault) -> None:
         path = _shorten(problem.path)
@@ -323,6 +359,10 @@ class InputFileReader:
     def _add_file_fault(self, code: str, message: str) -> None:
         """Add a fault of the file as a whole."""
         self._faults.append(InputFault(code=code, message=message))
+
+
+def _is_given(value: Raw | UnsetType) -> bool:
+    return isinstance(value, Raw) and memoryview(value) != b"null"
 
 
 def _json_fault(line: bytes, error: DecodingError) -> str:

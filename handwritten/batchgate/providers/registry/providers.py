@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -14,27 +14,33 @@ from batchgate.providers.handlers.anthropic import AnthropicHandler
 from batchgate.providers.handlers.openai import OpenAIHandler
 from batchgate.providers.registry import known_servers
 
+Requirement: TypeAlias = Literal["key", "base_url"]
+
 
 class Provider(Struct, frozen=True):
     """One value of the documented provider enum."""
 
     base_url: str
-    """The URL for accounts that set none."""
+    """The URL for accounts that set none, or an example if every account must set one."""
     handler: Callable[[], ProviderHandler]
     """Makes the handler, which all accounts of the provider share."""
+    requires: Requirement | None = "key"
+    """What an account must set: a key, unless it has a URL of its own; or the URL, which is different for everyone."""
 
 
-def _openai_compatible(base_url: str, capabilities: ServerCapabilities) -> Provider:
-    return Provider(base_url, lambda: OpenAIHandler(capabilities))
+def _openai_compatible(
+    base_url: str, capabilities: ServerCapabilities, requires: Requirement | None = "key"
+) -> Provider:
+    return Provider(base_url, lambda: OpenAIHandler(capabilities), requires)
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
     {
         "anthropic": Provider("https://api.anthropic.com", AnthropicHandler),
         "openai": _openai_compatible("https://api.openai.com/v1", known_servers.OPENAI),
-        "vllm": _openai_compatible("http://localhost:8000/v1", known_servers.VLLM),
-        "sgl": _openai_compatible("http://localhost:30000/v1", known_servers.SGLANG),
-        "ollama": _openai_compatible("http://localhost:11434/v1", known_servers.OLLAMA),
+        "vllm": _openai_compatible("http://localhost:8000/v1", known_servers.VLLM, "base_url"),
+        "sgl": _openai_compatible("http://localhost:30000/v1", known_servers.SGLANG, "base_url"),
+        "ollama": _openai_compatible("http://localhost:11434/v1", known_servers.OLLAMA, None),
         "groq": _openai_compatible("https://api.groq.com/openai/v1", known_servers.GROQ),
         "gemini": _openai_compatible("https://generativelanguage.googleapis.com/v1beta/openai", known_servers.GEMINI),
         "mistral": _openai_compatible("https://api.mistral.ai/v1", known_servers.MISTRAL),
@@ -49,3 +55,10 @@ PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
     }
 )
 """All supported providers."""
+
+PROVIDER_NAMES: Final = (
+    *("openai", "azure", "anthropic", "bedrock", "cohere", "vertex", "vllm", "mistral", "ollama", "groq", "sgl"),
+    *("parasail", "perplexity", "replicate", "cerebras", "gemini", "openrouter", "elevenlabs", "huggingface", "nebius"),
+    *("xai", "runway", "fireworks"),
+)
+"""The documented names of providers (facts/bifrost.md 1.1), also of those that no account can have."""

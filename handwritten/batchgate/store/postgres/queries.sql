@@ -15,13 +15,13 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(workspace)s, 0))
 -- name: insert_batch
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
-    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model
 )
 VALUES (
     %(id)s, %(workspace)s, %(dialect)s, %(terms)s, %(provider)s, %(providers)s, %(headers)s,
     CASE WHEN %(input_blob)s::text IS NULL THEN 'validating' ELSE 'in_progress' END, %(total)s, %(open_shards)s,
     %(created_at)s, %(expires_at)s, CASE WHEN %(input_blob)s::text IS NOT NULL THEN %(created_at)s::bigint END,
-    %(caller)s, %(fingerprint)s, %(idempotency_key)s, %(input_blob)s, %(input_size)s
+    %(caller)s, %(fingerprint)s, %(idempotency_key)s, %(input_blob)s, %(input_size)s, %(model)s
 )
 RETURNING *
 
@@ -36,7 +36,7 @@ SELECT workspace FROM batches WHERE key = %(batch_key)s AND status = 'validating
 -- name: start_batch
 UPDATE batches
 SET status = 'in_progress', in_progress_at = %(now)s, total = %(total)s, open_shards = %(open_shards)s,
-    providers = %(providers)s, input_blob = %(input_blob)s, input_size = %(input_size)s
+    providers = %(providers)s, input_blob = %(input_blob)s, input_size = %(input_size)s, model = %(model)s
 WHERE key = %(batch_key)s
 RETURNING *
 

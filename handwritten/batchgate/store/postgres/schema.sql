@@ -39,7 +39,8 @@ CREATE TABLE batches (
     first_faults bytea,
     input_size bigint NOT NULL DEFAULT 0,
     cost bigint NOT NULL DEFAULT 0,
-    results_sha256 bytea
+    results_sha256 bytea,
+    model text
 ) WITH (fillfactor = 80);
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;

@@ -1,12 +1,13 @@
 -- name: insert_batch
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
-    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model
 )
 VALUES (
     :id, :workspace, :dialect, :terms, :provider, :providers, :headers,
     iif(:input_blob IS NULL, 'validating', 'in_progress'), :total, :open_shards, :created_at, :expires_at,
-    iif(:input_blob IS NULL, NULL, :created_at), :caller, :fingerprint, :idempotency_key, :input_blob, :input_size
+    iif(:input_blob IS NULL, NULL, :created_at), :caller, :fingerprint, :idempotency_key, :input_blob, :input_size,
+    :model
 )
 RETURNING *
 
@@ -19,7 +20,7 @@ SELECT workspace FROM batches WHERE key = :batch_key AND status = 'validating'
 -- name: start_batch
 UPDATE batches
 SET status = 'in_progress', in_progress_at = :now, total = :total, open_shards = :open_shards,
-    providers = :providers, input_blob = :input_blob, input_size = :input_size
+    providers = :providers, input_blob = :input_blob, input_size = :input_size, model = :model
 WHERE key = :batch_key
 RETURNING *
 

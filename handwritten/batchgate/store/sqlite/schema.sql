@@ -39,7 +39,8 @@ CREATE TABLE batches (
     first_faults BLOB,
     input_size INTEGER NOT NULL DEFAULT 0,
     cost INTEGER NOT NULL DEFAULT 0,
-    results_sha256 BLOB
+    results_sha256 BLOB,
+    model TEXT
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;

@@ -59,6 +59,11 @@ def _parse_response(
 
         return response_405
 
+    if response.status_code == 409:
+        response_409 = OpenaiError.from_dict(response.json())
+
+        return response_409
+
     if response.status_code == 500:
         response_500 = OpenaiError.from_dict(response.json())
 
@@ -94,7 +99,8 @@ def sync_detailed(
     """Cancel a batch; finished requests keep their results.
 
      The request body is ignored. Requests in flight may still finish and are counted; the rest are in
-    the error file. If the batch is already cancelled or has ended, it is returned unchanged.
+    the error file. A batch that is cancelling or cancelled already is returned unchanged; one that has
+    ended otherwise is refused.
 
     Args:
         batch_id (str):
@@ -126,7 +132,8 @@ def sync(
     """Cancel a batch; finished requests keep their results.
 
      The request body is ignored. Requests in flight may still finish and are counted; the rest are in
-    the error file. If the batch is already cancelled or has ended, it is returned unchanged.
+    the error file. A batch that is cancelling or cancelled already is returned unchanged; one that has
+    ended otherwise is refused.
 
     Args:
         batch_id (str):
@@ -153,7 +160,8 @@ async def asyncio_detailed(
     """Cancel a batch; finished requests keep their results.
 
      The request body is ignored. Requests in flight may still finish and are counted; the rest are in
-    the error file. If the batch is already cancelled or has ended, it is returned unchanged.
+    the error file. A batch that is cancelling or cancelled already is returned unchanged; one that has
+    ended otherwise is refused.
 
     Args:
         batch_id (str):
@@ -183,7 +191,8 @@ async def asyncio(
     """Cancel a batch; finished requests keep their results.
 
      The request body is ignored. Requests in flight may still finish and are counted; the rest are in
-    the error file. If the batch is already cancelled or has ended, it is returned unchanged.
+    the error file. A batch that is cancelling or cancelled already is returned unchanged; one that has
+    ended otherwise is refused.
 
     Args:
         batch_id (str):

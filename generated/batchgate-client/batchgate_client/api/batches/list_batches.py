@@ -16,7 +16,11 @@ def _get_kwargs(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(x_model_provider, Unset):
+        headers["x-model-provider"] = x_model_provider
 
     params: dict[str, Any] = {}
 
@@ -34,6 +38,7 @@ def _get_kwargs(
         "params": params,
     }
 
+    _kwargs["headers"] = headers
     return _kwargs
 
 
@@ -98,6 +103,7 @@ def sync_detailed(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[BatchList | OpenaiError]:
     """List batches, newest first.
 
@@ -105,6 +111,7 @@ def sync_detailed(
         limit (int | Unset):
         after (str | Unset):
         provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -118,6 +125,7 @@ def sync_detailed(
         limit=limit,
         after=after,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = client.get_httpx_client().request(
@@ -133,6 +141,7 @@ def sync(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> BatchList | OpenaiError | None:
     """List batches, newest first.
 
@@ -140,6 +149,7 @@ def sync(
         limit (int | Unset):
         after (str | Unset):
         provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -154,6 +164,7 @@ def sync(
         limit=limit,
         after=after,
         provider=provider,
+        x_model_provider=x_model_provider,
     ).parsed
 
 
@@ -163,6 +174,7 @@ async def asyncio_detailed(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[BatchList | OpenaiError]:
     """List batches, newest first.
 
@@ -170,6 +182,7 @@ async def asyncio_detailed(
         limit (int | Unset):
         after (str | Unset):
         provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -183,6 +196,7 @@ async def asyncio_detailed(
         limit=limit,
         after=after,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -196,6 +210,7 @@ async def asyncio(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> BatchList | OpenaiError | None:
     """List batches, newest first.
 
@@ -203,6 +218,7 @@ async def asyncio(
         limit (int | Unset):
         after (str | Unset):
         provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -218,5 +234,6 @@ async def asyncio(
             limit=limit,
             after=after,
             provider=provider,
+            x_model_provider=x_model_provider,
         )
     ).parsed

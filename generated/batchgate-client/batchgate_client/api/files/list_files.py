@@ -8,7 +8,6 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.file_list import FileList
 from ...models.list_files_order import ListFilesOrder
-from ...models.list_files_provider import ListFilesProvider
 from ...models.list_files_purpose import ListFilesPurpose
 from ...models.openai_error import OpenaiError
 from ...types import UNSET, Response, Unset
@@ -20,8 +19,12 @@ def _get_kwargs(
     limit: int | Unset = UNSET,
     order: ListFilesOrder | Unset = UNSET,
     after: str | Unset = UNSET,
-    provider: ListFilesProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(x_model_provider, Unset):
+        headers["x-model-provider"] = x_model_provider
 
     params: dict[str, Any] = {}
 
@@ -41,11 +44,7 @@ def _get_kwargs(
 
     params["after"] = after
 
-    json_provider: str | Unset = UNSET
-    if not isinstance(provider, Unset):
-        json_provider = provider
-
-    params["provider"] = json_provider
+    params["provider"] = provider
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -55,6 +54,7 @@ def _get_kwargs(
         "params": params,
     }
 
+    _kwargs["headers"] = headers
     return _kwargs
 
 
@@ -120,7 +120,8 @@ def sync_detailed(
     limit: int | Unset = UNSET,
     order: ListFilesOrder | Unset = UNSET,
     after: str | Unset = UNSET,
-    provider: ListFilesProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[FileList | OpenaiError]:
     """List files in upload order.
 
@@ -129,7 +130,8 @@ def sync_detailed(
         limit (int | Unset):
         order (ListFilesOrder | Unset):
         after (str | Unset):
-        provider (ListFilesProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -145,6 +147,7 @@ def sync_detailed(
         order=order,
         after=after,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = client.get_httpx_client().request(
@@ -161,7 +164,8 @@ def sync(
     limit: int | Unset = UNSET,
     order: ListFilesOrder | Unset = UNSET,
     after: str | Unset = UNSET,
-    provider: ListFilesProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> FileList | OpenaiError | None:
     """List files in upload order.
 
@@ -170,7 +174,8 @@ def sync(
         limit (int | Unset):
         order (ListFilesOrder | Unset):
         after (str | Unset):
-        provider (ListFilesProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -187,6 +192,7 @@ def sync(
         order=order,
         after=after,
         provider=provider,
+        x_model_provider=x_model_provider,
     ).parsed
 
 
@@ -197,7 +203,8 @@ async def asyncio_detailed(
     limit: int | Unset = UNSET,
     order: ListFilesOrder | Unset = UNSET,
     after: str | Unset = UNSET,
-    provider: ListFilesProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[FileList | OpenaiError]:
     """List files in upload order.
 
@@ -206,7 +213,8 @@ async def asyncio_detailed(
         limit (int | Unset):
         order (ListFilesOrder | Unset):
         after (str | Unset):
-        provider (ListFilesProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -222,6 +230,7 @@ async def asyncio_detailed(
         order=order,
         after=after,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -236,7 +245,8 @@ async def asyncio(
     limit: int | Unset = UNSET,
     order: ListFilesOrder | Unset = UNSET,
     after: str | Unset = UNSET,
-    provider: ListFilesProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> FileList | OpenaiError | None:
     """List files in upload order.
 
@@ -245,7 +255,8 @@ async def asyncio(
         limit (int | Unset):
         order (ListFilesOrder | Unset):
         after (str | Unset):
-        provider (ListFilesProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -263,5 +274,6 @@ async def asyncio(
             order=order,
             after=after,
             provider=provider,
+            x_model_provider=x_model_provider,
         )
     ).parsed

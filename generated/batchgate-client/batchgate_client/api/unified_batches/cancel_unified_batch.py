@@ -7,24 +7,24 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.cancel_unified_batch_provider import (
-    CancelUnifiedBatchProvider,
-)
 from ...models.unified_batch import UnifiedBatch
 from ...models.unified_error import UnifiedError
-from ...types import UNSET, Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     batch_id: str,
     *,
-    provider: CancelUnifiedBatchProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(x_model_provider, Unset):
+        headers["x-model-provider"] = x_model_provider
 
     params: dict[str, Any] = {}
 
-    json_provider: str = provider
-    params["provider"] = json_provider
+    params["provider"] = provider
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -36,6 +36,7 @@ def _get_kwargs(
         "params": params,
     }
 
+    _kwargs["headers"] = headers
     return _kwargs
 
 
@@ -103,7 +104,8 @@ def sync_detailed(
     batch_id: str,
     *,
     client: AuthenticatedClient,
-    provider: CancelUnifiedBatchProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[UnifiedBatch | UnifiedError]:
     """Cancel a batch; finished requests keep their results.
 
@@ -112,7 +114,8 @@ def sync_detailed(
 
     Args:
         batch_id (str):
-        provider (CancelUnifiedBatchProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -125,6 +128,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         batch_id=batch_id,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = client.get_httpx_client().request(
@@ -138,7 +142,8 @@ def sync(
     batch_id: str,
     *,
     client: AuthenticatedClient,
-    provider: CancelUnifiedBatchProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> UnifiedBatch | UnifiedError | None:
     """Cancel a batch; finished requests keep their results.
 
@@ -147,7 +152,8 @@ def sync(
 
     Args:
         batch_id (str):
-        provider (CancelUnifiedBatchProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -161,6 +167,7 @@ def sync(
         batch_id=batch_id,
         client=client,
         provider=provider,
+        x_model_provider=x_model_provider,
     ).parsed
 
 
@@ -168,7 +175,8 @@ async def asyncio_detailed(
     batch_id: str,
     *,
     client: AuthenticatedClient,
-    provider: CancelUnifiedBatchProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[UnifiedBatch | UnifiedError]:
     """Cancel a batch; finished requests keep their results.
 
@@ -177,7 +185,8 @@ async def asyncio_detailed(
 
     Args:
         batch_id (str):
-        provider (CancelUnifiedBatchProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -190,6 +199,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         batch_id=batch_id,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -201,7 +211,8 @@ async def asyncio(
     batch_id: str,
     *,
     client: AuthenticatedClient,
-    provider: CancelUnifiedBatchProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> UnifiedBatch | UnifiedError | None:
     """Cancel a batch; finished requests keep their results.
 
@@ -210,7 +221,8 @@ async def asyncio(
 
     Args:
         batch_id (str):
-        provider (CancelUnifiedBatchProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -225,5 +237,6 @@ async def asyncio(
             batch_id=batch_id,
             client=client,
             provider=provider,
+            x_model_provider=x_model_provider,
         )
     ).parsed

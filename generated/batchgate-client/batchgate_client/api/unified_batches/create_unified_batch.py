@@ -7,12 +7,6 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.create_unified_batch import CreateUnifiedBatch
-from ...models.create_unified_batch_provider import (
-    CreateUnifiedBatchProvider,
-)
-from ...models.create_unified_batch_x_model_provider import (
-    CreateUnifiedBatchXModelProvider,
-)
 from ...models.unified_batch import UnifiedBatch
 from ...models.unified_error import UnifiedError
 from ...types import UNSET, Response, Unset
@@ -21,14 +15,14 @@ from ...types import UNSET, Response, Unset
 def _get_kwargs(
     *,
     body: CreateUnifiedBatch,
-    provider: CreateUnifiedBatchProvider | Unset = UNSET,
-    x_model_provider: CreateUnifiedBatchXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(x_model_provider, Unset):
-        headers["x-model-provider"] = str(x_model_provider)
+        headers["x-model-provider"] = x_model_provider
 
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
@@ -38,11 +32,7 @@ def _get_kwargs(
 
     params: dict[str, Any] = {}
 
-    json_provider: str | Unset = UNSET
-    if not isinstance(provider, Unset):
-        json_provider = provider
-
-    params["provider"] = json_provider
+    params["provider"] = provider
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -144,22 +134,22 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: CreateUnifiedBatch,
-    provider: CreateUnifiedBatchProvider | Unset = UNSET,
-    x_model_provider: CreateUnifiedBatchXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[UnifiedBatch | UnifiedError]:
     """Create a batch from an uploaded file or from the requests in the body.
 
-     Name the provider in the query, in the header x-model-provider, or before the slash in `model`.
-    Requests in the body are accepted or refused as a whole. A file is validated after the response. The
-    body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies to the decoded body. The
-    fields may come in any order, with at most 64 KB of other fields before `requests` and 64 KB after
-    it.
+     Name the account or provider in the query, in the header x-model-provider, or before the slash in
+    `model`. None is needed if the gateway has a default account. Requests in the body are accepted or
+    refused as a whole. A file is validated after the response. The body may be compressed (gzip,
+    deflate, zstd); the limit of 256 MB applies to the decoded body. The fields may come in any order,
+    with at most 64 KB of other fields before `requests` and 64 KB after it.
 
     Args:
-        provider (CreateUnifiedBatchProvider | Unset):
-        x_model_provider (CreateUnifiedBatchXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateUnifiedBatch): The body of a create request. It requires either
@@ -192,22 +182,22 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: CreateUnifiedBatch,
-    provider: CreateUnifiedBatchProvider | Unset = UNSET,
-    x_model_provider: CreateUnifiedBatchXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> UnifiedBatch | UnifiedError | None:
     """Create a batch from an uploaded file or from the requests in the body.
 
-     Name the provider in the query, in the header x-model-provider, or before the slash in `model`.
-    Requests in the body are accepted or refused as a whole. A file is validated after the response. The
-    body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies to the decoded body. The
-    fields may come in any order, with at most 64 KB of other fields before `requests` and 64 KB after
-    it.
+     Name the account or provider in the query, in the header x-model-provider, or before the slash in
+    `model`. None is needed if the gateway has a default account. Requests in the body are accepted or
+    refused as a whole. A file is validated after the response. The body may be compressed (gzip,
+    deflate, zstd); the limit of 256 MB applies to the decoded body. The fields may come in any order,
+    with at most 64 KB of other fields before `requests` and 64 KB after it.
 
     Args:
-        provider (CreateUnifiedBatchProvider | Unset):
-        x_model_provider (CreateUnifiedBatchXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateUnifiedBatch): The body of a create request. It requires either
@@ -235,22 +225,22 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: CreateUnifiedBatch,
-    provider: CreateUnifiedBatchProvider | Unset = UNSET,
-    x_model_provider: CreateUnifiedBatchXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[UnifiedBatch | UnifiedError]:
     """Create a batch from an uploaded file or from the requests in the body.
 
-     Name the provider in the query, in the header x-model-provider, or before the slash in `model`.
-    Requests in the body are accepted or refused as a whole. A file is validated after the response. The
-    body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies to the decoded body. The
-    fields may come in any order, with at most 64 KB of other fields before `requests` and 64 KB after
-    it.
+     Name the account or provider in the query, in the header x-model-provider, or before the slash in
+    `model`. None is needed if the gateway has a default account. Requests in the body are accepted or
+    refused as a whole. A file is validated after the response. The body may be compressed (gzip,
+    deflate, zstd); the limit of 256 MB applies to the decoded body. The fields may come in any order,
+    with at most 64 KB of other fields before `requests` and 64 KB after it.
 
     Args:
-        provider (CreateUnifiedBatchProvider | Unset):
-        x_model_provider (CreateUnifiedBatchXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateUnifiedBatch): The body of a create request. It requires either
@@ -281,22 +271,22 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: CreateUnifiedBatch,
-    provider: CreateUnifiedBatchProvider | Unset = UNSET,
-    x_model_provider: CreateUnifiedBatchXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> UnifiedBatch | UnifiedError | None:
     """Create a batch from an uploaded file or from the requests in the body.
 
-     Name the provider in the query, in the header x-model-provider, or before the slash in `model`.
-    Requests in the body are accepted or refused as a whole. A file is validated after the response. The
-    body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies to the decoded body. The
-    fields may come in any order, with at most 64 KB of other fields before `requests` and 64 KB after
-    it.
+     Name the account or provider in the query, in the header x-model-provider, or before the slash in
+    `model`. None is needed if the gateway has a default account. Requests in the body are accepted or
+    refused as a whole. A file is validated after the response. The body may be compressed (gzip,
+    deflate, zstd); the limit of 256 MB applies to the decoded body. The fields may come in any order,
+    with at most 64 KB of other fields before `requests` and 64 KB after it.
 
     Args:
-        provider (CreateUnifiedBatchProvider | Unset):
-        x_model_provider (CreateUnifiedBatchXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateUnifiedBatch): The body of a create request. It requires either

@@ -6,9 +6,6 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.list_unified_batches_provider import (
-    ListUnifiedBatchesProvider,
-)
 from ...models.unified_batch_list import UnifiedBatchList
 from ...models.unified_error import UnifiedError
 from ...types import UNSET, Response, Unset
@@ -16,16 +13,19 @@ from ...types import UNSET, Response, Unset
 
 def _get_kwargs(
     *,
-    provider: ListUnifiedBatchesProvider,
+    provider: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     before: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(x_model_provider, Unset):
+        headers["x-model-provider"] = x_model_provider
 
     params: dict[str, Any] = {}
 
-    json_provider: str = provider
-    params["provider"] = json_provider
+    params["provider"] = provider
 
     params["limit"] = limit
 
@@ -41,6 +41,7 @@ def _get_kwargs(
         "params": params,
     }
 
+    _kwargs["headers"] = headers
     return _kwargs
 
 
@@ -102,21 +103,23 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient,
-    provider: ListUnifiedBatchesProvider,
+    provider: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     before: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[UnifiedBatchList | UnifiedError]:
-    """List the batches of a provider, newest first.
+    """List the batches of an account or provider, newest first.
 
      `after` returns the next older batches, `before` the next newer ones. With both, the page contains
     only batches strictly between them.
 
     Args:
-        provider (ListUnifiedBatchesProvider):
+        provider (str | Unset):
         limit (int | Unset):
         after (str | Unset):
         before (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -131,6 +134,7 @@ def sync_detailed(
         limit=limit,
         after=after,
         before=before,
+        x_model_provider=x_model_provider,
     )
 
     response = client.get_httpx_client().request(
@@ -143,21 +147,23 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient,
-    provider: ListUnifiedBatchesProvider,
+    provider: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     before: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> UnifiedBatchList | UnifiedError | None:
-    """List the batches of a provider, newest first.
+    """List the batches of an account or provider, newest first.
 
      `after` returns the next older batches, `before` the next newer ones. With both, the page contains
     only batches strictly between them.
 
     Args:
-        provider (ListUnifiedBatchesProvider):
+        provider (str | Unset):
         limit (int | Unset):
         after (str | Unset):
         before (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -173,27 +179,30 @@ def sync(
         limit=limit,
         after=after,
         before=before,
+        x_model_provider=x_model_provider,
     ).parsed
 
 
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
-    provider: ListUnifiedBatchesProvider,
+    provider: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     before: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[UnifiedBatchList | UnifiedError]:
-    """List the batches of a provider, newest first.
+    """List the batches of an account or provider, newest first.
 
      `after` returns the next older batches, `before` the next newer ones. With both, the page contains
     only batches strictly between them.
 
     Args:
-        provider (ListUnifiedBatchesProvider):
+        provider (str | Unset):
         limit (int | Unset):
         after (str | Unset):
         before (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -208,6 +217,7 @@ async def asyncio_detailed(
         limit=limit,
         after=after,
         before=before,
+        x_model_provider=x_model_provider,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -218,21 +228,23 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient,
-    provider: ListUnifiedBatchesProvider,
+    provider: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     before: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> UnifiedBatchList | UnifiedError | None:
-    """List the batches of a provider, newest first.
+    """List the batches of an account or provider, newest first.
 
      `after` returns the next older batches, `before` the next newer ones. With both, the page contains
     only batches strictly between them.
 
     Args:
-        provider (ListUnifiedBatchesProvider):
+        provider (str | Unset):
         limit (int | Unset):
         after (str | Unset):
         before (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -249,5 +261,6 @@ async def asyncio(
             limit=limit,
             after=after,
             before=before,
+            x_model_provider=x_model_provider,
         )
     ).parsed

@@ -8,23 +8,23 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.retrieve_unified_batch_results_provider import (
-    RetrieveUnifiedBatchResultsProvider,
-)
 from ...models.unified_error import UnifiedError
-from ...types import UNSET, File, Response
+from ...types import UNSET, File, Response, Unset
 
 
 def _get_kwargs(
     batch_id: str,
     *,
-    provider: RetrieveUnifiedBatchResultsProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(x_model_provider, Unset):
+        headers["x-model-provider"] = x_model_provider
 
     params: dict[str, Any] = {}
 
-    json_provider: str = provider
-    params["provider"] = json_provider
+    params["provider"] = provider
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -36,6 +36,7 @@ def _get_kwargs(
         "params": params,
     }
 
+    _kwargs["headers"] = headers
     return _kwargs
 
 
@@ -108,7 +109,8 @@ def sync_detailed(
     batch_id: str,
     *,
     client: AuthenticatedClient,
-    provider: RetrieveUnifiedBatchResultsProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[File | UnifiedError]:
     """Download the results of a batch that has ended.
 
@@ -117,7 +119,8 @@ def sync_detailed(
 
     Args:
         batch_id (str):
-        provider (RetrieveUnifiedBatchResultsProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -130,6 +133,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         batch_id=batch_id,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = client.get_httpx_client().request(
@@ -143,7 +147,8 @@ def sync(
     batch_id: str,
     *,
     client: AuthenticatedClient,
-    provider: RetrieveUnifiedBatchResultsProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> File | UnifiedError | None:
     """Download the results of a batch that has ended.
 
@@ -152,7 +157,8 @@ def sync(
 
     Args:
         batch_id (str):
-        provider (RetrieveUnifiedBatchResultsProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -166,6 +172,7 @@ def sync(
         batch_id=batch_id,
         client=client,
         provider=provider,
+        x_model_provider=x_model_provider,
     ).parsed
 
 
@@ -173,7 +180,8 @@ async def asyncio_detailed(
     batch_id: str,
     *,
     client: AuthenticatedClient,
-    provider: RetrieveUnifiedBatchResultsProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[File | UnifiedError]:
     """Download the results of a batch that has ended.
 
@@ -182,7 +190,8 @@ async def asyncio_detailed(
 
     Args:
         batch_id (str):
-        provider (RetrieveUnifiedBatchResultsProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -195,6 +204,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         batch_id=batch_id,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -206,7 +216,8 @@ async def asyncio(
     batch_id: str,
     *,
     client: AuthenticatedClient,
-    provider: RetrieveUnifiedBatchResultsProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> File | UnifiedError | None:
     """Download the results of a batch that has ended.
 
@@ -215,7 +226,8 @@ async def asyncio(
 
     Args:
         batch_id (str):
-        provider (RetrieveUnifiedBatchResultsProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -230,5 +242,6 @@ async def asyncio(
             batch_id=batch_id,
             client=client,
             provider=provider,
+            x_model_provider=x_model_provider,
         )
     ).parsed

@@ -8,23 +8,23 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.download_unified_file_provider import (
-    DownloadUnifiedFileProvider,
-)
 from ...models.unified_error import UnifiedError
-from ...types import UNSET, File, Response
+from ...types import UNSET, File, Response, Unset
 
 
 def _get_kwargs(
     file_id: str,
     *,
-    provider: DownloadUnifiedFileProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(x_model_provider, Unset):
+        headers["x-model-provider"] = x_model_provider
 
     params: dict[str, Any] = {}
 
-    json_provider: str = provider
-    params["provider"] = json_provider
+    params["provider"] = provider
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -36,6 +36,7 @@ def _get_kwargs(
         "params": params,
     }
 
+    _kwargs["headers"] = headers
     return _kwargs
 
 
@@ -108,13 +109,15 @@ def sync_detailed(
     file_id: str,
     *,
     client: AuthenticatedClient,
-    provider: DownloadUnifiedFileProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[File | UnifiedError]:
     """Download the unchanged content of a file.
 
     Args:
         file_id (str):
-        provider (DownloadUnifiedFileProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -127,6 +130,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         file_id=file_id,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = client.get_httpx_client().request(
@@ -140,13 +144,15 @@ def sync(
     file_id: str,
     *,
     client: AuthenticatedClient,
-    provider: DownloadUnifiedFileProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> File | UnifiedError | None:
     """Download the unchanged content of a file.
 
     Args:
         file_id (str):
-        provider (DownloadUnifiedFileProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -160,6 +166,7 @@ def sync(
         file_id=file_id,
         client=client,
         provider=provider,
+        x_model_provider=x_model_provider,
     ).parsed
 
 
@@ -167,13 +174,15 @@ async def asyncio_detailed(
     file_id: str,
     *,
     client: AuthenticatedClient,
-    provider: DownloadUnifiedFileProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[File | UnifiedError]:
     """Download the unchanged content of a file.
 
     Args:
         file_id (str):
-        provider (DownloadUnifiedFileProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -186,6 +195,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         file_id=file_id,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -197,13 +207,15 @@ async def asyncio(
     file_id: str,
     *,
     client: AuthenticatedClient,
-    provider: DownloadUnifiedFileProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> File | UnifiedError | None:
     """Download the unchanged content of a file.
 
     Args:
         file_id (str):
-        provider (DownloadUnifiedFileProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -218,5 +230,6 @@ async def asyncio(
             file_id=file_id,
             client=client,
             provider=provider,
+            x_model_provider=x_model_provider,
         )
     ).parsed

@@ -9,14 +9,8 @@ from ...client import AuthenticatedClient, Client
 from ...models.list_unified_files_order import (
     ListUnifiedFilesOrder,
 )
-from ...models.list_unified_files_provider import (
-    ListUnifiedFilesProvider,
-)
 from ...models.list_unified_files_purpose import (
     ListUnifiedFilesPurpose,
-)
-from ...models.list_unified_files_x_model_provider import (
-    ListUnifiedFilesXModelProvider,
 )
 from ...models.unified_error import UnifiedError
 from ...models.unified_file_list import UnifiedFileList
@@ -25,8 +19,8 @@ from ...types import UNSET, Response, Unset
 
 def _get_kwargs(
     *,
-    provider: ListUnifiedFilesProvider | Unset = UNSET,
-    x_model_provider: ListUnifiedFilesXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
     purpose: ListUnifiedFilesPurpose | Unset = UNSET,
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
@@ -35,17 +29,9 @@ def _get_kwargs(
 
     params: dict[str, Any] = {}
 
-    json_provider: str | Unset = UNSET
-    if not isinstance(provider, Unset):
-        json_provider = provider
+    params["provider"] = provider
 
-    params["provider"] = json_provider
-
-    json_x_model_provider: str | Unset = UNSET
-    if not isinstance(x_model_provider, Unset):
-        json_x_model_provider = x_model_provider
-
-    params["x-model-provider"] = json_x_model_provider
+    params["x-model-provider"] = x_model_provider
 
     json_purpose: str | Unset = UNSET
     if not isinstance(purpose, Unset):
@@ -132,20 +118,20 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient,
-    provider: ListUnifiedFilesProvider | Unset = UNSET,
-    x_model_provider: ListUnifiedFilesXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
     purpose: ListUnifiedFilesPurpose | Unset = UNSET,
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     order: ListUnifiedFilesOrder | Unset = UNSET,
 ) -> Response[UnifiedError | UnifiedFileList]:
-    """List the files of a provider.
+    """List the files of an account or provider.
 
-     Either `provider` or `x-model-provider` is required.
+     Either `provider` or `x-model-provider` is required, unless the gateway has a default account.
 
     Args:
-        provider (ListUnifiedFilesProvider | Unset):
-        x_model_provider (ListUnifiedFilesXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         purpose (ListUnifiedFilesPurpose | Unset):
         limit (int | Unset):
         after (str | Unset):
@@ -178,20 +164,20 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient,
-    provider: ListUnifiedFilesProvider | Unset = UNSET,
-    x_model_provider: ListUnifiedFilesXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
     purpose: ListUnifiedFilesPurpose | Unset = UNSET,
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     order: ListUnifiedFilesOrder | Unset = UNSET,
 ) -> UnifiedError | UnifiedFileList | None:
-    """List the files of a provider.
+    """List the files of an account or provider.
 
-     Either `provider` or `x-model-provider` is required.
+     Either `provider` or `x-model-provider` is required, unless the gateway has a default account.
 
     Args:
-        provider (ListUnifiedFilesProvider | Unset):
-        x_model_provider (ListUnifiedFilesXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         purpose (ListUnifiedFilesPurpose | Unset):
         limit (int | Unset):
         after (str | Unset):
@@ -219,20 +205,20 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
-    provider: ListUnifiedFilesProvider | Unset = UNSET,
-    x_model_provider: ListUnifiedFilesXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
     purpose: ListUnifiedFilesPurpose | Unset = UNSET,
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     order: ListUnifiedFilesOrder | Unset = UNSET,
 ) -> Response[UnifiedError | UnifiedFileList]:
-    """List the files of a provider.
+    """List the files of an account or provider.
 
-     Either `provider` or `x-model-provider` is required.
+     Either `provider` or `x-model-provider` is required, unless the gateway has a default account.
 
     Args:
-        provider (ListUnifiedFilesProvider | Unset):
-        x_model_provider (ListUnifiedFilesXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         purpose (ListUnifiedFilesPurpose | Unset):
         limit (int | Unset):
         after (str | Unset):
@@ -263,20 +249,20 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient,
-    provider: ListUnifiedFilesProvider | Unset = UNSET,
-    x_model_provider: ListUnifiedFilesXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
     purpose: ListUnifiedFilesPurpose | Unset = UNSET,
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     order: ListUnifiedFilesOrder | Unset = UNSET,
 ) -> UnifiedError | UnifiedFileList | None:
-    """List the files of a provider.
+    """List the files of an account or provider.
 
-     Either `provider` or `x-model-provider` is required.
+     Either `provider` or `x-model-provider` is required, unless the gateway has a default account.
 
     Args:
-        provider (ListUnifiedFilesProvider | Unset):
-        x_model_provider (ListUnifiedFilesXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         purpose (ListUnifiedFilesPurpose | Unset):
         limit (int | Unset):
         after (str | Unset):

@@ -7,24 +7,24 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.retrieve_unified_file_provider import (
-    RetrieveUnifiedFileProvider,
-)
 from ...models.unified_error import UnifiedError
 from ...models.unified_file import UnifiedFile
-from ...types import UNSET, Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     file_id: str,
     *,
-    provider: RetrieveUnifiedFileProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(x_model_provider, Unset):
+        headers["x-model-provider"] = x_model_provider
 
     params: dict[str, Any] = {}
 
-    json_provider: str = provider
-    params["provider"] = json_provider
+    params["provider"] = provider
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -36,6 +36,7 @@ def _get_kwargs(
         "params": params,
     }
 
+    _kwargs["headers"] = headers
     return _kwargs
 
 
@@ -103,13 +104,15 @@ def sync_detailed(
     file_id: str,
     *,
     client: AuthenticatedClient,
-    provider: RetrieveUnifiedFileProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[UnifiedError | UnifiedFile]:
     """Retrieve a file's metadata.
 
     Args:
         file_id (str):
-        provider (RetrieveUnifiedFileProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -122,6 +125,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         file_id=file_id,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = client.get_httpx_client().request(
@@ -135,13 +139,15 @@ def sync(
     file_id: str,
     *,
     client: AuthenticatedClient,
-    provider: RetrieveUnifiedFileProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> UnifiedError | UnifiedFile | None:
     """Retrieve a file's metadata.
 
     Args:
         file_id (str):
-        provider (RetrieveUnifiedFileProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -155,6 +161,7 @@ def sync(
         file_id=file_id,
         client=client,
         provider=provider,
+        x_model_provider=x_model_provider,
     ).parsed
 
 
@@ -162,13 +169,15 @@ async def asyncio_detailed(
     file_id: str,
     *,
     client: AuthenticatedClient,
-    provider: RetrieveUnifiedFileProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[UnifiedError | UnifiedFile]:
     """Retrieve a file's metadata.
 
     Args:
         file_id (str):
-        provider (RetrieveUnifiedFileProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -181,6 +190,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         file_id=file_id,
         provider=provider,
+        x_model_provider=x_model_provider,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -192,13 +202,15 @@ async def asyncio(
     file_id: str,
     *,
     client: AuthenticatedClient,
-    provider: RetrieveUnifiedFileProvider,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> UnifiedError | UnifiedFile | None:
     """Retrieve a file's metadata.
 
     Args:
         file_id (str):
-        provider (RetrieveUnifiedFileProvider):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -213,5 +225,6 @@ async def asyncio(
             file_id=file_id,
             client=client,
             provider=provider,
+            x_model_provider=x_model_provider,
         )
     ).parsed

@@ -9,32 +9,22 @@ from ...client import AuthenticatedClient, Client
 from ...models.unified_error import UnifiedError
 from ...models.unified_file import UnifiedFile
 from ...models.upload_unified_file import UploadUnifiedFile
-from ...models.upload_unified_file_provider import (
-    UploadUnifiedFileProvider,
-)
-from ...models.upload_unified_file_x_model_provider import (
-    UploadUnifiedFileXModelProvider,
-)
 from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     *,
     body: UploadUnifiedFile,
-    provider: UploadUnifiedFileProvider | Unset = UNSET,
-    x_model_provider: UploadUnifiedFileXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(x_model_provider, Unset):
-        headers["x-model-provider"] = str(x_model_provider)
+        headers["x-model-provider"] = x_model_provider
 
     params: dict[str, Any] = {}
 
-    json_provider: str | Unset = UNSET
-    if not isinstance(provider, Unset):
-        json_provider = provider
-
-    params["provider"] = json_provider
+    params["provider"] = provider
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -129,17 +119,18 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: UploadUnifiedFile,
-    provider: UploadUnifiedFileProvider | Unset = UNSET,
-    x_model_provider: UploadUnifiedFileXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[UnifiedError | UnifiedFile]:
-    """Upload a file for a provider.
+    """Upload a file for an account or provider.
 
-     Name the provider in the query, the header x-model-provider or the form. The form fields may come in
-    any order. If the upload is refused or interrupted, nothing is stored.
+     Name the account or provider in the query, the header x-model-provider or the form. None is needed
+    if the gateway has a default account: the setting `default_provider`, or its only account. The form
+    fields may come in any order. If the upload is refused or interrupted, nothing is stored.
 
     Args:
-        provider (UploadUnifiedFileProvider | Unset):
-        x_model_provider (UploadUnifiedFileXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         body (UploadUnifiedFile): The form fields of an upload.
 
     Raises:
@@ -167,17 +158,18 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: UploadUnifiedFile,
-    provider: UploadUnifiedFileProvider | Unset = UNSET,
-    x_model_provider: UploadUnifiedFileXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> UnifiedError | UnifiedFile | None:
-    """Upload a file for a provider.
+    """Upload a file for an account or provider.
 
-     Name the provider in the query, the header x-model-provider or the form. The form fields may come in
-    any order. If the upload is refused or interrupted, nothing is stored.
+     Name the account or provider in the query, the header x-model-provider or the form. None is needed
+    if the gateway has a default account: the setting `default_provider`, or its only account. The form
+    fields may come in any order. If the upload is refused or interrupted, nothing is stored.
 
     Args:
-        provider (UploadUnifiedFileProvider | Unset):
-        x_model_provider (UploadUnifiedFileXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         body (UploadUnifiedFile): The form fields of an upload.
 
     Raises:
@@ -200,17 +192,18 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: UploadUnifiedFile,
-    provider: UploadUnifiedFileProvider | Unset = UNSET,
-    x_model_provider: UploadUnifiedFileXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> Response[UnifiedError | UnifiedFile]:
-    """Upload a file for a provider.
+    """Upload a file for an account or provider.
 
-     Name the provider in the query, the header x-model-provider or the form. The form fields may come in
-    any order. If the upload is refused or interrupted, nothing is stored.
+     Name the account or provider in the query, the header x-model-provider or the form. None is needed
+    if the gateway has a default account: the setting `default_provider`, or its only account. The form
+    fields may come in any order. If the upload is refused or interrupted, nothing is stored.
 
     Args:
-        provider (UploadUnifiedFileProvider | Unset):
-        x_model_provider (UploadUnifiedFileXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         body (UploadUnifiedFile): The form fields of an upload.
 
     Raises:
@@ -236,17 +229,18 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: UploadUnifiedFile,
-    provider: UploadUnifiedFileProvider | Unset = UNSET,
-    x_model_provider: UploadUnifiedFileXModelProvider | Unset = UNSET,
+    provider: str | Unset = UNSET,
+    x_model_provider: str | Unset = UNSET,
 ) -> UnifiedError | UnifiedFile | None:
-    """Upload a file for a provider.
+    """Upload a file for an account or provider.
 
-     Name the provider in the query, the header x-model-provider or the form. The form fields may come in
-    any order. If the upload is refused or interrupted, nothing is stored.
+     Name the account or provider in the query, the header x-model-provider or the form. None is needed
+    if the gateway has a default account: the setting `default_provider`, or its only account. The form
+    fields may come in any order. If the upload is refused or interrupted, nothing is stored.
 
     Args:
-        provider (UploadUnifiedFileProvider | Unset):
-        x_model_provider (UploadUnifiedFileXModelProvider | Unset):
+        provider (str | Unset):
+        x_model_provider (str | Unset):
         body (UploadUnifiedFile): The form fields of an upload.
 
     Raises:
