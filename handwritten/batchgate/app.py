@@ -15,7 +15,7 @@ from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_chooser
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
-from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER, TENANTS
+from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_LIMITS, HTTP_METER, TENANTS
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
@@ -104,7 +104,7 @@ def build_app(
     router = Router(endpoints(settings, transport, environment, secrets.value), clock=clock)
     metrics = Metrics(__version__, role)
     own: GatewayHandlers = GatewayHandler(lambda: _health(app, role), partial(_exposition, app, metrics))
-    app[SETTINGS] = settings
+    app[SETTINGS] = app[HTTP_LIMITS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store
     app[TENANTS] = tenancy.tenants

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
+from batchgate.api.http_limits import HttpLimits
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.model.api_key import Scope
@@ -21,6 +22,7 @@ BATCHES = web.AppKey("batches", Batches)
 FILES = web.AppKey("files", Files)
 CONTENTS = web.AppKey("contents", ContentRenderer)
 TENANTS = web.AppKey("tenants", Tenants)
+HTTP_LIMITS = web.AppKey("http_limits", HttpLimits)
 HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
 
 REQUEST_ID = web.RequestKey("request_id", str)

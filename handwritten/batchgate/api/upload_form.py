@@ -17,7 +17,7 @@ from aiohttp import hdrs
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.content_encoding import IdentityDecoder, content_decoder
+from batchgate.api.content_encoding import ContentDecoder, IdentityDecoder
 from batchgate.api.request_errors import allowed_values, refuse_input, refuse_missing
 from batchgate.engine.intake.upload_writer import MAX_FILE
 from batchgate.engine.model.errors import RefusedError
@@ -60,12 +60,13 @@ class UploadForm:
     def __init__(
         self,
         headers: Mapping[str, str],
+        decoder: ContentDecoder,
         model: type[Form],
         *,
         provider: str | None = None,
         default: str | None = None,
     ) -> None:
-        self._decoder = content_decoder(headers.get(hdrs.CONTENT_ENCODING))
+        self._decoder = decoder
         self._model = model
         self._provider = provider
         self._default = default

@@ -7,7 +7,7 @@ from aiohttp import web
 from batchgate.api.binding import value_or_none
 from batchgate.api.context import FILES, WORKSPACE
 from batchgate.api.downloads import send_file
-from batchgate.api.request_body import pieces
+from batchgate.api.request_body import body_decoder, pieces
 from batchgate.api.request_errors import allowed_values, refuse_missing
 from batchgate.api.unified import file_view as view
 from batchgate.api.unified.extra_fields import start_extra_fields
@@ -31,7 +31,7 @@ class UnifiedFilesHandler:
         """Upload a file for the provider in the query, the header or the form."""
         extra = start_extra_fields("file_upload")
         provider = one_provider(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
-        form = UploadForm(request.headers, gateway.UploadUnifiedFile, provider=provider)
+        form = UploadForm(request.headers, body_decoder(request), gateway.UploadUnifiedFile, provider=provider)
         file = await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form)
         return view.unified_file(file, file.provider, extra)
 
