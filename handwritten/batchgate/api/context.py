@@ -8,6 +8,7 @@ from typing import TypeAlias
 from aiohttp import web
 
 from batchgate.api.http_limits import HttpLimits
+from batchgate.api.key_slots import KeySlots
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.model.api_key import Scope
@@ -25,6 +26,9 @@ TENANTS = web.AppKey("tenants", Tenants)
 HTTP_LIMITS = web.AppKey("http_limits", HttpLimits)
 HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
 
+DOWNLOADS = web.AppKey("downloads", KeySlots)
+"""The downloads that are being sent."""
+
 REQUEST_ID = web.RequestKey("request_id", str)
 WORKSPACE = web.RequestKey("workspace", str)
 RECHECK: web.RequestKey[Callable[[], Awaitable[None]]] = web.RequestKey("recheck")
@@ -36,3 +40,8 @@ SCOPES = web.RequestKey("scopes", tuple[Scope, ...])
 MOUNT = web.RequestKey("mount", str)
 """The prefix before the operation's own path in the URL, such as ``/anthropic``; may be empty."""
 OPERATION = web.RequestKey("operation", Operation)
+
+
+def key_of(request: web.Request) -> tuple[str, str]:
+    """Return what identifies the API key of an authenticated request: its workspace and its name."""
+    return request[WORKSPACE], request[CALLER]

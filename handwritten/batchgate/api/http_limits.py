@@ -15,3 +15,7 @@ class HttpLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     compressed_member_bytes: Annotated[int, Meta(ge=1)] = MEMBER_BYTES
     """A compressed body may have 16 gzip members or zstd frames, and one more for each of these bytes of it."""
+    download_stall_timeout: Annotated[float, Meta(gt=0)] = 60.0
+    """Seconds in which a caller must read 64 KB of a download; then it is disconnected."""
+    max_downloads_per_key: Annotated[int, Meta(ge=1)] = 100
+    """Maximum downloads of one API key at the same time."""
