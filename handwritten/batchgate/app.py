@@ -15,12 +15,13 @@ from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_names
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
-from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER, TENANTS
+from batchgate.api.context import BATCHES, CONTENTS, DOWNLOADS, FILES, HTTP_LIMITS, HTTP_METER, TENANTS
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
 from batchgate.api.gateway.secrets import SecretsHandler
 from batchgate.api.gateway.tenants import APIKeysHandler, WorkspacesHandler
+from batchgate.api.key_slots import KeySlots
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.origin_guard import origin_guard
@@ -112,9 +113,10 @@ def build_app(
     own: GatewayHandlers = GatewayHandler(
         lambda: _health(app, role), partial(_exposition, app, metrics), authenticator.is_operator
     )
-    app[SETTINGS] = settings
+    app[SETTINGS] = app[HTTP_LIMITS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store
+    app[DOWNLOADS] = KeySlots(settings.max_downloads_per_key, "downloads")
     app[TENANTS] = tenancy.tenants
     app[HTTP_METER] = metrics.http_answered
     handlers: tuple[object, ...] = (own,)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from batchgate.api.http_limits import HttpLimits
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, Scope
 from batchgate.engine.model.decoding_errors import DocumentFault, describe_validation_error
 from batchgate.engine.model.errors import ConfigurationError
@@ -92,7 +93,7 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return redacted_repr(self, "key")
 
 
-class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(HttpLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings; those of a plain type are also read from the variable BATCHGATE_ and the name in capitals."""
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
@@ -129,11 +130,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The lowest level that is logged, to stderr."""
     log_format: LogFormat = "text"
     """The format of log lines: text, or json (one object a line)."""
-    accounts: dict[str, AccountSettings] = {}
+    accounts: dict[str, AccountSettings] = msgspec.field(default_factory=dict)
     """The provider accounts by name."""
-    api_keys: dict[str, ApiKeySettings] = {}
+    api_keys: dict[str, ApiKeySettings] = msgspec.field(default_factory=dict)
     """The API keys of callers by name; without any key, every caller on this machine has access."""
-    storage_options: dict[str, str | bool] = {}
+    storage_options: dict[str, str | bool] = msgspec.field(default_factory=dict)
     """Options for blob_url beside the environment, by obstore's names."""
 
     def __repr__(self) -> str:
@@ -154,6 +155,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return tuple(ipaddress.ip_network(text) for text in self.trusted_proxies)
 
 
+_NAMES: Final = tuple(sorted(Settings.__struct_fields__, key=HttpLimits.__struct_fields__.__contains__))
+"""All settings, those of the HTTP server last."""
 TABLES: Final = {"accounts": AccountSettings, "api_keys": ApiKeySettings}
 """The settings that are tables of named entries."""
 SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in {*TABLES, "storage_options"})
@@ -306,7 +309,7 @@ def _convert(content: dict[str, Any]) -> Settings:
         return msgspec.convert(content, Settings)
     except msgspec.ValidationError as error:
         problem = _problem(content, error)
-        known = f"; the settings are {', '.join(Settings.__struct_fields__)}" if "." not in problem.path else ""
+        known = f"; the settings are {', '.join(_NAMES)}" if "." not in problem.path else ""
         hint = known if "Extra inputs" in problem.message else ""
         raise ConfigurationError(problem.path or "settings", problem.message + hint) from error
 

@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 from aiohttp import web
 
+from batchgate.api.http_limits import HttpLimits
+from batchgate.api.key_slots import KeySlots
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.model.api_key import Scope
@@ -21,7 +23,11 @@ BATCHES = web.AppKey("batches", Batches)
 FILES = web.AppKey("files", Files)
 CONTENTS = web.AppKey("contents", ContentRenderer)
 TENANTS = web.AppKey("tenants", Tenants)
+HTTP_LIMITS = web.AppKey("http_limits", HttpLimits)
 HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
+
+DOWNLOADS = web.AppKey("downloads", KeySlots)
+"""The downloads that are being sent."""
 
 REQUEST_ID = web.RequestKey("request_id", str)
 WORKSPACE = web.RequestKey("workspace", str)
@@ -36,3 +42,8 @@ SCOPES = web.RequestKey("scopes", tuple[Scope, ...])
 MOUNT = web.RequestKey("mount", str)
 """The prefix before the operation's own path in the URL, such as ``/anthropic``; may be empty."""
 OPERATION = web.RequestKey("operation", Operation)
+
+
+def key_of(request: web.Request) -> tuple[str, str]:
+    """Return what identifies the API key of an authenticated request: its workspace and its name."""
+    return request[WORKSPACE], request[CALLER]

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import zlib
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
-from aiohttp.abc import AbstractStreamWriter
 
 from batchgate.api.blob_response import BlobResponse, out_of_range
-from batchgate.engine.model.errors import BlobError, StoreError
+from batchgate.api.sending import StoredFile, send_pieces, send_stored_file
+from batchgate.engine.model.errors import BlobError
 from batchgate.engine.model.file import File
-from batchgate.engine.ports.blobs import BlobInfo, Blobs
+from batchgate.engine.ports.blobs import BlobInfo, Blobs, ByteStream
 from batchgate.engine.results.content_renderer import RenderedContent
-
-logger = logging.getLogger(__name__)
 
 JSONL: Final = "application/x-jsonl"
 BINARY: Final = "application/octet-stream"
@@ -29,6 +27,9 @@ DIGEST: Final = "Repr-Digest"
 """RFC 9530: a hash of the content, for the caller to verify."""
 GZIP_LEVEL: Final = 1
 """Result lines are repetitive: the fastest level already makes them several times smaller."""
+GZIP_WINDOW_BITS: Final = 13
+GZIP_MEMORY_LEVEL: Final = 6
+"""With this window of 8 KB a compressor has 64 KB of memory, not 256, and result lines become no larger."""
 GZIP_FROM: Final = 4096
 """Bytes below which compression is not worthwhile."""
 CONDITIONS: Final = (hdrs.IF_MATCH, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_UNMODIFIED_SINCE)
@@ -76,11 +77,11 @@ async def _send(
         headers[hdrs.CONTENT_ENCODING] = "gzip"
         headers.pop(DIGEST, None)  # it would not match the compressed bytes
         return await _stream(request, _gzipped(content.pieces()), headers)
-    if path is not None and _is_for_another_version(request, path.stat()):
-        return _WholeFile(path, headers=headers)
     if path is not None:
-        _check_range(request, path.stat())
-        return web.FileResponse(path, headers=headers)
+        whole = _is_for_another_version(request, path.stat())
+        if not whole:
+            _check_range(request, path.stat())
+        return await send_stored_file(request, StoredFile(path, headers, whole=whole))
     if stored is not None:
         return await _send_stored(request, blobs, str(content.blob), stored, headers)
     return await _stream(request, content.pieces(), headers, content.size)
@@ -96,20 +97,10 @@ async def _send_stored(
         return web.Response(status=status, headers=headers)
     span = answer.span()
     if span is None:
-        return await _stream(request, blobs.stream(name, 0, stored.size), headers, stored.size)
+        return await _stream(request, blobs.stream(name, 0, stored.size, for_caller=True), headers, stored.size)
     headers[hdrs.CONTENT_RANGE] = f"bytes {span.start}-{span.start + span.length - 1}/{stored.size}"
-    pieces = blobs.stream(name, span.start, span.length)
+    pieces = blobs.stream(name, span.start, span.length, for_caller=True)
     return await _stream(request, pieces, headers, span.length, status=206)
-
-
-class _WholeFile(web.FileResponse):
-    """A file response that ignores Range."""
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Start the response without the Range header."""
-        headers = request.headers.copy()
-        headers.popall(hdrs.RANGE, None)
-        return await super().prepare(request.clone(headers=headers))
 
 
 def _is_for_another_version(request: web.Request, file: os.stat_result) -> bool:
@@ -159,7 +150,7 @@ def _wants_gzip(request: web.Request) -> bool:
 
 async def _stream(
     request: web.Request,
-    pieces: AsyncIterator[bytes],
+    pieces: ByteStream,
     headers: Mapping[str, str],
     size: int | None = None,
     *,
@@ -170,45 +161,10 @@ async def _stream(
     return await send_pieces(request, response, pieces)
 
 
-async def send_pieces(
-    request: web.Request, response: web.StreamResponse, pieces: AsyncIterator[bytes]
-) -> web.StreamResponse:
-    """Send a streamed response; an error in the middle aborts the connection, so that the caller notices it."""
-    await response.prepare(request)
-    left = response.content_length
-    try:
-        if request.method != hdrs.METH_HEAD:
-            async for piece in pieces:
-                await response.write(piece)
-                left = None if left is None else left - len(piece)
-            _check_complete(left)
-    except (BlobError, StoreError) as error:
-        logger.error("download failed: %s", error, extra={"action": "download_failed"})  # noqa: TRY400
-        return _abort(request, response)
-    except ConnectionError:
-        raise
-    except Exception:
-        logger.exception("download failed because of an internal error", extra={"action": "download_failed"})
-        return _abort(request, response)
-    await response.write_eof()
-    return response
-
-
-def _check_complete(left: int | None) -> None:
-    if left:
-        raise BlobError(f"{left} bytes fewer than its size")
-
-
-def _abort(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    """Abort the connection: otherwise the truncated response looks complete."""
-    if request.transport is not None:
-        request.transport.abort()
-    return response
-
-
-async def _gzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    compressor = zlib.compressobj(GZIP_LEVEL, wbits=zlib.MAX_WBITS | 16)
-    async for piece in pieces:
-        if compressed := await asyncio.to_thread(compressor.compress, piece):
-            yield compressed
+async def _gzipped(pieces: ByteStream) -> ByteStream:
+    compressor = zlib.compressobj(GZIP_LEVEL, wbits=GZIP_WINDOW_BITS | 16, memLevel=GZIP_MEMORY_LEVEL)
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if compressed := await asyncio.to_thread(compressor.compress, piece):
+                yield compressed
     yield compressor.flush()

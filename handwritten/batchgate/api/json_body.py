@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
-from batchgate.api.content_encoding import content_decoder
-from batchgate.api.request_body import pieces
+from batchgate.api.content_encoding import ContentDecoder, IdentityDecoder
+from batchgate.api.request_body import body_decoder, pieces
 from batchgate.api.request_errors import refuse_input
 from batchgate.engine.model.decoding_errors import (
     DECODING_ERRORS,
@@ -18,6 +19,7 @@ from batchgate.engine.model.decoding_errors import (
 )
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.text_encoding import to_utf8
+from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -26,10 +28,20 @@ INVALID_UTF16: Final = "the body begins with a byte order mark of UTF-16, but is
 
 
 async def read_json(request: web.Request, model: type[S]) -> S:
-    """Decode the body as a model; raises `RefusedError` that names what is wrong."""
-    sent = await _whole(request)
+    """Decode the body as a model; raises `RefusedError` that names what is wrong.
+
+    A compressed or long body is decoded in a thread, so that no other call waits for it.
+    """
+    decoder = body_decoder(request)
+    received = b"".join([data async for data in pieces(request, MAX_BODY)])
+    if isinstance(decoder, IdentityDecoder) and len(received) < THREAD_THRESHOLD:
+        return _decode(received, decoder, model)
+    return await asyncio.to_thread(_decode, received, decoder, model)
+
+
+def _decode(received: bytes, decoder: ContentDecoder, model: type[S]) -> S:
     try:
-        body = to_utf8(sent)
+        body = to_utf8(_decompress(received, decoder))
     except UnicodeDecodeError as error:
         raise RefusedError("invalid_request_error", INVALID_UTF16) from error
     try:
@@ -40,15 +52,13 @@ async def read_json(request: web.Request, model: type[S]) -> S:
         raise _not_json(error, body) from error
 
 
-async def _whole(request: web.Request) -> bytes:
-    decoder = content_decoder(request.headers.get("Content-Encoding"))
+def _decompress(received: bytes, decoder: ContentDecoder) -> bytes:
     body = bytearray()
-    async for data in pieces(request, MAX_BODY):
-        for piece in decoder.decode(data):
-            body += piece
-            if len(body) > MAX_BODY:
-                message = f"the body may have at most {MAX_BODY} bytes after decoding"
-                raise RefusedError("request_too_large", message, code="request_body_too_large_after_decoding")
+    for piece in decoder.decode(received):
+        body += piece
+        if len(body) > MAX_BODY:
+            message = f"the body may have at most {MAX_BODY} bytes after decoding"
+            raise RefusedError("request_too_large", message, code="request_body_too_large_after_decoding")
     decoder.finish()
     return bytes(body)
 

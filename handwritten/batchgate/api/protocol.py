@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 LONGEST_PATH: Final = 256
 """Bytes at the start of a connection that are searched for the path, which determines the dialect."""
+MAX_UNSENT: Final = 128 * 1024
+"""Bytes of a response in the kernel that the client's window has no room for."""
 _REQUEST_LINE: Final = re.compile(rb"[A-Z]+ (/[^ ?#\r\n]*)")
 
 
@@ -33,6 +37,7 @@ class JsonErrorProtocol(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set up the connection."""
         self._beginning = b""
+        _limit_unsent(transport)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -67,6 +72,15 @@ class JsonErrorProtocol(RequestHandler):
         """Return the dialect of the error: by the path, which is known for the first request of a connection."""
         first = _REQUEST_LINE.match(self._beginning) if self._request_count == 1 else None
         return dialect_of(first[1].decode("latin-1")) if first else "gateway"
+
+
+def _limit_unsent(transport: asyncio.BaseTransport) -> None:
+    """Let the kernel hold only so much of a connection that has not been sent; what is on its way is not limited."""
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    connection = transport.get_extra_info("socket")
+    if option is not None and connection is not None:
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, option, MAX_UNSENT)
 
 
 def _reason(error: HttpProcessingError) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from aiohttp import ClientConnectionError, web
+from aiohttp import ClientConnectionError, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError, PayloadEncodingError
 
-from batchgate.api.context import RECHECK
+from batchgate.api.content_encoding import ContentDecoder, content_decoder
+from batchgate.api.context import HTTP_LIMITS, RECHECK
 from batchgate.api.expectation import ask_for_body
 from batchgate.engine.model.errors import RefusedError
 
@@ -22,6 +23,12 @@ INCOMPLETE_BODY = (
     web.RequestPayloadError,
 )
 """Errors of aiohttp for an incomplete body."""
+
+
+def body_decoder(request: web.Request) -> ContentDecoder:
+    """Return the decoder of a request's body; raises `RefusedError` for an unsupported Content-Encoding."""
+    member_bytes = request.app[HTTP_LIMITS].compressed_member_bytes
+    return content_decoder(request.headers.get(hdrs.CONTENT_ENCODING), member_bytes)
 
 
 async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:

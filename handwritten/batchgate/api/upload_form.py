@@ -17,7 +17,7 @@ from aiohttp import hdrs
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.content_encoding import IdentityDecoder, content_decoder
+from batchgate.api.content_encoding import ContentDecoder, IdentityDecoder
 from batchgate.api.provider_names import ProviderNames, one_provider
 from batchgate.api.request_errors import refuse_input, refuse_missing
 from batchgate.engine.intake.upload_writer import MAX_FILE
@@ -76,6 +76,7 @@ class UploadForm:
     def __init__(
         self,
         headers: Mapping[str, str],
+        decoder: ContentDecoder,
         model: type[Form],
         *,
         names: ProviderNames,
@@ -83,7 +84,7 @@ class UploadForm:
         default: str | None = None,
         places: str = "in the form",
     ) -> None:
-        self._decoder = content_decoder(headers.get(hdrs.CONTENT_ENCODING))
+        self._decoder = decoder
         self._model = model
         self._provider_names = names
         self._provider = provider

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +20,7 @@ from obstore.exceptions import BaseError
 from batchgate.blobs.error_translation import describe_error, translate_errors
 from batchgate.blobs.object_store import ObjectStoreBlobs, ObjectStoreWriter
 from batchgate.engine.model.errors import BlobError
+from batchgate.engine.ports.blobs import ByteStream
 from batchgate.engine.support.prefetch import prefetch
 
 if TYPE_CHECKING:  # obstore defines these names for type checkers only
@@ -32,6 +33,10 @@ PART_SIZE: Final = 8 * 1024 * 1024
 MAX_CONCURRENT_PARTS: Final = 2
 """Parts in flight while the next one is filled; a writer holds all of them in memory."""
 READ_SIZE: Final = 4 * 1024 * 1024
+CALLER_READ_SIZE: Final = 64 * 1024
+"""Bytes of a range for a caller while `MAX_LARGE_READERS` others have larger ones."""
+MAX_LARGE_READERS: Final = 8
+"""Callers that may read in ranges of `READ_SIZE` at a time: one that stops reading holds two of them."""
 ABORT_TIMEOUT: Final = 5.0  # seconds
 CLIENT_OPTIONS: Final[ClientConfig] = {"connect_timeout": "5s", "timeout": "20s"}
 """Time limits of one attempt; a part takes that long on a link of 3.4 Mbit/s, the slowest one supported."""
@@ -50,6 +55,7 @@ class BucketBlobs(ObjectStoreBlobs):
     def __init__(self, store: ObjectStore, location: str) -> None:
         super().__init__(store)
         self._location = location
+        self._large_readers = 0
 
     async def check(self) -> None:
         """Write, read and delete one byte; raises `BlobError` if the bucket is missing or denies access.
@@ -71,12 +77,30 @@ class BucketBlobs(ObjectStoreBlobs):
         """Start a blob; it does not exist before its commit."""
         return BucketWriter(self._store, name, part_size=PART_SIZE, max_concurrent_parts=MAX_CONCURRENT_PARTS)
 
-    async def stream(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def stream(
+        self, name: str, offset: int = 0, length: int | None = None, *, for_caller: bool = False
+    ) -> ByteStream:
         """Read a blob, or a range of it, in pieces."""
         end = (await self.find(name)).size if length is None else offset + length
-        reads = (self.read_range(name, start, min(READ_SIZE, end - start)) for start in range(offset, end, READ_SIZE))
-        async for piece in prefetch(reads, ahead=1):
-            yield piece
+        with self._range_size(for_caller) as size:
+            reads = (self.read_range(name, start, min(size, end - start)) for start in range(offset, end, size))
+            async with aclosing(prefetch(reads, ahead=1)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    @contextmanager
+    def _range_size(self, for_caller: bool) -> Iterator[int]:
+        """Choose the bytes of the ranges of one stream."""
+        if not for_caller:
+            yield READ_SIZE
+        elif self._large_readers >= MAX_LARGE_READERS:
+            yield CALLER_READ_SIZE
+        else:
+            self._large_readers += 1
+            try:
+                yield READ_SIZE
+            finally:
+                self._large_readers -= 1
 
     async def delete(self, name: str) -> None:
         """Delete a blob; it is no error if it does not exist.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import glob
 import os
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -16,9 +15,12 @@ from obstore.store import LocalStore
 from batchgate.blobs.error_translation import translate_errors
 from batchgate.blobs.object_store import ObjectStoreBlobs, ObjectStoreWriter
 from batchgate.engine.model.errors import BlobError
+from batchgate.engine.ports.blobs import ByteStream
 
 WRITE_BUFFER: Final = 1024 * 1024
 READ_SIZE: Final = 1024 * 1024
+CALLER_READ_SIZE: Final = 64 * 1024
+"""Bytes of a piece for a caller."""
 MAX_CONCURRENT_WRITES: Final = 12
 """Pieces of one file that are written concurrently."""
 
@@ -38,14 +40,16 @@ class FolderBlobs(ObjectStoreBlobs):
         """Start a blob; it does not exist before its commit."""
         return FolderWriter(self._store, name, self._folder)
 
-    async def stream(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def stream(
+        self, name: str, offset: int = 0, length: int | None = None, *, for_caller: bool = False
+    ) -> ByteStream:
         """Read a blob, or a range of it, in pieces."""
         if length == 0:
             return
         missing = length
         with translate_errors(name):
             found = await obstore.get_async(self._store, name, options=_range_options(offset, length))
-            async for piece in found.stream(min_chunk_size=READ_SIZE):
+            async for piece in found.stream(min_chunk_size=CALLER_READ_SIZE if for_caller else READ_SIZE):
                 missing = None if missing is None else missing - len(piece)
                 yield bytes(piece)
         if missing:

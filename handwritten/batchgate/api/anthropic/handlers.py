@@ -9,11 +9,10 @@ from aiohttp import web
 from batchgate.api.anthropic.create_body import MessageBatchReader
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.binding import value_or_none
-from batchgate.api.content_encoding import content_decoder
 from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY
 from batchgate.api.downloads import send_lines
-from batchgate.api.request_body import pieces
+from batchgate.api.request_body import body_decoder, pieces
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.blobs import Blobs
@@ -36,7 +35,7 @@ class MessageBatchesHandler:
     ) -> anthropic.MessageBatch:
         """Create a batch of Messages requests."""
         provider = self._choose_account(value_or_none(parameters.x_model_provider))
-        reader = MessageBatchReader(content_decoder(request.headers.get("Content-Encoding")))
+        reader = MessageBatchReader(body_decoder(request))
         submission = Submission(
             workspace=request[WORKSPACE],
             dialect="anthropic",

@@ -8,7 +8,8 @@ import msgspec
 from aiohttp import web
 
 from batchgate.api.context import BATCHES, CONTENTS, WORKSPACE
-from batchgate.api.downloads import JSONL, send_lines, send_pieces
+from batchgate.api.downloads import JSONL, send_lines
+from batchgate.api.sending import send_pieces
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.ports.blobs import Blobs

@@ -9,7 +9,7 @@ from batchgate.api.context import FILES, WORKSPACE
 from batchgate.api.downloads import send_file
 from batchgate.api.openai.view import file_list, file_object
 from batchgate.api.provider_names import ProviderNames
-from batchgate.api.request_body import pieces
+from batchgate.api.request_body import body_decoder, pieces
 from batchgate.api.upload_form import MAX_BODY, UploadForm
 from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import openai, parameters
@@ -31,7 +31,9 @@ class FilesHandler:
         parameters: parameters.CreateFileParameters,  # noqa: ARG002
     ) -> openai.FileObject:
         """Upload a file."""
-        form = UploadForm(request.headers, openai.CreateFile, names=self._names, default=DEFAULT_PROVIDER)
+        form = UploadForm(
+            request.headers, body_decoder(request), openai.CreateFile, names=self._names, default=DEFAULT_PROVIDER
+        )
         return file_object(await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form))
 
     async def list_files(self, request: web.Request, parameters: parameters.ListFilesParameters) -> openai.FileList:

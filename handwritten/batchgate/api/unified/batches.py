@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, TypeAlias
 
@@ -9,12 +10,11 @@ from aiohttp import hdrs, web
 from msgspec import Struct
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.content_encoding import content_decoder
 from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY, CreateReader
 from batchgate.api.downloads import JSONL, send_json, send_lines
 from batchgate.api.provider_names import PROVIDER, ProviderNames
-from batchgate.api.request_body import pieces
+from batchgate.api.request_body import body_decoder, pieces
 from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.create_body import UnifiedBatchFormat
 from batchgate.api.unified.extra_fields import start_extra_fields
@@ -26,6 +26,7 @@ from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.blobs import Blobs
+from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD
 from batchgate_api import gateway, parameters
 from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
 
@@ -73,7 +74,7 @@ class UnifiedBatchesHandler:
         extra = start_extra_fields("batch_create")
         named = self._names.find(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
         form = UnifiedBatchFormat()
-        reader = CreateReader(content_decoder(request.headers.get(hdrs.CONTENT_ENCODING)), form)
+        reader = CreateReader(body_decoder(request), form)
 
         def target() -> _Target:
             return self._target(named, value_or_none(form.fields.model))
@@ -185,10 +186,17 @@ async def _requests_begin(reader: CreateReader[UnifiedBatchRequest], body: Async
     async for data in body:
         held += data
         if len(held) >= READ_SIZE:
-            if reader.begin(held):
+            if await _begin(reader, held):
                 return True
             held = b""
-    return reader.begin(held)
+    return await _begin(reader, held)
+
+
+async def _begin(reader: CreateReader[UnifiedBatchRequest], data: bytes) -> bool:
+    """Pass bytes to a reader, in a thread if they may take long."""
+    if reader.is_compressed or len(data) >= THREAD_THRESHOLD:
+        return await asyncio.to_thread(reader.begin, data)
+    return reader.begin(data)
 
 
 async def _rest(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

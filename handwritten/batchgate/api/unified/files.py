@@ -10,7 +10,7 @@ from batchgate.api.binding import value_or_none
 from batchgate.api.context import FILES, WORKSPACE
 from batchgate.api.downloads import send_file
 from batchgate.api.provider_names import ProviderNames
-from batchgate.api.request_body import pieces
+from batchgate.api.request_body import body_decoder, pieces
 from batchgate.api.unified import file_view as view
 from batchgate.api.unified.extra_fields import start_extra_fields
 from batchgate.api.upload_form import MAX_BODY, UploadForm
@@ -45,6 +45,7 @@ class UnifiedFilesHandler:
         provider = self._names.find(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
         form = UploadForm(
             request.headers,
+            body_decoder(request),
             gateway.UploadUnifiedFile,
             names=self._names,
             provider=provider,

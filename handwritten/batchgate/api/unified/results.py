@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec import UNSET, Struct
 
 from batchgate.api.unified.extra_fields import ExtraFields
 from batchgate.engine.model.batch import Batch
+from batchgate.engine.ports.blobs import ByteStream
 from batchgate.engine.results.content_renderer import RenderedContent, complete_lines
 from batchgate_api import gateway, openai_rows
 
@@ -35,20 +37,21 @@ def results_object(batch: Batch, lines: RenderedContent, provider: str, extra: E
     """Convert the result lines of a batch, in its own dialect, to a `gateway.UnifiedBatchResults`."""
     convert = _item if batch.dialect == "openai" else _unchanged
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def pieces() -> ByteStream:
         yield _ENCODER.encode(_Head(batch.id)).removesuffix(b"}") + b',"results":['
         separator = b""
-        async for parts in complete_lines(batch.id, lines.pieces()):
-            yield separator + await asyncio.to_thread(_joined, parts, convert)
-            separator = b","
+        async with aclosing(complete_lines(batch.id, lines.pieces())) as groups:
+            async for group in groups:
+                yield separator + await asyncio.to_thread(_joined, group, convert)
+                separator = b","
         tail = _Tail(has_more=False, extra_fields=extra(provider, batch.options.model))
         yield b"]," + _ENCODER.encode(tail).removeprefix(b"{")
 
     return RenderedContent(pieces=pieces)
 
 
-def _joined(parts: list[bytes], convert: Callable[[bytes], bytes]) -> bytes:
-    return b",".join([convert(line) for line in b"".join(parts).splitlines()])
+def _joined(lines: bytes, convert: Callable[[bytes], bytes]) -> bytes:
+    return b",".join([convert(line) for line in lines.splitlines()])
 
 
 def _unchanged(line: bytes) -> bytes:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
+
+ByteStream: TypeAlias = AsyncGenerator[bytes, None]
+"""Pieces of bytes. Who may stop before the end closes it (`contextlib.aclosing`): it holds a file or a connection."""
 
 
 class BlobWriter(Protocol):
@@ -48,8 +51,11 @@ class Blobs(Protocol):
         """Return size and time of a blob; raises `BlobError` also when it does not exist."""
         ...
 
-    def stream(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Yield a blob, or exactly ``length`` bytes of it, in pieces; memory stays bounded with a slow consumer."""
+    def stream(self, name: str, offset: int = 0, length: int | None = None, *, for_caller: bool = False) -> ByteStream:
+        """Yield a blob, or exactly ``length`` bytes of it, in pieces; memory stays bounded with a slow consumer.
+
+        ``for_caller``: it is sent to a caller, who may be slow or stop, so pieces are small, and little is read ahead.
+        """
         ...
 
     async def delete(self, name: str) -> None:

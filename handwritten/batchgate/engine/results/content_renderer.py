@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 from batchgate.engine.model.batch import Batch, BatchPart, Dialect
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.errors import BlobError
-from batchgate.engine.ports.blobs import Blobs
+from batchgate.engine.ports.blobs import Blobs, ByteStream
 from batchgate.engine.ports.rows import LineTranslator, RowFormat
 from batchgate.engine.storage.verified_reading import verified
 
@@ -27,8 +28,8 @@ LineTransform: TypeAlias = Callable[[bytes], bytes]
 class RenderedContent(Struct, frozen=True, kw_only=True):
     """The bytes of a response body."""
 
-    pieces: Callable[[], AsyncIterator[bytes]]
-    """Reads the content from its beginning."""
+    pieces: Callable[[], ByteStream]
+    """Reads the content from its beginning, in pieces for a caller."""
     blob: str | None = None
     """The blob that consists of exactly this content, if there is one; it can be sent directly."""
     size: int | None = None
@@ -49,7 +50,7 @@ class ContentRenderer:
     def stored_blob(self, blob: str, size: int | None, sha256: bytes | None = None) -> RenderedContent:
         """Return a blob as it is stored."""
         return RenderedContent(
-            pieces=lambda: verified(blob, self._blobs.stream(blob), size=size, sha256=sha256),
+            pieces=lambda: verified(blob, self._blobs.stream(blob, for_caller=True), size=size, sha256=sha256),
             blob=blob,
             size=size,
             sha256=sha256,
@@ -93,27 +94,29 @@ class ContentRenderer:
         if batch.dialect == "openai":
             return self.stored_blob(blob, None)
         transform = partial(self._translator.request_line, batch, dialect="openai")
-        return RenderedContent(pieces=lambda: _transform(blob, self._blobs.stream(blob), transform))
+        return RenderedContent(pieces=lambda: _transform(blob, self._blobs.stream(blob, for_caller=True), transform))
 
     def _transformed_results(
         self, batch: Batch, blob: str, transform: LineTransform, size: int | None = None
     ) -> RenderedContent:
         """Return transformed lines of the result file, which is verified while it is read."""
 
-        def stored() -> AsyncIterator[bytes]:
-            return verified(blob, self._blobs.stream(blob), size=batch.results_size, sha256=batch.results_sha256)
+        def stored() -> ByteStream:
+            pieces = self._blobs.stream(blob, for_caller=True)
+            return verified(blob, pieces, size=batch.results_size, sha256=batch.results_sha256)
 
         return RenderedContent(pieces=lambda: _transform(blob, stored(), transform), size=size)
 
 
-async def _transform(blob: str, pieces: AsyncIterator[bytes], transform: LineTransform) -> AsyncIterator[bytes]:
+async def _transform(blob: str, pieces: ByteStream, transform: LineTransform) -> ByteStream:
     """Yield the transformed lines of a blob; raises `BlobError` if the blob is damaged.
 
-    A thread transforms about a megabyte at a time.
+    A thread transforms a piece of the blob at a time.
     """
-    async for parts in complete_lines(blob, pieces):
-        if lines := await asyncio.to_thread(_transform_lines, blob, parts, transform):
-            yield lines
+    async with aclosing(complete_lines(blob, pieces)) as groups:
+        async for lines in groups:
+            if lines := await asyncio.to_thread(_transform_lines, blob, lines, transform):
+                yield lines
 
 
 def _stored_part_size(batch: Batch, part: BatchPart) -> int | None:
@@ -122,22 +125,25 @@ def _stored_part_size(batch: Batch, part: BatchPart) -> int | None:
     return batch.output_size if part == "output" else batch.results_size - batch.output_size
 
 
-async def complete_lines(name: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """Group the pieces of a blob so that each group ends with a line end; raises `BlobError` if the blob does not."""
+async def complete_lines(name: str, pieces: ByteStream) -> ByteStream:
+    """Cut the pieces of a blob so that each ends with a line end; raises `BlobError` if the blob does not."""
     held: list[bytes] = []
-    async for piece in pieces:
-        head, newline, rest = piece.rpartition(b"\n")
-        if not newline:
-            held.append(piece)
-            continue
-        yield [*held, head + newline]
-        held = [rest] if rest else []
+    async with aclosing(pieces):
+        async for piece in pieces:
+            end = piece.rfind(b"\n") + 1
+            if not end:
+                held.append(piece)
+                continue
+            lines = b"".join((*held, piece[:end]))
+            held = [piece[end:]] if end < len(piece) else []
+            del piece  # a caller that stops reading holds as little as possible
+            yield lines
     if held:
         raise BlobError(f"{name}: damaged: its last line has no end")
 
 
-def _transform_lines(blob: str, parts: list[bytes], transform: LineTransform) -> bytes:
+def _transform_lines(blob: str, lines: bytes, transform: LineTransform) -> bytes:
     try:
-        return b"".join([transform(line) for line in b"".join(parts).splitlines(keepends=True)])
+        return b"".join([transform(line) for line in lines.splitlines(keepends=True)])
     except DECODING_ERRORS as error:
         raise BlobError(f"{blob}: damaged: a line cannot be decoded") from error

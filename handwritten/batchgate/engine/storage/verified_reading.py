@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from batchgate.engine.model.errors import BlobError
+from batchgate.engine.ports.blobs import ByteStream
 from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD
 
 
-async def verified(
-    name: str, pieces: AsyncIterator[bytes], *, size: int | None, sha256: bytes | None
-) -> AsyncIterator[bytes]:
+async def verified(name: str, pieces: ByteStream, *, size: int | None, sha256: bytes | None) -> ByteStream:
     """Yield the pieces of a whole blob; raises `BlobError` if its size or its SHA-256 is not the expected one.
 
     None or empty stands for an unknown value, which is not verified. The last piece is yielded after the verification:
     a reader that got as many bytes as it expects has got the right ones.
     """
     read, found, held = 0, hashlib.sha256(), b""
-    async for piece in pieces:
-        if held:
-            yield held
-        read, held = read + len(piece), piece
-        if sha256 and len(piece) >= THREAD_THRESHOLD:
-            await asyncio.to_thread(found.update, piece)
-        elif sha256:
-            found.update(piece)
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if held:
+                yield held
+            read, held = read + len(piece), piece
+            if sha256 and len(piece) >= THREAD_THRESHOLD:
+                await asyncio.to_thread(found.update, piece)
+            elif sha256:
+                found.update(piece)
     if size is not None and read != size:
         raise BlobError(f"{name}: damaged: {read} bytes, not {size}")
     if sha256 and found.digest() != sha256:

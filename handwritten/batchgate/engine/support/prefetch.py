@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 
-async def prefetch(work: Iterable[Coroutine[Any, Any, Result]], *, ahead: int) -> AsyncIterator[Result]:
+async def prefetch(work: Iterable[Coroutine[Any, Any, Result]], *, ahead: int) -> AsyncGenerator[Result, None]:
     """Yield the results of coroutines in order; up to ``ahead`` more of them run meanwhile."""
     running: deque[asyncio.Task[Result]] = deque()
     try:

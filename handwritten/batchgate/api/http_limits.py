@@ -1,0 +1,21 @@
+"""The settings that bound what one caller may take of a gateway: bytes, time, connections."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+MEMBER_BYTES: Final = 1024
+"""Bytes of a compressed body, received or decoded, for each gzip member or zstd frame beyond the first."""
+
+
+class HttpLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds of the HTTP server; each has a default that no honest client should notice."""
+
+    compressed_member_bytes: Annotated[int, Meta(ge=1)] = MEMBER_BYTES
+    """A compressed body may have 16 gzip members or zstd frames, and one more for each of these bytes of it."""
+    download_stall_timeout: Annotated[float, Meta(gt=0)] = 60.0
+    """Seconds in which a caller must read 64 KB of a download; then it is disconnected."""
+    max_downloads_per_key: Annotated[int, Meta(ge=1)] = 100
+    """Maximum downloads of one API key at the same time."""
