@@ -64,6 +64,18 @@ def test_a_create_body_is_passed_on_from_stdin_and_results_go_to_stdout(
     assert done.stderr.startswith("msgbatch_")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_may_begin_with_a_byte_order_mark(
+    tmp_path: Path, gateway: GatewayProcess, encoding: str, whole: bool
+) -> None:
+    body = json.dumps({"requests": [message_request("a")]}) if whole else jsonl("a")
+    (tmp_path / "questions.jsonl").write_bytes(body.encode(encoding))
+    done = batchgate(tmp_path, "submit", "questions.jsonl", "--wait", "--output", "-", gateway=gateway)
+    assert done.returncode == 0, done.stderr
+    assert answers_by_custom_id(done.stdout) == {"a": "You said: I am a"}
+
+
 def test_without_waiting_the_id_is_all_that_is_printed(tmp_path: Path, gateway: GatewayProcess) -> None:
     done = batchgate(tmp_path, "submit", "-", gateway=gateway, stdin=jsonl("a"))
     assert re.fullmatch(r"msgbatch_\w+\n", done.stdout)

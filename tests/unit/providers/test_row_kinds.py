@@ -12,7 +12,7 @@ from batchgate.engine.model.provider_call import RequestRow, RowKind
 from batchgate.engine.ports.provider import ProviderHandler
 from batchgate.providers.handlers.anthropic import TRANSLATED_VERSION, AnthropicHandler
 from batchgate.providers.handlers.openai import OpenAIHandler
-from batchgate.providers.registry.known_servers import CEREBRAS, OPENAI, SGLANG
+from batchgate.providers.registry.known_servers import CEREBRAS, MISTRAL, OPENAI, SGLANG, VLLM
 from tests.unit.providers.calls import COMPLETION, MESSAGE, account, response, row
 
 Json = dict[str, Any]
@@ -151,3 +151,26 @@ def test_a_message_is_given_back_in_the_dialect_of_the_row(kind: RowKind, name: 
 def test_a_200_of_anthropic_that_is_no_message_is_an_error_whatever_the_row() -> None:
     with pytest.raises(UpstreamError, match="but the body is not a Message"):
         ANTHROPIC.decode(openai_row("chat_completions"), response(b'{"type":"message","role":"assistant"}'))
+
+
+KIMI = (
+    b'{"model":"model","messages":[{"role":"user","content":"hi"},{"role":"assistant","content":null,"tool_calls":[{"id":'
+    b'"functions.f:0","type":"function","function":{"name":"f","arguments":"{"}}]},{"role":"tool","tool_call_id":'
+    b'"functions.f:0","content":"x"},{"role":"user","content":""}]}'
+)
+
+
+def test_a_chat_row_is_fitted_to_anthropic_and_unchanged_for_other_servers() -> None:
+    kimi = row(KIMI, kind="chat_completions")
+    sent = msgspec.json.decode(AnthropicHandler().encode(account(), kimi).body)["messages"]
+    [used], [result] = sent[1]["content"], sent[2]["content"]
+    assert (used["id"], result["tool_use_id"]) == ("functions_f_0", "functions_f_0")
+    assert used["input"] == {"INVALID_JSON": "{"}
+    assert len(sent) == 3
+    for server in (OPENAI, VLLM, MISTRAL):
+        assert OpenAIHandler(server).encode(account(), kimi).body == KIMI
+
+
+def test_a_messages_row_is_unchanged_for_anthropic_however_odd_it_is() -> None:
+    params = b'{"model":"model","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":" "}]}]}'
+    assert AnthropicHandler().encode(account(), row(params)).body == params
