@@ -77,7 +77,8 @@ def _run(command: Command, folder: Path, environment: Mapping[str, str], timeout
 
 
 def _java(name: str) -> Command:
-    return "sh", "-c", f'exec java -cp "$(cat classpath)" {name}.java'
+    """Make the command that compiles and runs a program of one file; the options make short runs twice as fast."""
+    return "sh", "-c", f'exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$(cat classpath)" {name}.java'
 
 
 TOOLCHAINS: Final = (
