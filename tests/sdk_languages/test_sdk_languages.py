@@ -9,17 +9,17 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.acceptance.conftest import API_KEY, SETTINGS
+from tests.acceptance.conftest import ADMIN_KEY, API_KEY, SETTINGS
 from tests.sdk_languages.toolchains import TOOLCHAINS, Toolchain
 from tests.support.gateway_process import GatewayProcess, clean_environment
 
 pytestmark = pytest.mark.timeout(1500)  # a build with cold caches downloads and compiles the SDKs
 
-EXPECTED = {
-    "anthropic": """\
+ANTHROPIC_LINES = """\
 created: in_progress, 3 processing
 ended: 2 succeeded, 1 errored
 a: You said: I am a
@@ -28,6 +28,10 @@ c: invalid_request_error
 listed: 4 3 2 1 0
 older than 3: 2 1 0
 newer than 0: 2 1 4 3
+file: 0.txt text/plain 4
+content: text
+files: 2 1 0
+delete file: file_deleted
 cancel: canceling
 canceled: the counts agree
 cancel after the end: ended
@@ -35,8 +39,8 @@ delete: message_batch_deleted
 not found: 404 not_found_error, req_
 wrong key: 401 authentication_error
 auth token: accepted
-""",
-    "openai": """\
+""".splitlines()
+OPENAI_LINES = """\
 created: validating, job nightly
 completed: 2 completed, 1 failed
 a: You said: I am a
@@ -47,10 +51,10 @@ input files: requests.jsonl requests.jsonl requests.jsonl requests.jsonl request
 cancel: cancelling
 cancelled: output and error file have all requests
 delete: true
+cancel after the end: 409 invalid_request_error
 not found: 404 invalid_request_error, param id
 wrong key: 401 invalid_api_key
-""",
-}
+""".splitlines()
 
 
 class Built(NamedTuple):
@@ -85,8 +89,18 @@ def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
         yield gateway
 
 
-@pytest.mark.parametrize("sdk", EXPECTED)
-def test_the_program_of_an_sdk_makes_its_whole_journey(sdk: str, built: Built, gateway: GatewayProcess) -> None:
+def run(sdk: str, built: Built, gateway: GatewayProcess) -> list[str]:
     environment = clean_environment({"BATCHGATE_URL": gateway.url, "BATCHGATE_API_KEY": API_KEY})
-    printed = built.toolchain.run(sdk, built.folder, environment)
-    assert printed == EXPECTED[sdk].splitlines()
+    return built.toolchain.run(sdk, built.folder, environment)
+
+
+def test_a_program_with_the_anthropic_sdk_succeeds_in_each_step(built: Built, gateway: GatewayProcess) -> None:
+    assert run("anthropic", built, gateway) == ANTHROPIC_LINES
+
+
+def test_a_program_with_the_openai_sdk_succeeds_in_each_step(built: Built, gateway: GatewayProcess) -> None:
+    assert run("openai", built, gateway) == OPENAI_LINES
+    with urlopen(Request(f"{gateway.url}/metrics", headers={"x-api-key": ADMIN_KEY})) as answer:
+        metrics: str = answer.read().decode()
+    refused_cancels = 'batchgate_http_requests_total{operation="cancelBatch",status="409"} 1.0'
+    assert refused_cancels in metrics, "the SDK repeated a cancel that was refused for good"

@@ -7,6 +7,7 @@ import com.openai.core.ObjectMappers;
 import com.openai.core.http.HttpResponse;
 import com.openai.errors.NotFoundException;
 import com.openai.errors.UnauthorizedException;
+import com.openai.errors.UnexpectedStatusCodeException;
 import com.openai.models.batches.Batch;
 import com.openai.models.batches.BatchCreateParams;
 import com.openai.models.batches.BatchListParams;
@@ -141,7 +142,14 @@ public final class OpenAIBatches {
         System.out.printf("%s: output and error file %s all requests%n", batch.status(), agree ? "have" : "lack");
     }
 
-    private static void raisesErrors() {
+    private static void raisesErrors(String ended) {
+        try { // the gateway counts the calls: there must be one
+            client.withOptions(options -> options.maxRetries(2)).batches().cancel(ended);
+        } catch (UnexpectedStatusCodeException error) {
+            System.out.printf(
+                    "cancel after the end: %d %s%n",
+                    error.statusCode(), error.type().get());
+        }
         try {
             client.batches().retrieve("batch_nobody");
         } catch (NotFoundException error) {
@@ -163,7 +171,7 @@ public final class OpenAIBatches {
         cancel();
         var notes = upload("text", "notes.txt", FilePurpose.USER_DATA);
         System.out.println("delete: " + client.files().delete(notes.id()).deleted());
-        raisesErrors();
+        raisesErrors(ids.get(0));
         System.exit(0); // threads of the HTTP client would keep the process for a minute
     }
 }

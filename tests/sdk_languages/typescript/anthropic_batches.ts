@@ -1,6 +1,6 @@
-// Message Batches with @anthropic-ai/sdk: prints one line for each step; test_sdk_languages.py has the expected lines.
+// Message Batches and Files with @anthropic-ai/sdk: prints one line for each step; test_sdk_languages.py has the expected lines.
 
-import Anthropic, { AuthenticationError, NotFoundError } from "@anthropic-ai/sdk";
+import Anthropic, { AuthenticationError, NotFoundError, toFile } from "@anthropic-ai/sdk";
 
 const baseURL = `${process.env.BATCHGATE_URL}/anthropic`;
 const apiKey = process.env.BATCHGATE_API_KEY ?? "";
@@ -52,6 +52,21 @@ async function list(ids: string[]): Promise<void> {
   console.log(`newer than 0: ${newer.join(" ")}`);
 }
 
+async function useFiles(): Promise<void> {
+  const { files } = client;
+  const ids: string[] = [];
+  for (const name of ["0.txt", "1.txt", "2.txt"]) {
+    ids.push((await files.upload({ file: await toFile(Buffer.from("text"), name, { type: "text/plain" }) })).id);
+  }
+  const file = await files.retrieveMetadata(ids[0]!);
+  console.log(`file: ${file.filename} ${file.mime_type} ${file.size_bytes}`);
+  console.log(`content: ${await (await files.download(file.id)).text()}`);
+  const listed: number[] = [];
+  for await (const { id } of files.list({ limit: 2 })) listed.push(ids.indexOf(id));
+  console.log(`files: ${listed.join(" ")}`);
+  console.log(`delete file: ${(await files.delete(file.id)).type}`);
+}
+
 async function cancel(): Promise<string> {
   const requests = Array.from({ length: 100 }, (_, n) => request(String(n), "slow"));
   const canceling = await batches.cancel((await batches.create({ requests })).id);
@@ -83,6 +98,7 @@ async function raisesErrors(deleted: string): Promise<void> {
 const ids = [await createAndRead()];
 while (ids.length < 5) ids.push((await batches.create({ requests: [request("a")] })).id);
 await list(ids);
+await useFiles();
 const canceled = await cancel();
 console.log(`delete: ${(await batches.delete(canceled)).type}`);
 await raisesErrors(canceled);

@@ -1,6 +1,6 @@
 // Files and Batches with openai: prints one line for each step; test_sdk_languages.py has the expected lines.
 
-import OpenAI, { AuthenticationError, NotFoundError, toFile } from "openai";
+import OpenAI, { AuthenticationError, ConflictError, NotFoundError, toFile } from "openai";
 
 const baseURL = `${process.env.BATCHGATE_URL}/openai/v1`;
 const client = new OpenAI({ baseURL, apiKey: process.env.BATCHGATE_API_KEY ?? "", maxRetries: 0 });
@@ -77,7 +77,13 @@ async function cancel(): Promise<void> {
   console.log(`${batch.status}: output and error file ${agree ? "have" : "lack"} all requests`);
 }
 
-async function raisesErrors(): Promise<void> {
+async function raisesErrors(ended: string): Promise<void> {
+  try {
+    await client.batches.cancel(ended, { maxRetries: 2 }); // the gateway counts the calls: there must be one
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error;
+    console.log(`cancel after the end: ${error.status} ${error.type}`);
+  }
   try {
     await client.batches.retrieve("batch_nobody");
   } catch (error) {
@@ -98,4 +104,4 @@ await list(ids);
 await cancel();
 const file = await client.files.create({ file: await toFile(Buffer.from("text"), "notes.txt"), purpose: "user_data" });
 console.log(`delete: ${(await client.files.delete(file.id)).deleted}`);
-await raisesErrors();
+await raisesErrors(ids[0]!);

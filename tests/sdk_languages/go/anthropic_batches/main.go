@@ -1,10 +1,12 @@
-// Message Batches with anthropic-sdk-go: prints one line for each step; test_sdk_languages.py has the expected lines.
+// Message Batches and Files with anthropic-sdk-go: prints one line for each step; test_sdk_languages.py has the
+// expected lines.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"slices"
@@ -107,6 +109,27 @@ func list(ids []string) {
 	fmt.Println("newer than 0:", strings.Join(newer, " "))
 }
 
+func useFiles() {
+	ids := []string{}
+	for _, name := range []string{"0.txt", "1.txt", "2.txt"} {
+		file := anthropic.File(strings.NewReader("text"), name, "text/plain")
+		ids = append(ids, must(client.Files.Upload(ctx, anthropic.FileUploadParams{File: file})).ID)
+	}
+	file := must(client.Files.GetMetadata(ctx, ids[0], anthropic.FileGetMetadataParams{}))
+	fmt.Println("file:", file.Filename, file.MimeType, file.SizeBytes)
+	response := must(client.Files.Download(ctx, file.ID, anthropic.FileDownloadParams{}))
+	defer response.Body.Close()
+	fmt.Printf("content: %s\n", must(io.ReadAll(response.Body)))
+	listed := []string{}
+	files := client.Files.ListAutoPaging(ctx, anthropic.FileListParams{Limit: anthropic.Int(2)})
+	for files.Next() {
+		listed = append(listed, strconv.Itoa(slices.Index(ids, files.Current().ID)))
+	}
+	must(true, files.Err())
+	fmt.Println("files:", strings.Join(listed, " "))
+	fmt.Println("delete file:", must(client.Files.Delete(ctx, file.ID, anthropic.FileDeleteParams{})).Type)
+}
+
 func cancelBatch(id string) *anthropic.MessageBatch {
 	return must(client.Messages.Batches.Cancel(ctx, id, anthropic.MessageBatchCancelParams{}))
 }
@@ -148,6 +171,7 @@ func main() {
 		ids = append(ids, create(request("a", "claude-sonnet-4-5", 64)).ID)
 	}
 	list(ids)
+	useFiles()
 	canceled := cancel()
 	deleted := must(client.Messages.Batches.Delete(ctx, canceled, anthropic.MessageBatchDeleteParams{}))
 	fmt.Println("delete:", deleted.Type)

@@ -153,8 +153,12 @@ func cancel() {
 	fmt.Printf("%s: output and error file %s all requests\n", batch.Status, verb)
 }
 
-func raisesErrors() {
+func raisesErrors(ended string) {
 	var failure *openai.Error
+	// The gateway counts the calls: there must be one.
+	if _, err := client.Batches.Cancel(ctx, ended, option.WithMaxRetries(2)); errors.As(err, &failure) {
+		fmt.Printf("cancel after the end: %d %s\n", failure.StatusCode, failure.Type)
+	}
 	if _, err := client.Batches.Get(ctx, "batch_nobody"); errors.As(err, &failure) {
 		fmt.Printf("not found: %d %s, param %s\n", failure.StatusCode, failure.Type, failure.Param)
 	}
@@ -173,5 +177,5 @@ func main() {
 	cancel()
 	notes := upload("text", "notes.txt", openai.FilePurposeUserData)
 	fmt.Println("delete:", must(client.Files.Delete(ctx, notes.ID)).Deleted)
-	raisesErrors()
+	raisesErrors(ids[0])
 }
