@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "types", "tests", "fuzz", "sdk", "wheels"]
+nox.options.sessions = ["lint", "types", "tests", "fuzz", "sdk", "sdk-languages", "wheels"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "uv|virtualenv"  # uv installs faster; without uv, virtualenv and pip do the same
 
@@ -94,6 +94,14 @@ def sdk(session: nox.Session, release: str) -> None:
     session.install("-e", ".", *group("pytest"), release)
     suite = Path("tests/acceptance").glob(f"test_{release.partition('==')[0]}_*.py")
     session.run("pytest", *map(str, sorted(suite)), *session.posargs)
+
+
+@nox.session(name="sdk-languages")
+def sdk_languages(session: nox.Session) -> None:
+    """Run the programs with the SDKs for Java, Go and TypeScript, as far as the machine has their toolchains."""
+    session.install("-e", ".", *group("pytest"))
+    # The option -ra of pyproject.toml prints which languages are not tested and which tool is not found.
+    session.run("pytest", "tests/sdk_languages", *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,1 @@
+"""The official SDKs for other languages, see test_sdk_languages.py."""
