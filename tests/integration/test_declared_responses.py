@@ -15,7 +15,7 @@ from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 from tests.support import openai_batches
-from tests.support.running_app import RunningApp, create_body, running_app, simulator
+from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 from tests.support.uploads import MULTIPART, form, upload, valid_form
 
 KEY = {"x-api-key": "sk-bf-known"}
@@ -25,6 +25,7 @@ TOO_LONG_ID = "x" * 129
 CREATE = "createMessageBatch"
 CREATE_OF_FILE = "createBatch"
 CREATE_UNIFIED = "createUnifiedBatch"
+CANCEL_BATCH = "cancelBatch"
 PUT_SECRET = "putSecret"
 DELETE_SECRET = "deleteSecret"
 LISTS = (
@@ -51,7 +52,11 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     keys = {"caller": ApiKeySettings(key="sk-bf-known", scopes=SCOPES)}
     environment = {"BATCHGATE_MASTER_KEY": new_master_key()}
     async with running_app(
-        tmp_path, environment=environment, accounts={"openai": simulator()}, api_keys=keys
+        tmp_path,
+        environment=environment,
+        accounts={"openai": simulator(latency_by_model={"slow": 60.0})},
+        api_keys=keys,
+        shutdown_timeout=0.0,
     ) as running:
         running.client.headers.update(KEY)
         yield running
@@ -109,6 +114,13 @@ async def valid_call(app: RunningApp, operation: Operation, **options: Any) -> i
     if operation.id == CREATE_OF_FILE:
         body = openai_batches.create_body((await upload(app))["id"])
         return await call_operation(app, operation, json=body, **options)
+    if operation.id == CANCEL_BATCH:
+        _, batch = await app.call("POST", BATCHES, json=create_body("a", model="slow"))
+        return await call_operation(app, operation, batch["id"], **options)
+    return await call_for_an_ended_batch(app, operation, **options)
+
+
+async def call_for_an_ended_batch(app: RunningApp, operation: Operation, **options: Any) -> int:
     batch = await app.ended((await app.create("a"))["id"])
     return await call_operation(app, operation, batch["id"], **options)
 
@@ -209,6 +221,7 @@ CALL_FOR_STATUS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = 
     401: call_with_an_unknown_key,
     403: call_with_an_unknown_host,
     404: call_for_an_unknown_id,
+    409: call_for_an_ended_batch,
     405: call_with_another_method,
     408: call_with_a_stalled_body,
     413: call_with_a_too_large_body,

@@ -22,15 +22,14 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
 
 
 async def sent_params(app: RunningApp, path: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Create a batch, wait until its requests have succeeded, and return their params as the gateway keeps them."""
+    """Create a batch, wait until its requests have succeeded, and return their params as the gateway sent them."""
     headers = {"x-model-provider": "openai"}
     status, batch = await app.call("POST", path, json={"requests": requests}, headers=headers)
     assert status == 200, batch
     await app.ended(batch["id"])
     assert {line["result"]["type"] for line in await app.results(batch["id"])} == {"succeeded"}
-    url = f"{app.url}/v1/files/file-input-{batch['id']}/content"
-    async with app.client.get(url) as response:
-        return [json.loads(line)["params"] for line in (await response.read()).splitlines()]
+    (written,) = app.data_dir.rglob(f"{batch['id']}/input.jsonl")
+    return [json.loads(line)["params"] for line in written.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("path", [BATCHES, UNIFIED_BATCHES])

@@ -197,6 +197,25 @@ def test_a_request_of_exactly_the_maximum_size_is_accepted(more: int) -> None:
     assert refused.value.kind == "request_too_large"
 
 
+@pytest.mark.parametrize("before", [0, 1, 9])
+@pytest.mark.parametrize("more", [1, 900, 1100, 4000])
+@pytest.mark.parametrize("end", [b"]}", b" ]} ", b"]" + b" " * 3000 + b"}"])
+@pytest.mark.parametrize("step", [100, 10_000])
+def test_a_last_request_over_the_maximum_size_is_reported_as_such(
+    before: int, more: int, end: bytes, step: int
+) -> None:
+    small = [b'{"custom_id":"%d","params":{}}' % number for number in range(before)]
+    large = b'{"custom_id":"last","params":{"x":"%b"}}' % (b"a" * (1024 + more - len('{"x":""}')))
+    body = b'{"requests":[' + b",".join((*small, large)) + end
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("WINDOW", 256), ("MAX_REQUEST", 1024), ("MAX_WINDOW", 2048)):
+            patch.setattr(create_body, name, value)
+        with pytest.raises(RefusedError) as refused:
+            read(body[start : start + step] for start in range(0, len(body), step))
+    message = f"requests.{before}: one request may have at most 1024 bytes"
+    assert (refused.value.kind, refused.value.message) == ("request_too_large", message)
+
+
 @pytest.mark.parametrize(
     "item",
     [

@@ -219,7 +219,7 @@ def test_the_model_of_a_file_is_the_one_of_all_its_requests(
     models: list[str | None], default: str | None, common: str | None
 ) -> None:
     reader = InputFileReader("chat_completions", has_default_model=default is not None)
-    bodies = [{"messages": []} | ({} if model is None else {"model": model}) for model in models]
+    bodies: list[Json] = [{"messages": []} | ({} if model is None else {"model": model}) for model in models]
     for _ in reader.feed(b"".join(line(f"{n}", body=body) + b"\n" for n, body in enumerate(bodies))):
         pass
     reader.finish()

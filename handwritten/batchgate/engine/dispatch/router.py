@@ -146,8 +146,8 @@ class Router:
         ``names`` are the default account, then the prefixes of the models.
         """
         default, *prefixes = names
-        named = {self._named_account(default, prefix) for prefix in prefixes}
-        accounts = sorted(name for name in {default, *named} if name in self._endpoints)
+        named = (self._named_account(default, prefix) for prefix in prefixes)
+        accounts = sorted({name for name in (default, *named) if name is not None and name in self._endpoints})
         providers = sorted({self._endpoints[name].account.provider for name in accounts})
         return tuple(dict.fromkeys((*accounts, *providers)))
 

@@ -362,7 +362,7 @@ class InputFileReader:
 
 
 def _is_given(value: Raw | UnsetType) -> bool:
-    return isinstance(value, Raw) and memoryview(value) != b"null"
+    return isinstance(value, Raw) and bytes(memoryview(value)[:5]) != b"null"
 
 
 def _json_fault(line: bytes, error: DecodingError) -> str:
