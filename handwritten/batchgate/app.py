@@ -25,6 +25,7 @@ from batchgate.api.key_slots import KeySlots
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.origin_guard import origin_guard
+from batchgate.api.protocol import refuse_if_full
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
 from batchgate.api.times import rfc3339
@@ -95,7 +96,7 @@ def build_app(
     tenancy = Tenancy(settings, environment, installed.tenants, clock)
     authenticator = tenancy.authenticator
     app = web.Application(
-        middlewares=[errors_as_json, origin_guard(settings.public_url, authenticator.is_open)],
+        middlewares=[errors_as_json, refuse_if_full, origin_guard(settings.public_url, authenticator.is_open)],
         # Our own code decodes bodies, because it bounds the decoded size; the runner adds our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )

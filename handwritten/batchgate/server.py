@@ -19,6 +19,7 @@ from batchgate.engine.engine import Engine
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.support import failpoints
 from batchgate.installation import Role
+from batchgate.open_files import connections_that_fit, raise_open_files_limit
 from batchgate.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -41,8 +42,9 @@ async def serve(
     failpoints.arm_failpoints(os.environ)
     if listens:
         await _check_address(settings)
+    raise_open_files_limit()
     app = build_app(settings, role=role)
-    runner = JsonErrorRunner(app, shutdown_timeout=CANCEL_TIMEOUT)
+    runner = JsonErrorRunner(app, max_connections=connections_that_fit(settings), shutdown_timeout=CANCEL_TIMEOUT)
     try:
         await runner.setup()
         site = await _listen(runner, settings) if listens else None
