@@ -15,7 +15,7 @@ from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_chooser
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
-from batchgate.api.context import BATCHES, CONTENTS, DOWNLOADS, FILES, HTTP_LIMITS, HTTP_METER, TENANTS
+from batchgate.api.context import BATCHES, CONTENTS, DOWNLOADS, FILES, HTTP_LIMITS, HTTP_METER, TENANTS, UPLOADS
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
@@ -109,6 +109,7 @@ def build_app(
     app[SETTINGS] = app[HTTP_LIMITS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store
+    app[UPLOADS] = KeySlots(settings.max_uploads_per_key, "uploads")
     app[DOWNLOADS] = KeySlots(settings.max_downloads_per_key, "downloads")
     app[TENANTS] = tenancy.tenants
     app[HTTP_METER] = metrics.http_answered
