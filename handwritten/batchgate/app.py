@@ -15,7 +15,7 @@ from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_names
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
-from batchgate.api.context import BATCHES, CONTENTS, DOWNLOADS, FILES, HTTP_LIMITS, HTTP_METER, TENANTS
+from batchgate.api.context import BATCHES, CONTENTS, DOWNLOADS, FILES, HTTP_LIMITS, HTTP_METER, TENANTS, UPLOADS
 from batchgate.api.errors import add_request_id, errors_as_json
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
@@ -25,6 +25,7 @@ from batchgate.api.key_slots import KeySlots
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.origin_guard import origin_guard
+from batchgate.api.protocol import refuse_if_full
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
 from batchgate.api.times import rfc3339
@@ -101,7 +102,7 @@ def build_app(
     tenancy = Tenancy(settings, environment, installed.tenants, clock)
     authenticator = tenancy.authenticator
     app = web.Application(
-        middlewares=[errors_as_json, origin_guard(settings.public_url, authenticator.is_open)],
+        middlewares=[errors_as_json, refuse_if_full, origin_guard(settings.public_url, authenticator.is_open)],
         # Our own code decodes bodies, because it bounds the decoded size; the runner adds our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
@@ -116,6 +117,7 @@ def build_app(
     app[SETTINGS] = app[HTTP_LIMITS] = settings
     app[TRANSPORT] = transport
     app[STORE] = installed.store
+    app[UPLOADS] = KeySlots(settings.max_uploads_per_key, "uploads")
     app[DOWNLOADS] = KeySlots(settings.max_downloads_per_key, "downloads")
     app[TENANTS] = tenancy.tenants
     app[HTTP_METER] = metrics.http_answered

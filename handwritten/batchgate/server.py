@@ -19,11 +19,15 @@ from batchgate.engine.engine import Engine
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.support import failpoints
 from batchgate.installation import Role
+from batchgate.open_files import connections_that_fit, raise_open_files_limit
 from batchgate.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 1024
+"""Connections that the kernel keeps until they are accepted."""
+ACCEPTED_TOGETHER = 32
+"""Connections that are accepted before the first of them is counted: so many open files more than there should be."""
 GC_THRESHOLD = 50_000
 """New objects that trigger a garbage collection. Python's default is made for small programs: a gateway with thousands
 of requests in memory would scan all of them every few milliseconds."""
@@ -41,8 +45,9 @@ async def serve(
     failpoints.arm_failpoints(os.environ)
     if listens:
         await _check_address(settings)
+    raise_open_files_limit()
     app = build_app(settings, role=role)
-    runner = JsonErrorRunner(app, shutdown_timeout=CANCEL_TIMEOUT)
+    runner = JsonErrorRunner(app, max_connections=connections_that_fit(settings), shutdown_timeout=CANCEL_TIMEOUT)
     try:
         await runner.setup()
         site = await _listen(runner, settings) if listens else None
@@ -71,9 +76,14 @@ def _log_start(member: int | None, url: str, role: Role) -> None:
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> web.TCPSite:
-    site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
+    # asyncio has one number for both.
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=ACCEPTED_TOGETHER)
     with _translated():
         await site.start()
+    assert isinstance(site._server, asyncio.Server)  # noqa: SLF001 - aiohttp does not tell its sockets
+    for listener in site._server.sockets:  # noqa: SLF001
+        with listener.dup() as same:
+            same.listen(BACKLOG)
     return site
 
 

@@ -40,6 +40,7 @@ class GatewayProcess:
     It listens on a free loopback port unless ``port`` is given. It inherits only the environment variables that a
     process needs, so that no real key is ever used; ``environment`` adds variables. For a restart, start a second one
     with the same ``data_dir``. An exception that passes through carries the end of the log as a note.
+    ``max_open_files`` is its limit of open files.
     """
 
     command: tuple[str, ...] = ("serve",)
@@ -52,6 +53,7 @@ class GatewayProcess:
         environment: Mapping[str, str] | None = None,
         port: int | None = 0,
         options: tuple[str, ...] = (),
+        max_open_files: int | None = None,
         ready_within: float = 30.0,
         stops_within: float = 45.0,
     ) -> None:
@@ -60,6 +62,7 @@ class GatewayProcess:
         self._environment = clean_environment(environment)
         self._port = port
         self._options = options
+        self._max_open_files = max_open_files
         self._ready_within = ready_within
         self._stops_within = stops_within
         self._cleanup = ExitStack()
@@ -78,6 +81,8 @@ class GatewayProcess:
         command = [sys.executable, "-m", "batchgate", *self.command, "--config", str(config)]
         command += [] if self._port is None else ["--port", str(self._port)]
         command += ["--data-dir", str(self._data_dir), *self._options]
+        if self._max_open_files is not None:
+            command = ["prlimit", f"--nofile={self._max_open_files}", *command]
         with self._log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from aiohttp.typedefs import Handler
 from msgspec import UnsetType
 
 from batchgate.api.authentication import Authenticator
-from batchgate.api.context import CALLER, MOUNT, OPERATION, RECHECK, SCOPES, WORKSPACE
+from batchgate.api.context import CALLER, MOUNT, OPEN_UPLOAD, OPERATION, RECHECK, SCOPES, WORKSPACE
 from batchgate.api.json_body import read_json
 from batchgate.api.request_errors import refuse_input
 from batchgate.engine.model.api_key import Caller
@@ -43,10 +44,11 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
         if operation.media_type is not None:
             _require_media_type(request, operation.media_type)
         parameters = read_parameters(operation, request)
-        if operation.body is None or operation.body_streamed:
-            result = await method(request, parameters)
-        else:
-            result = await method(request, parameters, await read_json(request, operation.body))
+        with ExitStack() as request[OPEN_UPLOAD]:
+            if operation.body is None or operation.body_streamed:
+                result = await method(request, parameters)
+            else:
+                result = await method(request, parameters, await read_json(request, operation.body))
         if isinstance(result, web.StreamResponse):
             return result
         return web.Response(body=msgspec.json.encode(result), content_type="application/json")

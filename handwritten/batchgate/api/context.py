@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import TypeAlias
 
 from aiohttp import web
@@ -26,6 +27,8 @@ TENANTS = web.AppKey("tenants", Tenants)
 HTTP_LIMITS = web.AppKey("http_limits", HttpLimits)
 HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
 
+UPLOADS = web.AppKey("uploads", KeySlots)
+"""The bodies that have not arrived completely."""
 DOWNLOADS = web.AppKey("downloads", KeySlots)
 """The downloads that are being sent."""
 
@@ -35,6 +38,8 @@ RECHECK: web.RequestKey[Callable[[], Awaitable[None]]] = web.RequestKey("recheck
 """Raises `RefusedError` if the caller's key is no longer valid, because a body may take long to arrive."""
 ASKED_FOR_BODY = web.RequestKey("asked_for_body", bool)
 """Set when a client that waits for ``100 Continue`` was asked for the body."""
+OPEN_UPLOAD = web.RequestKey("open_upload", ExitStack)
+"""Holds a slot of `UPLOADS` while the body arrives, at most as long as the request is handled."""
 CALLER = web.RequestKey("caller", str)
 """The name of the API key; empty if calls need none."""
 SCOPES = web.RequestKey("scopes", tuple[Scope, ...])

@@ -8,6 +8,7 @@ from typing import Final, get_args
 
 from batchgate.settings import LogFormat, LogLevel
 from batchgate.telemetry.log_lines import JsonLines, TextLines
+from batchgate.telemetry.repeated_records import RepeatedRecords
 
 FORMATS: Final[tuple[LogFormat, ...]] = get_args(LogFormat)
 LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
@@ -16,6 +17,7 @@ LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 def log_to_stderr(level: LogLevel, form: LogFormat = "text") -> None:
     """Write log records of a level and above to stderr, one a line, Python warnings included."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RepeatedRecords())
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
