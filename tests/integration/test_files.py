@@ -140,6 +140,15 @@ async def test_a_batch_file_of_any_charset_and_case_is_stored(
     assert (file["filename"], file["bytes"]) == (filename, len(BATCH_LINE))
 
 
+@pytest.mark.parametrize("character", ["\u202a", "\u202e", "\u2066", "\u2069", "\x1b", "\x00"])
+async def test_a_filename_with_a_character_that_controls_or_turns_text_is_refused(
+    gateway: RunningApp, character: str
+) -> None:
+    body = form(PURPOSE, part("file", "text", filename=f"invoice{character}lnosj.exe"))
+    status, answer = await gateway.call("POST", OPENAI, data=body, headers=MULTIPART)
+    assert (status, answer["error"]["param"]) == (400, "file")
+
+
 async def test_a_download_supports_ranges_and_etags_and_returns_its_digest(gateway: RunningApp) -> None:
     content = BATCH_LINE * 1000
     path = f"{OPENAI}/{(await upload(gateway, PURPOSE, file_part(content)))['id']}/content"
