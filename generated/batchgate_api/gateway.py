@@ -129,11 +129,11 @@ class CreateKey(ClosedStruct, frozen=True, kw_only=True):
     name: Annotated[
         str,
         Meta(
-            description="The name of the key, without control characters. Names are not secret.",
-            pattern="^[^\\x00-\\x1F\\x7F]{1,64}$",
+            description="The name of the key, without control characters and characters that turn text round. Names are not secret.",
+            pattern="^[^\\x00-\\x1F\\x7F\\u202A-\\u202E\\u2066-\\u2069]{1,64}$",
         ),
     ]
-    """The name of the key, without control characters. Names are not secret."""
+    """The name of the key, without control characters and characters that turn text round. Names are not secret."""
 
     scopes: (
         Annotated[

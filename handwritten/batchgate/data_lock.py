@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from batchgate.engine.model.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -26,9 +29,24 @@ def exclusive_folder(folder: Path, in_use: str | None = None) -> Iterator[None]:
         yield
 
 
+def _close_to_others(folder: Path) -> None:
+    """Take the permissions of other users from a folder that was there already; only its owner can."""
+    mode = folder.stat().st_mode
+    if mode & 0o077:
+        fields = {"action": "data_dir_closed"}
+        try:
+            folder.chmod(mode & 0o700)
+        except PermissionError:
+            message = "%s is open to other users, and belongs to one of them; only the files in it are closed"
+            logger.warning(message, folder, extra=fields)
+        else:
+            logger.warning("%s was open to other users; it is closed to them now", folder, extra=fields)
+
+
 def _lock_file(folder: Path) -> TextIO:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close_to_others(folder)
         return (folder / "lock").open("w")
     except OSError as error:
         raise ConfigurationError("data_dir", f"a writable folder: {error}") from error

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from batchgate.api.http_limits import HttpLimits
-from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, Scope
+from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, MIN_CONFIGURED_LENGTH, Scope
 from batchgate.engine.model.decoding_errors import DocumentFault, describe_validation_error
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.model.redacted_repr import redacted_repr
@@ -338,6 +338,9 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
         given = secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment)
         if not given:
             raise ConfigurationError(f"api_keys.{name}", "a key, or key_env with the variable that holds it")
+        if len(given) < MIN_CONFIGURED_LENGTH:
+            expected = f"a key of at least {MIN_CONFIGURED_LENGTH} characters, such as one of `openssl rand -base64 24`"
+            raise ConfigurationError(f"api_keys.{name}", expected)
         if owners.setdefault(given, name) != name:
             raise ConfigurationError(f"api_keys.{name}", f"a unique key; {owners[given]} has the same one")
     for name in settings.accounts:

@@ -24,7 +24,7 @@ class Tenancy:
     def __init__(self, settings: Settings, environment: Mapping[str, str], store: TenantStore, clock: Clock) -> None:
         self._settings = settings
         self._keys = ApiKeyCache(store, clock)
-        self.authenticator = Authenticator(_configured_keys(settings, environment), self._keys)
+        self.authenticator = Authenticator(_configured_keys(settings, environment), self._keys, settings.networks)
         self.tenants = Tenants(store, self._keys, clock, _configured(settings))
 
     async def run(self, _: web.Application) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.gateway_process import GatewayProcess
 
-KEY = "sk-bf-root"
+KEY = "sk-bf-root-of-this-test"
 SETTINGS = f"""
 [accounts.anthropic]
 provider = "simulator"

@@ -261,6 +261,7 @@ def test_an_installation_with_batches_in_every_state_is_copied_and_continues(
     assert read_files(recorded.data_dir) == before
     repeated = transfer(recorded.data_dir, target.config)
     assert (repeated.returncode, "the target is not empty: batches has" in repeated.stderr) == (1, True)
+    assert "or --verify, if an earlier copy may have been complete" in repeated.stderr
     assert transfer(recorded.data_dir, target.config, "--verify").stdout.endswith("Verified.\n")
     back = transfer(target.config, tmp_path / "back")
     assert back.returncode == 0, back.stderr

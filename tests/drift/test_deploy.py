@@ -23,7 +23,7 @@ PAGES: Final = (DEPLOY / "README.md", ROOT / "handwritten" / "docs" / "transfer.
 FILES: Final = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 UNITS: Final = sorted((DEPLOY / "systemd").glob("*.service"))
 TOML: Final = sorted(DEPLOY.rglob("*.toml"))
-KEY: Final = {"BATCHGATE_OPERATOR_KEY": "sk-bf-any"}
+KEY: Final = {"BATCHGATE_OPERATOR_KEY": "sk-bf-any-key-at-all"}
 """The environment variables that the settings refer to and that are not settings themselves."""
 SLACK: Final = 10
 """Seconds that a process has after its shutdown timeout to write the results that arrived."""

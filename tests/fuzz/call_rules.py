@@ -26,7 +26,7 @@ Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
 
 ACCOUNTS: Final = PROVIDER_NAMES
 """The accounts of the gateway under test, one for each provider; their names are settings, not part of the document."""
-KEY: Final = "sk-bf-fuzz"
+KEY: Final = "sk-bf-fuzz-0123456789"
 """The API key of the gateway under test, as in schemathesis.toml."""
 LIMIT_STYLE: Final = ("limit", "after_id", "before_id")
 PAGE_STYLE: Final = ("page_size", "page_token")

@@ -3,12 +3,15 @@
 import asyncio
 import gzip
 import hashlib
+import threading
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from batchgate.api import binding
 from batchgate.settings import ApiKeySettings
 from tests.support.blob_storage import ON_FOLDER_AND_BUCKET
 from tests.support.running_app import RunningApp, running_app
@@ -152,6 +155,15 @@ async def test_a_batch_file_of_any_charset_and_case_is_stored(
     assert (file["filename"], file["bytes"]) == (filename, len(BATCH_LINE))
 
 
+@pytest.mark.parametrize("character", ["\u202a", "\u202e", "\u2066", "\u2069", "\x1b", "\x00"])
+async def test_a_filename_with_a_character_that_controls_or_turns_text_is_refused(
+    gateway: RunningApp, character: str
+) -> None:
+    body = form(PURPOSE, part("file", "text", filename=f"invoice{character}lnosj.exe"))
+    status, answer = await gateway.call("POST", OPENAI, data=body, headers=MULTIPART)
+    assert (status, answer["error"]["param"]) == (400, "file")
+
+
 async def test_a_download_supports_ranges_and_etags_and_returns_its_digest(gateway: RunningApp) -> None:
     content = BATCH_LINE * 1000
     path = f"{OPENAI}/{(await upload(gateway, PURPOSE, file_part(content)))['id']}/content"
@@ -228,6 +240,24 @@ async def test_a_page_continues_after_its_cursor_and_reports_whether_more_pages_
     _, page = await gateway.call("GET", f"{UNIFIED}?provider=openai&limit=99999999999999999999")
     assert (page["has_more"], "after" in page, len(page["data"])) == (False, False, 4)
     assert await list_filenames(gateway, f"{OPENAI}?purpose=batch") == ""
+
+
+async def test_a_long_list_is_encoded_outside_of_the_event_loop(
+    gateway: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binding, "LONG_LIST", 2)
+    encoding_threads: list[bool] = []
+    encode = msgspec.json.encode
+
+    def recorded(value: object) -> bytes:
+        encoding_threads.append(threading.current_thread() is threading.main_thread())
+        return encode(value)
+
+    for _ in range(2):
+        await upload(gateway)
+    monkeypatch.setattr(binding.msgspec.json, "encode", recorded)
+    _, page = await gateway.call("GET", OPENAI)
+    assert (len(page["data"]), encoding_threads) == (2, [False])
 
 
 async def test_a_file_and_its_content_are_gone_exactly_at_the_expiry_time(gateway: RunningApp) -> None:

@@ -90,6 +90,26 @@ async def test_models_beyond_the_label_limit_are_counted_together_as_other(gatew
         assert found.labels(name, "model") == calls
 
 
+async def test_the_models_of_one_workspace_take_no_labels_from_another(tmp_path: Path) -> None:
+    keys = {name: ApiKeySettings(key=f"sk-{name}", workspace=name) for name in ("loud", "quiet")}
+    keys["root"] = ApiKeySettings(key="sk-root", scopes=("admin",))
+    async with running_app(tmp_path, api_keys=keys) as app:
+        body = create_body(*(f"r{number}" for number in range(230)))
+        for number, request in enumerate(body["requests"]):
+            request["params"]["model"] = f"made-up-{number}"
+        for name, sent in (("loud", body), ("quiet", create_body("a", model="the-real-one"))):
+            headers = {"x-api-key": f"sk-{name}"}
+            _, batch = await app.call("POST", BATCHES, json=sent, headers=headers)
+            while (await app.call("GET", f"{BATCHES}/{batch['id']}", headers=headers))[1][
+                "processing_status"
+            ] != "ended":
+                pass
+        found = await scrape(app, headers={"x-api-key": "sk-root"})
+    calls = {"account": "simulator", "outcome": "succeeded"}
+    assert found.value("batchgate_upstream_calls_total", workspace="quiet", model="the-real-one", **calls) == 1
+    assert found.value("batchgate_upstream_calls_total", workspace="loud", model="other", **calls) == 30
+
+
 async def test_http_requests_are_counted_by_operation_and_status_and_never_by_their_content(
     gateway: RunningApp,
 ) -> None:

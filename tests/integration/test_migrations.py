@@ -247,7 +247,7 @@ async def test_data_from_before_workspaces_is_counted_in_a_workspace(tmp_path: P
     with closing(sqlite3.connect(tmp_path / "data" / "batchgate.db")) as connection:
         (inputs,) = connection.execute("SELECT sum(byte_length) FROM shards JOIN batches ON key = batch_key").fetchone()
         (results,) = connection.execute("SELECT sum(results_size) FROM batches WHERE deleted_at IS NULL").fetchone()
-        query = "SELECT sum(size) FROM files WHERE blob IS NOT NULL AND deleted_at IS NULL"
+        query = "SELECT sum(max(size, 4096)) FROM files WHERE blob IS NOT NULL AND deleted_at IS NULL"
         (files,) = connection.execute(query).fetchone()
     assert counted.stored_bytes == inputs + results + files
     assert counted.concurrent_batches == 2

@@ -58,6 +58,11 @@ async def test_a_call_without_a_host_header_is_accepted(gateway: RunningApp) -> 
         {"Sec-Fetch-Site": "cross-site", "Origin": "https://elsewhere.example"},
         {"Origin": "https://elsewhere.example"},
         {"Origin": "null"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:3000"},
+        {"Sec-Fetch-Site": "something-new"},
+        {"Origin": "http://127.0.0.1:3000"},
+        {"Origin": "http://127.0.0.1"},
+        {"Origin": "http://127.0.0.1:99999"},
     ],
 )
 async def test_a_page_of_another_site_cannot_change_anything(gateway: RunningApp, headers: dict[str, str]) -> None:
@@ -73,11 +78,24 @@ async def test_a_page_of_another_site_cannot_change_anything(gateway: RunningApp
     [
         {"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:8080"},
         {"Sec-Fetch-Site": "none"},
-        {"Origin": "http://127.0.0.1:3000"},
+        {"Origin": "{own}"},
+        {"Origin": "http://LOCALHOST:8080", "Host": "localhost:8080"},
+        {"Origin": "https://localhost", "Host": "localhost"},
+        {"Origin": "https://localhost:443", "Host": "localhost"},
+        {"Origin": "http://[::1]:8080", "Host": "[::1]:8080"},
     ],
 )
-async def test_a_page_of_this_machine_can_create_a_batch(gateway: RunningApp, headers: dict[str, str]) -> None:
+async def test_a_page_of_the_gateways_own_origin_can_create_a_batch(
+    gateway: RunningApp, headers: dict[str, str]
+) -> None:
+    headers = {name: value.format(own=gateway.url) for name, value in headers.items()}
     assert await gateway.create("a", headers=headers)
+
+
+async def test_a_page_of_the_public_url_can_create_a_batch(tmp_path: Path) -> None:
+    async with running_app(tmp_path, public_url="https://llm.example/gateway") as app:
+        assert await app.create("a", headers={"Origin": "https://llm.example"})
+        assert await expect_forbidden(app, "POST", BATCHES, {"Origin": "https://llm.example:8443"})
 
 
 async def test_a_gateway_with_api_keys_accepts_every_host_name_and_origin(tmp_path: Path) -> None:

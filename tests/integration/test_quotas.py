@@ -173,7 +173,7 @@ async def test_usage_counts_queued_requests_running_batches_and_stored_bytes(app
     }
     status, running = await app.call("POST", BATCHES, json=messages_body("a", "b", model="down/m"))
     assert status == 200
-    file_id = await upload_lines(app, b"notes", purpose="user_data")
+    file_id = await upload_lines(app, b"notes" * 1000, purpose="user_data")
     usage = await current_usage(app)
     on_disk = sum(path.stat().st_size for path in (app.data_dir / "blobs").rglob("*") if path.is_file())
     assert (usage["queued_requests"], usage["concurrent_batches"], usage["stored_bytes"]) == (2, 1, on_disk)

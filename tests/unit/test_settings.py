@@ -61,7 +61,7 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest() -> None:
         simulator.latency = 0.5
 
         [api_keys.ci]
-        key = "sk-1"
+        key = "sk-0123456789abc"
         workspace = "ci"
         """
     )
@@ -73,7 +73,7 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest() -> None:
         provider="openai", base_url="http://models.example/v1", api_key_env="MY_KEY", concurrency=8
     )
     assert settings.accounts["demo"].simulator.latency == 0.5
-    assert settings.api_keys == {"ci": ApiKeySettings(key="sk-1", workspace="ci")}
+    assert settings.api_keys == {"ci": ApiKeySettings(key="sk-0123456789abc", workspace="ci")}
 
 
 def test_the_file_is_utf_8_whatever_the_locale() -> None:
@@ -207,6 +207,7 @@ def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
         ('default_provider = "x"', "default_provider", "the name of an account: none is configured"),
         ("[api_keys.ci]", "api_keys.ci", "a key, or key_env with the variable that holds it"),
         ('[api_keys.ci]\nkey = ""', "api_keys.ci", "a key, or key_env with the variable that holds it"),
+        ('[api_keys.ci]\nkey = "123456789012345"', "api_keys.ci", "a key of at least 16 characters"),
         ('[api_keys.ci]\nkey_env = "CI_KEY"', "api_keys.ci.key_env", "the environment variable CI_KEY"),
         ("[api_keys]\nci = 'sk-1'", "api_keys.ci", "Input should be an object, not a string"),
         ("[api_keys.ci]\nkey = 1", "api_keys.ci.key", "Input should be a string or null, not an integer"),
@@ -215,7 +216,11 @@ def test_ollama_host_is_read_as_ollama_reads_it(host: str, url: str) -> None:
             "api_keys.ci.workspace",
             "String should have at least 1 character",
         ),
-        ("[api_keys]\na.key = 'k'\nb.key = 'k'\nb.workspace = 'w'", "api_keys.b", "a unique key; a has the same one"),
+        (
+            "[api_keys]\na.key = 'kkkkkkkkkkkkkkkk'\nb.key = 'kkkkkkkkkkkkkkkk'\nb.workspace = 'w'",
+            "api_keys.b",
+            "a unique key; a has the same one",
+        ),
         ("port = ", "settings.toml", "valid TOML: "),
     ],
 )
@@ -323,7 +328,7 @@ def test_a_port_that_is_none_is_still_refused() -> None:
 def test_variables_that_hold_keys_or_belong_to_the_commands_are_known() -> None:
     toml = '[api_keys.a]\nkey_env = "BATCHGATE_KEY_OF_A"\n'
     environment = {
-        "BATCHGATE_KEY_OF_A": "sk-a",
+        "BATCHGATE_KEY_OF_A": "sk-a-0123456789abc",
         "BATCHGATE_URL": "http://x",
         "BATCHGATE_API_KEY": "k",
         "BATCHGATE_ZOO": "1",

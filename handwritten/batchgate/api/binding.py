@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
@@ -26,6 +27,8 @@ Method = Callable[..., Awaitable[Any]]
 """A method of a handler class: ``(request, parameters[, body])``, typed by the generated Protocol."""
 
 
+LONG_LIST = 500
+"""Items of a list from which on it is encoded in a thread instead of the event loop."""
 LIST_HEADERS = frozenset({"anthropic-beta"})
 """Headers that may be sent several times instead of once with commas (RFC 9110 5.3), as the Go SDK does."""
 
@@ -51,9 +54,16 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
                 result = await method(request, parameters, await read_json(request, operation.body))
         if isinstance(result, web.StreamResponse):
             return result
-        return web.Response(body=msgspec.json.encode(result), content_type="application/json")
+        return web.Response(body=await _encode(result), content_type="application/json")
 
     return handle
+
+
+async def _encode(result: Any) -> bytes:
+    """Encode an answer; a long list in a thread, so that other calls are answered meanwhile."""
+    if len(getattr(result, "data", ())) >= LONG_LIST:
+        return await asyncio.to_thread(msgspec.json.encode, result)
+    return msgspec.json.encode(result)
 
 
 def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:

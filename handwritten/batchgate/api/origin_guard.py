@@ -1,4 +1,4 @@
-"""Protects a gateway without API keys from web pages of other sites.
+"""Protects a gateway without API keys from web pages of other origins.
 
 Such a gateway accepts every caller that can reach it, and a browser calls it for any page that it displays. The
 browser sends the name in the page's URL in Host, which exposes a page whose name resolves to this machine (DNS
@@ -20,6 +20,7 @@ from batchgate.engine.model.errors import RefusedError
 
 RESERVED: Final = (".localhost", ".internal", ".test")
 """Suffixes of names that cannot be registered, such as host.docker.internal."""
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 READING: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 """Methods that change nothing; the browser hides their answers from other sites."""
 
@@ -27,6 +28,7 @@ READING: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 def origin_guard(public_url: str | None, is_open: Callable[[], Awaitable[bool]]) -> Middleware:
     """Return the middleware that refuses foreign hosts and pages while the gateway has no API keys."""
     known = _name_in(public_url or "")
+    known_origin = _authority(public_url or "")
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -37,7 +39,8 @@ def origin_guard(public_url: str | None, is_open: Callable[[], Awaitable[bool]])
         if not (asked == known or _is_private(asked)):
             message = f"Host: {host!r} is not known; set public_url to the URL with this name, or use api_keys"
             raise RefusedError("permission_error", message)
-        if request.method not in READING and _comes_from_elsewhere(request, {asked, known} - {""}):
+        own = {_authority(f"//{host or ''}"), known_origin} - {""}
+        if request.method not in READING and _comes_from_elsewhere(request, own):
             message = "Origin: pages of other sites may not call this gateway unless it has api_keys"
             raise RefusedError("permission_error", message)
         return await handler(request)
@@ -46,12 +49,26 @@ def origin_guard(public_url: str | None, is_open: Callable[[], Awaitable[bool]])
 
 
 def _comes_from_elsewhere(request: web.Request, own: set[str]) -> bool:
-    """Check if a page of another site sends the request; only browsers send these headers."""
+    """Check if a page of another origin sends the request; only browsers send these headers.
+
+    Another port of the same host is another origin: any program of this machine may serve pages there.
+    """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
-        return site == "cross-site"
+        return site not in {"same-origin", "none"}
     origin = request.headers.get(hdrs.ORIGIN)
-    return origin is not None and _name_in(origin) not in own
+    return origin is not None and _authority(origin) not in own
+
+
+def _authority(url: str) -> str:
+    """Return the host and the port of a URL, without a default port; empty if there is none."""
+    name, (scheme, separator, _) = _name_in(url), url.partition("://")
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return ""
+    default = DEFAULT_PORTS.get(scheme.lower() if separator else "")
+    return name if not name or port is None or port == default else f"{name}:{port}"
 
 
 def _name_in(url: str) -> str:

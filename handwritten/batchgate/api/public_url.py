@@ -6,17 +6,15 @@ scheme and Host. The mount prefix of the request is kept.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from aiohttp import web
 
+from batchgate.api.client_address import Network, is_trusted
 from batchgate.api.context import MOUNT
 from batchgate.engine.model.errors import RefusedError
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SAFE_HOST: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _SAFE_PREFIX: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9.\-_~]+)*")
@@ -40,20 +38,13 @@ class PublicUrl:
     def _base(self, request: web.Request) -> str:
         if self._configured:
             return self._configured
-        forwarded = _forwarded(request) if self._trusted(request) else {}
+        forwarded = _forwarded(request) if is_trusted(request.remote or "", self._trusted_proxies) else {}
         scheme = forwarded.get("proto", request.scheme)
         host = forwarded.get("host", request.host)
         prefix = forwarded.get("prefix", "").rstrip("/")
         if scheme not in {"http", "https"} or not _SAFE_HOST.fullmatch(host) or not _SAFE_PREFIX.fullmatch(prefix):
             scheme, host, prefix = request.scheme, request.host, ""
         return f"{scheme}://{checked_host(host)}{prefix}"
-
-    def _trusted(self, request: web.Request) -> bool:
-        try:
-            peer = ipaddress.ip_address(request.remote or "")
-        except ValueError:
-            return False
-        return any(peer in network for network in self._trusted_proxies)
 
 
 def checked_host(host: str) -> str:

@@ -63,7 +63,8 @@ _PLAIN_WORDS: Final = {
 _SEPARATOR: Final = re.compile(r"[/\\]")
 _HEADER_CHARSET: Final = "latin-1"
 """How the parser decodes the headers of parts; it maps every byte to one character, so the bytes can be restored."""
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn text round: a name must not be shown as another one."""
 
 
 class UploadForm:

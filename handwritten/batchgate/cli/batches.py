@@ -11,6 +11,7 @@ import click
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.rendering import details, heading, print_json, table_row
+from batchgate.cli.terminal_text import say
 from batchgate.cli.waiting import STANDARD_OUTPUT, write_results
 from batchgate_api.anthropic import MessageBatch, MessageBatchPage
 
@@ -69,7 +70,7 @@ async def _list(connection: Connection, *, limit: int | None, as_json: bool) -> 
     async with connection.client() as client:
         page = await client.page(limit=limit or PAGE)
         if not as_json:
-            click.echo(heading())
+            say(heading())
         await _print(client, page, as_json=as_json)
         while limit is None and page.has_more:
             page = await client.page(limit=PAGE, after=page.last_id)
@@ -81,7 +82,7 @@ async def _print(client: GatewayClient, page: MessageBatchPage, *, as_json: bool
         if as_json:
             print_json(batch)
         else:
-            click.echo(table_row(batch, paused=await _is_paused(client, batch)))
+            say(table_row(batch, paused=await _is_paused(client, batch)))
 
 
 async def _is_paused(client: GatewayClient, batch: MessageBatch) -> bool:
@@ -95,7 +96,7 @@ async def _show(connection: Connection, batch_id: str, *, as_json: bool) -> None
             print_json(batch)
             return
         for line in details(batch, await client.progress(batch_id)):
-            click.echo(line)
+            say(line)
 
 
 async def _cancel(connection: Connection, batch_id: str, *, as_json: bool) -> None:
@@ -104,9 +105,9 @@ async def _cancel(connection: Connection, batch_id: str, *, as_json: bool) -> No
     if as_json:
         print_json(batch)
     elif batch.processing_status == "ended":
-        click.echo(f"{batch.id} has ended. Its results: {connection.command('results', batch.id)}")
+        say(f"{batch.id} has ended. Its results: {connection.command('results', batch.id)}")
     else:
-        click.echo(f"{batch.id} is canceling: requests in flight may still finish.")
+        say(f"{batch.id} is canceling: requests in flight may still finish.")
 
 
 async def _results(connection: Connection, batch_id: str, output: Path) -> None:

@@ -18,6 +18,7 @@ from batchgate.cli.failures import INTERRUPTED_STATUS
 from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.log_output import log_to_stderr
 from batchgate.cli.rendering import outcome
+from batchgate.cli.terminal_text import say
 from batchgate.cli.umask import restrict_umask
 from batchgate.cli.waiting import wait_until_ended, write_results
 from batchgate.providers.simulator.simulator import SimulatorSettings
@@ -91,7 +92,7 @@ async def _demonstrate(settings: Settings, requests: int, results: Path, *, keep
             return False
         demo.result()
         if keep:
-            click.echo(f"The gateway is still running at {url}; stop it with Ctrl-C.")
+            say(f"The gateway is still running at {url}; stop it with Ctrl-C.")
             await serving
     return True
 
@@ -114,17 +115,17 @@ async def _gateway(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[
 
 
 async def _run_batch(url: str, requests: int, results: Path) -> None:
-    click.echo(f"Batchgate {__version__} listens on {url}, with a simulated model that refuses every tenth call (429).")
+    say(f"Batchgate {__version__} listens on {url}, with a simulated model that refuses every tenth call (429).")
     async with GatewayClient(url) as client:
         batch = await client.create(_questions(requests))
-        click.echo(f"Submitted {requests} requests as {batch.id}")
+        say(f"Submitted {requests} requests as {batch.id}")
         progress = await wait_until_ended(client, batch.id)
         await write_results(client, batch.id, results)
-    click.echo(f"Ended: {outcome(progress)}. The first results:")
+    say(f"Ended: {outcome(progress)}. The first results:")
     with results.open("rb") as file:
         for line in islice(file, RESULTS_SHOWN):
-            click.echo(f"  {_result_text(line)}")
-    click.echo(CLOSING)
+            say(f"  {_result_text(line)}")
+    say(CLOSING)
 
 
 async def _questions(count: int) -> AsyncIterator[bytes]:

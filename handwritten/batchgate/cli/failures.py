@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 import click
 
+from batchgate.cli.terminal_text import printable
 from batchgate.engine.model.errors import BatchgateError, ConfigurationError
 
 USAGE_STATUS = 2
@@ -67,9 +68,9 @@ def failures_shown() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        raise _ShownUsageFailure(str(error)) from error
+        raise _ShownUsageFailure(printable(str(error))) from error
     except (CommandFailed, BatchgateError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(printable(str(error))) from error
 
 
 class _ShownUsageFailure(click.ClickException):

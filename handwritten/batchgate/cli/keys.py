@@ -13,6 +13,7 @@ from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.rendering import moment, print_json
 from batchgate.cli.tenant_client import TenantClient
+from batchgate.cli.terminal_text import say
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, SCOPES, Scope
 from batchgate_api.gateway import CreatedKey, CreateKey, Key
 
@@ -71,12 +72,12 @@ def list_command(connection: Connection, workspace: str, *, as_json: bool) -> No
     async def run() -> None:
         async with connection.client() as client:
             if not as_json:
-                click.echo(LAYOUT.format("ID", "NAME", "SCOPES", "HINT", "LAST USED", "STATE"))
+                say(LAYOUT.format("ID", "NAME", "SCOPES", "HINT", "LAST USED", "STATE"))
             async for key in TenantClient(client).keys(workspace):
                 if as_json:
                     print_json(key)
                 else:
-                    click.echo(_row(key))
+                    say(_row(key))
 
     asyncio.run(run())
 
@@ -118,7 +119,7 @@ def revoke_command(connection: Connection, key_id: str, *, as_json: bool) -> Non
     if as_json:
         print_json(key)
     else:
-        click.echo(f"{key.id} ({key.name}) is revoked.")
+        say(f"{key.id} ({key.name}) is revoked.")
 
 
 def _print_key(key: CreatedKey, *, as_json: bool) -> None:
@@ -126,8 +127,8 @@ def _print_key(key: CreatedKey, *, as_json: bool) -> None:
         print_json(key)
         return
     scopes = ", ".join(key.scopes)
-    click.echo(f"{key.id} ({key.name}), workspace {key.workspace}, scopes {scopes}. Not shown again:", err=True)
-    click.echo(key.key)
+    say(f"{key.id} ({key.name}), workspace {key.workspace}, scopes {scopes}. Not shown again:", err=True)
+    say(key.key)
 
 
 def _row(key: Key) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -20,8 +21,13 @@ VALIDATION_FAILED = "validation failed, nothing was sent; GET /openai/v1/batches
 
 
 def print_json(model: msgspec.Struct) -> None:
-    """Print a model as one line of JSON."""
-    click.echo(msgspec.json.encode(model))
+    """Print a model as one line of JSON; characters that do not print are escaped as JSON has it."""
+    text = msgspec.json.encode(model).decode()
+    click.echo("".join(character if character.isprintable() else _json_escape(character) for character in text))
+
+
+def _json_escape(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def heading() -> str:

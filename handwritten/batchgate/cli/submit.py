@@ -12,6 +12,7 @@ from batchgate.cli.connection import Connection, connected, header_value
 from batchgate.cli.failures import INCOMPLETE_STATUS, INTERRUPTED_STATUS, CommandFailed, ConnectionBroken
 from batchgate.cli.rendering import outcome
 from batchgate.cli.submission import create_body, read_pieces
+from batchgate.cli.terminal_text import say
 from batchgate.cli.waiting import STANDARD_OUTPUT, wait_until_ended, write_results
 from batchgate_api.gateway import BatchProgress
 
@@ -49,7 +50,7 @@ def submit_command(
         raise click.UsageError("--output needs --wait; without it, `batchgate results ID` writes the results.")
     target = _check_output(output or _default_output(file.name)) if wait else None
     batch_id = asyncio.run(_submit(connection, file.fileno(), account))
-    click.echo(batch_id, err=target == STANDARD_OUTPUT)
+    say(batch_id, err=target == STANDARD_OUTPUT)
     if target is not None:
         progress = _finish(context, connection, batch_id, target)
         _report(context, progress, target)
@@ -73,7 +74,7 @@ def _finish(context: click.Context, connection: Connection, batch_id: str, targe
     try:
         return asyncio.run(_wait_and_write(connection, batch_id, target))
     except KeyboardInterrupt:
-        click.echo(f"Stopped waiting. {later}", err=True)
+        say(f"Stopped waiting. {later}", err=True)
         context.exit(INTERRUPTED_STATUS)
     except CommandFailed as error:
         raise CommandFailed(f"{error}\n{later}") from error
@@ -90,9 +91,9 @@ def _report(context: click.Context, progress: BatchProgress, target: Path) -> No
     place = "" if target == STANDARD_OUTPUT else f" Results: {target}"
     failed = progress.total - progress.succeeded
     if not failed:
-        click.echo(f"All {progress.total} requests succeeded.{place}", err=True)
+        say(f"All {progress.total} requests succeeded.{place}", err=True)
         return
-    click.echo(f"{failed} of {progress.total} requests did not succeed: {outcome(progress)}.{place}", err=True)
+    say(f"{failed} of {progress.total} requests did not succeed: {outcome(progress)}.{place}", err=True)
     context.exit(INCOMPLETE_STATUS)
 
 

@@ -14,6 +14,7 @@ import click
 
 from batchgate.cli.failures import CallFailed, CommandFailed
 from batchgate.cli.gateway_client import GatewayClient
+from batchgate.cli.terminal_text import say
 from batchgate_api.gateway import BatchProgress
 
 SHORTEST_PAUSE: Final = 0.1  # seconds
@@ -37,7 +38,7 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
             bar.update(finished(progress) - bar.pos)
             if progress.paused is not None and progress.paused.reason != reported:
                 reported = progress.paused.reason
-                click.echo(f"\nWaiting: {reported}", err=True)
+                say(f"\nWaiting: {reported}", err=True)
             if progress.status in {"ended", "failed"}:
                 return progress
             await asyncio.sleep(pause)

@@ -12,6 +12,7 @@ from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.rendering import moment, print_json
 from batchgate.cli.tenant_client import TenantClient, quota_changes
+from batchgate.cli.terminal_text import say
 from batchgate_api.gateway import Workspace
 
 C = TypeVar("C", bound=Callable[..., object])
@@ -66,12 +67,12 @@ def list_command(connection: Connection, *, as_json: bool) -> None:
     async def run() -> None:
         async with connection.client() as client:
             if not as_json:
-                click.echo(f"{'NAME':<{NAME_WIDTH}}  CREATED")
+                say(f"{'NAME':<{NAME_WIDTH}}  CREATED")
             async for workspace in TenantClient(client).workspaces():
                 if as_json:
                     print_json(workspace)
                 else:
-                    click.echo(f"{workspace.name:<{NAME_WIDTH}}  {moment(workspace.created_at)}")
+                    say(f"{workspace.name:<{NAME_WIDTH}}  {moment(workspace.created_at)}")
 
     asyncio.run(run())
 
@@ -133,7 +134,7 @@ def archive_command(connection: Connection, name: str, *, as_json: bool) -> None
         if as_json:
             print_json(archived)
         else:
-            click.echo(f"Workspace {name} is archived.")
+            say(f"Workspace {name} is archived.")
 
     asyncio.run(run())
 
@@ -142,9 +143,9 @@ def _show(workspace: Workspace, *, as_json: bool) -> None:
     if as_json:
         print_json(workspace)
         return
-    click.echo(f"{'Workspace':<20}{workspace.name}")
-    click.echo(f"{'Created':<20}{moment(workspace.created_at)}")
+    say(f"{'Workspace':<20}{workspace.name}")
+    say(f"{'Created':<20}{moment(workspace.created_at)}")
     for field in workspace.quotas.__struct_fields__:
         limit, used = getattr(workspace.quotas, field), getattr(workspace.use, field, 0)
         of = "no limit" if limit is None else f"of {limit:,}"
-        click.echo(f"{field.replace('_', ' ').replace('usd', 'USD').capitalize():<20}{used:,} ({of})")
+        say(f"{field.replace('_', ' ').replace('usd', 'USD').capitalize():<20}{used:,} ({of})")

@@ -20,7 +20,7 @@ LATENCY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0,
 BUCKET_NAMES: Final = (*map(str, LATENCY_BUCKETS), "+Inf")
 
 MAX_MODELS: Final = 200
-"""Models with time series of their own; their names come from callers, so their number is bounded."""
+"""Models of one workspace with time series of their own; callers choose the names, so their number is bounded."""
 MAX_TALLIES: Final = 1_000
 """Combinations of workspace, account and model with time series of their own."""
 MAX_MODEL_LENGTH: Final = 128
@@ -72,21 +72,35 @@ class CallMetrics(Collector):
     def __init__(self, workspaces: Callable[[str], str]) -> None:
         self._workspaces = workspaces
         self._tallies: dict[tuple[str, str, str], CallTally] = {}
-        self._models: set[tuple[str, str]] = set()
+        self._models: dict[str, set[tuple[str, str]]] = {}
+        """The accounts and models with a label, by the label of the workspace: none uses up those of another."""
+        self._labelled: set[tuple[str, str]] = set()
+        """Those of all workspaces."""
 
     def tally(self, workspace: str, account: str, model: str) -> CallTally:
         """Return the tally of a model, or the shared tally beyond the bound."""
         tally = self._tallies.get((workspace, account, model))
         if tally is not None:
             return tally
-        name = self.label(account, model) if len(self._tallies) < MAX_TALLIES else OTHER_MODELS
-        return self._tallies.setdefault((self._workspaces(workspace), account, name), CallTally())
+        label = self._workspaces(workspace)
+        has_label = len(self._tallies) < MAX_TALLIES and self._add(
+            self._models.setdefault(label, set()), account, model
+        )
+        if has_label:
+            self._labelled.add((account, model))
+        return self._tallies.setdefault((label, account, model if has_label else OTHER_MODELS), CallTally())
 
     def label(self, account: str, model: str) -> str:
-        """Return the label of a model."""
-        if len(self._models) < MAX_MODELS and len(model) <= MAX_MODEL_LENGTH:
-            self._models.add((account, model))
-        return model if (account, model) in self._models else OTHER_MODELS
+        """Return the label of a model of any workspace."""
+        known = (account, model) in self._labelled or self._add(self._labelled, account, model)
+        return model if known else OTHER_MODELS
+
+    @staticmethod
+    def _add(models: set[tuple[str, str]], account: str, model: str) -> bool:
+        """Add a model if there is room for it; return whether it is among the models."""
+        if len(models) < MAX_MODELS and len(model) <= MAX_MODEL_LENGTH:
+            models.add((account, model))
+        return (account, model) in models
 
     def collect(self) -> Iterator[Metric]:
         """Yield the current metrics."""

@@ -53,7 +53,10 @@ def check_target_empty(target: TableReader, tables: Iterable[Table]) -> None:
     """Raise `StoreError` unless all tables of the target are empty."""
     for table in tables:
         if number := target.count_rows(table):
-            raise StoreError(f"the target is not empty: {table.name} has {number} rows; use an empty database")
+            raise StoreError(
+                f"the target is not empty: {table.name} has {number} rows; use an empty database,"
+                " or --verify, if an earlier copy may have been complete"
+            )
 
 
 def copy_rows(source: TableReader, target: TableWriter, tables: Iterable[Table], progress: Progress) -> None:

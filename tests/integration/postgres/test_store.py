@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 
 from batchgate.blobs import FolderBlobs
@@ -219,6 +220,27 @@ async def test_a_process_that_pauses_in_a_transaction_keeps_rows_locked_for_a_bo
 
     assert await show(stores[0], "idle_in_transaction_session_timeout") == "10s"
     assert await show(stores[0], "synchronous_commit") == "on"
+
+
+@pytest.mark.parametrize(("after", "names"), [("\0", ["a", "b"]), ("a\0", ["b"]), ("a", ["b"]), ("b\0x", [])])
+async def test_a_page_of_workspaces_may_start_after_a_text_that_cannot_be_stored(
+    stores: Stores, after: str, names: list[str]
+) -> None:
+    await stores[0].tenants.ensure_workspaces(["a", "b"], 1)
+    page = await stores[0].tenants.list_workspaces(after=after, limit=9)
+    assert [workspace.name for workspace in page.workspaces if workspace.name != "default"] == names
+
+
+async def test_a_write_that_waits_too_long_for_a_lock_fails(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchgate.store.postgres.connection.LOCK_TIMEOUT", "100ms")
+    async with PostgresStore(PostgresAddress(url)) as store:
+        batch, _ = await create(store, "a")
+        with psycopg.connect(url) as other:
+            other.execute("LOCK TABLE batches")
+            for write in (create(store, "b"), store.cancel_batch("w", "a", 1), store.expire_batch(batch.key)):
+                with pytest.raises(StoreError, match="lock timeout"):
+                    await write
+        assert await store.find_batch("w", "a") is not None
 
 
 async def test_an_empty_last_write_ends_a_shard(stores: Stores) -> None:

@@ -17,7 +17,8 @@ class CreateKey:
     """The parameters of a new API key.
 
     Attributes:
-        name (str): The name of the key, without control characters. Names are not secret.
+        name (str): The name of the key, without control characters and characters that turn text round. Names are not
+            secret.
         scopes (list[KeyScope] | Unset): The scopes of the key (default `read` and `submit`).
         expires_in_seconds (int | None | Unset): The lifetime of the key in seconds; by default it never expires.
     """

@@ -11,7 +11,7 @@ from batchgate.engine.intake.upload_writer import write_upload
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError
-from batchgate.engine.model.file import File, FilePage, NewFile, Upload
+from batchgate.engine.model.file import File, FilePage, NewFile, Upload, counted_size
 from batchgate.engine.model.ids import new_file_id
 from batchgate.engine.model.workspace import QuotaDemand, check_quotas, month_of
 from batchgate.engine.ports.body_readers import UploadReader
@@ -72,7 +72,7 @@ class Files:
         if found is None or found.quotas.stored_bytes is None:
             return lambda _: None
         quotas, usage = found.quotas, await self._tenants.find_usage(workspace, month_of(self._clock.now()))
-        return lambda size: check_quotas(workspace, quotas, usage, QuotaDemand(stored_bytes=size))
+        return lambda size: check_quotas(workspace, quotas, usage, QuotaDemand(stored_bytes=counted_size(size)))
 
     async def find(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
         """Return a file, which must be of ``provider`` if given; raises `RefusedError` if there is none."""

@@ -17,6 +17,10 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 DEFAULT_WORKSPACE: Final = "default"
 DEFAULT_SCOPES: Final[tuple[Scope, ...]] = ("read", "submit")
 PREFIX: Final = "bg-"
+OLD_PREFIX: Final = "sk-bf-"
+"""The prefix of keys that earlier checkouts generated; they stay valid."""
+MIN_CONFIGURED_LENGTH: Final = 16
+"""The fewest characters of a key in the settings: such a key may be guessed without the database."""
 KEY_BYTES: Final = 32
 HINT_LENGTH: Final = 4
 
@@ -75,6 +79,11 @@ class ApiKeyPage(Struct, frozen=True, kw_only=True):
 def generate_key() -> str:
     """Generate a random key."""
     return PREFIX + secrets.token_urlsafe(KEY_BYTES)
+
+
+def may_be_generated(key: str) -> bool:
+    """Check if a key can be one that this program generated: all keys in the database are."""
+    return key.startswith((PREFIX, OLD_PREFIX))
 
 
 def hash_key(key: str) -> bytes:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from batchgate.engine.model.batch import BatchPart
+
+MIN_COUNTED_SIZE: Final = 4096
+"""The fewest bytes that a file counts for in a quota: a small one takes a block of the disk, a folder and a row."""
 
 
 class Upload(Struct, frozen=True, kw_only=True):
@@ -44,6 +49,11 @@ class File(NewFile, frozen=True, kw_only=True):
 
     key: int
     """The database key; it grows with each stored file."""
+
+
+def counted_size(size: int) -> int:
+    """Return the bytes that a file of a size counts for in the quota of its workspace."""
+    return max(size, MIN_COUNTED_SIZE)
 
 
 class FilePage(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 MAX_AGE: Final = MICROSECONDS
 MAX_ENTRIES: Final = 10_000
-"""The maximum number of cached hashes; these include hashes of invalid keys, which callers can send at will."""
+"""The maximum number of cached hashes, of keys and of what is no key; callers can send any number of the latter."""
 USE_WRITE_INTERVAL: Final = 60 * MICROSECONDS
 
 
@@ -36,6 +36,10 @@ class ApiKeyCache:
         self._store = store
         self._clock = clock
         self._entries: dict[bytes, _Entry] = {}
+        self._unknown: dict[bytes, _Entry] = {}
+        """Hashes of what is no key, apart: however many there are, they displace no key."""
+        self._existing: set[bytes] = set()
+        """The hashes of all keys that were ever read."""
         self._uses: dict[str, int] = {}
         self._has_keys = False
         self._has_keys_read_at: int | None = None
@@ -45,7 +49,7 @@ class ApiKeyCache:
     async def find(self, digest: bytes) -> ApiKey | None:
         """Return the presently valid key with this hash; raises `StoreError`."""
         now = self._clock.now()
-        entry = self._entries.get(digest)
+        entry = self._entries.get(digest) or self._unknown.get(digest)
         if entry is None or not _is_fresh(entry.read_at, now):
             changes = self._changes
             entry = _Entry(await self._store.find_key_by_digest(digest), now)
@@ -56,6 +60,10 @@ class ApiKeyCache:
             return None
         self._uses[key.id] = now
         return key
+
+    def exists(self, digest: bytes) -> bool:
+        """Check if this process has read the key with this hash before; the key may be invalid by now."""
+        return digest in self._existing
 
     async def has_keys(self) -> bool:
         """Check whether a key was ever created; once True, the result stays True.
@@ -80,6 +88,7 @@ class ApiKeyCache:
         """Drop all entries, because this process has changed a key; so there is at least one key."""
         self._changes += 1
         self._entries.clear()
+        self._unknown.clear()
         self._has_keys = True
 
     async def run(self) -> None:
@@ -100,9 +109,13 @@ class ApiKeyCache:
             logger.warning("uses of API keys not written: %s", error, extra={"action": "key_usage_write_failed"})
 
     def _add(self, digest: bytes, entry: _Entry) -> None:
-        if len(self._entries) >= MAX_ENTRIES:
-            self._entries.clear()
-        self._entries[digest] = entry
+        entries, others = (self._unknown, self._entries) if entry.key is None else (self._entries, self._unknown)
+        if len(entries) >= MAX_ENTRIES:
+            entries.clear()
+        others.pop(digest, None)
+        entries[digest] = entry
+        if entry.key is not None:
+            self._existing.add(digest)
 
 
 def _is_fresh(read_at: int, now: int) -> bool:

@@ -34,6 +34,8 @@ QUERIES: Final = {
 MAX_CONNECTIONS: Final = 10
 """Maximum connections that the store of one process opens."""
 CONNECTION_TIMEOUT: Final = 5.0  # seconds
+LOCK_TIMEOUT = "10s"
+"""How long a statement waits for a lock of another session before it fails, as on SQLite."""
 MAX_ATTEMPTS: Final = 8
 """How often a transaction is run that conflicts with others."""
 RETRY_DELAY: Final = 0.02  # seconds between two attempts, on average
@@ -184,4 +186,4 @@ def _adapters() -> AdaptersMap:
 
 async def _configure(connection: Connection) -> None:
     """Make every commit durable, and limit how long a paused process keeps rows locked."""
-    await connection.execute(QUERIES["configure"])
+    await connection.execute(QUERIES["configure"], {"lock_timeout": LOCK_TIMEOUT})

@@ -1,6 +1,7 @@
 -- name: configure
 SELECT
     set_config('idle_in_transaction_session_timeout', '10s', false),
+    set_config('lock_timeout', %(lock_timeout)s, false),
     CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
 
 -- name: time

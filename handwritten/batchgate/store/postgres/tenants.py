@@ -56,7 +56,8 @@ class PostgresTenants:
 
     async def list_workspaces(self, *, after: str | None, limit: int) -> WorkspacePage:
         """Read a page of workspaces by name, starting after the name ``after``."""
-        rows = await self._pool.fetch_all("list_workspaces", {"after": after or "", "limit": limit + 1})
+        last = (after or "").partition("\0")[0]  # no name has a NUL, so the same names come after the text before it
+        rows = await self._pool.fetch_all("list_workspaces", {"after": last, "limit": limit + 1})
         return WorkspacePage(workspaces=tuple(map(workspace_from_row, rows[:limit])), has_more=len(rows) > limit)
 
     async def update_quotas(self, name: str, changes: Mapping[str, int | None]) -> Workspace | None:

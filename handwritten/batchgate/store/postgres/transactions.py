@@ -16,7 +16,7 @@ import msgspec
 from batchgate.engine.model.batch import Batch, NewBatch, ValidatedInput
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
-from batchgate.engine.model.file import File, NewFile
+from batchgate.engine.model.file import File, NewFile, counted_size
 from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.ports.cluster import ClusterEvent
@@ -259,7 +259,7 @@ async def create_file(transaction: Transaction, new: NewFile) -> File:
     """Store an uploaded file."""
     await _adopt_blob(transaction, str(new.blob))
     await transaction.execute("lock_workspace_order", {"workspace": new.workspace})
-    await reserve_quota(transaction, new.workspace, QuotaDemand(stored_bytes=new.size), new.created_at)
+    await reserve_quota(transaction, new.workspace, QuotaDemand(stored_bytes=counted_size(new.size)), new.created_at)
     row = await transaction.fetch_one("insert_file", msgspec.structs.asdict(new))
     assert row is not None
     return file_from_row(row)
@@ -289,7 +289,7 @@ async def _release_file_blobs(transaction: Transaction, file: Row) -> None:
     params = {"id": file["batch_id"], "workspace": file["workspace"]}
     if file["batch_id"] is None:
         await _add_orphan_blobs(transaction, (file["blob"],))
-        await add_stored_bytes(transaction, file["workspace"], -file["size"])
+        await add_stored_bytes(transaction, file["workspace"], -counted_size(file["size"]))
     elif await transaction.fetch_one("has_files", params) is None:
         batch = await transaction.fetch_one("find_batch", params)
         if batch is not None:

@@ -304,8 +304,8 @@ class SqliteStore:
         name = "list_files_oldest_first" if ascending else "list_files_newest_first"
         start = after if after is not None else 0 if ascending else NO_UPPER_BOUND
         params = {"workspace": workspace, "after": start, "limit": limit + 1, **filters}
-        rows = await self._file.read(lambda connection: connection.execute(QUERIES[name], params).fetchall())
-        return FilePage(files=tuple(file_from_row(row) for row in rows[:limit]), has_more=len(rows) > limit)
+        files = await self._file.read(lambda c: [*map(file_from_row, c.execute(QUERIES[name], params))])
+        return FilePage(files=tuple(files[:limit]), has_more=len(files) > limit)
 
     async def delete_file(self, workspace: str, file_id: str, now: int) -> File | None:
         """Delete a file and return it; only its paging cursor stays."""

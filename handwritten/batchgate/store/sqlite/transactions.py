@@ -11,7 +11,7 @@ import msgspec
 from batchgate.engine.model.batch import Backlog, Batch, NewBatch, ValidatedInput
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
-from batchgate.engine.model.file import File, NewFile
+from batchgate.engine.model.file import File, NewFile, counted_size
 from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.support.failpoints import hit_failpoint
@@ -223,7 +223,7 @@ def backlog(connection: sqlite3.Connection) -> Backlog:
 def create_file(connection: sqlite3.Connection, new: NewFile) -> File:
     """Store an uploaded file."""
     _adopt_blob(connection, str(new.blob))
-    reserve_quota(connection, new.workspace, QuotaDemand(stored_bytes=new.size), new.created_at)
+    reserve_quota(connection, new.workspace, QuotaDemand(stored_bytes=counted_size(new.size)), new.created_at)
     return file_from_row(connection.execute(QUERIES["insert_file"], msgspec.structs.asdict(new)).fetchone())
 
 
@@ -246,7 +246,7 @@ def _release_file_blobs(connection: sqlite3.Connection, file: sqlite3.Row) -> No
     """Release the blobs of a deleted file: its own, or its batch's if no other file of the batch is left."""
     if file["batch_id"] is None:
         add_orphan_blobs(connection, (file["blob"],))
-        add_stored_bytes(connection, file["workspace"], -file["size"])
+        add_stored_bytes(connection, file["workspace"], -counted_size(file["size"]))
     elif fetch_one(connection, "has_files", {"id": file["batch_id"]}) is None:
         batch = find_batch(connection, file["workspace"], file["batch_id"])
         if batch is not None:

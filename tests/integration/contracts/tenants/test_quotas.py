@@ -54,13 +54,13 @@ async def test_a_refused_create_stores_nothing(store: AnyStore) -> None:
 
 
 async def test_only_one_of_two_concurrent_creates_takes_the_rest_of_a_quota(store: AnyStore) -> None:
-    await quota(store, concurrent_batches=3, stored_bytes=1000)
+    await quota(store, concurrent_batches=3, stored_bytes=10_000)
     done = await asyncio.gather(*(create(store, new_batch(f"b{n}")) for n in range(12)), return_exceptions=True)
     assert sum(isinstance(one, QuotaExceeded) for one in done) == 9
     assert (await use(store)).concurrent_batches == 3
-    uploaded = await asyncio.gather(*(upload(store, f"f{n}", 300) for n in range(6)), return_exceptions=True)
+    uploaded = await asyncio.gather(*(upload(store, f"f{n}", 4_700) for n in range(6)), return_exceptions=True)
     assert sum(isinstance(one, QuotaExceeded) for one in uploaded) == 4
-    assert (await use(store)).stored_bytes == 900
+    assert (await use(store)).stored_bytes == 9_700
 
 
 async def test_a_repeated_create_is_found_although_the_quota_is_full(store: AnyStore) -> None:
@@ -118,19 +118,19 @@ async def test_stored_bytes_decrease_on_every_deletion(store: AnyStore) -> None:
     for number, key in enumerate(keys):
         await run(store, key, succeeded=2)
         await end(store, key, size=10 + number)
-    await upload(store, "f", 1000)
-    await upload(store, "g", 2000, expires_at=LATER)
-    assert (await use(store)).stored_bytes == 3333
+    await upload(store, "f", 10_000)
+    await upload(store, "g", 1, expires_at=LATER)
+    assert (await use(store)).stored_bytes == 333 + 10_000 + 4096
     await store.delete_batch("w", "a", NOW)
-    assert (await use(store)).stored_bytes == 3223
+    assert (await use(store)).stored_bytes == 223 + 10_000 + 4096
     await store.archive_batch(keys[1], NOW)
     await store.archive_batch(keys[1], NOW)
-    assert (await use(store)).stored_bytes == 3112
+    assert (await use(store)).stored_bytes == 112 + 10_000 + 4096
     await store.delete_batch("w", "b", NOW)
-    assert (await use(store)).stored_bytes == 3112
+    assert (await use(store)).stored_bytes == 112 + 10_000 + 4096
     await store.delete_file("w", "f", NOW)
     await store.delete_file("w", "f", NOW)
-    assert (await use(store)).stored_bytes == 2112
+    assert (await use(store)).stored_bytes == 112 + 4096
     await store.expire_files(LATER)
     assert (await use(store)).stored_bytes == 112
 

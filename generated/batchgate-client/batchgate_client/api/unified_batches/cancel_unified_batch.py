@@ -73,6 +73,11 @@ def _parse_response(
 
         return response_405
 
+    if response.status_code == 429:
+        response_429 = UnifiedError.from_dict(response.json())
+
+        return response_429
+
     if response.status_code == 500:
         response_500 = UnifiedError.from_dict(response.json())
 

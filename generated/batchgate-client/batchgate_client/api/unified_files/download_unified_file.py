@@ -78,6 +78,11 @@ def _parse_response(
 
         return response_416
 
+    if response.status_code == 429:
+        response_429 = UnifiedError.from_dict(response.json())
+
+        return response_429
+
     if response.status_code == 500:
         response_500 = UnifiedError.from_dict(response.json())
 
