@@ -26,6 +26,8 @@ MAX_COOLDOWN: Final = 30.0  # seconds, in the same case
 MIN_COOLDOWN: Final = 0.05  # seconds, if the provider sends a shorter Retry-After; doubled five times at most
 TRIAL_DELAY: Final = 10.0
 """Seconds after a refusal until one call more is allowed, if no success has raised the limit by then."""
+LONG_WAIT: Final = 30.0
+"""Seconds of a Retry-After from which on even a single refusal means that the provider accepts nothing for now."""
 RETRY_AFTER_JITTER: Final = 0.1
 """The fraction of a Retry-After that is added at random, so that its receivers do not all return at once."""
 FORBIDDEN_THRESHOLD: Final = 3
@@ -256,16 +258,17 @@ class Limiter:
         if self._streak.active:
             self._streak.record_success(started_at)
         if now >= self._cooldown_until:
-            self._limit.record_success(permit.load, self._in_flight + 1, now)
+            self._limit.record_success(permit.load, started_at, now)
 
     def _record_refusal(self, permit: Permit, outcome: CallOutcome, now: float) -> None:
         """Reduce the limit; start a cooldown if no call is in flight any more, or if the provider accepts nothing."""
-        self._limit.record_refusal(permit.started_at, self._in_flight, now)
+        self._limit.record_refusal(permit.load, permit.started_at, self._in_flight, now)
         self._streak.record_refusal(permit.started_at, now)
         if self._in_flight and not self._streak.nothing_accepted:
             self._trial_at = now + max(outcome.retry_after or 0.0, TRIAL_DELAY)
         else:
-            self._limit.reset()
+            if self._streak.nothing_accepted or self._streak.cooldowns or (outcome.retry_after or 0.0) >= LONG_WAIT:
+                self._limit.reset()
             self._streak.record_cooldown()
             self._cooldown_until = self._trial_at = max(self._cooldown_until, now + self._cooldown(outcome.retry_after))
 
