@@ -76,7 +76,10 @@ def _seconds(value: object, now: float) -> float | None:
         return None if whole is None or nanos is None else whole + nanos / 1e9
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    return parse_wait(str(value), now)
+    try:
+        return parse_wait(value if isinstance(value, str) else repr(float(value)), now)
+    except OverflowError:
+        return None
 
 
 def _short(unit: str) -> str:
