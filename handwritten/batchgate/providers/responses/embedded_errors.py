@@ -68,7 +68,10 @@ _STATUS_BY_WORD: Final[Mapping[str, int]] = {
     "timeout": 504,
     "overloaded": 529,
 }
-"""Statuses by the types and codes of Anthropic, OpenAI, Google and vLLM, in lower case without ``_``, "error" and "exception"."""
+"""Statuses by the types and codes of Anthropic, OpenAI, Google, AWS and vLLM.
+
+The words are in lower case without ``_`` and without "error" or "exception" at the end.
+"""
 
 
 def embedded_status(body: bytes) -> int | None:

@@ -20,7 +20,7 @@ _WORDS: Final = re.compile(
     r"|\bmaximum context length\b",
     re.IGNORECASE,
 )
-"""Anthropic's "Please reduce the prompt length or the maximum tokens requested, or try again later" is not among them."""
+"""Anthropic's "Please reduce the prompt length or the maximum tokens requested, or try again later" is none of them."""
 
 _NUMBER: Final = r"(\d{1,3}(?:[,_ ]\d{3})+|\d+(?:\.\d+)?)(k|m)?\b"
 _LIMIT: Final = re.compile(rf"\blimit(?:ed)?(?: is| of| to)?[ :=(]*{_NUMBER}", re.IGNORECASE)

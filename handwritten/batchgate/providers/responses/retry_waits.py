@@ -1,4 +1,4 @@
-"""Reads how long a provider asks to wait before the next call: from headers, from fields of the error, or from its text.
+"""Reads how long a provider asks to wait before the next call: from headers, fields of the error, or its text.
 
 The order is that of their precision: ``retry-after-ms``, ``retry-after``, google.rpc.RetryInfo, fields such as
 ``retry_after``, and words such as "Please try again in 6s" (more-dialects 3.8).
