@@ -391,6 +391,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "permission_denied",
         "unreachable",
         "provider_failing",
+        "rate_limited",
     ],
     Meta(
         description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `internal_error`: a fault of Batchgate itself. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`."
@@ -492,10 +493,15 @@ class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
 
 PauseCode: TypeAlias = Annotated[
     Literal[
-        "key_rejected", "payment_required", "permission_denied", "unreachable", "provider_failing"
+        "key_rejected",
+        "payment_required",
+        "permission_denied",
+        "unreachable",
+        "provider_failing",
+        "rate_limited",
     ],
     Meta(
-        description="Why no requests are sent to an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error."
+        description="Why no or few requests are sent to an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request now and then is sent."
     ),
 ]
 

@@ -167,12 +167,14 @@ class Executor:
         return endpoint.handler.decode(run.call.row, response)
 
     def _update_limits(self, run: _RequestRun, permit: Permit, response: UpstreamResponse) -> None:
-        """Pass the used tokens and remaining allowances of a response to the limiter."""
+        """Pass the used tokens and remaining allowances of a response to the limiter; errors state allowances too."""
         meter, limiter = run.call.endpoint.meter, run.limiter
         allowances = meter.allowances(response)
-        if response.status != 200 or not (allowances or limiter.counts_tokens):
-            return  # a refusal has its own Retry-After
-        tokens = meter.tokens_used(response)
+        is_answer = 200 <= response.status < 300
+        if not (allowances or (is_answer and limiter.counts_tokens)):
+            return
+        tokens = meter.tokens_used(response) if is_answer else None
         if tokens is not None:
             limiter.record_tokens(permit, tokens)
-        limiter.update_allowances(allowances)
+        if is_answer or allowances:
+            limiter.update_allowances(allowances)

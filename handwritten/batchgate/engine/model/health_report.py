@@ -16,9 +16,9 @@ MAX_NAMED: Final = 3
 """The most workers that are named as having the same problem."""
 
 PauseCode: TypeAlias = Literal[
-    "key_rejected", "payment_required", "permission_denied", "unreachable", "provider_failing"
+    "key_rejected", "payment_required", "permission_denied", "unreachable", "provider_failing", "rate_limited"
 ]
-"""Why no requests are sent to an account, or to one model of it."""
+"""Why no or few requests are sent to an account, or to one model of it."""
 
 ProblemCode: TypeAlias = Literal[
     "stopping", "no_worker", "storage_error", "internal_error", "crashed", "more_problems", PauseCode
