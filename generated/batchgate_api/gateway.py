@@ -116,6 +116,50 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     )
     """Why requests wait if their account is paused; otherwise null."""
 
+    last_refusal: (
+        Annotated[
+            BatchRefusal,
+            Meta(
+                description="The latest error of a provider after which a request of the batch waits for another call; null if no request waits after an error."
+            ),
+        ]
+        | None
+    )
+    """The latest error of a provider after which a request of the batch waits for another call; null if no request waits after an error."""
+
+
+class BatchRefusal(OpenStruct, frozen=True, kw_only=True):
+    """An error of a provider after which a request waits for another call."""
+
+    code: Annotated[
+        str,
+        Meta(description="The class of the error, as in the results of the Message Batches API."),
+    ]
+    """The class of the error, as in the results of the Message Batches API."""
+
+    status: (
+        Annotated[
+            int, Meta(description="The HTTP status of the provider; null without a response.")
+        ]
+        | None
+    )
+    """The HTTP status of the provider; null without a response."""
+
+    message: Annotated[
+        str,
+        Meta(description="The provider's message, without keys, at most 400 characters."),
+    ]
+    """The provider's message, without keys, at most 400 characters."""
+
+    account: Annotated[str, Meta(description="The account that was called.")]
+    """The account that was called."""
+
+    model: Annotated[str, Meta(description="The model that was called.")]
+    """The model that was called."""
+
+    at: Annotated[str, Meta(description="When the error came.")]
+    """When the error came."""
+
 
 BatchStatus: TypeAlias = Annotated[
     Literal["validating", "failed", "in_progress", "canceling", "ended"],

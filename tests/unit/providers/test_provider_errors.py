@@ -109,6 +109,10 @@ def test_the_provider_may_decide_about_the_retry_itself(status: int, asked: str,
     assert upstream_error(response(_openai(), status=status, x_should_retry=asked)).retry_safe is retry_safe
 
 
+ANTHROPIC_REFUSAL = (
+    "This request would exceed your organization's rate limit of 30,000 input tokens per minute (org: x, model: m). "
+    "Please reduce the prompt length or the maximum tokens requested, or try again later."
+)
 TPM = "for gpt-4o in organization org-x on tokens per min (TPM)"
 
 
@@ -117,8 +121,7 @@ TPM = "for gpt-4o in organization org-x on tokens per min (TPM)"
     [
         ("Request too large for m: limit 10000 tokens a minute, requested 12000; input or output must be reduced.", {}),
         (
-            f"Request too large {TPM}: Limit 30000, Requested 52000. The input or output tokens must be reduced in order "
-            "to run successfully. Visit https://platform.openai.com/account/rate-limits to learn more.",
+            f"Request too large {TPM}: Limit 30000, Requested 52000. The input or output tokens must be reduced.",
             {"type": "tokens", "code": "rate_limit_exceeded"},
         ),
         (f"Rate limit reached {TPM}: Limit 30000, Used 0, Requested 52000. Please try again in 44s.", {}),
@@ -148,8 +151,7 @@ def test_a_429_that_the_same_request_would_get_each_time_is_not_retried(
         f"Rate limit reached {TPM}: Limit 10000, Used 9000, Requested 2000. Please try again in 6s.",
         f"Rate limit reached {TPM}: Limit 10000, Used 0, Requested 10000. Please try again in 6s.",
         "Rate limit reached for m on requests per min (RPM): Limit 3, Used 3, Requested 1. Please try again in 20s.",
-        "This request would exceed your organization's rate limit of 30,000 input tokens per minute (org: x, model: m). "
-        "Please reduce the prompt length or the maximum tokens requested, or try again later.",
+        ANTHROPIC_REFUSAL,
         "Too many concurrent requests: limit 2, requested 3",
         "You requested 120 requests per minute, the limit is 100",
         "Too many tokens, please wait before trying again.",

@@ -13,7 +13,7 @@ from batchgate.engine.model.errors import UpstreamError
 FIRST_DELAY: Final = 0.5  # seconds
 MAX_DELAY: Final = 60.0  # seconds
 MAX_REFUSED_DELAY: Final = 300.0
-"""Seconds to wait after a refusal for load at most: a longer Retry-After can be wrong, and the limiter sends few calls."""
+"""Seconds to wait after a refusal for load at most: a longer Retry-After can be wrong, and is tried now and then."""
 MAX_FAILURES: Final = 5
 """Calls for one request that may fail for other reasons than load."""
 MAX_OUTAGE: Final = 4 * 3600.0

@@ -144,38 +144,47 @@ class Finalizer:
 
     async def _merge_shard(self, batch: Batch, claim: Claim, status: Literal["canceled", "expired"]) -> _MergedShard:
         chunks = await self._store.read_chunks(batch.key, claim.shard.index)
-        merged, output_size = await asyncio.to_thread(self._merge, batch, chunks)
-        unfinished = await self._add_unfinished(claim, merged, status)
+        merged, output_size = await asyncio.to_thread(self._merge, batch, chunks, status)
+        await self._add_unfinished(claim, merged, status)
+        succeeded, errored = sum(chunk.succeeded for chunk in chunks), sum(chunk.errored for chunk in chunks)
         return _MergedShard(
             lines=b"".join(merged[seq] for seq in sorted(merged)),
-            succeeded=sum(chunk.succeeded for chunk in chunks),
-            errored=sum(chunk.errored for chunk in chunks),
-            unfinished=unfinished,
+            succeeded=succeeded,
+            errored=errored,
+            unfinished=claim.shard.requests - succeeded - errored,
             output_size=output_size,
         )
 
-    def _merge(self, batch: Batch, chunks: Sequence[ResultChunk]) -> tuple[dict[int, bytes], int]:
-        """Return the lines of a shard by their seqs, and the number of bytes of the successful ones."""
-        return merge_chunks(chunks), sum(self._output_size(batch, chunk) for chunk in chunks)
+    def _merge(
+        self, batch: Batch, chunks: Sequence[ResultChunk], status: Literal["canceled", "expired"]
+    ) -> tuple[dict[int, bytes], int]:
+        """Return the lines of a shard by their seqs, and the number of bytes of the successful ones.
+
+        A worker may have written requests as expired that were canceled before: these get no line here.
+        """
+        merged = merge_chunks(chunks)
+        if status == "canceled" and any(len(chunk.seqs) > chunk.succeeded + chunk.errored for chunk in chunks):
+            is_expired = self._rows[batch.dialect].is_expired
+            merged = {seq: line for seq, line in merged.items() if not is_expired(line)}
+        return merged, sum(self._output_size(batch, chunk) for chunk in chunks)
 
     def _output_size(self, batch: Batch, chunk: ResultChunk) -> int:
         """Count the bytes of the successful lines of a chunk."""
-        if not chunk.errored:
+        if chunk.succeeded == len(chunk.seqs):
             return len(chunk.lines)
         is_success = self._rows[batch.dialect].is_success
         return sum(len(line) for line in chunk.lines.splitlines(keepends=True) if is_success(line))
 
     async def _add_unfinished(
         self, claim: Claim, merged: dict[int, bytes], status: Literal["canceled", "expired"]
-    ) -> int:
-        """Add lines for the requests of a shard that have no result; return the number of these requests."""
+    ) -> None:
+        """Add lines for the requests of a shard that have none."""
         shard, rows = claim.shard, self._rows[claim.batch.dialect]
         missing = shard.requests - len(merged)
         if missing:
             for seq, line in await self._input_lines(claim, missing):
                 if seq not in merged:
                     merged[seq] = rows.unfinished_line(rows.custom_id(line), status)
-        return missing
 
     async def _input_lines(self, claim: Claim, missing: int) -> list[tuple[int, bytes]]:
         """Read the input lines of a shard; none if they are still unreadable after `INPUT_RETRY_PERIOD`."""

@@ -26,7 +26,7 @@ MIN_LIMIT: Final = 1.0
 NO_ANSWER_FACTOR: Final = 0.7
 """What the limit is multiplied by when calls get no answer."""
 TOLERANCE: Final = 3
-"""Refusals that are no evidence while no load is known that the provider refuses: few calls may be refused by chance."""
+"""Refusals that are no evidence while no load is known that the provider refuses: a few may be by chance."""
 MAX_ROUNDS: Final = 64
 """Rounds of success, at most, between two increases by one."""
 MEMORY: Final = 60.0
@@ -68,7 +68,7 @@ class AdaptiveLimit:
         """The lowest load at which a call of the last burst started that was refused; infinity without a burst."""
         self._burst_refused = 0
         self._burst_served = 0
-        """The calls that were in flight with the refused ones, started at their load or a higher one, and were served."""
+        """The calls in flight with the refused ones that started at their load or a higher one, and were served."""
 
     def set_cap(self, cap: int) -> None:
         """Change the cap; what was learned above a lower cap holds again under a higher one."""

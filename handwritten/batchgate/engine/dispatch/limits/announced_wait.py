@@ -17,7 +17,7 @@ _MINUTE: Final = 60.0
 class AnnouncedWait:
     """The wait of one model of one account; its begin and its end are logged once each."""
 
-    __slots__ = ("_component", "_fields", "_since", "_subject", "_clock", "_reason")
+    __slots__ = ("_clock", "_component", "_fields", "_reason", "_since", "_subject")
 
     def __init__(self, account: str, model: str, clock: Clock) -> None:
         self._subject = f"model {model!r} of account {account!r}"

@@ -157,6 +157,11 @@ class Limiter:
             return self._now()
         return self._last_success if kind in FORBIDDEN | SERVER_ERROR else self._account.last_success
 
+    @property
+    def waiting_batches(self) -> frozenset[int]:
+        """The keys of the batches whose requests wait for a permit."""
+        return frozenset(waiter.precedence[-1] for waiter in self._wait_queue)
+
     def has_waiting(self, batch_key: int) -> bool:
         """Return whether requests of a batch wait for a permit."""
         return any(waiter.precedence[-1] == batch_key for waiter in self._wait_queue)
