@@ -116,6 +116,50 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     )
     """Why requests wait if their account is paused; otherwise null."""
 
+    last_refusal: (
+        Annotated[
+            BatchRefusal,
+            Meta(
+                description="The latest error of a provider after which a request of the batch waits for another call; null if no request waits after an error."
+            ),
+        ]
+        | None
+    )
+    """The latest error of a provider after which a request of the batch waits for another call; null if no request waits after an error."""
+
+
+class BatchRefusal(OpenStruct, frozen=True, kw_only=True):
+    """An error of a provider after which a request waits for another call."""
+
+    code: Annotated[
+        str,
+        Meta(description="The class of the error, as in the results of the Message Batches API."),
+    ]
+    """The class of the error, as in the results of the Message Batches API."""
+
+    status: (
+        Annotated[
+            int, Meta(description="The HTTP status of the provider; null without a response.")
+        ]
+        | None
+    )
+    """The HTTP status of the provider; null without a response."""
+
+    message: Annotated[
+        str,
+        Meta(description="The provider's message, without keys, at most 400 characters."),
+    ]
+    """The provider's message, without keys, at most 400 characters."""
+
+    account: Annotated[str, Meta(description="The account that was called.")]
+    """The account that was called."""
+
+    model: Annotated[str, Meta(description="The model that was called.")]
+    """The model that was called."""
+
+    at: Annotated[str, Meta(description="When the error came.")]
+    """When the error came."""
+
 
 BatchStatus: TypeAlias = Annotated[
     Literal["validating", "failed", "in_progress", "canceling", "ended"],
@@ -409,6 +453,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "permission_denied",
         "unreachable",
         "provider_failing",
+        "rate_limited",
     ],
     Meta(
         description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`: the clock has jumped, or differs from the database's; nothing expires meanwhile. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`."
@@ -510,10 +555,15 @@ class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
 
 PauseCode: TypeAlias = Annotated[
     Literal[
-        "key_rejected", "payment_required", "permission_denied", "unreachable", "provider_failing"
+        "key_rejected",
+        "payment_required",
+        "permission_denied",
+        "unreachable",
+        "provider_failing",
+        "rate_limited",
     ],
     Meta(
-        description="Why no requests are sent to an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error."
+        description="Why no or few requests are sent to an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request now and then is sent."
     ),
 ]
 

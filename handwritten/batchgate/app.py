@@ -38,7 +38,7 @@ from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
 from batchgate.engine.model.batch import Batch, BatchOptions, Dialect
 from batchgate.engine.model.clock import SystemClock, TimeSource
-from batchgate.engine.model.health_report import AccountPause, HealthProblem
+from batchgate.engine.model.health_report import BatchWait, HealthProblem
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.rows import RowFormat
 from batchgate.engine.ports.store import Store
@@ -124,8 +124,8 @@ def build_app(
     handlers: tuple[object, ...] = (own,)
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
     if role != "worker":
-        paused = partial(_paused, app)
-        others = _handlers(settings, installed.store, blobs, router, secrets=secrets, paused=paused)
+        wait = partial(_wait, app)
+        others = _handlers(settings, installed.store, blobs, router, secrets=secrets, wait=wait)
         handlers, operations = (*others, own), OPERATIONS
     app.add_routes(routes(operations, handlers, authenticator))
     check_routes(app, operations)
@@ -144,7 +144,7 @@ def _handlers(
     router: Router,
     *,
     secrets: Secrets,
-    paused: Callable[[Batch], AccountPause | None],
+    wait: Callable[[Batch], BatchWait],
 ) -> tuple[
     MessageBatchesHandlers,
     BatchProgressHandlers,
@@ -159,7 +159,7 @@ def _handlers(
     names = provider_names(settings)
     return (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
-        BatchProgressHandler(blobs, PartialResults(store, blobs), paused),
+        BatchProgressHandler(blobs, PartialResults(store, blobs), wait),
         WorkspacesHandler(),
         APIKeysHandler(),
         FilesHandler(blobs, names),
@@ -267,8 +267,8 @@ async def _exposition(app: web.Application, metrics: Metrics, workspace: str | N
     return await metrics.expose(await app[ENGINE].state(), workspace)
 
 
-def _paused(app: web.Application, batch: Batch) -> AccountPause | None:
-    return app[ENGINE].paused(batch)
+def _wait(app: web.Application, batch: Batch) -> BatchWait:
+    return app[ENGINE].wait(batch)
 
 
 def _health(app: web.Application, role: Role) -> gateway.Health:

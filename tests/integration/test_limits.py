@@ -16,6 +16,7 @@ from batchgate.engine.model.errors import ConfigurationError
 from batchgate.providers.simulator.server import build_simulator_app
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings
+from tests.support import openai_batches
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
 DAY = 24 * 3600
@@ -129,6 +130,66 @@ async def test_a_provider_that_accepts_four_calls_at_once_serves_a_whole_batch_w
     ):
         batch = await app.ended((await app.create(*(f"r{number}" for number in range(300))))["id"])
     assert batch["request_counts"]["succeeded"] == 300
+
+
+async def refused(app: RunningApp, batch_id: str) -> Any:
+    """Wait until the progress of a batch has a refusal, and return it."""
+    while True:
+        _, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
+        assert progress["status"] in {"validating", "in_progress"}
+        if progress["last_refusal"] is not None:
+            return progress["last_refusal"]
+        await asyncio.sleep(0.01)
+
+
+async def test_a_batch_that_waits_shows_its_last_refusal_until_it_has_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with (
+        provider(rate_limit_rate=1.0, retry_after=0.05) as server,
+        running_app(tmp_path, accounts=account(server.port)) as app,
+    ):
+        batch = await app.create("a", "b")
+        refusal = await refused(app, batch["id"])
+        at = datetime.fromisoformat(refusal.pop("at"))
+        assert at.timestamp() * 1_000_000 == pytest.approx(app.clock.now(), abs=1)
+        assert refusal == {
+            "code": "rate_limit_error",
+            "status": 429,
+            "message": "This request would exceed the rate limit. Please try again later.",
+            "account": "mine",
+            "model": "simulated",
+        }
+        await app.call("POST", f"{BATCHES}/{batch['id']}/cancel")
+        await app.ended(batch["id"])
+        assert (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["last_refusal"] is None
+    lines = [record for record in caplog.records if record.__dict__.get("action") == "requests_wait"]
+    assert [(line.__dict__["account"], line.__dict__["reason"]) for line in lines] == [("mine", "rate_limit_error")]
+
+
+async def test_an_expired_row_of_openai_states_its_last_refusal(tmp_path: Path) -> None:
+    async with (
+        provider(rate_limit_rate=1.0, retry_after=0.05) as server,
+        running_app(tmp_path, accounts=account(server.port)) as app,
+    ):
+        batch = await openai_batches.create(app, openai_batches.chat_line("a"), openai_batches.chat_line("b"))
+        await refused(app, batch["id"])
+        app.clock.move(DAY)
+        ended = await openai_batches.wait_for_final_status(app, batch["id"])
+        assert (ended["status"], ended["request_counts"]) == ("expired", {"total": 2, "completed": 0, "failed": 2})
+        lines = await openai_batches.download_lines(app, ended["error_file_id"])
+        assert [line["custom_id"] for line in lines] == ["a", "b"]
+        assert {line["error"]["code"] for line in lines} == {"batch_expired"}
+        assert any(
+            line["error"]["message"].endswith(
+                "The last call ended with rate_limit_error (429): "
+                "This request would exceed the rate limit. Please try again later."
+            )
+            for line in lines
+        )
+        message_lines = await app.results(batch["id"])
+        assert {line["result"]["type"] for line in message_lines} == {"expired"}
 
 
 @pytest.mark.parametrize(

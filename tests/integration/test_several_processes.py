@@ -258,6 +258,33 @@ async def test_a_gateway_reports_the_paused_account_of_a_worker_whose_key_is_rej
             pass
 
 
+async def test_a_gateway_shows_the_last_refusal_of_a_batch_that_waits_at_a_worker(installation: Installation) -> None:
+    accounts = {"mine": simulator(rate_limit_rate=1.0, retry_after=3600), "simulator": simulator()}
+    default = {"accounts": accounts, "default_provider": "simulator", "shutdown_timeout": 0.0}
+    async with (
+        installation.running("gateway", **default) as gateway,
+        installation.running("worker", **default),
+        asyncio.timeout(TIMEOUT),
+    ):
+        waiting = (await gateway.call("POST", BATCHES, json=create_body("a", "b", model="mine/m")))[1]
+        other = await gateway.create("c")
+        path = f"/api/batches/{waiting['id']}/progress"
+        while (progress := (await gateway.call("GET", path))[1])["last_refusal"] is None or progress["paused"] is None:
+            pass
+        refusal = progress["last_refusal"]
+        assert (refusal["code"], refusal["status"], refusal["account"], refusal["model"]) == (
+            "rate_limit_error",
+            429,
+            "mine",
+            "m",
+        )
+        assert progress["paused"]["code"] == "rate_limited"
+        assert "the provider asked to wait 60 min" in progress["paused"]["reason"]
+        assert (await gateway.call("GET", f"/api/batches/{other['id']}/progress"))[1]["paused"] is None
+        while not any("slowed down" in problem for problem in await health_problems(gateway)):
+            pass
+
+
 async def test_a_gateway_reports_a_worker_that_cannot_find_the_blobs(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -27,7 +27,6 @@ from batchgate.settings import AccountSettings, Settings
 from batchgate_api.anthropic import MessageBatchIndividualResponse, SucceededResult
 
 MODEL: Final = SimulatorSettings(latency=0.4, jitter=0.5, rate_limit_rate=0.1, retry_after=0.2)
-CONCURRENCY: Final = 8
 SHUTDOWN_TIMEOUT: Final = 2.0  # seconds
 RESULTS_SHOWN: Final = 3
 
@@ -73,7 +72,7 @@ def demo_command(context: click.Context, requests: int, port: int, data_dir: str
             port=port,
             data_dir=data_dir or str(Path(folder, "data")),
             shutdown_timeout=SHUTDOWN_TIMEOUT,
-            accounts={"simulator": AccountSettings(provider="simulator", concurrency=CONCURRENCY, simulator=MODEL)},
+            accounts={"simulator": AccountSettings(provider="simulator", simulator=MODEL)},
         )
         finished = asyncio.run(_demonstrate(settings, requests, Path(folder, "results.jsonl"), keep=keep))
     if not finished:

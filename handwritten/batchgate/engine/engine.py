@@ -19,10 +19,11 @@ from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.health_report import (
-    AccountPause,
+    BatchWait,
     HealthProblem,
     bounded_problems,
     find_account_pause,
+    find_batch_wait,
     worker_problems,
 )
 from batchgate.engine.ports.batch_signals import BatchSignals, NoBatchSignals
@@ -76,11 +77,15 @@ class Engine:
         workers = worker_problems(self.cluster.other_workers) if self._services is None else ()
         return bounded_problems((*self._role_problems(), *own, *workers))
 
-    def paused(self, batch: Batch) -> AccountPause | None:
-        """Return why requests of a batch wait, if it is because their account is paused where they run."""
-        if self._services is not None:
-            return self.router.paused(batch)
-        return find_account_pause(self.cluster.other_workers, self.router.accounts_of(batch))
+    def wait(self, batch: Batch) -> BatchWait:
+        """Return why requests of a batch wait: here, and at the other workers as they last reported it."""
+        others = find_batch_wait(self.cluster.other_workers, batch.key)
+        if self._services is None:
+            accounts = self.router.accounts_of(batch)
+            paused = others.paused or find_account_pause(self.cluster.other_workers, accounts)
+            return BatchWait(paused=paused, refusal=others.refusal)
+        own = self._services.worker.refusals.get(batch.key)
+        return BatchWait(paused=self.router.paused(batch), refusal=own or others.refusal)
 
     async def state(self) -> EngineState:
         """Read the present state of the engine, as far as the store answers."""

@@ -112,7 +112,15 @@ def test_the_tokens_of_an_answer_are_counted(kind: RowKind, token_count: Json, e
 @pytest.mark.parametrize("kind", KIND_NAMES)
 @pytest.mark.parametrize(
     "answer",
-    [{}, {"usage": None}, {"usage": {}}, {"usage": {"prompt_tokens": "9", "input_tokens": -1}}, {"usage": [1]}, [], 1],
+    [
+        {},
+        {"usage": None},
+        {"usage": {}},
+        {"usage": {"prompt_tokens": "many", "input_tokens": -1}},
+        {"usage": [1]},
+        [],
+        1,
+    ],
 )
 def test_an_answer_without_valid_usage_has_no_usage(kind: RowKind, answer: Any) -> None:
     assert usage(kind, answer) is None
@@ -125,8 +133,37 @@ def test_bytes_that_are_not_an_answer_have_no_usage(answer: bytes) -> None:
 
 @pytest.mark.parametrize("kind", KIND_NAMES)
 def test_absurd_numbers_are_not_added_up(kind: RowKind) -> None:
-    token_count = {"input_tokens": 10**40, "prompt_tokens": 10**40, "output_tokens": 1}
+    token_count = {"input_tokens": 10**40, "prompt_tokens": 10**40, "output_tokens": -1, "completion_tokens": "1e40"}
     assert usage(kind, {"usage": token_count}) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [
+        (9.0, 9),
+        (8.2, 9),
+        ("9", 9),
+        ("8.5", 9),
+        (" 9 ", 9),
+        (None, 0),
+        ("nine", 0),
+        ([9], 0),
+        (True, 0),
+        ({}, 0),
+        (-9, 0),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("messages", "input_tokens"), ("responses", "input_tokens"), ("chat_completions", "prompt_tokens")],
+)
+def test_counts_that_are_fractions_or_texts_are_read_and_wrong_ones_do_not_cost_the_others(
+    kind: RowKind, name: str, written: object, count: int
+) -> None:
+    output = "completion_tokens" if kind == "chat_completions" else "output_tokens"
+    details = {f"{output}_details": "none", f"{name}_details": {"cached_tokens": written}}
+    expected = Usage(input_tokens=count, cached_tokens=0 if kind == "messages" else count, output_tokens=7)
+    assert usage(kind, {"usage": {name: written, output: 7} | details}) == expected
 
 
 # ---------------------------------------------------------------- requests

@@ -89,6 +89,31 @@ async def test_random_refusals_cost_little_throughput_and_fail_no_request() -> N
     assert 5_000 / now() >= 0.9 * 64 / 0.5
 
 
+@pytest.mark.parametrize("first", [1, 3, 20])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@in_virtual_time
+async def test_after_a_small_batch_with_random_refusals_a_large_one_runs_at_full_concurrency(
+    first: int, seed: int
+) -> None:
+    model = Counted(latency=0.4, jitter=0.5, rate_limit_rate=0.1, retry_after=0.2, seed=seed)
+    engine = parts(model, concurrency=64, seed=seed)
+    await engine.run_all(first)
+    began = now()
+    results = await asyncio.gather(*(engine.run(number, key=2) for number in range(100, 400)))
+    assert endings(results) == {"succeeded": 300}
+    assert now() - began < 1.7 * 300 * 0.4 / 64
+
+
+@pytest.mark.parametrize("accepted", [1, 5, 20, 40, 63])
+@in_virtual_time
+async def test_a_provider_that_accepts_fewer_calls_than_the_cap_refuses_few_of_them(accepted: int) -> None:
+    model = Counted(latency=0.05, jitter=0.05, max_concurrency=accepted, retry_after=1.0)
+    results = await parts(model, concurrency=64).run_all(1_200)
+    assert endings(results) == {"succeeded": 1_200}
+    assert 1_200 / now() >= 0.95 * accepted / 0.05
+    assert model.answers[429] < 64 - accepted + 30
+
+
 @in_virtual_time
 async def test_a_provider_that_refuses_for_an_hour_fails_nothing() -> None:
     transport = Scripted(lambda _: 529 if now() < 3600 else 200)

@@ -8,6 +8,8 @@ from itertools import pairwise
 from math import inf
 from typing import Any
 
+import pytest
+
 from batchgate.engine.dispatch.limits import (
     ABANDONED,
     SERVED,
@@ -259,6 +261,102 @@ async def test_while_a_reset_is_hours_away_one_call_a_minute_probes_the_provider
     limiter.update_allowances([RemainingLimit(unit="requests", remaining=0, reset=7200)])
     limiter.release(permit, SERVED)
     assert await start_times(limiter, 4) == [60, 120, 180, 240]
+
+
+def exhausted(reset: float = 3600.0, remaining: float = 0) -> list[RemainingLimit]:
+    return [RemainingLimit(unit="requests", remaining=remaining, reset=reset)]
+
+
+async def answered(limiter: Limiter, calls: int, report: list[RemainingLimit], outcome: CallOutcome) -> list[float]:
+    """Make calls that all state the same limits and end alike; return when each started."""
+
+    async def call(number: int) -> float:
+        permit = await limiter.acquire((0, number, 1))
+        await asyncio.sleep(0.1)
+        limiter.update_allowances(report)
+        limiter.release(permit, outcome)
+        return permit.started_at
+
+    return await asyncio.gather(*(call(number) for number in range(calls)))
+
+
+@pytest.mark.parametrize("report", [exhausted(), exhausted(1e9), exhausted(300.0), exhausted(remaining=2)], ids=str)
+@in_virtual_time
+async def test_a_report_that_is_contradicted_by_served_calls_is_ignored_after_a_few_minutes(
+    report: list[RemainingLimit],
+) -> None:
+    times = await answered(make_limiter(cap=1), 300, report, SERVED)
+    assert times[2] >= 60
+    assert times[-1] <= 600 + 300 * 0.1
+
+
+@in_virtual_time
+async def test_a_report_that_refusals_confirm_is_believed() -> None:
+    limiter = make_limiter(cap=4)
+    work = asyncio.create_task(answered(limiter, 100, exhausted(), refused(retry_after=1)))
+    await asyncio.sleep(3000)
+    assert limiter.waiting >= 100 - 4 - 60
+    work.cancel()
+
+
+@in_virtual_time
+async def test_an_ignored_report_is_believed_again_when_calls_are_refused() -> None:
+    limiter = make_limiter(cap=1)
+    await answered(limiter, 50, exhausted(), SERVED)
+    assert (await answered(limiter, 10, exhausted(), SERVED))[-1] - now() > -2
+    await answered(limiter, 20, exhausted(), refused(retry_after=0))
+    began = now()
+    assert (await answered(limiter, 3, exhausted(), SERVED))[-1] - began >= 60
+
+
+@in_virtual_time
+async def test_a_window_that_resets_as_it_reports_is_followed_for_hours() -> None:
+    times = await answered(make_limiter(cap=1), 60, exhausted(reset=50.0), SERVED)
+    assert all(later - earlier >= 50 for earlier, later in pairwise(times[1:]))
+
+
+@in_virtual_time
+async def test_while_calls_are_a_minute_apart_the_model_is_reported_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    limiter = make_limiter(cap=1)
+    work = asyncio.create_task(answered(limiter, 60, exhausted(), SERVED))
+    await asyncio.sleep(70)
+    pause = limiter.paused
+    assert pause is not None
+    assert (pause.code, pause.component) == ("rate_limited", "account/a/m")
+    assert pause.reason == (
+        "model 'm' of account 'a' is slowed down: the provider reports 0 requests left for the next 60 min"
+    )
+    await work
+    assert limiter.paused is None
+    actions = [record.__dict__["action"] for record in caplog.records]
+    assert actions == ["rate_limit_began", "rate_limit_ended"]
+
+
+@in_virtual_time
+async def test_a_retry_after_of_an_hour_is_reported_and_tried_every_five_minutes() -> None:
+    limiter = make_limiter(cap=4)
+
+    async def refused_until(end: float) -> list[float]:
+        times = []
+        while now() < end:
+            permit = await limiter.acquire((0, 0, 1), delay=min(300.0, 300.0 * len(times)), refused=True)
+            times.append(now())
+            limiter.release(permit, refused(retry_after=3600))
+        return times
+
+    work = asyncio.create_task(refused_until(3600))
+    await asyncio.sleep(1000)
+    pause = limiter.paused
+    assert pause is not None
+    assert (pause.code, pause.reason) == (
+        "rate_limited",
+        "model 'm' of account 'a' is slowed down: the provider asked to wait 60 min; one call every 5 min tries it",
+    )
+    times = await work
+    assert all(300 <= later - earlier <= 330 for earlier, later in pairwise(times))
 
 
 @in_virtual_time

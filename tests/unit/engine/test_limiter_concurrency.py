@@ -12,14 +12,14 @@ def after_a_burst(cap: int = 64, accepted: int = 4) -> AdaptiveLimit:
     """Make a limit after a first burst of calls, of which the provider accepted ``accepted``."""
     limit = AdaptiveLimit(cap)
     for in_service in range(cap - 1, accepted - 1, -1):
-        limit.record_refusal(started_at=0.0, in_service=in_service, now=0.1)
+        limit.record_refusal(load=cap, started_at=0.0, in_service=in_service, now=0.1)
     return limit
 
 
 def serve(limit: AdaptiveLimit, calls: int, now: float = 1.0) -> None:
     """Serve calls at the full limit, one after the other."""
     for _ in range(calls):
-        limit.record_success(int(limit.value), int(limit.value), now)
+        limit.record_success(int(limit.value), now, now)
 
 
 def successes_until(limit: AdaptiveLimit, value: int, now: float = 1.0) -> int:
@@ -52,7 +52,7 @@ def test_each_refused_increase_doubles_the_successes_before_the_next_one() -> No
     needed = []
     for time in range(1, 10):
         needed.append(successes_until(limit, 5, now=float(time)))
-        limit.record_refusal(started_at=time + 0.1, in_service=4, now=time + 0.2)
+        limit.record_refusal(load=5, started_at=time + 0.1, in_service=4, now=time + 0.2)
     assert needed == sorted(needed)
     assert needed[3] > 7 * needed[0]
     assert needed[-1] <= 5 * MAX_ROUNDS
@@ -61,7 +61,7 @@ def test_each_refused_increase_doubles_the_successes_before_the_next_one() -> No
 def test_the_limit_increases_quickly_once_calls_are_served_at_the_load_of_the_last_refusal() -> None:
     limit = after_a_burst(accepted=4)
     for _ in range(6):
-        limit.record_refusal(started_at=1.0, in_service=4, now=1.1)
+        limit.record_refusal(load=5, started_at=1.0, in_service=4, now=1.1)
     successes_until(limit, 5)
     assert successes_until(limit, 64) < 80
 
@@ -69,7 +69,7 @@ def test_the_limit_increases_quickly_once_calls_are_served_at_the_load_of_the_la
 def test_after_a_while_without_a_reduction_the_limit_increases_quickly() -> None:
     limit = after_a_burst(accepted=4)
     for time in range(1, 8):
-        limit.record_refusal(started_at=time + 0.1, in_service=4, now=time + 0.2)
+        limit.record_refusal(load=5, started_at=time + 0.1, in_service=4, now=time + 0.2)
     assert successes_until(limit, 8, now=8.0 + MEMORY) <= 4
 
 
@@ -92,9 +92,35 @@ def test_refusals_at_any_load_do_not_hold_the_limit_down_while_most_calls_are_se
     limit = AdaptiveLimit(64)
     serve(limit, 200)
     for time in range(2, 500):
-        limit.record_refusal(started_at=time, in_service=int(limit.value) - 1, now=time + 0.5)
+        limit.record_refusal(int(limit.value), started_at=time, in_service=int(limit.value) - 1, now=time + 0.5)
         serve(limit, 9, now=time + 0.6)
     assert limit.value > 40
+
+
+def test_few_refusals_are_no_evidence_however_few_calls_are_in_flight() -> None:
+    limit = AdaptiveLimit(64)
+    limit.record_refusal(load=1, started_at=0.0, in_service=0, now=0.1)
+    limit.record_refusal(load=2, started_at=1.0, in_service=1, now=1.1)
+    assert limit.value == 64
+
+
+def test_refusals_at_loads_that_are_served_most_of_the_time_change_nothing() -> None:
+    limit = AdaptiveLimit(64)
+    for time in range(1, 50):
+        for _ in range(3):
+            limit.record_success(load=2, started_at=time, now=time)
+        limit.record_refusal(load=2, started_at=time, in_service=1, now=time)
+    assert limit.value == 64
+
+
+def test_the_limit_is_restored_when_most_calls_of_a_burst_are_served_in_the_end() -> None:
+    limit = AdaptiveLimit(64)
+    for in_service in (18, 17, 16, 15):
+        limit.record_refusal(load=3, started_at=0.0, in_service=in_service, now=0.1)
+    assert limit.value == 15
+    for load in range(4, 20):
+        limit.record_success(load, started_at=0.0, now=0.5)
+    assert limit.value == 64
 
 
 EVENTS = st.lists(
@@ -109,9 +135,9 @@ def test_the_limit_always_stays_between_one_and_the_cap(cap: int, events: list[t
     for now, (event, calls) in enumerate(events):
         match event:
             case "success":
-                limit.record_success(calls + 1, calls + 1, now)
+                limit.record_success(calls + 1, now - calls, now)
             case "refusal":
-                limit.record_refusal(now - calls, calls, now)
+                limit.record_refusal(calls + 1, now - calls, calls, now)
             case "no_answer":
                 limit.record_no_answer(now - calls, now)
             case "reset":
@@ -144,9 +170,9 @@ def test_what_was_learned_under_one_cap_holds_under_another() -> None:
 def test_under_a_cap_of_zero_the_limit_is_zero_whatever_is_learned() -> None:
     limit = AdaptiveLimit(4)
     limit.set_cap(0)
-    limit.record_refusal(started_at=0.0, in_service=2, now=0.1)
+    limit.record_refusal(3, started_at=0.0, in_service=2, now=0.1)
     limit.allow_one_more(0)
-    limit.record_success(1, 1, 1.0)
+    limit.record_success(1, 1.0, 1.0)
     limit.reset()
     assert limit.value == 0
     limit.set_cap(4)

@@ -60,10 +60,40 @@ def call(**fields: Any) -> UpstreamRequest:
         ({"x-ratelimit-remaining-requests": "many", "x-ratelimit-reset-requests": "1s"}, []),
         ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "soon"}, []),
         ({"x-ratelimit-remaining-requests": "nan", "x-ratelimit-reset-requests": "-1"}, []),
+        ({"x-ratelimit-remaining-requests": "-1", "x-ratelimit-reset-requests": "1"}, []),
+        ({"x-ratelimit-remaining-requests": "1e300", "x-ratelimit-reset-requests": "1"}, []),
+        # OpenRouter, Together and others.
+        (
+            {"x-ratelimit-limit": "20", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1445412460000"},
+            [RemainingLimit(unit="requests", remaining=0, reset=60)],
+        ),
+        # Azure.
+        (
+            {"x-rate-limit-remaining-tokens": "9", "x-rate-limit-reset-tokens": "30"},
+            [RemainingLimit(unit="tokens", remaining=9, reset=30)],
+        ),
+        # The IETF's draft, its versions.
+        (
+            {"ratelimit-limit": "100", "ratelimit-remaining": "50", "ratelimit-reset": "30"},
+            [RemainingLimit(unit="requests", remaining=50, reset=30)],
+        ),
+        ({"ratelimit": '"default";r=50;t=30'}, [RemainingLimit(unit="requests", remaining=50, reset=30)]),
+        (
+            {"ratelimit": '"minute";r=50;t=30, "daily-tokens";r=1000;t=36000'},
+            [
+                RemainingLimit(unit="requests", remaining=50, reset=30),
+                RemainingLimit(unit="tokens", remaining=1000, reset=36000),
+            ],
+        ),
+        ({"ratelimit": "limit=100, remaining=50, reset=5"}, [RemainingLimit(unit="requests", remaining=50, reset=5)]),
+        ({"ratelimit": '"default";r=50'}, []),
+        ({"ratelimit": '"default";r=-1;t=30, x;r=y;t=z, "'}, []),
+        ({"ratelimit-policy": '"default";q=100;w=60'}, []),
     ],
 )
 def test_what_is_left_is_read_from_the_headers(headers: dict[str, str], expected: list[RemainingLimit]) -> None:
-    assert METER.allowances(UpstreamResponse(status=200, headers=headers, body=b"")) == expected
+    for status in (200, 429, 503):
+        assert METER.allowances(UpstreamResponse(status=status, headers=headers, body=b"")) == expected
 
 
 @pytest.mark.parametrize(
@@ -71,7 +101,7 @@ def test_what_is_left_is_read_from_the_headers(headers: dict[str, str], expected
     [
         ("1", 1),
         (" 33.1 ", 33.1),
-        ("1000000000", 1e9),
+        ("2678400", 31 * 86_400),
         ("1445412460", 60),
         ("1445412460.5", 60.5),
         ("1445412460000", 60),
@@ -110,7 +140,21 @@ def test_the_time_until_the_reset_is_read_from_spans_numbers_and_dates(
 
 
 @pytest.mark.parametrize(
-    "written", ["", "soon", "-1", "nan", "inf", "1e999", f"{'9' * 400}d", "9999-99-99", "Wed, 99 Oct"]
+    "written",
+    [
+        "",
+        "soon",
+        "-1",
+        "1000000000",
+        "2678401",
+        "3000-01-01T00:00:00Z",
+        "nan",
+        "inf",
+        "1e999",
+        f"{'9' * 400}d",
+        "9999-99-99",
+        "Wed, 99 Oct",
+    ],
 )
 def test_a_reset_that_is_not_a_time_is_ignored(written: str) -> None:
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": written}
@@ -130,9 +174,11 @@ def test_a_call_is_taken_to_cost_its_bytes_by_four_and_the_longest_answer(field:
         ({"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 5}, 115),
         ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}, 15),
         ({"prompt_tokens": 10, "total_tokens": 10}, 10),
+        ({"input_tokens": "10", "output_tokens": 4.5}, 15),
+        ({"input_tokens": 1, "output_tokens": 2, "total_tokens": "?"}, 3),
     ],
 )
-def test_what_a_call_took_is_read_from_its_usage(usage: dict[str, int], tokens: int) -> None:
+def test_what_a_call_took_is_read_from_its_usage(usage: dict[str, object], tokens: int) -> None:
     assert METER.tokens_used(response({"usage": usage})) == tokens
 
 

@@ -13,6 +13,7 @@ from .batch_metadata import BatchMetadata
 from .batch_output_tokens import BatchOutputTokens
 from .batch_pause import BatchPause
 from .batch_progress import BatchProgress
+from .batch_refusal import BatchRefusal
 from .batch_request_counts import BatchRequestCounts
 from .batch_status import BatchStatus
 from .batch_usage import BatchUsage
@@ -116,6 +117,7 @@ __all__ = (
     "BatchOutputTokens",
     "BatchPause",
     "BatchProgress",
+    "BatchRefusal",
     "BatchRequestCounts",
     "BatchStatus",
     "BatchUsage",

@@ -17,9 +17,11 @@ class BatchPause:
     """Why requests of a batch are paused.
 
     Attributes:
-        code (PauseCode): Why no requests are sent to an account. `key_rejected`: the provider rejects the API key.
-            `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model.
-            `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error.
+        code (PauseCode): Why no or few requests are sent to an account. `key_rejected`: the provider rejects the API
+            key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the
+            model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server
+            error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request
+            now and then is sent.
         reason (str): A human-readable description with the account and its provider's response.
     """
 

@@ -11,6 +11,7 @@ from ..models.batch_status import BatchStatus, check_batch_status
 
 if TYPE_CHECKING:
     from ..models.batch_pause import BatchPause
+    from ..models.batch_refusal import BatchRefusal
 
 
 T = TypeVar("T", bound="BatchProgress")
@@ -32,6 +33,8 @@ class BatchProgress:
             immediately before it stored the response. The provider may have charged twice for them. Retries after an error
             of the provider are not counted.
         paused (BatchPause | None): Why requests wait if their account is paused; otherwise null.
+        last_refusal (BatchRefusal | None): The latest error of a provider after which a request of the batch waits for
+            another call; null if no request waits after an error.
     """
 
     id: str
@@ -43,10 +46,12 @@ class BatchProgress:
     expired: int
     repeated: int
     paused: BatchPause | None
+    last_refusal: BatchRefusal | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.batch_pause import BatchPause  # noqa: PLC0415
+        from ..models.batch_refusal import BatchRefusal  # noqa: PLC0415
 
         id = self.id
 
@@ -70,6 +75,12 @@ class BatchProgress:
         else:
             paused = self.paused
 
+        last_refusal: dict[str, Any] | None
+        if isinstance(self.last_refusal, BatchRefusal):
+            last_refusal = self.last_refusal.to_dict()
+        else:
+            last_refusal = self.last_refusal
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -83,6 +94,7 @@ class BatchProgress:
                 "expired": expired,
                 "repeated": repeated,
                 "paused": paused,
+                "last_refusal": last_refusal,
             }
         )
 
@@ -91,6 +103,7 @@ class BatchProgress:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.batch_pause import BatchPause  # noqa: PLC0415
+        from ..models.batch_refusal import BatchRefusal  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id")
@@ -124,6 +137,21 @@ class BatchProgress:
 
         paused = _parse_paused(d.pop("paused"))
 
+        def _parse_last_refusal(data: object) -> BatchRefusal | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                last_refusal_type_0 = BatchRefusal.from_dict(data)
+
+                return last_refusal_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(BatchRefusal | None, data)
+
+        last_refusal = _parse_last_refusal(d.pop("last_refusal"))
+
         batch_progress = cls(
             id=id,
             status=status,
@@ -134,6 +162,7 @@ class BatchProgress:
             expired=expired,
             repeated=repeated,
             paused=paused,
+            last_refusal=last_refusal,
         )
 
         batch_progress.additional_properties = d

@@ -2,7 +2,12 @@
 from typing import Literal
 
 PauseCode = Literal[
-    "key_rejected", "payment_required", "permission_denied", "provider_failing", "unreachable"
+    "key_rejected",
+    "payment_required",
+    "permission_denied",
+    "provider_failing",
+    "rate_limited",
+    "unreachable",
 ]
 
 PAUSE_CODE_VALUES: set[PauseCode] = {
@@ -10,6 +15,7 @@ PAUSE_CODE_VALUES: set[PauseCode] = {
     "payment_required",
     "permission_denied",
     "provider_failing",
+    "rate_limited",
     "unreachable",
 }
 

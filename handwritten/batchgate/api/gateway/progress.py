@@ -10,8 +10,9 @@ from aiohttp import web
 from batchgate.api.context import BATCHES, CONTENTS, WORKSPACE
 from batchgate.api.downloads import JSONL, send_lines
 from batchgate.api.sending import send_pieces
+from batchgate.api.times import rfc3339
 from batchgate.engine.model.batch import Batch
-from batchgate.engine.model.health_report import AccountPause
+from batchgate.engine.model.health_report import BatchWait, Refusal
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.results.partial_results import PartialResults
 from batchgate_api import gateway, parameters
@@ -22,10 +23,10 @@ RESULT_COUNT_HEADER = "batchgate-results"
 class BatchProgressHandler:
     """`BatchProgressHandlers` on the engine."""
 
-    def __init__(self, blobs: Blobs, partial: PartialResults, paused: Callable[[Batch], AccountPause | None]) -> None:
+    def __init__(self, blobs: Blobs, partial: PartialResults, wait: Callable[[Batch], BatchWait]) -> None:
         self._blobs = blobs
         self._partial = partial
-        self._paused = paused
+        self._wait = wait
 
     async def get_batch_progress(
         self, request: web.Request, parameters: parameters.GetBatchProgressParameters
@@ -33,9 +34,16 @@ class BatchProgressHandler:
         """Return the counts of a batch."""
         batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
         counts = msgspec.structs.asdict(batch.counts)
-        pause = None if batch.ended_at is not None else self._paused(batch)
-        paused = None if pause is None else gateway.BatchPause(code=pause.code, reason=pause.reason)
-        return gateway.BatchProgress(id=batch.id, status=batch.status, **counts, repeated=batch.repeated, paused=paused)
+        wait = BatchWait() if batch.ended_at is not None else self._wait(batch)
+        paused = None if wait.paused is None else gateway.BatchPause(code=wait.paused.code, reason=wait.paused.reason)
+        return gateway.BatchProgress(
+            id=batch.id,
+            status=batch.status,
+            **counts,
+            repeated=batch.repeated,
+            paused=paused,
+            last_refusal=None if wait.refusal is None else _refusal(wait.refusal),
+        )
 
     async def get_batch_results(
         self, request: web.Request, parameters: parameters.GetBatchResultsParameters
@@ -51,3 +59,14 @@ class BatchProgressHandler:
             content = request.app[CONTENTS].results(batch, batch.dialect)
             return await send_lines(request, self._blobs, content, headers)
         return await send_pieces(request, web.StreamResponse(headers=headers), self._partial.read(batch))
+
+
+def _refusal(refusal: Refusal) -> gateway.BatchRefusal:
+    return gateway.BatchRefusal(
+        code=refusal.kind,
+        status=refusal.status or None,
+        message=refusal.message,
+        account=refusal.account,
+        model=refusal.model,
+        at=rfc3339(refusal.at),
+    )

@@ -6,7 +6,7 @@ from batchgate.engine.dispatch.router import Router
 from batchgate.engine.dispatch.worker import Worker
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import ExpiryClock
-from batchgate.engine.model.health_report import HealthReport, bounded_report
+from batchgate.engine.model.health_report import BatchWait, HealthReport, bounded_report
 from batchgate.engine.model.limit_share import LimitShare
 from batchgate.engine.ports.batch_signals import BatchSignals
 from batchgate.engine.ports.batch_store import BatchStore
@@ -43,7 +43,7 @@ class ClusterMember:
     def health_report(self) -> HealthReport:
         """The problems of this process; a graceful stop is none, and is not reported."""
         problems = (*self._problems.current(), *(pause.problem for pause in self._router.pauses))
-        return bounded_report(problems, self._router.paused_accounts)
+        return bounded_report(problems, self._router.paused_accounts, self._waiting())
 
     def on_event(self, event: ClusterEvent, batch_key: int) -> None:
         """Act on an event that another process published for a batch."""
@@ -71,6 +71,14 @@ class ClusterMember:
     def report_connection(self, error: Exception | None) -> None:
         """Record that the other processes are unreachable, or with None that they are reachable again."""
         self._problems.report("cluster", error)
+
+    def _waiting(self) -> dict[int, BatchWait]:
+        """List the batches whose requests wait here, those with the latest refusals first."""
+        if self._worker is None:
+            return {}
+        pauses, refusals = self._router.paused_batches, self._worker.refusals
+        keys = [*sorted(refusals, key=lambda key: refusals[key].at, reverse=True), *pauses]
+        return {key: BatchWait(paused=pauses.get(key), refusal=refusals.get(key)) for key in keys}
 
     def _is_over(self, batch: Batch) -> bool:
         return batch.status != "in_progress" or self._clock.has_passed(batch.expires_at)

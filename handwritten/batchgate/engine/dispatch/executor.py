@@ -13,11 +13,14 @@ from msgspec import Struct
 from batchgate.engine.dispatch import limits
 from batchgate.engine.dispatch.endpoint import Call
 from batchgate.engine.dispatch.limits import CallOutcome, Limiter, Permit
+from batchgate.engine.dispatch.refusal_log import RefusalLog
 from batchgate.engine.dispatch.retries import Retries
 from batchgate.engine.dispatch.router import Route, Router
 from batchgate.engine.model.batch import Batch, Dialect
+from batchgate.engine.model.clock import Clock, SystemClock
 from batchgate.engine.model.cost import cost_of
 from batchgate.engine.model.errors import RequestError, UpstreamError
+from batchgate.engine.model.health_report import Refusal, one_line
 from batchgate.engine.model.provider_call import RequestRow, UpstreamResponse
 from batchgate.engine.model.shard import ResultLine
 from batchgate.engine.ports.rows import InputRow, LineTranslator, RowFormat
@@ -28,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 OnSending = Callable[[bool], None]
 """Called with True when a call starts and with False when it ends: a cancel does not interrupt a call in flight."""
+
+OnRefused = Callable[[Refusal], None]
+"""Called when a call failed and the request waits for another one."""
 
 
 class PreparedRequest(Struct, frozen=True):
@@ -46,6 +52,7 @@ class _RequestRun(Struct):
     call: Call
     limiter: Limiter
     on_sending: OnSending
+    on_refused: OnRefused | None
     retries: Retries
 
     @property
@@ -63,7 +70,11 @@ class Executor:
         translator: LineTranslator,
         rng: random.Random,
         telemetry: Telemetry,
+        *,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or SystemClock()
+        self._refusal_log = RefusalLog()
         self._router = router
         self._rows = rows
         self._translator = translator
@@ -80,17 +91,26 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
             return self._error_result(batch, seq, rows.custom_id(line), error)
 
-    async def run(self, batch: Batch, request: PreparedRequest, on_sending: OnSending) -> ResultLine:
+    async def run(
+        self, batch: Batch, request: PreparedRequest, on_sending: OnSending, on_refused: OnRefused | None = None
+    ) -> ResultLine:
         """Run a request and return its result; every error becomes an errored result."""
         seq, row = request.seq, request.row
         try:
-            answer = await self._call_with_retries(self._request_run(batch, request, on_sending))
+            answer = await self._call_with_retries(self._request_run(batch, request, on_sending, on_refused))
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
             return self._error_result(batch, seq, row.custom_id, error)
         line = self._rows[batch.dialect].succeeded_line(row.custom_id, answer)
         usage = self._translator.usage(batch.options.kind, answer)
         cost = cost_of(usage, request.route.endpoint.account, request.route.model)
         return ResultLine(seq=seq, status="succeeded", line=line, usage=usage, cost=cost)
+
+    def expired_result(self, batch: Batch, request: PreparedRequest, refusal: Refusal) -> ResultLine | None:
+        """Return the result of a request that expired after a refusal; None if its format has no room for that."""
+        status = f" ({refusal.status})" if refusal.status else ""
+        reason = f"The last call ended with {refusal.kind}{status}: {refusal.message}"
+        line = self._rows[batch.dialect].expired_line(request.row.custom_id, reason)
+        return None if line is None else ResultLine(seq=request.seq, status="expired", line=line)
 
     def _error_result(self, batch: Batch, seq: int, custom_id: str, error: Exception) -> ResultLine:
         if not isinstance(error, RequestError):
@@ -99,7 +119,9 @@ class Executor:
             error = RequestError("api_error", "internal error in the gateway; its log has the details")
         return ResultLine(seq=seq, status="errored", line=self._rows[batch.dialect].errored_line(custom_id, error))
 
-    def _request_run(self, batch: Batch, request: PreparedRequest, on_sending: OnSending) -> _RequestRun:
+    def _request_run(
+        self, batch: Batch, request: PreparedRequest, on_sending: OnSending, on_refused: OnRefused | None
+    ) -> _RequestRun:
         row, route = request.row, request.route
         upstream = RequestRow(
             custom_id=row.custom_id,
@@ -109,7 +131,7 @@ class Executor:
             kind=batch.options.kind,
         )
         call = Call(route.endpoint, upstream)
-        return _RequestRun(batch, request.seq, call, route.limiter, on_sending, Retries(self._rng))
+        return _RequestRun(batch, request.seq, call, route.limiter, on_sending, on_refused, Retries(self._rng))
 
     async def _call_with_retries(self, run: _RequestRun) -> bytes:
         while True:
@@ -119,6 +141,21 @@ class Executor:
                 if not run.retries.should_retry:
                     raise
                 self._telemetry.call_retried(run.batch, run.account, run.call.row, error.kind)
+                self._report_refusal(run, error)
+
+    def _report_refusal(self, run: _RequestRun, error: UpstreamError) -> None:
+        """Report a failed call whose request waits for another one."""
+        refusal = Refusal(
+            kind=error.kind,
+            status=error.status,
+            message=one_line(error.message),
+            account=run.account,
+            model=run.call.row.model,
+            at=self._clock.now(),
+        )
+        self._refusal_log.record(refusal, asyncio.get_running_loop().time())
+        if run.on_refused is not None:
+            run.on_refused(refusal)
 
     async def _call(self, run: _RequestRun) -> bytes:
         """Make one call when the limiter permits it, record its outcome, and return the answer.
@@ -167,12 +204,14 @@ class Executor:
         return endpoint.handler.decode(run.call.row, response)
 
     def _update_limits(self, run: _RequestRun, permit: Permit, response: UpstreamResponse) -> None:
-        """Pass the used tokens and remaining allowances of a response to the limiter."""
+        """Pass the used tokens and remaining allowances of a response to the limiter; errors state allowances too."""
         meter, limiter = run.call.endpoint.meter, run.limiter
         allowances = meter.allowances(response)
-        if response.status != 200 or not (allowances or limiter.counts_tokens):
-            return  # a refusal has its own Retry-After
-        tokens = meter.tokens_used(response)
+        is_answer = 200 <= response.status < 300
+        if not (allowances or (is_answer and limiter.counts_tokens)):
+            return
+        tokens = meter.tokens_used(response) if is_answer else None
         if tokens is not None:
             limiter.record_tokens(permit, tokens)
-        limiter.update_allowances(allowances)
+        if is_answer or allowances:
+            limiter.update_allowances(allowances)

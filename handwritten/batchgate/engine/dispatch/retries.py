@@ -12,6 +12,8 @@ from batchgate.engine.model.errors import UpstreamError
 
 FIRST_DELAY: Final = 0.5  # seconds
 MAX_DELAY: Final = 60.0  # seconds
+MAX_REFUSED_DELAY: Final = 300.0
+"""Seconds to wait after a refusal for load at most: a longer Retry-After can be wrong, and is tried now and then."""
 MAX_FAILURES: Final = 5
 """Calls for one request that may fail for other reasons than load."""
 MAX_OUTAGE: Final = 4 * 3600.0
@@ -72,7 +74,8 @@ class Retries:
             case OutcomeKind.REFUSED:
                 self.refused = True
                 self._refusals += 1
-                self.delay = self._jittered_delay(error.retry_after, self._refusals)
+                wait = None if error.retry_after is None else min(error.retry_after, MAX_REFUSED_DELAY)
+                self.delay = self._jittered_delay(wait, self._refusals)
                 self.should_retry = error.retry_safe
             case _:
                 self._failures += 1

@@ -119,6 +119,15 @@ class Router:
         return account.breaker.pause if account is not None else None
 
     @property
+    def paused_batches(self) -> dict[int, AccountPause]:
+        """The pauses of the accounts and models that requests wait for, by the key of their batch."""
+        pauses: dict[int, AccountPause] = {}
+        for limiter in self._limiters.values():
+            if (pause := limiter.paused) is not None:
+                pauses |= dict.fromkeys(limiter.waiting_batches, pause)
+        return pauses
+
+    @property
     def paused_accounts(self) -> Mapping[str, AccountPause]:
         """The pauses of whole accounts that requests wait for, by account name."""
         waited_for = sorted({account for (account, _), limiter in self._limiters.items() if limiter.busy})

@@ -13,6 +13,7 @@ from batchgate.engine.dispatch.admission import AdmissionControl, LimiterKey, Re
 from batchgate.engine.dispatch.executor import Executor, PreparedRequest
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import BlobError, StaleClaim, StoreError
+from batchgate.engine.model.health_report import Refusal
 from batchgate.engine.model.shard import QueuedShard, ResultChunk, ResultLine
 from batchgate.engine.model.usage import Usage
 from batchgate.engine.ports.blobs import Blobs
@@ -91,6 +92,9 @@ class ShardRun:
         self._results_dropped = False
         self._made_progress = False
         self._deferred = False
+        self._expired = False
+        self._refusals: dict[int, tuple[PreparedRequest, Refusal]] = {}
+        """The waiting requests whose last call failed, by seq, the latest last."""
         self._accounts: set[str] = set()
         """The accounts that requests were admitted for."""
         self._aborted = asyncio.Event()
@@ -99,8 +103,17 @@ class ShardRun:
         """Return whether requests were admitted for an account."""
         return account in self._accounts
 
-    def stop(self, *, release: bool) -> None:
-        """Send no more requests; with ``release`` the shard is left for a later run, otherwise it is done as it is."""
+    @property
+    def last_refusal(self) -> Refusal | None:
+        """The latest error of a request that waits for another call."""
+        return next((refusal for _, refusal in reversed(self._refusals.values())), None)
+
+    def stop(self, *, release: bool, expired: bool = False) -> None:
+        """Send no more requests; with ``release`` the shard is left for a later run, otherwise it is done as it is.
+
+        ``expired``: the batch has expired, so the requests that wait get results with their last refusal.
+        """
+        self._expired = self._expired or (expired and not self._stopped)
         self._stopped = True
         self._release_wanted = self._release_wanted or release
         for task in self._waiting:
@@ -219,6 +232,8 @@ class ShardRun:
         done = not (self._release_wanted and self._unanswered) if self._stopped else not self._remaining
         if self._stopped:
             self._admission.forget(self.job)
+        if done and self._expired:
+            self._add_expired()
         finalizable = await self._flush(shard_done=done)
         if done and not self._results_dropped:
             return RunEnd.FINALIZABLE if finalizable else RunEnd.DONE
@@ -243,7 +258,8 @@ class ShardRun:
         try:
             if not self._stopped:
                 on_sending = partial(self._on_sending, task, request.seq)
-                self._add_result(await self._executor.run(self.claim.batch, request, on_sending))
+                on_refused = partial(self._on_refused, request)
+                self._add_result(await self._executor.run(self.claim.batch, request, on_sending, on_refused))
         finally:
             self._waiting.discard(task)
             self._sending.discard(task)
@@ -267,7 +283,19 @@ class ShardRun:
         if task in self._waiting:
             self._store.mark_sent(self.claim, seq, sent=False)
 
+    def _on_refused(self, request: PreparedRequest, refusal: Refusal) -> None:
+        self._refusals.pop(request.seq, None)
+        self._refusals[request.seq] = (request, refusal)
+
+    def _add_expired(self) -> None:
+        """Add results for the requests that waited after a refusal; finalization adds those of the others."""
+        for request, refusal in self._refusals.values():
+            result = self._executor.expired_result(self.claim.batch, request, refusal)
+            if result is not None:
+                self._results.append(result)
+
     def _add_result(self, result: ResultLine) -> None:
+        self._refusals.pop(result.seq, None)
         self._results.append(result)
         self._unanswered -= 1
         hit_failpoint("response_received")
@@ -331,8 +359,8 @@ class ShardRun:
             seqs=tuple(result.seq for result in results),
             lines=b"".join(result.line for result in results),
             succeeded=succeeded,
-            errored=len(results) - succeeded,
+            errored=sum(result.status == "errored" for result in results),
             usage=sum((result.usage for result in results if result.usage is not None), Usage()),
             cost=sum(result.cost for result in results),
-            repeated=sum(result.seq in self.claim.sent for result in results),
+            repeated=sum(result.seq in self.claim.sent for result in results if result.status != "expired"),
         )

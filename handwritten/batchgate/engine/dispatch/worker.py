@@ -14,6 +14,7 @@ from batchgate.engine.dispatch.shard_run import STORAGE_RETRY, RunEnd, ShardRun
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import MICROSECONDS, ExpiryClock
 from batchgate.engine.model.errors import StoreError
+from batchgate.engine.model.health_report import Refusal
 from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.queue import Queue
@@ -70,6 +71,16 @@ class Worker:
         """The keys of the batches that have running or deferred shards here."""
         return frozenset(job.batch_key for job in (*self._runs, *self._admission.deferred))
 
+    @property
+    def refusals(self) -> dict[int, Refusal]:
+        """The latest error of a request that waits for another call, by the key of its batch."""
+        latest: dict[int, Refusal] = {}
+        for run in self._runs.values():
+            key, refusal = run.claim.batch.key, run.last_refusal
+            if refusal is not None and (key not in latest or latest[key].at <= refusal.at):
+                latest[key] = refusal
+        return latest
+
     async def run(self) -> None:
         """Claim and run shards until cancelled; started runs continue until `drain` or `abort`."""
         async with asyncio.TaskGroup() as group:
@@ -82,7 +93,7 @@ class Worker:
         self._admission.resume_batch(batch_key)
         for run in self._runs.values():
             if run.claim.batch.key == batch_key:
-                run.stop(release=False)
+                run.stop(release=False, expired=self._clock.now() >= run.claim.batch.expires_at)
 
     def release_accounts(self, accounts: Sequence[str]) -> None:
         """Release the running shards that have requests for these accounts, for another worker to run."""

@@ -8,6 +8,8 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
+from batchgate.engine.model.errors import ErrorKind
+
 MAX_PROBLEMS: Final = 20
 """The most problems, and the most paused accounts, in one report: every heartbeat carries it."""
 MAX_LENGTH: Final = 400
@@ -16,9 +18,9 @@ MAX_NAMED: Final = 3
 """The most workers that are named as having the same problem."""
 
 PauseCode: TypeAlias = Literal[
-    "key_rejected", "payment_required", "permission_denied", "unreachable", "provider_failing"
+    "key_rejected", "payment_required", "permission_denied", "unreachable", "provider_failing", "rate_limited"
 ]
-"""Why no requests are sent to an account, or to one model of it."""
+"""Why no or few requests are sent to an account, or to one model of it."""
 
 ProblemCode: TypeAlias = Literal[
     "stopping",
@@ -65,12 +67,37 @@ class AccountPause(Struct, frozen=True, kw_only=True):
         return HealthProblem(code=self.code, component=self.component, since=self.since, message=self.reason)
 
 
+class Refusal(Struct, frozen=True, kw_only=True):
+    """An error of a provider after which a request waits for another call."""
+
+    kind: ErrorKind
+    status: int
+    """The HTTP status; 0 without a response."""
+    message: str
+    """The provider's message on one line, without keys, of bounded length."""
+    account: str
+    model: str
+    at: int
+    """When it came, in microseconds since the epoch."""
+
+
+class BatchWait(Struct, frozen=True, kw_only=True):
+    """Why requests of a batch wait."""
+
+    paused: AccountPause | None = None
+    """The pause of an account or model that they wait for."""
+    refusal: Refusal | None = None
+    """The latest error of a request that waits for another call."""
+
+
 class HealthReport(Struct, frozen=True, kw_only=True):
     """What a process reports to its cluster; `bounded_report` makes one that fits a heartbeat."""
 
     problems: tuple[HealthProblem, ...] = ()
     paused: Mapping[str, AccountPause] = {}
     """Paused accounts that requests wait for, by name."""
+    waiting: Mapping[int, BatchWait] = {}
+    """Batches whose requests wait, by their key."""
 
 
 HEALTHY: Final = HealthReport()
@@ -83,24 +110,32 @@ class WorkerHealth(Struct, frozen=True, kw_only=True):
     report: HealthReport
 
 
-def bounded_report(problems: Sequence[HealthProblem], paused: Mapping[str, AccountPause]) -> HealthReport:
+def bounded_report(
+    problems: Sequence[HealthProblem],
+    paused: Mapping[str, AccountPause],
+    waiting: Mapping[int, BatchWait] | None = None,
+) -> HealthReport:
     """Limit a report in number and length, and replace what a database cannot store."""
     return HealthReport(
         problems=bounded_problems(problems),
-        paused={
-            name: structs.replace(pause, component=_line(pause.component), reason=_line(pause.reason))
-            for name, pause in islice(paused.items(), MAX_PROBLEMS)
-        },
+        paused={name: _bounded_pause(pause) for name, pause in islice(paused.items(), MAX_PROBLEMS)},
+        waiting={key: _bounded_wait(wait) for key, wait in islice((waiting or {}).items(), MAX_PROBLEMS)},
     )
 
 
 def bounded_problems(problems: Sequence[HealthProblem]) -> tuple[HealthProblem, ...]:
     """Limit problems in number and length: they may quote names that callers choose."""
     kept = tuple(
-        structs.replace(each, component=_line(each.component), message=_line(each.message))
+        structs.replace(each, component=one_line(each.component), message=one_line(each.message))
         for each in problems[:MAX_PROBLEMS]
     )
     return (*kept, *_more_problems(problems[MAX_PROBLEMS:]))
+
+
+def one_line(text: str) -> str:
+    """Cut a text to `MAX_LENGTH` characters on one line; a character that does not print becomes a space."""
+    line = "".join(character if character.isprintable() else " " for character in text[: MAX_LENGTH + 1])
+    return line if len(line) <= MAX_LENGTH else f"{line[: MAX_LENGTH - 1]}…"
 
 
 def worker_problems(workers: Iterable[WorkerHealth]) -> tuple[HealthProblem, ...]:
@@ -111,6 +146,16 @@ def worker_problems(workers: Iterable[WorkerHealth]) -> tuple[HealthProblem, ...
             key = (problem.code, problem.component, problem.message)
             found.setdefault(key, []).append((worker.name, problem))
     return tuple(_shared_problem(having) for having in found.values())
+
+
+def find_batch_wait(workers: Iterable[WorkerHealth], batch_key: int) -> BatchWait:
+    """Combine what workers report of a batch: the first pause and the latest refusal."""
+    waits = [wait for worker in workers if (wait := worker.report.waiting.get(batch_key)) is not None]
+    refusals = (wait.refusal for wait in waits if wait.refusal is not None)
+    return BatchWait(
+        paused=next((wait.paused for wait in waits if wait.paused is not None), None),
+        refusal=max(refusals, key=lambda refusal: refusal.at, default=None),
+    )
 
 
 def find_account_pause(workers: Iterable[WorkerHealth], accounts: Sequence[str]) -> AccountPause | None:
@@ -141,7 +186,15 @@ def _named(workers: Sequence[str]) -> str:
     return f"worker {names}" if len(workers) == 1 else f"workers {names}"
 
 
-def _line(text: str) -> str:
-    """Cut a text to `MAX_LENGTH` characters on one line; a character that does not print becomes a space."""
-    line = "".join(character if character.isprintable() else " " for character in text[: MAX_LENGTH + 1])
-    return line if len(line) <= MAX_LENGTH else f"{line[: MAX_LENGTH - 1]}…"
+def _bounded_pause(pause: AccountPause) -> AccountPause:
+    return structs.replace(pause, component=one_line(pause.component), reason=one_line(pause.reason))
+
+
+def _bounded_wait(wait: BatchWait) -> BatchWait:
+    paused, refusal = wait.paused, wait.refusal
+    if paused is not None:
+        paused = _bounded_pause(paused)
+    if refusal is not None:
+        fields = {name: one_line(getattr(refusal, name)) for name in ("message", "account", "model")}
+        refusal = structs.replace(refusal, **fields)
+    return BatchWait(paused=paused, refusal=refusal)

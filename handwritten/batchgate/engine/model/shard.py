@@ -40,7 +40,10 @@ class QueuedShard(Struct, frozen=True, kw_only=True, order=True):
 
 
 class ResultChunk(Struct, frozen=True, kw_only=True):
-    """Results of one shard that are written together: ``lines`` has one JSON line with its LF for each seq."""
+    """Results of one shard that are written together: ``lines`` has one JSON line with its LF for each seq.
+
+    Requests that are neither ``succeeded`` nor ``errored`` have expired.
+    """
 
     seqs: tuple[int, ...]
     lines: bytes
@@ -57,7 +60,7 @@ class ResultLine(Struct, frozen=True, kw_only=True):
     """The result of one request, with its line for the result file, LF included."""
 
     seq: int
-    status: Literal["succeeded", "errored"]
+    status: Literal["succeeded", "errored", "expired"]
     line: bytes
     usage: Usage | None = None
     """The tokens that the answer states, if it does."""

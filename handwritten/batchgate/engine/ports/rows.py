@@ -47,6 +47,14 @@ class RowFormat(Protocol):
         """Return the result line of a request that got no answer."""
         ...
 
+    def expired_line(self, custom_id: str, reason: str) -> bytes | None:
+        """Return the result line of a request that expired, with the reason; None if the format has no room for it."""
+        ...
+
+    def is_expired(self, line: bytes) -> bool:
+        """Check that a result line is that of a request that expired."""
+        ...
+
     def is_success(self, line: bytes) -> bool:
         """Check that a result line is that of a request that succeeded."""
         ...

@@ -156,35 +156,47 @@ class Finalizer:
 
     async def _merge_shard(self, batch: Batch, claim: Claim, status: Literal["canceled", "expired"]) -> _MergedShard:
         chunks = await self._store.read_chunks(batch.key, claim.shard.index)
-        merged, successful = await asyncio.to_thread(self._merge, batch, chunks)
-        unfinished = await self._add_unfinished(claim, merged, status)
+        merged, successful = await asyncio.to_thread(self._merge, batch, chunks, status)
+        await self._add_unfinished(claim, merged, status)
         lines, output, error = _joined(merged, successful)
+        succeeded, errored = sum(chunk.succeeded for chunk in chunks), sum(chunk.errored for chunk in chunks)
         return _MergedShard(
             lines=lines,
             output=output,
             error=error,
-            succeeded=sum(chunk.succeeded for chunk in chunks),
-            errored=sum(chunk.errored for chunk in chunks),
-            unfinished=unfinished,
+            succeeded=succeeded,
+            errored=errored,
+            unfinished=claim.shard.requests - succeeded - errored,
         )
 
-    def _merge(self, batch: Batch, chunks: Sequence[ResultChunk]) -> tuple[dict[int, bytes], set[int]]:
-        """Return the lines of a shard by their seqs, and the seqs of the successful ones."""
-        merged, is_success = merge_chunks(chunks), self._rows[batch.dialect].is_success
-        successful = {seq for chunk in chunks for seq in chunk.seqs if not chunk.errored or is_success(merged[seq])}
+    def _merge(
+        self, batch: Batch, chunks: Sequence[ResultChunk], status: Literal["canceled", "expired"]
+    ) -> tuple[dict[int, bytes], set[int]]:
+        """Return the lines of a shard by their seqs, and the seqs of the successful ones.
+
+        A worker may have written requests as expired that were canceled before: these get no line here.
+        """
+        merged, rows = merge_chunks(chunks), self._rows[batch.dialect]
+        if status == "canceled" and any(len(chunk.seqs) > chunk.succeeded + chunk.errored for chunk in chunks):
+            merged = {seq: line for seq, line in merged.items() if not rows.is_expired(line)}
+        successful = {
+            seq
+            for chunk in chunks
+            for seq in chunk.seqs
+            if chunk.succeeded == len(chunk.seqs) or (seq in merged and rows.is_success(merged[seq]))
+        }
         return merged, successful
 
     async def _add_unfinished(
         self, claim: Claim, merged: dict[int, bytes], status: Literal["canceled", "expired"]
-    ) -> int:
-        """Add lines for the requests of a shard that have no result; return the number of these requests."""
+    ) -> None:
+        """Add lines for the requests of a shard that have none."""
         shard, rows = claim.shard, self._rows[claim.batch.dialect]
         missing = shard.requests - len(merged)
         if missing:
             for seq, line in await self._input_lines(claim, missing):
                 if seq not in merged:
                     merged[seq] = rows.unfinished_line(rows.custom_id(line), status)
-        return missing
 
     async def _input_lines(self, claim: Claim, missing: int) -> list[tuple[int, bytes]]:
         """Read the input lines of a shard; none if they are still unreadable after `INPUT_RETRY_PERIOD`."""

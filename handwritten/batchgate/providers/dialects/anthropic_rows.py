@@ -77,6 +77,14 @@ class AnthropicRows:
         """Return the result line of a request that was canceled or expired."""
         return _encode_line(custom_id, CanceledResult() if ending == "canceled" else ExpiredResult())
 
+    def expired_line(self, custom_id: str, reason: str) -> bytes | None:  # noqa: ARG002 - it has no room for a reason
+        """Return None: an expired result has only its type."""
+        return None
+
+    def is_expired(self, line: bytes) -> bool:
+        """Return whether a result line is of a request that expired."""
+        return _RESULT_LINE.decode(line).result.type == "expired"
+
     def is_success(self, line: bytes) -> bool:
         """Return whether a result line is of a request that succeeded, without parsing the message."""
         return _RESULT_LINE.decode(line).result.type == "succeeded"

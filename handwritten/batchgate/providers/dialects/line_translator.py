@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from batchgate.engine.model.batch import Batch, Dialect
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.usage import Usage
@@ -17,6 +16,7 @@ from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.openai_rows import UNTRANSLATABLE, OpenAIError, OpenAIRows
 from batchgate.providers.dialects.request_lines import anthropic_request_line, openai_request_line
 from batchgate.providers.dialects.result_lines import anthropic_result_line, openai_result_line
+from batchgate.providers.responses.token_counts import UsageFields, read_count, usage_fields
 from batchgate_api.anthropic import ErrorBody
 
 MESSAGES_TRANSLATED_TO: Final[RowKind] = "chat_completions"
@@ -24,97 +24,29 @@ MESSAGES_TRANSLATED_TO: Final[RowKind] = "chat_completions"
 
 _MICROSECONDS: Final = 1_000_000
 
-Tokens: TypeAlias = Annotated[int, Meta(ge=0, le=2**40)] | None
+_CACHE_COUNTS: Final = ("cache_creation_input_tokens", "cache_read_input_tokens")
 
 
-class _MessagesDetails(Struct):
-    thinking_tokens: Tokens = None
+def _messages_usage(fields: UsageFields) -> Usage:
+    """Return the usage of a Message, with tokens read from or written to the cache counted as input."""
+    cache = sum(read_count(fields, name) or 0 for name in _CACHE_COUNTS)
+    return Usage(
+        input_tokens=(read_count(fields, "input_tokens") or 0) + cache,
+        cached_tokens=read_count(fields, "cache_read_input_tokens") or 0,
+        output_tokens=read_count(fields, "output_tokens") or 0,
+        reasoning_tokens=read_count(fields, "thinking_tokens", within="output_tokens_details") or 0,
+    )
 
 
-class _MessagesUsage(Struct):
-    input_tokens: Tokens = None
-    cache_creation_input_tokens: Tokens = None
-    cache_read_input_tokens: Tokens = None
-    output_tokens: Tokens = None
-    output_tokens_details: _MessagesDetails | None = None
+def _openai_usage(fields: UsageFields, incoming: str, outgoing: str) -> Usage:
+    """Return the usage of an answer whose counts are ``{incoming}_tokens`` and ``{outgoing}_tokens``."""
+    return Usage(
+        input_tokens=read_count(fields, f"{incoming}_tokens") or 0,
+        cached_tokens=read_count(fields, "cached_tokens", within=f"{incoming}_tokens_details") or 0,
+        output_tokens=read_count(fields, f"{outgoing}_tokens") or 0,
+        reasoning_tokens=read_count(fields, "reasoning_tokens", within=f"{outgoing}_tokens_details") or 0,
+    )
 
-    def to_usage(self) -> Usage:
-        """Return the usage, with tokens read from or written to the cache counted as input."""
-        cached = self.cache_read_input_tokens or 0
-        return Usage(
-            input_tokens=(self.input_tokens or 0) + (self.cache_creation_input_tokens or 0) + cached,
-            cached_tokens=cached,
-            output_tokens=self.output_tokens or 0,
-            reasoning_tokens=(self.output_tokens_details and self.output_tokens_details.thinking_tokens) or 0,
-        )
-
-
-class _InputDetails(Struct):
-    cached_tokens: Tokens = None
-
-
-class _OutputDetails(Struct):
-    reasoning_tokens: Tokens = None
-
-
-class _ResponsesUsage(Struct):
-    input_tokens: Tokens = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens: Tokens = None
-    output_tokens_details: _OutputDetails | None = None
-
-    def to_usage(self) -> Usage:
-        """Return the usage."""
-        return Usage(
-            input_tokens=self.input_tokens or 0,
-            cached_tokens=(self.input_tokens_details and self.input_tokens_details.cached_tokens) or 0,
-            output_tokens=self.output_tokens or 0,
-            reasoning_tokens=(self.output_tokens_details and self.output_tokens_details.reasoning_tokens) or 0,
-        )
-
-
-class _ChatUsage(Struct):
-    """The usage of Chat Completions; completions and embeddings have some of these fields."""
-
-    prompt_tokens: Tokens = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens: Tokens = None
-    completion_tokens_details: _OutputDetails | None = None
-
-    def to_usage(self) -> Usage:
-        """Return the usage."""
-        return Usage(
-            input_tokens=self.prompt_tokens or 0,
-            cached_tokens=(self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens) or 0,
-            output_tokens=self.completion_tokens or 0,
-            reasoning_tokens=(self.completion_tokens_details and self.completion_tokens_details.reasoning_tokens) or 0,
-        )
-
-
-class _Message(Struct):
-    usage: _MessagesUsage | None = None
-
-
-class _Response(Struct):
-    usage: _ResponsesUsage | None = None
-
-
-class _Completion(Struct):
-    usage: _ChatUsage | None = None
-
-
-_Answers: TypeAlias = (
-    msgspec.json.Decoder[_Message] | msgspec.json.Decoder[_Response] | msgspec.json.Decoder[_Completion]
-)
-
-_CHAT: Final = msgspec.json.Decoder(_Completion)
-_ANSWERS: Final[dict[RowKind, _Answers]] = {
-    "messages": msgspec.json.Decoder(_Message),
-    "responses": msgspec.json.Decoder(_Response),
-    "chat_completions": _CHAT,
-    "completions": _CHAT,
-    "embeddings": _CHAT,
-}
 
 _ROWS: Final[dict[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "openai": OpenAIRows()}
 
@@ -131,13 +63,15 @@ class DialectLineTranslator:
 
     def usage(self, kind: RowKind, answer: bytes) -> Usage | None:
         """Return the token usage of an answer, or None if it has no valid usage."""
-        try:
-            usage = _ANSWERS[kind].decode(answer).usage
-        except DECODING_ERRORS:
-            return None
-        if usage is None or usage == type(usage)():
-            return None
-        return usage.to_usage()
+        fields = usage_fields(answer)
+        match kind:
+            case "messages":
+                usage = _messages_usage(fields)
+            case "responses":
+                usage = _openai_usage(fields, "input", "output")
+            case "chat_completions" | "completions" | "embeddings":
+                usage = _openai_usage(fields, "prompt", "completion")
+        return None if usage == Usage() else usage
 
     def request_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
         """Translate an input line to ``dialect``; a request without a model gets the default model of the batch.

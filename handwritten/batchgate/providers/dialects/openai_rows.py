@@ -52,8 +52,13 @@ class _ResponseStatus(Struct, frozen=True):
     status_code: int
 
 
+class _ErrorCode(Struct, frozen=True):
+    code: str | None = None
+
+
 class _ResultLine(Struct, frozen=True):
     response: _ResponseStatus | None
+    error: _ErrorCode | None = None
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)
@@ -105,6 +110,15 @@ class OpenAIRows:
     def unfinished_line(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
         """Return the result line of a request that was canceled or expired."""
         return _error_line(custom_id, CANCELLED if ending == "canceled" else EXPIRED)
+
+    def expired_line(self, custom_id: str, reason: str) -> bytes | None:
+        """Return the result line of a request that expired, with the reason in its message."""
+        return _error_line(custom_id, BatchLineError(code=EXPIRED.code, message=f"{EXPIRED.message} {reason}"))
+
+    def is_expired(self, line: bytes) -> bool:
+        """Return whether a result line is of a request that expired."""
+        error = _RESULT_LINE.decode(line).error
+        return error is not None and error.code == EXPIRED.code
 
     def is_success(self, line: bytes) -> bool:
         """Return whether a result line is of a request that succeeded, parsing only the status."""

@@ -68,7 +68,10 @@ _STATUS_BY_WORD: Final[Mapping[str, int]] = {
     "timeout": 504,
     "overloaded": 529,
 }
-"""Statuses by the types and codes of Anthropic, OpenAI, Google and vLLM, in lower case without ``_`` and "error"."""
+"""Statuses by the types and codes of Anthropic, OpenAI, Google, AWS and vLLM.
+
+The words are in lower case without ``_`` and without "error" or "exception" at the end.
+"""
 
 
 def embedded_status(body: bytes) -> int | None:
@@ -89,7 +92,12 @@ def stated_status(error: bytes | Raw) -> int | None:
         document: object = msgspec.json.decode(error)
     except DECODING_ERRORS:
         return None
-    return next(_statuses(document), None) if isinstance(document, dict) else None
+    return status_of_fields(document) if isinstance(document, dict) else None
+
+
+def status_of_fields(error: Mapping[str, object]) -> int | None:
+    """Return the status that the code or type of an error states; None if they are not known."""
+    return next(_statuses(error), None)
 
 
 def _find_error(body: bytes) -> Mapping[str, object] | None:
@@ -118,7 +126,7 @@ def _statuses(error: Mapping[str, object]) -> Iterator[int]:
             yield status
     for name in _WORD_FIELDS:
         if isinstance(word := error.get(name), str):
-            plain = "".join(filter(str.isalnum, word.lower())).removesuffix("error")
+            plain = "".join(filter(str.isalnum, word.lower())).removesuffix("exception").removesuffix("error")
             if plain in _STATUS_BY_WORD:
                 yield _STATUS_BY_WORD[plain]
 

@@ -18,16 +18,22 @@ from batchgate.engine.model.api_key import PREFIX as OWN_KEY_PREFIX
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, describe_decoding_error
 from batchgate.engine.model.errors import ErrorKind, NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
-from batchgate.providers.responses.embedded_errors import DEFAULT_STATUS, embedded_status, stated_status
-from batchgate.providers.responses.reset_times import parse_number, parse_wait
+from batchgate.providers.responses.embedded_errors import (
+    DEFAULT_STATUS,
+    embedded_status,
+    stated_status,
+    status_of_fields,
+)
+from batchgate.providers.responses.permanent_refusals import is_permanent_refusal
+from batchgate.providers.responses.retry_waits import requested_wait
 
 MAX_MESSAGE_LENGTH: Final = 2_000
 """Maximum number of characters that are kept of a provider's message."""
 
-MAX_RETRY_AFTER: Final = 3600.0
-"""Maximum wait in seconds, if a provider asks for a longer one or sends milliseconds by mistake."""
-
 _MAX_EXCERPT: Final = 200
+
+_MESSAGE_FIELDS: Final = ("message", "detail", "msg", "error_message", "error_description", "title", "Message")
+"""Where the message is: most servers, FastAPI and problem+json, others; problem+json without a detail; AWS."""
 
 _KINDS: Final[Mapping[int, ErrorKind]] = {
     400: "invalid_request_error",
@@ -38,9 +44,14 @@ _KINDS: Final[Mapping[int, ErrorKind]] = {
     408: "timeout_error",
     409: "conflict_error",
     413: "request_too_large",
+    420: "rate_limit_error",
     422: "invalid_request_error",
+    423: "conflict_error",
     425: "conflict_error",
     429: "rate_limit_error",
+    449: "conflict_error",
+    460: "timeout_error",
+    499: "timeout_error",
     500: "api_error",
     503: "overloaded_error",
     504: "timeout_error",
@@ -66,7 +77,13 @@ _KINDS_BY_CODE: Final[Mapping[str, ErrorKind]] = {
 }
 """Types and codes that are more specific than the status. OpenAI's invalid_request_error is not: 401 has it too."""
 
-_RETRY_STATUSES: Final = frozenset({408, 409, 425, 429})
+_RETRY_STATUSES: Final = frozenset({408, 409, 420, 421, 423, 424, 425, 429, 449, 460, 499})
+"""Statuses below 500 that pass by themselves: a timeout, a lock, a load, a connection to the wrong server."""
+_FINAL_STATUSES: Final = frozenset({501, 505, 506, 510})
+"""Statuses from 500 on that the same request would get again."""
+_OVERRIDDEN_STATUSES: Final = frozenset({400, 403, 404, 500, 502})
+"""Statuses that some servers and proxies send for an error that passes; the code or type states which one it is."""
+_STATED_STATUSES: Final = frozenset({408, 409, 423, 425, 429, 503, 504, 529})
 _RETRY_KINDS: Final = frozenset({"overloaded_error", "rate_limit_error", "timeout_error"})
 
 _NO_ERROR: Final = frozenset({b"null", b"false", b"0", b"[]", b"{}", b'""'})
@@ -87,6 +104,8 @@ class _ErrorBody(Struct, frozen=True):
     codes: tuple[str, ...]
     """Its types and codes."""
     request_id: str | None
+    error: object = None
+    """The error as it came."""
     type: str | None = None
     param: str | None = None
     code: str | int | None = None
@@ -95,13 +114,16 @@ class _ErrorBody(Struct, frozen=True):
 def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.time) -> UpstreamError:
     """Make the error for an error response; ``now`` returns Unix seconds."""
     body = _read_body(response)
-    kind = _kind(response.status, body.codes)
+    kind = _kind(response.status, body)
+    permanent = kind == "rate_limit_error" and is_permanent_refusal(body.message, body.codes)
+    if permanent:
+        kind = "request_too_large"
     return UpstreamError(
         kind,
         body.message,
         status=response.status,
-        retry_safe=_retry_safe(response, kind),
-        retry_after=_cap_wait(_retry_after(response.headers, now)),
+        retry_safe=not permanent and _retry_safe(response, kind),
+        retry_after=requested_wait(response.headers, body.error, body.message, now()),
         request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or body.request_id,
         provider_type=body.type,
         provider_param=body.param,
@@ -159,13 +181,16 @@ def excerpt(body: bytes) -> str:
 # ---------------------------------------------------------------- error kind and retry
 
 
-def _kind(status: int, codes: tuple[str, ...]) -> ErrorKind:
-    for code in codes:
+def _kind(status: int, body: _ErrorBody) -> ErrorKind:
+    for code in body.codes:
         if code in _KINDS_BY_CODE:
             return _KINDS_BY_CODE[code]
+    if status in _OVERRIDDEN_STATUSES and isinstance(body.error, dict):
+        stated = status_of_fields(body.error)
+        status = stated if stated in _STATED_STATUSES else status
     if status in _KINDS:
         return _KINDS[status]
-    return "invalid_request_error" if 400 <= status < 500 else "api_error"
+    return "invalid_request_error" if 400 <= status < 500 or status in _FINAL_STATUSES else "api_error"
 
 
 def _retry_safe(response: UpstreamResponse, kind: ErrorKind) -> bool:
@@ -175,20 +200,9 @@ def _retry_safe(response: UpstreamResponse, kind: ErrorKind) -> bool:
         case "false":
             return False
         case _:
-            retryable = response.status in _RETRY_STATUSES or response.status >= 500 or kind in _RETRY_KINDS
-            return retryable and kind != "billing_error"
-
-
-def _retry_after(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
-    """Return the wait in seconds: retry-after-ms first, then retry-after in any form of a time."""
-    milliseconds = parse_number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    return parse_wait(headers.get("retry-after", ""), now())
-
-
-def _cap_wait(seconds: float | None) -> float | None:
-    return None if seconds is None else min(seconds, MAX_RETRY_AFTER)
+            status = response.status
+            passes = status in _RETRY_STATUSES or (status >= 500 and status not in _FINAL_STATUSES)
+            return (passes or kind in _RETRY_KINDS) and kind != "billing_error"
 
 
 # ---------------------------------------------------------------- error body
@@ -203,17 +217,24 @@ def _read_body(response: UpstreamResponse) -> _ErrorBody:
         document = document[0]
     if not isinstance(document, dict):
         return _ErrorBody(_status_message(response, excerpt(response.body)), (), None)
-    error = document.get("error") or document
+    error = _error_of(document)
     message = _with_metadata(_message(error) or _status_message(response, excerpt(response.body)), error)
     request_id = document.get("request_id")
     return _ErrorBody(
         message=redact_and_shorten(message),
         codes=tuple(_codes(error)),
         request_id=request_id if isinstance(request_id, str) else None,
+        error=error,
         type=_text_field(error, "type"),
         param=_text_field(error, "param"),
         code=_code(error),
     )
+
+
+def _error_of(document: dict[str, object]) -> object:
+    """Return the error in a body: the field ``error``, the first of ``errors``, or the body itself."""
+    errors = document.get("errors")
+    return document.get("error") or (errors[0] if isinstance(errors, list) and errors else None) or document
 
 
 def _status_message(response: UpstreamResponse, shown: str) -> str:
@@ -223,12 +244,12 @@ def _status_message(response: UpstreamResponse, shown: str) -> str:
 
 
 def _message(error: object) -> str | None:
-    """Return the message: the error itself if it is a string, or its message or detail, which may be JSON."""
+    """Return the message: the error itself if it is a string, or the first of its message fields, which may be JSON."""
     if isinstance(error, str):
         return error
     if not isinstance(error, dict):
         return None
-    found = error.get("message") or error.get("detail")
+    found = next((error[name] for name in _MESSAGE_FIELDS if error.get(name)), None)
     if found is None or isinstance(found, str):
         return found
     return msgspec.json.encode(found).decode()

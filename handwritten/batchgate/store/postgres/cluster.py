@@ -262,7 +262,7 @@ class PostgresCluster:
         """Read the report of another worker; one in the format of another version counts as healthy, with a warning."""
         member = row["id"]
         try:
-            report = msgspec.convert(row["condition"], HealthReport)
+            report = msgspec.convert(row["condition"], HealthReport, str_keys=True)
         except msgspec.ValidationError:
             report = HEALTHY
             if member not in self._unreadable_members:

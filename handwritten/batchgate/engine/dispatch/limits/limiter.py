@@ -11,6 +11,7 @@ from typing import Final
 
 from batchgate.engine.dispatch.limits.account_limits import AccountLimits
 from batchgate.engine.dispatch.limits.adaptive_limit import AdaptiveLimit
+from batchgate.engine.dispatch.limits.announced_wait import AnnouncedWait
 from batchgate.engine.dispatch.limits.circuit_breaker import CircuitBreaker
 from batchgate.engine.dispatch.limits.outcome import ABANDONED, SERVED, CallOutcome, OutcomeKind
 from batchgate.engine.dispatch.limits.pacer import Pacer
@@ -26,6 +27,12 @@ MAX_COOLDOWN: Final = 30.0  # seconds, in the same case
 MIN_COOLDOWN: Final = 0.05  # seconds, if the provider sends a shorter Retry-After; doubled five times at most
 TRIAL_DELAY: Final = 10.0
 """Seconds after a refusal until one call more is allowed, if no success has raised the limit by then."""
+LONG_WAIT: Final = 30.0
+"""Seconds of a Retry-After from which on even a single refusal means that the provider accepts nothing for now."""
+REPORTED_WAIT: Final = 60.0
+"""Seconds of a Retry-After from which on the wait is reported."""
+MAX_WAIT: Final = 300.0
+"""Seconds after which a call tries whether the provider accepts calls again, however long it asked to wait."""
 RETRY_AFTER_JITTER: Final = 0.1
 """The fraction of a Retry-After that is added at random, so that its receivers do not all return at once."""
 FORBIDDEN_THRESHOLD: Final = 3
@@ -43,6 +50,7 @@ class Limiter:
     __slots__ = (
         "__weakref__",
         "_account",
+        "_announced_wait",
         "_breakers",
         "_cap",
         "_cooldown_until",
@@ -71,6 +79,7 @@ class Limiter:
         self._limit = AdaptiveLimit(cap)
         self._limit.set_cap(account.share.of(cap))
         self._pacer = Pacer()
+        self._announced_wait = AnnouncedWait(account.name, model, account.clock)
         self._wait_queue = WaitQueue()
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
@@ -117,8 +126,17 @@ class Limiter:
 
     @property
     def paused(self) -> AccountPause | None:
-        """Why only an occasional probe is sent, if that is so."""
-        return next((breaker.pause for breaker in self._breakers if breaker.pause is not None), None)
+        """Why only an occasional call is sent, if that is so."""
+        pause = next((breaker.pause for breaker in self._breakers if breaker.pause is not None), None)
+        if pause is None and self._announced_wait.active and self._wait_queue.waiting and self._waits_long:
+            return self._announced_wait.pause
+        return pause
+
+    @property
+    def _waits_long(self) -> bool:
+        """Whether calls are far apart, or none starts, because the provider announced it."""
+        now = self._now()
+        return self._pacer.is_slow(now) or now < self._cooldown_until
 
     @property
     def _healthy(self) -> bool:
@@ -138,6 +156,11 @@ class Limiter:
         if kind is OutcomeKind.SERVER_ERROR and self._outage_breaker.pause is None:
             return self._now()
         return self._last_success if kind in FORBIDDEN | SERVER_ERROR else self._account.last_success
+
+    @property
+    def waiting_batches(self) -> frozenset[int]:
+        """The keys of the batches whose requests wait for a permit."""
+        return frozenset(waiter.precedence[-1] for waiter in self._wait_queue)
 
     def has_waiting(self, batch_key: int) -> bool:
         """Return whether requests of a batch wait for a permit."""
@@ -190,6 +213,8 @@ class Limiter:
         """Adapt the pace to what the provider reports as remaining."""
         demand = self._in_flight + self._wait_queue.waiting
         self._pacer.update(self._now(), allowances, demand=demand, last_start=self.last_start)
+        if self._pacer.slow_limit is not None:
+            self._announced_wait.begin_pace(self._pacer.slow_limit)
 
     def record_tokens(self, permit: Permit, tokens: int) -> None:
         """Record how many tokens a call used."""
@@ -255,19 +280,30 @@ class Limiter:
             self._last_success = account.last_success = started_at
         if self._streak.active:
             self._streak.record_success(started_at)
+        if self._pacer.observes_outcomes:
+            self._pacer.record_outcome(started_at, served=True)
+        if self._announced_wait.active and not self._waits_long:
+            self._announced_wait.end()
         if now >= self._cooldown_until:
-            self._limit.record_success(permit.load, self._in_flight + 1, now)
+            self._limit.record_success(permit.load, started_at, now)
 
     def _record_refusal(self, permit: Permit, outcome: CallOutcome, now: float) -> None:
         """Reduce the limit; start a cooldown if no call is in flight any more, or if the provider accepts nothing."""
-        self._limit.record_refusal(permit.started_at, self._in_flight, now)
+        self._limit.record_refusal(permit.load, permit.started_at, self._in_flight, now)
         self._streak.record_refusal(permit.started_at, now)
+        if self._pacer.observes_outcomes:
+            self._pacer.record_outcome(permit.started_at, served=False)
         if self._in_flight and not self._streak.nothing_accepted:
             self._trial_at = now + max(outcome.retry_after or 0.0, TRIAL_DELAY)
         else:
-            self._limit.reset()
+            if self._streak.nothing_accepted or self._streak.cooldowns or (outcome.retry_after or 0.0) >= LONG_WAIT:
+                self._limit.reset()
             self._streak.record_cooldown()
             self._cooldown_until = self._trial_at = max(self._cooldown_until, now + self._cooldown(outcome.retry_after))
+            if outcome.retry_after is not None and outcome.retry_after >= REPORTED_WAIT:
+                self._announced_wait.begin_cooldown(outcome.retry_after, MAX_WAIT)
+            elif not self._pacer.is_slow(now):
+                self._announced_wait.end()
 
     def _record_for_outage(self, permit: Permit, outcome: CallOutcome, now: float) -> None:
         """Record an outcome for the outage breaker; repeated server errors of one request do not count."""
@@ -281,7 +317,8 @@ class Limiter:
     def _cooldown(self, retry_after: float | None) -> float:
         rng, times = self._account.rng, self._streak.cooldowns
         if retry_after is not None:
-            return max(retry_after, MIN_COOLDOWN * 2.0 ** min(times, 5)) * rng.uniform(1.0, 1.0 + RETRY_AFTER_JITTER)
+            wait = min(MAX_WAIT, max(retry_after, MIN_COOLDOWN * 2.0 ** min(times, 5)))
+            return wait * rng.uniform(1.0, 1.0 + RETRY_AFTER_JITTER)
         return min(MAX_COOLDOWN, FIRST_COOLDOWN * 2.0 ** min(times, 10)) * rng.uniform(0.5, 1.0)
 
     def _set_timer(self, at: float) -> None:

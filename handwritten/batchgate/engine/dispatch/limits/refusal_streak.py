@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-MIN_REFUSALS: Final = 4
+MIN_REFUSALS: Final = 8
 """Refusals from which on the provider may be considered to accept nothing; fewer may be random."""
 
 
