@@ -16,7 +16,7 @@ from tests.support.storage_leaks import check_no_storage_leaks
 
 REQUESTS = 700
 """Two shards."""
-ENDS_WITHIN = 30.0  # seconds
+ENDS_WITHIN = 120.0  # seconds; only a batch that never ends should exceed it
 STEPS = ["file_submitted", "file_validated", "batch_begun", "result_file_written", "batch_marked"]
 
 

@@ -40,7 +40,7 @@ PLAIN = {"Accept-Encoding": "identity"}
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make calls to the bucket time out after seconds instead of most of a minute."""
-    monkeypatch.setattr("batchgate.blobs.location.CLIENT_OPTIONS", bucket.CLIENT_OPTIONS | {"timeout": "2s"})
+    monkeypatch.setattr("batchgate.blobs.location.CLIENT_OPTIONS", bucket.CLIENT_OPTIONS | {"timeout": "5s"})
     monkeypatch.setattr(
         "batchgate.blobs.location.RETRY_OPTIONS",
         bucket.RETRY_OPTIONS | {"max_retries": 1, "retry_timeout": timedelta(seconds=1)},

@@ -33,7 +33,7 @@ from tests.support.stored_rows import create
 
 STORE = Path(migration_files.__file__).parent
 BEFORE_MIGRATIONS = Path(__file__).parents[1] / "fixtures" / "before_migrations"
-TIMEOUT = 30.0  # seconds
+TIMEOUT = 120.0  # seconds; only a state that never comes should exceed it
 CREATE_OTHER_TABLE = "CREATE TABLE other (x integer)"
 
 _ARGUMENTS = "import sys; from pathlib import Path; target, folder = sys.argv[1], Path(sys.argv[2])\n"

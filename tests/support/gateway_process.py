@@ -54,7 +54,7 @@ class GatewayProcess:
         port: int | None = 0,
         options: tuple[str, ...] = (),
         max_open_files: int | None = None,
-        ready_within: float = 30.0,
+        ready_within: float = 120.0,
         stops_within: float = 45.0,
     ) -> None:
         self._data_dir = data_dir
