@@ -13,6 +13,7 @@ from aiohttp import web
 
 from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_chooser
+from batchgate.api.anthropic.files import AnthropicFilesHandler
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.context import BATCHES, CONTENTS, FILES, HTTP_METER, TENANTS
@@ -57,6 +58,7 @@ from batchgate.telemetry.span_export import create_spans
 from batchgate.tenancy import Tenancy
 from batchgate_api import gateway
 from batchgate_api.handlers import (
+    AnthropicFilesHandlers,
     APIKeysHandlers,
     BatchesHandlers,
     BatchProgressHandlers,
@@ -137,6 +139,7 @@ def _handlers(
     BatchProgressHandlers,
     WorkspacesHandlers,
     APIKeysHandlers,
+    AnthropicFilesHandlers,
     FilesHandlers,
     BatchesHandlers,
     UnifiedFilesHandlers,
@@ -148,6 +151,7 @@ def _handlers(
         BatchProgressHandler(blobs, PartialResults(store, blobs), paused),
         WorkspacesHandler(),
         APIKeysHandler(),
+        AnthropicFilesHandler(blobs),
         FilesHandler(blobs),
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs),

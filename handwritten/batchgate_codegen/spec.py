@@ -71,6 +71,10 @@ class Document:
     mounts: tuple[str, ...]
     operations: tuple[Operation, ...] = field(default=())
 
+    def mounts_of(self, item: Json) -> tuple[str, ...]:
+        """Return the mounts of a path: its own, or those of the document."""
+        return tuple(item.get("x-mounts", self.mounts))
+
     @property
     def schemas(self) -> Json:
         """The document's schemas by name."""
@@ -112,7 +116,7 @@ def bundle(documents: tuple[Document, ...]) -> Json:
     }
     for document in documents:
         for path, item in document.content["paths"].items():
-            first, *rest = (mount + path for mount in document.mounts)
+            first, *rest = (mount + path for mount in document.mounts_of(item))
             merged["paths"][first] = _published_item(item, document, rest)
         _merge_components(merged["components"], document)
     return merged
@@ -158,10 +162,11 @@ def _operations(document: Document) -> Iterator[Operation]:
     for path, item in document.content["paths"].items():
         for method in METHODS:
             if method in item:
-                yield _operation(document, path, method, item[method])
+                yield _operation(document, path, method, item)
 
 
-def _operation(document: Document, path: str, method: str, raw: Json) -> Operation:
+def _operation(document: Document, path: str, method: str, item: Json) -> Operation:
+    raw: Json = item[method]
     location = f"{document.name}.yaml {method} {path}"
     if "operationId" not in raw or not raw.get("tags") or "200" not in raw["responses"]:
         raise SpecError(f"{location}: an operation needs an operationId, a tag and a 200 response")
@@ -171,7 +176,7 @@ def _operation(document: Document, path: str, method: str, raw: Json) -> Operati
     return Operation(
         id=raw["operationId"],
         method=method.upper(),
-        paths=tuple(mount + path for mount in document.mounts),
+        paths=tuple(mount + path for mount in document.mounts_of(item)),
         tag=raw["tags"][0],
         summary=raw["summary"],
         description=raw.get("description", ""),
@@ -209,7 +214,7 @@ def _schema_name(holder: Json, media_type: str, location: str) -> str:
 
 
 def _published_item(item: Json, document: Document, aliases: list[str]) -> Json:
-    published = dict(item)
+    published = {key: value for key, value in item.items() if key != "x-mounts"}
     for method in METHODS:
         if method in item:
             published[method] = {"security": document.content.get("security", []), **item[method]}

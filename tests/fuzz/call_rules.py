@@ -31,9 +31,9 @@ KEY: Final = "sk-bf-fuzz"
 """The API key of the gateway under test, as in schemathesis.toml."""
 LIMIT_STYLE: Final = ("limit", "after_id", "before_id")
 PAGE_STYLE: Final = ("page_size", "page_token")
-CURSORS: Final = ("after_id", "before_id", "page_token", "after", "before")
+CURSORS: Final = ("after_id", "before_id", "page_token", "page", "after", "before")
 PROVIDERS: Final = ("provider", "x-model-provider")
-_ID: Final = re.compile(rb"(?:msgbatch_|batch_|file-|key_)[0-9A-Za-z]{20,}")
+_ID: Final = re.compile(rb"(?:page_)?(?:msgbatch_|batch_|file-|key_)[0-9A-Za-z]{20,}")
 _returned_ids: Final[set[object]] = set()
 """Every id that the gateway has returned so far."""
 _batch_file_ids: Final[list[str]] = []
@@ -46,6 +46,17 @@ def use_one_paging_style(case: AnyCase) -> None:
     if set(style) & case.query.keys():
         for name in other:
             case.query.pop(name, None)
+
+
+def use_one_list_of_files(case: AnyCase) -> None:
+    """List files by ids or in one paging style: parameters cannot exclude each other."""
+    if case.operation.definition.raw.get("operationId") != "listAnthropicFiles":
+        return
+    if "ids[]" in case.query:
+        for name in ("limit", "page", "after_id", "before_id"):
+            case.query.pop(name, None)
+    elif "after_id" in case.query:
+        case.query.pop("page", None)
 
 
 def use_returned_cursor(case: AnyCase) -> None:
@@ -172,6 +183,8 @@ REFUSALS: Final = (
     b'"code":"file_not_found"',
     # Schemathesis follows the link from an upload to a batch of the file whatever the purpose of the upload.
     b'"code":"invalid_file_purpose"',
+    # The purpose batch and the name of the file, two fields of a form, depend on each other.
+    b'"error_code":"invalid_file_format"',
     # JSON Schema counts 3600.0 as an integer; the models of bodies accept only numbers written as integers.
     b"Input should be an integer, not a number",
     b"Input should be an integer or null, not a number",
@@ -180,6 +193,7 @@ REFUSALS: Final = (
 RULES: Final = (
     use_returned_cursor,
     use_one_paging_style,
+    use_one_list_of_files,
     use_one_provider,
     use_requests_or_file,
     use_uploaded_file,

@@ -25,8 +25,9 @@ Method = Callable[..., Awaitable[Any]]
 """A method of a handler class: ``(request, parameters[, body])``, typed by the generated Protocol."""
 
 
-LIST_HEADERS = frozenset({"anthropic-beta"})
-"""Headers that may be sent several times instead of once with commas (RFC 9110 5.3), as the Go SDK does."""
+LISTS = frozenset({"anthropic-beta", "ids[]"})
+"""Parameters that may be given several times instead of once with commas: headers (RFC 9110 5.3), as the Go SDK sends
+them, and queries that end in brackets, as the Anthropic SDKs do."""
 
 
 def bind(operation: Operation, method: Method, authenticator: Authenticator, mount: str) -> Handler:
@@ -59,7 +60,7 @@ def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:
     sent: dict[str, str] = {}
     for name, location in operation.locations.items():
         values = _values(request, name, location)
-        if len(values) > 1 and name not in LIST_HEADERS:
+        if len(values) > 1 and name not in LISTS:
             message = f"{name}: it is given {len(values)} times; give it once"
             raise RefusedError("invalid_request_error", message, param=name)
         if values:

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from aiohttp import hdrs
+from msgspec import Struct
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from batchgate.api.binding import value_or_none
@@ -22,10 +23,11 @@ from batchgate.api.request_errors import allowed_values, refuse_input, refuse_mi
 from batchgate.engine.intake.upload_writer import MAX_FILE
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.file import Upload
+from batchgate_api.anthropic import UploadAnthropicFile
 from batchgate_api.gateway import UploadUnifiedFile
 from batchgate_api.openai import CreateFile
 
-Form: TypeAlias = CreateFile | UploadUnifiedFile
+Form: TypeAlias = CreateFile | UploadUnifiedFile | UploadAnthropicFile
 
 MAX_FIELD: Final = 1024
 """Maximum bytes of a field other than the file."""
@@ -35,6 +37,8 @@ MAX_BODY: Final = MAX_FILE + MAX_BESIDES
 MAX_FILENAME: Final = 512  # characters
 UNNAMED: Final = "upload"
 """The name of a file without a name."""
+DEFAULT_PURPOSE: Final = "user_data"
+"""The purpose of files of the Anthropic surface, where none has to be named."""
 FILE: Final = "file"
 PURPOSE: Final = "purpose"
 PROVIDER: Final = "provider"
@@ -49,6 +53,19 @@ _SEPARATOR: Final = re.compile(r"[/\\]")
 _HEADER_CHARSET: Final = "latin-1"
 """How the parser decodes the headers of parts; it maps every byte to one character, so the bytes can be restored."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_MIME_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
+"""A media type of RFC 6838, in lower case."""
+_UNKNOWN_TYPE: Final = "application/octet-stream"
+"""What HTTP clients state for content that they know nothing about."""
+
+
+class _Fields(Struct, frozen=True, kw_only=True):
+    """The fields of a form beside the file; None for those that were not sent or that the form does not have."""
+
+    purpose: str
+    provider: str | None = None
+    lifetime: int | None = None
+    filename: str | None = None
 
 
 class UploadForm:
@@ -73,6 +90,7 @@ class UploadForm:
         self._received = 0
         self._fields: dict[str, bytearray] = {}
         self._filename: str | None = None
+        self._mime_type: str | None = None
         self._field: bytearray | None = None
         try:
             self._parser = PushMultipartParser(
@@ -112,14 +130,17 @@ class UploadForm:
             raise _malformed(error) from error
         if self._filename is None:
             raise refuse_missing(FILE)
-        form = self._form()
-        provider = one_provider(self._provider, value_or_none(form.provider)) or self._default
+        fields = _fields(self._form())
+        provider = one_provider(self._provider, fields.provider) or self._default
         if provider is None:
             raise refuse_missing(PROVIDER, allowed_values(self._model, PROVIDER))
-        anchor, seconds = value_or_none(form.expires_after_anchor_), value_or_none(form.expires_after_seconds_)
-        if (anchor is None) != (seconds is None):
-            raise refuse_missing(ANCHOR if anchor is None else SECONDS)
-        return Upload(purpose=form.purpose, filename=self._filename, provider=provider, lifetime=seconds)
+        return Upload(
+            purpose=fields.purpose,
+            filename=fields.filename or self._filename,
+            provider=provider,
+            lifetime=fields.lifetime,
+            mime_type=self._mime_type,
+        )
 
     def _form(self) -> Form:
         values: dict[str, str | bytes] = {FILE: _CONTENT}
@@ -160,6 +181,7 @@ class UploadForm:
             raise _invalid_field(name, "it has a Content-Transfer-Encoding; send it as it is")
         if name == FILE:
             self._filename = _filename(part)
+            self._mime_type = _mime_type(part)
         else:
             self._field = self._fields[name] = bytearray()
 
@@ -178,6 +200,21 @@ def one_provider(one: str | None, other: str | None) -> str | None:
     return one or other
 
 
+def _fields(form: Form) -> _Fields:
+    """Return the fields of a form; raises `RefusedError` if one is missing beside another."""
+    if isinstance(form, UploadAnthropicFile):
+        name = value_or_none(form.filename)
+        return _Fields(
+            purpose=value_or_none(form.purpose) or DEFAULT_PURPOSE,
+            lifetime=value_or_none(form.expires_in_seconds),
+            filename=None if name is None else _last_part(name),
+        )
+    anchor, seconds = value_or_none(form.expires_after_anchor_), value_or_none(form.expires_after_seconds_)
+    if (anchor is None) != (seconds is None):
+        raise refuse_missing(ANCHOR if anchor is None else SECONDS)
+    return _Fields(purpose=form.purpose, provider=value_or_none(form.provider), lifetime=seconds)
+
+
 def _boundary(content_type: str) -> str:
     declared = Message()
     declared[hdrs.CONTENT_TYPE] = content_type
@@ -190,11 +227,21 @@ def _filename(part: MultipartSegment) -> str:
     """Return the last part of the file's path, also from ``filename*`` (RFC 8187); the path may be of any system."""
     extended = _EXTENDED_NAME.search(part.header("Content-Disposition"))
     written = (extended[1] if extended else part.filename or "").encode(_HEADER_CHARSET)
-    path = _decode_text(unquote_to_bytes(written) if extended else written)
+    return _last_part(_decode_text(unquote_to_bytes(written) if extended else written))
+
+
+def _last_part(path: str) -> str:
+    """Return the last part of a path; raises `RefusedError` if it is no valid name."""
     name = _SEPARATOR.split(path)[-1] or UNNAMED
     if len(name) > MAX_FILENAME or _CONTROL.search(name):
         raise _invalid_field(FILE, f"its name may have at most {MAX_FILENAME} characters, and no control characters")
     return name
+
+
+def _mime_type(part: MultipartSegment) -> str | None:
+    """Return the media type that a part states, without parameters; None if it states none that says anything."""
+    stated = (part.content_type or "").lower()
+    return stated if _MIME_TYPE.fullmatch(stated) and stated != _UNKNOWN_TYPE else None
 
 
 def _decode_text(text: bytes) -> str:
