@@ -551,13 +551,13 @@ class BatchesHandlers(Protocol):
         self,
         request: web.Request,
         parameters: parameters.CreateBatchParameters,
-        body: openai.CreateBatch,
     ) -> openai.Batch:
-        """Create a batch from an uploaded file.
+        """Create a batch from an uploaded file or from the requests in the body.
 
-        The file is validated after the response: the batch is `validating` until then. If any
-        line is invalid, the batch is `failed`, with an error for each such line. The body may
-        be compressed (gzip, deflate, zstd).
+        A file is validated after the response: the batch is `validating` until then. If any
+        line is invalid, the batch is `failed`, with an error for each such line. Requests in
+        the body are accepted or refused as a whole. The body may be compressed (gzip, deflate,
+        zstd); the limit of 256 MB applies to the decoded body.
         """
         ...
 

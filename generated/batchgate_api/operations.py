@@ -32,6 +32,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: anthropic.MessageBatchPage,
             400: anthropic.ErrorResponse,
@@ -68,6 +69,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=anthropic.CreateMessageBatch,
         media_type="application/json",
         body_streamed=True,
+        ignored=(),
         responses={
             200: anthropic.MessageBatch,
             400: anthropic.ErrorResponse,
@@ -105,6 +107,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: anthropic.MessageBatch,
             400: anthropic.ErrorResponse,
@@ -138,6 +141,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: anthropic.DeletedMessageBatch,
             400: anthropic.ErrorResponse,
@@ -171,6 +175,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: anthropic.MessageBatch,
             400: anthropic.ErrorResponse,
@@ -204,6 +209,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: None,
             400: anthropic.ErrorResponse,
@@ -241,6 +247,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: anthropic.AnthropicFilePage,
             400: anthropic.ErrorResponse,
@@ -270,6 +277,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=anthropic.UploadAnthropicFile,
         media_type="multipart/form-data",
         body_streamed=True,
+        ignored=(),
         responses={
             200: anthropic.AnthropicFile,
             400: anthropic.ErrorResponse,
@@ -303,6 +311,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: anthropic.AnthropicFile,
             400: anthropic.ErrorResponse,
@@ -333,6 +342,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: anthropic.DeletedAnthropicFile,
             400: anthropic.ErrorResponse,
@@ -363,6 +373,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: None,
             400: anthropic.ErrorResponse,
@@ -389,6 +400,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.Health,
             403: gateway.GatewayError,
@@ -413,6 +425,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: None,
             401: gateway.GatewayError,
@@ -435,6 +448,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: None,
             403: gateway.GatewayError,
@@ -458,6 +472,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.BatchProgress,
             400: gateway.GatewayError,
@@ -485,6 +500,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: None,
             400: gateway.GatewayError,
@@ -511,6 +527,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.Workspace,
             401: gateway.GatewayError,
@@ -537,6 +554,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.WorkspaceList,
             400: gateway.GatewayError,
@@ -561,6 +579,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=gateway.CreateWorkspace,
         media_type="application/json",
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.Workspace,
             400: gateway.GatewayError,
@@ -590,6 +609,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.Workspace,
             400: gateway.GatewayError,
@@ -617,6 +637,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.ArchivedWorkspace,
             400: gateway.GatewayError,
@@ -644,6 +665,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=gateway.UpdateWorkspace,
         media_type="application/json",
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.Workspace,
             400: gateway.GatewayError,
@@ -676,6 +698,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.KeyList,
             400: gateway.GatewayError,
@@ -703,6 +726,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=gateway.CreateKey,
         media_type="application/json",
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.CreatedKey,
             400: gateway.GatewayError,
@@ -733,6 +757,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.Key,
             400: gateway.GatewayError,
@@ -760,6 +785,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.Key,
             400: gateway.GatewayError,
@@ -787,6 +813,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=gateway.RotateKey,
         media_type="application/json",
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.CreatedKey,
             400: gateway.GatewayError,
@@ -822,6 +849,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.UnifiedFileList,
             400: gateway.UnifiedError,
@@ -849,6 +877,21 @@ OPERATIONS: tuple[Operation, ...] = (
         body=gateway.UploadUnifiedFile,
         media_type="multipart/form-data",
         body_streamed=True,
+        ignored=(
+            "storage_config",
+            "storage_config[s3][bucket]",
+            "storage_config[s3][region]",
+            "storage_config[s3][prefix]",
+            "storage_config[gcs][bucket]",
+            "storage_config[gcs][project]",
+            "storage_config[gcs][prefix]",
+            "s3_bucket",
+            "gcs_bucket",
+            "gcs_prefix",
+            "model",
+            "owner",
+            "expiry",
+        ),
         responses={
             200: gateway.UnifiedFile,
             400: gateway.UnifiedError,
@@ -880,6 +923,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.UnifiedFile,
             400: gateway.UnifiedError,
@@ -908,6 +952,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.DeletedUnifiedFile,
             400: gateway.UnifiedError,
@@ -936,6 +981,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: None,
             400: gateway.UnifiedError,
@@ -967,6 +1013,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.UnifiedBatchList,
             400: gateway.UnifiedError,
@@ -996,6 +1043,19 @@ OPERATIONS: tuple[Operation, ...] = (
         body=gateway.CreateUnifiedBatch,
         media_type="application/json",
         body_streamed=True,
+        ignored=(
+            "storage_config",
+            "s3_bucket",
+            "gcs_bucket",
+            "gcs_prefix",
+            "output_s3_uri",
+            "output_folder",
+            "role_arn",
+            "job_name",
+            "display_name",
+            "owner",
+            "expiry",
+        ),
         responses={
             200: gateway.UnifiedBatch,
             400: gateway.UnifiedError,
@@ -1028,6 +1088,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.UnifiedBatch,
             400: gateway.UnifiedError,
@@ -1056,6 +1117,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.UnifiedBatch,
             400: gateway.UnifiedError,
@@ -1084,6 +1146,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: None,
             400: gateway.UnifiedError,
@@ -1110,6 +1173,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.SecretList,
             401: gateway.GatewayError,
@@ -1135,6 +1199,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=gateway.PutSecret,
         media_type="application/json",
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.Secret,
             400: gateway.GatewayError,
@@ -1164,6 +1229,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: gateway.DeletedSecret,
             400: gateway.GatewayError,
@@ -1198,6 +1264,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: openai.FileList,
             400: openai.OpenaiError,
@@ -1225,6 +1292,21 @@ OPERATIONS: tuple[Operation, ...] = (
         body=openai.CreateFile,
         media_type="multipart/form-data",
         body_streamed=True,
+        ignored=(
+            "storage_config",
+            "storage_config[s3][bucket]",
+            "storage_config[s3][region]",
+            "storage_config[s3][prefix]",
+            "storage_config[gcs][bucket]",
+            "storage_config[gcs][project]",
+            "storage_config[gcs][prefix]",
+            "s3_bucket",
+            "gcs_bucket",
+            "gcs_prefix",
+            "model",
+            "owner",
+            "expiry",
+        ),
         responses={
             200: openai.FileObject,
             400: openai.OpenaiError,
@@ -1258,6 +1340,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: openai.FileObject,
             400: openai.OpenaiError,
@@ -1288,6 +1371,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: openai.DeletedFile,
             400: openai.OpenaiError,
@@ -1318,6 +1402,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: None,
             400: openai.OpenaiError,
@@ -1351,6 +1436,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: openai.BatchList,
             400: openai.OpenaiError,
@@ -1381,7 +1467,20 @@ OPERATIONS: tuple[Operation, ...] = (
         },
         body=openai.CreateBatch,
         media_type="application/json",
-        body_streamed=False,
+        body_streamed=True,
+        ignored=(
+            "storage_config",
+            "s3_bucket",
+            "gcs_bucket",
+            "gcs_prefix",
+            "output_s3_uri",
+            "output_folder",
+            "role_arn",
+            "job_name",
+            "display_name",
+            "owner",
+            "expiry",
+        ),
         responses={
             200: openai.Batch,
             400: openai.OpenaiError,
@@ -1416,6 +1515,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: openai.Batch,
             400: openai.OpenaiError,
@@ -1446,6 +1546,7 @@ OPERATIONS: tuple[Operation, ...] = (
         body=None,
         media_type=None,
         body_streamed=False,
+        ignored=(),
         responses={
             200: openai.Batch,
             400: openai.OpenaiError,

@@ -42,6 +42,8 @@ class Operation:
     media_type: str | None
     """The required content type of the body."""
     body_streamed: bool
+    ignored: tuple[str, ...]
+    """The fields of the body that have no effect (`x-ignored`)."""
     responses: dict[int, str | None]
     """Status to the name of the schema; None if the response is streamed."""
 
@@ -173,6 +175,8 @@ def _operation(document: Document, path: str, method: str, item: Json) -> Operat
     security = raw.get("security", document.content.get("security", []))
     body = raw.get("requestBody", {})
     media_type = next(iter(body["content"])) if body else None
+    body_schema = _schema_name(body, media_type, location) if media_type else None
+    fields = document.schemas[body_schema].get("properties", {}) if body_schema else {}
     return Operation(
         id=raw["operationId"],
         method=method.upper(),
@@ -183,9 +187,10 @@ def _operation(document: Document, path: str, method: str, item: Json) -> Operat
         authenticated=bool(security),
         scopes=_scopes(raw, bool(security), location),
         parameters=tuple(_dereference(document.content, p) for p in raw.get("parameters", ())),
-        body_schema=_schema_name(body, media_type, location) if media_type else None,
+        body_schema=body_schema,
         media_type=media_type,
         body_streamed=body.get("x-streamed", False),
+        ignored=tuple(name for name, field in fields.items() if field.get("x-ignored")),
         responses={int(s): _response_schema(document, r, location) for s, r in raw["responses"].items()},
     )
 

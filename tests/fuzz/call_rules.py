@@ -89,13 +89,14 @@ def use_one_provider(case: AnyCase) -> None:
 
 
 def use_requests_or_file(case: AnyCase) -> None:
-    """Create a unified batch from a file or from requests: its schema would have to be a union of two models."""
+    """Create a batch from a file or from requests: the schema would have to be a union of two models."""
     body: Any = case.body
-    if case.operation.definition.raw.get("operationId") != "createUnifiedBatch" or not isinstance(body, dict):
+    operation = case.operation.definition.raw.get("operationId")
+    if operation not in {"createUnifiedBatch", "createBatch"} or not isinstance(body, dict):
         return
-    if body.get("input_file_id") in _batch_file_ids:
+    if body.get("input_file_id") in _batch_file_ids or (operation == "createBatch" and "requests" not in body):
         body = {name: value for name, value in body.items() if name != "requests"}
-        case.body = body | {"endpoint": "/v1/chat/completions"}
+        case.body = {"completion_window": "24h"} | body | {"endpoint": "/v1/chat/completions"}
     else:
         requests = body.get("requests") or [{"params": {}}]
         case.body = {name: value for name, value in body.items() if name != "input_file_id"} | use_one_shape(
@@ -120,6 +121,7 @@ def use_uploaded_file(case: AnyCase) -> None:
     if (
         _batch_file_ids
         and isinstance(body, dict)
+        and "requests" not in body
         and body.get("input_file_id", _batch_file_ids[-1]) not in _batch_file_ids
     ):
         case.body = body | {"input_file_id": _batch_file_ids[-1]}

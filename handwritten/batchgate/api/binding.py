@@ -13,6 +13,7 @@ from msgspec import UnsetType
 
 from batchgate.api.authentication import Authenticator
 from batchgate.api.context import CALLER, MOUNT, OPERATION, RECHECK, SCOPES, WORKSPACE
+from batchgate.api.ignored_fields import warning_headers
 from batchgate.api.json_body import read_json
 from batchgate.api.request_errors import refuse_input
 from batchgate.engine.model.api_key import Caller
@@ -50,7 +51,8 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
             result = await method(request, parameters, await read_json(request, operation.body))
         if isinstance(result, web.StreamResponse):
             return result
-        return web.Response(body=msgspec.json.encode(result), content_type="application/json")
+        body = msgspec.json.encode(result)
+        return web.Response(body=body, content_type="application/json", headers=warning_headers(request))
 
     return handle
 

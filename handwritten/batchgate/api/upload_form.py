@@ -7,7 +7,7 @@ checked against the generated model of the form at the end of the body.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from email.message import Message
 from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -66,12 +66,14 @@ class _Fields(Struct, frozen=True, kw_only=True):
     provider: str | None = None
     lifetime: int | None = None
     filename: str | None = None
+    mime_type: str | None = None
 
 
 class UploadForm:
     """An `UploadReader` for the form of a model.
 
-    ``provider`` is the provider given outside of the form, and ``default`` the one for uploads that name none.
+    ``provider`` is the provider given outside of the form, and ``default`` the one for uploads that name none;
+    ``ignored`` are the fields that have no effect.
     """
 
     def __init__(
@@ -81,11 +83,13 @@ class UploadForm:
         *,
         provider: str | None = None,
         default: str | None = None,
+        ignored: Collection[str] = (),
     ) -> None:
         self._decoder = content_decoder(headers.get(hdrs.CONTENT_ENCODING))
         self._model = model
         self._provider = provider
         self._default = default
+        self._ignored = ignored
         self._names = [field.encode_name for field in msgspec.structs.fields(model)]
         self._received = 0
         self._fields: dict[str, bytearray] = {}
@@ -105,6 +109,11 @@ class UploadForm:
     def is_compressed(self) -> bool:
         """Whether the body is compressed."""
         return not isinstance(self._decoder, IdentityDecoder)
+
+    @property
+    def sent(self) -> Collection[str]:
+        """The names of the fields beside the file that have arrived."""
+        return self._fields.keys()
 
     @property
     def purpose(self) -> str | None:
@@ -139,7 +148,7 @@ class UploadForm:
             filename=fields.filename or self._filename,
             provider=provider,
             lifetime=fields.lifetime,
-            mime_type=self._mime_type,
+            mime_type=fields.mime_type or self._mime_type,
         )
 
     def _form(self) -> Form:
@@ -171,7 +180,7 @@ class UploadForm:
     def _begin_field(self, part: MultipartSegment) -> None:
         name = _decode_text((part.name or "").encode(_HEADER_CHARSET))
         if name not in self._names:
-            known = ", ".join(self._names)
+            known = ", ".join(known for known in self._names if known not in self._ignored)
             raise _invalid_field(
                 name[:MAX_FIELD], f"it is not a field of an upload; those are {known}", code="unknown_parameter"
             )
@@ -181,7 +190,7 @@ class UploadForm:
             raise _invalid_field(name, "it has a Content-Transfer-Encoding; send it as it is")
         if name == FILE:
             self._filename = _filename(part)
-            self._mime_type = _mime_type(part)
+            self._mime_type = _mime_type(part.content_type)
         else:
             self._field = self._fields[name] = bytearray()
 
@@ -202,17 +211,21 @@ def one_provider(one: str | None, other: str | None) -> str | None:
 
 def _fields(form: Form) -> _Fields:
     """Return the fields of a form; raises `RefusedError` if one is missing beside another."""
+    name = value_or_none(form.filename)
+    filename = None if name is None else _last_part(name)
     if isinstance(form, UploadAnthropicFile):
-        name = value_or_none(form.filename)
-        return _Fields(
-            purpose=value_or_none(form.purpose) or DEFAULT_PURPOSE,
-            lifetime=value_or_none(form.expires_in_seconds),
-            filename=None if name is None else _last_part(name),
-        )
+        lifetime = value_or_none(form.expires_in_seconds)
+        return _Fields(purpose=value_or_none(form.purpose) or DEFAULT_PURPOSE, lifetime=lifetime, filename=filename)
     anchor, seconds = value_or_none(form.expires_after_anchor_), value_or_none(form.expires_after_seconds_)
     if (anchor is None) != (seconds is None):
         raise refuse_missing(ANCHOR if anchor is None else SECONDS)
-    return _Fields(purpose=form.purpose, provider=value_or_none(form.provider), lifetime=seconds)
+    return _Fields(
+        purpose=form.purpose,
+        provider=value_or_none(form.provider),
+        lifetime=seconds,
+        filename=filename,
+        mime_type=_mime_type(value_or_none(form.content_type)),
+    )
 
 
 def _boundary(content_type: str) -> str:
@@ -238,9 +251,9 @@ def _last_part(path: str) -> str:
     return name
 
 
-def _mime_type(part: MultipartSegment) -> str | None:
-    """Return the media type that a part states, without parameters; None if it states none that says anything."""
-    stated = (part.content_type or "").lower()
+def _mime_type(content_type: str | None) -> str | None:
+    """Return a media type without its parameters; None for one that says nothing."""
+    stated = (content_type or "").partition(";")[0].strip().lower()
     return stated if _MIME_TYPE.fullmatch(stated) and stated != _UNKNOWN_TYPE else None
 
 

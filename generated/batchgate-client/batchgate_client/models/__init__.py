@@ -5,7 +5,6 @@ from .anthropic_file import AnthropicFile
 from .anthropic_file_page import AnthropicFilePage
 from .archived_workspace import ArchivedWorkspace
 from .batch import Batch
-from .batch_completion_window import BatchCompletionWindow
 from .batch_endpoint import BatchEndpoint
 from .batch_errors import BatchErrors
 from .batch_fault import BatchFault
@@ -21,7 +20,6 @@ from .batch_usage import BatchUsage
 from .cancel_unified_batch_provider import CancelUnifiedBatchProvider
 from .canceled_result import CanceledResult
 from .create_batch import CreateBatch
-from .create_batch_completion_window import CreateBatchCompletionWindow
 from .create_file import CreateFile
 from .create_file_expires_afteranchor import CreateFileExpiresAfteranchor
 from .create_file_provider import CreateFileProvider
@@ -29,7 +27,6 @@ from .create_file_purpose import CreateFilePurpose
 from .create_key import CreateKey
 from .create_message_batch import CreateMessageBatch
 from .create_unified_batch import CreateUnifiedBatch
-from .create_unified_batch_completion_window import CreateUnifiedBatchCompletionWindow
 from .create_unified_batch_provider import CreateUnifiedBatchProvider
 from .create_unified_batch_x_model_provider import CreateUnifiedBatchXModelProvider
 from .create_workspace import CreateWorkspace
@@ -96,7 +93,6 @@ from .secret_list import SecretList
 from .storage_backend import StorageBackend
 from .succeeded_result import SucceededResult
 from .unified_batch import UnifiedBatch
-from .unified_batch_completion_window import UnifiedBatchCompletionWindow
 from .unified_batch_endpoint import UnifiedBatchEndpoint
 from .unified_batch_list import UnifiedBatchList
 from .unified_batch_request import UnifiedBatchRequest
@@ -130,7 +126,6 @@ __all__ = (
     "AnthropicFilePage",
     "ArchivedWorkspace",
     "Batch",
-    "BatchCompletionWindow",
     "BatchEndpoint",
     "BatchErrors",
     "BatchFault",
@@ -146,7 +141,6 @@ __all__ = (
     "CanceledResult",
     "CancelUnifiedBatchProvider",
     "CreateBatch",
-    "CreateBatchCompletionWindow",
     "CreatedKey",
     "CreateFile",
     "CreateFileExpiresAfteranchor",
@@ -155,7 +149,6 @@ __all__ = (
     "CreateKey",
     "CreateMessageBatch",
     "CreateUnifiedBatch",
-    "CreateUnifiedBatchCompletionWindow",
     "CreateUnifiedBatchProvider",
     "CreateUnifiedBatchXModelProvider",
     "CreateWorkspace",
@@ -221,7 +214,6 @@ __all__ = (
     "StorageBackend",
     "SucceededResult",
     "UnifiedBatch",
-    "UnifiedBatchCompletionWindow",
     "UnifiedBatchEndpoint",
     "UnifiedBatchList",
     "UnifiedBatchRequest",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.context import FILES, WORKSPACE
+from batchgate.api.context import FILES, OPERATION, WORKSPACE
 from batchgate.api.downloads import send_file
+from batchgate.api.ignored_fields import note_ignored
 from batchgate.api.openai.view import file_list, file_object
 from batchgate.api.request_body import pieces
 from batchgate.api.upload_form import MAX_BODY, UploadForm
@@ -29,8 +30,12 @@ class FilesHandler:
         parameters: parameters.CreateFileParameters,  # noqa: ARG002
     ) -> openai.FileObject:
         """Upload a file."""
-        form = UploadForm(request.headers, openai.CreateFile, default=DEFAULT_PROVIDER)
-        return file_object(await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form))
+        form = UploadForm(
+            request.headers, openai.CreateFile, default=DEFAULT_PROVIDER, ignored=request[OPERATION].ignored
+        )
+        file = await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form)
+        note_ignored(request, form.sent)
+        return file_object(file)
 
     async def list_files(self, request: web.Request, parameters: parameters.ListFilesParameters) -> openai.FileList:
         """List files in the order of upload."""

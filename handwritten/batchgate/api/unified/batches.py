@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import hdrs, web
 from msgspec import Struct
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.content_encoding import content_decoder
 from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
-from batchgate.api.create_body import MAX_BODY, CreateReader
 from batchgate.api.downloads import JSONL, send_json, send_lines
-from batchgate.api.request_body import pieces
 from batchgate.api.request_errors import allowed_values, fault_code
 from batchgate.api.unified.batch_view import UnifiedBatchView
+from batchgate.api.unified.create_batch import create_batch, kind_of, window_option
 from batchgate.api.unified.create_body import UnifiedBatchFormat
 from batchgate.api.unified.extra_fields import start_extra_fields
 from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.api.unified.results import results_object
 from batchgate.api.upload_form import PROVIDER, one_provider
 from batchgate.engine.model.batch import BatchOptions
-from batchgate.engine.model.batch_endpoint import KINDS
 from batchgate.engine.model.decoding_errors import FIELD_REQUIRED
 from batchgate.engine.model.errors import RefusedError
-from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import gateway, parameters
-from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
 
 DEFAULT_LIMIT: Final = 20
 MAX_PAGE: Final = 1000
 """Maximum batches on a page."""
-READ_SIZE: Final = 16 * 1024
-"""Bytes of a body that are read before looking for its first request."""
 
 
 class _Target(Struct, frozen=True):
@@ -63,7 +56,6 @@ class UnifiedBatchesHandler:
         extra = start_extra_fields("batch_create")
         named = one_provider(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
         form = UnifiedBatchFormat()
-        reader = CreateReader(content_decoder(request.headers.get(hdrs.CONTENT_ENCODING)), form)
 
         def target() -> _Target:
             return self._target(named, value_or_none(form.fields.model))
@@ -81,15 +73,11 @@ class UnifiedBatchesHandler:
                 is_retry=(value_or_none(parameters.x_stainless_retry_count) or "0") != "0",
             )
 
-        body = pieces(request, MAX_BODY)
-        if await _requests_begin(reader, body):
+        def check_head() -> None:
             if named is not None or value_or_none(form.fields.model) is not None:
-                target()  # refuses before the whole body has arrived
-            batch = await request.app[BATCHES].create(submission, _rest(body), reader)
-        else:
-            form.read_without_requests(reader.without_requests())
-            _check_file_endpoint(form.endpoint)
-            batch = await request.app[BATCHES].create_from_file(submission())
+                target()
+
+        batch = await create_batch(request, form, submission, check_head=check_head, check_file=lambda: None)
         return self._view.batch(request, batch, target().provider, extra)
 
     async def list_unified_batches(
@@ -159,44 +147,16 @@ class UnifiedBatchesHandler:
         raise RefusedError("invalid_request_error", message, param=PROVIDER, code=fault_code(FIELD_REQUIRED))
 
 
-async def _requests_begin(reader: CreateReader[UnifiedBatchRequest], body: AsyncIterator[bytes]) -> bool:
-    """Read a body up to its first request, and return whether there is one."""
-    held = b""
-    async for data in body:
-        held += data
-        if len(held) >= READ_SIZE:
-            if reader.begin(held):
-                return True
-            held = b""
-    return reader.begin(held)
-
-
-async def _rest(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield an empty piece, then the rest of a body, for a reader that holds the beginning already."""
-    yield b""
-    async for data in body:
-        yield data
-
-
 def _options(form: UnifiedBatchFormat, model: str | None) -> BatchOptions:
     kept = value_or_none(form.fields.output_expires_after)
     return BatchOptions(
-        kind=_kind(form.endpoint),
+        kind=kind_of(form.endpoint),
         model=model,
         metadata=value_or_none(form.fields.metadata),
-        input_file=value_or_none(form.fields.input_file_id),
+        input_file=form.input_file,
         output_lifetime=None if kept is None else kept.seconds,
+        window=window_option(form.fields.completion_window),
     )
-
-
-def _kind(endpoint: UnifiedBatchEndpoint) -> RowKind:
-    return "messages" if endpoint == "/v1/messages" else KINDS[endpoint]
-
-
-def _check_file_endpoint(endpoint: UnifiedBatchEndpoint) -> None:
-    if endpoint == MESSAGES:
-        message = f"endpoint: a file has no requests for {MESSAGES}, only for {', '.join(KINDS)}; send them in requests"
-        raise RefusedError("invalid_request_error", message, param="endpoint")
 
 
 def _wants_json(request: web.Request) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.context import FILES, WORKSPACE
+from batchgate.api.context import FILES, OPERATION, WORKSPACE
 from batchgate.api.downloads import send_file
+from batchgate.api.ignored_fields import note_ignored
 from batchgate.api.request_body import pieces
 from batchgate.api.request_errors import allowed_values, refuse_missing
 from batchgate.api.unified import file_view as view
@@ -31,8 +32,11 @@ class UnifiedFilesHandler:
         """Upload a file for the provider in the query, the header or the form."""
         extra = start_extra_fields("file_upload")
         provider = one_provider(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
-        form = UploadForm(request.headers, gateway.UploadUnifiedFile, provider=provider)
+        form = UploadForm(
+            request.headers, gateway.UploadUnifiedFile, provider=provider, ignored=request[OPERATION].ignored
+        )
         file = await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form)
+        note_ignored(request, form.sent)
         return view.unified_file(file, file.provider, extra)
 
     async def list_unified_files(
