@@ -94,7 +94,9 @@ def use_requests_or_file(case: AnyCase) -> None:
     operation = case.operation.definition.raw.get("operationId")
     if operation not in {"createUnifiedBatch", "createBatch"} or not isinstance(body, dict):
         return
-    if body.get("input_file_id") in _batch_file_ids or (operation == "createBatch" and "requests" not in body):
+    if operation == "createBatch" and "requests" not in body and _batch_file_ids:
+        body = {"input_file_id": _batch_file_ids[-1]} | body
+    if body.get("input_file_id") in _batch_file_ids:
         body = {name: value for name, value in body.items() if name != "requests"}
         case.body = {"completion_window": "24h"} | body | {"endpoint": "/v1/chat/completions"}
     else:
@@ -121,7 +123,6 @@ def use_uploaded_file(case: AnyCase) -> None:
     if (
         _batch_file_ids
         and isinstance(body, dict)
-        and "requests" not in body
         and body.get("input_file_id", _batch_file_ids[-1]) not in _batch_file_ids
     ):
         case.body = body | {"input_file_id": _batch_file_ids[-1]}
