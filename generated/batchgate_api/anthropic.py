@@ -11,6 +11,83 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from batchgate_api.structs import ClosedStruct, OpenStruct
 
 
+class AnthropicFile(OpenStruct, frozen=True, kw_only=True):
+    """A file's metadata. All eight keys are always present."""
+
+    id: Annotated[str, Meta(description="The unique id of the file.")]
+    """The unique id of the file."""
+
+    type: Literal["file"]
+    filename: Annotated[str, Meta(description="The name of the uploaded file.")]
+    """The name of the uploaded file."""
+
+    mime_type: Annotated[
+        str,
+        Meta(
+            description="The media type that the upload stated for the file. If it stated none, or application/octet-stream, the type that the file name implies."
+        ),
+    ]
+    """The media type that the upload stated for the file. If it stated none, or application/octet-stream, the type that the file name implies."""
+
+    size_bytes: Annotated[int, Meta(description="The size of the content in bytes.")]
+    """The size of the content in bytes."""
+
+    created_at: Annotated[str, Meta(description="When the file was uploaded.")]
+    """When the file was uploaded."""
+
+    expires_at: Annotated[str, Meta(description="When the file expires.")] | None
+    """When the file expires."""
+
+    downloadable: Annotated[
+        bool, Meta(description="Whether the content can be downloaded: always true.")
+    ]
+    """Whether the content can be downloaded: always true."""
+
+
+class AnthropicFilePage(OpenStruct, frozen=True, kw_only=True):
+    """A page of files, newest first."""
+
+    data: list[AnthropicFile]
+    has_more: Annotated[
+        bool,
+        Meta(description="Whether there are more files in the requested direction."),
+    ]
+    """Whether there are more files in the requested direction."""
+
+    first_id: (
+        Annotated[
+            str,
+            Meta(
+                description="The id of the first file on the page. Pass it as `before_id` for newer files."
+            ),
+        ]
+        | None
+    )
+    """The id of the first file on the page. Pass it as `before_id` for newer files."""
+
+    last_id: (
+        Annotated[
+            str,
+            Meta(
+                description="The id of the last file on the page. Pass it as `after_id` for older files."
+            ),
+        ]
+        | None
+    )
+    """The id of the last file on the page. Pass it as `after_id` for older files."""
+
+    next_page: (
+        Annotated[
+            str,
+            Meta(
+                description="The cursor of the next page of older files; pass it as `page`. Null on the last page."
+            ),
+        ]
+        | None
+    )
+    """The cursor of the next page of older files; pass it as `page`. Null on the last page."""
+
+
 class CanceledResult(OpenStruct, frozen=True, kw_only=True, tag_field="type", tag="canceled"):
     """The batch was canceled before the request was sent."""
 
@@ -27,6 +104,13 @@ class CreateMessageBatch(ClosedStruct, frozen=True, kw_only=True):
         ),
     ]
     """The requests. The order in which they run is not guaranteed."""
+
+
+class DeletedAnthropicFile(OpenStruct, frozen=True, kw_only=True):
+    """The response to a delete."""
+
+    id: str
+    type: Literal["file_deleted"]
 
 
 class DeletedMessageBatch(OpenStruct, frozen=True, kw_only=True):
@@ -220,3 +304,54 @@ MessageBatchResult: TypeAlias = Annotated[
     SucceededResult | ErroredResult | CanceledResult | ExpiredResult,
     Meta(description="The outcome of a request."),
 ]
+
+
+class UploadAnthropicFile(ClosedStruct, frozen=True, kw_only=True):
+    """The form fields of an upload."""
+
+    file: Annotated[
+        bytes,
+        Meta(
+            description="The file content, with the file name and its media type.",
+            min_length=1,
+        ),
+    ]
+    """The file content, with the file name and its media type."""
+
+    filename: (
+        Annotated[
+            str,
+            Meta(
+                description="The file name; it takes the place of the one of `file`.",
+                max_length=512,
+                min_length=1,
+                pattern="^[^\\x00-\\x1F\\x7F]+$",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The file name; it takes the place of the one of `file`."""
+
+    purpose: (
+        Annotated[
+            Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"],
+            Meta(
+                description="The purpose of the file (default user_data). A `batch` file is JSONL, has at most 200 MB and can be the input of an OpenAI batch."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The purpose of the file (default user_data). A `batch` file is JSONL, has at most 200 MB and can be the input of an OpenAI batch."""
+
+    expires_in_seconds: (
+        Annotated[
+            int,
+            Meta(
+                description="How long the file is kept, in seconds (default 30 days for a `batch` file, otherwise without limit).",
+                ge=3600,
+                le=7776000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """How long the file is kept, in seconds (default 30 days for a `batch` file, otherwise without limit)."""

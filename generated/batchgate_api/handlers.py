@@ -79,6 +79,64 @@ class MessageBatchesHandlers(Protocol):
         ...
 
 
+class AnthropicFilesHandlers(Protocol):
+    """Anthropic Files: handlers of 5 operations."""
+
+    async def list_anthropic_files(
+        self,
+        request: web.Request,
+        parameters: parameters.ListAnthropicFilesParameters,
+    ) -> anthropic.AnthropicFilePage:
+        """List files, newest first.
+
+        Supports two paging styles: `limit` with `after_id` (older) or `before_id` (newer), or
+        `limit` with `page`, the `next_page` of the previous page. With both ids, the page
+        contains only files strictly between them.
+        """
+        ...
+
+    async def upload_anthropic_file(
+        self,
+        request: web.Request,
+        parameters: parameters.UploadAnthropicFileParameters,
+    ) -> anthropic.AnthropicFile:
+        """Upload a file.
+
+        The form fields may come in any order. If the upload is refused or interrupted, nothing
+        is stored. The body may be compressed (gzip, deflate, zstd); limits apply to the decoded
+        file.
+        """
+        ...
+
+    async def retrieve_anthropic_file(
+        self,
+        request: web.Request,
+        parameters: parameters.RetrieveAnthropicFileParameters,
+    ) -> anthropic.AnthropicFile:
+        """Retrieve a file's metadata."""
+        ...
+
+    async def delete_anthropic_file(
+        self,
+        request: web.Request,
+        parameters: parameters.DeleteAnthropicFileParameters,
+    ) -> anthropic.DeletedAnthropicFile:
+        """Delete a file and its content."""
+        ...
+
+    async def download_anthropic_file(
+        self,
+        request: web.Request,
+        parameters: parameters.DownloadAnthropicFileParameters,
+    ) -> web.StreamResponse:
+        """Download the unchanged content of a file.
+
+        Every file can be downloaded, uploads as well as results. Anthropic itself refuses to
+        return uploads.
+        """
+        ...
+
+
 class GatewayHandlers(Protocol):
     """Gateway: handlers of 3 operations."""
 
@@ -498,13 +556,13 @@ class BatchesHandlers(Protocol):
         self,
         request: web.Request,
         parameters: parameters.CreateBatchParameters,
-        body: openai.CreateBatch,
     ) -> openai.Batch:
-        """Create a batch from an uploaded file.
+        """Create a batch from an uploaded file or from the requests in the body.
 
-        The file is validated after the response: the batch is `validating` until then. If any
-        line is invalid, the batch is `failed`, with an error for each such line. The body may
-        be compressed (gzip, deflate, zstd).
+        A file is validated after the response: the batch is `validating` until then. If any
+        line is invalid, the batch is `failed`, with an error for each such line. Requests in
+        the body are accepted or refused as a whole. The body may be compressed (gzip, deflate,
+        zstd); the limit of 256 MB applies to the decoded body.
         """
         ...
 
@@ -532,6 +590,7 @@ class BatchesHandlers(Protocol):
 
 class Handlers(
     MessageBatchesHandlers,
+    AnthropicFilesHandlers,
     GatewayHandlers,
     BatchProgressHandlers,
     WorkspacesHandlers,

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
@@ -35,9 +35,9 @@ class Batch(OpenStruct, frozen=True, kw_only=True):
     """The file with the requests."""
 
     completion_window: Annotated[
-        Literal["24h"], Meta(description="The time until the batch expires.")
+        str, Meta(description="The time until the batch expires, as it was given.")
     ]
-    """The time until the batch expires."""
+    """The time until the batch expires, as it was given."""
 
     status: OpenaiBatchStatus
     output_file_id: (
@@ -217,24 +217,57 @@ class BatchUsage(OpenStruct, frozen=True, kw_only=True):
 
 
 class CreateBatch(ClosedStruct, frozen=True, kw_only=True):
-    """The body of a create request."""
+    """The body of a create request. It requires either `input_file_id`, and then `endpoint` and `completion_window`, or `requests`."""
 
-    input_file_id: Annotated[
-        str,
-        Meta(
-            description="The file with the requests, one per line, uploaded with the purpose `batch`.",
-            max_length=128,
-            min_length=1,
-        ),
-    ]
-    """The file with the requests, one per line, uploaded with the purpose `batch`."""
+    input_file_id: (
+        Annotated[
+            str,
+            Meta(
+                description="The file with the requests, one per line, uploaded with the purpose `batch`. Beside `requests` it is absent, null or empty.",
+                max_length=128,
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The file with the requests, one per line, uploaded with the purpose `batch`. Beside `requests` it is absent, null or empty."""
 
-    endpoint: BatchEndpoint
-    completion_window: Annotated[
-        Literal["24h"],
-        Meta(description="The time until the batch expires, counted from its creation."),
-    ]
-    """The time until the batch expires, counted from its creation."""
+    requests: (
+        Annotated[
+            list[UnifiedBatchRequest],
+            Meta(
+                description="The requests, all of the same format. With `params` they are requests of Messages, for which `endpoint` may be /v1/chat/completions too."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The requests, all of the same format. With `params` they are requests of Messages, for which `endpoint` may be /v1/chat/completions too."""
+
+    model: (
+        Annotated[
+            str,
+            Meta(
+                description="The default model of the requests, optionally with a provider prefix and a slash.",
+                max_length=256,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The default model of the requests, optionally with a provider prefix and a slash."""
+
+    endpoint: UnifiedBatchEndpoint | UnsetType = UNSET
+    completion_window: (
+        Annotated[
+            str,
+            Meta(
+                description="The time until the batch expires, counted from its creation: whole hours or days, from 1h to 7d (default 24h with `requests`).",
+                pattern="^([1-9]|[1-9][0-9]|1[0-5][0-9]|16[0-8])h$|^[1-7]d$",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The time until the batch expires, counted from its creation: whole hours or days, from 1h to 7d (default 24h with `requests`)."""
 
     metadata: BatchMetadata | None | UnsetType = UNSET
     output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET
@@ -250,6 +283,127 @@ class CreateBatch(ClosedStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """The account that runs the requests, or its provider. The default is the account `openai`, or else the gateway's default account. A provider/model prefix in a request takes precedence."""
+
+    storage_config: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store files."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: where a provider would store files."""
+
+    s3_bucket: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store files."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: where a provider would store files."""
+
+    gcs_bucket: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store files."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: where a provider would store files."""
+
+    gcs_prefix: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store files."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: where a provider would store files."""
+
+    output_s3_uri: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the results."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the results."""
+
+    output_folder: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the results."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the results."""
+
+    role_arn: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: the role in which a provider would run the job."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: the role in which a provider would run the job."""
+
+    job_name: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: the name that the job would have at a provider."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: the name that the job would have at a provider."""
+
+    display_name: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: the name that the job would have at a provider."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: the name that the job would have at a provider."""
+
+    owner: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: the gateway's owner of a batch is the workspace of the API key."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: the gateway's owner of a batch is the workspace of the API key."""
+
+    expiry: (
+        Annotated[
+            Any,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: `completion_window` and `output_expires_after` say how long things are kept."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: `completion_window` and `output_expires_after` say how long things are kept."""
 
 
 class CreateFile(ClosedStruct, frozen=True, kw_only=True):
@@ -300,6 +454,174 @@ class CreateFile(ClosedStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="expires_after[seconds]", default=UNSET)
     """How long the file is kept, in seconds (default 30 days for a `batch` file, otherwise without limit)."""
+
+    filename: (
+        Annotated[
+            str,
+            Meta(
+                description="The file name; it takes the place of the one of `file`.",
+                max_length=512,
+                min_length=1,
+                pattern="^[^\\x00-\\x1F\\x7F]+$",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The file name; it takes the place of the one of `file`."""
+
+    content_type: (
+        Annotated[
+            str,
+            Meta(
+                description="The media type of the file; it takes the place of the one of `file`."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The media type of the file; it takes the place of the one of `file`."""
+
+    storage_config: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the file."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the file."""
+
+    storage_config_s3__bucket_: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the file."
+            ),
+        ]
+        | UnsetType
+    ) = field(name="storage_config[s3][bucket]", default=UNSET)
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the file."""
+
+    storage_config_s3__region_: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the file."
+            ),
+        ]
+        | UnsetType
+    ) = field(name="storage_config[s3][region]", default=UNSET)
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the file."""
+
+    storage_config_s3__prefix_: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the file."
+            ),
+        ]
+        | UnsetType
+    ) = field(name="storage_config[s3][prefix]", default=UNSET)
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the file."""
+
+    storage_config_gcs__bucket_: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the file."
+            ),
+        ]
+        | UnsetType
+    ) = field(name="storage_config[gcs][bucket]", default=UNSET)
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the file."""
+
+    storage_config_gcs__project_: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the file."
+            ),
+        ]
+        | UnsetType
+    ) = field(name="storage_config[gcs][project]", default=UNSET)
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the file."""
+
+    storage_config_gcs__prefix_: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the file."
+            ),
+        ]
+        | UnsetType
+    ) = field(name="storage_config[gcs][prefix]", default=UNSET)
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the file."""
+
+    s3_bucket: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the file."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the file."""
+
+    gcs_bucket: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the file."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the file."""
+
+    gcs_prefix: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: where a provider would store the file."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: where a provider would store the file."""
+
+    model: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: the model that a provider would prepare the file for."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: the model that a provider would prepare the file for."""
+
+    owner: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: the gateway's owner of a file is the workspace of the API key."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: the gateway's owner of a file is the workspace of the API key."""
+
+    expiry: (
+        Annotated[
+            str,
+            Meta(
+                description="Ignored, and named in the header `Warning` of the response: `expires_after` says how long the file is kept."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Ignored, and named in the header `Warning` of the response: `expires_after` says how long the file is kept."""
 
 
 class DeletedFile(OpenStruct, frozen=True, kw_only=True):
@@ -414,3 +736,33 @@ class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
 
     seconds: Annotated[int, Meta(description="The time in seconds.", ge=3600, le=2592000)]
     """The time in seconds."""
+
+
+UnifiedBatchEndpoint: TypeAlias = Annotated[
+    Literal[
+        "/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/messages"
+    ],
+    Meta(
+        description="The endpoint of all requests in the batch (default /v1/chat/completions, or /v1/messages with `params`)."
+    ),
+]
+
+
+class UnifiedBatchRequest(ClosedStruct, frozen=True, kw_only=True):
+    """A request: a Messages request with `params` (or with `body` for the endpoint /v1/messages), or a request to another endpoint with `body`."""
+
+    custom_id: Annotated[
+        str,
+        Meta(
+            description="The caller's id of the request, unique within the batch. For Messages: 1 to 64 letters, digits, `-` or `_`.",
+            min_length=1,
+        ),
+    ]
+    """The caller's id of the request, unique within the batch. For Messages: 1 to 64 letters, digits, `-` or `_`."""
+
+    method: Annotated[Literal["POST"], Meta(description="Optional.")] | UnsetType = UNSET
+    """Optional."""
+
+    url: UnifiedBatchEndpoint | UnsetType = UNSET
+    body: Raw | UnsetType = UNSET
+    params: Raw | UnsetType = UNSET

@@ -261,6 +261,20 @@ class CreateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of createWorkspace."""
 
 
+class DeleteAnthropicFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of deleteAnthropicFile."""
+
+    file_id: Annotated[
+        str,
+        Meta(
+            description="The id of the file, uploaded through any API of the gateway.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the file, uploaded through any API of the gateway."""
+
+
 class DeleteFileParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of deleteFile."""
 
@@ -327,6 +341,20 @@ class DeleteUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
     """Same as `provider`."""
+
+
+class DownloadAnthropicFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of downloadAnthropicFile."""
+
+    file_id: Annotated[
+        str,
+        Meta(
+            description="The id of the file, uploaded through any API of the gateway.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the file, uploaded through any API of the gateway."""
 
 
 class DownloadFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -413,6 +441,100 @@ class GetWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
         str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
     ]
     """The name of the workspace."""
+
+
+class ListAnthropicFilesParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of listAnthropicFiles."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(
+                description="The maximum number of files per page (default 20).",
+                ge=1,
+                le=1000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The maximum number of files per page (default 20)."""
+
+    after_id: (
+        Annotated[
+            str,
+            Meta(
+                description="Return the files directly after this one (older files).",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return the files directly after this one (older files)."""
+
+    before_id: (
+        Annotated[
+            str,
+            Meta(
+                description="Return the files directly before this one (newer files).",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return the files directly before this one (newer files)."""
+
+    page: (
+        Annotated[
+            str,
+            Meta(
+                description="The cursor of the page: the `next_page` of the previous page. It takes the place of `after_id`.",
+                max_length=133,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The cursor of the page: the `next_page` of the previous page. It takes the place of `after_id`."""
+
+    ids__: (
+        Annotated[
+            str,
+            Meta(
+                description="Return only the files with these ids, on a single page; ids of files that do not exist are left out. It may be given up to 100 times, and takes the place of the other parameters of paging.",
+                max_length=13000,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="ids[]", default=UNSET)
+    """Return only the files with these ids, on a single page; ids of files that do not exist are left out. It may be given up to 100 times, and takes the place of the other parameters of paging."""
+
+    scope_id: (
+        Annotated[
+            str,
+            Meta(
+                description="Return only files of this scope, such as a session. The gateway has none, so the page is empty.",
+                max_length=128,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only files of this scope, such as a session. The gateway has none, so the page is empty."""
+
+    x_model_provider: (
+        Annotated[
+            str,
+            Meta(
+                description="Return only files that were uploaded for this account or provider.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Return only files that were uploaded for this account or provider."""
 
 
 class ListBatchesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -868,6 +990,20 @@ class PutSecretParameters(OpenStruct, frozen=True, kw_only=True):
     """The name of the secret."""
 
 
+class RetrieveAnthropicFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of retrieveAnthropicFile."""
+
+    file_id: Annotated[
+        str,
+        Meta(
+            description="The id of the file, uploaded through any API of the gateway.",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the file, uploaded through any API of the gateway."""
+
+
 class RetrieveBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of retrieveBatch."""
 
@@ -1046,6 +1182,23 @@ class UpdateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
         str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
     ]
     """The name of the workspace."""
+
+
+class UploadAnthropicFileParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of uploadAnthropicFile."""
+
+    x_model_provider: (
+        Annotated[
+            str,
+            Meta(
+                description="The account or provider of the file (default anthropic).",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """The account or provider of the file (default anthropic)."""
 
 
 class UploadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):

@@ -48,5 +48,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """The required content type of the body."""
     body_streamed: bool
     """Whether the handler reads the body itself; `body` is then its schema."""
+    ignored: tuple[str, ...]
+    """The fields of the body that are accepted and have no effect."""
     responses: Mapping[int, Any]
     """The model of each declared status; None if the handler streams the body."""

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_names
+from batchgate.api.anthropic.files import AnthropicFilesHandler
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.context import BATCHES, CONTENTS, DOWNLOADS, FILES, HTTP_LIMITS, HTTP_METER, TENANTS, UPLOADS
@@ -60,6 +61,7 @@ from batchgate.telemetry.span_export import create_spans
 from batchgate.tenancy import Tenancy
 from batchgate_api import gateway
 from batchgate_api.handlers import (
+    AnthropicFilesHandlers,
     APIKeysHandlers,
     BatchesHandlers,
     BatchProgressHandlers,
@@ -150,6 +152,7 @@ def _handlers(
     BatchProgressHandlers,
     WorkspacesHandlers,
     APIKeysHandlers,
+    AnthropicFilesHandlers,
     FilesHandlers,
     BatchesHandlers,
     UnifiedFilesHandlers,
@@ -162,6 +165,7 @@ def _handlers(
         BatchProgressHandler(blobs, PartialResults(store, blobs), wait),
         WorkspacesHandler(),
         APIKeysHandler(),
+        AnthropicFilesHandler(blobs, names),
         FilesHandler(blobs, names),
         BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
         UnifiedFilesHandler(blobs, names),

@@ -115,7 +115,8 @@ class _Page:
         if operation.authenticated:
             lines.append('-H "x-api-key: $BATCHGATE_API_KEY"')
         if operation.media_type == "multipart/form-data":
-            lines.append("-F purpose=batch -F file=@requests.jsonl")
+            fields = self._schemas[str(operation.body_schema)]["required"]
+            lines.append("-F purpose=batch -F file=@requests.jsonl" if "purpose" in fields else "-F file=@report.pdf")
         elif operation.body_schema:
             body = self._example(raw["requestBody"]["content"], operation.body_schema)
             lines += ['-H "content-type: application/json"', f"-d {shlex.quote(body)}"]

@@ -42,6 +42,8 @@ class Operation:
     media_type: str | None
     """The required content type of the body."""
     body_streamed: bool
+    ignored: tuple[str, ...]
+    """The fields of the body that have no effect (`x-ignored`)."""
     responses: dict[int, str | None]
     """Status to the name of the schema; None if the response is streamed."""
 
@@ -70,6 +72,10 @@ class Document:
     dialect: str
     mounts: tuple[str, ...]
     operations: tuple[Operation, ...] = field(default=())
+
+    def mounts_of(self, item: Json) -> tuple[str, ...]:
+        """Return the mounts of a path: its own, or those of the document."""
+        return tuple(item.get("x-mounts", self.mounts))
 
     @property
     def schemas(self) -> Json:
@@ -112,7 +118,7 @@ def bundle(documents: tuple[Document, ...]) -> Json:
     }
     for document in documents:
         for path, item in document.content["paths"].items():
-            first, *rest = (mount + path for mount in document.mounts)
+            first, *rest = (mount + path for mount in document.mounts_of(item))
             merged["paths"][first] = _published_item(item, document, rest)
         _merge_components(merged["components"], document)
     return merged
@@ -158,10 +164,11 @@ def _operations(document: Document) -> Iterator[Operation]:
     for path, item in document.content["paths"].items():
         for method in METHODS:
             if method in item:
-                yield _operation(document, path, method, item[method])
+                yield _operation(document, path, method, item)
 
 
-def _operation(document: Document, path: str, method: str, raw: Json) -> Operation:
+def _operation(document: Document, path: str, method: str, item: Json) -> Operation:
+    raw: Json = item[method]
     location = f"{document.name}.yaml {method} {path}"
     if "operationId" not in raw or not raw.get("tags") or "200" not in raw["responses"]:
         raise SpecError(f"{location}: an operation needs an operationId, a tag and a 200 response")
@@ -169,19 +176,22 @@ def _operation(document: Document, path: str, method: str, raw: Json) -> Operati
     authenticated = bool(security) and {} not in security  # an empty requirement makes the key optional
     body = raw.get("requestBody", {})
     media_type = next(iter(body["content"])) if body else None
+    body_schema = _schema_name(body, media_type, location) if media_type else None
+    fields = document.schemas[body_schema].get("properties", {}) if body_schema else {}
     return Operation(
         id=raw["operationId"],
         method=method.upper(),
-        paths=tuple(mount + path for mount in document.mounts),
+        paths=tuple(mount + path for mount in document.mounts_of(item)),
         tag=raw["tags"][0],
         summary=raw["summary"],
         description=raw.get("description", ""),
         authenticated=authenticated,
         scopes=_scopes(raw, authenticated, location),
         parameters=tuple(_dereference(document.content, p) for p in raw.get("parameters", ())),
-        body_schema=_schema_name(body, media_type, location) if media_type else None,
+        body_schema=body_schema,
         media_type=media_type,
         body_streamed=body.get("x-streamed", False),
+        ignored=tuple(name for name, field in fields.items() if field.get("x-ignored")),
         responses={int(s): _response_schema(document, r, location) for s, r in raw["responses"].items()},
     )
 
@@ -210,7 +220,7 @@ def _schema_name(holder: Json, media_type: str, location: str) -> str:
 
 
 def _published_item(item: Json, document: Document, aliases: list[str]) -> Json:
-    published = dict(item)
+    published = {key: value for key, value in item.items() if key != "x-mounts"}
     for method in METHODS:
         if method in item:
             published[method] = {"security": document.content.get("security", []), **item[method]}

@@ -143,6 +143,34 @@ def test_a_create_selects_the_account_and_the_lifetime_of_the_output_file(client
     assert batch.id in [found.id for found in listed]
 
 
+@pytest.mark.parametrize("field", ["params", "body"])
+def test_requests_may_be_in_the_body_instead_of_a_file(client: OpenAI, field: str) -> None:
+    """Other gateways document these calls: with `params` for Anthropic."""
+    messages = {"model": "simulated", "max_tokens": 16, "messages": [{"role": "user", "content": "Hello"}]}
+    requests = [{"custom_id": custom_id, field: messages} for custom_id in ("a", "b")]
+    extras = {"provider": "anthropic", "requests": requests, "output_s3_uri": "s3://bucket/folder"}
+    raw = client.batches.with_raw_response.create(
+        input_file_id="", endpoint=CHAT, completion_window="24h", extra_body=extras
+    )
+    assert "ignored: output_s3_uri;" in raw.headers["Warning"]
+    batch = wait_until_terminal(client, raw.parse())
+    assert (batch.status, batch.endpoint) == ("completed", CHAT)
+    assert [line["custom_id"] for line in read_lines(client, batch.output_file_id)] == ["a", "b"]
+    assert [line["custom_id"] for line in read_lines(client, batch.input_file_id)] == ["a", "b"]
+
+
+def test_a_batch_has_the_window_and_the_model_that_the_caller_asks_for(client: OpenAI) -> None:
+    file = client.files.create(file=jsonl(chat("a")), purpose="batch")
+    window: Any = "7d"
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint=CHAT, completion_window=window, extra_body={"model": "simulated"}
+    )
+    assert (batch.completion_window, batch.model) == ("7d", "simulated")
+    assert batch.expires_at is not None
+    assert batch.expires_at - batch.created_at == 7 * 24 * 3600
+    assert wait_until_terminal(client, batch).status == "completed"
+
+
 def test_the_sdk_raises_its_typed_exceptions(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="no batch 'batch_nobody'") as missing:
         client.batches.retrieve("batch_nobody")
@@ -153,7 +181,7 @@ def test_the_sdk_raises_its_typed_exceptions(client: OpenAI) -> None:
         client.batches.create(input_file_id="file-nobody", endpoint=CHAT, completion_window="24h")
     assert unknown.value.param == "input_file_id"
     wrong: Any = "/v1/moderation"
-    with pytest.raises(openai.BadRequestError, match="one of /v1/chat/completions, /v1/responses") as endpoint:
+    with pytest.raises(openai.BadRequestError, match="one of /v1/chat/completions, /v1/embeddings") as endpoint:
         client.batches.create(input_file_id="file-nobody", endpoint=wrong, completion_window="24h")
     assert (endpoint.value.param, endpoint.value.code) == ("endpoint", "invalid_value")
     with pytest.raises(openai.BadRequestError, match="no batch 'batch_nobody' to page from") as cursor:

@@ -56,6 +56,17 @@ def test_the_sdk_uploads_retrieves_downloads_and_deletes_a_file(client: OpenAI, 
         client.files.retrieve(created.id)
 
 
+def test_the_storage_of_another_provider_in_an_upload_is_ignored_and_named(client: OpenAI) -> None:
+    s3 = {"bucket": "a-bucket", "region": "us-west-2", "prefix": "folder"}
+    extras = {"provider": "bedrock", "storage_config": {"s3": s3}}
+    raw = client.files.with_raw_response.create(file=("a.jsonl", LINE), purpose="batch", extra_body=extras)
+    assert "ignored: storage_config[s3][bucket], storage_config[s3][region]" in raw.headers["Warning"]
+    created = raw.parse()
+    assert client.files.content(created.id).read() == LINE
+    listed = client.files.list(extra_query={"provider": "bedrock", "storage_config": {"s3": s3}})
+    assert created.id in [file.id for file in listed]
+
+
 @pytest.mark.parametrize(
     ("file", "filename"),
     [

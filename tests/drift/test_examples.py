@@ -37,5 +37,6 @@ def test_every_schema_of_a_request_or_response_body_has_an_example() -> None:
     with_examples = {path.parent.name for path in EXAMPLES.rglob("*.json")}
     bodies = {"CreateMessageBatch", "MessageBatch", "MessageBatchPage", "DeletedMessageBatch", "ErrorResponse"}
     bodies |= {"FileObject", "FileList", "DeletedFile", "OpenaiError", "CreateBatch", "Batch", "BatchList"}
+    bodies |= {"AnthropicFile", "AnthropicFilePage", "DeletedAnthropicFile"}
     bodies |= {"UnifiedFile", "UnifiedFileList", "DeletedUnifiedFile", "UnifiedError"}
     assert bodies | {"MessageBatchIndividualResponse", "Health", "BatchProgress"} <= with_examples

@@ -30,9 +30,9 @@ KEY: Final = "sk-bf-fuzz-0123456789"
 """The API key of the gateway under test, as in schemathesis.toml."""
 LIMIT_STYLE: Final = ("limit", "after_id", "before_id")
 PAGE_STYLE: Final = ("page_size", "page_token")
-CURSORS: Final = ("after_id", "before_id", "page_token", "after", "before")
+CURSORS: Final = ("after_id", "before_id", "page_token", "page", "after", "before")
 PROVIDERS: Final = ("provider", "x-model-provider")
-_ID: Final = re.compile(rb"(?:msgbatch_|batch_|file-|key_)[0-9A-Za-z]{20,}")
+_ID: Final = re.compile(rb"(?:page_)?(?:msgbatch_|batch_|file-|key_)[0-9A-Za-z]{20,}")
 _returned_ids: Final[set[object]] = set()
 """Every id that the gateway has returned so far."""
 _batch_file_ids: Final[list[str]] = []
@@ -45,6 +45,17 @@ def use_one_paging_style(case: AnyCase) -> None:
     if set(style) & case.query.keys():
         for name in other:
             case.query.pop(name, None)
+
+
+def use_one_list_of_files(case: AnyCase) -> None:
+    """List files by ids or in one paging style: parameters cannot exclude each other."""
+    if case.operation.definition.raw.get("operationId") != "listAnthropicFiles":
+        return
+    if "ids[]" in case.query:
+        for name in ("limit", "page", "after_id", "before_id"):
+            case.query.pop(name, None)
+    elif "after_id" in case.query:
+        case.query.pop("page", None)
 
 
 def use_returned_cursor(case: AnyCase) -> None:
@@ -77,13 +88,16 @@ def use_one_provider(case: AnyCase) -> None:
 
 
 def use_requests_or_file(case: AnyCase) -> None:
-    """Create a unified batch from a file or from requests: its schema would have to be a union of two models."""
+    """Create a batch from a file or from requests: the schema would have to be a union of two models."""
     body: Any = case.body
-    if case.operation.definition.raw.get("operationId") != "createUnifiedBatch" or not isinstance(body, dict):
+    operation = case.operation.definition.raw.get("operationId")
+    if operation not in {"createUnifiedBatch", "createBatch"} or not isinstance(body, dict):
         return
+    if operation == "createBatch" and "requests" not in body and _batch_file_ids:
+        body = {"input_file_id": _batch_file_ids[-1]} | body
     if body.get("input_file_id") in _batch_file_ids:
         body = {name: value for name, value in body.items() if name != "requests"}
-        case.body = body | {"endpoint": "/v1/chat/completions"}
+        case.body = {"completion_window": "24h"} | body | {"endpoint": "/v1/chat/completions"}
     else:
         requests = body.get("requests") or [{"params": {}}]
         case.body = {name: value for name, value in body.items() if name != "input_file_id"} | use_one_shape(
@@ -173,6 +187,8 @@ REFUSALS: Final = (
     b'"code":"invalid_file_purpose"',
     # The names of accounts are settings, and a generated form must not change.
     b"is not configured; configured: ",
+    # The purpose batch and the name of the file, two fields of a form, depend on each other.
+    b'"error_code":"invalid_file_format"',
     # JSON Schema counts 3600.0 as an integer; the models of bodies accept only numbers written as integers.
     b"Input should be an integer, not a number",
     b"Input should be an integer or null, not a number",
@@ -181,6 +197,7 @@ REFUSALS: Final = (
 RULES: Final = (
     use_returned_cursor,
     use_one_paging_style,
+    use_one_list_of_files,
     use_one_provider,
     use_requests_or_file,
     use_uploaded_file,

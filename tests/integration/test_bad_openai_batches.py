@@ -20,7 +20,8 @@ from tests.support.running_app import RunningApp
 from tests.support.uploads import expect_error
 
 JSON = {"Content-Type": "application/json"}
-ENDPOINTS = "/v1/chat/completions, /v1/responses, /v1/embeddings, /v1/completions"
+ENDPOINTS = "/v1/chat/completions, /v1/embeddings, /v1/completions, /v1/responses, /v1/messages"
+WINDOWS = "it must be whole hours or days from 1h to 7d, such as 24h"
 REQUIRED, INVALID, UNKNOWN = "missing_required_parameter", "invalid_value", "unknown_parameter"
 MB = 1024 * 1024
 
@@ -36,7 +37,9 @@ def body_with(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("body", "param", "code", "message"),
     [
-        pytest.param(body_without("input_file_id"), "input_file_id", REQUIRED, "Field required", id="no file"),
+        pytest.param(
+            body_without("input_file_id"), "input_file_id", REQUIRED, "Field required, or requests", id="no file"
+        ),
         pytest.param(
             body_without("endpoint"),
             "endpoint",
@@ -48,7 +51,7 @@ def body_with(**fields: Any) -> dict[str, Any]:
             body_without("completion_window"),
             "completion_window",
             REQUIRED,
-            "Field required; it must be one of 24h",
+            "Field required",
             id="no window",
         ),
         pytest.param(
@@ -59,20 +62,24 @@ def body_with(**fields: Any) -> dict[str, Any]:
             id="unknown endpoint",
         ),
         pytest.param(
-            body_with(completion_window="48h"),
+            body_with(completion_window="169h"),
             "completion_window",
             INVALID,
-            "Input should be one of 24h, not '48h'",
-            id="unknown window",
+            WINDOWS,
+            id="long window",
         ),
         pytest.param(
-            body_with(input_file_id=7), "input_file_id", INVALID, "Input should be a string, not an integer", id="no id"
+            body_with(input_file_id=7),
+            "input_file_id",
+            INVALID,
+            "Input should be a string or null, not an integer",
+            id="no id",
         ),
         pytest.param(
             body_with(input_file_id=""),
             "input_file_id",
-            INVALID,
-            "String should have at least 1 character",
+            REQUIRED,
+            "Field required, or requests",
             id="empty id",
         ),
         pytest.param(
@@ -180,14 +187,14 @@ async def test_an_invalid_create_is_refused_with_the_name_of_the_field(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        pytest.param(b"", "the body is not valid JSON: Input data was truncated", id="empty"),
-        pytest.param(b"{", "the body is not valid JSON: Input data was truncated", id="cut off"),
+        pytest.param(b"", "the body is not valid JSON: it ends too early", id="empty"),
+        pytest.param(b"{", "the body is not valid JSON: it ends too early", id="cut off"),
         pytest.param(b"file-a", "the body is not valid JSON: invalid character (byte 5)", id="no JSON"),
         pytest.param(b"\xff", "the body is not valid JSON: invalid character (byte 0)", id="bytes"),
         pytest.param(b"[]", "Input should be an object, not an array", id="array"),
         pytest.param(
             b'{"input_file_id": "\\ud83d"}',
-            r"the body is not valid JSON: \ud83d is a lone surrogate, half of a character (byte 19)",
+            r"the body is not valid JSON: \ud83d is a lone surrogate",
             id="lone surrogate",
         ),
         pytest.param(b'{"endpoint": "\xff"}', "the body is not valid JSON: a string is not UTF-8", id="not UTF-8"),
@@ -204,20 +211,15 @@ async def test_a_body_of_another_type_is_refused(gateway: RunningApp, sent: str)
     assert error.startswith("Content-Type: it must be application/json, and is ")
 
 
-async def test_a_body_over_the_limit_is_refused_before_and_after_decoding(gateway: RunningApp) -> None:
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_body_with_more_than_its_fields_beside_the_requests_is_refused(
+    gateway: RunningApp, encoding: str
+) -> None:
     large = b" " * MB + msgspec.json.encode(create_body("file-any"))
-    error = await expect_error(gateway, "POST", BATCHES, status=413, data=BytesIO(large), headers=JSON)
-    assert error == f"the body may have at most {MB} bytes"
-    error = await expect_error(
-        gateway,
-        "POST",
-        BATCHES,
-        status=413,
-        code="request_body_too_large_after_decoding",
-        data=gzip.compress(large),
-        headers=JSON | {"Content-Encoding": "gzip"},
-    )
-    assert error == f"the body may have at most {MB} bytes after decoding"
+    data = gzip.compress(large) if encoding == "gzip" else BytesIO(large)
+    headers = JSON | {"Content-Encoding": encoding}
+    error = await expect_error(gateway, "POST", BATCHES, param="requests", code=INVALID, data=data, headers=headers)
+    assert error == "requests: this array must begin within the first 65536 bytes of the body"
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from tests.support.uploads import (
 
 PURPOSE = part("purpose", "user_data")
 MB = 1024 * 1024
-FIELDS = "file, purpose, provider, expires_after[anchor], expires_after[seconds]"
+FIELDS = "file, purpose, provider, expires_after[anchor], expires_after[seconds], filename, content_type"
 
 
 @pytest.mark.parametrize(

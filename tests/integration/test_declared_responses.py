@@ -30,6 +30,7 @@ PUT_SECRET = "putSecret"
 DELETE_SECRET = "deleteSecret"
 LISTS = (
     "listMessageBatches",
+    "listAnthropicFiles",
     "listFiles",
     "listBatches",
     "listUnifiedFiles",

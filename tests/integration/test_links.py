@@ -27,6 +27,7 @@ from tests.support.uploads import OPENAI as FILES
 from tests.support.uploads import UNIFIED as UNIFIED_FILES
 from tests.support.uploads import file_part, part, upload
 
+ANTHROPIC_FILES: Final = "/anthropic/v1/files"
 PROJECT: Final = Path(__file__).parents[2]
 BUNDLE: Final = json.loads((PROJECT / "generated/batchgate_api/openapi.json").read_text())
 METHODS: Final = {"get", "post", "patch", "delete"}
@@ -113,6 +114,10 @@ async def openai_file(app: RunningApp) -> dict[str, Any]:
     return await upload(app, part("purpose", "batch"), file_part(jsonl(chat_line("a"))))
 
 
+async def anthropic_file(app: RunningApp) -> dict[str, Any]:
+    return await upload(app, file_part(), path=ANTHROPIC_FILES)
+
+
 async def unified_file(app: RunningApp) -> dict[str, Any]:
     form = (part("purpose", "batch"), part("provider", "openai"), file_part(jsonl(chat_line("a"))))
     return await upload(app, *form, path=UNIFIED_FILES)
@@ -185,6 +190,9 @@ EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
     "createKey": key,
     "rotateKey": call_on_new(key, "POST", "/api/keys/{}/rotate", json={}),
     "listKeys": key_page,
+    "uploadAnthropicFile": anthropic_file,
+    "retrieveAnthropicFile": call_on_new(anthropic_file, "GET", ANTHROPIC_FILES + "/{}"),
+    "listAnthropicFiles": list_page(anthropic_file, ANTHROPIC_FILES, cursor="after_id"),
     "createFile": openai_file,
     "retrieveFile": call_on_new(openai_file, "GET", FILES + "/{}"),
     "listFiles": list_page(openai_file, FILES, cursor="after"),

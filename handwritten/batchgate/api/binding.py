@@ -15,6 +15,7 @@ from msgspec import UnsetType
 
 from batchgate.api.authentication import Authenticator
 from batchgate.api.context import CALLER, MOUNT, OPEN_UPLOAD, OPERATION, RECHECK, SCOPES, WORKSPACE
+from batchgate.api.ignored_fields import warning_headers
 from batchgate.api.json_body import read_json
 from batchgate.api.request_errors import refuse_input
 from batchgate.engine.model.api_key import Caller
@@ -29,8 +30,9 @@ Method = Callable[..., Awaitable[Any]]
 
 LONG_LIST = 500
 """Items of a list from which on it is encoded in a thread instead of the event loop."""
-LIST_HEADERS = frozenset({"anthropic-beta"})
-"""Headers that may be sent several times instead of once with commas (RFC 9110 5.3), as the Go SDK does."""
+LISTS = frozenset({"anthropic-beta", "ids[]"})
+"""Parameters that may be given several times instead of once with commas: headers (RFC 9110 5.3), as the Go SDK sends
+them, and queries that end in brackets, as the Anthropic SDKs do."""
 
 
 def bind(operation: Operation, method: Method, authenticator: Authenticator, mount: str) -> Handler:
@@ -54,7 +56,8 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
                 result = await method(request, parameters, await read_json(request, operation.body))
         if isinstance(result, web.StreamResponse):
             return result
-        return web.Response(body=await _encode(result), content_type="application/json")
+        body = await _encode(result)
+        return web.Response(body=body, content_type="application/json", headers=warning_headers(request))
 
     return handle
 
@@ -71,7 +74,7 @@ def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:
     sent: dict[str, str] = {}
     for name, location in operation.locations.items():
         values = _values(request, name, location)
-        if len(values) > 1 and name not in LIST_HEADERS:
+        if len(values) > 1 and name not in LISTS:
             message = f"{name}: it is given {len(values)} times; give it once"
             raise RefusedError("invalid_request_error", message, param=name)
         if values:

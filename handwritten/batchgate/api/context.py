@@ -47,6 +47,8 @@ SCOPES = web.RequestKey("scopes", tuple[Scope, ...])
 MOUNT = web.RequestKey("mount", str)
 """The prefix before the operation's own path in the URL, such as ``/anthropic``; may be empty."""
 OPERATION = web.RequestKey("operation", Operation)
+IGNORED = web.RequestKey("ignored", list[str])
+"""The fields of the body that were sent and have no effect."""
 
 
 def key_of(request: web.Request) -> tuple[str, str]:

@@ -7,13 +7,14 @@ checked against the generated model of the form at the end of the body.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from email.message import Message
 from typing import Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 from aiohttp import hdrs
+from msgspec import Struct
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from batchgate.api.binding import value_or_none
@@ -23,10 +24,11 @@ from batchgate.api.request_errors import refuse_input, refuse_missing
 from batchgate.engine.intake.upload_writer import MAX_FILE
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.file import Upload
+from batchgate_api.anthropic import UploadAnthropicFile
 from batchgate_api.gateway import UploadUnifiedFile
 from batchgate_api.openai import CreateFile
 
-Form: TypeAlias = CreateFile | UploadUnifiedFile
+Form: TypeAlias = CreateFile | UploadUnifiedFile | UploadAnthropicFile
 
 MAX_FIELD: Final = 1024
 """Maximum bytes of a field other than the file."""
@@ -36,6 +38,8 @@ MAX_BODY: Final = MAX_FILE + MAX_BESIDES
 MAX_FILENAME: Final = 512  # characters
 UNNAMED: Final = "upload"
 """The name of a file without a name."""
+DEFAULT_PURPOSE: Final = "user_data"
+"""The purpose of files of the Anthropic surface, where none has to be named."""
 FILE: Final = "file"
 PURPOSE: Final = "purpose"
 ANCHOR: Final = "expires_after[anchor]"
@@ -65,13 +69,27 @@ _HEADER_CHARSET: Final = "latin-1"
 """How the parser decodes the headers of parts; it maps every byte to one character, so the bytes can be restored."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn text round: a name must not be shown as another one."""
+_MIME_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
+"""A media type of RFC 6838, in lower case."""
+_UNKNOWN_TYPE: Final = "application/octet-stream"
+"""What HTTP clients state for content that they know nothing about."""
+
+
+class _Fields(Struct, frozen=True, kw_only=True):
+    """The fields of a form beside the file; None for those that were not sent or that the form does not have."""
+
+    purpose: str
+    provider: str | None = None
+    lifetime: int | None = None
+    filename: str | None = None
+    mime_type: str | None = None
 
 
 class UploadForm:
     """An `UploadReader` for the form of a model.
 
     ``provider`` is the provider given outside of the form, and ``default`` the one for uploads that name none. Without
-    one, the error names the ``places`` for it.
+    one, the error names the ``places`` for it. ``ignored`` are the fields that have no effect.
     """
 
     def __init__(
@@ -84,6 +102,7 @@ class UploadForm:
         provider: str | None = None,
         default: str | None = None,
         places: str = "in the form",
+        ignored: Collection[str] = (),
     ) -> None:
         self._decoder = decoder
         self._model = model
@@ -91,10 +110,12 @@ class UploadForm:
         self._provider = provider
         self._default = default
         self._places = places
+        self._ignored = ignored
         self._names = [field.encode_name for field in msgspec.structs.fields(model)]
         self._received = 0
         self._fields: dict[str, bytearray] = {}
         self._filename: str | None = None
+        self._mime_type: str | None = None
         self._field: bytearray | None = None
         try:
             self._parser = PushMultipartParser(
@@ -109,6 +130,11 @@ class UploadForm:
     def is_compressed(self) -> bool:
         """Whether the body is compressed."""
         return not isinstance(self._decoder, IdentityDecoder)
+
+    @property
+    def sent(self) -> Collection[str]:
+        """The names of the fields beside the file that have arrived."""
+        return self._fields.keys()
 
     @property
     def purpose(self) -> str | None:
@@ -134,15 +160,18 @@ class UploadForm:
             raise _malformed(error) from error
         if self._filename is None:
             raise refuse_missing(FILE)
-        form = self._form()
-        named = self._provider_names.find(value_or_none(form.provider), None)
+        fields = _fields(self._form())
+        named = self._provider_names.find(fields.provider, None)
         provider = one_provider(self._provider, named) or self._default
         if provider is None:
             raise self._provider_names.missing(self._places)
-        anchor, seconds = value_or_none(form.expires_after_anchor_), value_or_none(form.expires_after_seconds_)
-        if (anchor is None) != (seconds is None):
-            raise refuse_missing(ANCHOR if anchor is None else SECONDS)
-        return Upload(purpose=form.purpose, filename=self._filename, provider=provider, lifetime=seconds)
+        return Upload(
+            purpose=fields.purpose,
+            filename=fields.filename or self._filename,
+            provider=provider,
+            lifetime=fields.lifetime,
+            mime_type=fields.mime_type or self._mime_type,
+        )
 
     def _form(self) -> Form:
         values: dict[str, str | bytes] = {FILE: _CONTENT}
@@ -173,7 +202,7 @@ class UploadForm:
     def _begin_field(self, part: MultipartSegment) -> None:
         name = _decode_text((part.name or "").encode(_HEADER_CHARSET))
         if name not in self._names:
-            known = ", ".join(self._names)
+            known = ", ".join(known for known in self._names if known not in self._ignored)
             raise _invalid_field(
                 name[:MAX_FIELD], f"it is not a field of an upload; those are {known}", code="unknown_parameter"
             )
@@ -183,6 +212,7 @@ class UploadForm:
             raise _invalid_field(name, "it has a Content-Transfer-Encoding; send it as it is")
         if name == FILE:
             self._filename = _filename(part)
+            self._mime_type = _mime_type(part.content_type)
         else:
             self._field = self._fields[name] = bytearray()
 
@@ -192,6 +222,25 @@ class UploadForm:
         if len(self._field) > MAX_FIELD:
             name = next(name for name, value in self._fields.items() if value is self._field)
             raise _invalid_field(name, f"it may have at most {MAX_FIELD} bytes")
+
+
+def _fields(form: Form) -> _Fields:
+    """Return the fields of a form; raises `RefusedError` if one is missing beside another."""
+    name = value_or_none(form.filename)
+    filename = None if name is None else _last_part(name)
+    if isinstance(form, UploadAnthropicFile):
+        lifetime = value_or_none(form.expires_in_seconds)
+        return _Fields(purpose=value_or_none(form.purpose) or DEFAULT_PURPOSE, lifetime=lifetime, filename=filename)
+    anchor, seconds = value_or_none(form.expires_after_anchor_), value_or_none(form.expires_after_seconds_)
+    if (anchor is None) != (seconds is None):
+        raise refuse_missing(ANCHOR if anchor is None else SECONDS)
+    return _Fields(
+        purpose=form.purpose,
+        provider=value_or_none(form.provider),
+        lifetime=seconds,
+        filename=filename,
+        mime_type=_mime_type(value_or_none(form.content_type)),
+    )
 
 
 def _boundary(content_type: str) -> str:
@@ -209,11 +258,21 @@ def _filename(part: MultipartSegment) -> str:
     unquoted = None if _QUOTED_NAME.search(header) else _UNQUOTED_NAME.search(header)
     name = unquoted[1].strip() if unquoted else part.filename or ""
     written = (extended[1] if extended else name).encode(_HEADER_CHARSET)
-    path = _decode_text(unquote_to_bytes(written) if extended else written)
+    return _last_part(_decode_text(unquote_to_bytes(written) if extended else written))
+
+
+def _last_part(path: str) -> str:
+    """Return the last part of a path; raises `RefusedError` if it is no valid name."""
     name = _SEPARATOR.split(path)[-1] or UNNAMED
     if len(name) > MAX_FILENAME or _CONTROL.search(name):
         raise _invalid_field(FILE, f"its name may have at most {MAX_FILENAME} characters, and no control characters")
     return name
+
+
+def _mime_type(content_type: str | None) -> str | None:
+    """Return a media type without its parameters; None for one that says nothing."""
+    stated = (content_type or "").partition(";")[0].strip().lower()
+    return stated if _MIME_TYPE.fullmatch(stated) and stated != _UNKNOWN_TYPE else None
 
 
 def _decode_text(text: bytes) -> str:

@@ -45,17 +45,17 @@ from tests.support.unified_batches import BATCHES, CHAT, chat_rows
             {"requests": {}}, "requests", WRONG, "requests: Input should be an array, not an object", id="no array"
         ),
         pytest.param(
-            {"requests": chat_rows("a"), "role_arn": "x"},
-            "role_arn",
+            {"requests": chat_rows("a"), "input_blob": "x"},
+            "input_blob",
             UNKNOWN,
-            "role_arn: Extra inputs are not permitted",
+            "input_blob: Extra inputs are not permitted",
             id="unknown field",
         ),
         pytest.param(
-            {"requests": chat_rows("a"), "completion_window": "48h"},
+            {"requests": chat_rows("a"), "completion_window": "169h"},
             "completion_window",
             WRONG,
-            "completion_window: Input should be one of 24h, not '48h'",
+            "completion_window: it must be whole hours or days from 1h to 7d, such as 24h",
             id="window",
         ),
         pytest.param(

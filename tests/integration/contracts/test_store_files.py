@@ -9,7 +9,8 @@ from tests.support.stored_rows import create_file, file_page
 
 
 async def test_a_file_is_read_back_as_it_was_created(store: Store) -> None:
-    file = await create_file(store, "a", expires_at=5000)
+    file = await create_file(store, "a", expires_at=5000, mime_type="text/plain")
+    assert file.mime_type == "text/plain"
     assert await store.find_file("w", "a", 4999) == file
     assert (file.filename, file.size, file.sha256, file.created_at, file.expires_at) == ("f", 3, b"s", 1000, 5000)
     assert await store.find_file("other", "a", 0) is None

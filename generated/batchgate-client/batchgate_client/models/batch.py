@@ -13,10 +13,6 @@ from typing import (
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.batch_completion_window import (
-    BatchCompletionWindow,
-    check_batch_completion_window,
-)
 from ..models.batch_endpoint import BatchEndpoint, check_batch_endpoint
 from ..models.openai_batch_status import OpenaiBatchStatus, check_openai_batch_status
 
@@ -42,7 +38,7 @@ class Batch:
             default model.
         errors (BatchErrors | None):
         input_file_id (str): The file with the requests.
-        completion_window (BatchCompletionWindow): The time until the batch expires.
+        completion_window (str): The time until the batch expires, as it was given.
         status (OpenaiBatchStatus): The status of a batch.
         output_file_id (None | str): The file with the results of the answered requests, once it exists.
         error_file_id (None | str): The file with the results of all other requests, once it exists.
@@ -66,7 +62,7 @@ class Batch:
     model: None | str
     errors: BatchErrors | None
     input_file_id: str
-    completion_window: BatchCompletionWindow
+    completion_window: str
     status: OpenaiBatchStatus
     output_file_id: None | str
     error_file_id: None | str
@@ -105,7 +101,7 @@ class Batch:
 
         input_file_id = self.input_file_id
 
-        completion_window: str = self.completion_window
+        completion_window = self.completion_window
 
         status: str = self.status
 
@@ -221,7 +217,7 @@ class Batch:
 
         input_file_id = d.pop("input_file_id")
 
-        completion_window = check_batch_completion_window(d.pop("completion_window"))
+        completion_window = d.pop("completion_window")
 
         status = check_openai_batch_status(d.pop("status"))
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
-from ..models.batch_endpoint import BatchEndpoint, check_batch_endpoint
-from ..models.create_batch_completion_window import (
-    CreateBatchCompletionWindow,
-    check_create_batch_completion_window,
+from ..models.unified_batch_endpoint import (
+    UnifiedBatchEndpoint,
+    check_unified_batch_endpoint,
 )
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.batch_metadata import BatchMetadata
     from ..models.output_expires_after import OutputExpiresAfter
+    from ..models.unified_batch_request import UnifiedBatchRequest
 
 
 T = TypeVar("T", bound="CreateBatch")
@@ -23,34 +23,91 @@ T = TypeVar("T", bound="CreateBatch")
 
 @_attrs_define
 class CreateBatch:
-    """The body of a create request.
+    """The body of a create request. It requires either `input_file_id`, and then `endpoint` and `completion_window`, or
+    `requests`.
 
-    Attributes:
-        input_file_id (str): The file with the requests, one per line, uploaded with the purpose `batch`.
-        endpoint (BatchEndpoint): The endpoint of the requests in a batch.
-        completion_window (CreateBatchCompletionWindow): The time until the batch expires, counted from its creation.
-        metadata (BatchMetadata | None | Unset):
-        output_expires_after (None | OutputExpiresAfter | Unset):
-        provider (str | Unset): The account that runs the requests, or its provider. The default is the account
-            `openai`, or else the gateway's default account. A provider/model prefix in a request takes precedence.
+        Attributes:
+            input_file_id (None | str | Unset): The file with the requests, one per line, uploaded with the purpose `batch`.
+                Beside `requests` it is absent, null or empty.
+            requests (list[UnifiedBatchRequest] | Unset): The requests, all of the same format. With `params` they are
+                requests of Messages, for which `endpoint` may be /v1/chat/completions too.
+            model (str | Unset): The default model of the requests, optionally with a provider prefix and a slash.
+            endpoint (UnifiedBatchEndpoint | Unset): The endpoint of all requests in the batch (default
+                /v1/chat/completions, or /v1/messages with `params`).
+            completion_window (str | Unset): The time until the batch expires, counted from its creation: whole hours or
+                days, from 1h to 7d (default 24h with `requests`).
+            metadata (BatchMetadata | None | Unset):
+            output_expires_after (None | OutputExpiresAfter | Unset):
+            provider (str | Unset): The account that runs the requests, or its provider. The default is the account
+                `openai`, or else the gateway's default account. A provider/model prefix in a request takes precedence.
+            storage_config (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+                store files.
+            s3_bucket (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+                store files.
+            gcs_bucket (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+                store files.
+            gcs_prefix (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+                store files.
+            output_s3_uri (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+                store the results.
+            output_folder (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+                store the results.
+            role_arn (Any | Unset): Ignored, and named in the header `Warning` of the response: the role in which a provider
+                would run the job.
+            job_name (Any | Unset): Ignored, and named in the header `Warning` of the response: the name that the job would
+                have at a provider.
+            display_name (Any | Unset): Ignored, and named in the header `Warning` of the response: the name that the job
+                would have at a provider.
+            owner (Any | Unset): Ignored, and named in the header `Warning` of the response: the gateway's owner of a batch
+                is the workspace of the API key.
+            expiry (Any | Unset): Ignored, and named in the header `Warning` of the response: `completion_window` and
+                `output_expires_after` say how long things are kept.
     """
 
-    input_file_id: str
-    endpoint: BatchEndpoint
-    completion_window: CreateBatchCompletionWindow
+    input_file_id: None | str | Unset = UNSET
+    requests: list[UnifiedBatchRequest] | Unset = UNSET
+    model: str | Unset = UNSET
+    endpoint: UnifiedBatchEndpoint | Unset = UNSET
+    completion_window: str | Unset = UNSET
     metadata: BatchMetadata | None | Unset = UNSET
     output_expires_after: None | OutputExpiresAfter | Unset = UNSET
     provider: str | Unset = UNSET
+    storage_config: Any | Unset = UNSET
+    s3_bucket: Any | Unset = UNSET
+    gcs_bucket: Any | Unset = UNSET
+    gcs_prefix: Any | Unset = UNSET
+    output_s3_uri: Any | Unset = UNSET
+    output_folder: Any | Unset = UNSET
+    role_arn: Any | Unset = UNSET
+    job_name: Any | Unset = UNSET
+    display_name: Any | Unset = UNSET
+    owner: Any | Unset = UNSET
+    expiry: Any | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.batch_metadata import BatchMetadata  # noqa: PLC0415
         from ..models.output_expires_after import OutputExpiresAfter  # noqa: PLC0415
 
-        input_file_id = self.input_file_id
+        input_file_id: None | str | Unset
+        if isinstance(self.input_file_id, Unset):
+            input_file_id = UNSET
+        else:
+            input_file_id = self.input_file_id
 
-        endpoint: str = self.endpoint
+        requests: list[dict[str, Any]] | Unset = UNSET
+        if not isinstance(self.requests, Unset):
+            requests = []
+            for requests_item_data in self.requests:
+                requests_item = requests_item_data.to_dict()
+                requests.append(requests_item)
 
-        completion_window: str = self.completion_window
+        model = self.model
+
+        endpoint: str | Unset = UNSET
+        if not isinstance(self.endpoint, Unset):
+            endpoint = self.endpoint
+
+        completion_window = self.completion_window
 
         metadata: dict[str, Any] | None | Unset
         if isinstance(self.metadata, Unset):
@@ -70,21 +127,69 @@ class CreateBatch:
 
         provider = self.provider
 
+        storage_config = self.storage_config
+
+        s3_bucket = self.s3_bucket
+
+        gcs_bucket = self.gcs_bucket
+
+        gcs_prefix = self.gcs_prefix
+
+        output_s3_uri = self.output_s3_uri
+
+        output_folder = self.output_folder
+
+        role_arn = self.role_arn
+
+        job_name = self.job_name
+
+        display_name = self.display_name
+
+        owner = self.owner
+
+        expiry = self.expiry
+
         field_dict: dict[str, Any] = {}
 
-        field_dict.update(
-            {
-                "input_file_id": input_file_id,
-                "endpoint": endpoint,
-                "completion_window": completion_window,
-            }
-        )
+        field_dict.update({})
+        if input_file_id is not UNSET:
+            field_dict["input_file_id"] = input_file_id
+        if requests is not UNSET:
+            field_dict["requests"] = requests
+        if model is not UNSET:
+            field_dict["model"] = model
+        if endpoint is not UNSET:
+            field_dict["endpoint"] = endpoint
+        if completion_window is not UNSET:
+            field_dict["completion_window"] = completion_window
         if metadata is not UNSET:
             field_dict["metadata"] = metadata
         if output_expires_after is not UNSET:
             field_dict["output_expires_after"] = output_expires_after
         if provider is not UNSET:
             field_dict["provider"] = provider
+        if storage_config is not UNSET:
+            field_dict["storage_config"] = storage_config
+        if s3_bucket is not UNSET:
+            field_dict["s3_bucket"] = s3_bucket
+        if gcs_bucket is not UNSET:
+            field_dict["gcs_bucket"] = gcs_bucket
+        if gcs_prefix is not UNSET:
+            field_dict["gcs_prefix"] = gcs_prefix
+        if output_s3_uri is not UNSET:
+            field_dict["output_s3_uri"] = output_s3_uri
+        if output_folder is not UNSET:
+            field_dict["output_folder"] = output_folder
+        if role_arn is not UNSET:
+            field_dict["role_arn"] = role_arn
+        if job_name is not UNSET:
+            field_dict["job_name"] = job_name
+        if display_name is not UNSET:
+            field_dict["display_name"] = display_name
+        if owner is not UNSET:
+            field_dict["owner"] = owner
+        if expiry is not UNSET:
+            field_dict["expiry"] = expiry
 
         return field_dict
 
@@ -92,13 +197,38 @@ class CreateBatch:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.batch_metadata import BatchMetadata  # noqa: PLC0415
         from ..models.output_expires_after import OutputExpiresAfter  # noqa: PLC0415
+        from ..models.unified_batch_request import UnifiedBatchRequest  # noqa: PLC0415
 
         d = dict(src_dict)
-        input_file_id = d.pop("input_file_id")
 
-        endpoint = check_batch_endpoint(d.pop("endpoint"))
+        def _parse_input_file_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
 
-        completion_window = check_create_batch_completion_window(d.pop("completion_window"))
+        input_file_id = _parse_input_file_id(d.pop("input_file_id", UNSET))
+
+        _requests = d.pop("requests", UNSET)
+        requests: list[UnifiedBatchRequest] | Unset = UNSET
+        if _requests is not UNSET:
+            requests = []
+            for requests_item_data in _requests:
+                requests_item = UnifiedBatchRequest.from_dict(requests_item_data)
+
+                requests.append(requests_item)
+
+        model = d.pop("model", UNSET)
+
+        _endpoint = d.pop("endpoint", UNSET)
+        endpoint: UnifiedBatchEndpoint | Unset
+        if isinstance(_endpoint, Unset):
+            endpoint = UNSET
+        else:
+            endpoint = check_unified_batch_endpoint(_endpoint)
+
+        completion_window = d.pop("completion_window", UNSET)
 
         def _parse_metadata(data: object) -> BatchMetadata | None | Unset:
             if data is None:
@@ -136,13 +266,48 @@ class CreateBatch:
 
         provider = d.pop("provider", UNSET)
 
+        storage_config = d.pop("storage_config", UNSET)
+
+        s3_bucket = d.pop("s3_bucket", UNSET)
+
+        gcs_bucket = d.pop("gcs_bucket", UNSET)
+
+        gcs_prefix = d.pop("gcs_prefix", UNSET)
+
+        output_s3_uri = d.pop("output_s3_uri", UNSET)
+
+        output_folder = d.pop("output_folder", UNSET)
+
+        role_arn = d.pop("role_arn", UNSET)
+
+        job_name = d.pop("job_name", UNSET)
+
+        display_name = d.pop("display_name", UNSET)
+
+        owner = d.pop("owner", UNSET)
+
+        expiry = d.pop("expiry", UNSET)
+
         create_batch = cls(
             input_file_id=input_file_id,
+            requests=requests,
+            model=model,
             endpoint=endpoint,
             completion_window=completion_window,
             metadata=metadata,
             output_expires_after=output_expires_after,
             provider=provider,
+            storage_config=storage_config,
+            s3_bucket=s3_bucket,
+            gcs_bucket=gcs_bucket,
+            gcs_prefix=gcs_prefix,
+            output_s3_uri=output_s3_uri,
+            output_folder=output_folder,
+            role_arn=role_arn,
+            job_name=job_name,
+            display_name=display_name,
+            owner=owner,
+            expiry=expiry,
         )
 
         return create_batch

@@ -6,10 +6,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
-from ..models.create_unified_batch_completion_window import (
-    CreateUnifiedBatchCompletionWindow,
-    check_create_unified_batch_completion_window,
-)
 from ..models.unified_batch_endpoint import (
     UnifiedBatchEndpoint,
     check_unified_batch_endpoint,
@@ -32,23 +28,57 @@ class CreateUnifiedBatch:
     Attributes:
         model (str | Unset): The default model of the requests, optionally with the name of an account or provider and a
             slash before it. That name selects the account of the batch if nothing else does.
-        input_file_id (str | Unset): The file with the requests, one per line, uploaded with the purpose `batch`.
+        input_file_id (None | str | Unset): The file with the requests, one per line, uploaded with the purpose `batch`.
+            Beside `requests` it is absent, null or empty.
         requests (list[UnifiedBatchRequest] | Unset): The requests, all of the same format.
         endpoint (UnifiedBatchEndpoint | Unset): The endpoint of all requests in the batch (default
             /v1/chat/completions, or /v1/messages with `params`).
-        completion_window (CreateUnifiedBatchCompletionWindow | Unset): The time until the batch expires, counted from
-            its creation.
+        completion_window (str | Unset): The time until the batch expires, counted from its creation: whole hours or
+            days, from 1h to 7d (default 24h).
         metadata (BatchMetadata | None | Unset):
         output_expires_after (None | OutputExpiresAfter | Unset):
+        storage_config (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+            store files.
+        s3_bucket (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+            store files.
+        gcs_bucket (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+            store files.
+        gcs_prefix (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+            store files.
+        output_s3_uri (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+            store the results.
+        output_folder (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+            store the results.
+        role_arn (Any | Unset): Ignored, and named in the header `Warning` of the response: the role in which a provider
+            would run the job.
+        job_name (Any | Unset): Ignored, and named in the header `Warning` of the response: the name that the job would
+            have at a provider.
+        display_name (Any | Unset): Ignored, and named in the header `Warning` of the response: the name that the job
+            would have at a provider.
+        owner (Any | Unset): Ignored, and named in the header `Warning` of the response: the gateway's owner of a batch
+            is the workspace of the API key.
+        expiry (Any | Unset): Ignored, and named in the header `Warning` of the response: `completion_window` and
+            `output_expires_after` say how long things are kept.
     """
 
     model: str | Unset = UNSET
-    input_file_id: str | Unset = UNSET
+    input_file_id: None | str | Unset = UNSET
     requests: list[UnifiedBatchRequest] | Unset = UNSET
     endpoint: UnifiedBatchEndpoint | Unset = UNSET
-    completion_window: CreateUnifiedBatchCompletionWindow | Unset = UNSET
+    completion_window: str | Unset = UNSET
     metadata: BatchMetadata | None | Unset = UNSET
     output_expires_after: None | OutputExpiresAfter | Unset = UNSET
+    storage_config: Any | Unset = UNSET
+    s3_bucket: Any | Unset = UNSET
+    gcs_bucket: Any | Unset = UNSET
+    gcs_prefix: Any | Unset = UNSET
+    output_s3_uri: Any | Unset = UNSET
+    output_folder: Any | Unset = UNSET
+    role_arn: Any | Unset = UNSET
+    job_name: Any | Unset = UNSET
+    display_name: Any | Unset = UNSET
+    owner: Any | Unset = UNSET
+    expiry: Any | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.batch_metadata import BatchMetadata  # noqa: PLC0415
@@ -56,7 +86,11 @@ class CreateUnifiedBatch:
 
         model = self.model
 
-        input_file_id = self.input_file_id
+        input_file_id: None | str | Unset
+        if isinstance(self.input_file_id, Unset):
+            input_file_id = UNSET
+        else:
+            input_file_id = self.input_file_id
 
         requests: list[dict[str, Any]] | Unset = UNSET
         if not isinstance(self.requests, Unset):
@@ -69,9 +103,7 @@ class CreateUnifiedBatch:
         if not isinstance(self.endpoint, Unset):
             endpoint = self.endpoint
 
-        completion_window: str | Unset = UNSET
-        if not isinstance(self.completion_window, Unset):
-            completion_window = self.completion_window
+        completion_window = self.completion_window
 
         metadata: dict[str, Any] | None | Unset
         if isinstance(self.metadata, Unset):
@@ -88,6 +120,28 @@ class CreateUnifiedBatch:
             output_expires_after = self.output_expires_after.to_dict()
         else:
             output_expires_after = self.output_expires_after
+
+        storage_config = self.storage_config
+
+        s3_bucket = self.s3_bucket
+
+        gcs_bucket = self.gcs_bucket
+
+        gcs_prefix = self.gcs_prefix
+
+        output_s3_uri = self.output_s3_uri
+
+        output_folder = self.output_folder
+
+        role_arn = self.role_arn
+
+        job_name = self.job_name
+
+        display_name = self.display_name
+
+        owner = self.owner
+
+        expiry = self.expiry
 
         field_dict: dict[str, Any] = {}
 
@@ -106,6 +160,28 @@ class CreateUnifiedBatch:
             field_dict["metadata"] = metadata
         if output_expires_after is not UNSET:
             field_dict["output_expires_after"] = output_expires_after
+        if storage_config is not UNSET:
+            field_dict["storage_config"] = storage_config
+        if s3_bucket is not UNSET:
+            field_dict["s3_bucket"] = s3_bucket
+        if gcs_bucket is not UNSET:
+            field_dict["gcs_bucket"] = gcs_bucket
+        if gcs_prefix is not UNSET:
+            field_dict["gcs_prefix"] = gcs_prefix
+        if output_s3_uri is not UNSET:
+            field_dict["output_s3_uri"] = output_s3_uri
+        if output_folder is not UNSET:
+            field_dict["output_folder"] = output_folder
+        if role_arn is not UNSET:
+            field_dict["role_arn"] = role_arn
+        if job_name is not UNSET:
+            field_dict["job_name"] = job_name
+        if display_name is not UNSET:
+            field_dict["display_name"] = display_name
+        if owner is not UNSET:
+            field_dict["owner"] = owner
+        if expiry is not UNSET:
+            field_dict["expiry"] = expiry
 
         return field_dict
 
@@ -118,7 +194,14 @@ class CreateUnifiedBatch:
         d = dict(src_dict)
         model = d.pop("model", UNSET)
 
-        input_file_id = d.pop("input_file_id", UNSET)
+        def _parse_input_file_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        input_file_id = _parse_input_file_id(d.pop("input_file_id", UNSET))
 
         _requests = d.pop("requests", UNSET)
         requests: list[UnifiedBatchRequest] | Unset = UNSET
@@ -136,12 +219,7 @@ class CreateUnifiedBatch:
         else:
             endpoint = check_unified_batch_endpoint(_endpoint)
 
-        _completion_window = d.pop("completion_window", UNSET)
-        completion_window: CreateUnifiedBatchCompletionWindow | Unset
-        if isinstance(_completion_window, Unset):
-            completion_window = UNSET
-        else:
-            completion_window = check_create_unified_batch_completion_window(_completion_window)
+        completion_window = d.pop("completion_window", UNSET)
 
         def _parse_metadata(data: object) -> BatchMetadata | None | Unset:
             if data is None:
@@ -177,6 +255,28 @@ class CreateUnifiedBatch:
 
         output_expires_after = _parse_output_expires_after(d.pop("output_expires_after", UNSET))
 
+        storage_config = d.pop("storage_config", UNSET)
+
+        s3_bucket = d.pop("s3_bucket", UNSET)
+
+        gcs_bucket = d.pop("gcs_bucket", UNSET)
+
+        gcs_prefix = d.pop("gcs_prefix", UNSET)
+
+        output_s3_uri = d.pop("output_s3_uri", UNSET)
+
+        output_folder = d.pop("output_folder", UNSET)
+
+        role_arn = d.pop("role_arn", UNSET)
+
+        job_name = d.pop("job_name", UNSET)
+
+        display_name = d.pop("display_name", UNSET)
+
+        owner = d.pop("owner", UNSET)
+
+        expiry = d.pop("expiry", UNSET)
+
         create_unified_batch = cls(
             model=model,
             input_file_id=input_file_id,
@@ -185,6 +285,17 @@ class CreateUnifiedBatch:
             completion_window=completion_window,
             metadata=metadata,
             output_expires_after=output_expires_after,
+            storage_config=storage_config,
+            s3_bucket=s3_bucket,
+            gcs_bucket=gcs_bucket,
+            gcs_prefix=gcs_prefix,
+            output_s3_uri=output_s3_uri,
+            output_folder=output_folder,
+            role_arn=role_arn,
+            job_name=job_name,
+            display_name=display_name,
+            owner=owner,
+            expiry=expiry,
         )
 
         return create_unified_batch

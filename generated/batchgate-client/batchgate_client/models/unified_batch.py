@@ -13,10 +13,6 @@ from typing import (
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.unified_batch_completion_window import (
-    UnifiedBatchCompletionWindow,
-    check_unified_batch_completion_window,
-)
 from ..models.unified_batch_endpoint import (
     UnifiedBatchEndpoint,
     check_unified_batch_endpoint,
@@ -44,7 +40,7 @@ class UnifiedBatch:
         endpoint (UnifiedBatchEndpoint): The endpoint of all requests in the batch (default /v1/chat/completions, or
             /v1/messages with `params`).
         input_file_id (str): The file with the requests.
-        completion_window (UnifiedBatchCompletionWindow): The time until the batch expires.
+        completion_window (str): The time until the batch expires, as it was given.
         status (UnifiedBatchStatus): The status of a batch. The final status of a Messages batch is `ended`; batches of
             other endpoints have a final status for each outcome.
         request_counts (UnifiedRequestCounts): The live counts of the batch's requests; zero until its file is
@@ -72,7 +68,7 @@ class UnifiedBatch:
     object_: Literal["batch"]
     endpoint: UnifiedBatchEndpoint
     input_file_id: str
-    completion_window: UnifiedBatchCompletionWindow
+    completion_window: str
     status: UnifiedBatchStatus
     request_counts: UnifiedRequestCounts
     created_at: int
@@ -103,7 +99,7 @@ class UnifiedBatch:
 
         input_file_id = self.input_file_id
 
-        completion_window: str = self.completion_window
+        completion_window = self.completion_window
 
         status: str = self.status
 
@@ -212,7 +208,7 @@ class UnifiedBatch:
 
         input_file_id = d.pop("input_file_id")
 
-        completion_window = check_unified_batch_completion_window(d.pop("completion_window"))
+        completion_window = d.pop("completion_window")
 
         status = check_unified_batch_status(d.pop("status"))
 

@@ -32,6 +32,34 @@ class UploadUnifiedFile:
         expires_afteranchor (UploadUnifiedFileExpiresAfteranchor | Unset): The time from which the expiry is counted.
         expires_afterseconds (int | Unset): How long the file is kept, in seconds (default 30 days for a `batch` file,
             otherwise without limit).
+        filename (str | Unset): The file name; it takes the place of the one of `file`.
+        content_type (str | Unset): The media type of the file; it takes the place of the one of `file`.
+        storage_config (str | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+            store the file.
+        storage_configs3bucket (str | Unset): Ignored, and named in the header `Warning` of the response: where a
+            provider would store the file.
+        storage_configs3region (str | Unset): Ignored, and named in the header `Warning` of the response: where a
+            provider would store the file.
+        storage_configs3prefix (str | Unset): Ignored, and named in the header `Warning` of the response: where a
+            provider would store the file.
+        storage_configgcsbucket (str | Unset): Ignored, and named in the header `Warning` of the response: where a
+            provider would store the file.
+        storage_configgcsproject (str | Unset): Ignored, and named in the header `Warning` of the response: where a
+            provider would store the file.
+        storage_configgcsprefix (str | Unset): Ignored, and named in the header `Warning` of the response: where a
+            provider would store the file.
+        s3_bucket (str | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+            store the file.
+        gcs_bucket (str | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+            store the file.
+        gcs_prefix (str | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
+            store the file.
+        model (str | Unset): Ignored, and named in the header `Warning` of the response: the model that a provider would
+            prepare the file for.
+        owner (str | Unset): Ignored, and named in the header `Warning` of the response: the gateway's owner of a file
+            is the workspace of the API key.
+        expiry (str | Unset): Ignored, and named in the header `Warning` of the response: `expires_after` says how long
+            the file is kept.
     """
 
     file: File
@@ -39,6 +67,21 @@ class UploadUnifiedFile:
     provider: str | Unset = UNSET
     expires_afteranchor: UploadUnifiedFileExpiresAfteranchor | Unset = UNSET
     expires_afterseconds: int | Unset = UNSET
+    filename: str | Unset = UNSET
+    content_type: str | Unset = UNSET
+    storage_config: str | Unset = UNSET
+    storage_configs3bucket: str | Unset = UNSET
+    storage_configs3region: str | Unset = UNSET
+    storage_configs3prefix: str | Unset = UNSET
+    storage_configgcsbucket: str | Unset = UNSET
+    storage_configgcsproject: str | Unset = UNSET
+    storage_configgcsprefix: str | Unset = UNSET
+    s3_bucket: str | Unset = UNSET
+    gcs_bucket: str | Unset = UNSET
+    gcs_prefix: str | Unset = UNSET
+    model: str | Unset = UNSET
+    owner: str | Unset = UNSET
+    expiry: str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         file = self.file.to_tuple()
@@ -52,6 +95,36 @@ class UploadUnifiedFile:
             expires_afteranchor = self.expires_afteranchor
 
         expires_afterseconds = self.expires_afterseconds
+
+        filename = self.filename
+
+        content_type = self.content_type
+
+        storage_config = self.storage_config
+
+        storage_configs3bucket = self.storage_configs3bucket
+
+        storage_configs3region = self.storage_configs3region
+
+        storage_configs3prefix = self.storage_configs3prefix
+
+        storage_configgcsbucket = self.storage_configgcsbucket
+
+        storage_configgcsproject = self.storage_configgcsproject
+
+        storage_configgcsprefix = self.storage_configgcsprefix
+
+        s3_bucket = self.s3_bucket
+
+        gcs_bucket = self.gcs_bucket
+
+        gcs_prefix = self.gcs_prefix
+
+        model = self.model
+
+        owner = self.owner
+
+        expiry = self.expiry
 
         field_dict: dict[str, Any] = {}
 
@@ -67,6 +140,36 @@ class UploadUnifiedFile:
             field_dict["expires_after[anchor]"] = expires_afteranchor
         if expires_afterseconds is not UNSET:
             field_dict["expires_after[seconds]"] = expires_afterseconds
+        if filename is not UNSET:
+            field_dict["filename"] = filename
+        if content_type is not UNSET:
+            field_dict["content_type"] = content_type
+        if storage_config is not UNSET:
+            field_dict["storage_config"] = storage_config
+        if storage_configs3bucket is not UNSET:
+            field_dict["storage_config[s3][bucket]"] = storage_configs3bucket
+        if storage_configs3region is not UNSET:
+            field_dict["storage_config[s3][region]"] = storage_configs3region
+        if storage_configs3prefix is not UNSET:
+            field_dict["storage_config[s3][prefix]"] = storage_configs3prefix
+        if storage_configgcsbucket is not UNSET:
+            field_dict["storage_config[gcs][bucket]"] = storage_configgcsbucket
+        if storage_configgcsproject is not UNSET:
+            field_dict["storage_config[gcs][project]"] = storage_configgcsproject
+        if storage_configgcsprefix is not UNSET:
+            field_dict["storage_config[gcs][prefix]"] = storage_configgcsprefix
+        if s3_bucket is not UNSET:
+            field_dict["s3_bucket"] = s3_bucket
+        if gcs_bucket is not UNSET:
+            field_dict["gcs_bucket"] = gcs_bucket
+        if gcs_prefix is not UNSET:
+            field_dict["gcs_prefix"] = gcs_prefix
+        if model is not UNSET:
+            field_dict["model"] = model
+        if owner is not UNSET:
+            field_dict["owner"] = owner
+        if expiry is not UNSET:
+            field_dict["expiry"] = expiry
 
         return field_dict
 
@@ -96,6 +199,83 @@ class UploadUnifiedFile:
                 )
             )
 
+        if not isinstance(self.filename, Unset):
+            files.append(("filename", (None, str(self.filename).encode(), "text/plain")))
+
+        if not isinstance(self.content_type, Unset):
+            files.append(("content_type", (None, str(self.content_type).encode(), "text/plain")))
+
+        if not isinstance(self.storage_config, Unset):
+            files.append(
+                ("storage_config", (None, str(self.storage_config).encode(), "text/plain"))
+            )
+
+        if not isinstance(self.storage_configs3bucket, Unset):
+            files.append(
+                (
+                    "storage_config[s3][bucket]",
+                    (None, str(self.storage_configs3bucket).encode(), "text/plain"),
+                )
+            )
+
+        if not isinstance(self.storage_configs3region, Unset):
+            files.append(
+                (
+                    "storage_config[s3][region]",
+                    (None, str(self.storage_configs3region).encode(), "text/plain"),
+                )
+            )
+
+        if not isinstance(self.storage_configs3prefix, Unset):
+            files.append(
+                (
+                    "storage_config[s3][prefix]",
+                    (None, str(self.storage_configs3prefix).encode(), "text/plain"),
+                )
+            )
+
+        if not isinstance(self.storage_configgcsbucket, Unset):
+            files.append(
+                (
+                    "storage_config[gcs][bucket]",
+                    (None, str(self.storage_configgcsbucket).encode(), "text/plain"),
+                )
+            )
+
+        if not isinstance(self.storage_configgcsproject, Unset):
+            files.append(
+                (
+                    "storage_config[gcs][project]",
+                    (None, str(self.storage_configgcsproject).encode(), "text/plain"),
+                )
+            )
+
+        if not isinstance(self.storage_configgcsprefix, Unset):
+            files.append(
+                (
+                    "storage_config[gcs][prefix]",
+                    (None, str(self.storage_configgcsprefix).encode(), "text/plain"),
+                )
+            )
+
+        if not isinstance(self.s3_bucket, Unset):
+            files.append(("s3_bucket", (None, str(self.s3_bucket).encode(), "text/plain")))
+
+        if not isinstance(self.gcs_bucket, Unset):
+            files.append(("gcs_bucket", (None, str(self.gcs_bucket).encode(), "text/plain")))
+
+        if not isinstance(self.gcs_prefix, Unset):
+            files.append(("gcs_prefix", (None, str(self.gcs_prefix).encode(), "text/plain")))
+
+        if not isinstance(self.model, Unset):
+            files.append(("model", (None, str(self.model).encode(), "text/plain")))
+
+        if not isinstance(self.owner, Unset):
+            files.append(("owner", (None, str(self.owner).encode(), "text/plain")))
+
+        if not isinstance(self.expiry, Unset):
+            files.append(("expiry", (None, str(self.expiry).encode(), "text/plain")))
+
         return files
 
     @classmethod
@@ -118,12 +298,57 @@ class UploadUnifiedFile:
 
         expires_afterseconds = d.pop("expires_after[seconds]", UNSET)
 
+        filename = d.pop("filename", UNSET)
+
+        content_type = d.pop("content_type", UNSET)
+
+        storage_config = d.pop("storage_config", UNSET)
+
+        storage_configs3bucket = d.pop("storage_config[s3][bucket]", UNSET)
+
+        storage_configs3region = d.pop("storage_config[s3][region]", UNSET)
+
+        storage_configs3prefix = d.pop("storage_config[s3][prefix]", UNSET)
+
+        storage_configgcsbucket = d.pop("storage_config[gcs][bucket]", UNSET)
+
+        storage_configgcsproject = d.pop("storage_config[gcs][project]", UNSET)
+
+        storage_configgcsprefix = d.pop("storage_config[gcs][prefix]", UNSET)
+
+        s3_bucket = d.pop("s3_bucket", UNSET)
+
+        gcs_bucket = d.pop("gcs_bucket", UNSET)
+
+        gcs_prefix = d.pop("gcs_prefix", UNSET)
+
+        model = d.pop("model", UNSET)
+
+        owner = d.pop("owner", UNSET)
+
+        expiry = d.pop("expiry", UNSET)
+
         upload_unified_file = cls(
             file=file,
             purpose=purpose,
             provider=provider,
             expires_afteranchor=expires_afteranchor,
             expires_afterseconds=expires_afterseconds,
+            filename=filename,
+            content_type=content_type,
+            storage_config=storage_config,
+            storage_configs3bucket=storage_configs3bucket,
+            storage_configs3region=storage_configs3region,
+            storage_configs3prefix=storage_configs3prefix,
+            storage_configgcsbucket=storage_configgcsbucket,
+            storage_configgcsproject=storage_configgcsproject,
+            storage_configgcsprefix=storage_configgcsprefix,
+            s3_bucket=s3_bucket,
+            gcs_bucket=gcs_bucket,
+            gcs_prefix=gcs_prefix,
+            model=model,
+            owner=owner,
+            expiry=expiry,
         )
 
         return upload_unified_file

@@ -28,7 +28,7 @@ def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
         model=batch.options.model if batch.in_progress_at is None else batch.model,
         errors=None if faults is None else openai.BatchErrors(object="list", data=Raw(faults)),
         input_file_id=files.input,
-        completion_window="24h",
+        completion_window=batch.options.completion_window,
         status=openai_status(batch),
         output_file_id=files.output,
         error_file_id=files.error,

@@ -8,12 +8,13 @@ from aiohttp import web
 
 from batchgate.api.binding import value_or_none
 from batchgate.api.context import BATCHES, CALLER, WORKSPACE
-from batchgate.api.metadata import checked_metadata
 from batchgate.api.openai.batch_view import batch_list, openai_batch
+from batchgate.api.openai.create_body import OpenaiBatchFormat
 from batchgate.api.provider_names import one_provider
 from batchgate.api.statuses import openai_status
+from batchgate.api.unified.create_batch import create_batch, kind_of, window_option
+from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.engine.model.batch import Batch, BatchOptions
-from batchgate.engine.model.batch_endpoint import KINDS
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.submission import Submission
 from batchgate_api import openai, parameters
@@ -27,22 +28,31 @@ class BatchesHandler:
     def __init__(self, choose_account: Callable[[str | None], str]) -> None:
         self._choose_account = choose_account
 
-    async def create_batch(
-        self, request: web.Request, parameters: parameters.CreateBatchParameters, body: openai.CreateBatch
-    ) -> openai.Batch:
-        """Create a batch from an uploaded file, which is validated after the response."""
-        provider = one_provider(value_or_none(parameters.x_model_provider), value_or_none(body.provider))
-        submission = Submission(
-            workspace=request[WORKSPACE],
-            dialect="openai",
-            options=_options(body),
-            provider=self._choose_account(provider),
-            headers={},
-            caller=request[CALLER],
-            idempotency_key=value_or_none(parameters.idempotency_key),
-            is_retry=(value_or_none(parameters.x_stainless_retry_count) or "0") != "0",
-        )
-        return openai_batch(await request.app[BATCHES].create_from_file(submission))
+    async def create_batch(self, request: web.Request, parameters: parameters.CreateBatchParameters) -> openai.Batch:
+        """Create a batch from the requests in the body, or from a file, which is validated after the response."""
+        form = OpenaiBatchFormat()
+        header = value_or_none(parameters.x_model_provider)
+
+        def account() -> str:
+            return self._choose_account(one_provider(header, value_or_none(form.fields.provider)))
+
+        def check_head() -> None:
+            account()
+
+        def submission() -> Submission:
+            return Submission(
+                workspace=request[WORKSPACE],
+                dialect="anthropic" if form.endpoint == MESSAGES else "openai",
+                options=_options(form),
+                provider=account(),
+                headers={},
+                caller=request[CALLER],
+                idempotency_key=value_or_none(parameters.idempotency_key),
+                is_retry=(value_or_none(parameters.x_stainless_retry_count) or "0") != "0",
+            )
+
+        batch = await create_batch(request, form, submission, check_head=check_head, check_file=form.check_file)
+        return openai_batch(batch)
 
     async def list_batches(
         self, request: web.Request, parameters: parameters.ListBatchesParameters
@@ -79,11 +89,13 @@ def _has_ended(batch: Batch) -> RefusedError:
     return RefusedError("conflict_error", message, headers={"x-should-retry": "false"})
 
 
-def _options(body: openai.CreateBatch) -> BatchOptions:
-    kept = value_or_none(body.output_expires_after)
+def _options(form: OpenaiBatchFormat) -> BatchOptions:
+    kept = value_or_none(form.fields.output_expires_after)
     return BatchOptions(
-        kind=KINDS[body.endpoint],
-        metadata=checked_metadata(value_or_none(body.metadata)),
-        input_file=body.input_file_id,
+        kind=kind_of(form.endpoint),
+        model=value_or_none(form.fields.model),
+        metadata=value_or_none(form.fields.metadata),
+        input_file=form.input_file,
         output_lifetime=None if kept is None else kept.seconds,
+        window=window_option(form.fields.completion_window),
     )

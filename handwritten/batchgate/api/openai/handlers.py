@@ -5,8 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.context import FILES, WORKSPACE
+from batchgate.api.context import FILES, OPERATION, WORKSPACE
 from batchgate.api.downloads import send_file
+from batchgate.api.ignored_fields import note_ignored
 from batchgate.api.openai.view import file_list, file_object
 from batchgate.api.provider_names import ProviderNames
 from batchgate.api.request_body import body_decoder, pieces
@@ -32,9 +33,16 @@ class FilesHandler:
     ) -> openai.FileObject:
         """Upload a file."""
         form = UploadForm(
-            request.headers, body_decoder(request), openai.CreateFile, names=self._names, default=DEFAULT_PROVIDER
+            request.headers,
+            body_decoder(request),
+            openai.CreateFile,
+            names=self._names,
+            default=DEFAULT_PROVIDER,
+            ignored=request[OPERATION].ignored,
         )
-        return file_object(await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form))
+        file = await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form)
+        note_ignored(request, form.sent)
+        return file_object(file)
 
     async def list_files(self, request: web.Request, parameters: parameters.ListFilesParameters) -> openai.FileList:
         """List files in the order of upload."""

@@ -40,7 +40,7 @@ class UnifiedBatchView:
             object="batch",
             endpoint=ENDPOINTS.get(batch.options.kind, MESSAGES),
             input_file_id=files.input,
-            completion_window="24h",
+            completion_window=batch.options.completion_window,
             status=unified_status(batch),
             request_counts=_counts(batch.counts),
             metadata=_given(None if batch.options.metadata is None else dict(batch.options.metadata)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
@@ -11,24 +9,18 @@ from msgspec import Struct
 
 from batchgate.api.binding import value_or_none
 from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
-from batchgate.api.create_body import MAX_BODY, CreateReader
 from batchgate.api.downloads import JSONL, send_json, send_lines
 from batchgate.api.provider_names import PROVIDER, ProviderNames
-from batchgate.api.request_body import body_decoder, pieces
 from batchgate.api.unified.batch_view import UnifiedBatchView
+from batchgate.api.unified.create_batch import create_batch, kind_of, window_option
 from batchgate.api.unified.create_body import UnifiedBatchFormat
 from batchgate.api.unified.extra_fields import start_extra_fields
 from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.api.unified.results import results_object
 from batchgate.engine.model.batch import Batch, BatchOptions
-from batchgate.engine.model.batch_endpoint import KINDS
-from batchgate.engine.model.errors import RefusedError
-from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.blobs import Blobs
-from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD
 from batchgate_api import gateway, parameters
-from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
 
 DEFAULT_LIMIT: Final = 20
 MAX_PAGE: Final = 1000
@@ -38,8 +30,6 @@ PLACES: Final = "in the query or the header x-model-provider"
 PLACES_OF_CREATE: Final = (
     "in the query, in the header x-model-provider or before a slash in the model of the batch itself"
 )
-READ_SIZE: Final = 16 * 1024
-"""Bytes of a body that are read before looking for its first request."""
 
 
 _OfOneBatch: TypeAlias = (
@@ -74,7 +64,6 @@ class UnifiedBatchesHandler:
         extra = start_extra_fields("batch_create")
         named = self._names.find(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
         form = UnifiedBatchFormat()
-        reader = CreateReader(body_decoder(request), form)
 
         def target() -> _Target:
             return self._target(named, value_or_none(form.fields.model))
@@ -92,15 +81,11 @@ class UnifiedBatchesHandler:
                 is_retry=(value_or_none(parameters.x_stainless_retry_count) or "0") != "0",
             )
 
-        body = pieces(request, MAX_BODY)
-        if await _requests_begin(reader, body):
+        def check_head() -> None:
             if named is not None or value_or_none(form.fields.model) is not None:
-                target()  # refuses before the whole body has arrived
-            batch = await request.app[BATCHES].create(submission, _rest(body), reader)
-        else:
-            form.read_without_requests(reader.without_requests())
-            _check_file_endpoint(form.endpoint)
-            batch = await request.app[BATCHES].create_from_file(submission())
+                target()
+
+        batch = await create_batch(request, form, submission, check_head=check_head, check_file=lambda: None)
         return self._view.batch(request, batch, target().provider, extra)
 
     async def list_unified_batches(
@@ -180,51 +165,16 @@ class UnifiedBatchesHandler:
         return _Target(default, default, model)
 
 
-async def _requests_begin(reader: CreateReader[UnifiedBatchRequest], body: AsyncIterator[bytes]) -> bool:
-    """Read a body up to its first request, and return whether there is one."""
-    held = b""
-    async for data in body:
-        held += data
-        if len(held) >= READ_SIZE:
-            if await _begin(reader, held):
-                return True
-            held = b""
-    return await _begin(reader, held)
-
-
-async def _begin(reader: CreateReader[UnifiedBatchRequest], data: bytes) -> bool:
-    """Pass bytes to a reader, in a thread if they may take long."""
-    if reader.is_compressed or len(data) >= THREAD_THRESHOLD:
-        return await asyncio.to_thread(reader.begin, data)
-    return reader.begin(data)
-
-
-async def _rest(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield an empty piece, then the rest of a body, for a reader that holds the beginning already."""
-    yield b""
-    async for data in body:
-        yield data
-
-
 def _options(form: UnifiedBatchFormat, model: str | None) -> BatchOptions:
     kept = value_or_none(form.fields.output_expires_after)
     return BatchOptions(
-        kind=_kind(form.endpoint),
+        kind=kind_of(form.endpoint),
         model=model,
         metadata=value_or_none(form.fields.metadata),
-        input_file=value_or_none(form.fields.input_file_id),
+        input_file=form.input_file,
         output_lifetime=None if kept is None else kept.seconds,
+        window=window_option(form.fields.completion_window),
     )
-
-
-def _kind(endpoint: UnifiedBatchEndpoint) -> RowKind:
-    return "messages" if endpoint == "/v1/messages" else KINDS[endpoint]
-
-
-def _check_file_endpoint(endpoint: UnifiedBatchEndpoint) -> None:
-    if endpoint == MESSAGES:
-        message = f"endpoint: a file has no requests for {MESSAGES}, only for {', '.join(KINDS)}; send them in requests"
-        raise RefusedError("invalid_request_error", message, param="endpoint")
 
 
 def _wants_json(request: web.Request) -> bool:

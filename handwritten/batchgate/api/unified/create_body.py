@@ -1,4 +1,4 @@
-"""Reads the body of a unified create: fields in any order, one of them possibly the array of requests.
+"""Reads the body of a create on the unified or OpenAI surface: fields in any order, possibly an array of requests.
 
 The long array is streamed. The fields before and after it are short; they are kept and decoded as one object with an
 empty array.
@@ -7,7 +7,7 @@ empty array.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -18,20 +18,24 @@ from batchgate.api.create_body import BLANK, MAX_HEAD
 from batchgate.api.metadata import checked_metadata
 from batchgate.api.request_errors import fault_code, refuse_input
 from batchgate.api.unified.request_shape import DEFAULT_ENDPOINT, RequestShape
+from batchgate.engine.model.completion_window import WINDOWS
 from batchgate.engine.model.decoding_errors import FIELD_REQUIRED, find_lone_surrogate
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api.gateway import CreateUnifiedBatch, UnifiedBatchEndpoint, UnifiedBatchRequest
+from batchgate_api.openai import CreateBatch
 
+F = TypeVar("F", CreateUnifiedBatch, CreateBatch)
+
+WINDOW: Final = "completion_window"
 _REQUESTS: Final = re.compile(rb'"requests"[ \t\r\n]*:[ \t\r\n]*\[')
 _TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
 _ANY: Final = msgspec.json.Decoder(Raw)
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
-_FIELDS: Final = msgspec.json.Decoder(CreateUnifiedBatch)
 _UNREADABLE: Final = "the body is not JSON that can be read: not UTF-8, or nested too deeply"
 
 
-class UnifiedBatchFormat:
-    """The `CreateFormat` of a unified create; ``fields`` holds the other fields of the body, as far as read."""
+class BatchFormat(Generic[F]):
+    """The `CreateFormat` of a create with these fields; ``fields`` holds them, as far as read."""
 
     has_codes = True
     model = UnifiedBatchRequest
@@ -39,10 +43,16 @@ class UnifiedBatchFormat:
     many = msgspec.json.Decoder(list[UnifiedBatchRequest])
     between = re.compile(rb'\}[ \t\r\n]*(,)[ \t\r\n]*\{[ \t\r\n]*"(?:custom_id|method|url|body|params)"')
 
-    def __init__(self) -> None:
-        self.fields = CreateUnifiedBatch()
+    def __init__(self, model: type[F], shape: RequestShape) -> None:
+        self.fields: F = model()
+        self._fields: type[F] = model
         self._head = b""
-        self._shape = RequestShape()
+        self._shape = shape
+
+    @property
+    def input_file(self) -> str | None:
+        """The id of the input file; the SDKs send an empty one where there is none."""
+        return value_or_none(self.fields.input_file_id) or None
 
     @property
     def endpoint(self) -> UnifiedBatchEndpoint:
@@ -52,7 +62,7 @@ class UnifiedBatchFormat:
     def head(self, window: bytes | bytearray, *, at_end: bool) -> int | None:
         """Find the start of the first request: in the first array named ``requests``.
 
-        An earlier array of that name could only be inside an unknown field, for which the body is refused anyway.
+        An earlier array of that name could only be inside an unknown or an ignored field; such a body is refused.
         """
         found = _REQUESTS.search(window, 0, MAX_HEAD)
         if found and _is_head(bytes(window[: found.end()])):
@@ -69,10 +79,10 @@ class UnifiedBatchFormat:
 
     def read_without_requests(self, body: bytes) -> None:
         """Decode a body without requests."""
-        self.fields = _decoded(body)
+        self.fields = _decoded(body, self._fields)
         if value_or_none(self.fields.requests) is not None:
             raise refuse("requests: spell this key as it is, without escapes", param="requests")
-        if value_or_none(self.fields.input_file_id) is None:
+        if self.input_file is None:
             raise _without_requests()
 
     def tail(self, window: bytes) -> int | None:
@@ -117,10 +127,17 @@ class UnifiedBatchFormat:
         return self._shape.line(custom_id, content)
 
     def _take(self, text: bytes) -> None:
-        self.fields = _decoded(text)
-        if value_or_none(self.fields.input_file_id) is not None:
+        self.fields = _decoded(text, self._fields)
+        if self.input_file is not None:
             raise refuse("input_file_id: there are requests too; give one of them", param="input_file_id")
         self._shape.declare(value_or_none(self.fields.endpoint))
+
+
+class UnifiedBatchFormat(BatchFormat[CreateUnifiedBatch]):
+    """The `CreateFormat` of a unified create."""
+
+    def __init__(self) -> None:
+        super().__init__(CreateUnifiedBatch, RequestShape())
 
 
 def _is_head(text: bytes) -> bool:
@@ -143,19 +160,28 @@ def _end_of_array(window: bytes) -> int | None:
     return None
 
 
-def _decoded(text: bytes) -> CreateUnifiedBatch:
+def _decoded(text: bytes, model: type[F]) -> F:
     try:
-        fields = _FIELDS.decode(text)
+        fields = msgspec.json.decode(text, type=model)
     except msgspec.ValidationError as error:
-        raise refuse_input(error, CreateUnifiedBatch, text) from error
+        refusal = refuse_input(error, model, text)
+        raise (_wrong_window() if refusal.param == WINDOW else refusal) from error
     except msgspec.DecodeError as error:
         if surrogate := find_lone_surrogate(text):
             raise refuse(f"the body is not valid JSON: {surrogate[1]} is a lone surrogate") from error
         raise refuse_json(error, 0) from error
-    except (RecursionError, UnicodeDecodeError) as error:
-        raise refuse(_UNREADABLE) from error
+    except UnicodeDecodeError as error:
+        raise refuse("the body is not valid JSON: a string is not UTF-8") from error
+    except RecursionError as error:
+        raise refuse("the body is not valid JSON: nested too deeply") from error
     checked_metadata(value_or_none(fields.metadata))
+    if (value_or_none(fields.completion_window) or "").endswith("\n"):  # $ in a pattern accepts one
+        raise _wrong_window()
     return fields
+
+
+def _wrong_window() -> RefusedError:
+    return refuse(f"{WINDOW}: it must be {WINDOWS}", param=WINDOW)
 
 
 def _without_requests() -> RefusedError:

@@ -7,8 +7,9 @@ from typing import Final, TypeAlias
 from aiohttp import web
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.context import FILES, WORKSPACE
+from batchgate.api.context import FILES, OPERATION, WORKSPACE
 from batchgate.api.downloads import send_file
+from batchgate.api.ignored_fields import note_ignored
 from batchgate.api.provider_names import ProviderNames
 from batchgate.api.request_body import body_decoder, pieces
 from batchgate.api.unified import file_view as view
@@ -51,8 +52,10 @@ class UnifiedFilesHandler:
             provider=provider,
             default=self._names.default,
             places=PLACES_OF_UPLOAD,
+            ignored=request[OPERATION].ignored,
         )
         file = await request.app[FILES].upload(request[WORKSPACE], pieces(request, MAX_BODY), form)
+        note_ignored(request, form.sent)
         return view.unified_file(file, file.provider, extra)
 
     async def list_unified_files(

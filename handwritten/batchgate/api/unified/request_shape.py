@@ -39,9 +39,14 @@ _PEEK: Final = msgspec.json.Decoder(_Peek)
 
 
 class RequestShape:
-    """The shape of all requests, set by the endpoint of the create or by the first request."""
+    """The shape of all requests, set by the endpoint of the create or by the first request.
 
-    def __init__(self) -> None:
+    With ``messages_as_chat``, a create for /v1/chat/completions may have ``params``, which are for Messages: the OpenAI
+    SDKs cannot name the endpoint of Messages, and their surface shows batches of Messages under this one.
+    """
+
+    def __init__(self, *, messages_as_chat: bool = False) -> None:
+        self._messages_as_chat = messages_as_chat
         self.endpoint: UnifiedBatchEndpoint | None = None
         """The endpoint; None until it is known."""
         self._declared = False
@@ -50,7 +55,7 @@ class RequestShape:
 
     def declare(self, endpoint: UnifiedBatchEndpoint | None) -> None:
         """Set the endpoint of the create; raises `RefusedError` if it contradicts earlier requests."""
-        if endpoint is None or endpoint == self.endpoint:
+        if endpoint is None or endpoint == self.endpoint or (self._field == "params" and self._may_be_chat(endpoint)):
             return
         if self.endpoint is None:
             self.endpoint, self._declared = endpoint, True
@@ -74,6 +79,9 @@ class RequestShape:
         field: Field = "body" if params is None else "params"
         return self._inconsistency(request, field) or _checked(request, field, bytes(content), self.endpoint)
 
+    def _may_be_chat(self, endpoint: UnifiedBatchEndpoint | None) -> bool:
+        return self._messages_as_chat and endpoint == DEFAULT_ENDPOINT
+
     def line(self, custom_id: str, content: bytes) -> bytes:
         """Return the input line of a request, in the dialect of the endpoint."""
         if self.endpoint == MESSAGES:
@@ -92,6 +100,8 @@ class RequestShape:
             return BodyFault("url", f"it is {url}, and params are for {MESSAGES}; give a body", URL_MISMATCH)
         if self._field not in (None, field):
             return BodyFault(field, f"others have {self._field}; all requests have the same shape")
+        if field == "params" and self._field is None and self._may_be_chat(self.endpoint):
+            self.endpoint = None
         endpoint: UnifiedBatchEndpoint = MESSAGES if field == "params" else self.endpoint or DEFAULT_ENDPOINT
         if url is not None:
             endpoint = url

@@ -11,7 +11,8 @@ from msgspec import structs
 from batchgate.engine.intake.input_summary import InputSummary
 from batchgate.engine.intake.input_writer import write_input
 from batchgate.engine.model.batch import Batch, BatchPage, NewBatch
-from batchgate.engine.model.clock import DAY, MICROSECONDS, Clock
+from batchgate.engine.model.clock import MICROSECONDS, Clock
+from batchgate.engine.model.completion_window import window_length
 from batchgate.engine.model.errors import RefusedError, StoreError
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.submission import Submission
@@ -25,8 +26,6 @@ from batchgate.engine.storage.storage_probe import StorageProbe
 from batchgate.engine.support.cancellation import shielded
 from batchgate.engine.support.failpoints import hit_failpoint
 
-LIFETIME = DAY
-"""The time from the creation of a batch to its expiry."""
 SDK_RETRY_WINDOW = 10 * 60 * MICROSECONDS
 """The time after a create in which an equal create that an SDK marks as a retry returns the same batch."""
 RETRY_AFTER = "5"  # seconds
@@ -122,7 +121,7 @@ class Batches:
             providers=self._searchable_names((submission.provider, *submission.options.model_prefixes)),
             headers=submission.headers,
             created_at=now,
-            expires_at=now + LIFETIME,
+            expires_at=now + window_length(submission.options.completion_window),
             input_blob=None,
             caller=submission.caller,
             fingerprint=submission.fingerprint(digest),

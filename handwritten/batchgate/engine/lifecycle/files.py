@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from msgspec import structs
@@ -63,6 +63,7 @@ class Files:
                 created_at=now,
                 expires_at=_expiry(upload, now),
                 blob=blob,
+                mime_type=upload.mime_type,
             )
             return await shielded(self._store.create_file(new))
 
@@ -77,6 +78,16 @@ class Files:
     async def find(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
         """Return a file, which must be of ``provider`` if given; raises `RefusedError` if there is none."""
         file, batch = await self._find(workspace, file_id, provider)
+        return await self._with_size(file, batch)
+
+    async def find_all(self, workspace: str, file_ids: Iterable[str]) -> Sequence[File]:
+        """Return the files of these ids, newest first; ids without a file are left out."""
+        looked_up = [await self._look_up(workspace, file_id) for file_id in dict.fromkeys(file_ids)]
+        files = [await self._with_size(file, batch) for file, batch in looked_up if file is not None]
+        return sorted(files, key=lambda file: (file.created_at, file.key), reverse=True)
+
+    async def _with_size(self, file: File, batch: Batch | None) -> File:
+        """Compute the size of a view; other files have theirs."""
         if file.part is None or batch is None or not parse_view_id(file.id):
             return file
         return structs.replace(file, size=await self._contents.part_size(batch, file.part))
@@ -93,11 +104,15 @@ class Files:
 
     async def _find(self, workspace: str, file_id: str, provider: str | None) -> tuple[File, Batch | None]:
         """Return a file and the batch that it shows; the size of a view is left as 0."""
+        file, batch = await self._look_up(workspace, file_id)
+        return _require(file, file_id, provider, () if batch is None else batch.providers), batch
+
+    async def _look_up(self, workspace: str, file_id: str) -> tuple[File | None, Batch | None]:
         file = await self._store.find_file(workspace, file_id, self._clock.now())
         batch = await self._batch(workspace, file_id, file)
         if file is None and batch is not None:
             file = _view(batch, file_id)
-        return _require(file, file_id, provider, () if batch is None else batch.providers), batch
+        return file, batch
 
     async def _batch(self, workspace: str, file_id: str, file: File | None) -> Batch | None:
         """Return the batch that a file shows, or that the id of a view names."""
@@ -124,13 +139,45 @@ class Files:
         """
         return await self._store.list_files(
             workspace,
-            after=await self._cursor(workspace, after),
+            after=await self._cursor(workspace, "after", after),
             ascending=ascending,
             purpose=purpose,
             provider=provider,
             now=self._clock.now(),
             limit=limit,
         )
+
+    async def list_around(
+        self,
+        workspace: str,
+        *,
+        after: str | None,
+        before: str | None,
+        provider: str | None,
+        limit: int,
+        after_name: str,
+        before_name: str,
+    ) -> FilePage:
+        """Return a page of files, newest first: directly after (older than) one file, directly before another.
+
+        With both, the page lies strictly between them. ``has_more`` is about newer files if only ``before`` is given.
+        These files may be deleted or expired; raises `RefusedError` if they never existed, naming the parameter.
+        """
+        older_than = await self._cursor(workspace, after_name, after)
+        newer_than = await self._cursor(workspace, before_name, before)
+        backwards = newer_than is not None and older_than is None
+        page = await self._store.list_files(
+            workspace,
+            after=newer_than if backwards else older_than,
+            ascending=backwards,
+            purpose=None,
+            provider=provider,
+            now=self._clock.now(),
+            limit=limit + 1,
+        )
+        files = [file for file in page.files if newer_than is None or file.key > newer_than]
+        shown = files[:limit]
+        return FilePage(files=tuple(reversed(shown) if backwards else shown), has_more=len(files) > limit)
 
     async def delete(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
         """Delete a file and its content; raises `RefusedError` if there is none, or if it is a view.
@@ -151,13 +198,13 @@ class Files:
             await self._orphan_blobs.remove(deleted.blob)
         return deleted
 
-    async def _cursor(self, workspace: str, file_id: str | None) -> int | None:
+    async def _cursor(self, workspace: str, name: str, file_id: str | None) -> int | None:
         if file_id is None:
             return None
         key = await self._store.find_file_cursor(workspace, file_id)
         if key is None:
-            message = f"after: there is no file {file_id!r} to page from"
-            raise RefusedError("invalid_request_error", message, param="after")
+            message = f"{name}: there is no file {file_id!r} to page from"
+            raise RefusedError("invalid_request_error", message, param=name)
         return key
 
 

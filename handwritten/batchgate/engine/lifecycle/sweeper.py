@@ -1,4 +1,4 @@
-"""Periodic work: expires batches after a day, archives them after 29 days, and expires files.
+"""Periodic work: expires batches at the end of their windows, archives them after 29 days, and expires files.
 
 It also finds batches whose signals were lost, shards without a job, and orphan blobs. In a cluster, one process sweeps
 for all. While the time is in doubt, nothing is expired, archived or deleted by it.

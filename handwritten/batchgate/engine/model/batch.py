@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from batchgate.engine.model.clock import HOUR
+from batchgate.engine.model.completion_window import DEFAULT_WINDOW
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.model.usage import Counts, Usage
@@ -50,6 +51,14 @@ class BatchOptions(Struct, frozen=True, kw_only=True):
     """The id of the input file, if the batch was made from one."""
     output_lifetime: int | None = None
     """Seconds for which the output and error files are kept after the end; None for the default."""
+    window: str | UnsetType = UNSET
+    """The completion window, as it was given. Unset for the default, so that fingerprints are those of versions that
+    knew no other."""
+
+    @property
+    def completion_window(self) -> str:
+        """The time from the creation of the batch to its expiry."""
+        return DEFAULT_WINDOW if self.window is UNSET else self.window
 
     @property
     def model_prefixes(self) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ class Upload(Struct, frozen=True, kw_only=True):
     provider: str
     lifetime: int | None = None
     """Seconds from the upload to the expiry; None for the default of the purpose."""
+    mime_type: str | None = None
+    """The media type that the upload states for the content; None if it states none."""
 
 
 class NewFile(Struct, frozen=True, kw_only=True):
@@ -42,6 +44,8 @@ class NewFile(Struct, frozen=True, kw_only=True):
     """None for a file that shows a part of a batch."""
     batch_id: str | None = None
     part: BatchPart | None = None
+    mime_type: str | None = None
+    """The media type that the upload stated for the content; None if it stated none."""
 
 
 class File(NewFile, frozen=True, kw_only=True):

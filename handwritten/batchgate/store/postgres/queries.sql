@@ -321,11 +321,12 @@ LEFT JOIN batches ON key = oldest
 
 -- name: insert_file
 INSERT INTO files (
-    id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, blob, batch_id, part
+    id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, blob, batch_id, part,
+    mime_type
 )
 VALUES (
     %(id)s, %(workspace)s, %(provider)s, %(purpose)s, %(filename)s, %(size)s, %(sha256)s, %(created_at)s,
-    %(expires_at)s, %(blob)s, %(batch_id)s, %(part)s
+    %(expires_at)s, %(blob)s, %(batch_id)s, %(part)s, %(mime_type)s
 )
 RETURNING *
 

@@ -122,6 +122,7 @@ CREATE TABLE files (
     blob text,
     batch_id text,
     part text,
+    mime_type text,
     CHECK ((blob IS NULL) = (batch_id IS NOT NULL) AND (part IS NULL) = (batch_id IS NULL))
 );
 CREATE INDEX files_of_batch ON files (batch_id) WHERE batch_id IS NOT NULL AND deleted_at IS NULL;

@@ -231,10 +231,12 @@ LEFT JOIN batches ON key = oldest
 
 -- name: insert_file
 INSERT INTO files (
-    id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, blob, batch_id, part
+    id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, blob, batch_id, part,
+    mime_type
 )
 VALUES (
-    :id, :workspace, :provider, :purpose, :filename, :size, :sha256, :created_at, :expires_at, :blob, :batch_id, :part
+    :id, :workspace, :provider, :purpose, :filename, :size, :sha256, :created_at, :expires_at, :blob, :batch_id, :part,
+    :mime_type
 )
 RETURNING *
 

@@ -108,6 +108,7 @@ CREATE TABLE files (
     blob TEXT,
     batch_id TEXT,
     part TEXT,
+    mime_type TEXT,
     CHECK ((blob IS NULL) = (batch_id IS NOT NULL) AND (part IS NULL) = (batch_id IS NULL))
 ) STRICT;
 CREATE INDEX files_of_batch ON files (batch_id) WHERE batch_id IS NOT NULL AND deleted_at IS NULL;

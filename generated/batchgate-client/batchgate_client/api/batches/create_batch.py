@@ -130,17 +130,19 @@ def sync_detailed(
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[Batch | OpenaiError]:
-    """Create a batch from an uploaded file.
+    """Create a batch from an uploaded file or from the requests in the body.
 
-     The file is validated after the response: the batch is `validating` until then. If any line is
-    invalid, the batch is `failed`, with an error for each such line. The body may be compressed (gzip,
-    deflate, zstd).
+     A file is validated after the response: the batch is `validating` until then. If any line is
+    invalid, the batch is `failed`, with an error for each such line. Requests in the body are accepted
+    or refused as a whole. The body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies
+    to the decoded body.
 
     Args:
         x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateBatch): The body of a create request.
+        body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
+            then `endpoint` and `completion_window`, or `requests`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -172,17 +174,19 @@ def sync(
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Batch | OpenaiError | None:
-    """Create a batch from an uploaded file.
+    """Create a batch from an uploaded file or from the requests in the body.
 
-     The file is validated after the response: the batch is `validating` until then. If any line is
-    invalid, the batch is `failed`, with an error for each such line. The body may be compressed (gzip,
-    deflate, zstd).
+     A file is validated after the response: the batch is `validating` until then. If any line is
+    invalid, the batch is `failed`, with an error for each such line. Requests in the body are accepted
+    or refused as a whole. The body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies
+    to the decoded body.
 
     Args:
         x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateBatch): The body of a create request.
+        body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
+            then `endpoint` and `completion_window`, or `requests`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -209,17 +213,19 @@ async def asyncio_detailed(
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[Batch | OpenaiError]:
-    """Create a batch from an uploaded file.
+    """Create a batch from an uploaded file or from the requests in the body.
 
-     The file is validated after the response: the batch is `validating` until then. If any line is
-    invalid, the batch is `failed`, with an error for each such line. The body may be compressed (gzip,
-    deflate, zstd).
+     A file is validated after the response: the batch is `validating` until then. If any line is
+    invalid, the batch is `failed`, with an error for each such line. Requests in the body are accepted
+    or refused as a whole. The body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies
+    to the decoded body.
 
     Args:
         x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateBatch): The body of a create request.
+        body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
+            then `endpoint` and `completion_window`, or `requests`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -249,17 +255,19 @@ async def asyncio(
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Batch | OpenaiError | None:
-    """Create a batch from an uploaded file.
+    """Create a batch from an uploaded file or from the requests in the body.
 
-     The file is validated after the response: the batch is `validating` until then. If any line is
-    invalid, the batch is `failed`, with an error for each such line. The body may be compressed (gzip,
-    deflate, zstd).
+     A file is validated after the response: the batch is `validating` until then. If any line is
+    invalid, the batch is `failed`, with an error for each such line. Requests in the body are accepted
+    or refused as a whole. The body may be compressed (gzip, deflate, zstd); the limit of 256 MB applies
+    to the decoded body.
 
     Args:
         x_model_provider (str | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
-        body (CreateBatch): The body of a create request.
+        body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
+            then `endpoint` and `completion_window`, or `requests`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
