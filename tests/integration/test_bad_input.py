@@ -29,7 +29,7 @@ def in_params(text: str) -> str:
     "marked_body",
     [
         pytest.param("¬hello", id="plain text"),
-        pytest.param("¬\ufeff{}", id="byte order mark"),
+        pytest.param(" ¬\ufeff{}", id="byte order mark behind the start"),
         pytest.param("{¬'requests':[]}", id="single quotes"),
         pytest.param("{¬requests:[]}", id="key without quotes"),
         pytest.param('{"requests"¬[]}', id="no colon"),
