@@ -11,7 +11,7 @@ import pytest
 
 from batchgate.cli import failures, main
 from batchgate.engine.model.errors import STATUSES, ErrorKind
-from batchgate.providers.registry.providers import PROVIDERS
+from batchgate.providers.registry.providers import PROVIDER_NAMES, PROVIDERS
 from batchgate.settings import AccountSettings, ApiKeySettings, PriceSettings, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,7 @@ def test_the_page_on_http_names_the_providers_that_calls_can_name() -> None:
         (DOCS / "http" / "index.md").read_text().split("\n## Names of providers\n", 1)[1].split("\n\nA file", 1)[0]
     )
     named = re.findall(r"`([a-z]+)`", section)
-    assert sorted(set(named) - {"provider"}) == sorted(COMPONENTS["parameters"]["RequiredProvider"]["schema"]["enum"])
+    assert sorted(set(named) - {"provider"}) == sorted(PROVIDER_NAMES)
 
 
 def test_the_page_on_operation_names_the_codes_of_health_problems() -> None:

@@ -103,6 +103,10 @@ async def openai_batch(app: RunningApp) -> dict[str, Any]:
     return batch
 
 
+async def running_openai_batch(app: RunningApp) -> dict[str, Any]:
+    return await create(app, chat_line("a", model="slow"))
+
+
 async def unified_batch(app: RunningApp) -> dict[str, Any]:
     body = create_body(await upload_lines(app, jsonl(chat_line("a"))))
     batch = await successful_call(app, "POST", UNIFIED_BATCHES, json=body, params=PROVIDER)
@@ -176,9 +180,9 @@ EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
     "retrieveMessageBatch": call_on_new(message_batch, "GET", BATCHES + "/{}"),
     "cancelMessageBatch": call_on_new(message_batch, "POST", BATCHES + "/{}/cancel"),
     "listMessageBatches": list_page(message_batch, BATCHES, cursor="after_id"),
-    "createBatch": openai_batch,
+    "createBatch": running_openai_batch,
     "retrieveBatch": call_on_new(openai_batch, "GET", "/openai/v1/batches/{}"),
-    "cancelBatch": call_on_new(openai_batch, "POST", "/openai/v1/batches/{}/cancel"),
+    "cancelBatch": call_on_new(running_openai_batch, "POST", "/openai/v1/batches/{}/cancel"),
     "listBatches": list_page(openai_batch, "/openai/v1/batches", cursor="after"),
     "createUnifiedBatch": unified_batch,
     "retrieveUnifiedBatch": call_on_new(unified_batch, "GET", UNIFIED_BATCHES + "/{}", params=PROVIDER),
@@ -208,7 +212,8 @@ EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     keys = {"caller": ApiKeySettings(key=KEY["x-api-key"], scopes=SCOPES)}
-    async with running_app(tmp_path, accounts={"openai": simulator()}, api_keys=keys) as running:
+    account = simulator(latency_by_model={"slow": 60.0})
+    async with running_app(tmp_path, accounts={"openai": account}, api_keys=keys, shutdown_timeout=0.0) as running:
         running.client.headers.update(KEY)
         yield running
 
