@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from batchgate_api.anthropic import MessageBatch, RequestCounts
-from batchgate_api.gateway import BatchProgress
+from batchgate_api.gateway import BatchProgress, BatchRefusal
 
 HEADINGS: Final = ("ID", "STATUS", "CREATED", "REQUESTS")
 ID_WIDTH: Final = 34
@@ -49,6 +49,7 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
         ("Failed", VALIDATION_FAILED if progress.status == "failed" else None),
         ("Requests", f"{progress.total}: {outcome(progress)}"),
         ("Waiting", None if progress.paused is None else progress.paused.reason),
+        ("Refused", None if progress.last_refusal is None else _refusal(progress.last_refusal)),
         ("Created", moment(batch.created_at)),
         ("Expires", None if batch.ended_at else moment(batch.expires_at)),
         ("Canceled", batch.cancel_initiated_at and moment(batch.cancel_initiated_at)),
@@ -57,6 +58,13 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
         ("Results", batch.results_url),
     )
     return (f"{name:<10}{text}" for name, text in facts if text)
+
+
+def _refusal(refusal: BatchRefusal) -> str:
+    """Return the latest error after which a request waits for another call."""
+    status = "" if refusal.status is None else f" ({refusal.status})"
+    where = f"model {refusal.model!r} of account {refusal.account!r}"
+    return f"{moment(refusal.at)} {where}: {refusal.code}{status}: {refusal.message}"
 
 
 def outcome(progress: BatchProgress) -> str:
