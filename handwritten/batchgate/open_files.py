@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
+import resource
 from typing import Final
 
 from batchgate.settings import Settings
-
-if sys.platform != "win32":
-    import resource
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +35,8 @@ def connections_that_fit(settings: Settings) -> int:
         return settings.max_connections
     for_calls = sum(account.concurrency for account in settings.accounts.values())
     free = limit - OWN_FILES - for_calls
-    fitting = min(settings.max_connections, max(free // FILES_PER_CONNECTION, 1))
+    # Calls rarely all run at once: however many they may be, clients have a quarter.
+    fitting = min(settings.max_connections, max(free // FILES_PER_CONNECTION, limit // 4))
     if fitting < settings.max_connections:
         message = "max_connections is %d, not %d: the limit of open files is %d, and calls to providers may need %d"
         fields = {"action": "open_files_limited"}

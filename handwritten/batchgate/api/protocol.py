@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -22,12 +20,12 @@ from aiohttp.web_protocol import RequestHandler
 
 from batchgate.api import access_log
 from batchgate.api.client_timer import ClientTimer
-from batchgate.api.connection_reset import reset_connection
 from batchgate.api.context import HTTP_LIMITS
 from batchgate.api.envelopes import ENVELOPES
 from batchgate.api.errors import SERVER, dialect_of, error_response
 from batchgate.api.expectation import answer_expectation
 from batchgate.api.http_limits import HttpLimits
+from batchgate.api.socket_options import limit_unsent, reset_connection
 from batchgate.api.waiting_connections import WaitingConnections
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.ids import new_id
@@ -36,8 +34,6 @@ logger = logging.getLogger(__name__)
 
 LONGEST_PATH: Final = 256
 """Bytes at the start of a connection that are searched for the path, which determines the dialect."""
-MAX_UNSENT: Final = 128 * 1024
-"""Bytes of a response in the kernel that the client's window has no room for."""
 MAX_CHECK_INTERVAL: Final = 5.0
 """Maximum seconds between two looks at the times of all connections."""
 PROBES: Final = ("/health",)
@@ -65,7 +61,7 @@ class JsonErrorProtocol(RequestHandler):
         self._connection = transport
         self._beginning = b""
         self._timer = ClientTimer(self._server.limits, self._loop.time())
-        _limit_unsent(transport)
+        limit_unsent(transport)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -149,15 +145,6 @@ class JsonErrorProtocol(RequestHandler):
         """
         line = _REQUEST_LINE.match(self._beginning) if self._request_count == first else None
         return dialect_of(line[1].decode("latin-1")) if line else "gateway"
-
-
-def _limit_unsent(transport: asyncio.BaseTransport) -> None:
-    """Let the kernel hold only so much of a connection that has not been sent; what is on its way is not limited."""
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    connection = transport.get_extra_info("socket")
-    if option is not None and connection is not None:
-        with suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, option, MAX_UNSENT)
 
 
 def _reason(error: HttpProcessingError) -> str:

@@ -94,8 +94,8 @@ class _Pace:
         if self._waited < READ_TIMEOUT:
             return
         if self._arrived < self._min_rate * READ_TIMEOUT and data != b"":
-            pace = f"less than {self._min_rate} bytes a second for {READ_TIMEOUT:.0f} seconds"
-            raise _timed_out(f"the body arrived at {pace}, after {received} bytes")
+            pace = f"{self._min_rate} bytes a second for {READ_TIMEOUT:.0f} seconds"
+            raise _timed_out(f"the body arrived at less than {pace}, after {received} bytes")
         self._waited, self._arrived = 0.0, 0
 
 

@@ -15,8 +15,8 @@ from typing import IO, Any, Final
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
-from batchgate.api.connection_reset import reset_connection
 from batchgate.api.context import DOWNLOADS, HTTP_LIMITS, key_of
+from batchgate.api.socket_options import reset_connection
 from batchgate.engine.model.errors import BlobError, StoreError
 from batchgate.engine.ports.blobs import ByteStream
 
