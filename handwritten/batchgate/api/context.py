@@ -33,4 +33,6 @@ SCOPES = web.RequestKey("scopes", tuple[Scope, ...])
 """The scopes of the API key."""
 MOUNT = web.RequestKey("mount", str)
 """The prefix before the operation's own path in the URL, such as ``/anthropic``; may be empty."""
+BASE_URL = web.RequestKey("base_url", str)
+"""The public URL of the mount prefix, once it has been built for an answer."""
 OPERATION = web.RequestKey("operation", Operation)

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from aiohttp import web
 
-from batchgate.api.context import MOUNT
+from batchgate.api.context import BASE_URL, MOUNT
 from batchgate.engine.model.errors import RefusedError
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -35,12 +35,17 @@ class PublicUrl:
 
         Raises `RefusedError` for a request with an invalid Host.
         """
-        return f"{self._base(request)}{request[MOUNT]}{path}"
+        base = request.get(BASE_URL)
+        if base is None:  # a list asks once for each of its items
+            base = request[BASE_URL] = f"{self._base(request)}{request[MOUNT]}"
+        return base + path
 
     def _base(self, request: web.Request) -> str:
         if self._configured:
             return self._configured
-        forwarded = _forwarded(request) if self._trusted(request) else {}
+        if not self._trusted(request):
+            return f"{request.scheme}://{checked_host(request.host)}"
+        forwarded = _forwarded(request)
         scheme = forwarded.get("proto", request.scheme)
         host = forwarded.get("host", request.host)
         prefix = forwarded.get("prefix", "").rstrip("/")
@@ -49,6 +54,8 @@ class PublicUrl:
         return f"{scheme}://{checked_host(host)}{prefix}"
 
     def _trusted(self, request: web.Request) -> bool:
+        if not self._trusted_proxies:
+            return False
         try:
             peer = ipaddress.ip_address(request.remote or "")
         except ValueError:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from aiohttp import web
 
 from batchgate.api.binding import value_or_none
+from batchgate.api.built_objects import BuiltObjects
 from batchgate.api.context import BATCHES, CALLER, WORKSPACE
 from batchgate.api.metadata import checked_metadata
 from batchgate.api.openai.batch_view import batch_list, openai_batch
 from batchgate.api.upload_form import one_provider
-from batchgate.engine.model.batch import BatchOptions
+from batchgate.engine.model.batch import Batch, BatchOptions
 from batchgate.engine.model.batch_endpoint import KINDS
 from batchgate.engine.model.submission import Submission
 from batchgate_api import openai, parameters
@@ -24,6 +25,7 @@ class BatchesHandler:
 
     def __init__(self, choose_account: Callable[[str | None], str]) -> None:
         self._choose_account = choose_account
+        self._built: BuiltObjects[openai.Batch] = BuiltObjects()
 
     async def create_batch(
         self, request: web.Request, parameters: parameters.CreateBatchParameters, body: openai.CreateBatch
@@ -54,18 +56,22 @@ class BatchesHandler:
             limit=value_or_none(parameters.limit) or DEFAULT_LIMIT,
             after_name="after",
         )
-        return batch_list(page)
+        return batch_list(page, self._show)
 
     async def retrieve_batch(
         self, request: web.Request, parameters: parameters.RetrieveBatchParameters
     ) -> openai.Batch:
         """Retrieve one batch."""
         batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
-        return openai_batch(batch, await request.app[BATCHES].faults(batch))
+        faults = await request.app[BATCHES].faults(batch)
+        return self._show(batch) if faults is None else openai_batch(batch, faults)
 
     async def cancel_batch(self, request: web.Request, parameters: parameters.CancelBatchParameters) -> openai.Batch:
         """Cancel a batch; a body is ignored."""
         return openai_batch(await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id))
+
+    def _show(self, batch: Batch) -> openai.Batch:
+        return self._built.get(batch, "", lambda batch, _: openai_batch(batch))
 
 
 def _options(body: openai.CreateBatch) -> BatchOptions:
