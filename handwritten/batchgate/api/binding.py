@@ -60,9 +60,9 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
 def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:
     """Read the declared parameters; undeclared ones are ignored, invalid ones are refused by name."""
     sent: dict[str, str] = {}
-    query, headers = request.query, request.headers
+    has_query, headers = "?" in request.path_qs, request.headers
     for name, location in operation.locations.items():
-        if location != "path" and name not in query and name not in headers:
+        if location != "path" and name not in headers and not (has_query and name in request.query):
             continue  # as most are
         values = _values(request, name, location)
         if len(values) > 1 and name not in LIST_HEADERS:

@@ -6,6 +6,7 @@ for the writer, and the pages are in memory. Callers that wait for batches read 
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Hashable
@@ -37,6 +38,8 @@ class Lookups:
         self._connection: sqlite3.Connection | None = None
         self._paused_until = 0.0
         self._version = -1
+        self._checked = False
+        """Whether the version was checked in this round of the event loop."""
         self._remembered: dict[Hashable, object] = {}
 
     def are_fast(self) -> bool:
@@ -51,8 +54,13 @@ class Lookups:
         begun = time.monotonic()
         if self._connection is None:
             self._connection = self._connect(timeout=0)
-        self._forget_if_changed(self._connection)
+        if not self._checked:  # what is answered after a commit is asked for in a later round
+            self._forget_if_changed(self._connection)
+            self._checked = True
+            asyncio.get_running_loop().call_soon(self._check_again)
         if key not in self._remembered:
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
             self._remembered[key] = work(self._connection)
         if time.monotonic() - begun > SLOW:
             self._paused_until = time.monotonic() + PAUSE
@@ -63,9 +71,12 @@ class Lookups:
         if self._connection is not None:
             self._connection.close()
 
+    def _check_again(self) -> None:
+        self._checked = False
+
     def _forget_if_changed(self, connection: sqlite3.Connection) -> None:
         """Forget all results if another connection has committed; results that are read after this are newer."""
         (version,) = connection.execute("PRAGMA data_version").fetchone()
-        if version != self._version or len(self._remembered) >= MAX_REMEMBERED:
+        if version != self._version:
             self._remembered.clear()
             self._version = version
