@@ -13,11 +13,12 @@ from aiohttp import web
 
 from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_names
+from batchgate.api.access_log import ACCESS_RECORDS, AccessRecords
 from batchgate.api.anthropic.files import AnthropicFilesHandler
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.context import BATCHES, CONTENTS, DOWNLOADS, FILES, HTTP_LIMITS, HTTP_METER, TENANTS, UPLOADS
-from batchgate.api.errors import add_request_id, errors_as_json
+from batchgate.api.errors import add_request_id
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
 from batchgate.api.gateway.secrets import SecretsHandler
@@ -104,7 +105,7 @@ def build_app(
     tenancy = Tenancy(settings, environment, installed.tenants, clock)
     authenticator = tenancy.authenticator
     app = web.Application(
-        middlewares=[errors_as_json, refuse_if_full, origin_guard(settings.public_url, authenticator.is_open)],
+        middlewares=[refuse_if_full, origin_guard(settings.public_url, authenticator.is_open)],
         # Our own code decodes bodies, because it bounds the decoded size; the runner adds our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
@@ -123,6 +124,8 @@ def build_app(
     app[DOWNLOADS] = KeySlots(settings.max_downloads_per_key, "downloads")
     app[TENANTS] = tenancy.tenants
     app[HTTP_METER] = metrics.http_answered
+    records = app[ACCESS_RECORDS] = AccessRecords()
+    app.cleanup_ctx.append(records.run)
     handlers: tuple[object, ...] = (own,)
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
     if role != "worker":

@@ -12,6 +12,7 @@ from tests.benchmarks.input_files import input_files
 from tests.benchmarks.intake import intake
 from tests.benchmarks.listing import listing
 from tests.benchmarks.rate_limited import rate_limited
+from tests.benchmarks.reads import reads
 from tests.benchmarks.restart import restart
 from tests.benchmarks.results import results
 from tests.benchmarks.scaled import scaled
@@ -27,6 +28,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "rate_limited": rate_limited,
     "results": results,
     "listing": listing,
+    "reads": reads,
     "fairness": fairness,
     "stall": stall,
     "restart": restart,

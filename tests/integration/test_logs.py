@@ -98,6 +98,13 @@ async def test_an_http_request_is_logged_in_one_line_with_its_spec_path_and_id(
     }
 
 
+async def test_the_last_requests_are_logged_when_the_application_ends(tmp_path: Path, lines: LogLines) -> None:
+    async with running_app(tmp_path) as app:
+        for _ in range(3):
+            await app.call("GET", "/health")
+    assert len(lines.matching(action="http_request", operation="getHealth")) == 3
+
+
 async def test_a_batch_can_be_followed_from_the_request_that_created_it_to_its_end(
     app: RunningApp, lines: LogLines
 ) -> None:

@@ -46,6 +46,8 @@ SCOPES = web.RequestKey("scopes", tuple[Scope, ...])
 """The scopes of the API key."""
 MOUNT = web.RequestKey("mount", str)
 """The prefix before the operation's own path in the URL, such as ``/anthropic``; may be empty."""
+BASE_URL = web.RequestKey("base_url", str)
+"""The public URL of the mount prefix, once it has been built for an answer."""
 OPERATION = web.RequestKey("operation", Operation)
 IGNORED = web.RequestKey("ignored", list[str])
 """The fields of the body that were sent and have no effect."""

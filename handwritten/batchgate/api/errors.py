@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from multidict import istr
 
 from batchgate.api.context import REQUEST_ID
 from batchgate.api.envelopes import ENVELOPES
@@ -28,6 +29,7 @@ DIALECT_STATUSES: Final[Mapping[tuple[str, ErrorKind], int]] = {
 
 STORAGE_RETRY_AFTER = "5"  # seconds
 SERVER = "batchgate"
+REQUEST_ID_HEADERS: Final = (istr("request-id"), istr("x-request-id"))
 DIALECT_BY_PREFIX: Final = (
     ("/anthropic", "anthropic"),
     ("/v1/messages", "anthropic"),
@@ -55,7 +57,6 @@ def error_response(dialect: str, error: RefusedError, request_id: str | None) ->
     )
 
 
-@web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Assign a request id, and convert every error to the format of its dialect."""
     request[REQUEST_ID] = new_id("req")
@@ -78,9 +79,10 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
     """Set the request id headers that the SDKs read, and the Server header."""
-    request_id = request.get(REQUEST_ID) or new_id("req")
-    response.headers["request-id"] = response.headers["x-request-id"] = request_id
-    response.headers["Server"] = SERVER
+    request_id, headers = request.get(REQUEST_ID) or new_id("req"), response.headers
+    for name in REQUEST_ID_HEADERS:
+        headers[name] = request_id
+    headers[hdrs.SERVER] = SERVER
 
 
 def _refusal(request: web.Request, error: RefusedError | web.HTTPException | StoreError | BlobError) -> RefusedError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from batchgate.engine.model.errors import RefusedError
 
 RESERVED: Final = (".localhost", ".internal", ".test")
 """Suffixes of names that cannot be registered, such as host.docker.internal."""
+CACHED_HOSTS: Final = 64
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 READING: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 """Methods that change nothing; the browser hides their answers from other sites."""
@@ -35,7 +37,7 @@ def origin_guard(public_url: str | None, is_open: Callable[[], Awaitable[bool]])
         if not await is_open():
             return await handler(request)
         host = request.headers.get(hdrs.HOST)
-        asked = _name_in(f"//{checked_host(host)}") if host is not None else ""
+        asked = _host_name(host) if host is not None else ""
         if not (asked == known or _is_private(asked)):
             message = f"Host: {host!r} is not known; set public_url to the URL with this name, or use api_keys"
             raise RefusedError("permission_error", message)
@@ -71,6 +73,12 @@ def _authority(url: str) -> str:
     return name if not name or port is None or port == default else f"{name}:{port}"
 
 
+@lru_cache(CACHED_HOSTS)
+def _host_name(host: str) -> str:
+    """Return the name in a Host header; raises `RefusedError` for an invalid one."""
+    return _name_in(f"//{checked_host(host)}")
+
+
 def _name_in(url: str) -> str:
     """Return the host of a URL; empty if there is none, as in the origin ``null``."""
     try:
@@ -79,6 +87,7 @@ def _name_in(url: str) -> str:
         return ""
 
 
+@lru_cache(CACHED_HOSTS)
 def _is_private(name: str) -> bool:
     """Check if a name cannot be registered: an address, a name without a dot, or one in a reserved zone."""
     if "." not in name or name.endswith(RESERVED):

@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from batchgate.api.client_address import Network, is_trusted
-from batchgate.api.context import MOUNT
+from batchgate.api.context import BASE_URL, MOUNT
 from batchgate.engine.model.errors import RefusedError
 
 _SAFE_HOST: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
@@ -33,12 +33,17 @@ class PublicUrl:
 
         Raises `RefusedError` for a request with an invalid Host.
         """
-        return f"{self._base(request)}{request[MOUNT]}{path}"
+        base = request.get(BASE_URL)
+        if base is None:  # a list asks once for each of its items
+            base = request[BASE_URL] = f"{self._base(request)}{request[MOUNT]}"
+        return base + path
 
     def _base(self, request: web.Request) -> str:
         if self._configured:
             return self._configured
-        forwarded = _forwarded(request) if is_trusted(request.remote or "", self._trusted_proxies) else {}
+        if not (self._trusted_proxies and is_trusted(request.remote or "", self._trusted_proxies)):
+            return f"{request.scheme}://{checked_host(request.host)}"
+        forwarded = _forwarded(request)
         scheme = forwarded.get("proto", request.scheme)
         host = forwarded.get("host", request.host)
         prefix = forwarded.get("prefix", "").rstrip("/")

@@ -17,13 +17,13 @@ from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.telemetry import EngineState, NoTelemetry
 from batchgate.telemetry.call_metrics import CallMetrics
+from batchgate.telemetry.http_metrics import HttpMetrics
 from batchgate.telemetry.state_gauges import StateGauges
 from batchgate.telemetry.workspace_labels import WORKSPACE_LABEL, WorkspaceFilter, WorkspaceLabels
 
 RESULT_WRITE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 FINALIZATION_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SHARD_WAIT_BUCKETS: Final = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
-HTTP_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics(NoTelemetry):
@@ -34,7 +34,8 @@ class Metrics(NoTelemetry):
         self._workspaces = WorkspaceLabels().label
         self._calls = CallMetrics(self._workspaces)
         self._gauges = StateGauges(self._calls.label, self._workspaces)
-        for collector in (self._calls, self._gauges):
+        self._http = HttpMetrics()
+        for collector in (self._calls, self._gauges, self._http):
             self._registry.register(collector)
         ProcessCollector(registry=self._registry)
         info = Gauge("batchgate_info", "Always 1.", ["version", "role"], registry=self._registry)
@@ -65,13 +66,6 @@ class Metrics(NoTelemetry):
             "batchgate_shard_wait_seconds",
             "Time from the creation of a batch to the claim of one of its shards.",
             SHARD_WAIT_BUCKETS,
-        )
-        self._http_requests = self._counter("batchgate_http_requests", "HTTP requests answered.", "operation", "status")
-        self._http_seconds = self._histogram(
-            "batchgate_http_request_duration_seconds",
-            "Time from the head of a request to the end of its response.",
-            HTTP_BUCKETS,
-            "operation",
         )
 
     def batch_created(self, batch: Batch, *, size: int, seconds: float) -> None:  # noqa: ARG002
@@ -118,8 +112,7 @@ class Metrics(NoTelemetry):
 
     def http_answered(self, operation: str, status: int, seconds: float) -> None:
         """Count and measure an HTTP request."""
-        self._http_requests.labels(operation, status).inc()
-        self._http_seconds.labels(operation).observe(seconds)
+        self._http.record(operation, status, seconds)
 
     async def expose(self, state: EngineState, workspace: str | None = None) -> bytes:
         """Return all metrics, or those of one workspace, as text; in a thread, since the text may be long."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from batchgate.api.built_objects import BuiltObjects
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.statuses import anthropic_status
 from batchgate.api.times import rfc3339, rfc3339_or_none
@@ -18,9 +19,15 @@ class MessageBatchView:
         self._public_url = public_url
         self._live_counts = live_counts
         self._relative = relative_results_url
+        self._built: BuiltObjects[anthropic.MessageBatch] = BuiltObjects()
 
     def batch(self, request: web.Request, batch: Batch) -> anthropic.MessageBatch:
         """Return a batch object."""
+        has_url = batch.results_blob is not None and not self._relative
+        base = self._public_url.absolute(request, "") if has_url else ""
+        return self._built.get(batch, base, self._build)
+
+    def _build(self, batch: Batch, base: str) -> anthropic.MessageBatch:
         return anthropic.MessageBatch(
             id=batch.id,
             type="message_batch",
@@ -31,7 +38,7 @@ class MessageBatchView:
             expires_at=rfc3339(batch.expires_at),
             archived_at=rfc3339_or_none(batch.archived_at),
             cancel_initiated_at=rfc3339_or_none(batch.cancel_initiated_at),
-            results_url=self._results_url(request, batch),
+            results_url=None if batch.results_blob is None else f"{base}/v1/messages/batches/{batch.id}/results",
         )
 
     def page(self, request: web.Request, page: BatchPage) -> anthropic.MessageBatchPage:
@@ -56,9 +63,3 @@ class MessageBatchView:
             canceled=counts.canceled,
             expired=counts.expired,
         )
-
-    def _results_url(self, request: web.Request, batch: Batch) -> str | None:
-        if batch.results_blob is None:
-            return None
-        path = f"/v1/messages/batches/{batch.id}/results"
-        return path if self._relative else self._public_url.absolute(request, path)

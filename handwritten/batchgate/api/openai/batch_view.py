@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Raw
@@ -47,9 +48,9 @@ def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
     )
 
 
-def batch_list(page: BatchPage) -> openai.BatchList:
-    """Return a page of batch objects."""
-    data = [openai_batch(batch) for batch in page.batches]
+def batch_list(page: BatchPage, show: Callable[[Batch], openai.Batch] = openai_batch) -> openai.BatchList:
+    """Return a page of batch objects, each made by ``show``."""
+    data = [show(batch) for batch in page.batches]
     return openai.BatchList(
         object="list",
         data=data,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from batchgate.api.binding import value_or_none
+from batchgate.api.built_objects import BuiltObjects
 from batchgate.api.context import BATCHES, CALLER, WORKSPACE
 from batchgate.api.openai.batch_view import batch_list, openai_batch
 from batchgate.api.openai.create_body import OpenaiBatchFormat
@@ -27,6 +28,7 @@ class BatchesHandler:
 
     def __init__(self, choose_account: Callable[[str | None], str]) -> None:
         self._choose_account = choose_account
+        self._built: BuiltObjects[openai.Batch] = BuiltObjects()
 
     async def create_batch(self, request: web.Request, parameters: parameters.CreateBatchParameters) -> openai.Batch:
         """Create a batch from the requests in the body, or from a file, which is validated after the response."""
@@ -66,14 +68,15 @@ class BatchesHandler:
             limit=value_or_none(parameters.limit) or DEFAULT_LIMIT,
             after_name="after",
         )
-        return batch_list(page)
+        return batch_list(page, self._show)
 
     async def retrieve_batch(
         self, request: web.Request, parameters: parameters.RetrieveBatchParameters
     ) -> openai.Batch:
         """Retrieve one batch."""
         batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
-        return openai_batch(batch, await request.app[BATCHES].faults(batch))
+        faults = await request.app[BATCHES].faults(batch)
+        return self._show(batch) if faults is None else openai_batch(batch, faults)
 
     async def cancel_batch(self, request: web.Request, parameters: parameters.CancelBatchParameters) -> openai.Batch:
         """Cancel a batch; a body is ignored. Raises `RefusedError` for one that has ended otherwise."""
@@ -81,6 +84,9 @@ class BatchesHandler:
         if batch.ended_at is not None and openai_status(batch) != "cancelled":
             raise _has_ended(batch)
         return openai_batch(batch)
+
+    def _show(self, batch: Batch) -> openai.Batch:
+        return self._built.get(batch, "", lambda batch, _: openai_batch(batch))
 
 
 def _has_ended(batch: Batch) -> RefusedError:

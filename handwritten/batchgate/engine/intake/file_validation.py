@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing
 
 import msgspec
 
@@ -30,6 +31,7 @@ from batchgate.engine.support.batch_task_queue import BatchTaskQueue
 from batchgate.engine.support.cancellation import shielded
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.engine.support.health_problems import HealthReporter
+from batchgate.engine.support.prefetch import prefetch_next
 
 logger = logging.getLogger(__name__)
 
@@ -112,10 +114,11 @@ class FileValidator:
 
     async def _copy(self, file: File, reader: BatchFileReader, writer: BlobWriter) -> tuple[Shard, ...]:
         async def pieces() -> AsyncIterator[bytes]:
-            async for piece in self._blobs.stream(file.blob or "", 0, file.size):
-                if reader.over_limit:
-                    return
-                yield piece
+            async with aclosing(prefetch_next(self._blobs.stream(file.blob or "", 0, file.size))) as stream:
+                async for piece in stream:
+                    if reader.over_limit:
+                        return
+                    yield piece
 
         return await write_input(pieces(), reader, writer)
 

@@ -14,7 +14,7 @@ from batchgate.engine.intake.shard_cutter import ShardChecksums, ShardCutter
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.ports.blobs import BlobWriter
 from batchgate.engine.ports.body_readers import BodyReader
-from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD, HashingWriter, next_piece
+from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD, HashingWriter, all_pieces, next_piece
 
 PIECE_SIZE: Final = 1024 * 1024
 """Bytes of a body that are collected before they are read."""
@@ -29,9 +29,10 @@ async def write_input(
     hashing = HashingWriter(writer, checksums)
     try:
         async for data in _large_pieces(body):
-            in_thread = reader.is_compressed or len(data) >= THREAD_THRESHOLD
             pieces = _cut(reader.feed(data), cutter)
-            while (piece := await next_piece(pieces, in_thread=in_thread)) is not None:
+            if not reader.is_compressed:  # all pieces together are no larger than the data
+                pieces = iter(await all_pieces(pieces, in_thread=len(data) >= THREAD_THRESHOLD))
+            while (piece := await next_piece(pieces, in_thread=reader.is_compressed)) is not None:
                 await hashing.write(piece)
         last = await asyncio.to_thread(reader.finish)
         cutter.add(last)

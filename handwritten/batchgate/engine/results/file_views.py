@@ -21,7 +21,6 @@ LIFETIME: Final = 30 * DAY
 """The default time for which result files are kept after the end of the batch (batch-apis 4.2)."""
 RESULT_PURPOSE: Final = "batch_output"
 PARTS: Final[tuple[BatchPart, ...]] = get_args(BatchPart)
-_VIEW: Final = "file-{part}-{batch_id}"
 
 
 class BatchFileIds(Struct, frozen=True, kw_only=True):
@@ -51,7 +50,7 @@ def is_part_stored(batch: Batch, part: BatchPart) -> bool:
 
 def view_id(batch_id: str, part: BatchPart) -> str:
     """Return the id of the view of a part."""
-    return _VIEW.format(part=part, batch_id=batch_id)
+    return f"file-{part}-{batch_id}"
 
 
 def parse_view_id(file_id: str) -> tuple[str, BatchPart] | None:

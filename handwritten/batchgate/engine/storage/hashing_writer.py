@@ -34,6 +34,7 @@ class HashingWriter:
         """Wait for the previous piece, then start to write this one; raises the error of the previous piece."""
         await self.flush()
         self._pending = asyncio.create_task(self._store(data))
+        await asyncio.sleep(0)  # so that it starts before a thread that makes the next piece takes the GIL
 
     async def flush(self) -> None:
         """Wait until all pieces are written; raises the error of the last one."""
@@ -52,7 +53,16 @@ class HashingWriter:
             self._hash.update(data)
             await self._writer.write(data)
         else:
-            await asyncio.gather(self._writer.write(data), asyncio.to_thread(self._hash.update, data))
+            hashed = asyncio.get_running_loop().run_in_executor(None, self._hash.update, data)
+            try:
+                await self._writer.write(data)
+            finally:
+                await hashed
+
+
+async def all_pieces(pieces: Iterator[Piece], *, in_thread: bool) -> list[Piece]:
+    """Return all items of a reader's output, computed in a thread if that takes long."""
+    return await asyncio.to_thread(list, pieces) if in_thread else list(pieces)
 
 
 async def next_piece(pieces: Iterator[Piece], *, in_thread: bool) -> Piece | None:

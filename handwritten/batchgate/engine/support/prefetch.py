@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+
+async def prefetch_next(items: AsyncIterator[Result]) -> AsyncGenerator[Result, None]:
+    """Yield the items of an iterator, none of which is None; it produces the next one while the caller uses one."""
+
+    async def produce() -> Result | None:
+        return await anext(items, None)
+
+    following = asyncio.create_task(produce())
+    try:
+        while (item := await following) is not None:
+            following = asyncio.create_task(produce())
+            yield item
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def prefetch(work: Iterable[Coroutine[Any, Any, Result]], *, ahead: int) -> AsyncGenerator[Result, None]:

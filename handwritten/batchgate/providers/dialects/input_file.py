@@ -191,7 +191,7 @@ class InputFileReader:
         text = b"".join((*self._pending, piece[:end]))
         self._pending, self._pending_bytes = [], 0
         self._keep_partial_line(piece[end:])
-        if first_size <= MAX_LINE_BYTES and not text.strip(_BLANK):
+        if first_size <= MAX_LINE_BYTES and _is_blank(text):
             self._line_number += text.count(b"\n")
             return []
         self._lf_only = b"\r" not in text  # splitlines would also split at a lone CR
@@ -215,7 +215,7 @@ class InputFileReader:
         self._line_number += 1
         if self._over_limit:
             return None
-        if line is not None and not line.strip(_BLANK):
+        if line is not None and _is_blank(line):
             return None
         self._requests += 1
         if self._requests > MAX_REQUESTS:
@@ -372,6 +372,10 @@ def _json_fault(line: bytes, error: DecodingError) -> str:
         return f"{surrogate[1]} is a lone surrogate, half of a character (byte {surrogate[0]})"
     reason = describe_decoding_error(error).message.removeprefix("Invalid JSON: ")
     return _shorten(f"{reason[0].upper()}{reason[1:]}")
+
+
+def _is_blank(text: bytes) -> bool:
+    return text.isspace() and not text.strip(_BLANK)  # the first check does not copy the text
 
 
 def _id_key(custom_id: str) -> str | bytes:

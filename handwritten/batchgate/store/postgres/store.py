@@ -346,8 +346,11 @@ class PostgresStore:
         """Read a page of files in the order of upload or in reverse; see `FileStore.list_files`."""
         name = "list_files_oldest_first" if ascending else "list_files_newest_first"
         start = after if after is not None else 0 if ascending else NO_UPPER_BOUND
-        rows = await self._fetch_all(name, {"workspace": workspace, "after": start, "limit": limit + 1, **filters})
-        return FilePage(files=tuple(file_from_row(row) for row in rows[:limit]), has_more=len(rows) > limit)
+        params = {"workspace": workspace, "after": start, "limit": limit + 1, **filters}
+        if not _is_storable(params):
+            return FilePage(files=(), has_more=False)
+        found = await self._pool.fetch_long(name, params, file_from_row)
+        return FilePage(files=tuple(found[:limit]), has_more=len(found) > limit)
 
     async def delete_file(self, workspace: str, file_id: str, now: int) -> File | None:
         """Delete a file and return it; only its paging cursor stays."""
@@ -366,13 +369,15 @@ class PostgresStore:
 
     async def _fetch_all(self, query: str, params: Params) -> list[Row]:
         """Run a query; texts that PostgreSQL cannot store match no row."""
-        if not is_storable(*(value for value in params.values() if isinstance(value, str))):
-            return []
-        return await self._pool.fetch_all(query, params)
+        return await self._pool.fetch_all(query, params) if _is_storable(params) else []
 
     async def _fetch_one(self, query: str, params: Params) -> Row | None:
         rows = await self._fetch_all(query, params)
         return rows[0] if rows else None
+
+
+def _is_storable(params: Params) -> bool:
+    return is_storable(*(value for value in params.values() if isinstance(value, str)))
 
 
 def _batch(row: Row | None) -> Batch | None:

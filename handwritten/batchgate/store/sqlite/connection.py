@@ -6,13 +6,14 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from batchgate.engine.model.errors import StoreError
+from batchgate.store.sqlite.lookups import Lookups
 
 T = TypeVar("T")
 
@@ -58,6 +59,7 @@ class SqliteFile:
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-read")
         self._reader_connections: list[sqlite3.Connection] = []
+        self._lookups = Lookups(self.connect_to_read)
         self._writer: threading.Thread | None = None
         self._closed = False
 
@@ -76,6 +78,7 @@ class SqliteFile:
         await asyncio.to_thread(self._readers.shutdown)
         for connection in self._reader_connections:
             connection.close()
+        self._lookups.close()
 
     async def write(self, work: Work[T]) -> T:
         """Run work in a transaction: durable when this returns, rolled back if it raises."""
@@ -91,9 +94,18 @@ class SqliteFile:
             raise StoreError("the database is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
-    def connect(self) -> sqlite3.Connection:
+    async def look_up(self, key: Hashable, work: Work[T]) -> T:
+        """Run work that reads a few rows by an index; ``key`` names what it reads. See `Lookups`."""
+        if not self._closed and self._lookups.are_fast():
+            try:
+                return self._lookups.run(key, work)
+            except sqlite3.Error:
+                pass  # a thread can wait for a lock, and reports the error
+        return await self.read(work)
+
+    def connect(self, *, timeout: float = BUSY_TIMEOUT) -> sqlite3.Connection:
         """Open a connection in WAL mode; every commit is synced to the disk before it returns."""
-        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=timeout, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         try:
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
@@ -103,12 +115,17 @@ class SqliteFile:
             raise
         return connection
 
+    def connect_to_read(self, *, timeout: float = BUSY_TIMEOUT) -> sqlite3.Connection:
+        """Open a connection that cannot write, and waits at most ``timeout`` seconds for a lock."""
+        connection = self.connect(timeout=timeout)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
     def _reader(self) -> sqlite3.Connection:
         """Return this thread's connection, opened at its first use; a failed open is tried again at the next use."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self.connect()
-            connection.execute("PRAGMA query_only = ON")
+            connection = self.connect_to_read()
             self._local.connection = connection
             self._reader_connections.append(connection)
         return connection

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,13 +20,12 @@ from batchgate.engine.model.usage import Counts
 from batchgate.store.records import (
     batch_from_row,
     ended_batch_row,
-    file_from_row,
     shard_from_row,
     shard_job,
     unpack_seqs,
 )
 from batchgate.store.sqlite import transactions
-from batchgate.store.sqlite.connection import SqliteFile
+from batchgate.store.sqlite.connection import READERS, SqliteFile
 from batchgate.store.sqlite.migrate import migrate
 from batchgate.store.sqlite.secrets import SqliteSecrets
 from batchgate.store.sqlite.sent_marks import SentMarks
@@ -33,6 +33,8 @@ from batchgate.store.sqlite.tenants import SqliteTenants
 from batchgate.store.sqlite.transactions import QUERIES, fetch_one
 
 NO_UPPER_BOUND = 2**63 - 1
+LOOKUP_ROWS = 100
+"""Rows of a page that are read on the event loop; they take half a millisecond."""
 
 
 class SqliteStore:
@@ -45,6 +47,8 @@ class SqliteStore:
         self.tenants = SqliteTenants(self._file)
         """Workspaces and API keys; usable while the store is entered."""
         self._marks = SentMarks(path.with_suffix(".sent"))
+        self._long_reads = asyncio.Semaphore(READERS - 1)
+        """Long lists leave one of the readers' threads to all other reads."""
 
     async def __aenter__(self) -> Self:
         """Apply pending migrations, and release the claims of the previous process."""
@@ -105,12 +109,16 @@ class SqliteStore:
 
     async def find_batch(self, workspace: str, batch_id: str) -> Batch | None:
         """Read a batch of a workspace; None if it does not exist or is deleted."""
-        return await self._file.read(lambda connection: transactions.find_batch(connection, workspace, batch_id))
+        key = ("find_batch", workspace, batch_id)
+        return await self._file.look_up(
+            key, lambda connection: transactions.find_batch(connection, workspace, batch_id)
+        )
 
     async def find_batch_cursor(self, workspace: str, batch_id: str) -> int | None:
         """Read the key of a batch as a paging cursor; a deleted batch keeps its key."""
         params = {"workspace": workspace, "id": batch_id}
-        row = await self._file.read(lambda connection: fetch_one(connection, "find_batch_cursor", params))
+        key = ("find_batch_cursor", workspace, batch_id)
+        row = await self._file.look_up(key, lambda connection: fetch_one(connection, "find_batch_cursor", params))
         return None if row is None else int(row["key"])
 
     async def list_batches(
@@ -126,9 +134,18 @@ class SqliteStore:
             "newer_than": newer_than or 0,
             "limit": limit + 1,
         }
-        rows = await self._file.read(lambda connection: connection.execute(QUERIES[name], params).fetchall())
-        batches = [batch_from_row(row) for row in rows[:limit]]
-        return BatchPage(batches=tuple(reversed(batches) if newest_last else batches), has_more=len(rows) > limit)
+        found = await self._read_page(name, params, limit)
+        batches = found[:limit]
+        return BatchPage(batches=tuple(reversed(batches) if newest_last else batches), has_more=len(found) > limit)
+
+    async def _read_page(self, query: str, params: Mapping[str, str | int | None], limit: int) -> list[Batch]:
+        def read(connection: sqlite3.Connection) -> list[Batch]:
+            return transactions.fetch_batches(connection, query, params)
+
+        if limit > LOOKUP_ROWS:
+            async with self._long_reads:
+                return await self._file.read(read)
+        return await self._file.look_up((query, *params.values()), read)
 
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
         """Start to cancel a batch in progress, and return it; a batch in another state stays unchanged."""
@@ -287,14 +304,18 @@ class SqliteStore:
 
     async def find_file(self, workspace: str, file_id: str, now: int) -> File | None:
         """Read a file of a workspace; None if it does not exist, is deleted, or has expired by ``now``."""
-        params = {"workspace": workspace, "id": file_id, "now": now}
-        row = await self._file.read(lambda connection: fetch_one(connection, "find_file", params))
-        return None if row is None else file_from_row(row)
+        params = {"workspace": workspace, "id": file_id, "now": 0}  # whatever the time, so that it can be remembered
+        files = await self._file.look_up(
+            ("find_file", workspace, file_id),
+            lambda connection: transactions.fetch_files(connection, "find_file", params),
+        )
+        return next((file for file in files if file.expires_at is None or file.expires_at > now), None)
 
     async def find_file_cursor(self, workspace: str, file_id: str) -> int | None:
         """Read the key of a file as a paging cursor; a deleted file keeps its key."""
         params = {"workspace": workspace, "id": file_id}
-        row = await self._file.read(lambda connection: fetch_one(connection, "find_file_cursor", params))
+        key = ("find_file_cursor", workspace, file_id)
+        row = await self._file.look_up(key, lambda connection: fetch_one(connection, "find_file_cursor", params))
         return None if row is None else int(row["key"])
 
     async def list_files(
@@ -304,8 +325,9 @@ class SqliteStore:
         name = "list_files_oldest_first" if ascending else "list_files_newest_first"
         start = after if after is not None else 0 if ascending else NO_UPPER_BOUND
         params = {"workspace": workspace, "after": start, "limit": limit + 1, **filters}
-        files = await self._file.read(lambda c: [*map(file_from_row, c.execute(QUERIES[name], params))])
-        return FilePage(files=tuple(files[:limit]), has_more=len(files) > limit)
+        async with self._long_reads:
+            found = await self._file.read(lambda connection: transactions.fetch_files(connection, name, params))
+        return FilePage(files=tuple(found[:limit]), has_more=len(found) > limit)
 
     async def delete_file(self, workspace: str, file_id: str, now: int) -> File | None:
         """Delete a file and return it; only its paging cursor stays."""

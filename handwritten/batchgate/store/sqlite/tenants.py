@@ -69,7 +69,8 @@ class SqliteTenants:
 
     async def has_keys(self) -> bool:
         """Return True if any key was ever created."""
-        return await self._file.read(lambda connection: _fetch_one(connection, "has_keys", {})) is not None
+        found = await self._file.look_up("has_keys", lambda connection: _fetch_one(connection, "has_keys", {}))
+        return found is not None
 
     async def create_key(self, new: ApiKey, *, first: bool) -> None:
         """Store a key; refused if its workspace does not exist, or if it is to be the first and is not."""
@@ -90,7 +91,8 @@ class SqliteTenants:
 
     async def find_key_by_digest(self, digest: bytes) -> ApiKey | None:
         """Read a key by its hash."""
-        return await self._file.read(lambda connection: _key(connection, "key_by_digest", {"digest": digest}))
+        key = ("key_by_digest", digest)
+        return await self._file.look_up(key, lambda connection: _key(connection, "key_by_digest", {"digest": digest}))
 
     async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage | None:
         """Read a page of a workspace's keys, newest first, after the key ``after``; None if it has no such key."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 
@@ -103,8 +103,8 @@ def find_repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None
 
 def find_batch(connection: sqlite3.Connection, workspace: str, batch_id: str) -> Batch | None:
     """Read a batch of a workspace; None if it does not exist or is deleted."""
-    row = fetch_one(connection, "find_batch", {"workspace": workspace, "id": batch_id})
-    return None if row is None else batch_from_row(row)
+    batches = fetch_batches(connection, "find_batch", {"workspace": workspace, "id": batch_id})
+    return batches[0] if batches else None
 
 
 def cancel_batch(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
@@ -251,6 +251,25 @@ def _release_file_blobs(connection: sqlite3.Connection, file: sqlite3.Row) -> No
         batch = find_batch(connection, file["workspace"], file["batch_id"])
         if batch is not None:
             archive_batch(connection, batch.key, file["deleted_at"])
+
+
+def fetch_batches(connection: sqlite3.Connection, query: str, params: Mapping[str, object]) -> list[Batch]:
+    """Run a statement and return the batches in its rows."""
+    return [batch_from_row(row) for row in _fetch_dicts(connection, query, params)]
+
+
+def fetch_files(connection: sqlite3.Connection, query: str, params: Mapping[str, object]) -> list[File]:
+    """Run a statement and return the files in its rows."""
+    return [file_from_row(row) for row in _fetch_dicts(connection, query, params)]
+
+
+def _fetch_dicts(connection: sqlite3.Connection, query: str, params: Mapping[str, object]) -> Iterator[dict[str, Any]]:
+    """Run a statement and yield its rows as dicts: `sqlite3.Row` compares each name with those of all columns."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    cursor.execute(QUERIES[query], params)
+    names = [column[0] for column in cursor.description]
+    return (dict(zip(names, row, strict=True)) for row in cursor.fetchall())
 
 
 def fetch_one(connection: sqlite3.Connection, query: str, params: Mapping[str, object]) -> sqlite3.Row | None:
