@@ -503,7 +503,7 @@ class ListAnthropicFilesParameters(OpenStruct, frozen=True, kw_only=True):
             str,
             Meta(
                 description="Return only the files with these ids, on a single page; ids of files that do not exist are left out. It may be given up to 100 times, and takes the place of the other parameters of paging.",
-                max_length=13000,
+                max_length=6500,
                 min_length=1,
             ),
         ]

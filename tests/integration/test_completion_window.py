@@ -46,8 +46,10 @@ async def test_the_window_sets_the_expiry_of_a_batch_and_is_returned_as_given(
 async def test_another_window_is_refused(tmp_path: Path, path: str, window: str | int) -> None:
     async with running_app(tmp_path, accounts={"openai": simulator()}) as app:
         body = {"completion_window": window, "requests": chat_rows("a"), "model": "simulated"}
-        options = {"param": "completion_window", "code": "invalid_value"}
-        assert await expect_error(app, "POST", path + QUERY[path], json=body, **options) == WRONG
+        message = await expect_error(
+            app, "POST", path + QUERY[path], json=body, param="completion_window", code="invalid_value"
+        )
+        assert message == WRONG
 
 
 @pytest.mark.parametrize("path", QUERY)
