@@ -74,7 +74,7 @@ def test_every_command_and_every_option_is_explained_in_a_sentence(name: str) ->
 
 def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
-    config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\n')
+    config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\nbase_url = "http://127.0.0.1:1/v1"\n')
     with running_command(tmp_path, "serve", "--config", str(config), "--port", "0", "--data-dir", "kept") as process:
         assert process.stdout is not None
         said = "".join(process.stdout.readline() for _ in range(6))
@@ -147,7 +147,7 @@ def test_without_the_packages_for_postgresql_the_start_says_how_to_get_them(tmp_
 
 def test_with_the_log_as_json_the_banner_is_one_object_too(tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
-    config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\n')
+    config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\nbase_url = "http://127.0.0.1:1/v1"\n')
     words = ("serve", "--config", str(config), "--port", "0", "--data-dir", "kept", "--log-format", "json")
     with running_command(tmp_path, *words) as process:
         assert process.stdout is not None
