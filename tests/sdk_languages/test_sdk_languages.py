@@ -1,7 +1,7 @@
 """The official SDKs for Java, Go and TypeScript against a live gateway.
 
-For each SDK there is a small program, with the newest release of the SDK as it was pinned. All programs make the same
-journey and print the same lines. A language whose toolchain the machine lacks is skipped, and pytest says what is not
+For each SDK there is a small program, with the newest release of the SDK as it was pinned. All programs take the same
+steps and print the same lines. A language whose toolchain the machine lacks is skipped, and pytest says what is not
 found. Run it with ``nox -s sdk-languages``.
 """
 
