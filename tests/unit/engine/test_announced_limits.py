@@ -145,7 +145,7 @@ async def test_a_retry_after_of_an_hour_is_reported_and_tried_every_five_minutes
     limiter = make_limiter(cap=4)
 
     async def refused_until(end: float) -> list[float]:
-        times = []
+        times: list[float] = []
         while now() < end:
             permit = await limiter.acquire((0, 0, 1), delay=min(300.0, 300.0 * len(times)), refused=True)
             times.append(now())

@@ -12,7 +12,15 @@ from batchgate_streams import on_terminal, progress_line
 
 
 def progress(status: Any = "in_progress", total: int = 100, **counts: Any) -> BatchProgress:
-    zeros = {"succeeded": 0, "errored": 0, "canceled": 0, "expired": 0, "repeated": 0, "paused": None}
+    zeros = {
+        "succeeded": 0,
+        "errored": 0,
+        "canceled": 0,
+        "expired": 0,
+        "repeated": 0,
+        "paused": None,
+        "last_refusal": None,
+    }
     return BatchProgress("b", status, total, **{**zeros, **counts})
 
 
