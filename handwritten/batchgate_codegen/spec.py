@@ -172,7 +172,7 @@ def _operation(document: Document, path: str, method: str, item: Json) -> Operat
     location = f"{document.name}.yaml {method} {path}"
     if "operationId" not in raw or not raw.get("tags") or "200" not in raw["responses"]:
         raise SpecError(f"{location}: an operation needs an operationId, a tag and a 200 response")
-    security: list[Json] = raw.get("security", document.content.get("security", []))
+    security = raw["security"] if "security" in raw else document.content.get("security", [])
     authenticated = bool(security) and {} not in security  # an empty requirement makes the key optional
     body = raw.get("requestBody", {})
     media_type = next(iter(body["content"])) if body else None

@@ -255,7 +255,7 @@ async def test_a_long_list_is_encoded_outside_of_the_event_loop(
 
     for _ in range(2):
         await upload(gateway)
-    monkeypatch.setattr(binding.msgspec.json, "encode", recorded)
+    monkeypatch.setattr(msgspec.json, "encode", recorded)
     _, page = await gateway.call("GET", OPENAI)
     assert (len(page["data"]), encoding_threads) == (2, [False])
 

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,7 +30,14 @@ BATCH = {
 }
 PAGE = {"data": [BATCH], "has_more": False, "first_id": HOSTILE, "last_id": HOSTILE}
 ERROR = {"type": "error", "error": {"type": "api_error", "message": HOSTILE}, "request_id": HOSTILE}
-KEY = {"type": "api_key", "id": HOSTILE, "name": HOSTILE, "workspace": "w", "scopes": ["read"], "hint": HOSTILE}
+KEY: dict[str, Any] = {
+    "type": "api_key",
+    "id": HOSTILE,
+    "name": HOSTILE,
+    "workspace": "w",
+    "scopes": ["read"],
+    "hint": HOSTILE,
+}
 KEY |= {"created_at": "2026-11-28T08:00:00Z", "expires_at": None, "revoked_at": None, "last_used_at": None}
 
 
