@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ async def test_an_equal_lookup_is_read_once_until_something_is_committed(file: S
 async def test_only_a_bounded_number_of_lookups_is_remembered(file: SqliteFile) -> None:
     read: list[int] = []
     for number in (*range(lookups.MAX_REMEMBERED + 1), 0):
-        await file.look_up(number, lambda _, number=number: read.append(number))
+        await file.look_up(number, partial(lambda number, _: read.append(number), number))
     assert read[-1] == 0
     assert len(read) == lookups.MAX_REMEMBERED + 2
 
