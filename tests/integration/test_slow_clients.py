@@ -21,7 +21,7 @@ UNFINISHED_BODY = ("Content-Type: application/json", "Content-Length: 100")
 async def connections(url: str, count: int, sent: bytes = b"") -> AsyncIterator[list[RawConnection]]:
     """Open so many connections, and send the same on each."""
     async with AsyncExitStack() as stack:
-        opened = []
+        opened: list[RawConnection] = []
         while len(opened) < count:
             opened.append(await stack.enter_async_context(raw_connection(url)))
             await opened[-1].send(sent)
@@ -73,9 +73,11 @@ async def test_an_idle_connection_is_closed_after_the_time_for_it(tmp_path: Path
 
 
 async def test_a_request_that_takes_longer_than_every_limit_is_answered(tmp_path: Path) -> None:
-    limits = {"head_timeout": 0.1, "keep_alive_timeout": 0.1}
     body = b'{"requests":[]}'
-    async with running_app(tmp_path, **limits) as app, raw_connection(app.url) as connection:
+    async with (
+        running_app(tmp_path, head_timeout=0.1, keep_alive_timeout=0.1) as app,
+        raw_connection(app.url) as connection,
+    ):
         await connection.send(request_head(f"POST {BATCHES}", UNFINISHED_BODY[0], f"Content-Length: {len(body)}"))
         async with raw_connection(app.url) as idle:
             assert await idle.is_closed()  # a whole limit later
