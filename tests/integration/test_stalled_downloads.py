@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -45,7 +46,7 @@ async def large_download(app: RunningApp, kind: str) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def app_with_download(data_dir: Path, kind: str, **settings: float) -> AsyncIterator[tuple[RunningApp, str, str]]:
+async def app_with_download(data_dir: Path, kind: str, **settings: Any) -> AsyncIterator[tuple[RunningApp, str, str]]:
     """Run a gateway that has a large download."""
     async with running_app(data_dir, **settings) as app:
         yield app, *await large_download(app, kind)
