@@ -21,7 +21,7 @@ UNFINISHED_BODY = ("Content-Type: application/json", "Content-Length: 100")
 async def connections(url: str, count: int, sent: bytes = b"") -> AsyncIterator[list[RawConnection]]:
     """Open so many connections, and send the same on each."""
     async with AsyncExitStack() as stack:
-        opened = []
+        opened: list[RawConnection] = []
         while len(opened) < count:
             opened.append(await stack.enter_async_context(raw_connection(url)))
             await opened[-1].send(sent)
