@@ -73,11 +73,9 @@ async def test_an_idle_connection_is_closed_after_the_time_for_it(tmp_path: Path
 
 
 async def test_a_request_that_takes_longer_than_every_limit_is_answered(tmp_path: Path) -> None:
+    limits: dict[str, Any] = {"head_timeout": 0.1, "keep_alive_timeout": 0.1}
     body = b'{"requests":[]}'
-    async with (
-        running_app(tmp_path, head_timeout=0.1, keep_alive_timeout=0.1) as app,
-        raw_connection(app.url) as connection,
-    ):
+    async with running_app(tmp_path, **limits) as app, raw_connection(app.url) as connection:
         await connection.send(request_head(f"POST {BATCHES}", UNFINISHED_BODY[0], f"Content-Length: {len(body)}"))
         async with raw_connection(app.url) as idle:
             assert await idle.is_closed()  # a whole limit later
