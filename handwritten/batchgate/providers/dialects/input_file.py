@@ -89,6 +89,7 @@ _CUSTOM_ID_ONLY: Final = msgspec.json.Decoder(_CustomIdOnly)
 _BODY: Final = msgspec.json.Decoder(_Body)
 _ANY: Final = msgspec.json.Decoder(Raw)
 _ENCODER: Final = msgspec.json.Encoder()
+_NULL: Final = Raw(b"null")
 
 _CONTENT: Final[Mapping[RowKind, tuple[str, ...]]] = {
     "chat_completions": ("messages",),
@@ -340,7 +341,11 @@ class InputFileReader:
 
     def _has_content(self, body: _Body) -> bool:
         """Return whether a request has one of the fields of which its kind needs one; null is none."""
-        return any(_is_given(getattr(body, name)) for name in self._content)
+        for name in self._content:
+            value = getattr(body, name)
+            if value is not UNSET and value != _NULL:
+                return True
+        return False
 
     def _add_problem(self, problem: DocumentFault) -> None:
         path = _shorten(problem.path)
@@ -359,10 +364,6 @@ class InputFileReader:
     def _add_file_fault(self, code: str, message: str) -> None:
         """Add a fault of the file as a whole."""
         self._faults.append(InputFault(code=code, message=message))
-
-
-def _is_given(value: Raw | UnsetType) -> bool:
-    return isinstance(value, Raw) and bytes(memoryview(value)[:5]) != b"null"
 
 
 def _json_fault(line: bytes, error: DecodingError) -> str:
