@@ -44,22 +44,29 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
             caller = await authenticator.authenticate(request)
             request[WORKSPACE], request[CALLER], request[SCOPES] = caller.workspace, caller.name, caller.scopes
             _require_scope(operation, caller)
-            recheck: Callable[[], Awaitable[None]] = partial(_recheck, authenticator, request)
-            request[RECHECK] = recheck
         if operation.media_type is not None:
             _require_media_type(request, operation.media_type)
         parameters = read_parameters(operation, request)
-        with ExitStack() as request[OPEN_UPLOAD]:
-            if operation.body is None or operation.body_streamed:
-                result = await method(request, parameters)
-            else:
-                result = await method(request, parameters, await read_json(request, operation.body))
+        if operation.body is None:
+            result = await method(request, parameters)
+        else:
+            recheck: Callable[[], Awaitable[None]] = partial(_recheck, authenticator, request)
+            request[RECHECK] = recheck
+            result = await _call_with_body(operation, method, request, parameters)
         if isinstance(result, web.StreamResponse):
             return result
         body = await _encode(result)
         return web.Response(body=body, content_type="application/json", headers=warning_headers(request))
 
     return handle
+
+
+async def _call_with_body(operation: Operation, method: Method, request: web.Request, parameters: OpenStruct) -> Any:
+    """Call a method whose request has a body, which may take long to arrive."""
+    with ExitStack() as request[OPEN_UPLOAD]:
+        if operation.body is None or operation.body_streamed:
+            return await method(request, parameters)
+        return await method(request, parameters, await read_json(request, operation.body))
 
 
 def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:

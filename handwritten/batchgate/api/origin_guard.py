@@ -41,8 +41,7 @@ def origin_guard(public_url: str | None, is_open: Callable[[], Awaitable[bool]])
         if not (asked == known or _is_private(asked)):
             message = f"Host: {host!r} is not known; set public_url to the URL with this name, or use api_keys"
             raise RefusedError("permission_error", message)
-        own = {_authority(f"//{host or ''}"), known_origin} - {""}
-        if request.method not in READING and _comes_from_elsewhere(request, own):
+        if request.method not in READING and _comes_from_elsewhere(request, host or "", known_origin):
             message = "Origin: pages of other sites may not call this gateway unless it has api_keys"
             raise RefusedError("permission_error", message)
         return await handler(request)
@@ -50,7 +49,7 @@ def origin_guard(public_url: str | None, is_open: Callable[[], Awaitable[bool]])
     return guard
 
 
-def _comes_from_elsewhere(request: web.Request, own: set[str]) -> bool:
+def _comes_from_elsewhere(request: web.Request, host: str, known_origin: str) -> bool:
     """Check if a page of another origin sends the request; only browsers send these headers.
 
     Another port of the same host is another origin: any program of this machine may serve pages there.
@@ -59,6 +58,7 @@ def _comes_from_elsewhere(request: web.Request, own: set[str]) -> bool:
     if site is not None:
         return site not in {"same-origin", "none"}
     origin = request.headers.get(hdrs.ORIGIN)
+    own = {_authority(f"//{host}"), known_origin} - {""}
     return origin is not None and _authority(origin) not in own
 
 
