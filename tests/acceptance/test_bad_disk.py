@@ -133,7 +133,8 @@ def test_a_start_on_a_full_disk_fails_with_one_line_that_names_the_cause(tmp_pat
 def test_a_start_with_an_unusable_data_folder_names_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     check_start_fails(start_that_fails(tmp_path / "file"), str(tmp_path / "file"), "Not a directory")
-    (tmp_path / "data" / "lock").mkdir(parents=True)
+    (tmp_path / "data").mkdir(mode=0o700)
+    (tmp_path / "data" / "lock").mkdir()
     check_start_fails(start_that_fails(tmp_path / "data"), "data_dir", str(tmp_path / "data"), status=2)
 
 

@@ -114,9 +114,9 @@ def test_the_client_parses_the_errors_of_file_operations(files: Operations) -> N
     error = files("retrieve_unified_file", "file-nobody", provider="cohere", status=404)
     assert isinstance(error, UnifiedError)
     assert "no file 'file-nobody'" in error.error.message
-    error = files("upload_unified_file", body=form(), status=400)
+    error = files("upload_unified_file", body=form(), provider="nobody", status=400)
     assert (error.error.param, error.status_code) == ("provider", 400)
-    assert "cohere" in error.error.message
+    assert "'nobody' is not configured" in error.error.message
     assert files("list_unified_files", provider="cohere", token="wrong", status=401).status_code == 401
 
 

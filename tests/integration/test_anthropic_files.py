@@ -290,4 +290,4 @@ async def test_the_root_of_the_gateway_has_the_files_of_the_unified_surface(gate
     file = await upload(gateway, file_part(b"x", "a"), path="/anthropic/v1/v1/files")
     assert (await page(gateway))[0] == "a"
     status, answer = await gateway.call("GET", f"/v1/files/{file['id']}")
-    assert (status, answer["error"]["param"]) == (400, "provider")
+    assert (status, answer["object"]) == (200, "file")

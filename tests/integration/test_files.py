@@ -3,15 +3,12 @@
 import asyncio
 import gzip
 import hashlib
-import threading
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from batchgate.api import binding
 from batchgate.settings import ApiKeySettings
 from tests.support.blob_storage import ON_FOLDER_AND_BUCKET
 from tests.support.running_app import RunningApp, running_app
@@ -240,24 +237,6 @@ async def test_a_page_continues_after_its_cursor_and_reports_whether_more_pages_
     _, page = await gateway.call("GET", f"{UNIFIED}?provider=openai&limit=99999999999999999999")
     assert (page["has_more"], "after" in page, len(page["data"])) == (False, False, 4)
     assert await list_filenames(gateway, f"{OPENAI}?purpose=batch") == ""
-
-
-async def test_a_long_list_is_encoded_outside_of_the_event_loop(
-    gateway: RunningApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(binding, "LONG_LIST", 2)
-    encoding_threads: list[bool] = []
-    encode = msgspec.json.encode
-
-    def recorded(value: object) -> bytes:
-        encoding_threads.append(threading.current_thread() is threading.main_thread())
-        return encode(value)
-
-    for _ in range(2):
-        await upload(gateway)
-    monkeypatch.setattr(msgspec.json, "encode", recorded)
-    _, page = await gateway.call("GET", OPENAI)
-    assert (len(page["data"]), encoding_threads) == (2, [False])
 
 
 async def test_a_file_and_its_content_are_gone_exactly_at_the_expiry_time(gateway: RunningApp) -> None:

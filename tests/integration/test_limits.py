@@ -177,7 +177,7 @@ async def test_an_expired_row_of_openai_states_its_last_refusal(tmp_path: Path) 
         await refused(app, batch["id"])
         app.clock.move(DAY)
         ended = await openai_batches.wait_for_final_status(app, batch["id"])
-        assert (ended["status"], ended["request_counts"]) == ("expired", {"total": 2, "completed": 0, "failed": 0})
+        assert (ended["status"], ended["request_counts"]) == ("expired", {"total": 2, "completed": 0, "failed": 2})
         lines = await openai_batches.download_lines(app, ended["error_file_id"])
         assert [line["custom_id"] for line in lines] == ["a", "b"]
         assert {line["error"]["code"] for line in lines} == {"batch_expired"}
