@@ -93,7 +93,7 @@ async def submit(engine: Engine, *custom_ids: str) -> Batch:
 
 async def ended(engine: Engine, batch: Batch) -> Batch:
     while (found := await engine.batches.find("w", batch.id)).status != "ended":
-        pass
+        await asyncio.sleep(0)  # a lookup runs without a turn for other tasks
     return found
 
 
