@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import count
 from typing import Any, Final, TypeAlias
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -35,6 +36,7 @@ PROVIDERS: Final = ("provider", "x-model-provider")
 _ID: Final = re.compile(rb"(?:page_)?(?:msgbatch_|batch_|file-|key_)[0-9A-Za-z]{20,}")
 _returned_ids: Final[set[object]] = set()
 """Every id that the gateway has returned so far."""
+_call_numbers: Final = count()
 _batch_file_ids: Final[list[str]] = []
 """The ids of files uploaded for batches."""
 
@@ -76,7 +78,11 @@ def use_one_provider(case: AnyCase) -> None:
     places: list[Any] = [body, case.headers, case.query]
     named = [(place, name) for place in places for name in PROVIDERS if name in place]
     first = named[0][0][named[0][1]] if named else "openai"
-    if first not in ACCOUNTS and not (named and named[0][0] is body and case.path.endswith("/files")):
+    if first not in ACCOUNTS and named and named[0][0] is body and case.path.endswith("/files"):
+        for place, name in named[1:]:  # a header cannot have any text that the form may have
+            place.pop(name)
+        return
+    if first not in ACCOUNTS:
         first = "openai"
     for place, name in named:
         if place[name] != first and place is body:
@@ -181,6 +187,8 @@ REFUSALS: Final = (
     # Whether a batch can be deleted depends on its status, which no schema of the call can express. Anthropic refuses
     # with 400 too; the check would accept 409.
     b"it can be deleted once it has ended",
+    # Schemathesis follows the links from a batch to its files, which are deleted with it.
+    b"and is deleted with it; delete the batch",
     # An earlier call may have deleted the file of a batch, or there is no file yet. OpenAI answers with 400.
     b'"code":"file_not_found"',
     # Schemathesis follows the link from an upload to a batch of the file whatever the purpose of the upload.
@@ -211,7 +219,12 @@ RULES: Final = (
 
 @schemathesis.hook
 def before_call(context: HookContext, case: AnyCase, kwargs: dict[str, Any]) -> None:  # noqa: ARG001 - the hook's signature
-    """Apply the rules to a call that is meant to be valid."""
+    """Apply the rules to a call that is meant to be valid, and send each call from an address of its own.
+
+    An address that sends many wrong keys gets 429, as the check of invalid credentials does not expect.
+    """
+    number = next(_call_numbers)
+    case.headers["X-Forwarded-For"] = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         for rule in RULES:
             rule(case)

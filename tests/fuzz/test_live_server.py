@@ -16,10 +16,11 @@ from tests.support.gateway_process import GatewayProcess
 
 METHODS: Final = {"get", "post", "put", "patch", "delete"}
 SETTINGS: Final = (
-    "".join(f'[accounts.{name}]\nprovider = "simulator"\nsimulator.latency = 0.0\n' for name in ACCOUNTS)
+    'trusted_proxies = ["127.0.0.1"]\n'
+    + "".join(f'[accounts.{name}]\nprovider = "simulator"\nsimulator.latency = 0.0\n' for name in ACCOUNTS)
     + f'[api_keys.fuzz]\nkey = "{KEY}"\nscopes = ["read", "submit", "admin"]\n'
 )
-"""With an API key, so that the gateway must refuse calls without a key or with another key."""
+"""With an API key, so that the gateway must refuse calls without a key or with another one; callers state addresses."""
 MIN_LINKS: Final = 5
 """Links that a run follows to status 200 at the least. A run follows about half at random; test_links.py tests each."""
 
