@@ -92,9 +92,11 @@ async def submit(engine: Engine, *custom_ids: str) -> Batch:
 
 
 async def ended(engine: Engine, batch: Batch) -> Batch:
-    while (found := await engine.batches.find("w", batch.id)).status != "ended":
-        await asyncio.sleep(0)  # a lookup runs without a turn for other tasks
-    return found
+    while True:
+        found = await engine.batches.find("w", batch.id)
+        if found.status == "ended":
+            return found
+        await asyncio.sleep(0)  # a lookup gives other tasks no turn
 
 
 async def answers(blobs: FolderBlobs, batch: Batch) -> list[tuple[str, str]]:
