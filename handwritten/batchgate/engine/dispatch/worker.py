@@ -93,7 +93,7 @@ class Worker:
         self._admission.resume_batch(batch_key)
         for run in self._runs.values():
             if run.claim.batch.key == batch_key:
-                run.stop(release=False, expired=self._clock.now() >= run.claim.batch.expires_at)
+                run.stop(release=False, expired=self._clock.has_passed(run.claim.batch.expires_at))
 
     def release_accounts(self, accounts: Sequence[str]) -> None:
         """Release the running shards that have requests for these accounts, for another worker to run."""
