@@ -15,6 +15,7 @@ from aiohttp.test_utils import unused_port
 
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import AccountSettings
+from tests.support.http_server import http_server
 from tests.support.running_app import BATCHES, RunningApp, params, running_app
 
 ABOVE_CAPACITY = 12_000
@@ -129,16 +130,8 @@ class HoldingUpstream:
     @asynccontextmanager
     async def account(self, concurrency: int) -> AsyncIterator[AccountSettings]:
         """Serve on a free port, and yield an account for it."""
-        app = web.Application()
-        app.router.add_post("/v1/messages", self.answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with http_server(self.answer) as url:
             yield AccountSettings(provider="anthropic", base_url=url, concurrency=concurrency)
-        finally:
-            await runner.cleanup()
 
 
 # Earlier this test compared progress at a moment that it polled for. On a busy machine the poll came too late.

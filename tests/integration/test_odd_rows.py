@@ -11,6 +11,7 @@ from aiohttp import web
 
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.settings import AccountSettings
+from tests.support.http_server import http_server
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 
 MESSAGE = (
@@ -27,15 +28,8 @@ async def upstream(answer: Callable[[], web.Response]) -> AsyncIterator[AccountS
         await request.read()
         return answer()
 
-    app = web.Application()
-    app.router.add_post("/v1/messages", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield AccountSettings(provider="anthropic", base_url=f"http://127.0.0.1:{runner.addresses[0][1]}")
-    finally:
-        await runner.cleanup()
+    async with http_server(handle) as url:
+        yield AccountSettings(provider="anthropic", base_url=url)
 
 
 async def first_result(app: RunningApp, body: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import asyncio
 import base64
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -28,6 +28,7 @@ from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.support.command import PROGRAM
 from tests.support.databases import Database, new_database
 from tests.support.gateway_process import GatewayProcess, clean_environment
+from tests.support.http_server import http_server
 from tests.support.object_server import object_server
 from tests.support.running_app import BATCHES, create_body
 
@@ -103,19 +104,6 @@ async def echo(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()
     return answers.get(model, web.Response())
-
-
-@asynccontextmanager
-async def echoing_provider() -> AsyncIterator[str]:
-    app = web.Application()
-    app.router.add_post("/{path:.*}", echo)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 def settings_of(folder: Path, upstream: str, blobs: str) -> str:
@@ -304,7 +292,7 @@ async def test_no_key_is_written_anywhere_when_calls_fail(
         options = bucket.options | {"secret_access_key": BLOB_KEY}
         table = ", ".join(f'{name} = "{value}"' for name, value in options.items())
         blobs = f'blob_url = "{bucket.blob_url}"\nstorage_options = {{ {table} }}\n' if kind == "postgres" else ""
-        async with echoing_provider() as upstream:
+        async with http_server(echo, "/{path:.*}") as upstream:
             installation = Installation(tmp_path, database, settings_of(tmp_path, upstream, blobs))
             for name, key in (("kept", KEYS["database"]), ("replaced", UNKNOWN)):
                 await asyncio.to_thread(

@@ -17,6 +17,7 @@ from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.model.provider_call import RequestRow, UpstreamRequest, UpstreamResponse
 from batchgate.settings import AccountSettings, Settings
 from tests.support.engine_parts import no_secret
+from tests.support.http_server import http_server
 from tests.support.running_app import RunningApp, create_body, running_app
 
 ODD_KEY = "7f/3Q+9planted=="
@@ -41,16 +42,8 @@ async def upstream(key: str, *, status: int, body: str, **headers: str) -> Async
         assert request.headers["x-api-key"] == key
         return web.Response(status=status, text=body, headers=headers)
 
-    app = web.Application()
-    app.router.add_post("/v1/messages", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with http_server(handle) as url:
         yield AccountSettings(provider="anthropic", base_url=url, api_key=key)
-    finally:
-        await runner.cleanup()
 
 
 async def result(app: RunningApp) -> dict[str, Any]:

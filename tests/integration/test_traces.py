@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_server import http_server
 from tests.support.running_app import running_app
 from tests.support.scrape import scrape_until
 
@@ -34,13 +35,8 @@ class Collector:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         """Listen while the context is entered."""
-        app = web.Application()
-        app.router.add_post("/v1/traces", self.receive)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        await runner.cleanup()
+        async with http_server(self.receive, "/v1/traces") as url:
+            yield url
 
 
 async def test_a_gateway_exports_the_spans_of_a_batch_before_it_stops(
