@@ -30,6 +30,13 @@ TIMEOUT = 1.5
 """Seconds within which a member without heartbeats is considered dead."""
 
 
+SLOW_BEATS = """
+CREATE FUNCTION wait_longer_than_a_dead_member() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END $$;
+CREATE TRIGGER slow AFTER UPDATE ON members FOR EACH ROW EXECUTE FUNCTION wait_longer_than_a_dead_member()
+"""
+
+
 @dataclass
 class RecordingListener:
     """A `ClusterListener` that records every call."""
@@ -116,6 +123,27 @@ class Members:
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             await connection.execute(statement.encode())
 
+    @asynccontextmanager
+    async def slow_beats(self) -> AsyncIterator[None]:
+        """Make every heartbeat take longer than a member may be silent."""
+        await self.run(SLOW_BEATS)
+        try:
+            yield
+        finally:
+            await self.run("DROP FUNCTION wait_longer_than_a_dead_member() CASCADE")
+
+    async def beats(self) -> set[object]:
+        """Read the times of the last heartbeats."""
+        return {row[0] for row in await self._rows("SELECT seen_at FROM members")}
+
+    async def workers(self) -> list[object]:
+        """Read the ids of the members."""
+        return [row[0] for row in await self._rows("SELECT id FROM members ORDER BY id")]
+
+    async def _rows(self, query: str) -> list[tuple[object, ...]]:
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            return await (await connection.execute(query.encode())).fetchall()
+
 
 @pytest.fixture
 def members() -> Iterator[Members]:
@@ -151,6 +179,24 @@ async def test_an_evicted_process_joins_again_as_a_new_member(members: Members) 
         await members.run("DELETE FROM members")
         await until(lambda: one.member != member_before)
         await until(lambda: listener.share == FULL_SHARE)
+
+
+async def test_a_process_whose_own_heartbeat_takes_longer_than_the_timeout_does_not_evict_itself(
+    members: Members,
+) -> None:
+    # A machine under load took seconds between two statements of a heartbeat: the process deleted its own row, and its
+    # membership crashed.
+    listener = RecordingListener()
+    async with members.member("one") as one, run_listener(one, listener):
+        await until(lambda: listener.share == FULL_SHARE)
+        member = one.member
+        async with members.slow_beats():
+            beats = await members.beats()
+            async with asyncio.timeout(TEST_TIMEOUT):
+                while len(beats) < 3:
+                    beats |= await members.beats()
+            assert one.member == member
+            assert await members.workers() == [member]
 
 
 async def test_every_member_receives_the_notifications_of_the_store(members: Members) -> None:

@@ -197,8 +197,8 @@ class PostgresCluster:
         return await transaction.fetch_all("list_workers", {})
 
     async def _evict_dead_members(self, transaction: Transaction) -> None:
-        dead_after = self._heartbeats.dead_after
-        if await transaction.fetch_all("evict_dead_members", {"dead_after": dead_after}):
+        params = {"dead_after": self._heartbeats.dead_after, "member": self.member}
+        if await transaction.fetch_all("evict_dead_members", params):
             await transaction.execute("notify_members", {})
 
     async def _rejoin(self, listener: ClusterListener) -> None:

@@ -15,7 +15,9 @@ WHERE id = %(member)s RETURNING id
 DELETE FROM members WHERE id = %(member)s
 
 -- name: evict_dead_members
-DELETE FROM members WHERE seen_at < clock_timestamp() - make_interval(secs => %(dead_after)s) RETURNING id
+-- The member that runs this has just sent its heartbeat, even if that took longer than a dead member has.
+DELETE FROM members
+WHERE seen_at < clock_timestamp() - make_interval(secs => %(dead_after)s) AND id <> %(member)s RETURNING id
 
 -- name: list_workers
 SELECT id, name, share_begin, share_end, condition FROM members WHERE role <> 'gateway' ORDER BY id
