@@ -26,8 +26,7 @@ from batchgate.api.gateway.tenants import APIKeysHandler, WorkspacesHandler
 from batchgate.api.key_slots import KeySlots
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
-from batchgate.api.origin_guard import origin_guard
-from batchgate.api.protocol import refuse_if_full
+from batchgate.api.origin_guard import ORIGIN_GUARD, OriginGuard
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
 from batchgate.api.times import rfc3339
@@ -105,7 +104,6 @@ def build_app(
     tenancy = Tenancy(settings, environment, installed.tenants, clock)
     authenticator = tenancy.authenticator
     app = web.Application(
-        middlewares=[refuse_if_full, origin_guard(settings.public_url, authenticator.is_open)],
         # Our own code decodes bodies, because it bounds the decoded size; the runner adds our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
@@ -118,6 +116,7 @@ def build_app(
         lambda: _health(app, role), partial(_exposition, app, metrics), authenticator.is_operator
     )
     app[SETTINGS] = app[HTTP_LIMITS] = settings
+    app[ORIGIN_GUARD] = OriginGuard(settings.public_url, authenticator.is_open)
     app[TRANSPORT] = transport
     app[STORE] = installed.store
     app[UPLOADS] = KeySlots(settings.max_uploads_per_key, "uploads")

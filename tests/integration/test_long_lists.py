@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from batchgate.api.binding import ITEMS_AT_ONCE
+from batchgate.api.answer_encoding import ITEMS_AT_ONCE
 from tests.support.running_app import RunningApp
 
 FILES = 2 * ITEMS_AT_ONCE + 1

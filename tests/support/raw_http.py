@@ -25,6 +25,8 @@ class RawConnection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._head: bytes | None = None
+        """The head of a response that has been read already."""
 
     async def send(self, data: bytes) -> None:
         """Send bytes."""
@@ -33,10 +35,18 @@ class RawConnection:
 
     async def read_response(self) -> RawResponse:
         """Read one response."""
-        request_head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()
-        headers = CIMultiDict(_header(line) for line in request_head[1:-1])
+        head, self._head = self._head or await self._reader.readuntil(b"\r\n\r\n"), None
+        first, *lines = head.decode("latin-1").splitlines()
+        headers = CIMultiDict(_header(line) for line in lines[:-1])
         body = await self._reader.readexactly(int(headers.get(hdrs.CONTENT_LENGTH, "0")))
-        return RawResponse(int(request_head[0].split()[1]), MappingProxyType(headers), body)
+        return RawResponse(int(first.split()[1]), MappingProxyType(headers), body)
+
+    async def is_asked_for_body(self) -> bool:
+        """Wait for an answer to ``Expect: 100-continue``; a final response is left for `read_response`."""
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        asked = head.startswith(b"HTTP/1.1 100 ")
+        self._head = None if asked else head
+        return asked
 
     async def is_closed(self) -> bool:
         """Wait until the server sends more or closes the connection; return whether it closed it."""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import UnsetType
 
+from batchgate.api.answer_encoding import AnswerEncoder
 from batchgate.api.authentication import Authenticator
 from batchgate.api.context import CALLER, MOUNT, OPEN_UPLOAD, OPERATION, RECHECK, SCOPES, WORKSPACE
 from batchgate.api.ignored_fields import warning_headers
 from batchgate.api.json_body import read_json
-from batchgate.api.request_errors import refuse_input
+from batchgate.api.parameter_reader import ParameterReader
 from batchgate.engine.model.api_key import Caller
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api.structs import OpenStruct, Operation
@@ -28,15 +27,11 @@ Method = Callable[..., Awaitable[Any]]
 """A method of a handler class: ``(request, parameters[, body])``, typed by the generated Protocol."""
 
 
-ITEMS_AT_ONCE = 2_000
-"""Items of a list that are encoded without a pause; they take about a millisecond."""
-LISTS = frozenset({"anthropic-beta", "ids[]"})
-"""Parameters that may be given several times instead of once with commas: headers (RFC 9110 5.3), as the Go SDK sends
-them, and queries that end in brackets, as the Anthropic SDKs do."""
-
-
-def bind(operation: Operation, method: Method, authenticator: Authenticator, mount: str) -> Handler:
+def bind(
+    operation: Operation, method: Method, authenticator: Authenticator, encoder: AnswerEncoder, mount: str
+) -> Handler:
     """Return the aiohttp handler of an operation at one of its mounts."""
+    reader = ParameterReader(operation)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[MOUNT], request[OPERATION] = mount, operation
@@ -46,7 +41,7 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
             _require_scope(operation, caller)
         if operation.media_type is not None:
             _require_media_type(request, operation.media_type)
-        parameters = read_parameters(operation, request)
+        parameters = reader.read(request)
         if operation.body is None:
             result = await method(request, parameters)
         else:
@@ -55,7 +50,7 @@ def bind(operation: Operation, method: Method, authenticator: Authenticator, mou
             result = await _call_with_body(operation, method, request, parameters)
         if isinstance(result, web.StreamResponse):
             return result
-        body = await _encode(result)
+        body = await encoder.encode(result)
         return web.Response(body=body, content_type="application/json", headers=warning_headers(request))
 
     return handle
@@ -69,59 +64,9 @@ async def _call_with_body(operation: Operation, method: Method, request: web.Req
         return await method(request, parameters, await read_json(request, operation.body))
 
 
-def read_parameters(operation: Operation, request: web.Request) -> OpenStruct:
-    """Read the declared parameters; undeclared ones are ignored, invalid ones are refused by name."""
-    sent: dict[str, str] = {}
-    has_query, headers = "?" in request.path_qs, request.headers
-    for name, location in operation.locations.items():
-        if location != "path" and name not in headers and not (has_query and name in request.query):
-            continue  # as most are
-        values = _values(request, name, location)
-        if len(values) > 1 and name not in LISTS:
-            message = f"{name}: it is given {len(values)} times; give it once"
-            raise RefusedError("invalid_request_error", message, param=name)
-        if values:
-            sent[name] = ",".join(values)
-        if not _is_utf8(sent.get(name, "")):
-            raise RefusedError("invalid_request_error", f"{name}: it is not UTF-8", param=name)
-    try:
-        return msgspec.convert(sent, operation.parameters, strict=False)
-    except msgspec.ValidationError as error:
-        raise refuse_input(error, operation.parameters) from error
-
-
-async def _encode(result: msgspec.Struct) -> bytes:
-    """Encode an answer; a long list in pieces, between which the event loop does other work."""
-    items = getattr(result, "data", None)
-    if not isinstance(items, list) or len(items) <= ITEMS_AT_ONCE:
-        return msgspec.json.encode(result)
-    pieces = []
-    for start in range(0, len(items), ITEMS_AT_ONCE):
-        pieces.append(msgspec.json.encode(items[start : start + ITEMS_AT_ONCE])[1:-1])
-        await asyncio.sleep(0)
-    encoded = msgspec.Raw(b"[%s]" % b",".join(pieces))
-    return msgspec.json.encode(msgspec.structs.replace(result, data=encoded))
-
-
 def value_or_none(value: T | UnsetType) -> T | None:
     """Return an optional value, or None if it is not set."""
     return None if isinstance(value, UnsetType) else value
-
-
-def _values(request: web.Request, name: str, location: str) -> list[str]:
-    if location == "path":
-        return [request.match_info[name]]
-    values: list[str] = request.query.getall(name, []) if location.startswith("query") else []
-    return values + request.headers.getall(name, []) if location.endswith("header") else values
-
-
-def _is_utf8(text: str) -> bool:
-    """Check that a header was UTF-8: aiohttp keeps other bytes as lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 async def _recheck(authenticator: Authenticator, request: web.Request) -> None:

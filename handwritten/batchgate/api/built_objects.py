@@ -1,31 +1,30 @@
-"""Keeps the objects that were last built for callers: the store returns the same batch while it is unchanged."""
+"""Keeps the objects last built for callers: the store returns the same batch or page while it is unchanged."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from batchgate.engine.model.batch import Batch
-
+S = TypeVar("S")
 T = TypeVar("T")
 
 MAX_KEPT: Final = 512
 """Objects that are kept; each has a few kilobytes at most."""
 
 
-class BuiltObjects(Generic[T]):
-    """Objects by the batch that they show, and by a text that they contain."""
+class BuiltObjects(Generic[S, T]):
+    """Objects by the batch or page that they show, and by a text that they contain."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, str], tuple[Batch, T]] = {}
+        self._kept: dict[tuple[int, str], tuple[S, T]] = {}
 
-    def get(self, batch: Batch, text: str, build: Callable[[Batch, str], T]) -> T:
-        """Return the object of this very batch and text, built if it is not kept."""
-        kept = self._kept.get((id(batch), text))
-        if kept is not None and kept[0] is batch:
+    def get(self, source: S, text: str, build: Callable[[S, str], T]) -> T:
+        """Return the object of this very source and text, built if it is not kept."""
+        kept = self._kept.get((id(source), text))
+        if kept is not None and kept[0] is source:
             return kept[1]
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
-        built = build(batch, text)
-        self._kept[id(batch), text] = batch, built  # the batch is kept too, so that no other gets its id
+        built = build(source, text)
+        self._kept[id(source), text] = source, built  # the source is kept too, so that no other gets its id
         return built

@@ -14,39 +14,40 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler, Middleware
 
-from batchgate.api.public_url import checked_host
+from batchgate.api.public_url import CACHED_HOSTS, checked_host
 from batchgate.engine.model.errors import RefusedError
 
 RESERVED: Final = (".localhost", ".internal", ".test")
 """Suffixes of names that cannot be registered, such as host.docker.internal."""
-CACHED_HOSTS: Final = 64
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 READING: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 """Methods that change nothing; the browser hides their answers from other sites."""
 
 
-def origin_guard(public_url: str | None, is_open: Callable[[], Awaitable[bool]]) -> Middleware:
-    """Return the middleware that refuses foreign hosts and pages while the gateway has no API keys."""
-    known = _name_in(public_url or "")
-    known_origin = _authority(public_url or "")
+class OriginGuard:
+    """Refuses foreign hosts and pages while the gateway has no API keys."""
 
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not await is_open():
-            return await handler(request)
+    def __init__(self, public_url: str | None, is_open: Callable[[], Awaitable[bool]]) -> None:
+        self._known = _name_in(public_url or "")
+        self._known_origin = _authority(public_url or "")
+        self._is_open = is_open
+
+    async def check(self, request: web.Request) -> None:
+        """Raise `RefusedError` for a request that a page of another origin may have sent."""
+        if not await self._is_open():
+            return
         host = request.headers.get(hdrs.HOST)
         asked = _host_name(host) if host is not None else ""
-        if not (asked == known or _is_private(asked)):
+        if not (asked == self._known or _is_private(asked)):
             message = f"Host: {host!r} is not known; set public_url to the URL with this name, or use api_keys"
             raise RefusedError("permission_error", message)
-        if request.method not in READING and _comes_from_elsewhere(request, host or "", known_origin):
+        if request.method not in READING and _comes_from_elsewhere(request, host or "", self._known_origin):
             message = "Origin: pages of other sites may not call this gateway unless it has api_keys"
             raise RefusedError("permission_error", message)
-        return await handler(request)
 
-    return guard
+
+ORIGIN_GUARD: Final = web.AppKey("origin_guard", OriginGuard)
 
 
 def _comes_from_elsewhere(request: web.Request, host: str, known_origin: str) -> bool:

@@ -25,6 +25,7 @@ from batchgate.api.envelopes import ENVELOPES
 from batchgate.api.errors import SERVER, dialect_of, error_response
 from batchgate.api.expectation import answer_expectation
 from batchgate.api.http_limits import HttpLimits
+from batchgate.api.origin_guard import ORIGIN_GUARD, OriginGuard
 from batchgate.api.socket_options import limit_unsent, reset_connection
 from batchgate.api.waiting_connections import WaitingConnections
 from batchgate.engine.model.errors import RefusedError
@@ -229,7 +230,8 @@ class JsonErrorRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         # Around the whole application, because aiohttp answers an Expect header before any middleware.
-        handler = partial(answer_expectation, handler=made.request_handler, router=self.app.router)
+        guarded = partial(_guarded, guard=self.app[ORIGIN_GUARD], handler=made.request_handler)
+        handler = partial(answer_expectation, handler=guarded, router=self.app.router)
         options = {**made._kwargs, "access_log": access_log.logger, "access_log_class": access_log.AccessLog}  # noqa: SLF001
         return JsonErrorServer(
             handler,
@@ -240,11 +242,16 @@ class JsonErrorRunner(web.AppRunner):
         )
 
 
-@web.middleware
-async def refuse_if_full(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _guarded(request: web.Request, guard: OriginGuard, handler: Handler) -> web.StreamResponse:
+    """Call the application, unless the request must be refused whatever it asks for."""
+    _refuse_if_full(request)
+    await guard.check(request)
+    return await handler(request)
+
+
+def _refuse_if_full(request: web.Request) -> None:
     """Refuse other requests than probes while the server has all connections that it may have."""
     connection = request.protocol
     if isinstance(connection, JsonErrorProtocol) and connection.probes_only and request.path not in PROBES:
         message = "The gateway has as many connections as it may have. Try again."
         raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER})
-    return await handler(request)

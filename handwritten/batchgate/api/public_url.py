@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from batchgate.api.client_address import Network, is_trusted
 from batchgate.api.context import BASE_URL, MOUNT
 from batchgate.engine.model.errors import RefusedError
 
+CACHED_HOSTS: Final = 64
 _SAFE_HOST: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _SAFE_PREFIX: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9.\-_~]+)*")
 """Without dot segments, which the Python SDK refuses."""
@@ -52,6 +54,7 @@ class PublicUrl:
         return f"{scheme}://{checked_host(host)}{prefix}"
 
 
+@lru_cache(CACHED_HOSTS)
 def checked_host(host: str) -> str:
     """Return a valid Host unchanged; raises `RefusedError` for an invalid one."""
     if not _SAFE_HOST.fullmatch(host):

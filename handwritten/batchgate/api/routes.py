@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from batchgate.api.answer_encoding import AnswerEncoder
 from batchgate.api.authentication import Authenticator
 from batchgate.api.binding import Method, bind
 from batchgate.api.expectation import defer_continue
@@ -21,12 +22,12 @@ def routes(
     operations: Sequence[Operation], handlers: Sequence[object], authenticator: Authenticator
 ) -> list[web.RouteDef]:
     """Return the routes of operations; the public methods of ``handlers`` answer them."""
-    methods = _match(operations, handlers)
+    methods, encoder = _match(operations, handlers), AnswerEncoder()
     return [
         web.route(
             operation.method,
             path,
-            bind(operation, methods[operation.handler], authenticator, mount),
+            bind(operation, methods[operation.handler], authenticator, encoder, mount),
             expect_handler=defer_continue,
         )
         for operation in operations

@@ -19,13 +19,15 @@ class MessageBatchView:
         self._public_url = public_url
         self._live_counts = live_counts
         self._relative = relative_results_url
-        self._built: BuiltObjects[anthropic.MessageBatch] = BuiltObjects()
+        self._batches: BuiltObjects[Batch, anthropic.MessageBatch] = BuiltObjects()
+        self._pages: BuiltObjects[BatchPage, anthropic.MessageBatchPage] = BuiltObjects()
 
     def batch(self, request: web.Request, batch: Batch) -> anthropic.MessageBatch:
         """Return a batch object."""
-        has_url = batch.results_blob is not None and not self._relative
-        base = self._public_url.absolute(request, "") if has_url else ""
-        return self._built.get(batch, base, self._build)
+        return self._batches.get(batch, self._base(request) if batch.results_blob else "", self._build)
+
+    def _base(self, request: web.Request) -> str:
+        return "" if self._relative else self._public_url.absolute(request, "")
 
     def _build(self, batch: Batch, base: str) -> anthropic.MessageBatch:
         return anthropic.MessageBatch(
@@ -43,7 +45,11 @@ class MessageBatchView:
 
     def page(self, request: web.Request, page: BatchPage) -> anthropic.MessageBatchPage:
         """Return a page of batch objects."""
-        data = [self.batch(request, batch) for batch in page.batches]
+        has_url = any(batch.results_blob for batch in page.batches)
+        return self._pages.get(page, self._base(request) if has_url else "", self._build_page)
+
+    def _build_page(self, page: BatchPage, base: str) -> anthropic.MessageBatchPage:
+        data = [self._batches.get(batch, base if batch.results_blob else "", self._build) for batch in page.batches]
         return anthropic.MessageBatchPage(
             data=data,
             has_more=page.has_more,

@@ -15,7 +15,7 @@ from batchgate.api.provider_names import one_provider
 from batchgate.api.statuses import openai_status
 from batchgate.api.unified.create_batch import create_batch, kind_of, window_option
 from batchgate.api.unified.request_shape import MESSAGES
-from batchgate.engine.model.batch import Batch, BatchOptions
+from batchgate.engine.model.batch import Batch, BatchOptions, BatchPage
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.submission import Submission
 from batchgate_api import openai, parameters
@@ -28,7 +28,8 @@ class BatchesHandler:
 
     def __init__(self, choose_account: Callable[[str | None], str]) -> None:
         self._choose_account = choose_account
-        self._built: BuiltObjects[openai.Batch] = BuiltObjects()
+        self._batches: BuiltObjects[Batch, openai.Batch] = BuiltObjects()
+        self._pages: BuiltObjects[BatchPage, openai.BatchList] = BuiltObjects()
 
     async def create_batch(self, request: web.Request, parameters: parameters.CreateBatchParameters) -> openai.Batch:
         """Create a batch from the requests in the body, or from a file, which is validated after the response."""
@@ -68,7 +69,7 @@ class BatchesHandler:
             limit=value_or_none(parameters.limit) or DEFAULT_LIMIT,
             after_name="after",
         )
-        return batch_list(page, self._show)
+        return self._pages.get(page, "", lambda page, _: batch_list(page, self._show))
 
     async def retrieve_batch(
         self, request: web.Request, parameters: parameters.RetrieveBatchParameters
@@ -86,7 +87,7 @@ class BatchesHandler:
         return openai_batch(batch)
 
     def _show(self, batch: Batch) -> openai.Batch:
-        return self._built.get(batch, "", lambda batch, _: openai_batch(batch))
+        return self._batches.get(batch, "", lambda batch, _: openai_batch(batch))
 
 
 def _has_ended(batch: Batch) -> RefusedError:

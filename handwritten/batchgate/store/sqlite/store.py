@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -134,18 +134,16 @@ class SqliteStore:
             "newer_than": newer_than or 0,
             "limit": limit + 1,
         }
-        found = await self._read_page(name, params, limit)
-        batches = found[:limit]
-        return BatchPage(batches=tuple(reversed(batches) if newest_last else batches), has_more=len(found) > limit)
 
-    async def _read_page(self, query: str, params: Mapping[str, str | int | None], limit: int) -> list[Batch]:
-        def read(connection: sqlite3.Connection) -> list[Batch]:
-            return transactions.fetch_batches(connection, query, params)
+        def read(connection: sqlite3.Connection) -> BatchPage:
+            found = transactions.fetch_batches(connection, name, params)
+            batches = found[:limit]
+            return BatchPage(batches=tuple(reversed(batches) if newest_last else batches), has_more=len(found) > limit)
 
         if limit > LOOKUP_ROWS:
             async with self._long_reads:
                 return await self._file.read(read)
-        return await self._file.look_up((query, *params.values()), read)
+        return await self._file.look_up((name, *params.values()), read)
 
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
         """Start to cancel a batch in progress, and return it; a batch in another state stays unchanged."""
