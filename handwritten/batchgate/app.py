@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_names
@@ -17,6 +18,7 @@ from batchgate.api.access_log import ACCESS_RECORDS, AccessRecords
 from batchgate.api.anthropic.files import AnthropicFilesHandler
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
+from batchgate.api.binding import Binder
 from batchgate.api.context import BATCHES, CONTENTS, DOWNLOADS, FILES, HTTP_LIMITS, HTTP_METER, TENANTS, UPLOADS
 from batchgate.api.errors import add_request_id
 from batchgate.api.gateway.handlers import GatewayHandler
@@ -26,7 +28,8 @@ from batchgate.api.gateway.tenants import APIKeysHandler, WorkspacesHandler
 from batchgate.api.key_slots import KeySlots
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
-from batchgate.api.origin_guard import ORIGIN_GUARD, OriginGuard
+from batchgate.api.origin_guard import OriginGuard
+from batchgate.api.protocol import refuse_if_full
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.routes import check_routes, routes
 from batchgate.api.times import rfc3339
@@ -104,6 +107,7 @@ def build_app(
     tenancy = Tenancy(settings, environment, installed.tenants, clock)
     authenticator = tenancy.authenticator
     app = web.Application(
+        middlewares=[_refuse_first(OriginGuard(settings.public_url, authenticator.is_open))],
         # Our own code decodes bodies, because it bounds the decoded size; the runner adds our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
@@ -116,7 +120,6 @@ def build_app(
         lambda: _health(app, role), partial(_exposition, app, metrics), authenticator.is_operator
     )
     app[SETTINGS] = app[HTTP_LIMITS] = settings
-    app[ORIGIN_GUARD] = OriginGuard(settings.public_url, authenticator.is_open)
     app[TRANSPORT] = transport
     app[STORE] = installed.store
     app[UPLOADS] = KeySlots(settings.max_uploads_per_key, "uploads")
@@ -131,7 +134,7 @@ def build_app(
         wait = partial(_wait, app)
         others = _handlers(settings, installed.store, blobs, router, secrets=secrets, wait=wait)
         handlers, operations = (*others, own), OPERATIONS
-    app.add_routes(routes(operations, handlers, authenticator))
+    app.add_routes(routes(operations, handlers, Binder(authenticator)))
     check_routes(app, operations)
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
@@ -139,6 +142,18 @@ def build_app(
     engine = _engine(installed, router, blobs, clock, database_time=database_time, telemetry=telemetry)
     app.cleanup_ctx.extend((tenancy.run, engine))
     return app
+
+
+def _refuse_first(guard: OriginGuard) -> Middleware:
+    """Return the middleware that refuses requests whatever they ask for; one for both checks, as each takes time."""
+
+    @web.middleware
+    async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
+        refuse_if_full(request)
+        await guard.check(request)
+        return await handler(request)
+
+    return checked
 
 
 def _handlers(

@@ -27,33 +27,38 @@ Method = Callable[..., Awaitable[Any]]
 """A method of a handler class: ``(request, parameters[, body])``, typed by the generated Protocol."""
 
 
-def bind(
-    operation: Operation, method: Method, authenticator: Authenticator, encoder: AnswerEncoder, mount: str
-) -> Handler:
-    """Return the aiohttp handler of an operation at one of its mounts."""
-    reader = ParameterReader(operation)
+class Binder:
+    """Makes aiohttp handlers that check a call, read it, and write its answer."""
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        request[MOUNT], request[OPERATION] = mount, operation
-        if operation.authenticated:
-            caller = await authenticator.authenticate(request)
-            request[WORKSPACE], request[CALLER], request[SCOPES] = caller.workspace, caller.name, caller.scopes
-            _require_scope(operation, caller)
-        if operation.media_type is not None:
-            _require_media_type(request, operation.media_type)
-        parameters = reader.read(request)
-        if operation.body is None:
-            result = await method(request, parameters)
-        else:
-            recheck: Callable[[], Awaitable[None]] = partial(_recheck, authenticator, request)
-            request[RECHECK] = recheck
-            result = await _call_with_body(operation, method, request, parameters)
-        if isinstance(result, web.StreamResponse):
-            return result
-        body = await encoder.encode(result)
-        return web.Response(body=body, content_type="application/json", headers=warning_headers(request))
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+        self._encoder = AnswerEncoder()
 
-    return handle
+    def bind(self, operation: Operation, method: Method, mount: str) -> Handler:
+        """Return the handler of an operation at one of its mounts."""
+        reader, authenticator = ParameterReader(operation), self._authenticator
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            request[MOUNT], request[OPERATION] = mount, operation
+            if operation.authenticated:
+                caller = await authenticator.authenticate(request)
+                request[WORKSPACE], request[CALLER], request[SCOPES] = caller.workspace, caller.name, caller.scopes
+                _require_scope(operation, caller)
+            if operation.media_type is not None:
+                _require_media_type(request, operation.media_type)
+            parameters = reader.read(request)
+            if operation.body is None:
+                result = await method(request, parameters)
+            else:
+                recheck: Callable[[], Awaitable[None]] = partial(_recheck, authenticator, request)
+                request[RECHECK] = recheck
+                result = await _call_with_body(operation, method, request, parameters)
+            if isinstance(result, web.StreamResponse):
+                return result
+            body = await self._encoder.encode(result)
+            return web.Response(body=body, content_type="application/json", headers=warning_headers(request))
+
+        return handle
 
 
 async def _call_with_body(operation: Operation, method: Method, request: web.Request, parameters: OpenStruct) -> Any:

@@ -47,9 +47,6 @@ class OriginGuard:
             raise RefusedError("permission_error", message)
 
 
-ORIGIN_GUARD: Final = web.AppKey("origin_guard", OriginGuard)
-
-
 def _comes_from_elsewhere(request: web.Request, host: str, known_origin: str) -> bool:
     """Check if a page of another origin sends the request; only browsers send these headers.
 

@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
 from batchgate.api import access_log
@@ -25,7 +24,6 @@ from batchgate.api.envelopes import ENVELOPES
 from batchgate.api.errors import SERVER, dialect_of, error_response
 from batchgate.api.expectation import answer_expectation
 from batchgate.api.http_limits import HttpLimits
-from batchgate.api.origin_guard import ORIGIN_GUARD, OriginGuard
 from batchgate.api.socket_options import limit_unsent, reset_connection
 from batchgate.api.waiting_connections import WaitingConnections
 from batchgate.engine.model.errors import RefusedError
@@ -230,8 +228,7 @@ class JsonErrorRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         # Around the whole application, because aiohttp answers an Expect header before any middleware.
-        guarded = partial(_guarded, guard=self.app[ORIGIN_GUARD], handler=made.request_handler)
-        handler = partial(answer_expectation, handler=guarded, router=self.app.router)
+        handler = partial(answer_expectation, handler=made.request_handler, router=self.app.router)
         options = {**made._kwargs, "access_log": access_log.logger, "access_log_class": access_log.AccessLog}  # noqa: SLF001
         return JsonErrorServer(
             handler,
@@ -242,14 +239,7 @@ class JsonErrorRunner(web.AppRunner):
         )
 
 
-async def _guarded(request: web.Request, guard: OriginGuard, handler: Handler) -> web.StreamResponse:
-    """Call the application, unless the request must be refused whatever it asks for."""
-    _refuse_if_full(request)
-    await guard.check(request)
-    return await handler(request)
-
-
-def _refuse_if_full(request: web.Request) -> None:
+def refuse_if_full(request: web.Request) -> None:
     """Refuse other requests than probes while the server has all connections that it may have."""
     connection = request.protocol
     if isinstance(connection, JsonErrorProtocol) and connection.probes_only and request.path not in PROBES:

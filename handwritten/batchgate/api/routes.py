@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from batchgate.api.answer_encoding import AnswerEncoder
-from batchgate.api.authentication import Authenticator
-from batchgate.api.binding import Method, bind
+from batchgate.api.binding import Binder, Method
 from batchgate.api.expectation import defer_continue
 from batchgate_api.structs import Operation
 
@@ -18,16 +16,14 @@ class UnmatchedError(Exception):
     """Operations, handlers and routes do not match; the message says which and what to do."""
 
 
-def routes(
-    operations: Sequence[Operation], handlers: Sequence[object], authenticator: Authenticator
-) -> list[web.RouteDef]:
+def routes(operations: Sequence[Operation], handlers: Sequence[object], binder: Binder) -> list[web.RouteDef]:
     """Return the routes of operations; the public methods of ``handlers`` answer them."""
-    methods, encoder = _match(operations, handlers), AnswerEncoder()
+    methods = _match(operations, handlers)
     return [
         web.route(
             operation.method,
             path,
-            bind(operation, methods[operation.handler], authenticator, encoder, mount),
+            binder.bind(operation, methods[operation.handler], mount),
             expect_handler=defer_continue,
         )
         for operation in operations
