@@ -1,0 +1,70 @@
+"""The part of the store that keeps the plans and jobs of the native lane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.native_job import NativeJob
+from batchgate.engine.model.shard import QueuedShard, ResultChunk
+
+
+class NativeJobStore(Protocol):
+    """Keeps jobs; every write is durable when its call returns. Raises `StoreError`.
+
+    The shards of a batch that was created to be planned (`NewBatch.planned`) are *held*: they are in no queue, no
+    worker claims them, and neither a cancel nor an expiry closes them. A plan releases those with requests for the
+    direct lane; the end of a job releases those with requests of it. A claim of a shard names the requests of active
+    jobs as `Claim.withheld`.
+    """
+
+    async def unplanned_batches(self) -> Sequence[int]:
+        """Read the keys of the batches in progress or canceling that wait for their plan."""
+        ...
+
+    async def save_plan(
+        self, batch_key: int, jobs: Sequence[NativeJob], direct_shards: Sequence[int]
+    ) -> Sequence[QueuedShard]:
+        """Store the jobs of a batch and release shards, once: a second plan changes nothing and returns nothing.
+
+        Returns what to enqueue. A batch that is canceling by now gets no jobs: all of its shards are released.
+        """
+        ...
+
+    async def take_jobs(self) -> Sequence[NativeJob]:
+        """Read all active jobs with a new epoch each: whoever held them before can no longer write."""
+        ...
+
+    async def jobs_of(self, batch_key: int) -> Sequence[NativeJob]:
+        """Read all jobs of a batch in the order of their creation, the ended ones too."""
+        ...
+
+    async def save_job(self, job: NativeJob) -> None:
+        """Write the changed fields of an active job; raises `StaleClaim` if another process has taken it over."""
+        ...
+
+    async def append_native_results(self, job: NativeJob, shard: int, chunk: ResultChunk) -> None:
+        """Write results of a job that belong to one shard; raises `StaleClaim`, and writes nothing, if it was taken.
+
+        The seqs belong to the job and have no results yet: the caller knows both.
+        """
+        ...
+
+    async def finished_of(self, job: NativeJob) -> frozenset[int]:
+        """Read the seqs of the shards of a job's batch that have durable results."""
+        ...
+
+    async def end_job(self, job: NativeJob) -> Sequence[QueuedShard]:
+        """Write a job in a final state, release the shards with requests of it, and return what to enqueue.
+
+        Raises `StaleClaim` if another process has taken it over.
+        """
+        ...
+
+    async def hold_shard(self, claim: Claim) -> bool:
+        """Release a claim of a shard whose only open requests are withheld, and hold it again.
+
+        Returns False, and releases the claim alone, if no active job of the batch is left: then it has to run again.
+        """
+        ...
