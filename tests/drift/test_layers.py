@@ -30,7 +30,18 @@ MAY_IMPORT = {
 }
 FOLDERS = {
     "engine": (
-        *("model", "ports", "support", "storage", "intake", "dispatch/limits", "dispatch", "results", "lifecycle"),
+        *(
+            "model",
+            "ports",
+            "support",
+            "storage",
+            "intake",
+            "dispatch/limits",
+            "dispatch",
+            "native",
+            "results",
+            "lifecycle",
+        ),
         *("tenancy", "cluster", "dependencies", "background_services", "engine"),
     ),
     "providers": ("transport", "responses", "dialects", "handlers", "simulator", "registry"),

@@ -12,6 +12,7 @@ import msgspec
 from batchgate.engine.model.errors import ConfigurationError, StoreError
 from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamRequest
 from batchgate.engine.ports.provider import ProviderHandler, TokenMeter, Transport
+from batchgate.engine.ports.provider_batches import ProviderBatches
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,17 @@ logger = logging.getLogger(__name__)
 class AccountEndpoint:
     """An account, the handler of its dialect, and the transport to it."""
 
-    __slots__ = ("_read_began", "_read_key", "_read_lock", "account", "handler", "is_model_part", "meter", "transport")
+    __slots__ = (
+        "_read_began",
+        "_read_key",
+        "_read_lock",
+        "account",
+        "batches",
+        "handler",
+        "is_model_part",
+        "meter",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -30,12 +41,15 @@ class AccountEndpoint:
         meter: TokenMeter,
         read_key: Callable[[], Awaitable[str]] | None = None,
         is_model_part: Callable[[str], bool] = lambda _: True,
+        batches: ProviderBatches | None = None,
     ) -> None:
         self.account = account
         """With the key that was read last."""
         self.handler = handler
         self.transport = transport
         self.meter = meter
+        self.batches = batches
+        """The provider's batch API; None if it has none."""
         self.is_model_part = is_model_part
         """Tells whether a prefix that is no account's name belongs to the name of a model of this account."""
         self._read_key = read_key

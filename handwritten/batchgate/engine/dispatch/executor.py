@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -14,20 +13,18 @@ from batchgate.engine.dispatch import limits
 from batchgate.engine.dispatch.endpoint import Call
 from batchgate.engine.dispatch.limits import CallOutcome, Limiter, Permit
 from batchgate.engine.dispatch.refusal_log import RefusalLog
+from batchgate.engine.dispatch.result_builder import ResultBuilder
 from batchgate.engine.dispatch.retries import Retries
 from batchgate.engine.dispatch.router import Route, Router
 from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.clock import Clock, SystemClock
-from batchgate.engine.model.cost import cost_of
-from batchgate.engine.model.errors import RequestError, UpstreamError
+from batchgate.engine.model.errors import UpstreamError
 from batchgate.engine.model.health_report import Refusal, one_line
 from batchgate.engine.model.provider_call import RequestRow, UpstreamResponse
 from batchgate.engine.model.shard import ResultLine
 from batchgate.engine.ports.rows import InputRow, LineTranslator, RowFormat
 from batchgate.engine.ports.telemetry import ABANDONED, SUCCEEDED, Telemetry
 from batchgate.engine.support.fair_yield import FairYield
-
-logger = logging.getLogger(__name__)
 
 OnSending = Callable[[bool], None]
 """Called with True when a call starts and with False when it ends: a cancel does not interrupt a call in flight."""
@@ -42,6 +39,17 @@ class PreparedRequest(Struct, frozen=True):
     seq: int
     row: InputRow
     route: Route
+
+
+def request_row(batch: Batch, request: PreparedRequest) -> RequestRow:
+    """Return a request as the handler of its provider encodes it."""
+    return RequestRow(
+        custom_id=request.row.custom_id,
+        params=request.row.params,
+        model=request.route.model,
+        headers=batch.headers,
+        kind=batch.options.kind,
+    )
 
 
 class _RequestRun(Struct):
@@ -77,7 +85,7 @@ class Executor:
         self._refusal_log = RefusalLog()
         self._router = router
         self._rows = rows
-        self._translator = translator
+        self.results = ResultBuilder(rows, translator)
         self._rng = rng
         self._telemetry = telemetry
         self._fair_yield = FairYield()
@@ -89,7 +97,7 @@ class Executor:
             row = rows.read(line, batch.options.model)
             return PreparedRequest(seq, row, self._router.route(batch.provider, row.model))
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
-            return self._error_result(batch, seq, rows.custom_id(line), error)
+            return self.results.errored(batch, seq, rows.custom_id(line), error)
 
     async def run(
         self, batch: Batch, request: PreparedRequest, on_sending: OnSending, on_refused: OnRefused | None = None
@@ -99,38 +107,21 @@ class Executor:
         try:
             answer = await self._call_with_retries(self._request_run(batch, request, on_sending, on_refused))
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
-            return self._error_result(batch, seq, row.custom_id, error)
-        line = self._rows[batch.dialect].succeeded_line(row.custom_id, answer)
-        usage = self._translator.usage(batch.options.kind, answer)
-        cost = cost_of(usage, request.route.endpoint.account, request.route.model)
-        return ResultLine(seq=seq, status="succeeded", line=line, usage=usage, cost=cost)
+            return self.results.errored(batch, seq, row.custom_id, error)
+        account, model = request.route.endpoint.account, request.route.model
+        return self.results.succeeded(batch, seq, row.custom_id, answer, account=account, model=model)
 
     def expired_result(self, batch: Batch, request: PreparedRequest, refusal: Refusal) -> ResultLine | None:
         """Return the result of a request that expired after a refusal; None if its format has no room for that."""
         status = f" ({refusal.status})" if refusal.status else ""
         reason = f"The last call ended with {refusal.kind}{status}: {refusal.message}"
-        line = self._rows[batch.dialect].expired_line(request.row.custom_id, reason)
-        return None if line is None else ResultLine(seq=request.seq, status="expired", line=line)
-
-    def _error_result(self, batch: Batch, seq: int, custom_id: str, error: Exception) -> ResultLine:
-        if not isinstance(error, RequestError):
-            fields = {"action": "request_failed", "batch": batch.id, "seq": seq}
-            logger.error("a request failed with an internal error", exc_info=error, extra=fields)
-            error = RequestError("api_error", "internal error in the gateway; its log has the details")
-        return ResultLine(seq=seq, status="errored", line=self._rows[batch.dialect].errored_line(custom_id, error))
+        return self.results.expired(batch, request.seq, request.row.custom_id, reason)
 
     def _request_run(
         self, batch: Batch, request: PreparedRequest, on_sending: OnSending, on_refused: OnRefused | None
     ) -> _RequestRun:
-        row, route = request.row, request.route
-        upstream = RequestRow(
-            custom_id=row.custom_id,
-            params=row.params,
-            model=route.model,
-            headers=batch.headers,
-            kind=batch.options.kind,
-        )
-        call = Call(route.endpoint, upstream)
+        route = request.route
+        call = Call(route.endpoint, request_row(batch, request))
         return _RequestRun(batch, request.seq, call, route.limiter, on_sending, on_refused, Retries(self._rng))
 
     async def _call_with_retries(self, run: _RequestRun) -> bytes:

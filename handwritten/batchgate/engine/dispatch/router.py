@@ -63,6 +63,18 @@ class Router:
         """The names of all accounts."""
         return tuple(self._endpoints)
 
+    def endpoint(self, account: str) -> AccountEndpoint | None:
+        """Return the endpoint of an account; None if there is none of that name."""
+        return self._endpoints.get(account)
+
+    def limit_of(self, account: str, model: str) -> float:
+        """Return how many calls may be in flight to a model now."""
+        limiter = self._limiters.get((account, model))
+        if limiter is not None:
+            return limiter.limit
+        endpoint = self._endpoints.get(account)
+        return 1.0 if endpoint is None else float(endpoint.account.concurrency)
+
     @property
     def concurrency(self) -> int:
         """The highest concurrency of any account: the most calls in flight to one of its models."""

@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from batchgate.engine.model.clock import HOUR
 from batchgate.engine.model.completion_window import DEFAULT_WINDOW
+from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.model.usage import Counts, Usage
@@ -54,6 +55,9 @@ class BatchOptions(Struct, frozen=True, kw_only=True):
     window: str | UnsetType = UNSET
     """The completion window, as it was given. Unset for the default, so that fingerprints are those of versions that
     knew no other."""
+
+    lane: Lane | UnsetType = UNSET
+    """The lane that the caller asks for. Unset for the account's, so that fingerprints are those of older versions."""
 
     @property
     def completion_window(self) -> str:

@@ -11,9 +11,6 @@ from msgspec import Struct
 
 from batchgate.engine.model.provider_call import RowKind
 
-Lane: TypeAlias = Literal["auto", "direct", "native"]
-"""How requests may run: one call each, in jobs of the provider's batch API, or as it is cheaper and fits."""
-
 JobState: TypeAlias = Literal["planned", "submitting", "running", "collecting", "done", "failed", "withdrawn"]
 """The states of a job; the last three are final.
 
@@ -24,6 +21,8 @@ has it. ``collecting``: it has ended upstream, and its results are being read. `
 
 ACTIVE_STATES: Final[frozenset[JobState]] = frozenset({"planned", "submitting", "running", "collecting"})
 """The states in which no other lane sends the requests of a job."""
+
+FINAL_STATES: Final[frozenset[JobState]] = frozenset({"done", "failed", "withdrawn"})
 
 ROW_ID_PREFIX: Final = "r"
 """Row ids begin with a letter: a provider returned "0" for "000000" (native-lanes 0.4)."""
@@ -64,6 +63,8 @@ class NativeJob(Struct, frozen=True, kw_only=True):
     submitted_at: int | None = None
     ended_at: int | None = None
     cancel_requested_at: int | None = None
+    proven: bool = True
+    """Whether the job upstream is ours for certain; one that is not is never canceled."""
     refusals: int = 0
     """How often the provider refused it for its limit of enqueued tokens."""
     answered: int = 0
@@ -80,17 +81,18 @@ class PlannedRow(Struct, frozen=True, kw_only=True):
     """Its line of the job file, or its element of the list of requests; without LF."""
 
 
-def row_id(seq: int) -> str:
-    """Return the id by which a request travels; nothing of the caller's own id leaves the gateway."""
-    return f"{ROW_ID_PREFIX}{seq}"
+def row_id(token: str, seq: int) -> str:
+    """Return the id by which a request travels: it proves that a result is ours, and hides the caller's id."""
+    return f"{ROW_ID_PREFIX}{seq}-{token}"
 
 
-def seq_of(identifier: str) -> int | None:
-    """Return the seq of a row id; None for a text that is none of ours."""
-    digits = identifier.removeprefix(ROW_ID_PREFIX)
-    if digits == identifier or not digits.isascii() or not digits.isdigit() or (digits[0] == "0" and digits != "0"):
+def seq_of(token: str, identifier: str) -> int | None:
+    """Return the seq of a row id of the job with this token; None for any other text."""
+    number, _, rest = identifier.partition("-")
+    digits = number.removeprefix(ROW_ID_PREFIX)
+    if rest != token or digits == number or not digits.isascii() or not digits.isdigit():
         return None
-    return int(digits)
+    return int(digits) if str(int(digits)) == digits else None
 
 
 def pack_set(seqs: Iterable[int]) -> bytes:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.redacted_repr import redacted_repr
 
 RowKind: TypeAlias = Literal["messages", "chat_completions", "responses", "embeddings", "completions"]
@@ -39,6 +40,10 @@ class Account(Struct, frozen=True, kw_only=True):
     """The maximum number of tokens of these requests, input and output together."""
     timeout: float = 600.0
     """Seconds for one call, from the first byte sent to the last byte received."""
+    lane: Lane = "direct"
+    """The lane of batches that ask for none."""
+    enqueued_tokens: int | None = None
+    """The provider's limit of tokens that may wait in its batch queue for one model; None if it is not known."""
     prices: Mapping[str, Price] = {}
     """Prices by model; ``*`` is the price of every other model."""
 

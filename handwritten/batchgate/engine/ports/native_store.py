@@ -32,8 +32,11 @@ class NativeJobStore(Protocol):
         """
         ...
 
-    async def take_jobs(self) -> Sequence[NativeJob]:
-        """Read all active jobs with a new epoch each: whoever held them before can no longer write."""
+    async def take_jobs(self, *, new_only: bool = False) -> Sequence[NativeJob]:
+        """Read all active jobs with a new epoch each: whoever held them before can no longer write.
+
+        ``new_only``: only those that nobody has taken yet, whose epoch is 0.
+        """
         ...
 
     async def jobs_of(self, batch_key: int) -> Sequence[NativeJob]:

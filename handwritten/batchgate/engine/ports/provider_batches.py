@@ -101,8 +101,9 @@ class ProviderBatches(Protocol):
         ...
 
     async def find(self, account: Account, job: NativeJob) -> Sequence[UpstreamJob]:
-        """Return the jobs upstream that bear the token, the oldest first; with an approximate label those that match
-        in time and size.
+        """Return the jobs upstream that bear the token, the oldest first.
+
+        With an approximate label they are those that match in time and size.
         """
         ...
 

@@ -1,0 +1,172 @@
+"""Collects the results of a job: streams them from the provider, and stores them in chunks of their shards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from batchgate.engine.dispatch.endpoint import AccountEndpoint
+from batchgate.engine.dispatch.result_builder import ResultBuilder
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import RequestError, UpstreamError
+from batchgate.engine.model.native_job import NativeJob, seq_of, unpack_set
+from batchgate.engine.model.provider_call import RequestRow, UpstreamResponse
+from batchgate.engine.model.shard import ResultChunk, ResultLine
+from batchgate.engine.model.usage import Usage
+from batchgate.engine.ports.provider_batches import NativeResult, UpstreamJob
+from batchgate.engine.ports.store import Store
+from batchgate.engine.support.failpoints import hit_failpoint
+
+logger = logging.getLogger(__name__)
+
+BUFFERED_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of result lines in memory from which on they are stored."""
+ROWS_AT_ONCE: Final = 32
+"""Results that are read without a pause for the event loop."""
+
+
+class Collected(Struct):
+    """What a job delivered."""
+
+    answered: int = 0
+    """Requests with a result, those of an earlier attempt to collect included."""
+    repeated: int = 0
+    """Rows whose request had a result already."""
+    foreign: int = 0
+    """Rows with an id that is none of the job's."""
+    again: set[int] = set()
+    """Requests whose error may not come back at another call."""
+    unfinished: dict[int, Literal["expired", "canceled"]] = {}
+    """Requests that did not run, and why."""
+    missing: set[int] = set()
+    """Requests without a result, for whatever reason."""
+
+
+class Collector:
+    """Collects one job. Each request gets at most one result, however often its row comes."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        job: NativeJob,
+        claims: Sequence[Claim],
+        *,
+        endpoint: AccountEndpoint,
+        store: Store,
+        results: ResultBuilder,
+        keeps_errors: bool,
+    ) -> None:
+        self._batch = batch
+        self._job = job
+        self._endpoint = endpoint
+        self._store = store
+        self._results = results
+        self._keeps_errors = keeps_errors
+        """Whether an error that another call may not have is a result too."""
+        self._first_seqs = [claim.shard.first_seq for claim in claims]
+        self._buffers: dict[int, list[ResultLine]] = {}
+        self._buffered = 0
+        self._custom_ids: dict[int, str] = {}
+        self._found = Collected()
+
+    async def collect(self, upstream: UpstreamJob, custom_ids: dict[int, str]) -> Collected:
+        """Store what the provider has for the job's requests; raises `UpstreamError`, `StoreError` or `StaleClaim`."""
+        finished = await self._store.finished_of(self._job)
+        seqs = frozenset(unpack_set(self._job.seqs))
+        self._custom_ids = custom_ids
+        self._found.missing = set(seqs - finished)
+        self._found.answered = len(seqs & finished)
+        batches, rows = self._endpoint.batches, 0
+        assert batches is not None
+        async for result in batches.results(self._endpoint.account, self._job, upstream):
+            self._read(result, seqs)
+            rows += 1
+            if self._buffered >= BUFFERED_BYTES:
+                await self._flush()
+                hit_failpoint("native_collecting")
+            elif rows % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        await self._flush()
+        return self._found
+
+    async def add_errors(self, errors: dict[int, RequestError | Literal["expired"]]) -> None:
+        """Store results for requests that the job left without one."""
+        for seq, error in errors.items():
+            custom_id = self._custom_ids[seq]
+            if isinstance(error, RequestError):
+                self._add(self._results.errored(self._batch, seq, custom_id, error))
+            if self._buffered >= BUFFERED_BYTES:
+                await self._flush()
+        await self._flush()
+
+    def _read(self, result: NativeResult, seqs: frozenset[int]) -> None:
+        seq = seq_of(self._job.token, result.row_id)
+        if seq is None or seq not in seqs:
+            self._found.foreign += 1
+        elif seq not in self._found.missing:
+            self._found.repeated += 1
+        elif result.response is None:
+            self._found.unfinished[seq] = result.unfinished or "canceled"
+        else:
+            line = self._result(seq, result.response)
+            if line is not None:
+                self._add(line)
+
+    def _result(self, seq: int, response: UpstreamResponse) -> ResultLine | None:
+        """Return the result of a row; None for an error that another call may not have."""
+        custom_id, endpoint = self._custom_ids[seq], self._endpoint
+        row = RequestRow(
+            custom_id=custom_id,
+            params=b"{}",
+            model=self._job.model,
+            headers=self._batch.headers,
+            kind=self._batch.options.kind,
+        )
+        try:
+            answer = endpoint.handler.decode(row, response)
+        except UpstreamError as error:
+            if error.retry_safe and not self._keeps_errors:
+                self._found.again.add(seq)
+                return None
+            return self._results.errored(self._batch, seq, custom_id, error)
+        assert endpoint.batches is not None
+        return self._results.succeeded(
+            self._batch,
+            seq,
+            custom_id,
+            answer,
+            account=endpoint.account,
+            model=self._job.model,
+            factor=endpoint.batches.limits.discount,
+        )
+
+    def _add(self, result: ResultLine) -> None:
+        self._found.missing.discard(result.seq)
+        self._found.unfinished.pop(result.seq, None)
+        self._found.again.discard(result.seq)
+        self._found.answered += 1
+        shard = bisect_right(self._first_seqs, result.seq) - 1
+        self._buffers.setdefault(shard, []).append(result)
+        self._buffered += len(result.line)
+
+    async def _flush(self) -> None:
+        buffers, self._buffers, self._buffered = self._buffers, {}, 0
+        for shard, results in buffers.items():
+            await self._store.append_native_results(self._job, shard, _chunk(results))
+
+
+def _chunk(results: list[ResultLine]) -> ResultChunk:
+    return ResultChunk(
+        seqs=tuple(result.seq for result in results),
+        lines=b"".join(result.line for result in results),
+        succeeded=sum(result.status == "succeeded" for result in results),
+        errored=sum(result.status == "errored" for result in results),
+        usage=sum((result.usage for result in results if result.usage is not None), Usage()),
+        cost=sum(result.cost for result in results),
+    )

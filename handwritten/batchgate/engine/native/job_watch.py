@@ -1,0 +1,91 @@
+"""Watches a job that the provider has: polls it politely, cancels it, and takes it back if it was refused."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from batchgate.engine.dispatch.endpoint import AccountEndpoint
+from batchgate.engine.model.clock import MICROSECONDS
+from batchgate.engine.model.errors import UpstreamError
+from batchgate.engine.native.enqueued_tokens import EnqueuedTokens
+from batchgate.engine.native.job_record import JobRecord, NativeServices, credential_of
+from batchgate.engine.ports.provider_batches import ProviderBatches, UpstreamJob
+from batchgate.engine.support.failpoints import hit_failpoint
+
+FIRST_POLL: Final = 5.0  # seconds
+LAST_POLL: Final = 300.0
+POLL_GROWTH: Final = 1.5
+LOOK_AGAIN: Final = 30.0
+"""Seconds after which a job that the provider does not know yet is asked for again."""
+YOUNG: Final = 300 * MICROSECONDS
+"""The age up to which a job that the provider does not know may still appear (native-lanes 1)."""
+CANCEL_GRACE: Final = 600 * MICROSECONDS
+"""How long the end of a canceled job is waited for."""
+AWAITED_POLLS: Final = 6
+"""Polls of a job that has ended but shows no results yet."""
+MAX_REFUSALS: Final = 3
+"""Refusals for the limit of enqueued tokens, with nothing else enqueued, after which the requests run directly."""
+REFUSAL_DELAYS: Final = (300.0, 600.0, 1200.0, 2400.0, 3600.0)
+"""Seconds before a job is submitted again after refusals, unless another one ends earlier."""
+
+
+class JobWatch:
+    """Watches one job."""
+
+    def __init__(self, record: JobRecord, ledger: EnqueuedTokens, services: NativeServices) -> None:
+        self._record = record
+        self._ledger = ledger
+        self._services = services
+        self._polls = 0
+
+    async def _watch(self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches, stop: str | None) -> None:
+        """Poll the job, and cancel it if it should stop."""
+        if stop and self._record.job.cancel_requested_at is None:
+            if self._record.job.proven:
+                await batches.cancel(endpoint.account, self._record.job)
+                hit_failpoint("native_canceling")
+            await self._record.save(cancel_requested_at=self._services.clock.now(), reason=stop)
+            self._polls = 0
+        upstream = await batches.poll(endpoint.account, self._record.job)
+        hit_failpoint("native_polled")
+        if upstream is None:
+            await self._on_unknown(endpoint)
+        elif upstream.limit_exceeded:
+            await self._on_limit(upstream)
+        elif upstream.outcome == "running" or (upstream.awaits_results and self._polls < AWAITED_POLLS):
+            await self._wait_for_poll(upstream)
+        else:
+            await self._record.save(state="collecting", upstream_status=upstream.status)
+
+    async def _on_unknown(self, endpoint: AccountEndpoint) -> None:
+        """Wait for a job that is too new, or that other credentials have made; give up on one that is gone."""
+        if self._services.clock.now() - (self._record.job.submitted_at or 0) < YOUNG:
+            await self._record.sleep(LOOK_AGAIN)
+        elif self._record.job.credential != credential_of(endpoint.account):
+            message = f"job {self._record.job.upstream_id} belongs to other credentials than account {self._record.job.account!r} has"
+            raise UpstreamError("not_found_error", message, status=404, retry_safe=True, retry_after=LAST_POLL)
+        else:
+            await self._record.end("failed", "the provider no longer knows it")
+
+    async def _on_limit(self, upstream: UpstreamJob) -> None:
+        """Submit again when there is room; nothing was billed, and the uploaded file is still there."""
+        self._ledger.refused(self._record.job.token, upstream.token_limit)
+        refusals = self._record.job.refusals + 1
+        if refusals >= MAX_REFUSALS and self._ledger.is_empty:
+            await self._record.end("failed", "the provider has no room for its tokens")
+            return
+        await self._record.save(
+            state="planned", upstream_id=None, creating_at=None, submitted_at=None, refusals=refusals
+        )
+        await self._ledger.wait_for_room(self._record.sleep(REFUSAL_DELAYS[min(refusals, len(REFUSAL_DELAYS)) - 1]))
+
+    async def _wait_for_poll(self, upstream: UpstreamJob) -> None:
+        if upstream.status != self._record.job.upstream_status:
+            await self._record.save(upstream_status=upstream.status)
+        canceled = self._record.job.cancel_requested_at
+        if canceled is not None and self._services.clock.now() - canceled > CANCEL_GRACE:
+            await self._record.save(state="collecting")
+            return
+        delay = min(LAST_POLL, FIRST_POLL * POLL_GROWTH**self._polls) * self._services.rng.uniform(0.8, 1.2)
+        self._polls += 1
+        await self._record.sleep(max(delay, upstream.retry_after or 0.0))
