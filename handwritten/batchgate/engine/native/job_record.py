@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import random
@@ -19,7 +20,7 @@ from batchgate.engine.native.direct_rate import DirectRate
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
-from batchgate.engine.support.cancellation import shielded
+from batchgate.engine.support.cancellation import cancel_all, shielded
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.engine.support.health_problems import HealthReporter
 
@@ -46,6 +47,7 @@ class JobRecord:
     def __init__(self, job: NativeJob, services: NativeServices) -> None:
         self.job = job
         self._services = services
+        self._woken = asyncio.Event()
 
     async def save(self, **changes: object) -> None:
         """Store changes; raises `StaleClaim` if another process has taken the job over."""
@@ -70,10 +72,23 @@ class JobRecord:
         message = "job %s is %s: %d of %d requests answered%s"
         logger.info(message, name, job.state, job.answered, job.requests, suffix, extra=fields)
 
+    def wake(self) -> None:
+        """End the present sleep."""
+        self._woken.set()
+
     async def sleep(self, seconds: float) -> None:
-        """Wait, by the clock of the engine."""
+        """Wait by the clock of the engine, or until `wake`."""
         clock = self._services.clock
-        await clock.sleep_until(clock.now() + round(seconds * MICROSECONDS))
+        until = clock.now() + round(seconds * MICROSECONDS)
+        self._woken.clear()
+        tasks = [asyncio.create_task(clock.sleep_until(until)), asyncio.create_task(self._wait_until_woken())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancel_all(tasks)
+
+    async def _wait_until_woken(self) -> None:
+        await self._woken.wait()
 
     def without(self, unfit: Collection[int]) -> dict[str, object]:
         """Return the changes of a job without requests that could not be encoded."""

@@ -41,6 +41,15 @@ class JobRun:
         if job.state != "planned":
             ledger.reserve(job.token, job.tokens)
 
+    @property
+    def batch_key(self) -> int:
+        """The key of its batch."""
+        return self._record.job.batch_key
+
+    def wake(self) -> None:
+        """Look at the batch now: it was canceled, or has expired."""
+        self._record.wake()
+
     async def run(self) -> None:
         """Run the job to its end; returns early if another process has taken it over."""
         component = f"native job {self._record.job.token}"
@@ -59,7 +68,7 @@ class JobRun:
 
     async def _pause_after_failure(self, error: Exception) -> None:
         asked = error.retry_after if isinstance(error, UpstreamError) else None
-        delay = min(RETRY[1], RETRY[0] * 2**self._failures)
+        delay = min(LAST_RETRY, FIRST_RETRY * 2**self._failures)
         self._failures += 1
         await self._record.sleep(max(delay, asked or 0.0))
 
@@ -94,9 +103,8 @@ class JobRun:
         endpoint = self._services.router.endpoint(self._record.job.account)
         if endpoint is None or lane_of(batch, endpoint) != "auto":
             return None
-        needed = self._services.rate.seconds_for(
-            self._record.job.account, self._record.job.model, self._record.job.requests
-        )
+        job = self._record.job
+        needed = self._services.rate.seconds_for(job.account, job.model, job.requests)
         if left < MARGIN * needed * MICROSECONDS + RESERVE:
             return "the time left is what the direct lane needs"
         return None
@@ -135,4 +143,5 @@ class JobRun:
             return self._record.job.reason
         if upstream.faults:
             return "; ".join(f"{fault.code}: {fault.message}" for fault in upstream.faults[:3])
-        return f"it ended as {upstream.status} with {len(found.missing)} of {self._record.job.requests} requests unanswered"
+        missing, requests = len(found.missing), self._record.job.requests
+        return f"it ended as {upstream.status} with {missing} of {requests} requests unanswered"

@@ -41,6 +41,7 @@ class JobSubmission:
     async def submit_when_there_is_room(
         self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches
     ) -> None:
+        """Submit the job if its tokens fit into the provider's queue, or wait for others to end."""
         if not self._ledger.has_room(self._record.job.tokens):
             await self._ledger.wait_for_room(self._record.sleep(ROOM_CHECK))
             return

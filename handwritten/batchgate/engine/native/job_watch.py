@@ -38,7 +38,7 @@ class JobWatch:
         self._services = services
         self._polls = 0
 
-    async def _watch(self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches, stop: str | None) -> None:
+    async def watch(self, endpoint: AccountEndpoint, batches: ProviderBatches, stop: str | None) -> None:
         """Poll the job, and cancel it if it should stop."""
         if stop and self._record.job.cancel_requested_at is None:
             if self._record.job.proven:
@@ -62,7 +62,8 @@ class JobWatch:
         if self._services.clock.now() - (self._record.job.submitted_at or 0) < YOUNG:
             await self._record.sleep(LOOK_AGAIN)
         elif self._record.job.credential != credential_of(endpoint.account):
-            message = f"job {self._record.job.upstream_id} belongs to other credentials than account {self._record.job.account!r} has"
+            job = self._record.job
+            message = f"job {job.upstream_id} belongs to other credentials than account {job.account!r} has"
             raise UpstreamError("not_found_error", message, status=404, retry_safe=True, retry_after=LAST_POLL)
         else:
             await self._record.end("failed", "the provider no longer knows it")
@@ -74,10 +75,10 @@ class JobWatch:
         if refusals >= MAX_REFUSALS and self._ledger.is_empty:
             await self._record.end("failed", "the provider has no room for its tokens")
             return
-        await self._record.save(
-            state="planned", upstream_id=None, creating_at=None, submitted_at=None, refusals=refusals
-        )
-        await self._ledger.wait_for_room(self._record.sleep(REFUSAL_DELAYS[min(refusals, len(REFUSAL_DELAYS)) - 1]))
+        again: dict[str, object] = {"upstream_id": None, "creating_at": None, "submitted_at": None}
+        await self._record.save(state="planned", refusals=refusals, **again)
+        delay = REFUSAL_DELAYS[min(refusals, len(REFUSAL_DELAYS)) - 1]
+        await self._ledger.wait_for_room(self._record.sleep(delay))
 
     async def _wait_for_poll(self, upstream: UpstreamJob) -> None:
         if upstream.status != self._record.job.upstream_status:

@@ -26,6 +26,7 @@ class NativeJobs:
         self._services = services
         self._cluster = cluster
         self._ledgers: dict[tuple[str, str], EnqueuedTokens] = {}
+        self._runs: dict[str, JobRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._holds_lease = False
@@ -33,6 +34,12 @@ class NativeJobs:
     def look(self) -> None:
         """Look for new jobs now."""
         self._wake.set()
+
+    def stop_batch(self, batch_key: int) -> None:
+        """End the jobs of a batch that was canceled or has expired."""
+        for run in self._runs.values():
+            if run.batch_key == batch_key:
+                run.wake()
 
     async def run(self) -> None:
         """Run jobs until cancelled."""
@@ -61,13 +68,14 @@ class NativeJobs:
         self._holds_lease = True
         for job in jobs:
             ledger = self._ledger(job.account, job.model)
-            task = asyncio.create_task(JobRun(job, ledger, self._services).run(), name=f"native job {job.token}")
+            run = self._runs[job.token] = JobRun(job, ledger, self._services)
+            task = asyncio.create_task(run.run(), name=f"native job {job.token}")
             self._tasks[job.token] = task
             task.add_done_callback(partial(self._forget, job.token))
 
     def _forget(self, token: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(token) is task:
-            del self._tasks[token]
+            del self._tasks[token], self._runs[token]
 
     def _ledger(self, account: str, model: str) -> EnqueuedTokens:
         key = (account, model)
