@@ -127,6 +127,14 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     )
     """The latest error of a provider after which a request of the batch waits for another call; null if no request waits after an error."""
 
+    jobs: Annotated[
+        list[NativeJob],
+        Meta(
+            description="The jobs of the providers' own batch APIs in which requests of the batch travel or have travelled. All other requests are called directly."
+        ),
+    ]
+    """The jobs of the providers' own batch APIs in which requests of the batch travel or have travelled. All other requests are called directly."""
+
 
 class BatchRefusal(OpenStruct, frozen=True, kw_only=True):
     """An error of a provider after which a request waits for another call."""
@@ -258,6 +266,7 @@ class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
     ) = UNSET
     """The time until the batch expires, counted from its creation: whole hours or days, from 1h to 7d (default 24h)."""
 
+    lane: Lane | UnsetType = UNSET
     metadata: BatchMetadata | None | UnsetType = UNSET
     output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET
     storage_config: (
@@ -652,6 +661,50 @@ class KeyList(OpenStruct, frozen=True, kw_only=True):
 KeyScope: TypeAlias = Annotated[
     Literal["read", "submit", "admin"],
     Meta(description="A permission of a key; no scope includes another."),
+]
+
+
+Lane: TypeAlias = Annotated[
+    Literal["auto", "direct", "native"],
+    Meta(
+        description="How the requests run: `direct`, one call each; `native`, in jobs of the provider's own batch API, mostly at half the price; `auto`, natively where that is cheaper and possible, and directly otherwise. Without it the setting `lane` of the account decides."
+    ),
+]
+
+
+class NativeJob(OpenStruct, frozen=True, kw_only=True):
+    """A job of a provider's own batch API."""
+
+    account: Annotated[str, Meta(description="The account that the job was made with.")]
+    """The account that the job was made with."""
+
+    model: Annotated[str, Meta(description="The model of its requests.")]
+    """The model of its requests."""
+
+    state: NativeJobState
+    requests: Annotated[int, Meta(description="The requests in the job.")]
+    """The requests in the job."""
+
+    answered: Annotated[int, Meta(description="The requests that the job gave a result.")]
+    """The requests that the job gave a result."""
+
+    upstream_id: Annotated[str, Meta(description="The id of the job at the provider.")] | None
+    """The id of the job at the provider."""
+
+    upstream_status: (
+        Annotated[str, Meta(description="The provider's own word for the state of the job.")] | None
+    )
+    """The provider's own word for the state of the job."""
+
+    reason: Annotated[str, Meta(description="Why it did not answer all of its requests.")] | None
+    """Why it did not answer all of its requests."""
+
+
+NativeJobState: TypeAlias = Annotated[
+    Literal["planned", "submitting", "running", "collecting", "done", "failed", "withdrawn"],
+    Meta(
+        description="`planned`: not sent yet. `submitting`: being uploaded or created. `running`: the provider has it. `collecting`: its results are being read. `done`: all of its requests have results. `failed`: it ended without some of them. `withdrawn`: it was taken back before it ran."
+    ),
 ]
 
 

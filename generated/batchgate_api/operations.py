@@ -64,6 +64,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "anthropic-version": "header",
             "anthropic-beta": "header",
             "anthropic-user-profile-id": "header",
+            "batchgate-lane": "header",
             "Idempotency-Key": "header",
             "x-stainless-retry-count": "header",
         },
@@ -1506,6 +1507,7 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=parameters.CreateBatchParameters,
         locations={
             "x-model-provider": "header",
+            "batchgate-lane": "header",
             "Idempotency-Key": "header",
             "x-stainless-retry-count": "header",
         },

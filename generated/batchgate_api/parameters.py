@@ -91,6 +91,17 @@ class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
     ) = field(name="x-model-provider", default=UNSET)
     """Same as `provider`."""
 
+    batchgate_lane: (
+        Annotated[
+            Literal["auto", "direct", "native"],
+            Meta(
+                description="How the requests run: `direct`, one call each; `native`, in jobs of the provider's own batch API, mostly at half the price; `auto`, natively where that is cheaper and possible, and directly otherwise. Without it the setting `lane` of the account decides."
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-lane", default=UNSET)
+    """How the requests run: `direct`, one call each; `native`, in jobs of the provider's own batch API, mostly at half the price; `auto`, natively where that is cheaper and possible, and directly otherwise. Without it the setting `lane` of the account decides."""
+
     idempotency_key: (
         Annotated[
             str,
@@ -182,6 +193,17 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="anthropic-user-profile-id", default=UNSET)
     """The user profile of every request in the batch, sent to the provider."""
+
+    batchgate_lane: (
+        Annotated[
+            Literal["auto", "direct", "native"],
+            Meta(
+                description="How the requests run: `direct`, one call each; `native`, in jobs of the provider's own batch API, mostly at half the price; `auto`, natively where that is cheaper and possible, and directly otherwise. Without it the setting `lane` of the account decides."
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-lane", default=UNSET)
+    """How the requests run: `direct`, one call each; `native`, in jobs of the provider's own batch API, mostly at half the price; `auto`, natively where that is cheaper and possible, and directly otherwise. Without it the setting `lane` of the account decides."""
 
     idempotency_key: (
         Annotated[

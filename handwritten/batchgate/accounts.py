@@ -126,6 +126,8 @@ def _endpoint(  # noqa: PLR0917
         requests_per_minute=given.requests_per_minute,
         tokens_per_minute=given.tokens_per_minute,
         timeout=given.timeout,
+        lane=given.lane or "direct",
+        enqueued_tokens=given.enqueued_tokens,
         prices={model: _price(price) for model, price in given.prices.items()},
     )
     if given.provider == SIMULATOR:

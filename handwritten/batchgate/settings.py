@@ -21,6 +21,7 @@ from batchgate.api.http_limits import HttpLimits
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, MIN_CONFIGURED_LENGTH, Scope
 from batchgate.engine.model.decoding_errors import DocumentFault, describe_validation_error
 from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.redacted_repr import redacted_repr
 from batchgate.engine.model.secret import NAME_PATTERN
 from batchgate.providers.simulator.simulator import SimulatorSettings
@@ -66,6 +67,10 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Maximum input and output tokens per minute, all models together."""
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Timeout of one call, in seconds."""
+    lane: Lane | None = None
+    """Lane of batches that ask for none: auto, direct or native (auto at the provider's own host, otherwise direct)."""
+    enqueued_tokens: Annotated[int, Meta(ge=1)] | None = None
+    """The provider's limit of tokens that wait in its batch queue for one model; without it, the refusals teach it."""
     prices: dict[str, PriceSettings] = {}
     """Prices by model; ``*`` is any other model. Requests without a price count as free."""
     simulator: SimulatorSettings = SimulatorSettings()

@@ -10,6 +10,9 @@ from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.dispatch.worker import Worker
 from batchgate.engine.intake.file_validation import FileValidator
 from batchgate.engine.lifecycle.sweeper import Sweeper
+from batchgate.engine.native.job_record import NativeServices
+from batchgate.engine.native.native_jobs import NativeJobs
+from batchgate.engine.native.planner import NativePlanner
 from batchgate.engine.results.finalizer import Finalizer
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.health_problems import HealthReporter
@@ -23,13 +26,21 @@ class BackgroundServices:
         self._queue = needs.queue
         self.finalizer = _finalizer(needs, orphan_blobs, report)
         self.worker = _worker(needs, self.finalizer, report)
+        self.native_jobs = _native_jobs(needs, self.worker.executor, report)
+        self.planner = _planner(needs, self.worker.executor, self.native_jobs, report)
         self.validator = _validator(needs, orphan_blobs, report)
         self.sweeper = self._sweeper(needs, orphan_blobs, report)
 
     @property
     def tasks(self) -> Mapping[str, Callable[[], Coroutine[None, None, None]]]:
         """The services that run from start to stop, by name; the worker, which drains first, is not among them."""
-        return {"finalizer": self.finalizer.run, "validator": self.validator.run, "sweeper": self.sweeper.run}
+        return {
+            "finalizer": self.finalizer.run,
+            "validator": self.validator.run,
+            "planner": self.planner.run,
+            "native jobs": self.native_jobs.run,
+            "sweeper": self.sweeper.run,
+        }
 
     async def resume(self) -> None:
         """Continue what stopped processes left unfinished."""
@@ -44,6 +55,7 @@ class BackgroundServices:
     def stop_sending(self, batch_key: int) -> None:
         """Send no more requests of a batch."""
         self.worker.stop_batch(batch_key)
+        self.native_jobs.stop_batch(batch_key)
 
     def finalize(self, batch_key: int) -> None:
         """Write the result file of a batch whose shards are all done."""
@@ -52,6 +64,10 @@ class BackgroundServices:
     def validate(self, batch_key: int) -> None:
         """Validate the file of a batch."""
         self.validator.add(batch_key)
+
+    def plan(self, batch_key: int) -> None:
+        """Plan the lanes of a batch."""
+        self.planner.add(batch_key)
 
     def _sweeper(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: HealthReporter) -> Sweeper:
         return Sweeper(
@@ -62,6 +78,7 @@ class BackgroundServices:
             stop_sending=self.stop_sending,
             finalize=self.finalize,
             validate=self.validate,
+            plan=self.plan,
             expedite=self.expedite,
             enqueue_missing=needs.queue.enqueue_missing,
             report=report,
@@ -100,6 +117,36 @@ def _worker(needs: EngineDependencies, finalizer: Finalizer, report: HealthRepor
         report=report,
         telemetry=needs.telemetry,
         concurrency=needs.router.concurrency,
+    )
+
+
+def _native_jobs(needs: EngineDependencies, executor: Executor, report: HealthReporter) -> NativeJobs:
+    rng = random.Random(needs.seed)
+    services = NativeServices(
+        store=needs.store,
+        blobs=needs.blobs,
+        queue=needs.queue,
+        router=needs.router,
+        executor=executor,
+        clock=needs.clock,
+        rng=rng,
+        report=report,
+    )
+    return NativeJobs(services, needs.cluster)
+
+
+def _planner(
+    needs: EngineDependencies, executor: Executor, native_jobs: NativeJobs, report: HealthReporter
+) -> NativePlanner:
+    return NativePlanner(
+        store=needs.store,
+        blobs=needs.blobs,
+        queue=needs.queue,
+        executor=executor,
+        clock=needs.clock,
+        cluster=needs.cluster,
+        planned=native_jobs.look,
+        report=report,
     )
 
 

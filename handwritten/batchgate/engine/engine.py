@@ -157,6 +157,7 @@ class Engine:
             clock=needs.clock,
             signals=signals,
             searchable_names=needs.router.searchable_names,
+            needs_plan=needs.router.needs_plan,
             telemetry=needs.telemetry,
         )
 

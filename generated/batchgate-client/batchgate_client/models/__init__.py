@@ -20,11 +20,13 @@ from .batch_status import BatchStatus
 from .batch_usage import BatchUsage
 from .canceled_result import CanceledResult
 from .create_batch import CreateBatch
+from .create_batch_batchgate_lane import CreateBatchBatchgateLane
 from .create_file import CreateFile
 from .create_file_expires_afteranchor import CreateFileExpiresAfteranchor
 from .create_file_purpose import CreateFilePurpose
 from .create_key import CreateKey
 from .create_message_batch import CreateMessageBatch
+from .create_message_batch_batchgate_lane import CreateMessageBatchBatchgateLane
 from .create_unified_batch import CreateUnifiedBatch
 from .create_workspace import CreateWorkspace
 from .created_key import CreatedKey
@@ -52,6 +54,7 @@ from .health_status import HealthStatus
 from .key import Key
 from .key_list import KeyList
 from .key_scope import KeyScope
+from .lane import Lane
 from .list_files_order import ListFilesOrder
 from .list_files_purpose import ListFilesPurpose
 from .list_unified_files_order import ListUnifiedFilesOrder
@@ -60,6 +63,8 @@ from .message_batch import MessageBatch
 from .message_batch_individual_response import MessageBatchIndividualResponse
 from .message_batch_page import MessageBatchPage
 from .message_batch_request import MessageBatchRequest
+from .native_job import NativeJob
+from .native_job_state import NativeJobState
 from .openai_batch_status import OpenaiBatchStatus
 from .openai_error import OpenaiError
 from .openai_error_body import OpenaiErrorBody
@@ -125,12 +130,14 @@ __all__ = (
     "BatchUsage",
     "CanceledResult",
     "CreateBatch",
+    "CreateBatchBatchgateLane",
     "CreatedKey",
     "CreateFile",
     "CreateFileExpiresAfteranchor",
     "CreateFilePurpose",
     "CreateKey",
     "CreateMessageBatch",
+    "CreateMessageBatchBatchgateLane",
     "CreateUnifiedBatch",
     "CreateWorkspace",
     "DeletedAnthropicFile",
@@ -157,6 +164,7 @@ __all__ = (
     "Key",
     "KeyList",
     "KeyScope",
+    "Lane",
     "ListFilesOrder",
     "ListFilesPurpose",
     "ListUnifiedFilesOrder",
@@ -165,6 +173,8 @@ __all__ = (
     "MessageBatchIndividualResponse",
     "MessageBatchPage",
     "MessageBatchRequest",
+    "NativeJob",
+    "NativeJobState",
     "OpenaiBatchStatus",
     "OpenaiError",
     "OpenaiErrorBody",

@@ -12,6 +12,7 @@ from ..models.batch_status import BatchStatus, check_batch_status
 if TYPE_CHECKING:
     from ..models.batch_pause import BatchPause
     from ..models.batch_refusal import BatchRefusal
+    from ..models.native_job import NativeJob
 
 
 T = TypeVar("T", bound="BatchProgress")
@@ -35,6 +36,8 @@ class BatchProgress:
         paused (BatchPause | None): Why requests wait if their account is paused; otherwise null.
         last_refusal (BatchRefusal | None): The latest error of a provider after which a request of the batch waits for
             another call; null if no request waits after an error.
+        jobs (list[NativeJob]): The jobs of the providers' own batch APIs in which requests of the batch travel or have
+            travelled. All other requests are called directly.
     """
 
     id: str
@@ -47,6 +50,7 @@ class BatchProgress:
     repeated: int
     paused: BatchPause | None
     last_refusal: BatchRefusal | None
+    jobs: list[NativeJob]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,6 +85,11 @@ class BatchProgress:
         else:
             last_refusal = self.last_refusal
 
+        jobs = []
+        for jobs_item_data in self.jobs:
+            jobs_item = jobs_item_data.to_dict()
+            jobs.append(jobs_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -95,6 +104,7 @@ class BatchProgress:
                 "repeated": repeated,
                 "paused": paused,
                 "last_refusal": last_refusal,
+                "jobs": jobs,
             }
         )
 
@@ -104,6 +114,7 @@ class BatchProgress:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.batch_pause import BatchPause  # noqa: PLC0415
         from ..models.batch_refusal import BatchRefusal  # noqa: PLC0415
+        from ..models.native_job import NativeJob  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id")
@@ -152,6 +163,13 @@ class BatchProgress:
 
         last_refusal = _parse_last_refusal(d.pop("last_refusal"))
 
+        jobs = []
+        _jobs = d.pop("jobs")
+        for jobs_item_data in _jobs:
+            jobs_item = NativeJob.from_dict(jobs_item_data)
+
+            jobs.append(jobs_item)
+
         batch_progress = cls(
             id=id,
             status=status,
@@ -163,6 +181,7 @@ class BatchProgress:
             repeated=repeated,
             paused=paused,
             last_refusal=last_refusal,
+            jobs=jobs,
         )
 
         batch_progress.additional_properties = d

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
+from ..models.lane import Lane, check_lane
 from ..models.unified_batch_endpoint import (
     UnifiedBatchEndpoint,
     check_unified_batch_endpoint,
@@ -35,6 +36,9 @@ class CreateUnifiedBatch:
             /v1/chat/completions, or /v1/messages with `params`).
         completion_window (str | Unset): The time until the batch expires, counted from its creation: whole hours or
             days, from 1h to 7d (default 24h).
+        lane (Lane | Unset): How the requests run: `direct`, one call each; `native`, in jobs of the provider's own
+            batch API, mostly at half the price; `auto`, natively where that is cheaper and possible, and directly
+            otherwise. Without it the setting `lane` of the account decides.
         metadata (BatchMetadata | None | Unset):
         output_expires_after (None | OutputExpiresAfter | Unset):
         storage_config (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
@@ -66,6 +70,7 @@ class CreateUnifiedBatch:
     requests: list[UnifiedBatchRequest] | Unset = UNSET
     endpoint: UnifiedBatchEndpoint | Unset = UNSET
     completion_window: str | Unset = UNSET
+    lane: Lane | Unset = UNSET
     metadata: BatchMetadata | None | Unset = UNSET
     output_expires_after: None | OutputExpiresAfter | Unset = UNSET
     storage_config: Any | Unset = UNSET
@@ -104,6 +109,10 @@ class CreateUnifiedBatch:
             endpoint = self.endpoint
 
         completion_window = self.completion_window
+
+        lane: str | Unset = UNSET
+        if not isinstance(self.lane, Unset):
+            lane = self.lane
 
         metadata: dict[str, Any] | None | Unset
         if isinstance(self.metadata, Unset):
@@ -156,6 +165,8 @@ class CreateUnifiedBatch:
             field_dict["endpoint"] = endpoint
         if completion_window is not UNSET:
             field_dict["completion_window"] = completion_window
+        if lane is not UNSET:
+            field_dict["lane"] = lane
         if metadata is not UNSET:
             field_dict["metadata"] = metadata
         if output_expires_after is not UNSET:
@@ -221,6 +232,13 @@ class CreateUnifiedBatch:
 
         completion_window = d.pop("completion_window", UNSET)
 
+        _lane = d.pop("lane", UNSET)
+        lane: Lane | Unset
+        if isinstance(_lane, Unset):
+            lane = UNSET
+        else:
+            lane = check_lane(_lane)
+
         def _parse_metadata(data: object) -> BatchMetadata | None | Unset:
             if data is None:
                 return data
@@ -283,6 +301,7 @@ class CreateUnifiedBatch:
             requests=requests,
             endpoint=endpoint,
             completion_window=completion_window,
+            lane=lane,
             metadata=metadata,
             output_expires_after=output_expires_after,
             storage_config=storage_config,

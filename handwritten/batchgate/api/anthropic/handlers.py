@@ -13,6 +13,7 @@ from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY
 from batchgate.api.downloads import send_lines
 from batchgate.api.request_body import body_decoder, pieces
+from batchgate.engine.model.batch import BatchOptions
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.blobs import Blobs
@@ -39,6 +40,7 @@ class MessageBatchesHandler:
         submission = Submission(
             workspace=request[WORKSPACE],
             dialect="anthropic",
+            options=BatchOptions(lane=parameters.batchgate_lane),
             provider=provider,
             headers=_upstream_headers(parameters),
             caller=request[CALLER],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aiohttp import web
+from msgspec import UnsetType
 
 from batchgate.api.binding import value_or_none
 from batchgate.api.built_objects import BuiltObjects
@@ -17,6 +18,7 @@ from batchgate.api.unified.create_batch import create_batch, kind_of, window_opt
 from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.engine.model.batch import Batch, BatchOptions, BatchPage
 from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.submission import Submission
 from batchgate_api import openai, parameters
 
@@ -46,7 +48,7 @@ class BatchesHandler:
             return Submission(
                 workspace=request[WORKSPACE],
                 dialect="anthropic" if form.endpoint == MESSAGES else "openai",
-                options=_options(form),
+                options=_options(form, parameters.batchgate_lane),
                 provider=account(),
                 headers={},
                 caller=request[CALLER],
@@ -96,7 +98,7 @@ def _has_ended(batch: Batch) -> RefusedError:
     return RefusedError("conflict_error", message, headers={"x-should-retry": "false"})
 
 
-def _options(form: OpenaiBatchFormat) -> BatchOptions:
+def _options(form: OpenaiBatchFormat, lane: Lane | UnsetType) -> BatchOptions:
     kept = value_or_none(form.fields.output_expires_after)
     return BatchOptions(
         kind=kind_of(form.endpoint),
@@ -105,4 +107,5 @@ def _options(form: OpenaiBatchFormat) -> BatchOptions:
         input_file=form.input_file,
         output_lifetime=None if kept is None else kept.seconds,
         window=window_option(form.fields.completion_window),
+        lane=lane,
     )

@@ -174,6 +174,7 @@ def _options(form: UnifiedBatchFormat, model: str | None) -> BatchOptions:
         input_file=form.input_file,
         output_lifetime=None if kept is None else kept.seconds,
         window=window_option(form.fields.completion_window),
+        lane=form.fields.lane,
     )
 
 

@@ -8,8 +8,11 @@ from collections.abc import Awaitable, Callable
 from math import inf
 
 import msgspec
+from msgspec import UnsetType
 
+from batchgate.engine.model.batch import BatchOptions
 from batchgate.engine.model.errors import ConfigurationError, StoreError
+from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamRequest
 from batchgate.engine.ports.provider import ProviderHandler, TokenMeter, Transport
 from batchgate.engine.ports.provider_batches import ProviderBatches
@@ -84,6 +87,11 @@ class AccountEndpoint:
             self.account = msgspec.structs.replace(self.account, api_key=key)
             fields = {"action": "provider_key_replaced", "account": self.account.name}
             logger.info("account %r has a new key", self.account.name, extra=fields)
+
+
+def lane_of(options: BatchOptions, endpoint: AccountEndpoint) -> Lane:
+    """Return the lane that a batch asks for, or else its account's."""
+    return endpoint.account.lane if isinstance(options.lane, UnsetType) else options.lane
 
 
 class Call:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from batchgate.engine.dispatch import limits
+from batchgate.engine.dispatch.direct_rate import DirectRate
 from batchgate.engine.dispatch.endpoint import Call
 from batchgate.engine.dispatch.limits import CallOutcome, Limiter, Permit
 from batchgate.engine.dispatch.refusal_log import RefusalLog
@@ -89,6 +90,7 @@ class Executor:
         self._rng = rng
         self._telemetry = telemetry
         self._fair_yield = FairYield()
+        self.rate = DirectRate(router)
 
     def prepare(self, batch: Batch, seq: int, line: bytes) -> PreparedRequest | ResultLine:
         """Read and route the request of an input line; return an errored result if that is impossible."""
@@ -170,6 +172,8 @@ class Executor:
             run.limiter.release(permit, outcome)
             seconds = time.perf_counter() - started
             self._telemetry.call_ended(run.batch, run.account, run.call.row, reported, seconds)
+            if reported == SUCCEEDED:
+                self.rate.record(run.account, seconds)
 
     async def _record_failure(self, run: _RequestRun, error: UpstreamError) -> CallOutcome:
         """Update the retries, and return the outcome for the limits: none if the rejected key was replaced since."""

@@ -12,9 +12,9 @@ from typing import Final
 from msgspec import Struct
 
 from batchgate.engine.dispatch.admission import LimiterKey
-from batchgate.engine.dispatch.endpoint import AccountEndpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint, lane_of
 from batchgate.engine.dispatch.limits import AccountLimits, Limiter
-from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.batch import Batch, BatchOptions
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import RequestError
 from batchgate.engine.model.health_report import AccountPause
@@ -66,6 +66,12 @@ class Router:
     def endpoint(self, account: str) -> AccountEndpoint | None:
         """Return the endpoint of an account; None if there is none of that name."""
         return self._endpoints.get(account)
+
+    def needs_plan(self, options: BatchOptions, accounts: Iterable[str] | None) -> bool:
+        """Check if requests of a batch may go natively: to the named accounts, or to any of them for None."""
+        names = self._endpoints.keys() if accounts is None else accounts
+        found = (self._endpoints[name] for name in names if name in self._endpoints)
+        return any(endpoint.batches is not None and lane_of(options, endpoint) != "direct" for endpoint in found)
 
     def limit_of(self, account: str, model: str) -> float:
         """Return how many calls may be in flight to a model now."""

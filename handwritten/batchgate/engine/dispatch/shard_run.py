@@ -45,6 +45,8 @@ class RunEnd(Enum):
     """The remaining requests are for accounts of whose limits this worker has no share."""
     CLAIM_LOST = auto()
     """Another worker has claimed the shard."""
+    WITHHELD = auto()
+    """The remaining requests travel in jobs of the native lane; the shard is held until one of these ends."""
     STOPPED = auto()
     """The shard was released before it was done."""
 
@@ -82,7 +84,7 @@ class ShardRun:
         self._sending: set[asyncio.Task[None]] = set()
         self._remaining = set(range(claim.shard.first_seq, claim.shard.first_seq + claim.shard.requests))
         """The seqs of the requests that have neither been admitted nor got a result."""
-        self._remaining -= claim.finished
+        self._remaining -= claim.finished | claim.withheld
         self._unanswered = len(self._remaining)
         self._group = asyncio.TaskGroup()
         self._open_tasks = 0
@@ -230,6 +232,8 @@ class ShardRun:
         if not self._stopped and not self._remaining and self._unanswered:
             raise RuntimeError(f"{self._unanswered} requests ended without a result")
         done = not (self._release_wanted and self._unanswered) if self._stopped else not self._remaining
+        if done and self.claim.withheld:
+            return await self._hold()
         if self._stopped:
             self._admission.forget(self.job)
         if done and self._expired:
@@ -243,6 +247,16 @@ class ShardRun:
         if not self._deferred:
             return RunEnd.NO_SHARE
         return RunEnd.DEFERRED if self._made_progress else RunEnd.NOT_ADMITTED
+
+    async def _hold(self) -> RunEnd:
+        """Store the last results, and leave the shard to the jobs that have its other requests."""
+        self._admission.forget(self.job)
+        if self._expired:
+            self._add_expired()
+        await self._flush(shard_done=False)
+        if self._results_dropped:
+            return await self._release_stopped()
+        return RunEnd.WITHHELD if await self._store.hold_shard(self.claim) else RunEnd.STOPPED
 
     async def _release_stopped(self) -> RunEnd:
         """Release the claim once, whether or not the store fails: the next claim is valid without that."""

@@ -47,7 +47,7 @@ class Worker:
         self._blobs = blobs
         self._queue = queue
         self._claim_policy = claim_policy
-        self._executor = executor
+        self.executor = executor
         self._clock = clock
         self._finalize = finalize
         self._report = report
@@ -188,7 +188,7 @@ class Worker:
             claim,
             store=self._store,
             blobs=self._blobs,
-            executor=self._executor,
+            executor=self.executor,
             admission=self._admission,
             report=self._report,
             telemetry=self._telemetry,
@@ -231,7 +231,7 @@ class Worker:
         if job not in self._held:
             return
         match end:
-            case RunEnd.FINALIZABLE | RunEnd.DONE:
+            case RunEnd.FINALIZABLE | RunEnd.DONE | RunEnd.WITHHELD:
                 self._complete(job)
             case RunEnd.STOPPED | RunEnd.NO_SHARE | RunEnd.CLAIM_LOST:
                 # A lost claim still has to run: the worker that has it now may be one that is considered dead.

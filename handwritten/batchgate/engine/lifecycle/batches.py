@@ -10,7 +10,7 @@ from msgspec import structs
 
 from batchgate.engine.intake.input_summary import InputSummary
 from batchgate.engine.intake.input_writer import write_input
-from batchgate.engine.model.batch import Batch, BatchPage, NewBatch
+from batchgate.engine.model.batch import Batch, BatchOptions, BatchPage, NewBatch
 from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.completion_window import window_length
 from batchgate.engine.model.errors import RefusedError, StoreError
@@ -44,6 +44,7 @@ class Batches:
         clock: Clock,
         signals: BatchSignals,
         searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
+        needs_plan: Callable[[BatchOptions, Iterable[str] | None], bool],
         telemetry: Telemetry,
     ) -> None:
         self._store = store
@@ -53,6 +54,7 @@ class Batches:
         self._clock = clock
         self._signals = signals
         self._searchable_names = searchable_names
+        self._needs_plan = needs_plan
         self._telemetry = telemetry
         self._closed = False
 
@@ -101,8 +103,12 @@ class Batches:
             prefixes = (*new.options.model_prefixes, *summary.model_prefixes)
             names = self._searchable_names((new.provider, *prefixes))
             model = summary.common_model(new.options.model)
-            new = structs.replace(new, input_blob=name, shards=shards, providers=names, model=model)
-            return new, await shielded(self._store_and_enqueue(new))
+            planned = self._needs_plan(new.options, names)
+            new = structs.replace(new, input_blob=name, shards=shards, providers=names, model=model, planned=planned)
+            batch = await shielded(self._store_and_enqueue(new))
+            if planned and batch.id == new.id:
+                self._signals.plan(batch.key)
+            return new, batch
 
     async def _store_and_enqueue(self, new: NewBatch) -> Batch:
         batch, jobs = await self._store.create_batch(new)
@@ -136,6 +142,7 @@ class Batches:
         """
         self._check_open()
         new = self._new_batch(new_id("batch"), submission, b"")
+        new = structs.replace(new, planned=self._needs_plan(new.options, None))
         if await self._store.find_repeated(new) is None:  # the file of a repeated create may be deleted by now
             await self._check_file(submission)
         with self._probe.reporting_errors():

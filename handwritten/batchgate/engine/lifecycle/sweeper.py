@@ -45,6 +45,7 @@ class Sweeper:
         stop_sending: Callable[[int], None],
         finalize: Callable[[int], None],
         validate: Callable[[int], None],
+        plan: Callable[[int], None],
         expedite: Callable[[Sequence[int]], Awaitable[None]],
         enqueue_missing: Callable[[], Awaitable[None]],
         report: HealthReporter,
@@ -56,6 +57,7 @@ class Sweeper:
         self._stop_sending = stop_sending
         self._finalize = finalize
         self._validate = validate
+        self._plan = plan
         self._expedite_batches = expedite
         self._enqueue_missing_jobs = enqueue_missing
         self._report = report
@@ -137,9 +139,11 @@ class Sweeper:
             self._enqueued_missing_at = now
 
     async def signal_waiting_batches(self) -> None:
-        """Signal all batches that wait for validation or finalization."""
+        """Signal all batches that wait for validation, for their plan, or for finalization."""
         for key in await self._store.validating_batches():
             self._validate(key)
+        for key in await self._store.unplanned_batches():
+            self._plan(key)
         for key in await self._store.finalizable_batches():
             self._finalize(key)
 

@@ -16,7 +16,6 @@ from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.native_job import NativeJob, pack_set, unpack_set
 from batchgate.engine.model.provider_call import Account
-from batchgate.engine.native.direct_rate import DirectRate
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
@@ -36,7 +35,6 @@ class NativeServices(Struct, frozen=True, kw_only=True):
     router: Router
     executor: Executor
     clock: Clock
-    rate: DirectRate
     rng: random.Random
     report: HealthReporter
 

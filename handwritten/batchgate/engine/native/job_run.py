@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from batchgate.engine.dispatch.endpoint import AccountEndpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint, lane_of
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import BlobError, RequestError, StaleClaim, StoreError, UpstreamError
@@ -18,7 +18,6 @@ from batchgate.engine.native.job_record import JobRecord, NativeServices
 from batchgate.engine.native.job_rows import JobRows
 from batchgate.engine.native.job_submission import JobSubmission
 from batchgate.engine.native.job_watch import JobWatch
-from batchgate.engine.native.lane_choice import lane_of
 from batchgate.engine.ports.provider_batches import ProviderBatches, UpstreamJob
 
 FIRST_RETRY: Final = 2.0  # seconds before the second attempt at a call that failed; they double
@@ -101,10 +100,10 @@ class JobRun:
         if left <= 0:
             return "the batch has expired"
         endpoint = self._services.router.endpoint(self._record.job.account)
-        if endpoint is None or lane_of(batch, endpoint) != "auto":
+        if endpoint is None or lane_of(batch.options, endpoint) != "auto":
             return None
         job = self._record.job
-        needed = self._services.rate.seconds_for(job.account, job.model, job.requests)
+        needed = self._services.executor.rate.seconds_for(job.account, job.model, job.requests)
         if left < MARGIN * needed * MICROSECONDS + RESERVE:
             return "the time left is what the direct lane needs"
         return None
@@ -123,12 +122,12 @@ class JobRun:
             endpoint=endpoint,
             store=self._services.store,
             results=self._services.executor.results,
-            keeps_errors=lane_of(batch, endpoint) == "native",
+            keeps_errors=lane_of(batch.options, endpoint) == "native",
         )
         custom_ids = await rows.custom_ids(self._services.executor)
         found = await collector.collect(upstream, custom_ids)
         reason = self._reason_for(upstream, found)
-        if found.missing and lane_of(batch, endpoint) == "native" and batch.status == "in_progress":
+        if found.missing and lane_of(batch.options, endpoint) == "native" and batch.status == "in_progress":
             error = RequestError("api_error", f"the provider's batch job gave no answer: {reason}")
             await collector.add_errors(dict.fromkeys(found.missing - found.unfinished.keys(), error))
         await self._record.save(answered=found.answered)

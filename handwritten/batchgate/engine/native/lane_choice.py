@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
-from batchgate.engine.dispatch.endpoint import AccountEndpoint
+from batchgate.engine.dispatch.endpoint import AccountEndpoint, lane_of
 from batchgate.engine.dispatch.executor import PreparedRequest, request_row
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import HOUR, MICROSECONDS
-from batchgate.engine.model.lane import Lane
 
 MIN_REQUESTS: Final = 20
 """Requests of one model below which a job gains little and adds hours of waiting, in the lane ``auto``."""
@@ -28,21 +27,10 @@ class Choice(Struct, frozen=True):
 NATIVE: Final = Choice(native=True)
 
 
-def lane_of(batch: Batch, endpoint: AccountEndpoint) -> Lane:
-    """Return the lane that the batch asks for, or else its account."""
-    asked = batch.options.lane
-    return endpoint.account.lane if asked is UNSET else asked
-
-
-def may_go_native(batch: Batch, endpoint: AccountEndpoint) -> bool:
-    """Check if requests of a batch to an account may travel in jobs."""
-    return endpoint.batches is not None and lane_of(batch, endpoint) != "direct"
-
-
 def choose_lane(batch: Batch, request: PreparedRequest, *, now: int) -> Choice:
     """Return the lane of a request, before it is known how many others go with it."""
     endpoint = request.route.endpoint
-    lane = lane_of(batch, endpoint)
+    lane = lane_of(batch.options, endpoint)
     if lane == "direct":
         return Choice(native=False, reason="the lane is direct")
     if endpoint.batches is None:
@@ -57,4 +45,4 @@ def choose_lane(batch: Batch, request: PreparedRequest, *, now: int) -> Choice:
 
 def min_requests(batch: Batch, endpoint: AccountEndpoint) -> int:
     """Return the number of requests from which on a group of them goes native."""
-    return MIN_REQUESTS if lane_of(batch, endpoint) == "auto" else 1
+    return MIN_REQUESTS if lane_of(batch.options, endpoint) == "auto" else 1

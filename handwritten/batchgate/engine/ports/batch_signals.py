@@ -20,6 +20,10 @@ class BatchSignals(Protocol):
         """Validate the input file of a batch."""
         ...
 
+    def plan(self, batch_key: int) -> None:
+        """Plan the lanes of a batch."""
+        ...
+
 
 class NoBatchSignals:
     """The `BatchSignals` of a gateway without a worker: the store notifies the processes that have one."""
@@ -31,4 +35,7 @@ class NoBatchSignals:
         """Do nothing."""
 
     def validate(self, batch_key: int) -> None:
+        """Do nothing."""
+
+    def plan(self, batch_key: int) -> None:
         """Do nothing."""

@@ -8,6 +8,9 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.batch import Batch
 from ...models.create_batch import CreateBatch
+from ...models.create_batch_batchgate_lane import (
+    CreateBatchBatchgateLane,
+)
 from ...models.openai_error import OpenaiError
 from ...types import UNSET, Response, Unset
 
@@ -16,12 +19,16 @@ def _get_kwargs(
     *,
     body: CreateBatch,
     x_model_provider: str | Unset = UNSET,
+    batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(x_model_provider, Unset):
         headers["x-model-provider"] = x_model_provider
+
+    if not isinstance(batchgate_lane, Unset):
+        headers["batchgate-lane"] = str(batchgate_lane)
 
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
@@ -127,6 +134,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: CreateBatch,
     x_model_provider: str | Unset = UNSET,
+    batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[Batch | OpenaiError]:
@@ -139,6 +147,7 @@ def sync_detailed(
 
     Args:
         x_model_provider (str | Unset):
+        batchgate_lane (CreateBatchBatchgateLane | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
@@ -155,6 +164,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         body=body,
         x_model_provider=x_model_provider,
+        batchgate_lane=batchgate_lane,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     )
@@ -171,6 +181,7 @@ def sync(
     client: AuthenticatedClient,
     body: CreateBatch,
     x_model_provider: str | Unset = UNSET,
+    batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Batch | OpenaiError | None:
@@ -183,6 +194,7 @@ def sync(
 
     Args:
         x_model_provider (str | Unset):
+        batchgate_lane (CreateBatchBatchgateLane | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
@@ -200,6 +212,7 @@ def sync(
         client=client,
         body=body,
         x_model_provider=x_model_provider,
+        batchgate_lane=batchgate_lane,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     ).parsed
@@ -210,6 +223,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: CreateBatch,
     x_model_provider: str | Unset = UNSET,
+    batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[Batch | OpenaiError]:
@@ -222,6 +236,7 @@ async def asyncio_detailed(
 
     Args:
         x_model_provider (str | Unset):
+        batchgate_lane (CreateBatchBatchgateLane | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
@@ -238,6 +253,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         body=body,
         x_model_provider=x_model_provider,
+        batchgate_lane=batchgate_lane,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     )
@@ -252,6 +268,7 @@ async def asyncio(
     client: AuthenticatedClient,
     body: CreateBatch,
     x_model_provider: str | Unset = UNSET,
+    batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Batch | OpenaiError | None:
@@ -264,6 +281,7 @@ async def asyncio(
 
     Args:
         x_model_provider (str | Unset):
+        batchgate_lane (CreateBatchBatchgateLane | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
@@ -282,6 +300,7 @@ async def asyncio(
             client=client,
             body=body,
             x_model_provider=x_model_provider,
+            batchgate_lane=batchgate_lane,
             idempotency_key=idempotency_key,
             x_stainless_retry_count=x_stainless_retry_count,
         )

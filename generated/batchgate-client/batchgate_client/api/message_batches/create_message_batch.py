@@ -7,6 +7,9 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.create_message_batch import CreateMessageBatch
+from ...models.create_message_batch_batchgate_lane import (
+    CreateMessageBatchBatchgateLane,
+)
 from ...models.error_response import ErrorResponse
 from ...models.message_batch import MessageBatch
 from ...types import UNSET, Response, Unset
@@ -19,6 +22,7 @@ def _get_kwargs(
     anthropic_version: str | Unset = UNSET,
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
+    batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -34,6 +38,9 @@ def _get_kwargs(
 
     if not isinstance(anthropic_user_profile_id, Unset):
         headers["anthropic-user-profile-id"] = anthropic_user_profile_id
+
+    if not isinstance(batchgate_lane, Unset):
+        headers["batchgate-lane"] = str(batchgate_lane)
 
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
@@ -142,6 +149,7 @@ def sync_detailed(
     anthropic_version: str | Unset = UNSET,
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
+    batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatch]:
@@ -156,6 +164,7 @@ def sync_detailed(
         anthropic_version (str | Unset):
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
+        batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create request.
@@ -174,6 +183,7 @@ def sync_detailed(
         anthropic_version=anthropic_version,
         anthropic_beta=anthropic_beta,
         anthropic_user_profile_id=anthropic_user_profile_id,
+        batchgate_lane=batchgate_lane,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     )
@@ -193,6 +203,7 @@ def sync(
     anthropic_version: str | Unset = UNSET,
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
+    batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatch | None:
@@ -207,6 +218,7 @@ def sync(
         anthropic_version (str | Unset):
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
+        batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create request.
@@ -226,6 +238,7 @@ def sync(
         anthropic_version=anthropic_version,
         anthropic_beta=anthropic_beta,
         anthropic_user_profile_id=anthropic_user_profile_id,
+        batchgate_lane=batchgate_lane,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     ).parsed
@@ -239,6 +252,7 @@ async def asyncio_detailed(
     anthropic_version: str | Unset = UNSET,
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
+    batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatch]:
@@ -253,6 +267,7 @@ async def asyncio_detailed(
         anthropic_version (str | Unset):
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
+        batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create request.
@@ -271,6 +286,7 @@ async def asyncio_detailed(
         anthropic_version=anthropic_version,
         anthropic_beta=anthropic_beta,
         anthropic_user_profile_id=anthropic_user_profile_id,
+        batchgate_lane=batchgate_lane,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     )
@@ -288,6 +304,7 @@ async def asyncio(
     anthropic_version: str | Unset = UNSET,
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
+    batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatch | None:
@@ -302,6 +319,7 @@ async def asyncio(
         anthropic_version (str | Unset):
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
+        batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create request.
@@ -322,6 +340,7 @@ async def asyncio(
             anthropic_version=anthropic_version,
             anthropic_beta=anthropic_beta,
             anthropic_user_profile_id=anthropic_user_profile_id,
+            batchgate_lane=batchgate_lane,
             idempotency_key=idempotency_key,
             x_stainless_retry_count=x_stainless_retry_count,
         )
