@@ -13,6 +13,7 @@ from batchgate.api.sending import send_pieces
 from batchgate.api.times import rfc3339
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.health_report import BatchWait, Refusal
+from batchgate.engine.model.native_job import NativeJob
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.results.partial_results import PartialResults
 from batchgate_api import gateway, parameters
@@ -43,6 +44,7 @@ class BatchProgressHandler:
             repeated=batch.repeated,
             paused=paused,
             last_refusal=None if wait.refusal is None else _refusal(wait.refusal),
+            jobs=[_job(job) for job in await request.app[BATCHES].jobs(batch)],
         )
 
     async def get_batch_results(
@@ -59,6 +61,19 @@ class BatchProgressHandler:
             content = request.app[CONTENTS].results(batch, batch.dialect)
             return await send_lines(request, self._blobs, content, headers)
         return await send_pieces(request, web.StreamResponse(headers=headers), self._partial.read(batch))
+
+
+def _job(job: NativeJob) -> gateway.NativeJob:
+    return gateway.NativeJob(
+        account=job.account,
+        model=job.model,
+        state=job.state,
+        requests=job.requests,
+        answered=job.answered,
+        upstream_id=job.upstream_id,
+        upstream_status=job.upstream_status,
+        reason=job.reason,
+    )
 
 
 def _refusal(refusal: Refusal) -> gateway.BatchRefusal:

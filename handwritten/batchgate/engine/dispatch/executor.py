@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from batchgate.engine.dispatch import limits
 from batchgate.engine.dispatch.direct_rate import DirectRate
-from batchgate.engine.dispatch.endpoint import Call
+from batchgate.engine.dispatch.endpoint import Call, lane_of
 from batchgate.engine.dispatch.limits import CallOutcome, Limiter, Permit
 from batchgate.engine.dispatch.refusal_log import RefusalLog
 from batchgate.engine.dispatch.result_builder import ResultBuilder
@@ -19,7 +19,7 @@ from batchgate.engine.dispatch.retries import Retries
 from batchgate.engine.dispatch.router import Route, Router
 from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.clock import Clock, SystemClock
-from batchgate.engine.model.errors import UpstreamError
+from batchgate.engine.model.errors import RequestError, UpstreamError
 from batchgate.engine.model.health_report import Refusal, one_line
 from batchgate.engine.model.provider_call import RequestRow, UpstreamResponse
 from batchgate.engine.model.shard import ResultLine
@@ -51,6 +51,15 @@ def request_row(batch: Batch, request: PreparedRequest) -> RequestRow:
         headers=batch.headers,
         kind=batch.options.kind,
     )
+
+
+def _native_refusal(batch: Batch, request: PreparedRequest) -> str:
+    """Say why a request of the lane ``native`` is in no job."""
+    endpoint = request.route.endpoint
+    if endpoint.batches is None:
+        return f"lane: account {endpoint.account.name!r} has no batch API; choose the lane auto or direct"
+    refusal = endpoint.batches.refusal(request_row(batch, request))
+    return f"{refusal or 'its job gave no answer'}; in the lane auto it would run directly"
 
 
 class _RequestRun(Struct):
@@ -100,6 +109,14 @@ class Executor:
             return PreparedRequest(seq, row, self._router.route(batch.provider, row.model))
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
             return self.results.errored(batch, seq, rows.custom_id(line), error)
+
+    def prepare_call(self, batch: Batch, seq: int, line: bytes) -> PreparedRequest | ResultLine:
+        """Prepare the request of an input line for a call; it gets an errored result if its lane allows no call."""
+        request = self.prepare(batch, seq, line)
+        if isinstance(request, ResultLine) or lane_of(batch.options, request.route.endpoint) != "native":
+            return request
+        error = RequestError("invalid_request_error", _native_refusal(batch, request))
+        return self.results.errored(batch, seq, request.row.custom_id, error)
 
     async def run(
         self, batch: Batch, request: PreparedRequest, on_sending: OnSending, on_refused: OnRefused | None = None

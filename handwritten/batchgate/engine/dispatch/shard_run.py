@@ -209,7 +209,7 @@ class ShardRun:
         admitted: list[tuple[PreparedRequest, int]] = []
         demand: dict[LimiterKey, RequestLoad] = {}
         for seq, line in lines:
-            request = self._executor.prepare(self.claim.batch, seq, line)
+            request = self._executor.prepare_call(self.claim.batch, seq, line)
             if isinstance(request, ResultLine):
                 self._remaining.remove(seq)
                 self._add_result(request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from msgspec import structs
@@ -15,6 +15,7 @@ from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.completion_window import window_length
 from batchgate.engine.model.errors import RefusedError, StoreError
 from batchgate.engine.model.ids import new_id
+from batchgate.engine.model.native_job import NativeJob
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.batch_signals import BatchSignals
 from batchgate.engine.ports.body_readers import BodyReader
@@ -177,6 +178,10 @@ class Batches:
         if batch.first_faults is None:
             return None
         return await self._store.find_faults(batch.key) or batch.first_faults
+
+    async def jobs(self, batch: Batch) -> Sequence[NativeJob]:
+        """Return the jobs of providers' batch APIs in which requests of a batch travel or have travelled."""
+        return await self._store.jobs_of(batch.key)
 
     async def list(
         self,
