@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from aiohttp import web
 from msgspec import Struct
@@ -24,6 +24,9 @@ from batchgate.providers.simulator.batches.row_model import RowModel
 from batchgate.providers.simulator.batches.settings import BatchSettings
 from batchgate.providers.simulator.batches.world import BatchWorld
 from batchgate.providers.simulator.simulator import Simulator
+
+PROVIDERS: Final = (ANTHROPIC, *(provider.name for provider in OPENAI_PROVIDERS))
+"""The providers whose batch APIs are simulated."""
 
 Route: TypeAlias = tuple[str, str, Handler]
 """Method, path below the base, handler."""
