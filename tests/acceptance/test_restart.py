@@ -13,7 +13,7 @@ from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstre
 REQUESTS = 2_000
 CONCURRENCY = 32
 FLUSHED_TOGETHER = 256
-ENDS_WITHIN = 60.0  # seconds
+ENDS_WITHIN = 120.0  # seconds; only a batch that never ends should exceed it
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-TIMEOUT = 20.0  # seconds
+TIMEOUT = 120.0  # seconds; only a state that never comes should exceed it
 
 _LOCK_WAITERS = """
 SELECT count(*) AS number FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'

@@ -13,7 +13,7 @@ import psycopg
 
 from tests.support.blob_storage import BlobStorage
 
-TIMEOUT = 20.0  # seconds
+TIMEOUT = 120.0  # seconds; only a state that never comes should exceed it
 
 _OWNED_BLOBS = """
 SELECT input_blob FROM batches WHERE deleted_at IS NULL AND input_blob IS NOT NULL

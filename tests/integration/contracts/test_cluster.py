@@ -25,7 +25,7 @@ from batchgate.store.postgres import PostgresAddress, PostgresCluster
 from tests.support.databases import Database
 from tests.support.postgres_server import fresh_database
 
-TEST_TIMEOUT = 10.0  # seconds
+TEST_TIMEOUT = 120.0  # seconds; only a state that never comes should exceed it
 TIMEOUT = 1.5
 """Seconds within which a member without heartbeats is considered dead."""
 

@@ -15,7 +15,7 @@ from batchgate.queue import MemoryQueue
 from batchgate.queue.procrastinate import ProcrastinateQueue
 from tests.support.databases import Database
 
-TEST_TIMEOUT = 10.0  # seconds
+TEST_TIMEOUT = 120.0  # seconds; only a state that never comes should exceed it
 
 
 @dataclass

@@ -15,7 +15,7 @@ from batchgate.queue.procrastinate import STATEMENTS, ProcrastinateQueue
 from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.support.postgres_server import fresh_database
 
-TEST_TIMEOUT = 10.0  # seconds
+TEST_TIMEOUT = 120.0  # seconds; only a state that never comes should exceed it
 TIMEOUT = 1.2
 """Seconds within which another worker gets the jobs of a dead worker."""
 LONGER_TIMEOUT = 3.0  # seconds, for tests that would fail on a busy machine

@@ -11,7 +11,7 @@ from typing import Any
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
 from tests.support.postgres_server import dedicated_server
 
-TEST_TIMEOUT = 60.0  # seconds
+TEST_TIMEOUT = 120.0  # seconds; only a state that never comes should exceed it
 
 
 def lines(gateway: GatewayProcess) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ async def test_acknowledged_batches_are_stored_and_others_are_stored_completely_
                 if len(acknowledged) > 40:
                     target_reached.set()
 
-    async with asyncio.timeout(90), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         for worker in range(8):
             group.create_task(create_on(worker))
         await target_reached.wait()
@@ -119,7 +119,7 @@ async def test_results_count_once_although_the_responses_to_some_writes_are_lost
         await restart(server)
         restarted.set()
 
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(120):
         *finalizable, _ = await asyncio.gather(*map(run, claims), restart_server())
     assert sorted(map(bool, finalizable)) == [False, False, False, True]
     found = await store.find_batch_by_key(batch.key)
@@ -142,7 +142,7 @@ async def test_marks_neither_block_nor_raise_during_an_outage_and_are_written_af
             await store.append_chunk(claim, chunk(0), shard_done=False)
     finally:
         await asyncio.to_thread(server.start)
-    async with PostgresStore(store._address) as other, asyncio.timeout(30):
+    async with PostgresStore(store._address) as other, asyncio.timeout(120):
         while not (await claimed(other, job)).sent:  # marks from before this claim may still be written once
             claim = await claimed(store, job)
             store.mark_sent(claim, 1, sent=True)

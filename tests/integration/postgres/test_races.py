@@ -197,7 +197,7 @@ async def test_paging_by_the_newest_key_misses_no_batch_that_is_created_concurre
             seen.extend(batch.id for batch in reversed(page.batches))
             cursor = page.batches[0].key if page.batches else cursor
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         creates = (create(stores[number % 2], f"b{number}", shards=number % 5) for number in range(60))
         await asyncio.gather(follow(), *creates)
     assert sorted(seen) == sorted(f"b{number}" for number in range(60))
