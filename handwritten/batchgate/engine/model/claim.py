@@ -19,3 +19,5 @@ class Claim(Struct, frozen=True, kw_only=True):
     """The indexes (``seq``) of the requests whose results are durable."""
     sent: frozenset[int] = frozenset()
     """The indexes of other requests that an earlier claim has sent, and whose answers are lost."""
+    withheld: frozenset[int] = frozenset()
+    """The indexes of requests without a result that belong to active jobs of the native lane: they are not sent."""
