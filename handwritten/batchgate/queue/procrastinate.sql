@@ -54,14 +54,14 @@ FROM (
 ) AS job
 
 -- enqueue_missing --
--- Defer a job for every unfinished shard without a job
+-- Defer a job for every unfinished shard that is not held and has no job
 SELECT procrastinate_defer_jobs_v1(ARRAY(
     SELECT ROW(
         %(queue)s, %(task)s, -shard, NULL, batch_key || '/' || shard,
         jsonb_build_object('batch_key', batch_key, 'shard', shard), NULL
     )::procrastinate_job_to_defer_v1
     FROM shards
-    WHERE NOT done AND NOT EXISTS (
+    WHERE NOT done AND NOT held AND NOT EXISTS (
         SELECT 1 FROM procrastinate_jobs AS jobs
         WHERE jobs.queue_name = %(queue)s AND jobs.status IN ('todo', 'doing')
             AND jobs.queueing_lock = shards.batch_key || '/' || shards.shard

@@ -56,6 +56,7 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
         "idempotency_key": new.idempotency_key,
         "input_blob": new.input_blob,
         "input_size": new.input_size,
+        "awaits_plan": new.planned,
     }
 
 
@@ -96,7 +97,7 @@ def shard_job(batch_key: int, shard: int) -> QueuedShard:
     return QueuedShard(priority=shard, batch_key=batch_key, shard=shard)
 
 
-def shard_row(batch_key: int, shard: Shard) -> dict[str, int]:
+def shard_row(batch_key: int, shard: Shard, *, held: bool) -> dict[str, int]:
     """Return the parameters that insert a shard."""
     return {
         "batch_key": batch_key,
@@ -106,6 +107,7 @@ def shard_row(batch_key: int, shard: Shard) -> dict[str, int]:
         "byte_offset": shard.offset,
         "byte_length": shard.length,
         "checksum": shard.checksum,
+        "held": held,
     }
 
 

@@ -169,6 +169,8 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     """The caller's name for this create; a second create with this name returns the first batch."""
     deduplicate_since: int | None = None
     """For an SDK's retry: an equal batch that was created at or after this time is the same batch."""
+    planned: bool = False
+    """Whether its shards are held until `NativeJobStore.save_plan` says which requests run in which lane."""
 
     @property
     def total(self) -> int:

@@ -21,3 +21,5 @@ class Claim(Struct, frozen=True, kw_only=True):
     """The indexes of other requests that belong to active jobs of the native lane, and must not be sent."""
     sent: frozenset[int] = frozenset()
     """The indexes of other requests that an earlier claim has sent, and whose answers are lost."""
+    withheld: frozenset[int] = frozenset()
+    """The indexes of requests without a result that belong to active jobs of the native lane: they are not sent."""

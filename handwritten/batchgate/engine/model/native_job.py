@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -24,6 +24,8 @@ ACTIVE_STATES: Final[frozenset[JobState]] = frozenset({"planned", "submitting", 
 
 FINAL_STATES: Final[frozenset[JobState]] = frozenset({"done", "failed", "withdrawn"})
 
+MAX_ROW_DIGITS: Final = 18
+"""More digits than any seq has; a number of thousands of digits would not be read."""
 ROW_ID_PREFIX: Final = "r"
 """Row ids begin with a letter: a provider returned "0" for "000000" (native-lanes 0.4)."""
 
@@ -90,9 +92,9 @@ def seq_of(token: str, identifier: str) -> int | None:
     """Return the seq of a row id of the job with this token; None for any other text."""
     number, _, rest = identifier.partition("-")
     digits = number.removeprefix(ROW_ID_PREFIX)
-    if rest != token or digits == number or not digits.isascii() or not digits.isdigit():
+    if rest != token or digits == number or len(digits) > MAX_ROW_DIGITS or not digits.isascii():
         return None
-    return int(digits) if str(int(digits)) == digits else None
+    return int(digits) if digits.isdigit() and str(int(digits)) == digits else None
 
 
 def pack_set(seqs: Iterable[int]) -> bytes:
@@ -110,11 +112,24 @@ def pack_set(seqs: Iterable[int]) -> bytes:
 
 def unpack_set(packed: bytes) -> list[int]:
     """Return the seqs that `pack_set` has packed, in order."""
-    runs = msgspec.msgpack.decode(zlib.decompress(packed), type=list[int])
-    seqs: list[int] = []
+    return [seq for run in _runs(packed) for seq in run]
+
+
+def unpack_between(packed: bytes, start: int, stop: int) -> list[int]:
+    """Return the seqs of a packed set from ``start`` to before ``stop``, in order."""
+    return [seq for run in _runs(packed) for seq in range(max(run.start, start), min(run.stop, stop))]
+
+
+def bounds_of(packed: bytes) -> tuple[int, int]:
+    """Return the first and the last seq of a packed set that is not empty."""
+    runs = list(_runs(packed))
+    return runs[0].start, runs[-1].stop - 1
+
+
+def _runs(packed: bytes) -> Iterator[range]:
+    """Yield the runs of consecutive seqs of a packed set."""
+    numbers = msgspec.msgpack.decode(zlib.decompress(packed), type=list[int])
     position = 0
-    for gap, length in zip(runs[::2], runs[1::2], strict=True):
-        position += gap
-        seqs += range(position, position + length)
-        position += length
-    return seqs
+    for gap, length in zip(numbers[::2], numbers[1::2], strict=True):
+        position += gap + length
+        yield range(position - length, position)

@@ -17,8 +17,9 @@ class BatchStore(Protocol):
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
         """Store a batch and its shards, all or nothing, and make the batch the owner of its input blob.
 
-        If the create repeats an earlier one (same idempotency key, or equal and within ``deduplicate_since``), the
-        store returns that batch instead, without jobs.
+        Returns what to enqueue: nothing if the batch is planned, since its shards are held (see `NativeJobStore`). If the
+        create repeats an earlier one (same idempotency key, or equal and within ``deduplicate_since``), the store returns
+        that batch instead, without jobs.
         """
         ...
 
@@ -49,8 +50,9 @@ class BatchStore(Protocol):
         ...
 
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
-        """Start to cancel a batch in progress, and close at once the shards that no worker holds.
+        """Start to cancel a batch in progress, and close at once the shards that no worker has claimed.
 
+        Held shards, and those that may have requests of an active native job, stay open: the job may have results.
         A validating batch ends at once, without requests. Any other batch is returned unchanged.
         """
         ...
@@ -67,7 +69,7 @@ class BatchStore(Protocol):
         ...
 
     async def expire_batch(self, batch_key: int) -> None:
-        """Close the shards of a batch that no worker holds."""
+        """Close the shards of a batch that `cancel_batch` would close."""
         ...
 
     async def finalizable_batches(self) -> Sequence[int]:

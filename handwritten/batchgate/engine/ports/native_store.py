@@ -28,7 +28,8 @@ class NativeJobStore(Protocol):
     ) -> Sequence[QueuedShard]:
         """Store the jobs of a batch and release shards, once: a second plan changes nothing and returns nothing.
 
-        Returns what to enqueue. A batch that is canceling by now gets no jobs: all of its shards are released.
+        Returns what to enqueue. A plan without jobs releases all shards. A batch that is canceling by now gets no jobs,
+        so all of its shards are released.
         """
         ...
 
@@ -48,26 +49,29 @@ class NativeJobStore(Protocol):
         ...
 
     async def append_native_results(self, job: NativeJob, shard: int, chunk: ResultChunk) -> None:
-        """Write results of a job that belong to one shard; raises `StaleClaim`, and writes nothing, if it was taken.
+        """Write results of a job that belong to one shard, as `ShardStore.append_chunk` does.
 
-        The seqs belong to the job and have no results yet: the caller knows both.
+        Raises `StaleClaim`, and writes nothing, if another process has taken the job over, the job has ended, or the
+        shard is done. The seqs belong to the job and have no results yet: the caller knows both.
         """
         ...
 
     async def finished_of(self, job: NativeJob) -> frozenset[int]:
-        """Read the seqs of the shards of a job's batch that have durable results."""
+        """Read the seqs that have durable results, of the shards from the first to the last request of a job."""
         ...
 
     async def end_job(self, job: NativeJob) -> Sequence[QueuedShard]:
-        """Write a job in a final state, release the shards with requests of it, and return what to enqueue.
+        """Write a job in a final state, release the held shards with requests of it, and return what to enqueue.
 
-        Raises `StaleClaim` if another process has taken it over.
+        Raises `StaleClaim` if another process has taken it over. Ending it again in the same state changes nothing.
         """
         ...
 
     async def hold_shard(self, claim: Claim) -> bool:
-        """Release a claim of a shard whose only open requests are withheld, and hold it again.
+        """Release a claim of a shard whose only requests to send are withheld, and hold it again.
 
-        Returns False, and releases the claim alone, if no active job of the batch is left: then it has to run again.
+        Returns False, and releases the claim alone, if a job has ended since the claim whose withheld requests have no
+        result, or if none is withheld any more: then the shard has to run again. Also False, and nothing is changed, if
+        it has been claimed again since.
         """
         ...

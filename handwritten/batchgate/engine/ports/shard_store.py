@@ -14,11 +14,11 @@ class ShardStore(Protocol):
     """Keeps shards and chunks; every write is durable when its call returns. Raises `StoreError`."""
 
     async def unfinished_jobs(self) -> Sequence[QueuedShard]:
-        """Read the jobs of all shards that are not done."""
+        """Read the jobs of all shards that are neither done nor held."""
         ...
 
     async def claim_shard(self, job: QueuedShard) -> Claim | None:
-        """Claim a shard with a new epoch; None if it is done."""
+        """Claim a shard with a new epoch; None if it is done or held."""
         ...
 
     def mark_sent(self, claim: Claim, seq: int, *, sent: bool) -> None:

@@ -7,9 +7,10 @@ from typing import Protocol
 from batchgate.engine.ports.batch_store import BatchStore
 from batchgate.engine.ports.blob_registry import BlobRegistry
 from batchgate.engine.ports.file_store import FileStore
+from batchgate.engine.ports.native_store import NativeJobStore
 from batchgate.engine.ports.shard_store import ShardStore
 from batchgate.engine.ports.validation_store import ValidationStore
 
 
-class Store(BatchStore, ValidationStore, ShardStore, FileStore, BlobRegistry, Protocol):
+class Store(BatchStore, ValidationStore, ShardStore, NativeJobStore, FileStore, BlobRegistry, Protocol):
     """All parts of the store, on one database."""

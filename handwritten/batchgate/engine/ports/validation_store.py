@@ -19,7 +19,8 @@ class ValidationStore(Protocol):
     async def start_batch(self, batch_key: int, validated: ValidatedInput, now: int) -> Sequence[QueuedShard] | None:
         """Store the shards of a batch whose file is valid, and make the batch the owner of its input blob.
 
-        None, and nothing is changed, if the batch is no longer validating (canceled, for example).
+        Returns what to enqueue, as `BatchStore.create_batch` does. None, and nothing is changed, if the batch is no
+        longer validating (canceled, for example).
         """
         ...
 

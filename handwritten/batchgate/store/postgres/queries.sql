@@ -16,13 +16,14 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(workspace)s, 0))
 -- name: insert_batch
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
-    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model, awaits_plan
 )
 VALUES (
     %(id)s, %(workspace)s, %(dialect)s, %(terms)s, %(provider)s, %(providers)s, %(headers)s,
     CASE WHEN %(input_blob)s::text IS NULL THEN 'validating' ELSE 'in_progress' END, %(total)s, %(open_shards)s,
     %(created_at)s, %(expires_at)s, CASE WHEN %(input_blob)s::text IS NOT NULL THEN %(created_at)s::bigint END,
-    %(caller)s, %(fingerprint)s, %(idempotency_key)s, %(input_blob)s, %(input_size)s, %(model)s
+    %(caller)s, %(fingerprint)s, %(idempotency_key)s, %(input_blob)s, %(input_size)s, %(model)s,
+    %(awaits_plan)s
 )
 RETURNING *
 
@@ -55,6 +56,10 @@ SELECT faults FROM faults WHERE batch_key = %(batch_key)s
 -- name: drop_faults
 DELETE FROM faults WHERE batch_key = %(batch_key)s
 
+-- name: drop_native_jobs
+WITH locked AS (SELECT key FROM native_jobs WHERE batch_key = %(batch_key)s ORDER BY key FOR UPDATE)
+DELETE FROM native_jobs USING locked WHERE native_jobs.key = locked.key
+
 -- name: drop_old_faults
 DELETE FROM faults WHERE failed_at <= %(failed_before)s
 
@@ -71,8 +76,8 @@ WHERE fingerprint = %(fingerprint)s AND created_at >= %(deduplicate_since)s AND 
 ORDER BY key LIMIT 1
 
 -- name: insert_shards
-INSERT INTO shards (batch_key, shard, first_seq, requests, byte_offset, byte_length, checksum)
-SELECT %(batch_key)s, *
+INSERT INTO shards (batch_key, shard, first_seq, requests, byte_offset, byte_length, checksum, held)
+SELECT %(batch_key)s, *, %(held)s::boolean
 FROM unnest(
     %(shard)s::bigint[], %(first_seq)s::bigint[], %(requests)s::bigint[], %(byte_offset)s::bigint[],
     %(byte_length)s::bigint[], %(checksum)s::bigint[]
@@ -134,7 +139,13 @@ UPDATE batches SET status = 'canceling', cancel_initiated_at = %(now)s WHERE key
 UPDATE batches SET status = 'ended', cancel_initiated_at = %(now)s, ended_at = %(now)s WHERE key = %(batch_key)s
 
 -- name: close_unclaimed_shards
-UPDATE shards SET done = true WHERE batch_key = %(batch_key)s AND NOT claimed AND NOT done
+-- Shards that may have requests of an active job stay open.
+UPDATE shards SET done = true
+WHERE batch_key = %(batch_key)s AND NOT claimed AND NOT done AND NOT held AND NOT EXISTS (
+    SELECT 1 FROM native_jobs AS jobs
+    WHERE jobs.batch_key = shards.batch_key AND state NOT IN ('done', 'failed', 'withdrawn')
+        AND jobs.first_seq < shards.first_seq + shards.requests AND jobs.last_seq >= shards.first_seq
+)
 
 -- name: count_open_shards
 UPDATE batches
@@ -160,8 +171,15 @@ WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND 
 
 -- name: claim_shard
 UPDATE shards SET epoch = epoch + 1, claimed = true
-WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND NOT done
+WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND NOT done AND NOT held
 RETURNING *
+
+-- name: active_jobs_of_shard
+-- The first and the last seq only bound the requests of a job: it may have none of the shard.
+SELECT jobs.seqs FROM shards JOIN native_jobs AS jobs ON jobs.batch_key = shards.batch_key
+WHERE shards.batch_key = %(batch_key)s AND shards.shard = %(shard)s
+    AND jobs.state NOT IN ('done', 'failed', 'withdrawn')
+    AND jobs.first_seq < shards.first_seq + shards.requests AND jobs.last_seq >= shards.first_seq
 
 -- name: finished_seqs
 SELECT seqs FROM chunks WHERE batch_key = %(batch_key)s AND shard = %(shard)s
@@ -216,7 +234,7 @@ WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND 
 UPDATE batches SET open_shards = open_shards - 1 WHERE key = %(batch_key)s
 
 -- name: unfinished_jobs
-SELECT batch_key, shard FROM shards WHERE NOT done ORDER BY shard, batch_key
+SELECT batch_key, shard FROM shards WHERE NOT done AND NOT held ORDER BY shard, batch_key
 
 -- name: finalizable_batches
 SELECT key FROM batches WHERE ended_at IS NULL AND open_shards = 0 AND status <> 'validating' ORDER BY key
@@ -316,7 +334,9 @@ SELECT workspace, status, count(*) AS number FROM batches WHERE ended_at IS NULL
 
 -- name: waiting_shards
 SELECT number, created_at AS since
-FROM (SELECT count(*) AS number, min(batch_key) AS oldest FROM shards WHERE NOT done AND NOT claimed) AS waiting
+FROM (
+    SELECT count(*) AS number, min(batch_key) AS oldest FROM shards WHERE NOT done AND NOT claimed AND NOT held
+) AS waiting
 LEFT JOIN batches ON key = oldest
 
 -- name: insert_file

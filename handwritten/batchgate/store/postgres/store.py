@@ -20,6 +20,7 @@ from batchgate.store.postgres import transactions
 from batchgate.store.postgres.address import PostgresAddress
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, is_storable
 from batchgate.store.postgres.migrate import migrate
+from batchgate.store.postgres.native_jobs import PostgresNativeJobs
 from batchgate.store.postgres.secrets import PostgresSecrets
 from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.tenants import PostgresTenants
@@ -40,7 +41,7 @@ def no_member() -> None:
     """Return None, as in a process that is not a member of the cluster."""
 
 
-class PostgresStore:
+class PostgresStore(PostgresNativeJobs):
     """Batches, shards, chunks and files in one PostgreSQL database. An async context manager.
 
     ``member`` returns the id of this process in the table ``members``, or None. While that row exists, a blob that this
@@ -50,11 +51,10 @@ class PostgresStore:
     def __init__(self, address: PostgresAddress, *, member: Callable[[], int | None] = no_member) -> None:
         self._address = address
         self._member = member
-        self._pool = PostgresPool(address)
+        super().__init__(PostgresPool(address), SentMarks(self._write_marks))
         self.secrets: Final = PostgresSecrets(self._pool)
         self.tenants = PostgresTenants(self._pool)
         """Workspaces and API keys; usable while the store is entered."""
-        self._marks = SentMarks(self._write_marks)
         self._mark_writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -172,7 +172,7 @@ class PostgresStore:
         )
 
     async def claim_shard(self, job: QueuedShard) -> Claim | None:
-        """Claim a shard with a new epoch; None if it is already done."""
+        """Claim a shard with a new epoch; None if it is done or held."""
         read = await self._pool.write(lambda transaction: transactions.claim_shard(transaction, job), repeatable=True)
         found = await read()
         if found is None:

@@ -1,8 +1,9 @@
 """The transactions of the store, one function each.
 
-Rows are locked in one order, so that no deadlock occurs: a batch, its shards, its files, then blobs. A transaction that
-changes whether a shard is done locks its batch, so that the open shards can be counted. A statement sees what was
-committed before it began, so they are counted in a later statement than the one that waited for the lock.
+Rows are locked in one order, so that no deadlock occurs: a batch, its native jobs, its shards, its files, then blobs. A
+transaction that changes whether a shard is done or held locks its batch, so that the open shards can be counted. A
+statement sees what was committed before it began, so they are counted in a later statement than the one that waited for
+the lock.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.ports.cluster import ClusterEvent
 from batchgate.engine.support.failpoints import hit_failpoint
+from batchgate.store.native_records import finished_seqs, withheld_seqs
 from batchgate.store.postgres.connection import Params, Row, Transaction
 from batchgate.store.postgres.quotas import add_spend, add_stored_bytes, reserve_quota
 from batchgate.store.records import (
@@ -33,7 +35,6 @@ from batchgate.store.records import (
     shard_from_row,
     shard_job,
     shard_row,
-    unpack_seqs,
     validated_input_row,
 )
 
@@ -60,7 +61,7 @@ async def create_batch(transaction: Transaction, new: NewBatch) -> tuple[Batch, 
     batch = batch_from_row(row)
     if new.input_blob is None:
         await _notify(transaction, "validate", batch.key)
-    return batch, await _insert_shards(transaction, batch, new.shards)
+    return batch, await _insert_shards(transaction, batch, new.shards, held=new.planned)
 
 
 async def find_repeated(transaction: Transaction, new: NewBatch) -> Batch | None:
@@ -89,21 +90,24 @@ async def start_batch(
     await reserve_quota(transaction, validating["workspace"], demand, now)
     row = await transaction.fetch_one("start_batch", validated_input_row(batch_key, validated, now))
     assert row is not None
-    return await _insert_shards(transaction, batch_from_row(row), validated.shards)
+    return await _insert_shards(transaction, batch_from_row(row), validated.shards, held=row["awaits_plan"])
 
 
-async def _insert_shards(transaction: Transaction, batch: Batch, shards: Sequence[Shard]) -> Sequence[QueuedShard]:
-    """Insert the shards of a batch, a job for each shard, and the providers that the batch is listed by."""
+async def _insert_shards(
+    transaction: Transaction, batch: Batch, shards: Sequence[Shard], *, held: bool
+) -> Sequence[QueuedShard]:
+    """Insert the shards of a batch, a job for each that is not held, and the providers that the batch is listed by."""
     await transaction.execute(
         "insert_providers",
         {"workspace": batch.workspace, "batch_key": batch.key, "providers": list(batch.providers)},
     )
     if shards:
-        rows = [shard_row(batch.key, shard) for shard in shards]
+        rows = [shard_row(batch.key, shard, held=held) for shard in shards]
         columns: Params = {name: [row[name] for row in rows] for name in rows[0]} | {"batch_key": batch.key}
-        await transaction.execute("insert_shards", columns)
-        await transaction.execute("defer_jobs", columns)
-    return [shard_job(batch.key, shard.index) for shard in shards]
+        await transaction.execute("insert_shards", {**columns, "held": held})
+        if not held:
+            await transaction.execute("defer_jobs", columns)
+    return [] if held else [shard_job(batch.key, shard.index) for shard in shards]
 
 
 async def fail_batch(transaction: Transaction, params: Params) -> bool:
@@ -154,7 +158,7 @@ async def delete_batch(transaction: Transaction, workspace: str, batch_id: str, 
     found = batch_from_row(row)
     if found.ended_at is not None:
         params |= {"batch_key": found.key, "now": now}
-        for query in ("delete_batch", "drop_providers", "delete_files_of_batch", "drop_faults"):
+        for query in ("delete_batch", "drop_native_jobs", "drop_providers", "delete_files_of_batch", "drop_faults"):
             await transaction.execute(query, params)
         await _release_blobs(transaction, found)
     return found
@@ -165,6 +169,7 @@ async def archive_batch(transaction: Transaction, batch_key: int, now: int) -> N
     row = await transaction.fetch_one("lock_batch_by_key", {"batch_key": batch_key})
     if row is not None and row["archived_at"] is None and row["deleted_at"] is None:
         await transaction.execute("archive_batch", {"batch_key": batch_key, "now": now})
+        await transaction.execute("drop_native_jobs", {"batch_key": batch_key})
         await _release_blobs(transaction, batch_from_row(row))
 
 
@@ -190,17 +195,22 @@ async def claim_shard(
 ) -> Callable[[], Awaitable[tuple[Claim, bytes] | None]]:
     """Claim a shard with a new epoch; the returned function reads the claim and the sent marks after the commit."""
     params = {"batch_key": job.batch_key, "shard": job.shard, "key": job.batch_key}
-    # The chunks are read by a later statement than the claim: then no earlier epoch can add to them.
-    queries = ("claim_shard", "find_batch_by_key", "finished_seqs", "sent_marks")
-    shards, batches, chunks, marks = [await transaction.execute(query, params) for query in queries]
+    # The chunks are read by a later statement than the claim: then no earlier epoch can add to them. They are also read
+    # after the native jobs: then they have all results of a job that has ended, and none of its requests is sent again.
+    queries = ("claim_shard", "find_batch_by_key", "active_jobs_of_shard", "finished_seqs", "sent_marks")
+    shards, batches, jobs, chunks, marks = [await transaction.execute(query, params) for query in queries]
 
     async def read() -> tuple[Claim, bytes] | None:
         shard, batch, mark = await shards.fetchone(), await batches.fetchone(), await marks.fetchone()
         if shard is None or batch is None:
             return None
-        finished = frozenset(seq for row in await chunks.fetchall() for seq in unpack_seqs(row["seqs"]))
+        finished = finished_seqs(await chunks.fetchall())
         claimed = Claim(
-            batch=batch_from_row(batch), shard=shard_from_row(shard), epoch=shard["epoch"], finished=finished
+            batch=batch_from_row(batch),
+            shard=shard_from_row(shard),
+            epoch=shard["epoch"],
+            finished=finished,
+            withheld=withheld_seqs(await jobs.fetchall(), shard_from_row(shard)) - finished,
         )
         return claimed, b"" if mark is None else mark["bits"]
 
@@ -213,7 +223,7 @@ async def append_chunk(transaction: Transaction, claim: Claim, chunk: ResultChun
     A chunk that is already stored comes from an earlier attempt whose response was lost; it is not counted again.
     """
     shard_key = {"batch_key": claim.batch.key, "shard": claim.shard.index, "epoch": claim.epoch, "done": shard_done}
-    row = {"seqs": pack_seqs(chunk.seqs), "first_seq": chunk.seqs[0] if chunk.seqs else None, **shard_key}
+    row = shard_key | _chunk_key(chunk)
     locking = await transaction.execute("lock_batch_by_key", shard_key)
     fenced = await transaction.fetch_one("fence_shard", shard_key)
     batch = await locking.fetchone()
@@ -221,12 +231,22 @@ async def append_chunk(transaction: Transaction, claim: Claim, chunk: ResultChun
         raise StaleClaim(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
     if fenced is None:
         return bool(batch["open_shards"] == 0)
-    if chunk.seqs:
-        await transaction.execute(
-            "store_chunk", row | chunk_counts(chunk) | {"number": fenced["number"], "lines": chunk.lines}
-        )
-        hit_failpoint("chunk_half_flushed")
+    await store_results(transaction, claim.batch.key, claim.shard.index, chunk, number=fenced["number"])
     return shard_done and await _close_shard(transaction, batch, shard_key)
+
+
+async def store_results(
+    transaction: Transaction, batch_key: int, shard: int, chunk: ResultChunk, *, number: int
+) -> None:
+    """Insert a chunk and add it to the counts of its batch, which is locked, unless it is stored already."""
+    if chunk.seqs:
+        row = {"batch_key": batch_key, "shard": shard, "number": number, "lines": chunk.lines}
+        await transaction.execute("store_chunk", row | _chunk_key(chunk) | chunk_counts(chunk))
+        hit_failpoint("chunk_half_flushed")
+
+
+def _chunk_key(chunk: ResultChunk) -> dict[str, object]:
+    return {"seqs": pack_seqs(chunk.seqs), "first_seq": chunk.seqs[0] if chunk.seqs else None}
 
 
 async def _close_shard(transaction: Transaction, batch: Row, shard_key: Params) -> bool:

@@ -1,13 +1,13 @@
 -- name: insert_batch
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
-    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model, awaits_plan
 )
 VALUES (
     :id, :workspace, :dialect, :terms, :provider, :providers, :headers,
     iif(:input_blob IS NULL, 'validating', 'in_progress'), :total, :open_shards, :created_at, :expires_at,
     iif(:input_blob IS NULL, NULL, :created_at), :caller, :fingerprint, :idempotency_key, :input_blob, :input_size,
-    :model
+    :model, :awaits_plan
 )
 RETURNING *
 
@@ -37,6 +37,9 @@ SELECT faults FROM faults WHERE batch_key = :batch_key
 -- name: drop_faults
 DELETE FROM faults WHERE batch_key = :batch_key
 
+-- name: drop_native_jobs
+DELETE FROM native_jobs WHERE batch_key = :batch_key
+
 -- name: drop_old_faults
 DELETE FROM faults WHERE failed_at <= :failed_before
 
@@ -53,8 +56,8 @@ WHERE fingerprint = :fingerprint AND created_at >= :deduplicate_since AND worksp
 ORDER BY key LIMIT 1
 
 -- name: insert_shard
-INSERT INTO shards (batch_key, shard, first_seq, requests, byte_offset, byte_length, checksum)
-VALUES (:batch_key, :shard, :first_seq, :requests, :byte_offset, :byte_length, :checksum)
+INSERT INTO shards (batch_key, shard, first_seq, requests, byte_offset, byte_length, checksum, held)
+VALUES (:batch_key, :shard, :first_seq, :requests, :byte_offset, :byte_length, :checksum, :held)
 
 -- name: find_batch
 SELECT * FROM batches WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL
@@ -97,7 +100,13 @@ UPDATE batches SET status = 'ended', cancel_initiated_at = :now, ended_at = :now
 WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND status = 'validating'
 
 -- name: close_unclaimed_shards
-UPDATE shards SET done = 1 WHERE batch_key = :batch_key AND claimed = 0 AND done = 0
+-- Shards that may have requests of an active job stay open.
+UPDATE shards SET done = 1
+WHERE batch_key = :batch_key AND claimed = 0 AND done = 0 AND held = 0 AND NOT EXISTS (
+    SELECT 1 FROM native_jobs AS jobs
+    WHERE jobs.batch_key = shards.batch_key AND state NOT IN ('done', 'failed', 'withdrawn')
+        AND jobs.first_seq < shards.first_seq + shards.requests AND jobs.last_seq >= shards.first_seq
+)
 
 -- name: count_open_shards
 UPDATE batches SET open_shards = (SELECT count(*) FROM shards WHERE batch_key = batches.key AND done = 0)
@@ -124,8 +133,15 @@ UPDATE shards SET claimed = 0 WHERE batch_key = :batch_key AND shard = :shard AN
 
 -- name: claim_shard
 UPDATE shards SET epoch = epoch + 1, claimed = 1
-WHERE batch_key = :batch_key AND shard = :shard AND done = 0
+WHERE batch_key = :batch_key AND shard = :shard AND done = 0 AND held = 0
 RETURNING *
+
+-- name: active_jobs_of_shard
+-- The first and the last seq only bound the requests of a job: it may have none of the shard.
+SELECT jobs.seqs FROM shards JOIN native_jobs AS jobs ON jobs.batch_key = shards.batch_key
+WHERE shards.batch_key = :batch_key AND shards.shard = :shard
+    AND jobs.state NOT IN ('done', 'failed', 'withdrawn')
+    AND jobs.first_seq < shards.first_seq + shards.requests AND jobs.last_seq >= shards.first_seq
 
 -- name: finished_seqs
 SELECT seqs FROM chunks WHERE batch_key = :batch_key AND shard = :shard
@@ -150,7 +166,7 @@ WHERE key = :batch_key
 RETURNING open_shards
 
 -- name: unfinished_jobs
-SELECT batch_key, shard FROM shards WHERE done = 0 ORDER BY shard, batch_key
+SELECT batch_key, shard FROM shards WHERE done = 0 AND held = 0 ORDER BY shard, batch_key
 
 -- name: finalizable_batches
 SELECT key FROM batches WHERE ended_at IS NULL AND open_shards = 0 AND status <> 'validating'
@@ -226,7 +242,7 @@ SELECT workspace, status, count(*) AS number FROM batches WHERE ended_at IS NULL
 
 -- name: waiting_shards
 SELECT number, created_at AS since
-FROM (SELECT count(*) AS number, min(batch_key) AS oldest FROM shards WHERE done = 0 AND claimed = 0)
+FROM (SELECT count(*) AS number, min(batch_key) AS oldest FROM shards WHERE done = 0 AND claimed = 0 AND held = 0)
 LEFT JOIN batches ON key = oldest
 
 -- name: insert_file

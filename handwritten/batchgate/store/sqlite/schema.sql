@@ -1,4 +1,5 @@
 -- Times are microseconds since the epoch. A deleted batch keeps its row as a cursor for paging.
+-- The shards of a batch that awaits its plan are held.
 CREATE TABLE batches (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -40,7 +41,8 @@ CREATE TABLE batches (
     input_size INTEGER NOT NULL DEFAULT 0,
     cost INTEGER NOT NULL DEFAULT 0,
     results_sha256 BLOB,
-    model TEXT
+    model TEXT,
+    awaits_plan INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -58,6 +60,7 @@ CREATE TABLE batch_providers (
     PRIMARY KEY (workspace, provider, batch_key)
 ) STRICT, WITHOUT ROWID;
 
+-- A held shard is in no queue, and no worker claims it.
 CREATE TABLE shards (
     batch_key INTEGER NOT NULL REFERENCES batches (key),
     shard INTEGER NOT NULL,
@@ -69,6 +72,7 @@ CREATE TABLE shards (
     epoch INTEGER NOT NULL DEFAULT 0,
     claimed INTEGER NOT NULL DEFAULT 0,
     done INTEGER NOT NULL DEFAULT 0,
+    held INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (batch_key, shard)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX shards_open ON shards (shard, batch_key) WHERE done = 0;
@@ -166,3 +170,35 @@ CREATE TABLE secrets (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- The jobs of the native lane. The seqs are packed; the first and the last of them find the jobs of a shard.
+CREATE TABLE native_jobs (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    batch_key INTEGER NOT NULL REFERENCES batches (key),
+    token TEXT NOT NULL UNIQUE,
+    account TEXT NOT NULL,
+    model TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    seqs BLOB NOT NULL,
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    state TEXT NOT NULL
+        CHECK (state IN ('planned', 'submitting', 'running', 'collecting', 'done', 'failed', 'withdrawn')),
+    epoch INTEGER NOT NULL,
+    credential TEXT NOT NULL,
+    upstream_file TEXT,
+    upstream_id TEXT,
+    upstream_status TEXT,
+    creating_at INTEGER,
+    created_at INTEGER NOT NULL,
+    submitted_at INTEGER,
+    ended_at INTEGER,
+    cancel_requested_at INTEGER,
+    refusals INTEGER NOT NULL,
+    answered INTEGER NOT NULL,
+    reason TEXT
+) STRICT;
+CREATE INDEX native_jobs_of_batch ON native_jobs (batch_key);
+CREATE INDEX native_jobs_active ON native_jobs (batch_key) WHERE state NOT IN ('done', 'failed', 'withdrawn');

@@ -27,6 +27,7 @@ from batchgate.store.records import (
 from batchgate.store.sqlite import transactions
 from batchgate.store.sqlite.connection import READERS, SqliteFile
 from batchgate.store.sqlite.migrate import migrate
+from batchgate.store.sqlite.native_jobs import SqliteNativeJobs
 from batchgate.store.sqlite.secrets import SqliteSecrets
 from batchgate.store.sqlite.sent_marks import SentMarks
 from batchgate.store.sqlite.tenants import SqliteTenants
@@ -37,12 +38,12 @@ LOOKUP_ROWS = 100
 """Rows of a page that are read on the event loop; they take half a millisecond."""
 
 
-class SqliteStore:
+class SqliteStore(SqliteNativeJobs):
     """Batches, shards, chunks and files in one SQLite file. An async context manager."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = SqliteFile(path)
+        super().__init__(SqliteFile(path))
         self.secrets: Final = SqliteSecrets(self._file)
         self.tenants = SqliteTenants(self._file)
         """Workspaces and API keys; usable while the store is entered."""
@@ -158,7 +159,7 @@ class SqliteStore:
         )
 
     async def claim_shard(self, job: QueuedShard) -> Claim | None:
-        """Claim a shard with a new epoch; None if it is already done."""
+        """Claim a shard with a new epoch; None if it is done or held."""
         claim = await self._file.write(lambda connection: transactions.claim_shard(connection, job))
         if claim is None:
             return None

@@ -15,6 +15,7 @@ from batchgate.engine.model.file import File, NewFile, counted_size
 from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.support.failpoints import hit_failpoint
+from batchgate.store.native_records import finished_seqs, withheld_seqs
 from batchgate.store.queries import load_queries
 from batchgate.store.records import (
     batch_from_row,
@@ -26,7 +27,6 @@ from batchgate.store.records import (
     shard_from_row,
     shard_job,
     shard_row,
-    unpack_seqs,
     validated_input_row,
 )
 from batchgate.store.sqlite.quotas import add_spend, add_stored_bytes, reserve_quota
@@ -55,7 +55,7 @@ def create_batch(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, 
     demand = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size)
     reserve_quota(connection, new.workspace, demand, new.created_at)
     batch = batch_from_row(connection.execute(QUERIES["insert_batch"], new_batch_row(new)).fetchone())
-    return batch, _insert_shards(connection, batch, new.shards)
+    return batch, _insert_shards(connection, batch, new.shards, held=new.planned)
 
 
 def start_batch(
@@ -69,14 +69,16 @@ def start_batch(
     reserve_quota(connection, validating["workspace"], demand, now)
     _adopt_blob(connection, validated.input_blob)
     row = connection.execute(QUERIES["start_batch"], validated_input_row(batch_key, validated, now)).fetchone()
-    return _insert_shards(connection, batch_from_row(row), validated.shards)
+    return _insert_shards(connection, batch_from_row(row), validated.shards, held=bool(row["awaits_plan"]))
 
 
-def _insert_shards(connection: sqlite3.Connection, batch: Batch, shards: Sequence[Shard]) -> Sequence[QueuedShard]:
-    """Insert the shards of a batch, and the providers that it is listed by."""
+def _insert_shards(
+    connection: sqlite3.Connection, batch: Batch, shards: Sequence[Shard], *, held: bool
+) -> Sequence[QueuedShard]:
+    """Insert the shards of a batch, and the providers that it is listed by; return the jobs to enqueue."""
     connection.executemany(QUERIES["insert_provider"], _providers(batch))
-    connection.executemany(QUERIES["insert_shard"], [shard_row(batch.key, shard) for shard in shards])
-    return [shard_job(batch.key, shard.index) for shard in shards]
+    connection.executemany(QUERIES["insert_shard"], [shard_row(batch.key, shard, held=held) for shard in shards])
+    return [] if held else [shard_job(batch.key, shard.index) for shard in shards]
 
 
 def _providers(batch: Batch) -> list[dict[str, object]]:
@@ -118,7 +120,7 @@ def cancel_batch(connection: sqlite3.Connection, workspace: str, batch_id: str, 
 
 
 def close_unclaimed_shards(connection: sqlite3.Connection, batch_key: int) -> None:
-    """Mark the unclaimed shards of a batch as done."""
+    """Mark the unclaimed shards of a batch as done, but not those that the native lane needs."""
     connection.execute(QUERIES["close_unclaimed_shards"], {"batch_key": batch_key})
     connection.execute(QUERIES["count_open_shards"], {"batch_key": batch_key})
 
@@ -130,7 +132,8 @@ def delete_batch(connection: sqlite3.Connection, workspace: str, batch_id: str, 
     if found is not None and connection.execute(QUERIES["delete_batch"], params).rowcount:
         connection.executemany(QUERIES["drop_providers"], _providers(found))
         connection.execute(QUERIES["delete_files_of_batch"], params)
-        connection.execute(QUERIES["drop_faults"], {"batch_key": found.key})
+        for query in ("drop_faults", "drop_native_jobs"):
+            connection.execute(QUERIES[query], {"batch_key": found.key})
         _release_blobs(connection, found)
     return found
 
@@ -140,6 +143,7 @@ def archive_batch(connection: sqlite3.Connection, batch_key: int, now: int) -> N
     row = fetch_one(connection, "find_batch_by_key", {"key": batch_key})
     archived = connection.execute(QUERIES["archive_batch"], {"batch_key": batch_key, "now": now})
     if row is not None and archived.rowcount:
+        connection.execute(QUERIES["drop_native_jobs"], {"batch_key": batch_key})
         _release_blobs(connection, batch_from_row(row))
 
 
@@ -161,15 +165,30 @@ def _adopt_blob(connection: sqlite3.Connection, name: str) -> None:
 
 
 def claim_shard(connection: sqlite3.Connection, job: QueuedShard) -> Claim | None:
-    """Claim a shard with a new epoch; None if it is already done."""
+    """Claim a shard with a new epoch; None if it is done or held."""
     params = {"batch_key": job.batch_key, "shard": job.shard}
     row = fetch_one(connection, "claim_shard", params)
     batch = fetch_one(connection, "find_batch_by_key", {"key": job.batch_key})
     if row is None or batch is None:
         return None
-    chunks = connection.execute(QUERIES["finished_seqs"], params)
-    finished = frozenset(seq for (seqs,) in chunks for seq in unpack_seqs(seqs))
-    return Claim(batch=batch_from_row(batch), shard=shard_from_row(row), epoch=row["epoch"], finished=finished)
+    finished, withheld = fetch_finished(connection, params), fetch_withheld(connection, params, shard_from_row(row))
+    return Claim(
+        batch=batch_from_row(batch),
+        shard=shard_from_row(row),
+        epoch=row["epoch"],
+        finished=finished,
+        withheld=withheld - finished,
+    )
+
+
+def fetch_finished(connection: sqlite3.Connection, shard_key: Mapping[str, object]) -> frozenset[int]:
+    """Read the seqs of a shard that have durable results."""
+    return finished_seqs(connection.execute(QUERIES["finished_seqs"], shard_key))
+
+
+def fetch_withheld(connection: sqlite3.Connection, shard_key: Mapping[str, object], shard: Shard) -> frozenset[int]:
+    """Read the seqs of a shard that belong to active jobs of the native lane."""
+    return withheld_seqs(connection.execute(QUERIES["active_jobs_of_shard"], shard_key), shard)
 
 
 def append_chunk(connection: sqlite3.Connection, claim: Claim, chunk: ResultChunk, *, shard_done: bool) -> bool:
@@ -178,14 +197,22 @@ def append_chunk(connection: sqlite3.Connection, claim: Claim, chunk: ResultChun
     fenced = connection.execute(QUERIES["fence_shard"], {**shard_key, "epoch": claim.epoch, "done": int(shard_done)})
     if fenced.rowcount == 0:
         raise StaleClaim(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
+    open_shards = insert_results(connection, claim.batch.key, claim.shard.index, chunk, shards_done=int(shard_done))
+    return shard_done and open_shards == 0
+
+
+def insert_results(
+    connection: sqlite3.Connection, batch_key: int, shard: int, chunk: ResultChunk, *, shards_done: int
+) -> int:
+    """Insert a chunk, add it to the counts of its batch, and return how many shards are open then."""
     counts = chunk_counts(chunk)
     if chunk.seqs:
-        seqs = pack_seqs(chunk.seqs)
-        connection.execute(QUERIES["insert_chunk"], {**shard_key, **counts, "seqs": seqs, "lines": chunk.lines})
+        row = {"batch_key": batch_key, "shard": shard, "seqs": pack_seqs(chunk.seqs), "lines": chunk.lines}
+        connection.execute(QUERIES["insert_chunk"], row | counts)
         hit_failpoint("chunk_half_flushed")
-    params = {"batch_key": claim.batch.key, "shards_done": int(shard_done), **counts}
+    params = {"batch_key": batch_key, "shards_done": shards_done, **counts}
     (open_shards,) = connection.execute(QUERIES["count_results"], params).fetchone()
-    return shard_done and int(open_shards) == 0
+    return int(open_shards)
 
 
 def end_batch(connection: sqlite3.Connection, params: Mapping[str, object], files: Sequence[NewFile]) -> bool:

@@ -1,0 +1,62 @@
+"""Conversions between database rows and the jobs of the native lane, the same for every database."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+import msgspec
+
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import StaleClaim
+from batchgate.engine.model.native_job import NativeJob, bounds_of, unpack_between, unpack_set
+from batchgate.engine.model.shard import Shard
+from batchgate.store.records import Row, unpack_seqs
+
+
+def native_job_row(job: NativeJob) -> dict[str, object]:
+    """Return the parameters that insert or change a job."""
+    first_seq, last_seq = bounds_of(job.seqs)
+    return msgspec.structs.asdict(job) | {"first_seq": first_seq, "last_seq": last_seq}
+
+
+def native_job_from_row(row: Row) -> NativeJob:
+    """Return the job in a row."""
+    return NativeJob(**{name: row[name] for name in NativeJob.__struct_fields__})
+
+
+def finished_seqs(rows: Iterable[Row]) -> frozenset[int]:
+    """Return the seqs of chunks."""
+    return frozenset(seq for row in rows for seq in unpack_seqs(row["seqs"]))
+
+
+def withheld_seqs(rows: Iterable[Row], shard: Shard) -> frozenset[int]:
+    """Return the seqs of a shard that belong to jobs."""
+    stop = shard.first_seq + shard.requests
+    return frozenset(seq for row in rows for seq in unpack_between(row["seqs"], shard.first_seq, stop))
+
+
+def can_hold(claim: Claim, withheld: frozenset[int], finished: frozenset[int]) -> bool:
+    """Return whether the end of a job will release the shard, and nothing that the claim withheld can be sent now."""
+    return bool(withheld - finished) and claim.withheld - finished <= withheld
+
+
+def shards_of_job(rows: Iterable[Row], seqs: bytes) -> list[int]:
+    """Return the indexes of the shards that have requests of a job."""
+    members = unpack_set(seqs)
+    found = []
+    for row in rows:
+        position = bisect_left(members, row["first_seq"])
+        if position < len(members) and members[position] < row["first_seq"] + row["requests"]:
+            found.append(int(row["shard"]))
+    return found
+
+
+def stale_job(job: NativeJob) -> StaleClaim:
+    """Return the error for a job that has another epoch or has ended."""
+    return StaleClaim(f"native job {job.token} is no longer held at epoch {job.epoch}")
+
+
+def closed_shard(job: NativeJob, shard: int) -> StaleClaim:
+    """Return the error for results of a shard that is done."""
+    return StaleClaim(f"shard {shard} is done or gone, so results of native job {job.token} cannot be stored")

@@ -1,0 +1,87 @@
+-- name: unplanned_batches
+SELECT key FROM batches
+WHERE ended_at IS NULL AND awaits_plan AND status IN ('in_progress', 'canceling')
+ORDER BY key
+
+-- name: end_planning
+UPDATE batches SET awaits_plan = false
+WHERE key = %(batch_key)s AND awaits_plan AND status IN ('in_progress', 'canceling')
+RETURNING status
+
+-- name: insert_native_job
+INSERT INTO native_jobs (
+    batch_key, token, account, model, kind, seqs, first_seq, last_seq, requests, tokens, state, epoch, credential,
+    upstream_file, upstream_id, upstream_status, creating_at, created_at, submitted_at, ended_at, cancel_requested_at,
+    refusals, answered, reason
+)
+VALUES (
+    %(batch_key)s, %(token)s, %(account)s, %(model)s, %(kind)s, %(seqs)s, %(first_seq)s, %(last_seq)s, %(requests)s,
+    %(tokens)s, %(state)s, %(epoch)s, %(credential)s, %(upstream_file)s, %(upstream_id)s, %(upstream_status)s,
+    %(creating_at)s, %(created_at)s, %(submitted_at)s, %(ended_at)s, %(cancel_requested_at)s, %(refusals)s,
+    %(answered)s, %(reason)s
+)
+
+-- name: take_native_jobs
+WITH locked AS (
+    SELECT key FROM native_jobs WHERE state NOT IN ('done', 'failed', 'withdrawn') ORDER BY key FOR NO KEY UPDATE
+)
+UPDATE native_jobs SET epoch = epoch + 1 FROM locked WHERE native_jobs.key = locked.key RETURNING native_jobs.*
+
+-- name: native_jobs_of_batch
+SELECT * FROM native_jobs WHERE batch_key = %(batch_key)s ORDER BY key
+
+-- name: lock_native_job
+SELECT * FROM native_jobs WHERE key = %(key)s AND epoch = %(epoch)s FOR NO KEY UPDATE
+
+-- name: save_native_job
+UPDATE native_jobs
+SET state = %(state)s, credential = %(credential)s, upstream_file = %(upstream_file)s, upstream_id = %(upstream_id)s,
+    upstream_status = %(upstream_status)s, creating_at = %(creating_at)s, submitted_at = %(submitted_at)s,
+    ended_at = %(ended_at)s, cancel_requested_at = %(cancel_requested_at)s, refusals = %(refusals)s,
+    answered = %(answered)s, reason = %(reason)s
+WHERE key = %(key)s AND epoch = %(epoch)s AND state NOT IN ('done', 'failed', 'withdrawn')
+RETURNING key
+
+-- name: finished_between
+SELECT chunks.seqs FROM shards JOIN chunks USING (batch_key, shard)
+WHERE batch_key = %(batch_key)s
+    AND shards.first_seq <= %(last_seq)s AND shards.first_seq + shards.requests > %(first_seq)s
+
+-- name: lock_claimed_shard
+SELECT * FROM shards
+WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND NOT done
+FOR NO KEY UPDATE
+
+-- name: number_native_chunk
+UPDATE shards SET chunks = chunks + 1
+WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND NOT done
+RETURNING chunks AS number
+
+-- name: hold_shard
+UPDATE shards SET claimed = false, held = %(held)s WHERE batch_key = %(batch_key)s AND shard = %(shard)s
+
+-- name: drop_queued_jobs
+-- A held shard has no queue job: when it is released, it gets a new one.
+DELETE FROM procrastinate_jobs
+WHERE queueing_lock = %(batch_key)s::bigint || '/' || %(shard)s::bigint
+    AND (status = 'todo' OR (status = 'doing' AND worker_id IS NOT NULL))
+
+-- name: held_shards
+SELECT shard, first_seq, requests FROM shards WHERE batch_key = %(batch_key)s AND held ORDER BY shard
+
+-- name: release_held_shards
+UPDATE shards SET held = false WHERE batch_key = %(batch_key)s AND shard = ANY (%(shard)s::bigint[])
+
+-- name: defer_released_jobs
+-- A queue job of a worker that died right after it had held the shard may be back in the queue.
+SELECT procrastinate_defer_jobs_v1(ARRAY(
+    SELECT ROW(
+        'shards', 'run_shard', -shard, NULL, %(batch_key)s::bigint || '/' || shard,
+        jsonb_build_object('batch_key', %(batch_key)s::bigint, 'shard', shard), NULL
+    )::procrastinate_job_to_defer_v1
+    FROM unnest(%(shard)s::bigint[]) AS shard
+    WHERE NOT EXISTS (
+        SELECT 1 FROM procrastinate_jobs
+        WHERE status = 'todo' AND queueing_lock = %(batch_key)s::bigint || '/' || shard
+    )
+))

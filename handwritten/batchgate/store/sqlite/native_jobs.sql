@@ -1,0 +1,58 @@
+-- name: unplanned_batches
+SELECT key FROM batches
+WHERE ended_at IS NULL AND awaits_plan = 1 AND status IN ('in_progress', 'canceling')
+ORDER BY +key
+
+-- name: end_planning
+UPDATE batches SET awaits_plan = 0
+WHERE key = :batch_key AND awaits_plan = 1 AND status IN ('in_progress', 'canceling')
+RETURNING status
+
+-- name: insert_job
+INSERT INTO native_jobs (
+    batch_key, token, account, model, kind, seqs, first_seq, last_seq, requests, tokens, state, epoch, credential,
+    upstream_file, upstream_id, upstream_status, creating_at, created_at, submitted_at, ended_at, cancel_requested_at,
+    refusals, answered, reason
+)
+VALUES (
+    :batch_key, :token, :account, :model, :kind, :seqs, :first_seq, :last_seq, :requests, :tokens, :state, :epoch,
+    :credential, :upstream_file, :upstream_id, :upstream_status, :creating_at, :created_at, :submitted_at, :ended_at,
+    :cancel_requested_at, :refusals, :answered, :reason
+)
+
+-- name: take_jobs
+UPDATE native_jobs SET epoch = epoch + 1 WHERE state NOT IN ('done', 'failed', 'withdrawn') RETURNING *
+
+-- name: jobs_of_batch
+SELECT * FROM native_jobs WHERE batch_key = :batch_key ORDER BY key
+
+-- name: find_held_job
+SELECT * FROM native_jobs WHERE key = :key AND epoch = :epoch
+
+-- name: save_job
+UPDATE native_jobs
+SET state = :state, credential = :credential, upstream_file = :upstream_file, upstream_id = :upstream_id,
+    upstream_status = :upstream_status, creating_at = :creating_at, submitted_at = :submitted_at, ended_at = :ended_at,
+    cancel_requested_at = :cancel_requested_at, refusals = :refusals, answered = :answered, reason = :reason
+WHERE key = :key AND epoch = :epoch AND state NOT IN ('done', 'failed', 'withdrawn')
+
+-- name: finished_between
+SELECT chunks.seqs FROM shards
+JOIN chunks ON chunks.batch_key = shards.batch_key AND chunks.shard = shards.shard
+WHERE shards.batch_key = :batch_key
+    AND shards.first_seq <= :last_seq AND shards.first_seq + shards.requests > :first_seq
+
+-- name: find_claimed_shard
+SELECT * FROM shards WHERE batch_key = :batch_key AND shard = :shard AND epoch = :epoch AND done = 0
+
+-- name: find_open_shard
+SELECT 1 FROM shards WHERE batch_key = :batch_key AND shard = :shard AND done = 0
+
+-- name: hold_shard
+UPDATE shards SET claimed = 0, held = :held WHERE batch_key = :batch_key AND shard = :shard
+
+-- name: held_shards
+SELECT shard, first_seq, requests FROM shards WHERE batch_key = :batch_key AND held = 1 ORDER BY shard
+
+-- name: release_held_shard
+UPDATE shards SET held = 0 WHERE batch_key = :batch_key AND shard = :shard
