@@ -22,7 +22,8 @@ def native_job_row(job: NativeJob) -> dict[str, object]:
 
 def native_job_from_row(row: Row) -> NativeJob:
     """Return the job in a row."""
-    return NativeJob(**{name: row[name] for name in NativeJob.__struct_fields__})
+    fields = {name: row[name] for name in NativeJob.__struct_fields__}
+    return NativeJob(**{**fields, "proven": bool(row["proven"])})
 
 
 def finished_seqs(rows: Iterable[Row]) -> frozenset[int]:

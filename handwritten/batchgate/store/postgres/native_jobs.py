@@ -46,10 +46,13 @@ class PostgresNativeJobs:
             lambda transaction: _save_plan(transaction, batch_key, jobs, direct_shards), repeatable=True
         )
 
-    async def take_jobs(self) -> Sequence[NativeJob]:
-        """Read all active jobs with a new epoch each."""
+    async def take_jobs(self, *, new_only: bool = False) -> Sequence[NativeJob]:
+        """Read all active jobs, or the new ones, with a new epoch each."""
+        if new_only and await self._pool.fetch_one("has_new_native_jobs", {}) is None:
+            return []
+        params = {"new_only": new_only}
         rows = await self._pool.write(
-            lambda transaction: transaction.fetch_all("take_native_jobs", {}), repeatable=True
+            lambda transaction: transaction.fetch_all("take_native_jobs", params), repeatable=True
         )
         return sorted((native_job_from_row(row) for row in rows), key=lambda job: job.key)
 

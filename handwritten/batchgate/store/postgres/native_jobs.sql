@@ -12,18 +12,23 @@ RETURNING status
 INSERT INTO native_jobs (
     batch_key, token, account, model, kind, seqs, first_seq, last_seq, requests, tokens, state, epoch, credential,
     upstream_file, upstream_id, upstream_status, creating_at, created_at, submitted_at, ended_at, cancel_requested_at,
-    refusals, answered, reason
+    proven, refusals, answered, reason
 )
 VALUES (
     %(batch_key)s, %(token)s, %(account)s, %(model)s, %(kind)s, %(seqs)s, %(first_seq)s, %(last_seq)s, %(requests)s,
     %(tokens)s, %(state)s, %(epoch)s, %(credential)s, %(upstream_file)s, %(upstream_id)s, %(upstream_status)s,
-    %(creating_at)s, %(created_at)s, %(submitted_at)s, %(ended_at)s, %(cancel_requested_at)s, %(refusals)s,
-    %(answered)s, %(reason)s
+    %(creating_at)s, %(created_at)s, %(submitted_at)s, %(ended_at)s, %(cancel_requested_at)s,
+    %(proven)s, %(refusals)s, %(answered)s, %(reason)s
 )
+
+-- name: has_new_native_jobs
+SELECT 1 FROM native_jobs WHERE state NOT IN ('done', 'failed', 'withdrawn') AND epoch = 0 LIMIT 1
 
 -- name: take_native_jobs
 WITH locked AS (
-    SELECT key FROM native_jobs WHERE state NOT IN ('done', 'failed', 'withdrawn') ORDER BY key FOR NO KEY UPDATE
+    SELECT key FROM native_jobs
+    WHERE state NOT IN ('done', 'failed', 'withdrawn') AND (epoch = 0 OR NOT %(new_only)s)
+    ORDER BY key FOR NO KEY UPDATE
 )
 UPDATE native_jobs SET epoch = epoch + 1 FROM locked WHERE native_jobs.key = locked.key RETURNING native_jobs.*
 
@@ -35,8 +40,9 @@ SELECT * FROM native_jobs WHERE key = %(key)s AND epoch = %(epoch)s FOR NO KEY U
 
 -- name: save_native_job
 UPDATE native_jobs
-SET state = %(state)s, credential = %(credential)s, upstream_file = %(upstream_file)s, upstream_id = %(upstream_id)s,
-    upstream_status = %(upstream_status)s, creating_at = %(creating_at)s, submitted_at = %(submitted_at)s,
+SET seqs = %(seqs)s, first_seq = %(first_seq)s, last_seq = %(last_seq)s, requests = %(requests)s,
+    proven = %(proven)s, state = %(state)s, credential = %(credential)s, upstream_file = %(upstream_file)s,
+    upstream_id = %(upstream_id)s, upstream_status = %(upstream_status)s, creating_at = %(creating_at)s, submitted_at = %(submitted_at)s,
     ended_at = %(ended_at)s, cancel_requested_at = %(cancel_requested_at)s, refusals = %(refusals)s,
     answered = %(answered)s, reason = %(reason)s
 WHERE key = %(key)s AND epoch = %(epoch)s AND state NOT IN ('done', 'failed', 'withdrawn')

@@ -235,6 +235,7 @@ CREATE TABLE native_jobs (
     submitted_at bigint,
     ended_at bigint,
     cancel_requested_at bigint,
+    proven boolean NOT NULL,
     refusals bigint NOT NULL,
     answered bigint NOT NULL,
     reason text

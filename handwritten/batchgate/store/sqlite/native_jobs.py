@@ -43,9 +43,12 @@ class SqliteNativeJobs:
         """Store the jobs of a batch, and release shards; does nothing if the batch has its plan."""
         return await self._file.write(lambda connection: _save_plan(connection, batch_key, jobs, direct_shards))
 
-    async def take_jobs(self) -> Sequence[NativeJob]:
-        """Read all active jobs with a new epoch each."""
-        rows = await self._file.write(lambda connection: connection.execute(QUERIES["take_jobs"]).fetchall())
+    async def take_jobs(self, *, new_only: bool = False) -> Sequence[NativeJob]:
+        """Read all active jobs, or the new ones, with a new epoch each."""
+        if new_only and not await self._file.read(lambda c: c.execute(QUERIES["has_new_jobs"]).fetchall()):
+            return []
+        params = {"new_only": new_only}
+        rows = await self._file.write(lambda connection: connection.execute(QUERIES["take_jobs"], params).fetchall())
         return sorted((native_job_from_row(row) for row in rows), key=lambda job: job.key)
 
     async def jobs_of(self, batch_key: int) -> Sequence[NativeJob]:

@@ -12,16 +12,20 @@ RETURNING status
 INSERT INTO native_jobs (
     batch_key, token, account, model, kind, seqs, first_seq, last_seq, requests, tokens, state, epoch, credential,
     upstream_file, upstream_id, upstream_status, creating_at, created_at, submitted_at, ended_at, cancel_requested_at,
-    refusals, answered, reason
+    proven, refusals, answered, reason
 )
 VALUES (
     :batch_key, :token, :account, :model, :kind, :seqs, :first_seq, :last_seq, :requests, :tokens, :state, :epoch,
     :credential, :upstream_file, :upstream_id, :upstream_status, :creating_at, :created_at, :submitted_at, :ended_at,
-    :cancel_requested_at, :refusals, :answered, :reason
+    :cancel_requested_at, :proven, :refusals, :answered, :reason
 )
 
+-- name: has_new_jobs
+SELECT 1 FROM native_jobs WHERE state NOT IN ('done', 'failed', 'withdrawn') AND epoch = 0 LIMIT 1
+
 -- name: take_jobs
-UPDATE native_jobs SET epoch = epoch + 1 WHERE state NOT IN ('done', 'failed', 'withdrawn') RETURNING *
+UPDATE native_jobs SET epoch = epoch + 1
+WHERE state NOT IN ('done', 'failed', 'withdrawn') AND (epoch = 0 OR NOT :new_only) RETURNING *
 
 -- name: jobs_of_batch
 SELECT * FROM native_jobs WHERE batch_key = :batch_key ORDER BY key
@@ -31,8 +35,9 @@ SELECT * FROM native_jobs WHERE key = :key AND epoch = :epoch
 
 -- name: save_job
 UPDATE native_jobs
-SET state = :state, credential = :credential, upstream_file = :upstream_file, upstream_id = :upstream_id,
-    upstream_status = :upstream_status, creating_at = :creating_at, submitted_at = :submitted_at, ended_at = :ended_at,
+SET seqs = :seqs, first_seq = :first_seq, last_seq = :last_seq, requests = :requests,
+    proven = :proven, state = :state, credential = :credential, upstream_file = :upstream_file,
+    upstream_id = :upstream_id, upstream_status = :upstream_status, creating_at = :creating_at, submitted_at = :submitted_at, ended_at = :ended_at,
     cancel_requested_at = :cancel_requested_at, refusals = :refusals, answered = :answered, reason = :reason
 WHERE key = :key AND epoch = :epoch AND state NOT IN ('done', 'failed', 'withdrawn')
 

@@ -196,6 +196,7 @@ CREATE TABLE native_jobs (
     submitted_at INTEGER,
     ended_at INTEGER,
     cancel_requested_at INTEGER,
+    proven INTEGER NOT NULL,
     refusals INTEGER NOT NULL,
     answered INTEGER NOT NULL,
     reason TEXT
