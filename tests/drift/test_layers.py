@@ -44,7 +44,7 @@ FOLDERS = {
         ),
         *("tenancy", "cluster", "dependencies", "background_services", "engine"),
     ),
-    "providers": ("transport", "responses", "dialects", "handlers", "simulator", "registry"),
+    "providers": ("transport", "responses", "dialects", "handlers", "batches", "simulator", "registry"),
 }
 """The folders and top modules of two layers, from the lowest up: a module imports only from its level and below."""
 OWNERS = {

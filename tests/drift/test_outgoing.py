@@ -17,6 +17,7 @@ CONNECTING = re.compile(
 CHOSEN_BY_THE_OPERATOR = {
     "blobs/location.py": "blob_url",
     "cli/gateway_client.py": "the command line's --url",
+    "providers/batches/http_exchange.py": "an account's base_url, and what it redirects a download to",
     "providers/transport/http_client.py": "an account's base_url",
     "providers/transport/proxy_transport.py": "an account's base_url",
     "telemetry/spans.py": "OTEL_EXPORTER_OTLP_ENDPOINT",

@@ -17,8 +17,6 @@ class Claim(Struct, frozen=True, kw_only=True):
     """The fencing token: a later claim of the shard has a larger one, and writes with a smaller one fail."""
     finished: frozenset[int]
     """The indexes (``seq``) of the requests whose results are durable."""
-    withheld: frozenset[int] = frozenset()
-    """The indexes of other requests that belong to active jobs of the native lane, and must not be sent."""
     sent: frozenset[int] = frozenset()
     """The indexes of other requests that an earlier claim has sent, and whose answers are lost."""
     withheld: frozenset[int] = frozenset()

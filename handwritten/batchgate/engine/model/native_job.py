@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -81,6 +81,8 @@ class PlannedRow(Struct, frozen=True, kw_only=True):
     row_id: str
     line: bytes
     """Its line of the job file, or its element of the list of requests; without LF."""
+    headers: Mapping[str, str] = {}
+    """Headers of the create call, the same for all requests of a job: the create call sends those of the first one."""
 
 
 def row_id(token: str, seq: int) -> str:

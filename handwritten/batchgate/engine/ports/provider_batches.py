@@ -71,7 +71,9 @@ class NativeResult(Struct, frozen=True, kw_only=True):
 
 
 class ProviderBatches(Protocol):
-    """Calls the batch API of one provider. Every call raises `UpstreamError` or `NoUpstreamAnswer`.
+    """Calls the batch API of one provider. Calls raise `UpstreamError` or `NoUpstreamAnswer`; none is retried.
+
+    An error that ``rows`` raise while they are read passes through unchanged.
 
     The engine stores each step before the next one, so that a job is found again after a crash at any of them.
     """
@@ -86,7 +88,7 @@ class ProviderBatches(Protocol):
         ...
 
     def encode(self, account: Account, row: RequestRow, identifier: str) -> PlannedRow:
-        """Encode a request as a row of a job; raises `RequestError`."""
+        """Encode a request, which `refusal` lets pass, as a row of a job; raises `RequestError`."""
         ...
 
     async def upload(self, account: Account, job: NativeJob, rows: AsyncIterator[PlannedRow]) -> str | None:
@@ -97,13 +99,15 @@ class ProviderBatches(Protocol):
         """Create the job upstream, with one attempt. ``rows`` are read only where no file was uploaded.
 
         After a status of 5xx, or no answer (`NoUpstreamAnswer` other than `UpstreamUnreachable`), the job may exist.
+        After any other error it does not, and one with ``retry_safe`` passes: the uploaded file is not visible yet, or
+        too much is enqueued.
         """
         ...
 
     async def find(self, account: Account, job: NativeJob) -> Sequence[UpstreamJob]:
         """Return the jobs upstream that bear the token, the oldest first.
 
-        With an approximate label they are those that match in time and size.
+        With an approximate label: those that are not older than the create call, and have as many requests.
         """
         ...
 
@@ -112,7 +116,11 @@ class ProviderBatches(Protocol):
         ...
 
     def results(self, account: Account, job: NativeJob, upstream: UpstreamJob) -> AsyncIterator[NativeResult]:
-        """Yield all rows of all result files, in any order, some perhaps twice; ids may be foreign."""
+        """Yield all rows of all result files, in any order, some perhaps twice; ids may be foreign.
+
+        Lines that are no results are skipped and logged. A file that is gone raises an `UpstreamError` with status 404
+        after the rows of the other files; one that is cut off raises a `NoUpstreamAnswer` that is safe to retry.
+        """
         ...
 
     async def cancel(self, account: Account, job: NativeJob) -> None:
@@ -120,5 +128,8 @@ class ProviderBatches(Protocol):
         ...
 
     async def discard(self, account: Account, job: NativeJob, upstream: UpstreamJob | None) -> None:
-        """Delete the files of a job whose results are stored; errors do not matter to the caller."""
+        """Delete the files of a job whose results are stored, or the job itself where it holds them.
+
+        Each is tried before the first error is raised; errors do not matter to the caller.
+        """
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.engine.model.provider_call import Account, RequestRow, RowKind, UpstreamRequest, UpstreamResponse
@@ -26,6 +26,21 @@ PATHS: Final[dict[RowKind, str]] = {
 """The path for rows of each kind, below the ``base_url`` of an account."""
 
 
+KeyHeader: TypeAlias = Literal["authorization", "api-key"]
+
+_JSON_WEB_TOKEN: Final = "eyJ"  # noqa: S105 - the beginning of any token
+"""The beginning of every JSON Web Token, which Azure takes as a bearer token only."""
+
+
+def key_headers(account: Account, key_header: KeyHeader) -> dict[str, str]:
+    """Return the header with the key of an account; none for an account without a key."""
+    if not account.api_key:
+        return {}
+    if key_header == "api-key" and not account.api_key.startswith(_JSON_WEB_TOKEN):
+        return {"api-key": account.api_key}
+    return {"authorization": f"Bearer {account.api_key}"}
+
+
 class OpenAIHandler:
     """Calls an OpenAI-compatible server at `PATHS` below the ``base_url`` of an account.
 
@@ -33,28 +48,33 @@ class OpenAIHandler:
     rejected like any other.
     """
 
-    def __init__(self, capabilities: ServerCapabilities, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        capabilities: ServerCapabilities,
+        now: Callable[[], float] = time.time,
+        *,
+        key_header: KeyHeader = "authorization",
+    ) -> None:
         self._capabilities = capabilities
         self._now = now
+        self.key_header: Final = key_header
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
         """Return the call; raises `RequestError` that names an invalid or untranslatable field."""
         if "anthropic-user-profile-id" in row.headers:
             raise Untranslatable("anthropic-user-profile-id", "only Anthropic has user profiles; leave the header out")
-        kind = self._server_kind(row.kind)
-        headers = {"content-type": "application/json"}
-        if account.api_key:
-            headers["authorization"] = f"Bearer {account.api_key}"
+        kind = self.sent_kind(row.kind)
+        headers = {"content-type": "application/json"} | key_headers(account, self.key_header)
         return UpstreamRequest(
             url=account.base_url + PATHS[kind], headers=headers, body=self._body(row, kind), timeout=account.timeout
         )
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
         """Return the answer, of the row's kind."""
-        return decode_answer(row, response, self._server_kind(row.kind), self._now())
+        return decode_answer(row, response, self.sent_kind(row.kind), self._now())
 
-    def _server_kind(self, kind: RowKind) -> RowKind:
-        """Return the kind of request to send for a row of ``kind``."""
+    def sent_kind(self, kind: RowKind) -> RowKind:
+        """Return the kind of request that is sent for a row of ``kind``; raises `Untranslatable`."""
         if kind in self._capabilities.serves:
             return kind
         if kind in CONVERSATION_KINDS:

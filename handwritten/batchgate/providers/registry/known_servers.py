@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import structs
+
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.server_capabilities import EFFORTS, Effort, ServerCapabilities
 from batchgate.providers.dialects.tool_call_ids import MISTRAL_TOOL_IDS, OPENAI_TOOL_IDS
@@ -35,6 +37,9 @@ OPENAI: Final = ServerCapabilities(
     logprobs=True,
     tool_ids=OPENAI_TOOL_IDS,
 )
+
+AZURE: Final = structs.replace(OPENAI, name="azure")
+"""OpenAI's models under OpenAI's API."""
 
 VLLM: Final = ServerCapabilities(
     name="vllm",
@@ -131,3 +136,5 @@ XAI: Final = ServerCapabilities(name="xai")
 PARASAIL: Final = ServerCapabilities(name="parasail")
 NEBIUS: Final = ServerCapabilities(name="nebius")
 HUGGINGFACE: Final = ServerCapabilities(name="huggingface")
+DEEPINFRA: Final = ServerCapabilities(name="deepinfra", serves=_WITHOUT_RESPONSES)
+"""No account can have this provider yet; only the client of its batch API is there."""

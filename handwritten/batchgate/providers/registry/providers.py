@@ -38,6 +38,11 @@ PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
     {
         "anthropic": Provider("https://api.anthropic.com", AnthropicHandler),
         "openai": _openai_compatible("https://api.openai.com/v1", known_servers.OPENAI),
+        "azure": Provider(
+            "https://RESOURCE.openai.azure.com/openai/v1",
+            lambda: OpenAIHandler(known_servers.AZURE, key_header="api-key"),
+            "base_url",
+        ),
         "vllm": _openai_compatible("http://localhost:8000/v1", known_servers.VLLM, "base_url"),
         "sgl": _openai_compatible("http://localhost:30000/v1", known_servers.SGLANG, "base_url"),
         "ollama": _openai_compatible("http://localhost:11434/v1", known_servers.OLLAMA, None),

@@ -1,4 +1,4 @@
-"""An HTTP client with proxy support, based on aiohttp; only this module handles aiohttp's exceptions.
+"""An HTTP client with proxy support, based on aiohttp.
 
 `AiohttpTransport` implements `engine.ports.provider.Transport`. It has no retries and no concurrency limits, as the
 engine has both. It follows no redirects, which would send the key to another address, and has no cookies.
@@ -6,7 +6,6 @@ engine has both. It follows no redirects, which would send the key to another ad
 
 from __future__ import annotations
 
-import os
 import ssl
 from functools import lru_cache
 from io import BytesIO
@@ -15,20 +14,11 @@ from typing import Final, Self
 import aiohttp
 from msgspec import Struct
 
-from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.providers.transport import call_errors
+from batchgate.providers.transport.aiohttp_errors import to_upstream_error
 
 _LARGE_BODY: Final = 1024 * 1024
-
-_REASONS: Final[dict[type[Exception], str]] = {
-    aiohttp.ClientConnectorDNSError: call_errors.NAME_NOT_RESOLVED,
-    aiohttp.ClientSSLError: call_errors.TLS_FAILED,
-    aiohttp.ServerDisconnectedError: call_errors.CLOSED_EARLY,
-    aiohttp.ClientPayloadError: call_errors.ENDED_EARLY,
-    aiohttp.ClientResponseError: call_errors.NOT_HTTP,
-}
-"""The reason to report for each exception type; the first match counts, so subclasses come first."""
 
 
 class TransportSettings(Struct, frozen=True, kw_only=True):
@@ -89,7 +79,7 @@ class AiohttpTransport:
                 headers = {name.lower(): _text(value) for name, value in response.headers.items()}
                 return UpstreamResponse(status=response.status, headers=headers, body=body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _to_upstream_error(error, request) from error
+            raise to_upstream_error(error, request) from error
 
     async def _read(self, response: aiohttp.ClientResponse, request: UpstreamRequest) -> bytes:
         """Read the body in blocks, and fail at the size limit."""
@@ -117,31 +107,3 @@ def _sendable(body: bytes) -> bytes | BytesIO:
 @lru_cache(maxsize=64)
 def _timeout(total: float, connect: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, sock_connect=connect)
-
-
-def _to_upstream_error(error: Exception, request: UpstreamRequest) -> NoUpstreamAnswer:
-    match error:
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return call_errors.invalid_url()
-        case aiohttp.ConnectionTimeoutError():
-            return call_errors.connect_timeout_error(request)
-        case TimeoutError():
-            return call_errors.response_timeout(request)
-        case aiohttp.ClientConnectorError():
-            return call_errors.connect_error(request, _reason(error))
-        case ValueError():
-            return call_errors.invalid_header(request)
-        case _:
-            return call_errors.call_failed(request, _reason(error))
-
-
-def _reason(error: Exception) -> str:
-    match error:
-        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as refused):
-            return call_errors.certificate_error(refused)
-    for kind, reason in _REASONS.items():
-        if isinstance(error, kind):
-            return reason
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
-    return type(error).__name__
