@@ -14,9 +14,11 @@ from msgspec import structs
 from batchgate.api.provider_names import ProviderNames
 from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.model.errors import ConfigurationError, RefusedError
+from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.provider_call import Account, Price
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR
 from batchgate.engine.ports.provider import Transport
+from batchgate.engine.ports.provider_batches import ProviderBatches
 from batchgate.providers.registry.model_names import is_part_of_model_name
 from batchgate.providers.registry.providers import PROVIDER_NAMES, PROVIDERS, Provider
 from batchgate.providers.responses.key_redaction import KeyRedactingHandler
@@ -27,6 +29,8 @@ from batchgate.settings import AccountSettings, PriceSettings, Settings, secret
 
 SIMULATOR = "simulator"
 DEFAULT = "anthropic"
+FindBatches: TypeAlias = Callable[[str], ProviderBatches | None]
+"""Returns the client of a provider's batch API by its name; None for a provider without one."""
 ReadSecret: TypeAlias = Callable[[str, str], Awaitable[str]]
 """Reads a secret by name; the second argument is the setting that a `ConfigurationError` names."""
 
@@ -34,7 +38,11 @@ KEY_SETTINGS = ("api_key", "api_key_env", "api_key_file", "api_key_secret")
 
 
 def endpoints(
-    settings: Settings, transport: Transport, environment: Mapping[str, str], read_secret: ReadSecret
+    settings: Settings,
+    transport: Transport,
+    environment: Mapping[str, str],
+    read_secret: ReadSecret,
+    find_batches: FindBatches = lambda _: None,
 ) -> list[AccountEndpoint]:
     """Build the endpoints of all accounts; raises `ConfigurationError`.
 
@@ -42,7 +50,7 @@ def endpoints(
     """
     is_model_part = _model_parts(settings)
     return [
-        _endpoint(name, account, transport, environment, read_secret, partial(is_model_part, name))
+        _endpoint(name, account, transport, environment, read_secret, partial(is_model_part, name), find_batches)
         for name, account in settings.accounts.items()
     ]
 
@@ -117,6 +125,7 @@ def _endpoint(  # noqa: PLR0917
     environment: Mapping[str, str],
     read_secret: ReadSecret,
     is_model_part: Callable[[str], bool],
+    find_batches: FindBatches,
 ) -> AccountEndpoint:
     account = Account(
         name=name,
@@ -147,16 +156,28 @@ def _endpoint(  # noqa: PLR0917
     base_url = _base_url(name, given, provider)
     key = secret(given.api_key, given.api_key_env, f"accounts.{name}.api_key_env", environment)
     _check_requirement(name, given, provider, has_key=bool(key))
+    is_own_host = _host(base_url) == _host(provider.base_url)
+    batches = _batches(name, given, find_batches, is_own_host=is_own_host)
+    lane: Lane = given.lane or ("direct" if batches is None else "auto")
     return AccountEndpoint(
-        account=structs.replace(account, base_url=base_url, api_key=key),
-        handler=KeyRedactingHandler(
-            provider.handler(), base_url=base_url, in_answers=_host(base_url) != _host(provider.base_url)
-        ),
+        account=structs.replace(account, base_url=base_url, api_key=key, lane=lane),
+        batches=batches,
+        handler=KeyRedactingHandler(provider.handler(), base_url=base_url, in_answers=not is_own_host),
         transport=transport,
         meter=UsageMeter(),
         read_key=_key_reader(name, given, read_secret),
         is_model_part=is_model_part,
     )
+
+
+def _batches(
+    name: str, given: AccountSettings, find_batches: FindBatches, *, is_own_host: bool
+) -> ProviderBatches | None:
+    """Return the batch API of an account: at the provider's own host, and where the account says that there is one."""
+    batches = find_batches(given.provider) if is_own_host or given.lane in {"auto", "native"} else None
+    if batches is None and given.lane == "native":
+        raise ConfigurationError(f"accounts.{name}.lane", f"auto or direct: {given.provider} has no batch API")
+    return batches
 
 
 def _check_one_key_setting(name: str, given: AccountSettings) -> None:

@@ -52,10 +52,12 @@ from batchgate.engine.support.steady_clock import SteadyClock
 from batchgate.engine.tenancy.secrets import Secrets
 from batchgate.installation import Installation, Role, installation
 from batchgate.master_key import cipher
+from batchgate.providers.batches.http_exchange import HttpExchange
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.input_file import InputFileReader
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.providers.dialects.openai_rows import OpenAIRows
+from batchgate.providers.registry.native_lanes import provider_batches
 from batchgate.providers.transport.network_transport import NetworkTransport
 from batchgate.providers.transport.proxy_transport import TransportSettings
 from batchgate.settings import Settings
@@ -112,9 +114,11 @@ def build_app(
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
     transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
+    exchange = HttpExchange(TransportSettings(trust_env=settings.trust_env))
+    find_batches = partial(provider_batches, exchange=exchange)
     blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.storage_options, environment)
     secrets = Secrets(installed.secrets, cipher(settings, environment), clock)
-    router = Router(endpoints(settings, transport, environment, secrets.value), clock=clock)
+    router = Router(endpoints(settings, transport, environment, secrets.value, find_batches), clock=clock)
     metrics = Metrics(__version__, role)
     own: GatewayHandlers = GatewayHandler(
         lambda: _health(app, role), partial(_exposition, app, metrics), authenticator.is_operator
@@ -138,7 +142,7 @@ def build_app(
     check_routes(app, operations)
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
-    app.cleanup_ctx.extend((_blobs(blobs.check), _transport, *map(_entered, installed.resources)))
+    app.cleanup_ctx.extend((_blobs(blobs.check), _transport, _entered(exchange), *map(_entered, installed.resources)))
     engine = _engine(installed, router, blobs, clock, database_time=database_time, telemetry=telemetry)
     app.cleanup_ctx.extend((tenancy.run, engine))
     return app

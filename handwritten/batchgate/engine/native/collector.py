@@ -40,8 +40,6 @@ class Collected(Struct):
     """Rows whose request had a result already."""
     foreign: int = 0
     """Rows with an id that is none of the job's."""
-    again: set[int] = set()
-    """Requests whose error may not come back at another call."""
     unfinished: dict[int, Literal["expired", "canceled"]] = {}
     """Requests that did not run, and why."""
     missing: set[int] = set()
@@ -84,15 +82,20 @@ class Collector:
         self._found.answered = len(seqs & finished)
         batches, rows = self._endpoint.batches, 0
         assert batches is not None
-        async for result in batches.results(self._endpoint.account, self._job, upstream):
-            self._read(result, seqs)
-            rows += 1
-            if self._buffered >= BUFFERED_BYTES:
-                await self._flush()
-                hit_failpoint("native_collecting")
-            elif rows % ROWS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        await self._flush()
+        try:
+            async for result in batches.results(self._endpoint.account, self._job, upstream):
+                self._read(result, seqs)
+                rows += 1
+                if self._buffered >= BUFFERED_BYTES:
+                    await self._flush()
+                    hit_failpoint("native_collecting")
+                elif rows % ROWS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        except UpstreamError as error:
+            if error.status != 404:  # else a file is gone for good, and all others were read
+                raise
+        finally:
+            await self._flush()
         return self._found
 
     async def add_errors(self, errors: dict[int, RequestError | Literal["expired"]]) -> None:
@@ -132,7 +135,6 @@ class Collector:
             answer = endpoint.handler.decode(row, response)
         except UpstreamError as error:
             if error.retry_safe and not self._keeps_errors:
-                self._found.again.add(seq)
                 return None
             return self._results.errored(self._batch, seq, custom_id, error)
         assert endpoint.batches is not None
@@ -149,7 +151,6 @@ class Collector:
     def _add(self, result: ResultLine) -> None:
         self._found.missing.discard(result.seq)
         self._found.unfinished.pop(result.seq, None)
-        self._found.again.discard(result.seq)
         self._found.answered += 1
         shard = bisect_right(self._first_seqs, result.seq) - 1
         self._buffers.setdefault(shard, []).append(result)

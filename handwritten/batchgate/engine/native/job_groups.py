@@ -85,13 +85,15 @@ class JobGroups:
         for (account, model), group in self._groups.items():
             if group.requests < min_requests(self._batch, group.route.endpoint):
                 continue
+            batches = group.route.endpoint.batches
+            assert batches is not None  # the lane was chosen by it
             for part in group.parts:
                 yield NativeJob(
                     batch_key=self._batch.key,
                     token=secrets.token_urlsafe(TOKEN_BYTES).replace("-", "x"),
                     account=account,
                     model=model,
-                    kind=self._batch.options.kind,
+                    kind=batches.sent_kind(self._batch.options.kind),
                     seqs=pack_set(part.seqs),
                     requests=len(part.seqs),
                     tokens=part.tokens,

@@ -5,6 +5,8 @@ Each step is stored before the next one, so a crash at any of them loses neither
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from typing import Final
 
 from batchgate.engine.dispatch.endpoint import AccountEndpoint, lane_of
@@ -19,6 +21,8 @@ from batchgate.engine.native.job_rows import JobRows
 from batchgate.engine.native.job_submission import JobSubmission
 from batchgate.engine.native.job_watch import JobWatch
 from batchgate.engine.ports.provider_batches import ProviderBatches, UpstreamJob
+
+logger = logging.getLogger(__name__)
 
 FIRST_RETRY: Final = 2.0  # seconds before the second attempt at a call that failed; they double
 LAST_RETRY: Final = 60.0
@@ -58,6 +62,11 @@ class JobRun:
             except StaleClaim:
                 break
             except (StoreError, BlobError, UpstreamError) as error:
+                self._services.report("native jobs", error, of=component)
+                await self._pause_after_failure(error)
+            except Exception as error:
+                fields = {"action": "native_job_failed", "account": self._record.job.account}
+                logger.exception("a job of the native lane failed with an internal error", extra=fields)
                 self._services.report("native jobs", error, of=component)
                 await self._pause_after_failure(error)
             else:
@@ -132,7 +141,8 @@ class JobRun:
             await collector.add_errors(dict.fromkeys(found.missing - found.unfinished.keys(), error))
         await self._record.save(answered=found.answered)
         await self._record.end("done" if not found.missing else "failed", reason)
-        await batches.discard(endpoint.account, self._record.job, upstream)
+        with suppress(UpstreamError):
+            await batches.discard(endpoint.account, self._record.job, upstream)
 
     def _reason_for(self, upstream: UpstreamJob, found: Collected) -> str | None:
         """Return why a job has not answered all requests; None if it has."""

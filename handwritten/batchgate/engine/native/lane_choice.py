@@ -40,7 +40,12 @@ def choose_lane(batch: Batch, request: PreparedRequest, *, now: int) -> Choice:
     if lane == "auto" and batch.expires_at - now < MIN_TIME:
         return Choice(native=False, reason=f"the batch expires within {MIN_TIME // MICROSECONDS // 3600} hours")
     refusal = endpoint.batches.refusal(request_row(batch, request))
-    return NATIVE if refusal is None else Choice(native=False, reason=refusal)
+    if refusal is not None:
+        return Choice(native=False, reason=refusal)
+    if batch.options.kind == "responses" and endpoint.batches.sent_kind("responses") != "responses":
+        # The translation of an answer needs its request, and results come in any order.
+        return Choice(native=False, reason="url: Responses are translated for this provider; their lane is direct")
+    return NATIVE
 
 
 def min_requests(batch: Batch, endpoint: AccountEndpoint) -> int:

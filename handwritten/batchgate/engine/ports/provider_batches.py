@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 from msgspec import Struct
 
 from batchgate.engine.model.native_job import NativeJob, PlannedRow
-from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamResponse
+from batchgate.engine.model.provider_call import Account, RequestRow, RowKind, UpstreamResponse
 
 JobOutcome: TypeAlias = Literal["running", "completed", "failed", "expired", "canceled"]
 """What the provider's word for a job's state means; a word that nobody knows means ``running`` (native-lanes 0.8)."""
@@ -81,6 +81,10 @@ class ProviderBatches(Protocol):
     @property
     def limits(self) -> LaneLimits:
         """What one job may have."""
+        ...
+
+    def sent_kind(self, kind: RowKind) -> RowKind:
+        """Return the kind of the requests that are sent for rows of a kind; raises `RequestError` if there is none."""
         ...
 
     def refusal(self, row: RequestRow) -> str | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.native_job import NativeJob, PlannedRow
-from batchgate.engine.model.provider_call import Account, RequestRow
+from batchgate.engine.model.provider_call import Account, RequestRow, RowKind
 from batchgate.engine.ports.provider_batches import LaneLimits, NativeResult, UpstreamJob
 from batchgate.providers.batches.anthropic_results import MessageBatch, MessageBatchPage, read_result, upstream_job
 from batchgate.providers.batches.http_exchange import HttpCall, HttpExchange
@@ -53,6 +53,10 @@ class AnthropicBatches:
     def limits(self) -> LaneLimits:
         """What one job may have."""
         return _LIMITS
+
+    def sent_kind(self, kind: RowKind) -> RowKind:  # noqa: ARG002 - the same for all
+        """Return the kind of the requests that are sent."""
+        return "messages"
 
     def refusal(self, row: RequestRow) -> str | None:
         """Return why a request cannot run natively, with the name of the field; None if it can."""

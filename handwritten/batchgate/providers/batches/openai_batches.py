@@ -12,7 +12,7 @@ import msgspec
 
 from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, UpstreamError
 from batchgate.engine.model.native_job import NativeJob, PlannedRow
-from batchgate.engine.model.provider_call import Account, RequestRow
+from batchgate.engine.model.provider_call import Account, RequestRow, RowKind
 from batchgate.engine.ports.provider_batches import LaneLimits, NativeResult, UpstreamJob
 from batchgate.providers.batches.http_exchange import HttpCall, HttpExchange
 from batchgate.providers.batches.job_errors import passing_refusal, upstream_id
@@ -56,6 +56,10 @@ class OpenAIBatches:
     def limits(self) -> LaneLimits:
         """What one job may have."""
         return self._dialect.limits
+
+    def sent_kind(self, kind: RowKind) -> RowKind:
+        """Return the kind of the requests that are sent for rows of a kind; raises `RequestError` if there is none."""
+        return self._handler.sent_kind(kind)
 
     def refusal(self, row: RequestRow) -> str | None:
         """Return why a request cannot run natively, with the name of the field; None if it can."""

@@ -1,0 +1,1 @@
+"""The native lane: batches that travel in jobs of simulated providers' batch APIs."""

@@ -1,0 +1,67 @@
+"""A gateway whose account has a simulated batch API, and a clock that moves both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from batchgate.providers.simulator.batches.control import JournalJob
+from batchgate.settings import AccountSettings
+from tests.support.running_app import BATCHES, RunningApp, running_app
+from tests.support.simulated_batches import SimulatedProviders, simulated_providers
+
+STEP = 10.0
+"""Seconds by which the clocks move at once."""
+KEY = "provider-key-0123456789"
+PATHS = {"openai": "/openai/v1", "anthropic": "/anthropic", "groq": "/groq/openai/v1"}
+
+
+@dataclass(frozen=True)
+class NativeGateway:
+    """A gateway and its simulated providers."""
+
+    app: RunningApp
+    providers: SimulatedProviders
+
+    async def pass_time(self, seconds: float = STEP) -> None:
+        """Move the clocks of the providers and of the gateway."""
+        await self.providers.advance(seconds)
+        self.app.clock.move(seconds)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def until_ended(self, batch_id: str) -> dict[str, Any]:
+        """Let time pass until a batch has ended, and return it."""
+        while True:
+            status, batch = await self.app.call("GET", f"{BATCHES}/{batch_id}")
+            assert status == 200, batch
+            if batch["processing_status"] == "ended":
+                assert isinstance(batch, dict)
+                return batch
+            await self.pass_time()
+
+    async def jobs_upstream(self, number: int = 1) -> list[JournalJob]:
+        """Wait until the provider has so many jobs, and return them."""
+        while len(jobs := await self.providers.jobs()) < number:
+            await self.pass_time(1.0)
+        return jobs
+
+    async def progress(self, batch_id: str) -> dict[str, Any]:
+        """Return the progress of a batch."""
+        return (await self.app.call("GET", f"/api/batches/{batch_id}/progress"))[1]
+
+
+@asynccontextmanager
+async def native_gateway(
+    data_dir: Path, provider: Literal["openai", "anthropic", "groq"] = "openai", **account: Any
+) -> AsyncIterator[NativeGateway]:
+    """Run a gateway with one account of a provider."""
+    async with simulated_providers() as providers:
+        given = {"lane": "auto"} | account
+        settings = AccountSettings(provider=provider, base_url=providers.url + PATHS[provider], api_key=KEY, **given)
+        async with running_app(data_dir, accounts={provider: settings}) as app:
+            yield NativeGateway(app, providers)
