@@ -131,7 +131,7 @@ async def test_a_job_that_is_never_validated_expires_without_rows(
 async def test_a_cancellation_keeps_or_loses_rows_or_comes_too_late(
     providers: SimulatedProviders, openai: RawBatches, fault: str, expected: object, results: object
 ) -> None:
-    await providers.play(cancel=fault)
+    await providers.play(cancellation=fault)
     batch = await openai.after(HALF, await openai.create(*FOUR))
     await openai.call("POST", f"/batches/{batch['id']}/cancel")
     batch = await openai.after(END, batch)
