@@ -52,6 +52,12 @@ class BatchFaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """Number of results with ids that the job does not have."""
     reorder_rows: bool = False
     """The results come in the reverse order."""
+    rows_without_usage: tuple[Count, ...] = ()
+    """Rows, by their number from 0, whose answer has no ``usage``."""
+    cut_off_rows: tuple[Count, ...] = ()
+    """Rows, by their number from 0, whose answer has no text because its tokens were used up before."""
+    retype_ids: bool = False
+    """Ids that look like numbers lose their leading zeros."""
     unknown_status: str | None = None
     """The status that is shown instead of ``in_progress``."""
     counters: Literal["null", "zero", "too_many"] | None = None
