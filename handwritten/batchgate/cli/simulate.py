@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from typing import Final
 
 import click
 from aiohttp import web
 
 from batchgate.engine.model.errors import ConfigurationError
+from batchgate.providers.simulator.batches.app import PROVIDERS, SimulatedBatches
 from batchgate.providers.simulator.server import build_simulator_app
 from batchgate.providers.simulator.simulator import SimulatorSettings
 
@@ -84,33 +86,47 @@ _COUNT: Final = click.IntRange(min=0)
     show_default=True,
     help="Seed of the random faults; the same seed gives the same faults.",
 )
-def simulate_command(host: str, port: int, **behaviour: float | str | None) -> None:
+@click.option("--batches", is_flag=True, help="Serve the providers' own batch APIs too.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How many times as fast as real time the batch APIs run (1); needs --batches.",
+)
+def simulate_command(
+    host: str, port: int, *, batches: bool, speed: float | None, **behaviour: float | str | None
+) -> None:
     """Serve a simulated model with the Messages API and OpenAI's API, until SIGTERM or Ctrl-C.
 
     The model repeats the question. GET /stats returns the calls so far, POST /stats/reset resets them, and PUT
     /settings changes the behaviour.
     """
+    if speed is not None and not batches:
+        raise click.UsageError("--speed needs --batches: only the batch APIs have a clock of their own.")
     settings = SimulatorSettings(**behaviour)  # type: ignore[arg-type]
-    asyncio.run(_serve(settings, host, port))
+    options = SimulatedBatches(speed=speed or 1.0) if batches else None
+    asyncio.run(_serve(settings, options, host, port))
 
 
-async def _serve(settings: SimulatorSettings, host: str, port: int) -> None:
+async def _serve(settings: SimulatorSettings, batches: SimulatedBatches | None, host: str, port: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(build_simulator_app(settings), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    app = build_simulator_app(settings, batches)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     try:
         try:
             await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
         except OSError as error:
             raise ConfigurationError("--host, --port", f"an address to listen on: {error}") from error
-        _announce(host, runner.addresses[0][1])
+        _announce(host, runner.addresses[0][1], PROVIDERS if batches else ())
         await stop.wait()
     finally:
         await runner.cleanup()
 
 
-def _announce(host: str, port: int) -> None:
+def _announce(host: str, port: int, batch_apis: Sequence[str]) -> None:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(f"A simulated model listens on {url}\n  Messages      base URL {url}\n  OpenAI's API  base URL {url}/v1")
+    if batch_apis:
+        click.echo(f"  Batch APIs    below {url}/PROVIDER, which is one of {', '.join(batch_apis)}")

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from batchgate.providers.simulator.batches.app import SimulatedBatches, add_batch_apis
 from batchgate.providers.simulator.simulator import SimulatedCall, Simulator, SimulatorSettings, body_key
 
 _LARGEST_BODY: Final = 64 * 1024 * 1024
@@ -32,10 +33,14 @@ class SimulatorStats(Struct, frozen=True, kw_only=True):
     """Calls by the hexadecimal `body_key` of their body; a value over 1 means that the call was repeated."""
 
 
-def build_simulator_app(settings: SimulatorSettings | None = None) -> web.Application:
-    """Make the server's application, with its own model and statistics."""
+def build_simulator_app(
+    settings: SimulatorSettings | None = None, batches: SimulatedBatches | None = None
+) -> web.Application:
+    """Make the server's application, with its own model and statistics, and batch APIs if they are asked for."""
     server = _SimulatorServer(Simulator(settings))
     app = web.Application(client_max_size=_LARGEST_BODY)
+    if batches is not None:
+        add_batch_apis(app, batches, server.simulator)  # before the path that answers everything
     app.add_routes(
         [
             web.post("/v1/messages", server.answer),
@@ -61,6 +66,10 @@ class _SimulatorServer:
         self._max_in_flight = 0
         self._answered: Counter[int] = Counter()
         self._calls_by_body: Counter[bytes] = Counter()
+
+    def simulator(self) -> Simulator:
+        """Return the simulated model with its current settings."""
+        return self._simulator
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer a call to the model."""
