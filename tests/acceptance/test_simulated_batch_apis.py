@@ -1,6 +1,6 @@
 """The exam of the simulated batch APIs: the official SDKs of the providers drive them, from the upload to the results.
 
-The SDKs are unchanged, make no retries, and validate responses strictly where they can. The SDK of Cerebras has no
+The SDKs are unchanged, and validate responses strictly where they can. The SDK of Cerebras has no
 batches, so OpenAI's SDK is the client there, as for all other providers with OpenAI's API.
 """
 
@@ -157,6 +157,18 @@ async def test_the_sdk_of_openai_drives_the_other_providers(
         assert batch.status == "completed"
         assert batch.output_file_id is not None
         assert rows((await client.files.content(batch.output_file_id)).text).keys() == {"a", "b"}
+
+
+async def test_the_retries_of_the_sdk_make_two_jobs_when_the_answer_to_a_create_is_lost(
+    providers: SimulatedProviders,
+) -> None:
+    async with AsyncOpenAI(base_url=f"{providers.url}/openai/v1", api_key="k") as client:
+        file = await client.files.create(file=jsonl("a"), purpose="batch")
+        await providers.play(lose_create_answer="close", jobs=1)
+        batch = await client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    first, second = await providers.jobs()
+    assert first.input_file_id == second.input_file_id == file.id
+    assert second.id == batch.id
 
 
 async def test_a_cancelled_batch_of_openai_has_the_rows_that_ran(providers: SimulatedProviders) -> None:

@@ -12,6 +12,7 @@ import pytest
 from batchgate.cli import failures, main
 from batchgate.engine.model.errors import STATUSES, ErrorKind
 from batchgate.providers.registry.providers import PROVIDER_NAMES, PROVIDERS
+from batchgate.providers.simulator.batches.faults import BatchFaults
 from batchgate.settings import AccountSettings, ApiKeySettings, PriceSettings, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,11 @@ def test_the_page_names_only_options_that_a_command_has(command: str) -> None:
     (row,) = re.findall(rf"^\| `{command}(?: [A-Z]+)?` \|(.*?)\|", (DOCS / "command-line.md").read_text(), re.MULTILINE)
     unknown = set(re.findall(r"`(--[a-z-]+)`", row)) - options(main, command)
     assert not unknown, f"{command} has no {', '.join(unknown)}"
+
+
+def test_the_page_lists_exactly_the_faults_that_simulated_batch_apis_play() -> None:
+    named = first_column("command-line.md", "### Faults of batch APIs")
+    assert [name for name in named if name != "fault"] == [*BatchFaults.__struct_fields__]
 
 
 def test_the_page_lists_exactly_the_exit_codes_that_exist() -> None:

@@ -330,3 +330,21 @@ def test_a_simulated_provider_serves_both_dialects_at_the_urls_that_it_prints(tm
                 assert answers_by_custom_id(done.stdout) == {"a": "You said: I am a"}, done.stderr
         process.terminate()
         assert process.wait(30) == 0
+
+
+def test_a_simulated_provider_serves_batch_apis_when_it_is_told_to(tmp_path: Path) -> None:
+    with running_command(tmp_path, "simulate", "--port", "0", "--batches", "--speed", "1000") as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(4)]
+        url = said[0].split()[-1]
+        assert said[3].startswith(f"  Batch APIs    below {url}/PROVIDER, which is one of anthropic, openai, azure, ")
+        with urlopen(f"{url}/openai/v1/batches") as response:
+            assert json.loads(response.read())["data"] == []
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_the_speed_of_batch_apis_that_are_not_served_is_refused(tmp_path: Path) -> None:
+    done = batchgate(tmp_path, "simulate", "--speed", "2")
+    assert done.returncode == 2
+    assert "--speed needs --batches" in done.stderr

@@ -68,10 +68,13 @@ async def test_a_new_job_is_not_found_for_some_seconds(providers: SimulatedProvi
 async def test_creates_are_refused_with_429_a_number_of_times(
     providers: SimulatedProviders, openai: RawBatches
 ) -> None:
-    await providers.play(refuse_creates=2, cannot_find_file=1, retry_after=7)
+    await providers.play(refuse_creates=2, cannot_find_file=1)
     file_id = await openai.upload(b"{}")
     statuses = [(await openai.try_create(file_id))[0] for _ in range(4)]
     assert statuses == [429, 429, 400, 200]
+    await providers.play(refuse_creates=1, retry_after=7)
+    async with providers.http.post(f"{providers.url}/openai/v1/batches") as response:
+        assert response.headers["retry-after"] == "7"
 
 
 async def test_an_outage_answers_every_call_with_its_status(providers: SimulatedProviders, openai: RawBatches) -> None:
@@ -131,7 +134,7 @@ async def test_a_job_that_is_never_validated_expires_without_rows(
 async def test_a_cancellation_keeps_or_loses_rows_or_comes_too_late(
     providers: SimulatedProviders, openai: RawBatches, fault: str, expected: object, results: object
 ) -> None:
-    await providers.play(cancel=fault)
+    await providers.play(cancellation=fault)
     batch = await openai.after(HALF, await openai.create(*FOUR))
     await openai.call("POST", f"/batches/{batch['id']}/cancel")
     batch = await openai.after(END, batch)
@@ -192,6 +195,17 @@ async def test_results_are_missing_doubled_foreign_and_reordered(
     await providers.play(missing_rows=[1], doubled_rows=[2], foreign_rows=1, reorder_rows=True)
     batch = await openai.after(END, await openai.create(*FOUR))
     assert await openai.result_ids(batch) == (["c", "d", "c", "a", "foreign-0"], [])
+
+
+async def test_answers_lack_usage_or_text_and_ids_lose_zeros(providers: SimulatedProviders, openai: RawBatches) -> None:
+    await providers.play(rows_without_usage=[0], cut_off_rows=[1], retype_ids=True)
+    batch = await openai.after(END, await openai.create("007", "b", "c"))
+    lines = await openai.lines(batch["output_file_id"])
+    assert [line["custom_id"] for line in lines] == ["7", "b", "c"]
+    answers = [line["response"]["body"] for line in lines]
+    assert ["usage" in answer for answer in answers] == [False, True, True]
+    assert [answer["choices"][0]["finish_reason"] for answer in answers] == ["stop", "length", "stop"]
+    assert answers[1]["choices"][0]["message"]["content"] == ""
 
 
 async def test_the_error_file_is_empty_or_deleted(providers: SimulatedProviders, openai: RawBatches) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -219,6 +220,10 @@ async def test_deepinfra_has_its_own_shapes(providers: SimulatedProviders) -> No
     assert status == 400
     assert (await api.call("DELETE", f"/batches/{batch['id']}"))[0] == 405
     assert (await api.try_create("file_x", endpoint="/v1/responses"))[0] == 422
+    streaming = chat_line("a", body={"model": "sim-1", "messages": [], "stream": True})
+    _, batch = await api.try_create(await api.upload(jsonl([streaming])))
+    batch = await api.after(END, batch)
+    assert [line["error"]["code"] for line in await api.lines(batch["error_file_id"])] == ["500"]
 
 
 async def test_deepinfra_completes_a_batch_that_was_cancelled_while_it_ran(providers: SimulatedProviders) -> None:
@@ -227,7 +232,7 @@ async def test_deepinfra_completes_a_batch_that_was_cancelled_while_it_ran(provi
     await api.call("POST", f"/batches/{batch['id']}/cancel")
     batch = await api.after(END, batch)
     assert (batch["status"], batch["cancelled_at"]) == ("completed", None)
-    assert sorted((await api.result_ids(batch))[0]) == ["a", "b"]
+    assert {*(await api.result_ids(batch))[0]} == {"a", "b"}
     early = await api.create("a")
     await api.call("POST", f"/batches/{early['id']}/cancel")
     early = await api.after(END, early)
@@ -261,6 +266,13 @@ async def test_a_batch_of_azure_does_not_expire(providers: SimulatedProviders) -
     await providers.configure(file_pending=0)
     await providers.play(stall_at=0.5)
     assert (await api.after(3 * DAY, await api.create("a", "b")))["status"] == "in_progress"
+
+
+async def test_azure_has_at_most_500_files_without_expiry(providers: SimulatedProviders) -> None:
+    api = RawBatches(providers, "azure/openai/v1")
+    answers = await asyncio.gather(*(api.try_upload(b"{}") for _ in range(501)))
+    refused = [answer["error"]["code"] for status, answer in answers if status == 400]
+    assert refused == ["quotaExceeded"]
 
 
 async def test_groq_pages_by_cursor_and_fetches_by_id(providers: SimulatedProviders) -> None:

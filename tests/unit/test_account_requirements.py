@@ -13,7 +13,7 @@ from batchgate.settings import AccountSettings, Settings
 from tests.support.engine_parts import no_secret
 
 LOCAL = "http://127.0.0.1:8000/v1"
-NEEDS_KEY = sorted(PROVIDERS.keys() - {"vllm", "sgl", "ollama"})
+NEEDS_KEY = sorted(PROVIDERS.keys() - {"vllm", "sgl", "ollama", "azure"})
 
 
 def build(**account: Any) -> str:

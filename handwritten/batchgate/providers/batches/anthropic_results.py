@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.errors import STATUSES
@@ -93,8 +93,8 @@ def _outcome(batch: MessageBatch) -> JobOutcome:
 
 class _Result(Struct, frozen=True):
     type: str
-    message: Raw | None = None
-    error: Raw | None = None
+    message: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
 
 
 class _Line(Struct, frozen=True):
@@ -119,10 +119,10 @@ def read_result(line: bytes) -> NativeResult | None:
 
 
 def _response(result: _Result) -> UpstreamResponse | None:
-    if result.type == "succeeded" and result.message is not None:
+    if result.type == "succeeded" and result.message is not UNSET:
         return UpstreamResponse(status=200, headers={}, body=bytes(result.message))
     if result.type == "errored":
-        error = b"{}" if result.error is None else bytes(result.error)
+        error = b"{}" if result.error is UNSET else bytes(result.error)
         return UpstreamResponse(status=_error_status(error), headers={}, body=error)
     return None
 

@@ -115,41 +115,43 @@ class HttpExchange:
         self, account: Account, call: HttpCall, body: bytes | ObservedBody | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a call, follow the redirects of a GET, and yield a response whose status is 2xx."""
+        url, headers = URL(call.url), call.headers
         for _ in range(_MAX_REDIRECTS):
-            async with self._request(account, call, body) as response:
+            async with self._request(account, call.method, url, headers, body) as response:
                 target = response.headers.get("location")
                 if call.method != "GET" or response.status not in _REDIRECTS or target is None:
                     if not 200 <= response.status < 300:
                         raise await _error(account, response)
                     yield response
                     return
-                call = _redirected(call, target)
+                redirected = _redirect_target(url, target)
+                if redirected.origin() != url.origin():
+                    headers = _without_credentials(headers)
+                url = redirected
         raise _refused_redirect(f"it redirects more than {_MAX_REDIRECTS} times")
 
     def _request(
-        self, account: Account, call: HttpCall, body: bytes | ObservedBody | None
+        self, account: Account, method: Method, url: URL, headers: Mapping[str, str], body: bytes | ObservedBody | None
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if self._session is None:
             raise RuntimeError("the exchange is not open: use it with `async with`")
         connect = min(self._settings.connect_timeout, account.timeout)
         return self._session.request(
-            call.method,
-            call.url,
+            method,
+            url,
             data=body,
-            headers=call.headers,
+            headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=account.timeout),
             allow_redirects=False,
         )
 
 
-def _redirected(call: HttpCall, target: str) -> HttpCall:
-    """Return the call that a redirect asks for: with the key only if it stays at its host."""
-    source = URL(call.url)
-    url = source.join(URL(target))
+def _redirect_target(source: URL, target: str) -> URL:
+    """Return where a redirect leads; its URL is kept as it is written, since it may be signed."""
+    url = source.join(URL(target, encoded=target.isascii() and " " not in target))
     if url.scheme not in {"http", "https"} or (source.scheme == "https" and url.scheme == "http"):
         raise _refused_redirect(f"it redirects from {source.scheme} to {url.scheme}")
-    headers = call.headers if url.origin() == source.origin() else _without_credentials(call.headers)
-    return structs.replace(call, url=str(url), headers=headers)
+    return url
 
 
 def _without_credentials(headers: Mapping[str, str]) -> Mapping[str, str]:

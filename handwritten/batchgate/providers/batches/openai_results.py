@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.provider_call import UpstreamResponse
@@ -27,13 +27,13 @@ _NO_OUTCOME: Final = "The provider's result has neither a response nor an error.
 class _Response(Struct, frozen=True):
     status_code: int | str | None = None
     request_id: object = None
-    body: Raw | None = None
+    body: Raw | UnsetType = UNSET
 
 
 class _Line(Struct, frozen=True):
     custom_id: str
     response: _Response | None = None
-    error: Raw | None = None
+    error: Raw | UnsetType = UNSET
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)
@@ -43,10 +43,10 @@ def read_result(line: bytes) -> NativeResult | None:
     """Return what a line says about a request; None for a line that is no result or does not name its request."""
     try:
         read = _LINE.decode(line)
-        error: object = None if read.error is None else msgspec.json.decode(read.error)
+        error: object = None if read.error is UNSET else msgspec.json.decode(read.error)
     except DECODING_ERRORS:
         return None
-    if read.response is not None and (read.response.body is not None or not error):
+    if read.response is not None and (_body(read.response) or not error):
         return NativeResult(row_id=read.custom_id, response=_live_response(read.response))
     return _without_response(read.custom_id, error)
 
@@ -55,8 +55,13 @@ def _live_response(response: _Response) -> UpstreamResponse:
     """Return a response with the status of the line; one without a status is an answer."""
     status = _status(response.status_code)
     headers = {"x-request-id": response.request_id} if isinstance(response.request_id, str) else {}
-    body = b"" if response.body is None else bytes(response.body)
-    return UpstreamResponse(status=200 if status is None else status, headers=headers, body=body)
+    return UpstreamResponse(status=200 if status is None else status, headers=headers, body=_body(response))
+
+
+def _body(response: _Response) -> bytes:
+    """Return the body as JSON; empty for null and for none."""
+    body = b"" if response.body is UNSET else bytes(response.body)
+    return b"" if body == b"null" else body
 
 
 def _without_response(row_id: str, error: object) -> NativeResult:

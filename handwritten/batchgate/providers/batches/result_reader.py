@@ -47,11 +47,12 @@ async def read_results(
                 skipped, first = skipped + 1, first or line.number
     if skipped:
         logger.warning(
-            "job %s of account %s: %d lines of a result file are no results; the first is line %d",
-            job.token,
+            "account %s: %d lines of a result file of job %s are no results; the first is line %d",
             account.name,
             skipped,
+            job.token,
             first,
+            extra={"action": "result_lines_skipped", "account": account.name},
         )
 
 

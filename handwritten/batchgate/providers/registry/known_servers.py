@@ -136,5 +136,3 @@ XAI: Final = ServerCapabilities(name="xai")
 PARASAIL: Final = ServerCapabilities(name="parasail")
 NEBIUS: Final = ServerCapabilities(name="nebius")
 HUGGINGFACE: Final = ServerCapabilities(name="huggingface")
-DEEPINFRA: Final = ServerCapabilities(name="deepinfra", serves=_WITHOUT_RESPONSES)
-"""No account can have this provider yet; only the client of its batch API is there."""

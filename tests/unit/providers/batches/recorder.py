@@ -42,6 +42,7 @@ class Recorder:
         self._answers.setdefault(line, []).append(web.Response(status=status, body=sent, headers=headers))
 
     async def handle(self, request: web.Request) -> web.Response:
+        """Record a call and answer it; 501 for a call that no answer was added for."""
         line = f"{request.method} {request.raw_path}"
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.calls.append(Call(line, headers, await request.read()))

@@ -125,7 +125,7 @@ async def test_foreign_ids_are_yielded_and_lines_that_are_no_results_are_logged_
 
     assert [result.row_id for result in results] == ["r0", "somebody else's", "r1"]
     assert [record.getMessage() for record in caplog.records] == [
-        "job tok_1 of account acc: 2 lines of a result file are no results; the first is line 3"
+        "account acc: 2 lines of a result file of job tok_1 are no results; the first is line 3"
     ]
 
 
@@ -150,12 +150,12 @@ async def test_a_file_that_is_gone_is_reported_after_the_rows_of_the_others(
     seen = await openai.batches.poll(openai.account, job())
     assert seen is not None
 
-    read_rows: list[str] = []
-    with pytest.raises(UpstreamError, match="No such File object") as caught:
-        async for result in openai.batches.results(openai.account, job(), seen):
-            read_rows.append(result.row_id)
+    results = openai.batches.results(openai.account, job(), seen)
 
-    assert (read_rows, caught.value.status) == (["r0"], 404)
+    assert (await anext(results)).row_id == "r0"
+    with pytest.raises(UpstreamError, match="No such File object") as caught:
+        await anext(results)
+    assert caught.value.status == 404
 
 
 async def test_a_file_that_is_cut_off_in_a_line_is_read_again(client: MakeClient, recorder: Recorder) -> None:

@@ -82,8 +82,7 @@ async def test_a_job_awaits_results_if_it_has_ended_and_its_counters_promise_mor
     ("message", "limit"),
     [
         (
-            "Enqueued token limit reached for gpt-4o in organization org-1. Limit: 90,000 enqueued tokens. Please try "
-            "again once some in_progress batches have been completed.",
+            "Enqueued token limit reached for gpt-4o in organization org-1. Limit: 90,000 enqueued tokens.",
             90_000,
         ),
         ("Enqueued token limit reached for gpt-4o. Limit: 2000000 enqueued tokens.", 2_000_000),

@@ -11,10 +11,10 @@ from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.native_job import PlannedRow
 from tests.unit.providers.batches.conftest import MakeClient
 from tests.unit.providers.batches.recorder import CREATING_AT, KEY, Recorder, job, rows
-from tests.unit.providers.calls import row
+from tests.unit.providers.calls import Json, row
 
 CHAT = b'{"model":"model","messages":[{"role":"user","content":"Hello"}]}'
-BATCH = {
+BATCH: Json = {
     "id": "batch_1",
     "object": "batch",
     "endpoint": "/v1/chat/completions",

@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from batchgate.providers.simulator.simulator import Count, Fraction, Seconds
 
-CancelFault: TypeAlias = Literal["keeps_results", "loses_results", "loses_race"]
+CancellationFault: TypeAlias = Literal["keeps_results", "loses_results", "loses_race"]
 CountedFault: TypeAlias = Literal["refuse_creates", "cannot_find_file", "refuse_downloads", "cut_downloads"]
 
 
@@ -41,7 +41,7 @@ class BatchFaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """No row is answered after this fraction of them; the job ends when it expires."""
     expire_at: Fraction | None = None
     """The job expires as soon as this fraction of its rows is answered."""
-    cancel: CancelFault | None = None
+    cancellation: CancellationFault | None = None
     """What a cancellation does: end with the answered rows, lose them, or come too late to stop any row."""
 
     missing_rows: tuple[Count, ...] = ()
@@ -52,6 +52,12 @@ class BatchFaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """Number of results with ids that the job does not have."""
     reorder_rows: bool = False
     """The results come in the reverse order."""
+    rows_without_usage: tuple[Count, ...] = ()
+    """Rows, by their number from 0, whose answer has no ``usage``."""
+    cut_off_rows: tuple[Count, ...] = ()
+    """Rows, by their number from 0, whose answer has no text because its tokens were used up before."""
+    retype_ids: bool = False
+    """Ids that look like numbers lose their leading zeros."""
     unknown_status: str | None = None
     """The status that is shown instead of ``in_progress``."""
     counters: Literal["null", "zero", "too_many"] | None = None

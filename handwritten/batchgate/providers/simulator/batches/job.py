@@ -187,7 +187,7 @@ class Job:
 
     def _end_cancelling(self, now: float) -> None:
         runs_on = self._wire.rules.cancel_completes and JobState.IN_PROGRESS in self.entered
-        if self.faults.cancel == "loses_race" or (runs_on and self.faults.cancel is None):
+        if self.faults.cancellation == "loses_race" or (runs_on and self.faults.cancellation is None):
             if now >= self.entered[JobState.CANCELLING] + self._settings.cancelling:
                 if self.validation is None:
                     self.errors = self._find_faults()
@@ -206,7 +206,7 @@ class Job:
         if state in (JobState.EXPIRED, JobState.CANCELLED):
             word: Unfinished = "expired" if state is JobState.EXPIRED else "canceled"
             self.log.finish(word, lambda call: self._wire.unfinished_line(call, word))
-        keeps = self._wire.rules.cancelled_results or self.faults.cancel == "keeps_results"
+        keeps = self._wire.rules.cancelled_results or self.faults.cancellation == "keeps_results"
         if state is not JobState.FAILED and (state is not JobState.CANCELLED or keeps):
             faults = self._faults_of_results(state)
             self.results = write_result_files(self.log, self._folder, self._wire.rules, faults, self._wire.answer)
@@ -214,7 +214,7 @@ class Job:
 
     def _faults_of_results(self, state: JobState) -> BatchFaults:
         """Return the faults, with the answered rows as missing if a cancellation loses them."""
-        if state is not JobState.CANCELLED or self.faults.cancel != "loses_results":
+        if state is not JobState.CANCELLED or self.faults.cancellation != "loses_results":
             return self.faults
         lost = tuple(index for index, row in enumerate(self.log.rows) if row.state == "succeeded")
         return structs.replace(self.faults, missing_rows=lost)

@@ -92,7 +92,7 @@ def _counts(job: Job) -> dict[str, int] | None:
         total = completed = failed = 0
     elif job.faults.counters == "too_many":
         completed = total + 1
-    if job.state is JobState.CANCELLED and job.faults.cancel == "loses_results":
+    if job.state is JobState.CANCELLED and job.faults.cancellation == "loses_results":
         completed = 0  # the counters go back (native-lanes 0 trap 2)
     return {"total": total, "completed": completed, "failed": failed}
 

@@ -67,6 +67,8 @@ class OpenAIProvider(Struct, frozen=True, kw_only=True):
     first_fault_only: bool = True
     first_line: Literal[0, 1] = 1
     checks_url: bool = True
+    checks_stream: bool = True
+    """Whether ``stream`` is a fault of the file; if not, it is an error of its row, with the code 500."""
     one_model: bool = True
     faults_of_rows: bool = False
     """Whether lines with faults become error rows, and the rest runs."""
@@ -158,11 +160,11 @@ DEEPINFRA: Final = OpenAIProvider(
         "mismatched_model": "model_mismatch",
         "model_not_found": "unknown_model",
         "invalid_request": "invalid_line",
-        "streaming_unsupported": "invalid_line",
     },
     first_fault_only=False,
     first_line=0,
     checks_url=False,
+    checks_stream=False,
     late_counts=True,
     refused_rows="error",
 )

@@ -35,6 +35,10 @@ class _Line(Struct):
     url: str = ""
 
 
+class _Body(Struct):
+    stream: object = None
+
+
 class _Error(Struct):
     message: str = ""
 
@@ -44,6 +48,7 @@ class _ErrorBody(Struct):
 
 
 _LINES: Final = msgspec.json.Decoder(_Line)
+_BODIES: Final = msgspec.json.Decoder(_Body)
 _ERRORS: Final = msgspec.json.Decoder(_ErrorBody)
 
 
@@ -86,7 +91,10 @@ class OpenAIWire:
     def _refused(self, call: RowCall, response: UpstreamResponse) -> bytes:
         if self._provider.refused_rows == "response":
             return self._answered(call, response)
-        return self._unanswered(call, str(response.status), _ERRORS.decode(response.body).error.message)
+        streams = bool(_BODIES.decode(_LINES.decode(call.line).body).stream)
+        return self._unanswered(
+            call, "500" if streams else str(response.status), _ERRORS.decode(response.body).error.message
+        )
 
     def _answered(self, call: RowCall, response: UpstreamResponse) -> bytes:
         endpoint = b""

@@ -154,7 +154,7 @@ class _FileValidation:
         self._model = self._model or body.model
         if self._provider.one_model and body.model != self._model:
             return "mismatched_model"
-        return "streaming_unsupported" if body.stream else None
+        return "streaming_unsupported" if body.stream and self._provider.checks_stream else None
 
     def _is_endpoint(self, url: object) -> bool:
         if self._provider.endpoint_without_v1 and isinstance(url, str) and not url.startswith("/v1"):

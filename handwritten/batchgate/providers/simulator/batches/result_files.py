@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from batchgate.providers.simulator.batches.faults import BatchFaults
 from batchgate.providers.simulator.batches.rows import RowLog
+from batchgate.providers.simulator.batches.spoiled_rows import spoil_line
 from batchgate.providers.simulator.batches.wire import JobRules, RowAnswer, RowCall
 
 
@@ -28,8 +29,9 @@ def write_result_files(
     with ExitStack() as opened:
         good = opened.enter_context(output.open("wb"))
         bad = good if rules.one_result_file else opened.enter_context(error.open("wb"))
-        for row, line in log.lines(result_order(len(log.rows), rules, faults)):
-            (good if row.state == "succeeded" else bad).write(line)
+        for index, line in log.lines(result_order(len(log.rows), rules, faults)):
+            file = good if log.rows[index].state == "succeeded" else bad
+            file.write(spoil_line(line, index, faults))
         for number in range(faults.foreign_rows):
             index = len(log.rows) + number
             custom_id = f"foreign-{number}"

@@ -79,14 +79,14 @@ class RowLog:
         with self._input.open("rb") as lines:
             return lines.readline()
 
-    def lines(self, indexes: Iterable[int]) -> Iterator[tuple[Row, bytes]]:
-        """Yield rows with their result lines, in the given order."""
+    def lines(self, indexes: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+        """Yield the numbers of rows with their result lines, in the given order."""
         self._log.touch()
         with self._log.open("rb") as log:
             for index in indexes:
                 row = self.rows[index]
                 log.seek(row.offset)
-                yield row, log.read(row.length)
+                yield index, log.read(row.length)
 
     def count(self, state: RowState) -> int:
         """Return the number of rows in a state."""
