@@ -17,9 +17,9 @@ class BatchStore(Protocol):
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
         """Store a batch and its shards, all or nothing, and make the batch the owner of its input blob.
 
-        Returns what to enqueue: nothing if the batch is planned, since its shards are held (see `NativeJobStore`). If the
-        create repeats an earlier one (same idempotency key, or equal and within ``deduplicate_since``), the store returns
-        that batch instead, without jobs.
+        Returns what to enqueue: nothing if the batch is planned, since its shards are held (see `NativeJobStore`).
+        If the create repeats an earlier one (same idempotency key, or equal and within ``deduplicate_since``), the
+        store returns that batch instead, without jobs.
         """
         ...
 
