@@ -1,0 +1,1 @@
+"""The clients of batch APIs against simulated providers."""
