@@ -44,6 +44,11 @@ class ResultBuilder:
         line = self._rows[batch.dialect].expired_line(custom_id, reason)
         return None if line is None else ResultLine(seq=seq, status="expired", line=line)
 
+    def expired_without_reason(self, batch: Batch, seq: int, custom_id: str) -> ResultLine:
+        """Return the result of a request that expired."""
+        line = self._rows[batch.dialect].unfinished_line(custom_id, "expired")
+        return ResultLine(seq=seq, status="expired", line=line)
+
     def custom_id(self, batch: Batch, line: bytes) -> str:
         """Return the custom_id of an input line."""
         return self._rows[batch.dialect].custom_id(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -98,11 +98,14 @@ class Collector:
             await self._flush()
         return self._found
 
-    async def add_errors(self, errors: dict[int, RequestError | Literal["expired"]]) -> None:
-        """Store results for requests that the job left without one."""
-        for seq, error in errors.items():
+    async def end_unanswered(self, *, has_expired: bool, error: RequestError) -> None:
+        """Store results for the requests that the job left without one: they expired with it, or get the error."""
+        expired = self._found.missing if has_expired else _expired(self._found.unfinished)
+        for seq in sorted(self._found.missing):
             custom_id = self._custom_ids[seq]
-            if isinstance(error, RequestError):
+            if seq in expired:
+                self._add(self._results.expired_without_reason(self._batch, seq, custom_id))
+            else:
                 self._add(self._results.errored(self._batch, seq, custom_id, error))
             if self._buffered >= BUFFERED_BYTES:
                 await self._flush()
@@ -119,6 +122,8 @@ class Collector:
         else:
             line = self._result(seq, result.response)
             if line is not None:
+                self._found.missing.discard(seq)
+                self._found.answered += 1
                 self._add(line)
 
     def _result(self, seq: int, response: UpstreamResponse) -> ResultLine | None:
@@ -149,9 +154,7 @@ class Collector:
         )
 
     def _add(self, result: ResultLine) -> None:
-        self._found.missing.discard(result.seq)
         self._found.unfinished.pop(result.seq, None)
-        self._found.answered += 1
         shard = bisect_right(self._first_seqs, result.seq) - 1
         self._buffers.setdefault(shard, []).append(result)
         self._buffered += len(result.line)
@@ -160,6 +163,10 @@ class Collector:
         buffers, self._buffers, self._buffered = self._buffers, {}, 0
         for shard, results in buffers.items():
             await self._store.append_native_results(self._job, shard, _chunk(results))
+
+
+def _expired(unfinished: Mapping[int, Literal["expired", "canceled"]]) -> frozenset[int]:
+    return frozenset(seq for seq, state in unfinished.items() if state == "expired")
 
 
 def _chunk(results: list[ResultLine]) -> ResultChunk:

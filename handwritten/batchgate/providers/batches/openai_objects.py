@@ -91,7 +91,7 @@ def upstream_job(
         status=batch.status[:_MAX_STATUS],
         outcome=outcome,
         results=tuple(handle for handle in (batch.output_file_id, batch.error_file_id) if handle),
-        awaits_results=outcome in {"completed", "expired", "canceled"} and _awaits_results(batch),
+        awaits_results=_awaits_results(batch, outcome),
         faults=faults,
         limit_exceeded=bool(exceeded),
         token_limit=next((limit for fault in exceeded if (limit := token_limit(fault.message)) is not None), None),
@@ -107,14 +107,19 @@ def token_limit(message: str) -> int | None:
     return int(float(found[1].replace(",", "").replace("_", "")) * _MULTIPLES[(found[2] or "").lower()])
 
 
-def _awaits_results(batch: BatchObject) -> bool:
-    """Return whether the counters promise rows for which there is no file yet."""
+def _awaits_results(batch: BatchObject, outcome: JobOutcome) -> bool:
+    """Return whether a job has ended, but lacks the files that its state or its counters promise.
+
+    A completed job has a file whatever its counters say. Some providers write failed requests into the output file, so
+    that one is enough for them.
+    """
+    if outcome in {"running", "failed"} or batch.output_file_id:
+        return False
     counts = batch.request_counts if isinstance(batch.request_counts, dict) else {}
     completed, failed = (_count(counts.get(name)) for name in ("completed", "failed"))
-    # Some providers write failed requests into the output file, so one file is enough for them.
-    return (completed > 0 and not batch.output_file_id) or (
-        failed > 0 and not batch.output_file_id and not batch.error_file_id
-    )
+    if batch.error_file_id:
+        return completed > 0
+    return outcome == "completed" or completed > 0 or failed > 0
 
 
 def _count(value: object) -> int:

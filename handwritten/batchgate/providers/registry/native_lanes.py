@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from batchgate.engine.ports.provider_batches import ProviderBatches
@@ -20,7 +22,9 @@ _DEEPINFRA: Final = ServerCapabilities(
 """No account can have this provider; only the client of its batch API is there."""
 
 
-def provider_batches(provider: str, exchange: HttpExchange) -> ProviderBatches | None:
+def provider_batches(
+    provider: str, exchange: HttpExchange, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> ProviderBatches | None:
     """Return the client of a provider's batch API, which its accounts share; None for a provider without one.
 
     The handlers are those of the direct lane, so both lanes send the same bodies.
@@ -34,4 +38,4 @@ def provider_batches(provider: str, exchange: HttpExchange) -> ProviderBatches |
     if isinstance(handler, AnthropicHandler):
         return AnthropicBatches(handler, exchange)
     dialect = OPENAI_DIALECTS.get(provider)
-    return OpenAIBatches(dialect, handler, exchange) if dialect and isinstance(handler, OpenAIHandler) else None
+    return OpenAIBatches(dialect, handler, exchange, sleep) if dialect and isinstance(handler, OpenAIHandler) else None

@@ -104,7 +104,7 @@ async def test_an_error_without_a_response_becomes_one_with_a_fitting_status(
         HANDLER.decode(CHAT_ROW, result.response)
     assert (caught.value.status, caught.value.retry_safe) == (status, retry_safe)
     message = error["message"] if isinstance(error, dict) else error or "neither a response nor an error"
-    assert message in caught.value.message
+    assert str(message) in caught.value.message
 
 
 async def test_null_and_absent_are_the_same(client: MakeClient, recorder: Recorder) -> None:

@@ -8,6 +8,7 @@ from batchgate.engine.ports.provider_batches import JobFault, UpstreamJob
 from tests.unit.providers.batches.conftest import MakeClient
 from tests.unit.providers.batches.recorder import KEY, Recorder, job
 from tests.unit.providers.batches.test_openai_wire import BATCH
+from tests.unit.providers.calls import Json
 
 
 async def polled(client: MakeClient, recorder: Recorder, provider: str = "openai", **fields: object) -> UpstreamJob:
@@ -54,7 +55,7 @@ async def test_only_known_final_words_end_a_job(
         ("completed", {"total": 2, "completed": 0, "failed": 2}, None, None, (), True),
         ("completed", {"total": 2, "completed": 1, "failed": 1}, "out", None, ("out",), False),
         ("completed", None, "out", "err", ("out", "err"), False),
-        ("completed", {"total": None, "completed": None, "failed": None}, None, None, (), False),
+        ("completed", {"total": None, "completed": None, "failed": None}, None, None, (), True),
         ("cancelled", {"total": 5, "completed": 0, "failed": 0}, None, "err", ("err",), False),
         ("expired", {"total": 10, "completed": 1, "failed": 0}, "out", None, ("out",), False),
         ("in_progress", {"total": 2, "completed": 1, "failed": 0}, None, None, (), False),
@@ -72,7 +73,7 @@ async def test_a_job_awaits_results_if_it_has_ended_and_its_counters_promise_mor
     results: tuple[str, ...],
     awaits: bool,
 ) -> None:
-    fields = {"request_counts": counts, "output_file_id": output, "error_file_id": error}
+    fields: Json = {"request_counts": counts, "output_file_id": output, "error_file_id": error}
     upstream = await polled(client, recorder, status=status, **fields)
 
     assert (upstream.results, upstream.awaits_results) == (results, awaits)

@@ -1,0 +1,51 @@
+"""A batch API in a process of its own that discards uploads and sends large result files."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+DOWNLOAD_BYTES: Final = 88_000_000
+LINE_BYTES: Final = 4_000
+
+
+async def discard(request: web.Request) -> web.Response:
+    """Read a body, and return its size in the id."""
+    size = 0
+    async for block in request.content.iter_any():
+        size += len(block)
+    return web.json_response({"id": f"file-{size}", "status": "processed", "processing_status": "in_progress"})
+
+
+async def send(request: web.Request) -> web.StreamResponse:
+    """Send lines of `LINE_BYTES` with different ids."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for start in range(0, DOWNLOAD_BYTES // LINE_BYTES, 100):
+        await response.write(b"".join(_line(seq) for seq in range(start, start + 100)))
+    return response
+
+
+def _line(seq: int) -> bytes:
+    response = {"status_code": 200, "body": {"text": ""}}
+    empty = msgspec.json.encode({"custom_id": f"r{seq}", "response": response, "error": None}) + b"\n"
+    return empty.replace(b'"text":""', b'"text":"%s"' % (b"x" * (LINE_BYTES - len(empty))))
+
+
+async def _serve() -> None:
+    app = web.Application()
+    app.router.add_post("/v1/files", discard)
+    app.router.add_post("/v1/messages/batches", discard)
+    app.router.add_get("/v1/files/out/content", send)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)  # noqa: T201
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())
