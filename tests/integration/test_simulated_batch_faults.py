@@ -214,6 +214,7 @@ async def test_the_error_file_is_empty_or_deleted(providers: SimulatedProviders,
     assert await openai.call("GET", f"/files/{empty['error_file_id']}/content") == (200, "")
     await providers.play(deleted_error_file=True)
     deleted = await openai.after(END, await openai.create("a"))
+    assert deleted["error_file_id"] is not None
     assert (await openai.call("GET", f"/files/{deleted['error_file_id']}/content"))[0] == 404
 
 

@@ -69,7 +69,7 @@ async def test_a_batch_fails_without_an_input_file_or_with_a_model_that_does_not
 
 async def test_deepinfra_counts_lines_from_0_and_names_every_bad_one(providers: SimulatedProviders) -> None:
     api = RawBatches(providers, "deepinfra/v1")
-    content = b"{\n" + jsonl([chat_line("a"), chat_line("a", url="/any")]) + b"\n["
+    content = b"{\n" + jsonl([chat_line("a"), chat_line("a", url=7)]) + b"\n["
     assert await failed(api, content) == [
         ("invalid_json", None, 0),
         ("duplicate_custom_id", "custom_id", 2),
@@ -206,7 +206,7 @@ async def test_perplexity_answers_a_repeated_idempotency_key_with_the_first_batc
 async def test_deepinfra_has_its_own_shapes(providers: SimulatedProviders) -> None:
     api = RawBatches(providers, "deepinfra/v1/openai")
     assert await api.try_create("file_x") == (404, {"detail": {"error": "file not found"}})
-    content = jsonl([chat_line("a"), chat_line("b", content=1)])
+    content = jsonl([chat_line("a", url=7), chat_line("b", content=1)])  # urls are not read
     _, batch = await api.try_create(await api.upload(content))
     assert (batch["request_counts"], batch["usage"], batch["model"]) == (None, None, None)
     batch = await api.after(END, batch)

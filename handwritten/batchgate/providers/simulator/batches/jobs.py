@@ -26,8 +26,10 @@ class JobList:
     async def advance(self, now: float, on_end: Callable[[Job], None]) -> None:
         """Let all jobs do what is due by now; ``on_end`` gets those that end."""
         async with self._lock:
-            for job in [job for job in self._jobs.values() if not job.ended]:
-                await asyncio.to_thread(job.advance, now)  # it reads and writes files
+            running = [job for job in self._jobs.values() if not job.ended]
+            if running:
+                await asyncio.to_thread(_advance, running, now)  # it reads and writes files
+            for job in running:
                 if job.ended:
                     on_end(job)
 
@@ -64,3 +66,8 @@ class JobList:
             and (other.request.provider, other.request.owner) == queue
             and other.validation.model == model
         )
+
+
+def _advance(jobs: list[Job], now: float) -> None:
+    for job in jobs:
+        job.advance(now)

@@ -32,7 +32,7 @@ UNFINISHED: Final[dict[Unfinished, tuple[str, str]]] = {
 
 class _Line(Struct):
     body: msgspec.Raw
-    url: str = ""
+    url: object = None
 
 
 class _Body(Struct):
@@ -71,7 +71,7 @@ class OpenAIWire:
         if call.fault is not None:
             return RowAnswer(line=self._unanswered(call, call.fault.code, call.fault.message), succeeded=False)
         line = _LINES.decode(call.line)
-        path = line.url if self._provider.checks_url else self._endpoint
+        path = line.url if self._provider.checks_url and isinstance(line.url, str) else self._endpoint
         response = self._model.ask(path, bytes(line.body))
         if response.status != 200:
             return RowAnswer(line=self._refused(call, response), succeeded=False)
