@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 
 from batchgate.engine.dispatch.endpoint import AccountEndpoint, lane_of
 from batchgate.engine.model.batch import Batch
@@ -136,11 +136,12 @@ class JobRun:
         custom_ids = await rows.custom_ids(self._services.executor)
         found = await collector.collect(upstream, custom_ids)
         reason = self._reason_for(upstream, found)
+        state: Literal["done", "failed"] = "failed" if found.missing else "done"
+        await self._record.save(answered=found.answered)
         if found.missing and lane_of(batch.options, endpoint) == "native" and batch.status == "in_progress":
             error = RequestError("api_error", f"the provider's batch job gave no answer: {reason}")
-            await collector.add_errors(dict.fromkeys(found.missing - found.unfinished.keys(), error))
-        await self._record.save(answered=found.answered)
-        await self._record.end("done" if not found.missing else "failed", reason)
+            await collector.end_unanswered(has_expired=upstream.outcome == "expired", error=error)
+        await self._record.end(state, reason)
         with suppress(UpstreamError):
             await batches.discard(endpoint.account, self._record.job, upstream)
 
