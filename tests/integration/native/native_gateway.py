@@ -35,7 +35,7 @@ class NativeGateway:
         for _ in range(CALLS):
             await self.app.call("GET", "/health")
 
-    async def until_ended(self, batch_id: str) -> dict[str, Any]:
+    async def until_ended(self, batch_id: str, step: float = STEP) -> dict[str, Any]:
         """Let time pass until a batch has ended, and return it."""
         while True:
             status, batch = await self.app.call("GET", f"{BATCHES}/{batch_id}")
@@ -43,7 +43,7 @@ class NativeGateway:
             if batch["processing_status"] == "ended":
                 assert isinstance(batch, dict)
                 return batch
-            await self.pass_time()
+            await self.pass_time(step)
 
     async def jobs_upstream(self, number: int = 1) -> list[JournalJob]:
         """Wait until the provider has so many jobs, and return them."""
