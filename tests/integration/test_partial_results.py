@@ -1,4 +1,4 @@
-"""Partial results of large shards: their order, the memory of callers that do not read, and batches that end meanwhile."""
+"""Partial results of large shards: their order, the memory of idle callers, and batches that end meanwhile."""
 
 import gc
 import hashlib
@@ -15,6 +15,7 @@ from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import DAY
 from batchgate.engine.model.shard import ResultChunk, Shard
 from batchgate.engine.model.usage import Counts
+from batchgate.installation import Role
 from tests.support.blob_storage import BlobStorage
 from tests.support.databases import DATABASES, Database, new_database
 from tests.support.running_app import RunningApp, running_app
@@ -34,7 +35,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 @pytest.fixture
 async def app(database: Database) -> AsyncIterator[RunningApp]:
     """Run a gateway whose worker, if it has one, knows nothing of the batches that the tests store."""
-    role = "both" if database.url is None else "gateway"
+    role: Role = "both" if database.url is None else "gateway"
     async with running_app(database.path.parent, role=role, database_url=database.url) as app:
         yield app
 
