@@ -16,6 +16,7 @@ from batchgate.engine.dispatch.claim_policy import ClaimAllPolicy, ClaimPolicy, 
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.ports.cluster import Cluster, SingleProcess
 from batchgate.engine.ports.queue import Queue
+from batchgate.engine.ports.scrub_store import ScrubStore
 from batchgate.engine.ports.secret_store import SecretStore
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.tenant_store import TenantStore
@@ -38,6 +39,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     role: Role
     store: Store
     secrets: SecretStore
+    scrub: ScrubStore
     tenants: TenantStore
     queue: Queue
     claim_policy: ClaimPolicy
@@ -64,6 +66,7 @@ def _embedded(settings: Settings) -> Installation:
         role="both",
         store=store,
         secrets=store.secrets,
+        scrub=store.scrub,
         tenants=store.tenants,
         queue=MemoryQueue(store.unfinished_jobs),
         claim_policy=ClaimAllPolicy(),
@@ -87,6 +90,7 @@ def _shared(settings: Settings, role: Role) -> Installation:
         role=role,
         store=store,
         secrets=store.secrets,
+        scrub=store.scrub,
         tenants=store.tenants,
         queue=queue,
         claim_policy=FairClaimPolicy(),

@@ -122,6 +122,8 @@ class Settings(HttpLimits, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Update request_counts while a batch runs, not only when it has ended."""
     shutdown_timeout: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds that requests in flight may take after SIGTERM."""
+    scrub_bytes_per_second: Annotated[int, Meta(ge=0)] = 1_000_000
+    """Bytes a second at which stored result files and uploaded files are read to find damage; 0 turns it off."""
     master_key_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file with the master keys that encrypt secrets in the database ($BATCHGATE_MASTER_KEY)."""
     trust_env: bool = False

@@ -9,7 +9,7 @@ from batchgate.telemetry.workspace_labels import MAX_WORKSPACES
 from tests.support.scrape import Scrape
 from tests.unit.telemetry.telemetry_values import batch, claim, request
 
-EMPTY_STATE = EngineState(limiters=(), backlog=None, waiting_seconds=0.0, problems=0, workers=1)
+EMPTY_STATE = EngineState(limiters=(), backlog=None, waiting_seconds=0.0, problems=0, damaged_blobs=0, workers=1)
 
 
 async def scrape(metrics: Metrics, state: EngineState = EMPTY_STATE) -> Scrape:
@@ -49,7 +49,8 @@ async def test_limiters_of_models_without_a_label_are_summed() -> None:
         LimiterState(account="acc", model=f"m{number}", limit=2.0, in_flight=1) for number in range(MAX_MODELS + 3)
     )
     found = await scrape(
-        Metrics("1", "both"), EngineState(limiters=limiters, backlog=None, waiting_seconds=0.0, problems=0, workers=1)
+        Metrics("1", "both"),
+        EngineState(limiters=limiters, backlog=None, waiting_seconds=0.0, problems=0, damaged_blobs=0, workers=1),
     )
     assert found.value("batchgate_concurrency_limit", account="acc", model="m0") == 2
     assert found.value("batchgate_concurrency_limit", account="acc", model="other") == 6
@@ -79,7 +80,7 @@ async def test_the_backlog_is_exported_if_it_is_available() -> None:
     metrics = Metrics("1", "both")
     backlog = Backlog(batches={("w", "canceling"): 3}, waiting_shards=7, waiting_since=5)
     with_backlog = await scrape(
-        metrics, EngineState(limiters=(), backlog=backlog, waiting_seconds=2.5, problems=1, workers=1)
+        metrics, EngineState(limiters=(), backlog=backlog, waiting_seconds=2.5, problems=1, damaged_blobs=0, workers=1)
     )
     assert with_backlog.value("batchgate_batches", status="canceling") == 3
     assert ("batchgate_batches", frozenset({("workspace", "w"), ("status", "in_progress")})) in with_backlog.samples

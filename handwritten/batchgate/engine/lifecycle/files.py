@@ -13,6 +13,7 @@ from batchgate.engine.model.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.file import File, FilePage, NewFile, Upload, counted_size
 from batchgate.engine.model.ids import new_file_id
+from batchgate.engine.model.stored_blob import stored_file
 from batchgate.engine.model.workspace import QuotaDemand, check_quotas, month_of
 from batchgate.engine.ports.body_readers import UploadReader
 from batchgate.engine.ports.store import Store
@@ -96,7 +97,7 @@ class Files:
         """Return a file and its content; the size of a view is left as 0."""
         file, batch = await self._find(workspace, file_id, provider)
         if file.blob is not None:
-            return file, self._contents.stored_blob(file.blob, file.size, file.sha256)
+            return file, self._contents.stored_blob(stored_file(file))
         if batch is None or file.part is None or not is_part_stored(batch, file.part):
             raise file_not_found(file_id)
         content = self._contents.batch_part(batch, file.part)

@@ -166,3 +166,9 @@ CREATE TABLE secrets (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- How far the scrub of stored blobs has come, as JSON; at most one row.
+CREATE TABLE scrub_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    state TEXT NOT NULL
+) STRICT;

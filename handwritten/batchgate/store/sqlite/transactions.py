@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -12,7 +12,7 @@ from batchgate.engine.model.batch import Backlog, Batch, NewBatch, ValidatedInpu
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
 from batchgate.engine.model.file import File, NewFile, counted_size
-from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
+from batchgate.engine.model.shard import ChunkSlice, QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.store.queries import load_queries
@@ -207,6 +207,15 @@ def drop_chunks(connection: sqlite3.Connection, batch_key: int) -> bool:
     """Delete some chunks of an ended batch; False if there were none."""
     params = {"batch_key": batch_key, "limit": DROP_CHUNKS_LIMIT}
     return connection.execute(QUERIES["drop_chunks"], params).rowcount > 0
+
+
+def read_slices(
+    connection: sqlite3.Connection, batch_key: int, shard: int, slices: Iterable[ChunkSlice]
+) -> list[bytes]:
+    """Read parts of the lines of chunks, except of those that were dropped."""
+    params = [msgspec.structs.asdict(part) | {"batch_key": batch_key, "shard": shard} for part in slices]
+    rows = [fetch_one(connection, "slice_of_chunk", each) for each in params]
+    return [row["part"] for row in rows if row is not None]
 
 
 def backlog(connection: sqlite3.Connection) -> Backlog:
