@@ -14,6 +14,7 @@ from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.clock_watch import ClockWatch
+from batchgate.engine.lifecycle.early_quota_check import EarlyQuotaCheck
 from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.clock import MICROSECONDS
@@ -58,11 +59,12 @@ class Engine:
         self._member = self._cluster_member(needs, signals)
         self._clock_watch = ClockWatch(needs.clock, needs.database_time, self._problems.report)
         self._key_refresh = ProviderKeyRefresh(needs.router)
-        self.batches = self._batches(needs, orphan_blobs, signals)
+        early_quotas = EarlyQuotaCheck(needs.tenants, needs.clock)
+        self.batches = self._batches(needs, early_quotas, orphan_blobs, signals)
         self.contents = ContentRenderer(needs.blobs, needs.rows, needs.translator)
         self.files = Files(
             store=needs.store,
-            tenants=needs.tenants,
+            early_quotas=early_quotas,
             contents=self.contents,
             orphan_blobs=orphan_blobs,
             clock=needs.clock,
@@ -148,9 +150,16 @@ class Engine:
             problems=self._problems,
         )
 
-    def _batches(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, signals: BatchSignals) -> Batches:
+    def _batches(
+        self,
+        needs: EngineDependencies,
+        early_quotas: EarlyQuotaCheck,
+        orphan_blobs: OrphanBlobs,
+        signals: BatchSignals,
+    ) -> Batches:
         return Batches(
             store=needs.store,
+            early_quotas=early_quotas,
             orphan_blobs=orphan_blobs,
             probe=self._probe,
             queue=needs.queue,
