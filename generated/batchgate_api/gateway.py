@@ -738,7 +738,7 @@ class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
         Annotated[
             int,
             Meta(
-                description="The size of inputs, results and uploaded files in bytes.",
+                description="The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096.",
                 ge=0,
                 le=1000000000000000,
             ),
@@ -746,7 +746,35 @@ class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
         | None
         | UnsetType
     ) = UNSET
-    """The size of inputs, results and uploaded files in bytes."""
+    """The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096."""
+
+    files: (
+        Annotated[
+            int,
+            Meta(
+                description="The number of uploaded files, until they are deleted or expire.",
+                ge=0,
+                le=1000000000000,
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The number of uploaded files, until they are deleted or expire."""
+
+    creates_per_minute: (
+        Annotated[
+            int,
+            Meta(
+                description="The number of batches and uploads that are accepted in a minute of the clock, in one count.",
+                ge=0,
+                le=1000000000000,
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The number of batches and uploads that are accepted in a minute of the clock, in one count."""
 
     monthly_spend_usd: (
         Annotated[
@@ -783,10 +811,34 @@ class Quotas(OpenStruct, frozen=True, kw_only=True):
     """The number of batches that have not ended."""
 
     stored_bytes: (
-        Annotated[int, Meta(description="The size of inputs, results and uploaded files in bytes.")]
+        Annotated[
+            int,
+            Meta(
+                description="The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096."
+            ),
+        ]
         | None
     )
-    """The size of inputs, results and uploaded files in bytes."""
+    """The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096."""
+
+    files: (
+        Annotated[
+            int, Meta(description="The number of uploaded files, until they are deleted or expire.")
+        ]
+        | None
+    )
+    """The number of uploaded files, until they are deleted or expire."""
+
+    creates_per_minute: (
+        Annotated[
+            int,
+            Meta(
+                description="The number of batches and uploads that are accepted in a minute of the clock, in one count."
+            ),
+        ]
+        | None
+    )
+    """The number of batches and uploads that are accepted in a minute of the clock, in one count."""
 
     monthly_spend_usd: (
         Annotated[
@@ -1515,9 +1567,25 @@ class WorkspaceUse(OpenStruct, frozen=True, kw_only=True):
 
     stored_bytes: Annotated[
         int,
-        Meta(description="The size of inputs, results and uploaded files in bytes."),
+        Meta(
+            description="The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096."
+        ),
     ]
-    """The size of inputs, results and uploaded files in bytes."""
+    """The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096."""
+
+    files: Annotated[
+        int,
+        Meta(description="The number of uploaded files, until they are deleted or expire."),
+    ]
+    """The number of uploaded files, until they are deleted or expire."""
+
+    creates_per_minute: Annotated[
+        int,
+        Meta(
+            description="The number of batches and uploads that were accepted in the current minute of the clock."
+        ),
+    ]
+    """The number of batches and uploads that were accepted in the current minute of the clock."""
 
     monthly_spend_usd: Annotated[
         float,

@@ -114,17 +114,21 @@ def test_a_workspace_is_created_changed_shown_and_archived(tmp_path: Path, gatew
         assert done.returncode == status, done.stderr
         return done.stdout if status == 0 else done.stderr
 
-    quotas = ("--queued-requests", "1000", "--stored-bytes", "5000000", "--monthly-spend-usd", "12.5")
+    quotas = ("--queued-requests", "1000", "--stored-bytes", "5000000", "--files", "9", "--monthly-spend-usd", "12.5")
     shown = run("create", "research", *quotas)
     assert "Workspace           research\n" in shown
     assert "Queued requests     0 (of 1,000)\n" in shown
     assert "Concurrent batches  0 (no limit)\n" in shown
-    run("update", "research", "--queued-requests", "none", "--concurrent-batches", "7")
+    assert "Files               0 (of 9)\n" in shown
+    assert "Creates per minute  0 (no limit)\n" in shown
+    run("update", "research", "--queued-requests", "none", "--concurrent-batches", "7", "--creates-per-minute", "60")
     changed = json.loads(run("show", "research", "--json"))["quotas"]
     assert changed == {
         "queued_requests": None,
         "concurrent_batches": 7,
         "stored_bytes": 5_000_000,
+        "files": 9,
+        "creates_per_minute": 60,
         "monthly_spend_usd": 12.5,
     }
     assert [line.split()[0] for line in run("list").splitlines()] == ["NAME", "default", "research"]

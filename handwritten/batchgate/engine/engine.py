@@ -14,6 +14,7 @@ from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.clock_watch import ClockWatch
+from batchgate.engine.lifecycle.early_quota_check import EarlyQuotaCheck
 from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.lifecycle.scrub import Scrub
 from batchgate.engine.model.batch import Backlog, Batch
@@ -61,7 +62,8 @@ class Engine:
         self._member = self._cluster_member(needs, signals)
         self._clock_watch = ClockWatch(needs.clock, needs.database_time, self._problems.report)
         self._key_refresh = ProviderKeyRefresh(needs.router)
-        self.batches = self._batches(needs, orphan_blobs, signals)
+        early_quotas = EarlyQuotaCheck(needs.tenants, needs.clock)
+        self.batches = self._batches(needs, early_quotas, orphan_blobs, signals)
         self._damaged = DamagedBlobs(needs.scrub, self._problems.report)
         self.contents = ContentRenderer(needs.blobs, self._damaged, needs.rows, needs.translator)
         self.partial_results = PartialResults(needs.store, self.contents)
@@ -69,7 +71,7 @@ class Engine:
         self._scrubbing: asyncio.Task[None] | None = None
         self.files = Files(
             store=needs.store,
-            tenants=needs.tenants,
+            early_quotas=early_quotas,
             contents=self.contents,
             orphan_blobs=orphan_blobs,
             clock=needs.clock,
@@ -171,9 +173,16 @@ class Engine:
             does_rounds=needs.has_worker,
         )
 
-    def _batches(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, signals: BatchSignals) -> Batches:
+    def _batches(
+        self,
+        needs: EngineDependencies,
+        early_quotas: EarlyQuotaCheck,
+        orphan_blobs: OrphanBlobs,
+        signals: BatchSignals,
+    ) -> Batches:
         return Batches(
             store=needs.store,
+            early_quotas=early_quotas,
             orphan_blobs=orphan_blobs,
             probe=self._probe,
             queue=needs.queue,

@@ -126,6 +126,8 @@ def _workspace(workspace: Workspace, use: QuotaUsage | None = None) -> gateway.W
             queued_requests=quotas.queued_requests,
             concurrent_batches=quotas.concurrent_batches,
             stored_bytes=quotas.stored_bytes,
+            files=quotas.files,
+            creates_per_minute=quotas.creates_per_minute,
             monthly_spend_usd=None if spend is None else spend / NANODOLLARS_PER_DOLLAR,
         ),
         use=msgspec.UNSET if use is None else _use(use),
@@ -137,6 +139,8 @@ def _use(use: QuotaUsage) -> gateway.WorkspaceUse:
         queued_requests=use.queued_requests,
         concurrent_batches=use.concurrent_batches,
         stored_bytes=use.stored_bytes,
+        files=use.files,
+        creates_per_minute=use.creates_per_minute,
         monthly_spend_usd=use.monthly_spend / NANODOLLARS_PER_DOLLAR,
     )
 

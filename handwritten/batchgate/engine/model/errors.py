@@ -106,12 +106,14 @@ class RefusedError(BatchgateError):
 class QuotaExceeded(RefusedError):
     """The request would exceed a quota of its workspace; ``detail`` states the limit and the usage.
 
-    The header x-should-retry prevents SDKs from retrying, since a short wait would not help.
+    ``retry_after`` is the seconds until the quota has room again. Where they are unknown, the header x-should-retry
+    prevents SDKs from retrying, since a short wait would not help.
     """
 
-    def __init__(self, workspace: str, quota: str, detail: str) -> None:
+    def __init__(self, workspace: str, quota: str, detail: str, *, retry_after: int | None = None) -> None:
         message = f"Workspace {workspace!r} is at its quota of {quota}: the limit is {detail}."
-        super().__init__("rate_limit_error", message, code="quota_exceeded", headers={"x-should-retry": "false"})
+        headers = {"x-should-retry": "false"} if retry_after is None else {"Retry-After": str(retry_after)}
+        super().__init__("rate_limit_error", message, code="quota_exceeded", headers=headers)
 
 
 class RequestError(BatchgateError):

@@ -52,7 +52,7 @@ def create_batch(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, 
     if new.input_blob is not None:
         _adopt_blob(connection, new.input_blob)
     # A file has at least one request; the exact number is known after its validation.
-    demand = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size)
+    demand = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size, creates=1)
     reserve_quota(connection, new.workspace, demand, new.created_at)
     batch = batch_from_row(connection.execute(QUERIES["insert_batch"], new_batch_row(new)).fetchone())
     return batch, _insert_shards(connection, batch, new.shards)
@@ -232,7 +232,8 @@ def backlog(connection: sqlite3.Connection) -> Backlog:
 def create_file(connection: sqlite3.Connection, new: NewFile) -> File:
     """Store an uploaded file."""
     _adopt_blob(connection, str(new.blob))
-    reserve_quota(connection, new.workspace, QuotaDemand(stored_bytes=counted_size(new.size)), new.created_at)
+    demand = QuotaDemand(files=1, stored_bytes=counted_size(new.size), creates=1)
+    reserve_quota(connection, new.workspace, demand, new.created_at)
     return file_from_row(connection.execute(QUERIES["insert_file"], msgspec.structs.asdict(new)).fetchone())
 
 
@@ -255,7 +256,7 @@ def _release_file_blobs(connection: sqlite3.Connection, file: sqlite3.Row) -> No
     """Release the blobs of a deleted file: its own, or its batch's if no other file of the batch is left."""
     if file["batch_id"] is None:
         add_orphan_blobs(connection, (file["blob"],))
-        add_stored_bytes(connection, file["workspace"], -counted_size(file["size"]))
+        add_stored_bytes(connection, file["workspace"], -counted_size(file["size"]), files=-1)
     elif fetch_one(connection, "has_files", {"id": file["batch_id"]}) is None:
         batch = find_batch(connection, file["workspace"], file["batch_id"])
         if batch is not None:
