@@ -128,7 +128,7 @@ async def test_a_workspace_with_many_models_takes_no_label_of_another() -> None:
     models = found.labels("batchgate_upstream_calls_total", "model")
     assert models == {f"m{number}" for number in range(MAX_MODELS)}
     limiters = (LimiterState(account="acc", model="m7", limit=2.0, in_flight=1),)
-    state = EngineState(limiters=limiters, backlog=None, waiting_seconds=0.0, problems=0, workers=1)
+    state = EngineState(limiters=limiters, backlog=None, waiting_seconds=0.0, damaged_blobs=0, problems=0, workers=1)
     assert (await scrape(metrics, state)).value("batchgate_concurrency_limit", account="acc", model="m7") == 2
 
 
