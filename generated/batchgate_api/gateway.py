@@ -174,7 +174,7 @@ class CreateKey(ClosedStruct, frozen=True, kw_only=True):
         str,
         Meta(
             description="The name of the key, without control characters and characters that turn text round. Names are not secret.",
-            pattern="^[^\\x00-\\x1F\\x7F\\u202A-\\u202E\\u2066-\\u2069]{1,64}$",
+            pattern="^[^\\x00-\\x1F\\x7F-\\x9F\\u202A-\\u202E\\u2066-\\u2069]{1,64}$",
         ),
     ]
     """The name of the key, without control characters and characters that turn text round. Names are not secret."""

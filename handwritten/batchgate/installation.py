@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 from collections.abc import Awaitable, Callable, Sequence
@@ -57,6 +58,19 @@ def installation(settings: Settings, role: Role) -> Installation:
         return _embedded(settings)
     wanted = "batchgate worker" if role == "worker" else "batchgate serve --no-worker"
     raise ConfigurationError("database_url", f"a PostgreSQL database, which `{wanted}` shares with other processes")
+
+
+async def wait_for_database(settings: Settings, stop: asyncio.Event) -> bool:
+    """Wait until a PostgreSQL database accepts connections; return False if ``stop`` is set before.
+
+    Raises `StoreError` if it takes longer than the settings allow, or if waiting is of no use.
+    """
+    if settings.database_url is None:
+        return True
+    from batchgate.store.postgres import PostgresAddress, availability  # noqa: PLC0415 - comes with an extra
+
+    address = PostgresAddress(settings.database_url)
+    return await availability.wait_for_database(address, settings.database_wait_timeout, stop)
 
 
 def _embedded(settings: Settings) -> Installation:

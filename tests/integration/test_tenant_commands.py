@@ -43,6 +43,18 @@ def test_the_first_key_must_manage_others_and_then_every_command_needs_one(
     assert "An API key is needed" in batchgate(tmp_path, "list", gateway=gateway).stderr
 
 
+@pytest.mark.parametrize("name", ["a\u202eb", "a\u2066b", "a\x1b[2Jb", "a\x9bb", "a\n"])
+def test_a_key_whose_name_could_be_shown_as_another_one_is_refused(
+    tmp_path: Path, gateway: GatewayProcess, root: str, name: str
+) -> None:
+    done = batchgate(tmp_path, "keys", "create", name, gateway=gateway, key=root)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Error: name: " in done.stderr
+    assert name.strip() not in done.stderr or name.isascii()
+    listed = batchgate(tmp_path, "keys", "list", "--json", gateway=gateway, key=root)
+    assert [json.loads(line)["name"] for line in listed.stdout.splitlines()] == ["root"]
+
+
 def test_a_key_is_created_used_listed_rotated_and_revoked(tmp_path: Path, gateway: GatewayProcess, root: str) -> None:
     def run(*words: str, key: str = root, status: int = 0) -> str:
         done = batchgate(tmp_path, *words, gateway=gateway, key=key)
