@@ -182,7 +182,7 @@ class CreateKey(ClosedStruct, frozen=True, kw_only=True):
         str,
         Meta(
             description="The name of the key, without control characters and characters that turn text round. Names are not secret.",
-            pattern="^[^\\x00-\\x1F\\x7F\\u202A-\\u202E\\u2066-\\u2069]{1,64}$",
+            pattern="^[^\\x00-\\x1F\\x7F-\\x9F\\u202A-\\u202E\\u2066-\\u2069]{1,64}$",
         ),
     ]
     """The name of the key, without control characters and characters that turn text round. Names are not secret."""
@@ -576,6 +576,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "stopping",
         "no_worker",
         "storage_error",
+        "damaged_blob",
         "internal_error",
         "clock_in_doubt",
         "crashed",
@@ -588,7 +589,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "rate_limited",
     ],
     Meta(
-        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`: the clock has jumped, or differs from the database's; nothing expires meanwhile. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`."
+        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `damaged_blob`: a stored file is missing, or its bytes are not those that were written. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`: the clock has jumped, or differs from the database's; nothing expires meanwhile. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`."
     ),
 ]
 
@@ -790,7 +791,7 @@ class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
         Annotated[
             int,
             Meta(
-                description="The size of inputs, results and uploaded files in bytes.",
+                description="The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096.",
                 ge=0,
                 le=1000000000000000,
             ),
@@ -798,7 +799,35 @@ class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
         | None
         | UnsetType
     ) = UNSET
-    """The size of inputs, results and uploaded files in bytes."""
+    """The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096."""
+
+    files: (
+        Annotated[
+            int,
+            Meta(
+                description="The number of uploaded files, until they are deleted or expire.",
+                ge=0,
+                le=1000000000000,
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The number of uploaded files, until they are deleted or expire."""
+
+    creates_per_minute: (
+        Annotated[
+            int,
+            Meta(
+                description="The number of batches and uploads that are accepted in a minute of the clock, in one count.",
+                ge=0,
+                le=1000000000000,
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The number of batches and uploads that are accepted in a minute of the clock, in one count."""
 
     monthly_spend_usd: (
         Annotated[
@@ -835,10 +864,34 @@ class Quotas(OpenStruct, frozen=True, kw_only=True):
     """The number of batches that have not ended."""
 
     stored_bytes: (
-        Annotated[int, Meta(description="The size of inputs, results and uploaded files in bytes.")]
+        Annotated[
+            int,
+            Meta(
+                description="The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096."
+            ),
+        ]
         | None
     )
-    """The size of inputs, results and uploaded files in bytes."""
+    """The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096."""
+
+    files: (
+        Annotated[
+            int, Meta(description="The number of uploaded files, until they are deleted or expire.")
+        ]
+        | None
+    )
+    """The number of uploaded files, until they are deleted or expire."""
+
+    creates_per_minute: (
+        Annotated[
+            int,
+            Meta(
+                description="The number of batches and uploads that are accepted in a minute of the clock, in one count."
+            ),
+        ]
+        | None
+    )
+    """The number of batches and uploads that are accepted in a minute of the clock, in one count."""
 
     monthly_spend_usd: (
         Annotated[
@@ -1567,9 +1620,25 @@ class WorkspaceUse(OpenStruct, frozen=True, kw_only=True):
 
     stored_bytes: Annotated[
         int,
-        Meta(description="The size of inputs, results and uploaded files in bytes."),
+        Meta(
+            description="The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096."
+        ),
     ]
-    """The size of inputs, results and uploaded files in bytes."""
+    """The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096."""
+
+    files: Annotated[
+        int,
+        Meta(description="The number of uploaded files, until they are deleted or expire."),
+    ]
+    """The number of uploaded files, until they are deleted or expire."""
+
+    creates_per_minute: Annotated[
+        int,
+        Meta(
+            description="The number of batches and uploads that were accepted in the current minute of the clock."
+        ),
+    ]
+    """The number of batches and uploads that were accepted in the current minute of the clock."""
 
     monthly_spend_usd: Annotated[
         float,

@@ -19,7 +19,17 @@ from batchgate.api.anthropic.files import AnthropicFilesHandler
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
 from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.binding import Binder
-from batchgate.api.context import BATCHES, CONTENTS, DOWNLOADS, FILES, HTTP_LIMITS, HTTP_METER, TENANTS, UPLOADS
+from batchgate.api.context import (
+    BATCHES,
+    CONTENTS,
+    DOWNLOADS,
+    FILES,
+    HTTP_LIMITS,
+    HTTP_METER,
+    PARTIAL_RESULTS,
+    TENANTS,
+    UPLOADS,
+)
 from batchgate.api.errors import add_request_id
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.progress import BatchProgressHandler
@@ -47,7 +57,6 @@ from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.rows import RowFormat
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
-from batchgate.engine.results.partial_results import PartialResults
 from batchgate.engine.support.steady_clock import SteadyClock
 from batchgate.engine.tenancy.secrets import Secrets
 from batchgate.installation import Installation, Role, installation
@@ -136,7 +145,7 @@ def build_app(
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
     if role != "worker":
         wait = partial(_wait, app)
-        others = _handlers(settings, installed.store, blobs, router, secrets=secrets, wait=wait)
+        others = _handlers(settings, blobs, router, secrets=secrets, wait=wait)
         handlers, operations = (*others, own), OPERATIONS
     app.add_routes(routes(operations, handlers, Binder(authenticator)))
     check_routes(app, operations)
@@ -162,7 +171,6 @@ def _refuse_first(guard: OriginGuard) -> Middleware:
 
 def _handlers(
     settings: Settings,
-    store: Store,
     blobs: Blobs,
     router: Router,
     *,
@@ -183,7 +191,7 @@ def _handlers(
     names = provider_names(settings)
     return (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
-        BatchProgressHandler(blobs, PartialResults(store, blobs), wait),
+        BatchProgressHandler(blobs, wait),
         WorkspacesHandler(),
         APIKeysHandler(),
         AnthropicFilesHandler(blobs, names),
@@ -244,6 +252,7 @@ def _engine(
             EngineDependencies(
                 store=installed.store,
                 tenants=installed.tenants,
+                scrub=installed.scrub,
                 blobs=blobs,
                 queue=installed.queue,
                 claim_policy=installed.claim_policy,
@@ -255,6 +264,7 @@ def _engine(
                 clock=clock,
                 database_time=database_time,
                 shutdown_timeout=app[SETTINGS].shutdown_timeout,
+                scrub_bytes_per_second=app[SETTINGS].scrub_bytes_per_second,
                 has_worker=installed.role != "gateway",
                 telemetry=telemetry,
             )
@@ -263,6 +273,7 @@ def _engine(
         app[BATCHES] = engine.batches
         app[FILES] = engine.files
         app[CONTENTS] = engine.contents
+        app[PARTIAL_RESULTS] = engine.partial_results
         async with engine:
             yield
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,6 +17,7 @@ from batchgate.engine.dispatch.claim_policy import ClaimAllPolicy, ClaimPolicy, 
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.ports.cluster import Cluster, SingleProcess
 from batchgate.engine.ports.queue import Queue
+from batchgate.engine.ports.scrub_store import ScrubStore
 from batchgate.engine.ports.secret_store import SecretStore
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.tenant_store import TenantStore
@@ -38,6 +40,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     role: Role
     store: Store
     secrets: SecretStore
+    scrub: ScrubStore
     tenants: TenantStore
     queue: Queue
     claim_policy: ClaimPolicy
@@ -57,6 +60,19 @@ def installation(settings: Settings, role: Role) -> Installation:
     raise ConfigurationError("database_url", f"a PostgreSQL database, which `{wanted}` shares with other processes")
 
 
+async def wait_for_database(settings: Settings, stop: asyncio.Event) -> bool:
+    """Wait until a PostgreSQL database accepts connections; return False if ``stop`` is set before.
+
+    Raises `StoreError` if it takes longer than the settings allow, or if waiting is of no use.
+    """
+    if settings.database_url is None:
+        return True
+    from batchgate.store.postgres import PostgresAddress, availability  # noqa: PLC0415 - comes with an extra
+
+    address = PostgresAddress(settings.database_url)
+    return await availability.wait_for_database(address, settings.database_wait_timeout, stop)
+
+
 def _embedded(settings: Settings) -> Installation:
     folder = Path(settings.data_dir)
     store = SqliteStore(folder / "batchgate.db")
@@ -64,6 +80,7 @@ def _embedded(settings: Settings) -> Installation:
         role="both",
         store=store,
         secrets=store.secrets,
+        scrub=store.scrub,
         tenants=store.tenants,
         queue=MemoryQueue(store.unfinished_jobs),
         claim_policy=ClaimAllPolicy(),
@@ -87,6 +104,7 @@ def _shared(settings: Settings, role: Role) -> Installation:
         role=role,
         store=store,
         secrets=store.secrets,
+        scrub=store.scrub,
         tenants=store.tenants,
         queue=queue,
         claim_policy=FairClaimPolicy(),

@@ -18,12 +18,14 @@ from batchgate.blobs import THREAD_RELEASE_DELAY
 from batchgate.engine.engine import Engine
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.support import failpoints
-from batchgate.installation import Role
+from batchgate.installation import Role, wait_for_database
+from batchgate.malloc_options import limit_kept_memory
 from batchgate.open_files import connections_that_fit, raise_open_files_limit
 from batchgate.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 1024
 """Connections that the kernel keeps until they are accepted."""
 ACCEPTED_TOGETHER = 32
@@ -40,13 +42,17 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal stops at once.
 
+    It first waits for the database, and does not listen meanwhile: a gateway that cannot serve is not ready.
     ``started`` is called with the URL once the process is ready; the URL is empty if the process does not listen.
     """
     failpoints.arm_failpoints(os.environ)
     if listens:
         await _check_address(settings)
     raise_open_files_limit()
+    limit_kept_memory()
     app = build_app(settings, role=role)
+    if not await _database_is_there(settings):
+        return
     runner = JsonErrorRunner(app, max_connections=connections_that_fit(settings), shutdown_timeout=CANCEL_TIMEOUT)
     try:
         await runner.setup()
@@ -68,6 +74,21 @@ async def serve(
     finally:
         await runner.cleanup()
         await asyncio.sleep(THREAD_RELEASE_DELAY)
+
+
+async def _database_is_there(settings: Settings) -> bool:
+    """Wait for the database; return False if a signal comes first."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        is_there = await wait_for_database(settings, stop)
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+    if not is_there:
+        logger.info("stopped while the database was awaited", extra={"action": "stopping"})
+    return is_there
 
 
 def _log_start(member: int | None, url: str, role: Role) -> None:
@@ -117,7 +138,7 @@ class _Signals:
         self.first = asyncio.Event()
         self._second = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:

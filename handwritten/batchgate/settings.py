@@ -111,6 +111,8 @@ class Settings(HttpLimits, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The PostgreSQL database, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; by default a SQLite file in data_dir."""
     database_url_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file that holds database_url."""
+    database_wait_timeout: Annotated[float, Meta(ge=0, le=86400)] = 60.0
+    """Seconds that a start waits for a PostgreSQL database that cannot be reached."""
     worker_heartbeat_timeout: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     """Seconds after which a process that misses heartbeats is considered dead and its work is taken over."""
     blob_url: Annotated[str, Meta(pattern="^(file|s3|gs|az)://.")] | None = None
@@ -127,6 +129,8 @@ class Settings(HttpLimits, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Update request_counts while a batch runs, not only when it has ended."""
     shutdown_timeout: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds that requests in flight may take after SIGTERM."""
+    scrub_bytes_per_second: Annotated[int, Meta(ge=0)] = 1_000_000
+    """Bytes a second at which stored result files and uploaded files are read to find damage; 0 turns it off."""
     master_key_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file with the master keys that encrypt secrets in the database ($BATCHGATE_MASTER_KEY)."""
     trust_env: bool = False

@@ -1,7 +1,9 @@
-"""The official SDKs at a quota: one call, one error that names the quota, and no useless retries."""
+"""The official SDKs at a quota: one error that names it and no useless retries, or a retry when there is room again."""
 
+import asyncio
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 import anthropic
@@ -10,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.gateway_process import GatewayProcess
+from tests.support.running_app import RunningApp, running_app
 
 KEY = "sk-bf-root-of-this-test"
 SETTINGS = f"""
@@ -66,3 +69,32 @@ def test_the_openai_sdk_raises_without_retries(gateway: GatewayProcess) -> None:
         client.files.create(file=BytesIO(b"{}\n"), purpose="batch")
     assert caught.value.code == "quota_exceeded"
     assert refusals(gateway, "createFile") == 1
+
+
+async def test_the_sdks_wait_for_the_next_minute_and_are_accepted(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        app.clock.move(19)  # the minute of the clock has one second left, for which the SDKs wait
+        status, _ = await app.call("PATCH", "/api/workspaces/default", json={"quotas": {"creates_per_minute": 1}})
+        assert status == 200
+        await app.create("a")
+        claude = anthropic.AsyncAnthropic(base_url=f"{app.url}/anthropic", api_key="none", max_retries=1)
+        created = asyncio.create_task(claude.messages.batches.create(requests=[REQUEST]))  # type: ignore[list-item]
+        await move_to_next_minute(app, "createMessageBatch")
+        assert (await created).processing_status == "in_progress"
+        app.clock.move(59)
+        client = openai.AsyncOpenAI(base_url=f"{app.url}/openai/v1", api_key="none", max_retries=1)
+        uploaded = asyncio.create_task(client.files.create(file=("a.jsonl", b"{}\n"), purpose="batch"))
+        await move_to_next_minute(app, "createFile")
+        assert (await uploaded).bytes == 3
+        await claude.close()
+        await client.close()
+
+
+async def move_to_next_minute(app: RunningApp, operation: str) -> None:
+    """Move the clock by a second as soon as an operation was refused with 429."""
+    refused = f'batchgate_http_requests_total{{operation="{operation}",status="429"}} 1.0'
+    while True:
+        async with app.client.get(f"{app.url}/metrics") as response:
+            if refused in await response.text():
+                break
+    app.clock.move(1)

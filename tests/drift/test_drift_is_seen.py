@@ -64,7 +64,7 @@ def test_a_handler_without_an_operation_fails_the_suite(copy: ProjectCopy) -> No
 def test_a_route_that_the_spec_lacks_fails_the_suite(copy: ProjectCopy) -> None:
     mounted = "    check_routes(app, operations)\n"
     copy.replace(
-        "handwritten/batchgate/app.py", mounted, '    app.router.add_get("/secret", refuse_if_full)\n' + mounted
+        "handwritten/batchgate/app.py", mounted, '    app.router.add_get("/secret", add_request_id)\n' + mounted
     )
     output = copy.run_drift_tests("test_operations.py")
     assert "GET /secret is mounted, declare it in spec/" in output

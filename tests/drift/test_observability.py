@@ -21,7 +21,7 @@ def rows(heading: str) -> list[str]:
 
 
 def served_metrics() -> set[str]:
-    empty_state = EngineState(limiters=(), backlog=None, waiting_seconds=0.0, problems=0, workers=1)
+    empty_state = EngineState(limiters=(), backlog=None, waiting_seconds=0.0, problems=0, damaged_blobs=0, workers=1)
     text = asyncio.run(Metrics("1", "both").expose(empty_state)).decode()
     return set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
 

@@ -130,7 +130,7 @@ def test_what_serve_and_worker_write_is_nobody_elses_to_read(tmp_path: Path) -> 
 def test_a_database_that_is_not_there_stops_the_start_without_showing_its_password(
     tmp_path: Path, url: str, complaint: str
 ) -> None:
-    (tmp_path / "batchgate.toml").write_text(f'database_url = "{url}"\n{SIMULATOR}')
+    (tmp_path / "batchgate.toml").write_text(f'database_url = "{url}"\ndatabase_wait_timeout = 0\n{SIMULATOR}')
     done = batchgate(tmp_path, "serve", "--port", "0")
     assert done.returncode != 0
     assert complaint in done.stderr

@@ -12,7 +12,7 @@ import sys
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import psycopg
@@ -240,10 +240,11 @@ async def test_an_installation_from_before_the_migrations_keeps_its_data(tmp_pat
 
 async def test_data_from_before_workspaces_is_counted_in_a_workspace(tmp_path: Path) -> None:
     shutil.copytree(BEFORE_MIGRATIONS / "data", tmp_path / "data")
+    recorded = msgspec.json.decode((BEFORE_MIGRATIONS / "answers.json").read_bytes())
     async with SqliteStore(tmp_path / "data" / "batchgate.db") as store:
         found = await store.tenants.list_workspaces(after=None, limit=9)
         assert [workspace.name for workspace in found.workspaces] == ["default"]
-        counted = await store.tenants.find_usage("default", "2026-11")
+        counted = await store.tenants.find_usage("default", recorded["now"])
     with closing(sqlite3.connect(tmp_path / "data" / "batchgate.db")) as connection:
         (inputs,) = connection.execute("SELECT sum(byte_length) FROM shards JOIN batches ON key = batch_key").fetchone()
         (results,) = connection.execute("SELECT sum(results_size) FROM batches WHERE deleted_at IS NULL").fetchone()
@@ -251,6 +252,53 @@ async def test_data_from_before_workspaces_is_counted_in_a_workspace(tmp_path: P
         (files,) = connection.execute(query).fetchone()
     assert counted.stored_bytes == inputs + results + files
     assert counted.concurrent_batches == 2
+
+
+FILES_BEFORE_QUOTAS: Final = """
+INSERT INTO workspaces (name, created_at) VALUES ('w', 1), ('v', 1);
+INSERT INTO files (id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, deleted_at, blob,
+    batch_id, part)
+VALUES ('small', 'w', 'p', 'batch', 'a', 1, '', 1, NULL, NULL, 'small/content', NULL, NULL),
+    ('large', 'w', 'p', 'batch', 'a', 10000, '', 1, NULL, NULL, 'large/content', NULL, NULL),
+    ('expires', 'w', 'p', 'batch', 'a', 4095, '', 1, 50, NULL, 'expires/content', NULL, NULL),
+    ('deleted', 'w', 'p', 'batch', 'a', 7, '', 1, NULL, 2, 'deleted/content', NULL, NULL),
+    ('view', 'w', 'p', 'batch_output', 'a', 3, '', 1, NULL, NULL, NULL, 'b', 'output'),
+    ('other', 'v', 'p', 'batch', 'a', 2, '', 1, NULL, NULL, 'other/content', NULL, NULL);
+INSERT INTO workspace_bytes (workspace, stored_bytes) VALUES ('w', 14096), ('v', 2);
+"""
+"""Files as they were stored and counted when each counted for its size, and no file was counted."""
+
+
+async def test_files_from_before_their_quotas_are_counted_and_give_back_what_they_count(
+    database: Database, tmp_path: Path
+) -> None:
+    before = tmp_path / "before"
+    shutil.copytree(migrations_folder(database.kind), before)
+    for migration in before.iterdir():
+        if migration.name >= "0004":
+            migration.unlink() if migration.is_file() else shutil.rmtree(migration)
+    assert start_migration(database, before).communicate()[0] == ""
+    run_statements(database, FILES_BEFORE_QUOTAS)
+    async with database.store() as store:
+        usages = [await store.tenants.find_usage(name, 10) for name in ("w", "v")]
+        assert [(usage.files, usage.stored_bytes) for usage in usages] == [(3, 10_000 + 2 * 4096), (1, 4096)]
+        await store.tenants.update_quotas("w", {"files": 3, "creates_per_minute": 1})
+        for file_id in ("small", "large", "view", "deleted"):
+            await store.delete_file("w", file_id, 20)
+        usage = await store.tenants.find_usage("w", 20)
+        assert (usage.files, usage.stored_bytes) == (1, 4096)
+        await store.expire_files(60)
+        usage = await store.tenants.find_usage("w", 60)
+        assert (usage.files, usage.stored_bytes, usage.creates_per_minute) == (0, 0, 0)
+
+
+def run_statements(database: Database, statements: str) -> None:
+    if database.url is None:
+        with closing(sqlite3.connect(database.path)) as file:
+            file.executescript(statements.replace("''", "x''"))
+    else:
+        with psycopg.connect(database.url) as server:
+            server.execute(statements.encode())
 
 
 async def download_text(app: RunningApp, path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 from msgspec import structs
 
+from batchgate.api.early_quotas import SHORT_BODY
 from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import AccountSettings, ApiKeySettings, PriceSettings
 from tests.support import openai_batches
@@ -21,11 +23,12 @@ from tests.support.openai_batches import chat_line, create_body, jsonl, upload_l
 from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
 from tests.support.running_app import create_body as messages_body
 from tests.support.surfaces import UNIFIED_BATCHES
-from tests.support.uploads import MULTIPART, file_part, form, part, valid_form
+from tests.support.uploads import MULTIPART, file_part, form, part, upload, valid_form
 
 ROOT: Final = {"x-api-key": "sk-root"}
 USAGE: Final = "/api/usage"
 REFUSED: Final = (429, "rate_limit_error")
+EXPIRES_IN_AN_HOUR: Final = (part("expires_after[anchor]", "created_at"), part("expires_after[seconds]", "3600"))
 
 
 @pytest.fixture(params=DATABASES)
@@ -66,12 +69,12 @@ async def current_usage(app: RunningApp) -> dict[str, Any]:
     return workspace["use"]
 
 
-async def expect_quota_error(app: RunningApp, path: str, **options: Any) -> str:
+async def expect_quota_error(app: RunningApp, path: str, *, retry_after: str | None = None, **options: Any) -> str:
     """Make a call that must be refused because of a quota, and return the message."""
     async with app.client.post(app.url + path, **options) as response:
         answer = (response.status, response.headers, await response.read())
-    assert answer[1]["x-should-retry"] == "false"
-    assert "Retry-After" not in answer[1]
+    assert answer[1].get("x-should-retry") == (None if retry_after else "false")
+    assert answer[1].get("Retry-After") == retry_after
     if path.startswith("/openai"):
         return check_openai_error(*answer, expected=REFUSED, param=None, code="quota_exceeded")
     if path.startswith(("/v1/batches", "/v1/files")):
@@ -135,6 +138,119 @@ async def test_an_upload_over_a_quota_is_refused_before_it_is_complete(app: Runn
     assert "is at its quota of stored bytes: the limit is 1000000" in message
 
 
+UPLOADS: Final = ["/openai/v1/files", "/openai/files", "/v1/files?provider=openai", "/anthropic/v1/files"]
+
+
+@pytest.mark.parametrize("path", [*CREATES, *UPLOADS])
+async def test_a_create_or_upload_in_a_full_minute_is_refused_until_the_next_one(app: RunningApp, path: str) -> None:
+    """The minute of the clock has 20 seconds left."""
+    options: dict[str, Any] = {"json": messages_body("a")}
+    if path in UPLOADS:
+        options = {"data": valid_form(), "headers": MULTIPART}
+    await set_quotas(app, creates_per_minute=2)
+    await app.create("a")
+    await upload(app)
+    message = await expect_quota_error(app, path, retry_after="20", **options)
+    assert message == (
+        "Workspace 'default' is at its quota of creates per minute: the limit is 2, and 2 were accepted in this minute."
+    )
+    assert len([name for name in (app.data_dir / "blobs").rglob("files/*/content") if name.is_file()]) == 1
+    app.clock.move(19.5)
+    await expect_quota_error(app, path, retry_after="1", **options)
+    app.clock.move(0.5)
+    async with app.client.post(app.url + path, **options) as response:
+        assert response.status == 200
+    assert (await current_usage(app))["creates_per_minute"] == 1
+
+
+async def test_concurrent_creates_and_uploads_are_accepted_up_to_the_quota_of_a_minute(app: RunningApp) -> None:
+    await set_quotas(app, creates_per_minute=5)
+    creates = [app.call("POST", BATCHES, json=messages_body("a", model="slow")) for _ in range(8)]
+    uploads = [app.call("POST", "/openai/v1/files", data=valid_form(), headers=MULTIPART) for _ in range(8)]
+    statuses = [status for status, _ in await asyncio.gather(*creates, *uploads)]
+    assert sorted(statuses) == [200] * 5 + [429] * 11
+    usage = await current_usage(app)
+    assert (usage["creates_per_minute"], usage["concurrent_batches"] + usage["files"]) == (5, 5)
+    assert len([path for path in (app.data_dir / "blobs").rglob("*") if path.is_file()]) == 5
+
+
+@pytest.mark.parametrize("quota", ["creates_per_minute", "concurrent_batches", "queued_requests"])
+@pytest.mark.parametrize("path", CREATES)
+async def test_a_long_create_over_a_quota_is_refused_before_it_is_complete(
+    app: RunningApp, path: str, quota: str
+) -> None:
+    await set_quotas(app, **{quota: 0})
+    never = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"requests": ['
+        await never.wait()
+
+    message = await expect_quota_error(app, path, data=body(), headers={"Content-Type": "application/json"})
+    assert f"is at its quota of {quota.replace('_', ' ')}: the limit is 0" in message
+
+
+@pytest.mark.parametrize("quota", ["creates_per_minute", "files"])
+@pytest.mark.parametrize("path", UPLOADS)
+async def test_an_upload_that_cannot_be_stored_is_refused_before_it_begins(
+    app: RunningApp, path: str, quota: str
+) -> None:
+    await set_quotas(app, **{quota: 0})
+    never = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield valid_form()[:10]
+        await never.wait()
+
+    message = await expect_quota_error(app, path, data=body(), headers=MULTIPART)
+    assert f"is at its quota of {quota.replace('_', ' ')}: the limit is 0" in message
+
+
+async def test_a_long_create_that_is_retried_in_a_full_minute_returns_its_batch(app: RunningApp) -> None:
+    body = messages_body(*(f"request-{number:06}" for number in range(4000)), model="slow")
+    assert len(json.dumps(body)) > SHORT_BODY
+    first = await app.call("POST", BATCHES, json=body, headers={"Idempotency-Key": "once"})
+    await set_quotas(app, creates_per_minute=1)
+    _, again = await app.call("POST", BATCHES, json=body, headers={"Idempotency-Key": "once"})
+    status, marked = await app.call("POST", BATCHES, json=body, headers={"X-Stainless-Retry-Count": "1"})
+    assert (status, again["id"], marked["id"]) == (200, first[1]["id"], first[1]["id"])
+    await expect_quota_error(app, BATCHES, json=body, retry_after="20")
+
+
+async def test_an_invalid_create_is_not_counted(app: RunningApp) -> None:
+    await set_quotas(app, creates_per_minute=1)
+    empty: dict[str, Any] = {"requests": []}
+    for body in (empty, messages_body("a", "a")):
+        status, _ = await app.call("POST", BATCHES, json=body)
+        assert status == 400
+    await app.create("a")
+
+
+async def test_uploads_are_accepted_up_to_the_quota_of_files_until_one_is_deleted_or_expires(app: RunningApp) -> None:
+    await set_quotas(app, files=2)
+    deleted = await upload(app)
+    await upload(app, part("purpose", "batch"), *EXPIRES_IN_AN_HOUR, file_part())
+    message = await expect_quota_error(app, "/openai/v1/files", data=valid_form(), headers=MULTIPART)
+    assert "quota of files: the limit is 2, 2 are in use, and this needs 1 more." in message
+    await app.call("DELETE", f"/openai/v1/files/{deleted['id']}")
+    await upload(app)
+    app.clock.move(3601)
+    while (await current_usage(app))["files"] == 2:
+        continue
+    await upload(app)
+    usage = await current_usage(app)
+    assert (usage["files"], usage["stored_bytes"]) == (2, 2 * 4096)
+
+
+async def test_views_of_results_do_not_count_as_files(app: RunningApp) -> None:
+    batch = await openai_batches.create(app, chat_line("a"))
+    ended = await openai_batches.wait_for_final_status(app, batch["id"])
+    assert ended["output_file_id"] is not None
+    assert (await current_usage(app))["files"] == 1
+    await app.call("DELETE", f"/openai/v1/files/{ended['output_file_id']}")
+    assert (await current_usage(app))["files"] == 1
+
+
 async def test_concurrent_creates_are_accepted_up_to_the_quota(app: RunningApp) -> None:
     await set_quotas(app, concurrent_batches=3)
 
@@ -169,6 +285,8 @@ async def test_usage_counts_queued_requests_running_batches_and_stored_bytes(app
         "queued_requests": 0,
         "concurrent_batches": 0,
         "stored_bytes": 0,
+        "files": 0,
+        "creates_per_minute": 0,
         "monthly_spend_usd": 0.0,
     }
     status, running = await app.call("POST", BATCHES, json=messages_body("a", "b", model="down/m"))
@@ -177,11 +295,13 @@ async def test_usage_counts_queued_requests_running_batches_and_stored_bytes(app
     usage = await current_usage(app)
     on_disk = sum(path.stat().st_size for path in (app.data_dir / "blobs").rglob("*") if path.is_file())
     assert (usage["queued_requests"], usage["concurrent_batches"], usage["stored_bytes"]) == (2, 1, on_disk)
+    assert (usage["files"], usage["creates_per_minute"]) == (1, 2)
     await app.call("POST", f"{BATCHES}/{running['id']}/cancel")
     await app.call("DELETE", f"/openai/v1/files/{file_id}")
     await app.ended(running["id"])
     await app.call("DELETE", f"{BATCHES}/{running['id']}")
-    assert (await current_usage(app))["stored_bytes"] == 0
+    usage = await current_usage(app)
+    assert (usage["stored_bytes"], usage["files"], usage["creates_per_minute"]) == (0, 0, 2)
 
 
 async def test_a_quota_applies_only_to_its_own_workspace(app: RunningApp) -> None:

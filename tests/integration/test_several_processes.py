@@ -83,6 +83,21 @@ async def test_a_gateway_accepts_a_batch_and_a_worker_runs_it(installation: Inst
                 pass
 
 
+async def test_gateways_accept_together_as_many_creates_in_a_minute_as_the_quota_says(
+    installation: Installation,
+) -> None:
+    quotas = {"quotas": {"creates_per_minute": 7}}
+    async with installation.running("gateway") as one, installation.running("gateway") as two:
+        assert (await one.call("PATCH", "/api/workspaces/default", json=quotas))[0] == 200
+        creates = [app.call("POST", BATCHES, json=create_body("a")) for _ in range(10) for app in (one, two)]
+        statuses = [status for status, _ in await asyncio.gather(*creates)]
+        assert sorted(statuses) == [200] * 7 + [429] * 13
+        for app in (one, two):
+            assert (await app.call("GET", "/api/usage"))[1]["use"]["creates_per_minute"] == 7
+        installation.clock.move(20)  # to the next minute
+        assert (await two.call("POST", BATCHES, json=create_body("a")))[0] == 200
+
+
 async def test_several_workers_share_a_batch(installation: Installation) -> None:
     accounts = slow_accounts(0.02, concurrency=30)
     async with AsyncExitStack() as stack:

@@ -69,6 +69,7 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
         EngineDependencies(
             store=store,
             tenants=store.tenants,
+            scrub=store.scrub,
             blobs=blobs,
             queue=MemoryQueue(store.unfinished_jobs),
             claim_policy=ClaimAllPolicy(),
@@ -79,6 +80,7 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
             file_reader=file_reader,
             clock=SteadyClock(SystemClock()),
             shutdown_timeout=5.0,
+            scrub_bytes_per_second=0,
         )
     )
 

@@ -43,6 +43,18 @@ def test_the_first_key_must_manage_others_and_then_every_command_needs_one(
     assert "An API key is needed" in batchgate(tmp_path, "list", gateway=gateway).stderr
 
 
+@pytest.mark.parametrize("name", ["a\u202eb", "a\u2066b", "a\x1b[2Jb", "a\x9bb", "a\n"])
+def test_a_key_whose_name_could_be_shown_as_another_one_is_refused(
+    tmp_path: Path, gateway: GatewayProcess, root: str, name: str
+) -> None:
+    done = batchgate(tmp_path, "keys", "create", name, gateway=gateway, key=root)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Error: name: " in done.stderr
+    assert name.strip() not in done.stderr or name.isascii()
+    listed = batchgate(tmp_path, "keys", "list", "--json", gateway=gateway, key=root)
+    assert [json.loads(line)["name"] for line in listed.stdout.splitlines()] == ["root"]
+
+
 def test_a_key_is_created_used_listed_rotated_and_revoked(tmp_path: Path, gateway: GatewayProcess, root: str) -> None:
     def run(*words: str, key: str = root, status: int = 0) -> str:
         done = batchgate(tmp_path, *words, gateway=gateway, key=key)
@@ -114,17 +126,21 @@ def test_a_workspace_is_created_changed_shown_and_archived(tmp_path: Path, gatew
         assert done.returncode == status, done.stderr
         return done.stdout if status == 0 else done.stderr
 
-    quotas = ("--queued-requests", "1000", "--stored-bytes", "5000000", "--monthly-spend-usd", "12.5")
+    quotas = ("--queued-requests", "1000", "--stored-bytes", "5000000", "--files", "9", "--monthly-spend-usd", "12.5")
     shown = run("create", "research", *quotas)
     assert "Workspace           research\n" in shown
     assert "Queued requests     0 (of 1,000)\n" in shown
     assert "Concurrent batches  0 (no limit)\n" in shown
-    run("update", "research", "--queued-requests", "none", "--concurrent-batches", "7")
+    assert "Files               0 (of 9)\n" in shown
+    assert "Creates per minute  0 (no limit)\n" in shown
+    run("update", "research", "--queued-requests", "none", "--concurrent-batches", "7", "--creates-per-minute", "60")
     changed = json.loads(run("show", "research", "--json"))["quotas"]
     assert changed == {
         "queued_requests": None,
         "concurrent_batches": 7,
         "stored_bytes": 5_000_000,
+        "files": 9,
+        "creates_per_minute": 60,
         "monthly_spend_usd": 12.5,
     }
     assert [line.split()[0] for line in run("list").splitlines()] == ["NAME", "default", "research"]

@@ -1,17 +1,19 @@
 """Clocks that jump or that differ from the database's: nothing is expired, archived or deleted by them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from batchgate.app import STORE
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.support.steady_clock import SETTLING_TIME
 from tests.support import openai_batches
-from tests.support.databases import DATABASES, Database, new_database
+from tests.support.databases import DATABASES, Database, new_bare_database, new_database
 from tests.support.openai_batches import chat_line
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 from tests.support.uploads import OPENAI, file_part, part, upload
@@ -152,6 +154,60 @@ async def test_a_process_whose_clock_differs_from_the_databases_expires_nothing(
             await wait_for_clock_problem(app, present=False)
             assert await statuses(app, paths) == [200] * 4
             assert (await app.ended(paths[-1].rpartition("/")[2]))["request_counts"]["expired"] == 1
+
+
+@asynccontextmanager
+async def gateway_beside_worker_in_doubt(folder: Path) -> AsyncIterator[RunningApp]:
+    """Run a gateway beside a worker that is a day later and in doubt: by its time, every batch has expired."""
+    with new_bare_database("postgres", folder) as database:
+        async with running_gateway(folder, database, role="worker") as worker:
+            worker.clock.database_ahead = 90 * MICROSECONDS
+            await wait_for_clock_problem(worker)
+            worker.clock.move(DAY)
+            async with running_gateway(folder, database, role="gateway") as gateway:
+                yield gateway
+
+
+async def test_a_worker_in_doubt_about_its_clock_runs_what_may_have_expired(tmp_path: Path) -> None:
+    async with gateway_beside_worker_in_doubt(tmp_path) as gateway:
+        counts = (await gateway.ended((await gateway.create("a", "b"))["id"]))["request_counts"]
+        assert (counts["succeeded"], counts["expired"]) == (2, 0)
+
+
+async def test_a_worker_in_doubt_about_its_clock_writes_no_request_of_a_canceled_batch_as_expired(
+    tmp_path: Path,
+) -> None:
+    async with gateway_beside_worker_in_doubt(tmp_path) as gateway:
+        batch = await openai_batches.create(gateway, chat_line("a", model="busy/m"))
+        await wait_for_refusal(gateway, batch["id"])
+        with chunks_written(gateway) as chunks:
+            await gateway.call("POST", f"/openai/v1/batches/{batch['id']}/cancel")
+            ended = await openai_batches.wait_for_final_status(gateway, batch["id"])
+        assert ended["status"] == "cancelled"
+        assert chunks == []
+
+
+@contextmanager
+def chunks_written(app: RunningApp) -> Iterator[list[object]]:
+    """Collect the chunks that are written, which are gone when the batch has ended."""
+    written: list[object] = []
+    with psycopg.connect(str(app.database_url), autocommit=True) as connection:
+        connection.execute("CREATE TABLE written AS SELECT * FROM chunks WHERE false")
+        connection.execute(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN INSERT INTO written SELECT NEW.*; RETURN NEW; END'"
+        )
+        connection.execute("CREATE TRIGGER keep BEFORE INSERT ON chunks FOR EACH ROW EXECUTE FUNCTION keep()")
+        yield written
+        written += connection.execute("SELECT * FROM written").fetchall()
+
+
+async def wait_for_refusal(app: RunningApp, batch_id: str) -> None:
+    """Wait until a request of a batch waits after a refusal."""
+    progress = {"last_refusal": None}
+    while progress["last_refusal"] is None:
+        await asyncio.sleep(0.01)
+        _, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
 
 
 @pytest.mark.parametrize("wrong", [2 * DAY, -2 * DAY])

@@ -46,3 +46,11 @@ class BlobStorage:
             cls.server.write(name, data)
         else:
             (data_dir / "blobs" / name).write_bytes(data)
+
+    @classmethod
+    def remove(cls, data_dir: Path, name: str) -> None:
+        """Remove a blob directly, without the gateway."""
+        if cls.server is not None:
+            cls.server.remove(name)
+        else:
+            (data_dir / "blobs" / name).unlink()

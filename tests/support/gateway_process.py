@@ -40,7 +40,7 @@ class GatewayProcess:
     It listens on a free loopback port unless ``port`` is given. It inherits only the environment variables that a
     process needs, so that no real key is ever used; ``environment`` adds variables. For a restart, start a second one
     with the same ``data_dir``. An exception that passes through carries the end of the log as a note.
-    ``max_open_files`` is its limit of open files.
+    ``max_open_files`` is its limit of open files, ``max_memory`` its limit of private memory in bytes.
     """
 
     command: tuple[str, ...] = ("serve",)
@@ -54,6 +54,7 @@ class GatewayProcess:
         port: int | None = 0,
         options: tuple[str, ...] = (),
         max_open_files: int | None = None,
+        max_memory: int | None = None,
         ready_within: float = 120.0,
         stops_within: float = 45.0,
     ) -> None:
@@ -62,7 +63,7 @@ class GatewayProcess:
         self._environment = clean_environment(environment)
         self._port = port
         self._options = options
-        self._max_open_files = max_open_files
+        self._limits = {"nofile": max_open_files, "data": max_memory}
         self._ready_within = ready_within
         self._stops_within = stops_within
         self._cleanup = ExitStack()
@@ -81,8 +82,9 @@ class GatewayProcess:
         command = [sys.executable, "-m", "batchgate", *self.command, "--config", str(config)]
         command += [] if self._port is None else ["--port", str(self._port)]
         command += ["--data-dir", str(self._data_dir), *self._options]
-        if self._max_open_files is not None:
-            command = ["prlimit", f"--nofile={self._max_open_files}", *command]
+        limits = [f"--{name}={limit}" for name, limit in self._limits.items() if limit is not None]
+        if limits:
+            command = ["prlimit", *limits, *command]
         with self._log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 command,

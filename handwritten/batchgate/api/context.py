@@ -14,6 +14,7 @@ from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.model.api_key import Scope
 from batchgate.engine.results.content_renderer import ContentRenderer
+from batchgate.engine.results.partial_results import PartialResults
 from batchgate.engine.tenancy.tenants import Tenants
 from batchgate_api.structs import Operation
 
@@ -23,6 +24,7 @@ HttpMeter: TypeAlias = Callable[[str, int, float], None]
 BATCHES = web.AppKey("batches", Batches)
 FILES = web.AppKey("files", Files)
 CONTENTS = web.AppKey("contents", ContentRenderer)
+PARTIAL_RESULTS = web.AppKey("partial_results", PartialResults)
 TENANTS = web.AppKey("tenants", Tenants)
 HTTP_LIMITS = web.AppKey("http_limits", HttpLimits)
 HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")

@@ -4,19 +4,20 @@ What stands around the array and in it is the matter of a `CreateFormat`, one fo
 windows that end between two requests. A window is decoded by msgspec as an array of its own. Since JSON is read from
 left to right in one way only, a window that decodes was cut in the right place, and one that turns out to be cut
 inside a request is tried again when more has come. Where to cut is guessed, since a request may hold what looks like
-another; where the guess stays wrong, the window is walked token by token. So neither the body nor a tree of it is ever
-held.
+another; where the guess stays wrong, the window is walked request by request. So neither the body nor a tree of it is
+ever held.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from batchgate.api.array_items import array_items, end_of_array
 from batchgate.api.body_errors import (
     DUPLICATE_CUSTOM_ID,
     BodyFault,
@@ -44,9 +45,6 @@ MAX_WINDOW = MAX_REQUEST + MAX_HEAD
 
 BLANK: Final = b" \t\r\n"
 
-_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|([\[{])|([\]}])|(,)', re.DOTALL)
-"""A string, possibly cut off at the end, or one of the groups: opening bracket, closing bracket, comma."""
-_OPENS, _CLOSES, _COMMA = 1, 2, 3
 _NEWLINES: Final = bytes.maketrans(b"\r\n", b"  ")
 _ANY: Final = msgspec.json.Decoder(msgspec.Raw)
 
@@ -208,18 +206,18 @@ class CreateReader(Generic[R]):
 
     def _walk_window(self) -> list[bytes]:
         """Cut at the last real comma between two requests; others may only look like one."""
-        self._refuse_lone_surrogate(bytes(self._window))
+        window = bytes(self._window)
+        self._refuse_lone_surrogate(window)
         lines: list[bytes] = []
         end = 0
-        window = bytes(self._window)
-        for request, behind in _walk(window):
+        for request, behind in array_items(window):
             lines += self._read_one(request)
             end = behind
         if not end:
-            last = _end_of_array(window)
+            last = end_of_array(window)
             if last is None or last > MAX_WINDOW:
                 raise _request_too_large(self._count)
-            self._read_one(window[:last])  # refuses it if it is too large
+            self._read_one(window[: window.rindex(b"]", 0, last)])  # refuses it if it is too large
             raise self._form.oversized_end()
         self._consume(end)
         return lines
@@ -248,19 +246,20 @@ class CreateReader(Generic[R]):
         try:
             _ANY.decode(b"[%b]" % window)
         except RecursionError as error:
-            for request, _ in _walk(window):
+            for request, _ in array_items(window):
                 self._read_one(request)
             self._note(BodyFault("", "Invalid JSON: nested too deeply"), self._count)
             raise self._refusal() from error
         except msgspec.DecodeError as error:
             self._check_truncated(error, window)
             return None
-        return [line for request, _ in _walk(window + b",") for line in self._read_one(request)]
+        return [line for request, _ in array_items(window + b",") for line in self._read_one(request)]
 
     def _read_one(self, request: bytes) -> list[bytes]:
         try:
+            decoded = self._form.one.decode(request)
             request.decode()
-            return self._lines([self._form.one.decode(request)])
+            return self._lines([decoded])
         except DECODING_ERRORS as error:
             self._note(decoding_fault(error, self._form.model), self._count)
             if not isinstance(error, msgspec.ValidationError):
@@ -310,7 +309,7 @@ class CreateReader(Generic[R]):
         if found is None:
             return
         place, written = found
-        seq = self._count + sum(behind <= place for _, behind in _walk(window))
+        seq = self._count + sum(behind <= place for _, behind in islice(array_items(window), MAX_REQUESTS))
         what = f"{written} is a lone surrogate, half of a character (byte {self._consumed + place} of the body)"
         self._note(BodyFault("", f"Invalid JSON: {what}"), seq)
         raise self._refusal()
@@ -324,31 +323,6 @@ def _last_between(window: bytearray, between: re.Pattern[bytes]) -> int | None:
         found = [match.start(1) for match in between.finditer(window, start, min(len(window), start + 2 * MAX_HEAD))]
         if found:
             return found[-1]
-    return None
-
-
-def _walk(window: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield each request that is followed by a comma, with the position after the comma."""
-    start = depth = 0
-    for token in _TOKEN.finditer(window):
-        if token.lastindex == _OPENS:
-            depth += 1
-        elif token.lastindex == _CLOSES:
-            depth -= 1
-        elif token.lastindex == _COMMA and depth == 0:
-            yield window[start : token.start()], token.end()
-            start = token.end()
-        if depth < 0:
-            return
-
-
-def _end_of_array(window: bytes) -> int | None:
-    """Return where the array ends in a window that begins inside it; None if it does not end there."""
-    depth = 0
-    for token in _TOKEN.finditer(window):
-        depth += (token.lastindex == _OPENS) - (token.lastindex == _CLOSES)
-        if depth < 0:
-            return token.start()
     return None
 
 

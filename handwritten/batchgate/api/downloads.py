@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 
 from batchgate.api.blob_response import BlobResponse, out_of_range
 from batchgate.api.sending import StoredFile, send_pieces, send_stored_file
-from batchgate.engine.model.errors import BlobError
+from batchgate.engine.model.errors import DamagedBlob, blob_read_error
 from batchgate.engine.model.file import File
 from batchgate.engine.ports.blobs import BlobInfo, Blobs, ByteStream
 from batchgate.engine.results.content_renderer import RenderedContent
@@ -63,12 +63,13 @@ async def send_file(request: web.Request, blobs: Blobs, file: File, content: Ren
 async def _send(
     request: web.Request, blobs: Blobs, content: RenderedContent, headers: dict[str, str], *, compress: bool = True
 ) -> web.StreamResponse:
-    path = None if content.blob is None else blobs.local_path(content.blob)
-    stored = None if content.blob is None or path is not None else await blobs.find(content.blob)
-    if path is not None:
-        _check(path, str(content.blob), content.size)
-    if stored is not None:
-        _check_size(str(content.blob), stored.size, content.size)
+    async with content.watching():
+        path = None if content.blob is None else blobs.local_path(content.blob)
+        stored = None if content.blob is None or path is not None else await blobs.find(content.blob)
+        if path is not None:
+            _check(path, str(content.blob), content.size)
+        if stored is not None:
+            _check_size(str(content.blob), stored.size, content.size)
     if content.sha256:
         headers[DIGEST] = f"sha-256=:{b64encode(content.sha256).decode()}:"
     if compress:
@@ -81,26 +82,35 @@ async def _send(
         whole = _is_for_another_version(request, path.stat())
         if not whole:
             _check_range(request, path.stat())
-        return await send_stored_file(request, StoredFile(path, headers, whole=whole))
+        return await send_stored_file(request, StoredFile(path, headers, whole=whole), content.watching)
     if stored is not None:
-        return await _send_stored(request, blobs, str(content.blob), stored, headers)
+        return await _send_stored(request, blobs, content, stored, headers)
     return await _stream(request, content.pieces(), headers, content.size)
 
 
 async def _send_stored(
-    request: web.Request, blobs: Blobs, name: str, stored: BlobInfo, headers: dict[str, str]
+    request: web.Request, blobs: Blobs, content: RenderedContent, stored: BlobInfo, headers: dict[str, str]
 ) -> web.StreamResponse:
     """Send a blob of an object store, or the requested range of it."""
+    name = str(content.blob)
     answer = BlobResponse(request, name, stored)
     headers |= answer.headers
     if status := answer.status_without_content():
         return web.Response(status=status, headers=headers)
     span = answer.span()
     if span is None:
-        return await _stream(request, blobs.stream(name, 0, stored.size, for_caller=True), headers, stored.size)
+        pieces = _watched(content, blobs.stream(name, 0, stored.size, for_caller=True))
+        return await _stream(request, pieces, headers, stored.size)
     headers[hdrs.CONTENT_RANGE] = f"bytes {span.start}-{span.start + span.length - 1}/{stored.size}"
-    pieces = blobs.stream(name, span.start, span.length, for_caller=True)
+    pieces = _watched(content, blobs.stream(name, span.start, span.length, for_caller=True))
     return await _stream(request, pieces, headers, span.length, status=206)
+
+
+async def _watched(content: RenderedContent, pieces: ByteStream) -> ByteStream:
+    """Yield the pieces of the blob of a content, and report it if it is damaged."""
+    async with content.watching(), aclosing(pieces):
+        async for piece in pieces:
+            yield piece
 
 
 def _is_for_another_version(request: web.Request, file: os.stat_result) -> bool:
@@ -126,18 +136,18 @@ def _check_range(request: web.Request, file: os.stat_result) -> None:
 
 
 def _check(path: Path, blob: str, size: int | None) -> None:
-    """Raise `BlobError` for a missing file or a wrong size, before the response starts."""
+    """Raise `DamagedBlob` for a missing file or a wrong size, before the response starts."""
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno()).st_size
     except OSError as error:
-        raise BlobError(f"{blob}: {error.strerror}") from error
+        raise blob_read_error(f"{blob}: {error.strerror}", error.errno) from error
     _check_size(blob, found, size)
 
 
 def _check_size(blob: str, found: int, size: int | None) -> None:
     if size is not None and found != size:
-        raise BlobError(f"{blob}: damaged: {found} bytes, not {size}")
+        raise DamagedBlob(f"{blob}: damaged: {found} bytes, not {size}")
 
 
 def _wants_gzip(request: web.Request) -> bool:

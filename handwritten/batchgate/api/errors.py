@@ -66,13 +66,14 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except (RefusedError, web.HTTPException, StoreError, BlobError) as error:
         if isinstance(error, web.HTTPException) and error.status < 400:
             raise
-        refusal = _refusal(request, error)
+        # No variable refers to the error: its traceback refers to this frame, so that what the frames of the call hold,
+        # such as a part of the body, would stay in memory until the next garbage collection.
+        response = error_response(dialect_of(request.path), _refusal(request, error), request[REQUEST_ID])
     except Exception:
         logger.exception("unexpected error", extra={"action": "request_failed", "request_id": request[REQUEST_ID]})
-        refusal = RefusedError(
-            "api_error", "Internal server error; the gateway's log has the details under this request id."
-        )
-    response = error_response(dialect_of(request.path), refusal, request[REQUEST_ID])
+        message = "Internal server error; the gateway's log has the details under this request id."
+        refusal = RefusedError("api_error", message)
+        response = error_response(dialect_of(request.path), refusal, request[REQUEST_ID])
     await add_request_id(request, response)  # aiohttp does not, if it was not routed
     return response
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from batchgate.api.context import DOWNLOADS, HTTP_LIMITS, key_of
 from batchgate.api.socket_options import reset_connection
-from batchgate.engine.model.errors import BlobError, StoreError
+from batchgate.engine.model.errors import BlobError, DamagedBlob, StoreError, blob_read_error
 from batchgate.engine.ports.blobs import ByteStream
 
 logger = logging.getLogger(__name__)
@@ -41,10 +41,13 @@ async def send_pieces(request: web.Request, response: web.StreamResponse, pieces
     return response
 
 
-async def send_stored_file(request: web.Request, response: StoredFile) -> web.StreamResponse:
-    """Send a local file as it is stored."""
+async def send_stored_file(
+    request: web.Request, response: StoredFile, watching: Callable[[], AbstractAsyncContextManager[None]]
+) -> web.StreamResponse:
+    """Send a local file as it is stored; ``watching`` reports that it is damaged."""
     with request.app[DOWNLOADS].hold(key_of(request)), _aborting(request):
-        await response.prepare(request)
+        async with watching():
+            await response.prepare(request)
     return response
 
 
@@ -74,14 +77,23 @@ class StoredFile(web.FileResponse):
         while offset < end:
             if request.transport is None:
                 raise ConnectionResetError("the caller disconnected")
-            sent = await _within_limit(
-                request, loop.sendfile(request.transport, fobj, offset, min(PIECE, end - offset))
-            )
+            piece = loop.sendfile(request.transport, fobj, offset, min(PIECE, end - offset))
+            sent = await _within_limit(request, _reading(piece))
             if not sent:
-                raise BlobError(f"{end - offset} bytes fewer than its size")
+                raise DamagedBlob(f"damaged: {end - offset} bytes fewer than its size")
             offset += sent
         await web.StreamResponse.write_eof(self)
         return writer
+
+
+async def _reading(sending: Awaitable[int]) -> int:
+    """Send a part of a file; raises `BlobError` if the disk does not let it be read."""
+    try:
+        return await sending
+    except (ConnectionError, TimeoutError):
+        raise
+    except OSError as error:
+        raise blob_read_error(error.strerror or "it could not be read", error.errno) from error
 
 
 async def _send_all(request: web.Request, response: web.StreamResponse, pieces: ByteStream) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from obstore.exceptions import BaseError
 
-from batchgate.engine.model.errors import BlobError
+from batchgate.engine.model.errors import BlobError, blob_read_error
 
 _OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3}(?: [A-Za-z-]+)*)")
@@ -31,19 +31,39 @@ def translate_errors(name: str) -> Iterator[None]:
         raise BlobError(f"{name}: {describe_error(error)}") from error
 
 
+@contextmanager
+def translate_read_errors(name: str) -> Iterator[None]:
+    """Raise errors of reading a blob as `translate_errors` does; for a missing or unreadable one, as `DamagedBlob`."""
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError) and not _is_bucket_missing(str(error))
+        number = errno.ENOENT if missing else _error_number(error)
+        raise blob_read_error(f"{name}: {describe_error(error)}", number) from error
+
+
 def describe_error(error: BaseException) -> str:
     """Return a short description of a storage error: the operating system's text, or the meaning of the response."""
     text = str(error)
     if any(mark in text for mark in _METADATA_SERVERS):
         return "there are no credentials for the store: neither in the environment nor from a metadata server"
-    if any(mark in text for mark in _NO_BUCKET):
+    if _is_bucket_missing(text):
         return "there is no such bucket or container"
     if isinstance(error, FileNotFoundError):
         return os.strerror(errno.ENOENT)
     if isinstance(error, TimeoutError):
         return "the store did not answer in time"
-    number = getattr(error, "errno", None) or next(iter(_OS_ERROR.findall(text)), None)
-    return os.strerror(int(number)) if number else _describe_response(text)
+    number = _error_number(error)
+    return os.strerror(number) if number else _describe_response(text)
+
+
+def _is_bucket_missing(text: str) -> bool:
+    return any(mark in text for mark in _NO_BUCKET)
+
+
+def _error_number(error: BaseException) -> int | None:
+    number = getattr(error, "errno", None) or next(iter(_OS_ERROR.findall(str(error))), None)
+    return int(number) if number else None
 
 
 def _describe_response(text: str) -> str:

@@ -12,9 +12,9 @@ from typing import Final
 import obstore
 from obstore.store import LocalStore
 
-from batchgate.blobs.error_translation import translate_errors
+from batchgate.blobs.error_translation import translate_errors, translate_read_errors
 from batchgate.blobs.object_store import ObjectStoreBlobs, ObjectStoreWriter
-from batchgate.engine.model.errors import BlobError
+from batchgate.engine.model.errors import DamagedBlob
 from batchgate.engine.ports.blobs import ByteStream
 
 WRITE_BUFFER: Final = 1024 * 1024
@@ -47,13 +47,13 @@ class FolderBlobs(ObjectStoreBlobs):
         if length == 0:
             return
         missing = length
-        with translate_errors(name):
+        with translate_read_errors(name):
             found = await obstore.get_async(self._store, name, options=_range_options(offset, length))
             async for piece in found.stream(min_chunk_size=CALLER_READ_SIZE if for_caller else READ_SIZE):
                 missing = None if missing is None else missing - len(piece)
                 yield bytes(piece)
         if missing:
-            raise BlobError(f"{name}: {missing} bytes are missing")
+            raise DamagedBlob(f"{name}: {missing} bytes are missing")
 
     async def delete(self, name: str) -> None:
         """Delete a blob and the staged files of a writer that died; it is no error if the blob does not exist."""

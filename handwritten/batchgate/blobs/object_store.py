@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import obstore
 
-from batchgate.blobs.error_translation import translate_errors
-from batchgate.engine.model.errors import BlobError
+from batchgate.blobs.error_translation import translate_errors, translate_read_errors
+from batchgate.engine.model.errors import BlobError, DamagedBlob
 from batchgate.engine.ports.blobs import BlobInfo
 from batchgate.engine.support.cancellation import shielded
 
@@ -28,16 +28,16 @@ class ObjectStoreBlobs:
 
     async def find(self, name: str) -> BlobInfo:
         """Return the size and time of a blob."""
-        with translate_errors(name):
+        with translate_read_errors(name):
             found = await obstore.head_async(self._store, name)
         return BlobInfo(size=found["size"], modified=found["last_modified"].timestamp())
 
     async def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Read exactly these bytes."""
-        with translate_errors(name):
+        with translate_read_errors(name):
             data = bytes(await obstore.get_range_async(self._store, name, start=offset, length=length))
         if len(data) != length:
-            raise BlobError(f"{name}: {len(data)} bytes at {offset}, not {length}")
+            raise DamagedBlob(f"{name}: {len(data)} bytes at {offset}, not {length}")
         return data
 
 

@@ -45,6 +45,8 @@ def quota_options(command: C) -> C:
     """Add an option for each quota to a command; the gateway checks the values."""
     for name, read, text in (
         ("--monthly-spend-usd", money, "Maximum cost of answers in a calendar month, in US dollars."),
+        ("--creates-per-minute", count, "Maximum number of batches and uploads that are accepted in a minute."),
+        ("--files", count, "Maximum number of uploaded files."),
         ("--stored-bytes", count, "Maximum bytes of inputs, results and uploaded files."),
         ("--concurrent-batches", count, "Maximum number of batches that have not ended."),
         ("--queued-requests", count, "Maximum number of requests without a result."),

@@ -14,6 +14,7 @@ from batchgate.engine.ports.body_readers import BatchFileReader
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.rows import LineTranslator, RowFormat
+from batchgate.engine.ports.scrub_store import ScrubStore
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import NoTelemetry, Telemetry
 from batchgate.engine.ports.tenant_store import TenantStore
@@ -25,6 +26,7 @@ class EngineDependencies(Struct, frozen=True, kw_only=True):
 
     store: Store
     tenants: TenantStore
+    scrub: ScrubStore
     blobs: Blobs
     queue: Queue
     claim_policy: ClaimPolicy
@@ -38,6 +40,8 @@ class EngineDependencies(Struct, frozen=True, kw_only=True):
     """Reads the clock of the database, which all processes share; None if the database has no clock of its own."""
     shutdown_timeout: float
     """Seconds that calls in flight may take when the engine stops."""
+    scrub_bytes_per_second: int
+    """How fast stored blobs are read to check them; 0 for not at all."""
     has_worker: bool = True
     """Whether this process runs batches; a gateway without a worker only accepts and shows them."""
     seed: int | None = None

@@ -14,7 +14,9 @@ from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.clock_watch import ClockWatch
+from batchgate.engine.lifecycle.early_quota_check import EarlyQuotaCheck
 from batchgate.engine.lifecycle.files import Files
+from batchgate.engine.lifecycle.scrub import Scrub
 from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import StoreError
@@ -29,6 +31,8 @@ from batchgate.engine.model.health_report import (
 from batchgate.engine.ports.batch_signals import BatchSignals, NoBatchSignals
 from batchgate.engine.ports.telemetry import EngineState
 from batchgate.engine.results.content_renderer import ContentRenderer
+from batchgate.engine.results.partial_results import PartialResults
+from batchgate.engine.storage.damaged_blobs import DamagedBlobs
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.storage.storage_probe import StorageProbe
 from batchgate.engine.support.cancellation import cancel_all
@@ -58,11 +62,16 @@ class Engine:
         self._member = self._cluster_member(needs, signals)
         self._clock_watch = ClockWatch(needs.clock, needs.database_time, self._problems.report)
         self._key_refresh = ProviderKeyRefresh(needs.router)
-        self.batches = self._batches(needs, orphan_blobs, signals)
-        self.contents = ContentRenderer(needs.blobs, needs.rows, needs.translator)
+        early_quotas = EarlyQuotaCheck(needs.tenants, needs.clock)
+        self.batches = self._batches(needs, early_quotas, orphan_blobs, signals)
+        self._damaged = DamagedBlobs(needs.scrub, self._problems.report)
+        self.contents = ContentRenderer(needs.blobs, self._damaged, needs.rows, needs.translator)
+        self.partial_results = PartialResults(needs.store, self.contents)
+        self._scrub = self._create_scrub(needs)
+        self._scrubbing: asyncio.Task[None] | None = None
         self.files = Files(
             store=needs.store,
-            tenants=needs.tenants,
+            early_quotas=early_quotas,
             contents=self.contents,
             orphan_blobs=orphan_blobs,
             clock=needs.clock,
@@ -97,6 +106,7 @@ class Engine:
             backlog=backlog,
             waiting_seconds=waiting / MICROSECONDS,
             problems=len(self._problems) + len(self.router.pauses),
+            damaged_blobs=len(self._damaged),
             workers=self.cluster.workers,
         )
 
@@ -111,6 +121,7 @@ class Engine:
         self._start("clock", self._clock_watch.run())
         self._start("storage probe", self._probe.run())
         self._start("key refresh", self._key_refresh.run())
+        self._scrubbing = self._start("scrub", self._scrub.run())
         if self._services is not None:
             self._working = self._start("worker", self._services.worker.run())
             for name, run in self._services.tasks.items():
@@ -128,6 +139,8 @@ class Engine:
         """Refuse new batches and claim nothing more; let calls in flight finish within the timeout."""
         self._stopping_since = self._stopping_since or self._clock.now()
         self.batches.close()
+        if self._scrubbing is not None:
+            await cancel_all([self._scrubbing])
         if self._services is not None and self._working is not None:
             await cancel_all([self._working])
             await self._services.worker.drain(self._shutdown_timeout)
@@ -148,9 +161,28 @@ class Engine:
             problems=self._problems,
         )
 
-    def _batches(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, signals: BatchSignals) -> Batches:
+    def _create_scrub(self, needs: EngineDependencies) -> Scrub:
+        return Scrub(
+            store=needs.scrub,
+            blobs=needs.blobs,
+            damaged=self._damaged,
+            clock=needs.clock,
+            cluster=needs.cluster,
+            report=self._problems.report,
+            bytes_per_second=needs.scrub_bytes_per_second,
+            does_rounds=needs.has_worker,
+        )
+
+    def _batches(
+        self,
+        needs: EngineDependencies,
+        early_quotas: EarlyQuotaCheck,
+        orphan_blobs: OrphanBlobs,
+        signals: BatchSignals,
+    ) -> Batches:
         return Batches(
             store=needs.store,
+            early_quotas=early_quotas,
             orphan_blobs=orphan_blobs,
             probe=self._probe,
             queue=needs.queue,

@@ -11,11 +11,13 @@ import msgspec
 from batchgate.engine.model.batch import Batch, BatchOptions, NewBatch, ValidatedInput
 from batchgate.engine.model.file import File, NewFile
 from batchgate.engine.model.secret import Secret
-from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
+from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk, Shard
+from batchgate.engine.model.stored_blob import BlobKind, BlobOwner, ScrubState, StoredBlob
 from batchgate.engine.model.usage import Counts, Usage
 
 _OPTIONS: Final = msgspec.json.Decoder(BatchOptions)
 _PROVIDERS: Final = msgspec.json.Decoder(tuple[str, ...])
+_SCRUB_STATE: Final = msgspec.json.Decoder(ScrubState)
 
 
 class Row(Protocol):
@@ -180,3 +182,38 @@ def file_from_row(row: Row) -> File:
 def secret_from_row(row: Row) -> Secret:
     """Return the secret in a row."""
     return Secret(**{name: row[name] for name in Secret.__struct_fields__})
+
+
+def stored_blob_from_row(kind: BlobKind, row: Row | None) -> StoredBlob | None:
+    """Return the blob in a row."""
+    if row is None:
+        return None
+    owner = BlobOwner(kind, row["key"])
+    return StoredBlob(owner=owner, **{name: row[name] for name in ("id", "workspace", "name", "size", "sha256")})
+
+
+def scrub_state_from_row(row: Row | None) -> ScrubState | None:
+    """Return the state of the scrub in a row."""
+    return None if row is None else _SCRUB_STATE.decode(row["state"])
+
+
+def scrub_state_row(state: ScrubState) -> dict[str, object]:
+    """Return the parameters that store the state of the scrub."""
+    return {"state": msgspec.json.encode(state).decode()}
+
+
+def chunk_entry_from_row(row: Row) -> ChunkEntry:
+    """Return the chunk in a row, without its lines."""
+    return ChunkEntry(id=row["id"], seqs=unpack_seqs(row["seqs"]), size=row["size"])
+
+
+def slices_row(batch_key: int, shard: int, slices: Iterable[ChunkSlice]) -> dict[str, object]:
+    """Return the parameters that read parts of the chunks of a shard."""
+    parts = list(slices)
+    return {
+        "batch_key": batch_key,
+        "shard": shard,
+        "chunks": [part.chunk for part in parts],
+        "starts": [part.start for part in parts],
+        "lengths": [part.length for part in parts],
+    }

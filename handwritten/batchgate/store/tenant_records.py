@@ -6,7 +6,7 @@ import msgspec
 
 from batchgate.engine.model.api_key import ApiKey
 from batchgate.engine.model.errors import RefusedError
-from batchgate.engine.model.workspace import Quotas, QuotaUsage, Workspace
+from batchgate.engine.model.workspace import Quotas, QuotaUsage, Workspace, minute_of, month_of
 from batchgate.store.records import Row
 
 
@@ -25,14 +25,24 @@ def quotas_from_row(row: Row) -> Quotas:
     return Quotas(**{name: row[name] for name in Quotas.__struct_fields__})
 
 
-def usage_from_rows(current: Row, stored: Row | None, spent: Row | None) -> QuotaUsage:
-    """Return the usage of a workspace: of its open batches, its stored bytes and its spend of the month."""
-    return QuotaUsage(
-        queued_requests=current["requests"],
-        concurrent_batches=current["batches"],
-        stored_bytes=0 if stored is None else stored["stored_bytes"],
-        monthly_spend=current["cost"] + (0 if spent is None else spent["cost"]),
-    )
+def usage_params(workspace: str, now: int) -> dict[str, object]:
+    """Return the parameters that read the usage of a workspace at a time."""
+    return {"workspace": workspace, "month": month_of(now), "minute": minute_of(now)}
+
+
+def usage_from_row(row: Row) -> QuotaUsage:
+    """Return the usage in the row of ``workspace_usage``."""
+    return QuotaUsage(**{name: row[name] for name in QuotaUsage.__struct_fields__})
+
+
+KEPT_MINUTES = 10
+"""Minutes for which the creates of a minute stay counted: clocks of gateways differ, and a create may wait."""
+
+
+def creates_row(workspace: str, creates: int, now: int) -> dict[str, object]:
+    """Return the parameters that count creates in their minute, and forget those of minutes that are long over."""
+    minute = minute_of(now)
+    return {"workspace": workspace, "minute": minute, "creates": creates, "before": minute - KEPT_MINUTES}
 
 
 def api_key_row(key: ApiKey) -> dict[str, object]:

@@ -22,7 +22,9 @@ BUCKET_NAMES: Final = (*map(str, LATENCY_BUCKETS), "+Inf")
 MAX_MODELS: Final = 200
 """Models of one workspace with time series of their own; callers choose the names, so their number is bounded."""
 MAX_TALLIES: Final = 1_000
-"""Combinations of workspace, account and model with time series of their own."""
+"""Combinations of workspace, account and model with time series of their own, beside the first of each workspace."""
+FIRST_MODELS: Final = 5
+"""Models of one workspace that have time series of their own however many those of other workspaces have."""
 MAX_MODEL_LENGTH: Final = 128
 """Longest model name, in characters, that becomes a label."""
 OTHER_MODELS: Final = "other"
@@ -83,9 +85,9 @@ class CallMetrics(Collector):
         if tally is not None:
             return tally
         label = self._workspaces(workspace)
-        has_label = len(self._tallies) < MAX_TALLIES and self._add(
-            self._models.setdefault(label, set()), account, model
-        )
+        models = self._models.setdefault(label, set())
+        has_room = len(self._tallies) < MAX_TALLIES or len(models) < FIRST_MODELS
+        has_label = has_room and self._add(models, account, model)
         if has_label:
             self._labelled.add((account, model))
         return self._tallies.setdefault((label, account, model if has_label else OTHER_MODELS), CallTally())

@@ -38,6 +38,7 @@ FIELDS: Final = (
     "model",
     "outcome",
     "reason",
+    "blob",
     "component",
     "requests",
     "bytes",

@@ -54,10 +54,15 @@ class StateGauges(Collector):
         )
         if state:
             problems.add_metric([], state.problems)
+        damaged = GaugeMetricFamily(
+            "batchgate_damaged_files", "Stored files that this process found damaged, missing or unreadable."
+        )
+        if state:
+            damaged.add_metric([], state.damaged_blobs)
         workers = GaugeMetricFamily("batchgate_workers", "Live processes with a worker.")
         if state:
             workers.add_metric([], state.workers)
-        yield from (problems, workers)
+        yield from (problems, damaged, workers)
 
 
 def _limiter_metrics(limiters: Mapping[tuple[str, str], tuple[float, int]]) -> Iterator[Metric]:

@@ -1,8 +1,9 @@
 """Reading a create body in pieces of any size gives the same result as parsing the whole body."""
 
 import itertools
+import time
 import tracemalloc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -256,6 +257,47 @@ def test_an_error_at_the_beginning_is_reported_in_a_long_body(beginning: bytes, 
     with limits(WINDOW=16, MAX_WINDOW=256), pytest.raises(RefusedError, match=message) as refused:
         read(pieces)
     assert refused.value.kind == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(b'"' + b'\\"' * 2**21, id="escapes"),
+        pytest.param(b"[" + b"{}," * 2**20, id="objects"),
+        pytest.param(b'{"a":' * 2**19, id="nested objects"),
+        pytest.param(b"[" * 2**22, id="nested arrays"),
+        pytest.param(b"[" + b'{"custom_id":"a","params":{}},' * 2**17, id="look-alikes"),
+    ],
+)
+def test_a_request_without_an_end_takes_time_in_proportion_to_its_bytes(start: bytes) -> None:
+    body = b'{"requests":[{"custom_id":"a","params":{"x":' + start
+    decoder, valid = msgspec.json.Decoder(msgspec.Raw), b"[" + b"{}," * (len(body) // 3) + b"0]"
+    pieces = [body[place : place + 2**16] for place in range(0, len(body), 2**16)]
+
+    def refuse() -> None:
+        with limits(MAX_REQUEST=2**21, MAX_WINDOW=2**21 + 2**16), pytest.raises(RefusedError):
+            read(pieces)
+
+    assert seconds_of(refuse) < 25 * seconds_of(lambda: decoder.decode(valid))
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return the processor time that work takes, the smallest of three runs."""
+    seconds = []
+    for _ in range(3):
+        begun = time.thread_time()
+        work()
+        seconds.append(time.thread_time() - begun)
+    return min(seconds)
+
+
+@pytest.mark.parametrize("before", [0, 1, 7])
+def test_a_request_that_is_nested_too_deeply_is_named(before: int) -> None:
+    deep = [b'{"custom_id":"deep","params":%b' % (b'{"x":' * 1000), *[b'{"x":' * 1000] * 9]
+    pieces = [b'{"requests":[', *body_of(b"{}", count=before + 1)[1:-2], *deep]
+    with limits(WINDOW=512, MAX_WINDOW=8192), pytest.raises(RefusedError) as refused:
+        read(pieces)
+    assert refused.value.message == f"requests.{before}: Invalid JSON: nested too deeply"
 
 
 def test_trailing_white_space_is_accepted() -> None:

@@ -4,12 +4,12 @@ from batchgate.engine.model.batch import Backlog
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.ports.telemetry import EngineState, LimiterState
 from batchgate.telemetry import Metrics
-from batchgate.telemetry.call_metrics import LATENCY_BUCKETS, MAX_MODELS, MAX_TALLIES
+from batchgate.telemetry.call_metrics import FIRST_MODELS, LATENCY_BUCKETS, MAX_MODELS, MAX_TALLIES
 from batchgate.telemetry.workspace_labels import MAX_WORKSPACES
 from tests.support.scrape import Scrape
 from tests.unit.telemetry.telemetry_values import batch, claim, request
 
-EMPTY_STATE = EngineState(limiters=(), backlog=None, waiting_seconds=0.0, problems=0, workers=1)
+EMPTY_STATE = EngineState(limiters=(), backlog=None, waiting_seconds=0.0, problems=0, damaged_blobs=0, workers=1)
 
 
 async def scrape(metrics: Metrics, state: EngineState = EMPTY_STATE) -> Scrape:
@@ -49,7 +49,8 @@ async def test_limiters_of_models_without_a_label_are_summed() -> None:
         LimiterState(account="acc", model=f"m{number}", limit=2.0, in_flight=1) for number in range(MAX_MODELS + 3)
     )
     found = await scrape(
-        Metrics("1", "both"), EngineState(limiters=limiters, backlog=None, waiting_seconds=0.0, problems=0, workers=1)
+        Metrics("1", "both"),
+        EngineState(limiters=limiters, backlog=None, waiting_seconds=0.0, problems=0, damaged_blobs=0, workers=1),
     )
     assert found.value("batchgate_concurrency_limit", account="acc", model="m0") == 2
     assert found.value("batchgate_concurrency_limit", account="acc", model="other") == 6
@@ -79,7 +80,7 @@ async def test_the_backlog_is_exported_if_it_is_available() -> None:
     metrics = Metrics("1", "both")
     backlog = Backlog(batches={("w", "canceling"): 3}, waiting_shards=7, waiting_since=5)
     with_backlog = await scrape(
-        metrics, EngineState(limiters=(), backlog=backlog, waiting_seconds=2.5, problems=1, workers=1)
+        metrics, EngineState(limiters=(), backlog=backlog, waiting_seconds=2.5, problems=1, damaged_blobs=0, workers=1)
     )
     assert with_backlog.value("batchgate_batches", status="canceling") == 3
     assert ("batchgate_batches", frozenset({("workspace", "w"), ("status", "in_progress")})) in with_backlog.samples
@@ -112,5 +113,34 @@ async def test_the_combinations_of_workspace_and_model_are_bounded() -> None:
             metrics.call_ended(traced, "acc", request(model=f"m{model}"), "succeeded", 0.1)
     found = await scrape(metrics)
     calls = "batchgate_upstream_calls_total"
-    assert len([1 for name, _ in found.samples if name == calls]) <= MAX_TALLIES + 20
+    series = len([1 for name, _ in found.samples if name == calls])
+    assert MAX_TALLIES < series <= MAX_TALLIES + 20 * (FIRST_MODELS + 1)
     assert sum(value for (name, _), value in found.samples.items() if name == calls) == 2000
+
+
+async def test_a_workspace_with_many_models_takes_no_label_of_another() -> None:
+    metrics = Metrics("1", "both")
+    for number in range(MAX_MODELS * 3):
+        metrics.call_ended(batch(workspace="hostile"), "acc", request(model=f"made-up-{number}"), "succeeded", 0.1)
+    for number in range(MAX_MODELS):
+        metrics.call_ended(batch(workspace="other-team"), "acc", request(model=f"m{number}"), "succeeded", 0.1)
+    found = Scrape((await metrics.expose(EMPTY_STATE, "other-team")).decode())
+    models = found.labels("batchgate_upstream_calls_total", "model")
+    assert models == {f"m{number}" for number in range(MAX_MODELS)}
+    limiters = (LimiterState(account="acc", model="m7", limit=2.0, in_flight=1),)
+    state = EngineState(limiters=limiters, backlog=None, waiting_seconds=0.0, damaged_blobs=0, problems=0, workers=1)
+    assert (await scrape(metrics, state)).value("batchgate_concurrency_limit", account="acc", model="m7") == 2
+
+
+async def test_the_first_models_of_a_workspace_have_labels_although_others_have_used_up_the_rest() -> None:
+    metrics = Metrics("1", "both")
+    for workspace in range(MAX_TALLIES // MAX_MODELS + 1):
+        for number in range(MAX_MODELS):
+            traced = batch(workspace=f"hostile-{workspace}")
+            metrics.call_ended(traced, "acc", request(model=f"made-up-{number}"), "succeeded", 0.1)
+    for number in range(FIRST_MODELS + 3):
+        metrics.call_ended(batch(workspace="w"), "acc", request(model=f"m{number}"), "succeeded", 0.1)
+    found = Scrape((await metrics.expose(EMPTY_STATE, "w")).decode())
+    calls = "batchgate_upstream_calls_total"
+    assert found.labels(calls, "model") == {"other", *(f"m{number}" for number in range(FIRST_MODELS))}
+    assert found.value(calls, account="acc", model="other", outcome="succeeded") == 3

@@ -19,10 +19,11 @@ class HealthProblem:
 
     Attributes:
         code (HealthProblemCode): The kind of a problem. `stopping`: the process is draining. `no_worker`: no process
-            runs batches. `storage_error`: the database or the blob storage fails. `internal_error`: a fault of Batchgate
-            itself. `clock_in_doubt`: the clock has jumped, or differs from the database's; nothing expires meanwhile.
-            `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems
-            than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`.
+            runs batches. `storage_error`: the database or the blob storage fails. `damaged_blob`: a stored file is missing,
+            or its bytes are not those that were written. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`:
+            the clock has jumped, or differs from the database's; nothing expires meanwhile. `crashed`: a component has
+            stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All
+            other codes are reasons why an account is paused, see `PauseCode`.
         component (str): The component with the problem, such as `results`, `queue` or `account/NAME`.
         since (datetime.datetime): When the problem began.
         message (str): A human-readable description.

@@ -4,6 +4,7 @@ from typing import Literal
 HealthProblemCode = Literal[
     "clock_in_doubt",
     "crashed",
+    "damaged_blob",
     "internal_error",
     "key_rejected",
     "more_problems",
@@ -20,6 +21,7 @@ HealthProblemCode = Literal[
 HEALTH_PROBLEM_CODE_VALUES: set[HealthProblemCode] = {
     "clock_in_doubt",
     "crashed",
+    "damaged_blob",
     "internal_error",
     "key_rejected",
     "more_problems",

@@ -19,13 +19,19 @@ class QuotaChanges:
         queued_requests (int | None | Unset): The number of requests without a result, in all batches that have not
             ended.
         concurrent_batches (int | None | Unset): The number of batches that have not ended.
-        stored_bytes (int | None | Unset): The size of inputs, results and uploaded files in bytes.
+        stored_bytes (int | None | Unset): The size of inputs, results and uploaded files in bytes; a file counts for at
+            least 4,096.
+        files (int | None | Unset): The number of uploaded files, until they are deleted or expire.
+        creates_per_minute (int | None | Unset): The number of batches and uploads that are accepted in a minute of the
+            clock, in one count.
         monthly_spend_usd (float | None | Unset): The cost of responses in a calendar month (UTC), in US dollars.
     """
 
     queued_requests: int | None | Unset = UNSET
     concurrent_batches: int | None | Unset = UNSET
     stored_bytes: int | None | Unset = UNSET
+    files: int | None | Unset = UNSET
+    creates_per_minute: int | None | Unset = UNSET
     monthly_spend_usd: float | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,6 +53,18 @@ class QuotaChanges:
         else:
             stored_bytes = self.stored_bytes
 
+        files: int | None | Unset
+        if isinstance(self.files, Unset):
+            files = UNSET
+        else:
+            files = self.files
+
+        creates_per_minute: int | None | Unset
+        if isinstance(self.creates_per_minute, Unset):
+            creates_per_minute = UNSET
+        else:
+            creates_per_minute = self.creates_per_minute
+
         monthly_spend_usd: float | None | Unset
         if isinstance(self.monthly_spend_usd, Unset):
             monthly_spend_usd = UNSET
@@ -62,6 +80,10 @@ class QuotaChanges:
             field_dict["concurrent_batches"] = concurrent_batches
         if stored_bytes is not UNSET:
             field_dict["stored_bytes"] = stored_bytes
+        if files is not UNSET:
+            field_dict["files"] = files
+        if creates_per_minute is not UNSET:
+            field_dict["creates_per_minute"] = creates_per_minute
         if monthly_spend_usd is not UNSET:
             field_dict["monthly_spend_usd"] = monthly_spend_usd
 
@@ -98,6 +120,24 @@ class QuotaChanges:
 
         stored_bytes = _parse_stored_bytes(d.pop("stored_bytes", UNSET))
 
+        def _parse_files(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        files = _parse_files(d.pop("files", UNSET))
+
+        def _parse_creates_per_minute(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        creates_per_minute = _parse_creates_per_minute(d.pop("creates_per_minute", UNSET))
+
         def _parse_monthly_spend_usd(data: object) -> float | None | Unset:
             if data is None:
                 return data
@@ -111,6 +151,8 @@ class QuotaChanges:
             queued_requests=queued_requests,
             concurrent_batches=concurrent_batches,
             stored_bytes=stored_bytes,
+            files=files,
+            creates_per_minute=creates_per_minute,
             monthly_spend_usd=monthly_spend_usd,
         )
 

@@ -17,13 +17,19 @@ class Quotas:
     Attributes:
         queued_requests (int | None): The number of requests without a result, in all batches that have not ended.
         concurrent_batches (int | None): The number of batches that have not ended.
-        stored_bytes (int | None): The size of inputs, results and uploaded files in bytes.
+        stored_bytes (int | None): The size of inputs, results and uploaded files in bytes; a file counts for at least
+            4,096.
+        files (int | None): The number of uploaded files, until they are deleted or expire.
+        creates_per_minute (int | None): The number of batches and uploads that are accepted in a minute of the clock,
+            in one count.
         monthly_spend_usd (float | None): The cost of responses in a calendar month (UTC), in US dollars.
     """
 
     queued_requests: int | None
     concurrent_batches: int | None
     stored_bytes: int | None
+    files: int | None
+    creates_per_minute: int | None
     monthly_spend_usd: float | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -37,6 +43,12 @@ class Quotas:
         stored_bytes: int | None
         stored_bytes = self.stored_bytes
 
+        files: int | None
+        files = self.files
+
+        creates_per_minute: int | None
+        creates_per_minute = self.creates_per_minute
+
         monthly_spend_usd: float | None
         monthly_spend_usd = self.monthly_spend_usd
 
@@ -47,6 +59,8 @@ class Quotas:
                 "queued_requests": queued_requests,
                 "concurrent_batches": concurrent_batches,
                 "stored_bytes": stored_bytes,
+                "files": files,
+                "creates_per_minute": creates_per_minute,
                 "monthly_spend_usd": monthly_spend_usd,
             }
         )
@@ -78,6 +92,20 @@ class Quotas:
 
         stored_bytes = _parse_stored_bytes(d.pop("stored_bytes"))
 
+        def _parse_files(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        files = _parse_files(d.pop("files"))
+
+        def _parse_creates_per_minute(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        creates_per_minute = _parse_creates_per_minute(d.pop("creates_per_minute"))
+
         def _parse_monthly_spend_usd(data: object) -> float | None:
             if data is None:
                 return data
@@ -89,6 +117,8 @@ class Quotas:
             queued_requests=queued_requests,
             concurrent_batches=concurrent_batches,
             stored_bytes=stored_bytes,
+            files=files,
+            creates_per_minute=creates_per_minute,
             monthly_spend_usd=monthly_spend_usd,
         )
 

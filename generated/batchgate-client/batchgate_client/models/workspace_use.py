@@ -17,7 +17,10 @@ class WorkspaceUse:
     Attributes:
         queued_requests (int): The number of requests without a result, in all batches that have not ended.
         concurrent_batches (int): The number of batches that have not ended.
-        stored_bytes (int): The size of inputs, results and uploaded files in bytes.
+        stored_bytes (int): The size of inputs, results and uploaded files in bytes; a file counts for at least 4,096.
+        files (int): The number of uploaded files, until they are deleted or expire.
+        creates_per_minute (int): The number of batches and uploads that were accepted in the current minute of the
+            clock.
         monthly_spend_usd (float): The cost of responses at the prices in the settings, for batches that ended in this
             calendar month (UTC) and batches that have not ended.
     """
@@ -25,6 +28,8 @@ class WorkspaceUse:
     queued_requests: int
     concurrent_batches: int
     stored_bytes: int
+    files: int
+    creates_per_minute: int
     monthly_spend_usd: float
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -35,6 +40,10 @@ class WorkspaceUse:
 
         stored_bytes = self.stored_bytes
 
+        files = self.files
+
+        creates_per_minute = self.creates_per_minute
+
         monthly_spend_usd = self.monthly_spend_usd
 
         field_dict: dict[str, Any] = {}
@@ -44,6 +53,8 @@ class WorkspaceUse:
                 "queued_requests": queued_requests,
                 "concurrent_batches": concurrent_batches,
                 "stored_bytes": stored_bytes,
+                "files": files,
+                "creates_per_minute": creates_per_minute,
                 "monthly_spend_usd": monthly_spend_usd,
             }
         )
@@ -59,12 +70,18 @@ class WorkspaceUse:
 
         stored_bytes = d.pop("stored_bytes")
 
+        files = d.pop("files")
+
+        creates_per_minute = d.pop("creates_per_minute")
+
         monthly_spend_usd = d.pop("monthly_spend_usd")
 
         workspace_use = cls(
             queued_requests=queued_requests,
             concurrent_batches=concurrent_batches,
             stored_bytes=stored_bytes,
+            files=files,
+            creates_per_minute=creates_per_minute,
             monthly_spend_usd=monthly_spend_usd,
         )
 

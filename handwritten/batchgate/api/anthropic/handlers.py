@@ -12,6 +12,7 @@ from batchgate.api.binding import value_or_none
 from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY
 from batchgate.api.downloads import send_lines
+from batchgate.api.early_quotas import check_quotas_early
 from batchgate.api.request_body import body_decoder, pieces
 from batchgate.engine.model.batch import BatchOptions
 from batchgate.engine.model.errors import RefusedError
@@ -47,6 +48,7 @@ class MessageBatchesHandler:
             idempotency_key=value_or_none(parameters.idempotency_key),
             is_retry=(value_or_none(parameters.x_stainless_retry_count) or "0") != "0",
         )
+        await check_quotas_early(request)
         body = pieces(request, MAX_BODY)
         batch = await request.app[BATCHES].create(lambda: submission, body, reader, id_prefix="msgbatch")
         return self._view.batch(request, batch)

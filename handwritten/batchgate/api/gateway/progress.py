@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from batchgate.api.context import BATCHES, CONTENTS, WORKSPACE
+from batchgate.api.context import BATCHES, CONTENTS, PARTIAL_RESULTS, WORKSPACE
 from batchgate.api.downloads import JSONL, send_lines
 from batchgate.api.sending import send_pieces
 from batchgate.api.times import rfc3339
@@ -15,7 +15,6 @@ from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.health_report import BatchWait, Refusal
 from batchgate.engine.model.native_job import NativeJob
 from batchgate.engine.ports.blobs import Blobs
-from batchgate.engine.results.partial_results import PartialResults
 from batchgate_api import gateway, parameters
 
 RESULT_COUNT_HEADER = "batchgate-results"
@@ -24,9 +23,8 @@ RESULT_COUNT_HEADER = "batchgate-results"
 class BatchProgressHandler:
     """`BatchProgressHandlers` on the engine."""
 
-    def __init__(self, blobs: Blobs, partial: PartialResults, wait: Callable[[Batch], BatchWait]) -> None:
+    def __init__(self, blobs: Blobs, wait: Callable[[Batch], BatchWait]) -> None:
         self._blobs = blobs
-        self._partial = partial
         self._wait = wait
 
     async def get_batch_progress(
@@ -60,7 +58,8 @@ class BatchProgressHandler:
         if batch.results_blob is not None:
             content = request.app[CONTENTS].results(batch, batch.dialect)
             return await send_lines(request, self._blobs, content, headers)
-        return await send_pieces(request, web.StreamResponse(headers=headers), self._partial.read(batch))
+        pieces = request.app[PARTIAL_RESULTS].read(batch)
+        return await send_pieces(request, web.StreamResponse(headers=headers), pieces)
 
 
 def _job(job: NativeJob) -> gateway.NativeJob:

@@ -9,6 +9,7 @@ from batchgate.api.binding import value_or_none
 from batchgate.api.context import TENANTS, WORKSPACE
 from batchgate.api.times import rfc3339, rfc3339_or_none
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, ApiKey
+from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, Quotas, QuotaUsage, Workspace
 from batchgate.engine.tenancy.tenants import ApiKeyOptions
 from batchgate_api import gateway, parameters
@@ -35,6 +36,7 @@ class WorkspacesHandler:
     ) -> gateway.Workspace:
         """Create a workspace."""
         quotas = Quotas(**_changes(value_or_none(body.quotas)))
+        _check_name(body.name)
         return _workspace(await request.app[TENANTS].create_workspace(body.name, quotas), QuotaUsage())
 
     async def list_workspaces(
@@ -74,6 +76,7 @@ class APIKeysHandler:
         self, request: web.Request, parameters: parameters.CreateKeyParameters, body: gateway.CreateKey
     ) -> gateway.CreatedKey:
         """Create an API key of a workspace, and return it."""
+        _check_name(body.name)
         scopes = tuple(dict.fromkeys(value_or_none(body.scopes) or DEFAULT_SCOPES))
         options = ApiKeyOptions(name=body.name, scopes=scopes, lifetime=value_or_none(body.expires_in_seconds))
         return _created(*await request.app[TENANTS].create_key(parameters.workspace, options))
@@ -105,6 +108,11 @@ class APIKeysHandler:
         )
 
 
+def _check_name(name: str) -> None:
+    if name.endswith("\n"):  # $ in a pattern accepts one
+        raise RefusedError("invalid_request_error", "name: it ends with a newline", param="name")
+
+
 def _changes(changes: gateway.QuotaChanges | None) -> dict[str, int | None]:
     """Return the given quotas, money in nano-dollars."""
     if changes is None:
@@ -126,6 +134,8 @@ def _workspace(workspace: Workspace, use: QuotaUsage | None = None) -> gateway.W
             queued_requests=quotas.queued_requests,
             concurrent_batches=quotas.concurrent_batches,
             stored_bytes=quotas.stored_bytes,
+            files=quotas.files,
+            creates_per_minute=quotas.creates_per_minute,
             monthly_spend_usd=None if spend is None else spend / NANODOLLARS_PER_DOLLAR,
         ),
         use=msgspec.UNSET if use is None else _use(use),
@@ -137,6 +147,8 @@ def _use(use: QuotaUsage) -> gateway.WorkspaceUse:
         queued_requests=use.queued_requests,
         concurrent_batches=use.concurrent_batches,
         stored_bytes=use.stored_bytes,
+        files=use.files,
+        creates_per_minute=use.creates_per_minute,
         monthly_spend_usd=use.monthly_spend / NANODOLLARS_PER_DOLLAR,
     )
 

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from batchgate.api.context import BATCHES
 from batchgate.api.create_body import MAX_BODY, CreateReader
+from batchgate.api.early_quotas import check_quotas_early
 from batchgate.api.ignored_fields import note_ignored, sent_fields
 from batchgate.api.request_body import body_decoder, pieces
 from batchgate.api.unified.create_body import BatchFormat, F
@@ -42,6 +43,7 @@ async def create_batch(
     body without requests. Both raise `RefusedError`.
     """
     reader = CreateReader(body_decoder(request), form)
+    await check_quotas_early(request)
     body = pieces(request, MAX_BODY)
     if await _requests_begin(reader, body):
         check_head()

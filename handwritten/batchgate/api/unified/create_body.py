@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from msgspec import Raw
 
+from batchgate.api.array_items import end_of_array
 from batchgate.api.binding import value_or_none
 from batchgate.api.body_errors import BodyFault, refuse, refuse_json
 from batchgate.api.create_body import BLANK, MAX_HEAD
@@ -28,7 +29,6 @@ F = TypeVar("F", CreateUnifiedBatch, CreateBatch)
 
 WINDOW: Final = "completion_window"
 _REQUESTS: Final = re.compile(rb'"requests"[ \t\r\n]*:[ \t\r\n]*\[')
-_TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
 _ANY: Final = msgspec.json.Decoder(Raw)
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
 _UNREADABLE: Final = "the body is not JSON that can be read: not UTF-8, or nested too deeply"
@@ -87,7 +87,7 @@ class BatchFormat(Generic[F]):
 
     def tail(self, window: bytes) -> int | None:
         """Find the end of the last request, and take the fields that follow the array."""
-        end = _end_of_array(window)
+        end = end_of_array(window)
         if end is None:
             return None
         rest = window[end:].rstrip(BLANK)
@@ -146,18 +146,6 @@ def _is_head(text: bytes) -> bool:
         return bytes(_ANY.decode(text + b"]}")).startswith(b"{")
     except (msgspec.DecodeError, RecursionError):
         return False
-
-
-def _end_of_array(window: bytes) -> int | None:
-    """Return the position after the array, whose opening bracket is missing; None if it does not end."""
-    try:
-        _ANY.decode(b"[" + window)
-    except RecursionError:
-        return None
-    except msgspec.DecodeError as error:
-        found = _TRAILING.search(str(error))
-        return int(found[1]) - 2 if found else None  # minus our bracket, and the byte is 1-based
-    return None
 
 
 def _decoded(text: bytes, model: type[F]) -> F:

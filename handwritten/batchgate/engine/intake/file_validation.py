@@ -27,6 +27,7 @@ from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
+from batchgate.engine.storage.verified_reading import verified
 from batchgate.engine.support.batch_task_queue import BatchTaskQueue
 from batchgate.engine.support.cancellation import shielded
 from batchgate.engine.support.failpoints import hit_failpoint
@@ -113,12 +114,18 @@ class FileValidator:
             await self._fail(batch, faults)
 
     async def _copy(self, file: File, reader: BatchFileReader, writer: BlobWriter) -> tuple[Shard, ...]:
+        """Copy the lines of a file; raises `DamagedBlob` if it is not what was uploaded.
+
+        It is read to its end even if its first lines are faults enough: damage must not count as the caller's fault.
+        """
+        name = file.blob or ""
+        stored = verified(name, self._blobs.stream(name, 0, file.size), size=file.size, sha256=file.sha256)
+
         async def pieces() -> AsyncIterator[bytes]:
-            async with aclosing(prefetch_next(self._blobs.stream(file.blob or "", 0, file.size))) as stream:
+            async with aclosing(prefetch_next(stored)) as stream:
                 async for piece in stream:
-                    if reader.over_limit:
-                        return
-                    yield piece
+                    if not reader.over_limit:
+                        yield piece
 
         return await write_input(pieces(), reader, writer)
 

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from batchgate.engine.intake.input_summary import InputSummary
 from batchgate.engine.intake.input_writer import write_input
+from batchgate.engine.lifecycle.early_quota_check import EarlyQuotaCheck
 from batchgate.engine.model.batch import Batch, BatchOptions, BatchPage, NewBatch
 from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.completion_window import window_length
@@ -17,6 +18,7 @@ from batchgate.engine.model.errors import RefusedError, StoreError
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.native_job import NativeJob
 from batchgate.engine.model.submission import Submission
+from batchgate.engine.model.workspace import SMALLEST_BATCH
 from batchgate.engine.ports.batch_signals import BatchSignals
 from batchgate.engine.ports.body_readers import BodyReader
 from batchgate.engine.ports.queue import Queue
@@ -39,6 +41,7 @@ class Batches:
         self,
         *,
         store: Store,
+        early_quotas: EarlyQuotaCheck,
         orphan_blobs: OrphanBlobs,
         probe: StorageProbe,
         queue: Queue,
@@ -49,6 +52,7 @@ class Batches:
         telemetry: Telemetry,
     ) -> None:
         self._store = store
+        self._early_quotas = early_quotas
         self._orphan_blobs = orphan_blobs
         self._probe = probe
         self._queue = queue
@@ -67,6 +71,10 @@ class Batches:
         if self._closed:
             message = "The gateway is shutting down and accepts no new batches; try again."
             raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER})
+
+    async def check_quotas(self, workspace: str) -> None:
+        """Raise `QuotaExceeded` if a quota has no room for any further batch; `create` checks again, and decides."""
+        await self._early_quotas.check(workspace, SMALLEST_BATCH)
 
     async def create(
         self,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Final
 
 from msgspec import structs
 
 from batchgate.engine.intake.upload_writer import write_upload
+from batchgate.engine.lifecycle.early_quota_check import EarlyQuotaCheck
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.file import File, FilePage, NewFile, Upload, counted_size
 from batchgate.engine.model.ids import new_file_id
-from batchgate.engine.model.workspace import QuotaDemand, check_quotas, month_of
+from batchgate.engine.model.stored_blob import stored_file
+from batchgate.engine.model.workspace import SMALLEST_FILE, QuotaDemand
 from batchgate.engine.ports.body_readers import UploadReader
 from batchgate.engine.ports.store import Store
-from batchgate.engine.ports.tenant_store import TenantStore
 from batchgate.engine.results.content_renderer import ContentRenderer, RenderedContent
 from batchgate.engine.results.file_views import (
     RESULT_PURPOSE,
@@ -36,21 +37,31 @@ class Files:
     """Stores, finds, lists and deletes files; callers never see expired files or those of other workspaces."""
 
     def __init__(
-        self, *, store: Store, tenants: TenantStore, contents: ContentRenderer, orphan_blobs: OrphanBlobs, clock: Clock
+        self,
+        *,
+        store: Store,
+        early_quotas: EarlyQuotaCheck,
+        contents: ContentRenderer,
+        orphan_blobs: OrphanBlobs,
+        clock: Clock,
     ) -> None:
         self._store = store
-        self._tenants = tenants
+        self._early_quotas = early_quotas
         self._contents = contents
         self._orphan_blobs = orphan_blobs
         self._clock = clock
 
     async def upload(self, workspace: str, body: AsyncIterator[bytes], reader: UploadReader) -> File:
         """Store a file while it arrives; raises `RefusedError`, and then stores nothing."""
+        check = await self._early_quotas.check(workspace, SMALLEST_FILE)
+
+        def check_size(size: int) -> None:
+            check(QuotaDemand(stored_bytes=counted_size(size)))
+
         file_id = new_file_id()
         blob = f"files/{file_id}/content"
         async with self._orphan_blobs.open_writer(file_id, blob) as writer:
-            check_quota = await self._quota_check(workspace)
-            upload, size, sha256 = await write_upload(body, reader, writer, check_quota)
+            upload, size, sha256 = await write_upload(body, reader, writer, check_size)
             now = self._clock.now()
             new = NewFile(
                 id=file_id,
@@ -66,14 +77,6 @@ class Files:
                 mime_type=upload.mime_type,
             )
             return await shielded(self._store.create_file(new))
-
-    async def _quota_check(self, workspace: str) -> Callable[[int], None]:
-        """Return a function that raises `QuotaExceeded` for a size; the store checks the quota again at the end."""
-        found = await self._tenants.find_workspace(workspace)
-        if found is None or found.quotas.stored_bytes is None:
-            return lambda _: None
-        quotas, usage = found.quotas, await self._tenants.find_usage(workspace, month_of(self._clock.now()))
-        return lambda size: check_quotas(workspace, quotas, usage, QuotaDemand(stored_bytes=counted_size(size)))
 
     async def find(self, workspace: str, file_id: str, *, provider: str | None = None) -> File:
         """Return a file, which must be of ``provider`` if given; raises `RefusedError` if there is none."""
@@ -96,7 +99,7 @@ class Files:
         """Return a file and its content; the size of a view is left as 0."""
         file, batch = await self._find(workspace, file_id, provider)
         if file.blob is not None:
-            return file, self._contents.stored_blob(file.blob, file.size, file.sha256)
+            return file, self._contents.stored_blob(stored_file(file))
         if batch is None or file.part is None or not is_part_stored(batch, file.part):
             raise file_not_found(file_id)
         content = self._contents.batch_part(batch, file.part)

@@ -72,17 +72,26 @@ def find_lone_surrogate(document: bytes) -> tuple[int, str] | None:
     Such an escape is no character. msgspec reports the document as truncated; Anthropic answers 400 as well. An escape
     at the end of a truncated document does not count: its other half may be missing.
     """
-    for found in _ESCAPE.finditer(document):
-        following = document[found.end() : found.end() + _ESCAPE_LENGTH]
-        if found["lone"] and not (len(following) < _ESCAPE_LENGTH and b"\\u".startswith(following[:2])):
-            return found.start(), found[0].decode()
-    return None
+    place = 0
+    while found := _OTHER_ESCAPES.match(document, place):
+        place = found.end()
+    lone = _LONE_SURROGATE.match(document, place)
+    if lone is None:
+        return None
+    following = document[lone.end() : lone.end() + _ESCAPE_LENGTH]
+    is_cut = len(following) < _ESCAPE_LENGTH and b"\\u".startswith(following[:2])
+    return None if is_cut else (lone.start(1), lone[1].decode())
 
 
-_ESCAPE: Final = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+_ESCAPES_AT_ONCE: Final = 10_000
+"""Escapes that one call of the pattern skips: other threads wait for it."""
+_OTHER_ESCAPES: Final = re.compile(
+    rb"(?:[^\\]*+\\(?:[^u]|u(?:[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?![dD][89a-fA-F][0-9a-fA-F]{2})))){1,%d}+" % _ESCAPES_AT_ONCE,
     re.DOTALL,
 )
+"""Text and escapes that are no lone surrogate."""
+_LONE_SURROGATE: Final = re.compile(rb"[^\\]*+(\\u[dD][89a-fA-F][0-9a-fA-F]{2})")
 _ESCAPE_LENGTH: Final = len(rb"\ud83d")
 
 # Greedy, so that the last " - at" matches: an earlier one may be part of the caller's data.

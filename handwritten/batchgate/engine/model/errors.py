@@ -14,6 +14,7 @@ The class hierarchy::
     ├── StoreError                the database could not read or write
     │   └── StaleClaim            another worker has claimed the shard since
     ├── BlobError                 the blob storage could not read or write
+    │   └── DamagedBlob           the blob is missing, or is not what was written
     └── ClockError                the time is in doubt, so nothing is expired or removed by it
 
 The transport, the store and the blob storage convert foreign exceptions into these, always with ``from exc``.
@@ -21,6 +22,7 @@ The transport, the store and the blob storage convert foreign exceptions into th
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
@@ -104,12 +106,14 @@ class RefusedError(BatchgateError):
 class QuotaExceeded(RefusedError):
     """The request would exceed a quota of its workspace; ``detail`` states the limit and the usage.
 
-    The header x-should-retry prevents SDKs from retrying, since a short wait would not help.
+    ``retry_after`` is the seconds until the quota has room again. Where they are unknown, the header x-should-retry
+    prevents SDKs from retrying, since a short wait would not help.
     """
 
-    def __init__(self, workspace: str, quota: str, detail: str) -> None:
+    def __init__(self, workspace: str, quota: str, detail: str, *, retry_after: int | None = None) -> None:
         message = f"Workspace {workspace!r} is at its quota of {quota}: the limit is {detail}."
-        super().__init__("rate_limit_error", message, code="quota_exceeded", headers={"x-should-retry": "false"})
+        headers = {"x-should-retry": "false"} if retry_after is None else {"Retry-After": str(retry_after)}
+        super().__init__("rate_limit_error", message, code="quota_exceeded", headers=headers)
 
 
 class RequestError(BatchgateError):
@@ -183,12 +187,25 @@ class BlobError(BatchgateError):
     """The blob storage could not read or write a blob."""
 
 
+class DamagedBlob(BlobError):
+    """A stored blob is missing or unreadable, or its bytes are not those that were written."""
+
+
 class ClockError(BatchgateError):
     """The time is in doubt: the clock has jumped, or differs from the database's."""
 
 
 LOGGABLE_ERRORS: Final = (OSError, ConfigurationError, StoreError, BlobError, ClockError)
 """Errors whose messages never quote a request or a key; the message of any other exception may."""
+
+
+_DAMAGE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO})
+"""Errors of the operating system that concern the stored file, not the process or the storage as a whole."""
+
+
+def blob_read_error(text: str, number: int | None) -> BlobError:
+    """Return the error for a blob that could not be read; ``number`` is the operating system's error number."""
+    return DamagedBlob(text) if number in _DAMAGE else BlobError(text)
 
 
 def loggable_text(error: BaseException) -> str:

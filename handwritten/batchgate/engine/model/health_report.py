@@ -26,6 +26,7 @@ ProblemCode: TypeAlias = Literal[
     "stopping",
     "no_worker",
     "storage_error",
+    "damaged_blob",
     "internal_error",
     "clock_in_doubt",
     "crashed",

@@ -56,6 +56,24 @@ class ResultChunk(Struct, frozen=True, kw_only=True):
     """How many of the requests an earlier claim of the shard had sent already."""
 
 
+class ChunkEntry(Struct, frozen=True, kw_only=True):
+    """A stored chunk without its lines: which results it has, and how many bytes."""
+
+    id: int
+    """Identifies the chunk within its shard."""
+    seqs: tuple[int, ...]
+    size: int
+
+
+class ChunkSlice(Struct, frozen=True, order=True):
+    """A range of bytes of the lines of a stored chunk."""
+
+    chunk: int
+    """The id of its `ChunkEntry`."""
+    start: int
+    length: int
+
+
 class ResultLine(Struct, frozen=True, kw_only=True):
     """The result of one request, with its line for the result file, LF included."""
 

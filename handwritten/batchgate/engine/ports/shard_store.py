@@ -7,7 +7,7 @@ from typing import Protocol
 
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.shard import QueuedShard, ResultChunk
+from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk
 
 
 class ShardStore(Protocol):
@@ -46,6 +46,14 @@ class ShardStore(Protocol):
 
     async def read_chunks(self, batch_key: int, shard: int) -> Sequence[ResultChunk]:
         """Read the results of a shard in the order in which they were written."""
+        ...
+
+    async def list_chunks(self, batch_key: int, shard: int) -> Sequence[ChunkEntry]:
+        """Read which results a shard has, without their lines."""
+        ...
+
+    async def read_slices(self, batch_key: int, shard: int, slices: Sequence[ChunkSlice]) -> Sequence[bytes]:
+        """Read parts of the lines of chunks, in this order; those of chunks that were dropped are left out."""
         ...
 
     async def drop_chunks(self, batch_key: int) -> None:

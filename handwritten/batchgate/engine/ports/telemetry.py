@@ -108,5 +108,7 @@ class EngineState(Struct, frozen=True, kw_only=True):
     """The age of the oldest batch with a waiting shard; 0 if no shard waits."""
     problems: int
     """The number of health problems."""
+    damaged_blobs: int
+    """The number of stored blobs that this process knows to be damaged, missing or unreadable."""
     workers: int
     """The number of live processes with a worker, as of the last heartbeat."""

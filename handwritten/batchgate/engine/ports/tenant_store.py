@@ -39,8 +39,8 @@ class TenantStore(Protocol):
         """Archive a workspace; False if it does not exist. Refused while it has a batch, a file or a valid key."""
         ...
 
-    async def find_usage(self, workspace: str, month: str) -> QuotaUsage:
-        """Read the present usage of a workspace, with the spend of a month such as ``2026-11``."""
+    async def find_usage(self, workspace: str, now: int) -> QuotaUsage:
+        """Read the usage of a workspace, with the spend of the month and the creates of the minute of a time."""
         ...
 
     async def has_keys(self) -> bool:

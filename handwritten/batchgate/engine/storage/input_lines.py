@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.errors import BlobError
+from batchgate.engine.model.errors import DamagedBlob
 from batchgate.engine.ports.blobs import Blobs
 
 
@@ -19,5 +19,5 @@ async def read_input_lines(blobs: Blobs, claim: Claim) -> list[tuple[int, bytes]
     assert name is not None  # a batch with shards has an input
     data = await blobs.read_range(name, shard.offset, shard.length)
     if zlib.crc32(data) != shard.checksum:
-        raise BlobError(f"{name}: damaged between bytes {shard.offset} and {shard.offset + shard.length}")
+        raise DamagedBlob(f"{name}: damaged between bytes {shard.offset} and {shard.offset + shard.length}")
     return list(enumerate(data.splitlines(keepends=True), shard.first_seq))

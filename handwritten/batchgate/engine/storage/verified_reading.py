@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 from contextlib import aclosing
 
-from batchgate.engine.model.errors import BlobError
+from batchgate.engine.model.errors import DamagedBlob
 from batchgate.engine.ports.blobs import ByteStream
 from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD
 
 
 async def verified(name: str, pieces: ByteStream, *, size: int | None, sha256: bytes | None) -> ByteStream:
-    """Yield the pieces of a whole blob; raises `BlobError` if its size or its SHA-256 is not the expected one.
+    """Yield the pieces of a whole blob; raises `DamagedBlob` if its size or its SHA-256 is not the expected one.
 
     None or empty stands for an unknown value, which is not verified. The last piece is yielded after the verification:
     a reader that got as many bytes as it expects has got the right ones.
@@ -28,8 +28,8 @@ async def verified(name: str, pieces: ByteStream, *, size: int | None, sha256: b
             elif sha256:
                 found.update(piece)
     if size is not None and read != size:
-        raise BlobError(f"{name}: damaged: {read} bytes, not {size}")
+        raise DamagedBlob(f"{name}: damaged: {read} bytes, not {size}")
     if sha256 and found.digest() != sha256:
-        raise BlobError(f"{name}: damaged: its SHA-256 is not the one of what was written")
+        raise DamagedBlob(f"{name}: damaged: its SHA-256 is not the one of what was written")
     if held:
         yield held

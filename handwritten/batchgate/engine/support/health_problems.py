@@ -8,7 +8,14 @@ from typing import Protocol
 from msgspec import Struct
 
 from batchgate.engine.model.clock import Clock
-from batchgate.engine.model.errors import LOGGABLE_ERRORS, BlobError, ClockError, StoreError, loggable_text
+from batchgate.engine.model.errors import (
+    LOGGABLE_ERRORS,
+    BlobError,
+    ClockError,
+    DamagedBlob,
+    StoreError,
+    loggable_text,
+)
 from batchgate.engine.model.health_report import HealthProblem, ProblemCode
 
 logger = logging.getLogger(__name__)
@@ -69,6 +76,8 @@ class HealthProblems:
 def _code(error: Exception) -> ProblemCode:
     if isinstance(error, ClockError):
         return "clock_in_doubt"
+    if isinstance(error, DamagedBlob):
+        return "damaged_blob"
     return "storage_error" if isinstance(error, StoreError | BlobError | OSError) else "internal_error"
 
 

@@ -73,6 +73,10 @@ class SteadyClock:
         while (left := moment - self.now()) > 0:
             await self._source.sleep(min(left / MICROSECONDS, MAX_SLEEP))
 
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, whatever the wall clock is set to meanwhile."""
+        await self._source.sleep(seconds)
+
     @property
     def problem(self) -> str | None:
         """Why the time is in doubt; None while it is not."""

@@ -20,7 +20,7 @@ from batchgate.engine.model.api_key import (
 from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.ids import new_id
-from batchgate.engine.model.workspace import Quotas, QuotaUsage, Workspace, WorkspacePage, month_of
+from batchgate.engine.model.workspace import Quotas, QuotaUsage, Workspace, WorkspacePage
 from batchgate.engine.ports.tenant_store import TenantStore
 from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 
@@ -76,7 +76,7 @@ class Tenants:
     async def find_workspace(self, name: str) -> tuple[Workspace, QuotaUsage]:
         """Return a workspace and its usage; raises `RefusedError` if there is none."""
         found = _require_workspace(await self._store.find_workspace(name), name)
-        return found, await self._store.find_usage(name, month_of(self._clock.now()))
+        return found, await self._store.find_usage(name, self._clock.now())
 
     async def list_workspaces(self, *, after: str | None, limit: int) -> WorkspacePage:
         """Return a page in the order of names."""
@@ -86,7 +86,7 @@ class Tenants:
         """Change quotas of a workspace; the keys of ``changes`` are fields of `Quotas`."""
         updated = _require_workspace(await self._store.update_quotas(name, changes), name)
         logger.info("quotas of workspace %r changed", name, extra={"action": "workspace_updated", "workspace": name})
-        return updated, await self._store.find_usage(name, month_of(self._clock.now()))
+        return updated, await self._store.find_usage(name, self._clock.now())
 
     async def archive_workspace(self, name: str) -> None:
         """Archive an empty workspace; raises `RefusedError` if it is not empty, or is used in the settings."""

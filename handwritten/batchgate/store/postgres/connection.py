@@ -28,7 +28,7 @@ Connection: TypeAlias = AsyncConnection[Row]
 
 QUERIES: Final = {
     name: text.encode()
-    for file in ("queries.sql", "migrate.sql", "cluster.sql", "tenants.sql", "native_jobs.sql")
+    for file in ("queries.sql", "migrate.sql", "cluster.sql", "tenants.sql", "scrub.sql", "native_jobs.sql")
     for name, text in load_queries("batchgate.store.postgres", file).items()
 }
 MAX_CONNECTIONS: Final = 10

@@ -260,6 +260,18 @@ SELECT seqs, lines, succeeded, errored FROM chunks
 WHERE batch_key = %(batch_key)s AND shard = %(shard)s
 ORDER BY number
 
+-- name: list_chunks
+SELECT first_seq AS id, seqs, octet_length(lines) AS size FROM chunks
+WHERE batch_key = %(batch_key)s AND shard = %(shard)s
+ORDER BY number
+
+-- name: slices_of_chunks
+SELECT substring(lines FROM start + 1 FOR length) AS part
+FROM unnest(%(chunks)s::bigint[], %(starts)s::integer[], %(lengths)s::integer[]) WITH ORDINALITY
+    AS slices (chunk, start, length, place)
+JOIN chunks ON batch_key = %(batch_key)s AND shard = %(shard)s AND first_seq = chunk
+ORDER BY place
+
 -- name: end_batch
 UPDATE batches
 SET status = 'ended', succeeded = %(succeeded)s, errored = %(errored)s, canceled = %(canceled)s,

@@ -170,13 +170,24 @@ CREATE TABLE workspaces (
     queued_requests bigint,
     concurrent_batches bigint,
     stored_bytes bigint,
-    monthly_spend bigint
+    monthly_spend bigint,
+    files bigint,
+    creates_per_minute bigint
 );
 
 -- The bytes of all blobs of the batches and files of a workspace, updated in the transactions that add and remove them.
 CREATE TABLE workspace_bytes (
     workspace text PRIMARY KEY,
-    stored_bytes bigint NOT NULL
+    stored_bytes bigint NOT NULL,
+    files bigint NOT NULL DEFAULT 0
+);
+
+-- The batches and uploads that were accepted in a minute, counted since the epoch; only those of the last minutes are kept.
+CREATE TABLE workspace_creates (
+    workspace text NOT NULL,
+    minute bigint NOT NULL,
+    creates bigint NOT NULL,
+    PRIMARY KEY (workspace, minute)
 );
 
 -- The cost of the batches that ended in a month; the cost of an open batch is in its own row.
@@ -242,3 +253,9 @@ CREATE TABLE native_jobs (
 );
 CREATE INDEX native_jobs_of_batch ON native_jobs (batch_key);
 CREATE INDEX native_jobs_active ON native_jobs (batch_key) WHERE state NOT IN ('done', 'failed', 'withdrawn');
+
+-- How far the scrub of stored blobs has come, as JSON; at most one row.
+CREATE TABLE scrub_state (
+    id integer PRIMARY KEY CHECK (id = 1),
+    state text NOT NULL
+);

@@ -14,23 +14,26 @@ from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch, Va
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
 from batchgate.engine.model.file import File, FilePage, NewFile
-from batchgate.engine.model.shard import QueuedShard, ResultChunk
+from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.store.postgres import transactions
 from batchgate.store.postgres.address import PostgresAddress
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, is_storable
 from batchgate.store.postgres.migrate import migrate
 from batchgate.store.postgres.native_jobs import PostgresNativeJobs
+from batchgate.store.postgres.scrub import PostgresScrub
 from batchgate.store.postgres.secrets import PostgresSecrets
 from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.tenants import PostgresTenants
 from batchgate.store.records import (
     batch_from_row,
+    chunk_entry_from_row,
     duplicate_lookup_row,
     ended_batch_row,
     file_from_row,
     shard_from_row,
     shard_job,
+    slices_row,
     unpack_seqs,
 )
 
@@ -53,6 +56,7 @@ class PostgresStore(PostgresNativeJobs):
         self._member = member
         super().__init__(PostgresPool(address), SentMarks(self._write_marks))
         self.secrets: Final = PostgresSecrets(self._pool)
+        self.scrub: Final = PostgresScrub(self._pool)
         self.tenants = PostgresTenants(self._pool)
         """Workspaces and API keys; usable while the store is entered."""
         self._mark_writer: asyncio.Task[None] | None = None
@@ -246,6 +250,16 @@ class PostgresStore(PostgresNativeJobs):
             ResultChunk(seqs=unpack_seqs(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
             for r in rows
         ]
+
+    async def list_chunks(self, batch_key: int, shard: int) -> Sequence[ChunkEntry]:
+        """Read which results a shard has, without their lines."""
+        rows = await self._pool.fetch_all("list_chunks", {"batch_key": batch_key, "shard": shard})
+        return [chunk_entry_from_row(row) for row in rows]
+
+    async def read_slices(self, batch_key: int, shard: int, slices: Sequence[ChunkSlice]) -> Sequence[bytes]:
+        """Read parts of the lines of chunks; those of dropped chunks are left out."""
+        rows = await self._pool.fetch_all("slices_of_chunks", slices_row(batch_key, shard, slices)) if slices else []
+        return [row["part"] for row in rows]
 
     async def end_batch(
         self,

@@ -20,7 +20,8 @@ from batchgate.store.tenant_records import (
     check_workspace_empty,
     is_admin_key,
     quotas_from_row,
-    usage_from_rows,
+    usage_from_row,
+    usage_params,
     workspace_from_row,
     workspace_not_found,
     workspace_row,
@@ -72,13 +73,11 @@ class PostgresTenants:
             return False
         return await self._pool.write(lambda transaction: _archive(transaction, name, now))
 
-    async def find_usage(self, workspace: str, month: str) -> QuotaUsage:
+    async def find_usage(self, workspace: str, now: int) -> QuotaUsage:
         """Read the usage of a workspace."""
-        params = {"workspace": workspace, "month": month}
-        queries = ("open_batch_usage", "stored_bytes", "month_spend")
-        current, stored, spent = [await self._pool.fetch_one(query, params) for query in queries]
-        assert current is not None
-        return usage_from_rows(current, stored, spent)
+        row = await self._pool.fetch_one("workspace_usage", usage_params(workspace, now))
+        assert row is not None
+        return usage_from_row(row)
 
     async def has_keys(self) -> bool:
         """Return True if any key was ever created."""

@@ -6,8 +6,13 @@ INSERT INTO workspaces (name, created_at) VALUES (%(name)s, %(now)s)
 ON CONFLICT (name) DO UPDATE SET archived_at = NULL
 
 -- name: insert_workspace
-INSERT INTO workspaces (name, created_at, queued_requests, concurrent_batches, stored_bytes, monthly_spend)
-VALUES (%(name)s, %(created_at)s, %(queued_requests)s, %(concurrent_batches)s, %(stored_bytes)s, %(monthly_spend)s)
+INSERT INTO workspaces (
+    name, created_at, queued_requests, concurrent_batches, stored_bytes, files, creates_per_minute, monthly_spend
+)
+VALUES (
+    %(name)s, %(created_at)s, %(queued_requests)s, %(concurrent_batches)s, %(stored_bytes)s,
+    %(files)s, %(creates_per_minute)s, %(monthly_spend)s
+)
 ON CONFLICT (name) DO NOTHING
 RETURNING name
 
@@ -23,7 +28,7 @@ SELECT * FROM workspaces WHERE archived_at IS NULL AND name > %(after)s ORDER BY
 -- name: update_quotas
 UPDATE workspaces
 SET queued_requests = %(queued_requests)s, concurrent_batches = %(concurrent_batches)s, stored_bytes = %(stored_bytes)s,
-    monthly_spend = %(monthly_spend)s
+    files = %(files)s, creates_per_minute = %(creates_per_minute)s, monthly_spend = %(monthly_spend)s
 WHERE name = %(name)s AND archived_at IS NULL
 RETURNING *
 
@@ -43,19 +48,38 @@ SELECT
             AND (revoked_at IS NULL OR revoked_at > %(now)s)
     ) AS keys
 
--- name: open_batch_usage
-SELECT count(*) AS batches, coalesce(sum(total - succeeded - errored), 0)::bigint AS requests, coalesce(sum(cost), 0)::bigint AS cost
-FROM batches WHERE workspace = %(workspace)s AND ended_at IS NULL
+-- name: workspace_usage
+SELECT
+    open_batches.requests AS queued_requests,
+    open_batches.batches AS concurrent_batches,
+    coalesce((SELECT stored_bytes FROM workspace_bytes WHERE workspace = %(workspace)s), 0) AS stored_bytes,
+    coalesce((SELECT files FROM workspace_bytes WHERE workspace = %(workspace)s), 0) AS files,
+    coalesce(
+        (SELECT creates FROM workspace_creates WHERE workspace = %(workspace)s AND minute = %(minute)s), 0
+    ) AS creates_per_minute,
+    open_batches.cost + coalesce(
+        (SELECT cost FROM workspace_spend WHERE workspace = %(workspace)s AND month = %(month)s), 0
+    ) AS monthly_spend
+FROM (
+    SELECT
+        count(*) AS batches,
+        coalesce(sum(total - succeeded - errored), 0)::bigint AS requests,
+        coalesce(sum(cost), 0)::bigint AS cost
+    FROM batches WHERE workspace = %(workspace)s AND ended_at IS NULL
+) AS open_batches
 
--- name: stored_bytes
-SELECT stored_bytes FROM workspace_bytes WHERE workspace = %(workspace)s
+-- name: count_creates
+INSERT INTO workspace_creates (workspace, minute, creates) VALUES (%(workspace)s, %(minute)s, %(creates)s)
+ON CONFLICT (workspace, minute) DO UPDATE SET creates = workspace_creates.creates + excluded.creates
 
--- name: month_spend
-SELECT cost FROM workspace_spend WHERE workspace = %(workspace)s AND month = %(month)s
+-- name: forget_creates
+DELETE FROM workspace_creates WHERE workspace = %(workspace)s AND minute < %(before)s
 
 -- name: charge_bytes
-INSERT INTO workspace_bytes (workspace, stored_bytes) VALUES (%(workspace)s, %(stored_bytes)s)
-ON CONFLICT (workspace) DO UPDATE SET stored_bytes = workspace_bytes.stored_bytes + excluded.stored_bytes
+INSERT INTO workspace_bytes (workspace, stored_bytes, files)
+VALUES (%(workspace)s, %(stored_bytes)s, %(files)s)
+ON CONFLICT (workspace) DO UPDATE
+SET stored_bytes = workspace_bytes.stored_bytes + excluded.stored_bytes, files = workspace_bytes.files + excluded.files
 
 -- name: charge_spend
 INSERT INTO workspace_spend (workspace, month, cost) VALUES (%(workspace)s, %(month)s, %(cost)s)

@@ -54,7 +54,7 @@ async def create_batch(transaction: Transaction, new: NewBatch) -> tuple[Batch, 
     # Keys become visible in their order; otherwise a paging cursor could skip a key that is committed late.
     await transaction.execute("lock_workspace_order", {"workspace": new.workspace})
     # A file has at least one request; the exact number is known after its validation.
-    demand = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size)
+    demand = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size, creates=1)
     await reserve_quota(transaction, new.workspace, demand, new.created_at)
     row = await transaction.fetch_one("insert_batch", new_batch_row(new))
     assert row is not None
@@ -279,7 +279,8 @@ async def create_file(transaction: Transaction, new: NewFile) -> File:
     """Store an uploaded file."""
     await _adopt_blob(transaction, str(new.blob))
     await transaction.execute("lock_workspace_order", {"workspace": new.workspace})
-    await reserve_quota(transaction, new.workspace, QuotaDemand(stored_bytes=counted_size(new.size)), new.created_at)
+    demand = QuotaDemand(files=1, stored_bytes=counted_size(new.size), creates=1)
+    await reserve_quota(transaction, new.workspace, demand, new.created_at)
     row = await transaction.fetch_one("insert_file", msgspec.structs.asdict(new))
     assert row is not None
     return file_from_row(row)
@@ -309,7 +310,7 @@ async def _release_file_blobs(transaction: Transaction, file: Row) -> None:
     params = {"id": file["batch_id"], "workspace": file["workspace"]}
     if file["batch_id"] is None:
         await _add_orphan_blobs(transaction, (file["blob"],))
-        await add_stored_bytes(transaction, file["workspace"], -counted_size(file["size"]))
+        await add_stored_bytes(transaction, file["workspace"], -counted_size(file["size"]), files=-1)
     elif await transaction.fetch_one("has_files", params) is None:
         batch = await transaction.fetch_one("find_batch", params)
         if batch is not None:

@@ -190,6 +190,14 @@ SELECT * FROM shards WHERE batch_key = :batch_key ORDER BY shard
 -- name: chunks_of_shard
 SELECT seqs, lines, succeeded, errored FROM chunks WHERE batch_key = :batch_key AND shard = :shard ORDER BY number
 
+-- name: list_chunks
+SELECT number AS id, seqs, length(lines) AS size FROM chunks
+WHERE batch_key = :batch_key AND shard = :shard ORDER BY number
+
+-- name: slice_of_chunk
+SELECT substr(lines, :start + 1, :length) AS part FROM chunks
+WHERE batch_key = :batch_key AND shard = :shard AND number = :chunk
+
 -- name: end_batch
 UPDATE batches
 SET status = 'ended', succeeded = :succeeded, errored = :errored, canceled = :canceled, expired = :expired,

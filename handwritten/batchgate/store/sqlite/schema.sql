@@ -131,13 +131,24 @@ CREATE TABLE workspaces (
     queued_requests INTEGER,
     concurrent_batches INTEGER,
     stored_bytes INTEGER,
-    monthly_spend INTEGER
+    monthly_spend INTEGER,
+    files INTEGER,
+    creates_per_minute INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- The bytes of all blobs of the batches and files of a workspace, updated in the transactions that add and remove them.
 CREATE TABLE workspace_bytes (
     workspace TEXT PRIMARY KEY,
-    stored_bytes INTEGER NOT NULL
+    stored_bytes INTEGER NOT NULL,
+    files INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- The batches and uploads that were accepted in a minute, counted since the epoch; only those of the last minutes are kept.
+CREATE TABLE workspace_creates (
+    workspace TEXT NOT NULL,
+    minute INTEGER NOT NULL,
+    creates INTEGER NOT NULL,
+    PRIMARY KEY (workspace, minute)
 ) STRICT, WITHOUT ROWID;
 
 -- The cost of the batches that ended in a month; the cost of an open batch is in its own row.
@@ -203,3 +214,9 @@ CREATE TABLE native_jobs (
 ) STRICT;
 CREATE INDEX native_jobs_of_batch ON native_jobs (batch_key);
 CREATE INDEX native_jobs_active ON native_jobs (batch_key) WHERE state NOT IN ('done', 'failed', 'withdrawn');
+
+-- How far the scrub of stored blobs has come, as JSON; at most one row.
+CREATE TABLE scrub_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    state TEXT NOT NULL
+) STRICT;

@@ -15,10 +15,11 @@ from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch, Va
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.file import File, FilePage, NewFile
-from batchgate.engine.model.shard import QueuedShard, ResultChunk
+from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.store.records import (
     batch_from_row,
+    chunk_entry_from_row,
     ended_batch_row,
     shard_from_row,
     shard_job,
@@ -28,6 +29,7 @@ from batchgate.store.sqlite import transactions
 from batchgate.store.sqlite.connection import READERS, SqliteFile
 from batchgate.store.sqlite.migrate import migrate
 from batchgate.store.sqlite.native_jobs import SqliteNativeJobs
+from batchgate.store.sqlite.scrub import SqliteScrub
 from batchgate.store.sqlite.secrets import SqliteSecrets
 from batchgate.store.sqlite.sent_marks import SentMarks
 from batchgate.store.sqlite.tenants import SqliteTenants
@@ -45,6 +47,7 @@ class SqliteStore(SqliteNativeJobs):
         self._path = path
         super().__init__(SqliteFile(path))
         self.secrets: Final = SqliteSecrets(self._file)
+        self.scrub: Final = SqliteScrub(self._file)
         self.tenants = SqliteTenants(self._file)
         """Workspaces and API keys; usable while the store is entered."""
         self._marks = SentMarks(path.with_suffix(".sent"))
@@ -225,6 +228,16 @@ class SqliteStore(SqliteNativeJobs):
             ResultChunk(seqs=unpack_seqs(r["seqs"]), lines=r["lines"], succeeded=r["succeeded"], errored=r["errored"])
             for r in rows
         ]
+
+    async def list_chunks(self, batch_key: int, shard: int) -> Sequence[ChunkEntry]:
+        """Read which results a shard has, without their lines."""
+        params = {"batch_key": batch_key, "shard": shard}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["list_chunks"], params).fetchall())
+        return [chunk_entry_from_row(row) for row in rows]
+
+    async def read_slices(self, batch_key: int, shard: int, slices: Sequence[ChunkSlice]) -> Sequence[bytes]:
+        """Read parts of the lines of chunks; those of dropped chunks are left out."""
+        return await self._file.read(lambda c: transactions.read_slices(c, batch_key, shard, slices))
 
     async def end_batch(
         self,

@@ -63,9 +63,9 @@ class SqliteTenants:
         """Archive a workspace; False if it does not exist. Refused while it has a batch, a file or a valid key."""
         return await self._file.write(lambda connection: _archive(connection, name, now))
 
-    async def find_usage(self, workspace: str, month: str) -> QuotaUsage:
+    async def find_usage(self, workspace: str, now: int) -> QuotaUsage:
         """Read the usage of a workspace."""
-        return await self._file.read(lambda connection: read_usage(connection, workspace, month))
+        return await self._file.read(lambda connection: read_usage(connection, workspace, now))
 
     async def has_keys(self) -> bool:
         """Return True if any key was ever created."""

@@ -3,8 +3,13 @@ INSERT INTO workspaces (name, created_at) VALUES (:name, :now)
 ON CONFLICT (name) DO UPDATE SET archived_at = NULL
 
 -- name: insert_workspace
-INSERT INTO workspaces (name, created_at, queued_requests, concurrent_batches, stored_bytes, monthly_spend)
-VALUES (:name, :created_at, :queued_requests, :concurrent_batches, :stored_bytes, :monthly_spend)
+INSERT INTO workspaces (
+    name, created_at, queued_requests, concurrent_batches, stored_bytes, files, creates_per_minute, monthly_spend
+)
+VALUES (
+    :name, :created_at, :queued_requests, :concurrent_batches, :stored_bytes,
+    :files, :creates_per_minute, :monthly_spend
+)
 ON CONFLICT (name) DO NOTHING
 RETURNING name
 
@@ -17,7 +22,7 @@ SELECT * FROM workspaces WHERE archived_at IS NULL AND name > :after ORDER BY na
 -- name: update_quotas
 UPDATE workspaces
 SET queued_requests = :queued_requests, concurrent_batches = :concurrent_batches, stored_bytes = :stored_bytes,
-    monthly_spend = :monthly_spend
+    files = :files, creates_per_minute = :creates_per_minute, monthly_spend = :monthly_spend
 WHERE name = :name AND archived_at IS NULL
 RETURNING *
 
@@ -37,19 +42,38 @@ SELECT
             AND (revoked_at IS NULL OR revoked_at > :now)
     ) AS keys
 
--- name: open_batch_usage
-SELECT count(*) AS batches, coalesce(sum(total - succeeded - errored), 0) AS requests, coalesce(sum(cost), 0) AS cost
-FROM batches WHERE workspace = :workspace AND ended_at IS NULL
+-- name: workspace_usage
+SELECT
+    open_batches.requests AS queued_requests,
+    open_batches.batches AS concurrent_batches,
+    coalesce((SELECT stored_bytes FROM workspace_bytes WHERE workspace = :workspace), 0) AS stored_bytes,
+    coalesce((SELECT files FROM workspace_bytes WHERE workspace = :workspace), 0) AS files,
+    coalesce(
+        (SELECT creates FROM workspace_creates WHERE workspace = :workspace AND minute = :minute), 0
+    ) AS creates_per_minute,
+    open_batches.cost + coalesce(
+        (SELECT cost FROM workspace_spend WHERE workspace = :workspace AND month = :month), 0
+    ) AS monthly_spend
+FROM (
+    SELECT
+        count(*) AS batches,
+        coalesce(sum(total - succeeded - errored), 0) AS requests,
+        coalesce(sum(cost), 0) AS cost
+    FROM batches WHERE workspace = :workspace AND ended_at IS NULL
+) AS open_batches
 
--- name: stored_bytes
-SELECT stored_bytes FROM workspace_bytes WHERE workspace = :workspace
+-- name: count_creates
+INSERT INTO workspace_creates (workspace, minute, creates) VALUES (:workspace, :minute, :creates)
+ON CONFLICT (workspace, minute) DO UPDATE SET creates = workspace_creates.creates + excluded.creates
 
--- name: month_spend
-SELECT cost FROM workspace_spend WHERE workspace = :workspace AND month = :month
+-- name: forget_creates
+DELETE FROM workspace_creates WHERE workspace = :workspace AND minute < :before
 
 -- name: charge_bytes
-INSERT INTO workspace_bytes (workspace, stored_bytes) VALUES (:workspace, :stored_bytes)
-ON CONFLICT (workspace) DO UPDATE SET stored_bytes = workspace_bytes.stored_bytes + excluded.stored_bytes
+INSERT INTO workspace_bytes (workspace, stored_bytes, files)
+VALUES (:workspace, :stored_bytes, :files)
+ON CONFLICT (workspace) DO UPDATE
+SET stored_bytes = workspace_bytes.stored_bytes + excluded.stored_bytes, files = workspace_bytes.files + excluded.files
 
 -- name: charge_spend
 INSERT INTO workspace_spend (workspace, month, cost) VALUES (:workspace, :month, :cost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -12,7 +12,7 @@ from batchgate.engine.model.batch import Backlog, Batch, NewBatch, ValidatedInpu
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
 from batchgate.engine.model.file import File, NewFile, counted_size
-from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
+from batchgate.engine.model.shard import ChunkSlice, QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.store.native_records import finished_seqs, withheld_seqs
@@ -52,7 +52,7 @@ def create_batch(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, 
     if new.input_blob is not None:
         _adopt_blob(connection, new.input_blob)
     # A file has at least one request; the exact number is known after its validation.
-    demand = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size)
+    demand = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size, creates=1)
     reserve_quota(connection, new.workspace, demand, new.created_at)
     batch = batch_from_row(connection.execute(QUERIES["insert_batch"], new_batch_row(new)).fetchone())
     return batch, _insert_shards(connection, batch, new.shards, held=new.planned)
@@ -236,6 +236,15 @@ def drop_chunks(connection: sqlite3.Connection, batch_key: int) -> bool:
     return connection.execute(QUERIES["drop_chunks"], params).rowcount > 0
 
 
+def read_slices(
+    connection: sqlite3.Connection, batch_key: int, shard: int, slices: Iterable[ChunkSlice]
+) -> list[bytes]:
+    """Read parts of the lines of chunks, except of those that were dropped."""
+    params = [msgspec.structs.asdict(part) | {"batch_key": batch_key, "shard": shard} for part in slices]
+    rows = [fetch_one(connection, "slice_of_chunk", each) for each in params]
+    return [row["part"] for row in rows if row is not None]
+
+
 def backlog(connection: sqlite3.Connection) -> Backlog:
     """Count the open batches and the shards that wait for a worker."""
     open_batches = connection.execute(QUERIES["open_batches"]).fetchall()
@@ -250,7 +259,8 @@ def backlog(connection: sqlite3.Connection) -> Backlog:
 def create_file(connection: sqlite3.Connection, new: NewFile) -> File:
     """Store an uploaded file."""
     _adopt_blob(connection, str(new.blob))
-    reserve_quota(connection, new.workspace, QuotaDemand(stored_bytes=counted_size(new.size)), new.created_at)
+    demand = QuotaDemand(files=1, stored_bytes=counted_size(new.size), creates=1)
+    reserve_quota(connection, new.workspace, demand, new.created_at)
     return file_from_row(connection.execute(QUERIES["insert_file"], msgspec.structs.asdict(new)).fetchone())
 
 
@@ -273,7 +283,7 @@ def _release_file_blobs(connection: sqlite3.Connection, file: sqlite3.Row) -> No
     """Release the blobs of a deleted file: its own, or its batch's if no other file of the batch is left."""
     if file["batch_id"] is None:
         add_orphan_blobs(connection, (file["blob"],))
-        add_stored_bytes(connection, file["workspace"], -counted_size(file["size"]))
+        add_stored_bytes(connection, file["workspace"], -counted_size(file["size"]), files=-1)
     elif fetch_one(connection, "has_files", {"id": file["batch_id"]}) is None:
         batch = find_batch(connection, file["workspace"], file["batch_id"])
         if batch is not None:

@@ -6,13 +6,12 @@ from batchgate.engine.model.clock import DAY
 from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.shard import ResultChunk, Shard
 from batchgate.engine.model.usage import Counts, Usage
-from batchgate.engine.model.workspace import QuotaUsage, month_of
+from batchgate.engine.model.workspace import QuotaUsage
 from batchgate.store.postgres import PostgresStore
 from batchgate.store.sqlite import SqliteStore
 
 AnyStore = SqliteStore | PostgresStore
 NOW = 1_795_000_000_000_000
-MONTH = month_of(NOW)
 LATER = NOW + 1_000_000
 
 
@@ -30,14 +29,16 @@ def a_key(name: str = "k", *, workspace: str = "w", scopes: tuple[Scope, ...] = 
     )
 
 
-def new_batch(batch_id: str, *, requests: int = 2, size: int = 100, workspace: str = "w") -> NewBatch:
+def new_batch(
+    batch_id: str, *, requests: int = 2, size: int = 100, workspace: str = "w", created_at: int = NOW
+) -> NewBatch:
     return NewBatch(
         id=batch_id,
         workspace=workspace,
         dialect="openai",
         provider="p",
         headers={},
-        created_at=NOW,
+        created_at=created_at,
         expires_at=NOW + DAY,
         input_blob=f"{batch_id}/input",
         shards=(Shard(index=0, first_seq=0, requests=requests, offset=0, length=size, checksum=0),),
@@ -94,15 +95,16 @@ async def run(store: AnyStore, key: int, *, succeeded: int, cost: int = 0, of: i
     await store.append_chunk(claim, chunk, shard_done=True)
 
 
-async def end(store: AnyStore, key: int, *, size: int, now: int = NOW) -> bool:
+async def end(store: AnyStore, key: int, *, size: int, now: int = NOW, files: tuple[NewFile, ...] = ()) -> bool:
     await store.add_orphan_blob(f"{key}/results")
     counts = Counts(total=2, succeeded=2)
-    return await store.end_batch(key, counts=counts, results_blob=f"{key}/results", results_size=size, now=now)
+    results_blob = f"{key}/results"
+    return await store.end_batch(key, counts=counts, results_blob=results_blob, results_size=size, now=now, files=files)
 
 
 async def quota(store: AnyStore, **quotas: int | None) -> None:
     assert await store.tenants.update_quotas("w", quotas) is not None
 
 
-async def use(store: AnyStore, month: str = MONTH) -> QuotaUsage:
-    return await store.tenants.find_usage("w", month)
+async def use(store: AnyStore, now: int = NOW) -> QuotaUsage:
+    return await store.tenants.find_usage("w", now)

@@ -10,7 +10,7 @@ from batchgate.engine.model.batch import ValidatedInput
 from batchgate.engine.model.clock import DAY
 from batchgate.engine.model.errors import QuotaExceeded
 from batchgate.engine.model.shard import Shard
-from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, QuotaUsage, month_of
+from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, QuotaUsage
 from tests.integration.contracts.tenants.stored_rows import (
     LATER,
     NOW,
@@ -40,7 +40,9 @@ async def test_creates_beyond_the_quotas_of_batches_and_requests_are_refused(sto
     await end(store, first, size=10)
     await create(store, new_batch("c", requests=2))
     await create(store, new_batch("d", workspace="v", requests=100))
-    assert await use(store) == QuotaUsage(queued_requests=5, concurrent_batches=2, stored_bytes=310)
+    assert await use(store) == QuotaUsage(
+        queued_requests=5, concurrent_batches=2, stored_bytes=310, creates_per_minute=3
+    )
 
 
 async def test_a_refused_create_stores_nothing(store: AnyStore) -> None:
@@ -86,7 +88,9 @@ async def test_a_batch_from_a_file_uses_its_quota_after_its_validation(store: An
         assert batch.status == "validating"
     shard = Shard(index=0, first_seq=0, requests=1, offset=0, length=50, checksum=0)
     assert await store.start_batch(key, ValidatedInput(input_blob="a/validated", shards=(shard,), providers=()), NOW)
-    assert await use(store) == QuotaUsage(queued_requests=3, concurrent_batches=2, stored_bytes=150)
+    assert await use(store) == QuotaUsage(
+        queued_requests=3, concurrent_batches=2, stored_bytes=150, creates_per_minute=2
+    )
     with pytest.raises(QuotaExceeded, match="queued requests"):
         await create(store, batch_of_a_file("c"))
 
@@ -106,7 +110,7 @@ async def test_costs_count_for_open_batches_and_in_the_month_of_their_end(store:
     next_month = NOW + 40 * DAY
     await end(store, second, size=1, now=next_month)
     assert (await use(store)).monthly_spend == 2 * NANODOLLARS_PER_DOLLAR
-    assert (await use(store, month_of(next_month))).monthly_spend == NANODOLLARS_PER_DOLLAR
+    assert (await use(store, next_month)).monthly_spend == NANODOLLARS_PER_DOLLAR
     await create(store, new_batch("c"))
     batch = await store.find_batch("w", "a")
     assert batch is not None
