@@ -14,7 +14,6 @@ from msgspec import structs
 from batchgate.api.provider_names import ProviderNames
 from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.model.errors import ConfigurationError, RefusedError
-from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.provider_call import Account, Price
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR
 from batchgate.engine.ports.provider import Transport
@@ -158,9 +157,8 @@ def _endpoint(  # noqa: PLR0917
     _check_requirement(name, given, provider, has_key=bool(key))
     is_own_host = _host(base_url) == _host(provider.base_url)
     batches = _batches(name, given, find_batches, is_own_host=is_own_host)
-    lane: Lane = given.lane or ("direct" if batches is None else "auto")
     return AccountEndpoint(
-        account=structs.replace(account, base_url=base_url, api_key=key, lane=lane),
+        account=structs.replace(account, base_url=base_url, api_key=key),
         batches=batches,
         handler=KeyRedactingHandler(provider.handler(), base_url=base_url, in_answers=not is_own_host),
         transport=transport,

@@ -68,7 +68,8 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Timeout of one call, in seconds."""
     lane: Lane | None = None
-    """Lane of batches that ask for none: auto, direct or native (auto at the provider's own host, otherwise direct)."""
+    """Lane of batches that ask for none: auto, direct or native (direct); at a base_url of its own, auto says that the
+    server has the provider's batch API."""
     enqueued_tokens: Annotated[int, Meta(ge=1)] | None = None
     """The provider's limit of tokens that wait in its batch queue for one model; without it, the refusals teach it."""
     prices: dict[str, PriceSettings] = {}

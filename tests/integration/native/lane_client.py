@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
-from batchgate.engine.model.native_job import NativeJob, PlannedRow, row_id
+from batchgate.engine.model.native_job import NativeJob, PlannedRow
 from batchgate.engine.model.provider_call import Account, RequestRow, RowKind
 from batchgate.engine.ports.provider_batches import NativeResult, UpstreamJob
 from batchgate.providers.batches.http_exchange import HttpExchange
@@ -63,9 +63,9 @@ class LaneClient:
     def planned(self, seq: int, row: RequestRow) -> PlannedRow:
         """Encode a request; Perplexity's live handler sends no Responses, so its line is made here."""
         if self.provider != "perplexity":
-            return self.batches.encode(self.account, row, row_id(seq))
-        line = {"custom_id": row_id(seq), "method": "POST", "url": "/v1/responses", "body": msgspec.Raw(row.params)}
-        return PlannedRow(row_id=row_id(seq), line=msgspec.json.encode(line))
+            return self.batches.encode(self.account, row, f"r{seq}")
+        line = {"custom_id": f"r{seq}", "method": "POST", "url": "/v1/responses", "body": msgspec.Raw(row.params)}
+        return PlannedRow(row_id=f"r{seq}", line=msgspec.json.encode(line))
 
     def job(self, requests: int, token: str = "tok-1") -> NativeJob:
         """Return a job that nothing was sent of."""

@@ -53,7 +53,9 @@ class NativeGateway:
 
     async def progress(self, batch_id: str) -> dict[str, Any]:
         """Return the progress of a batch."""
-        return (await self.app.call("GET", f"/api/batches/{batch_id}/progress"))[1]
+        _, progress = await self.app.call("GET", f"/api/batches/{batch_id}/progress")
+        assert isinstance(progress, dict)
+        return progress
 
 
 @asynccontextmanager

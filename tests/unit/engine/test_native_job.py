@@ -34,15 +34,17 @@ def test_50_000_contiguous_seqs_are_a_few_dozen_bytes() -> None:
 
 @given(st.integers(0, 10**15))
 def test_a_row_id_is_read_back_as_its_seq(seq: int) -> None:
-    assert seq_of(row_id(seq)) == seq
+    assert seq_of("tok", row_id("tok", seq)) == seq
 
 
-@given(st.one_of(st.text(), st.text().map("r{}".format), st.from_regex(r"r?[0-9]+", fullmatch=True)))
+@given(st.one_of(st.text(), st.text().map("r{}".format), st.from_regex(r"r?[0-9]+(-tok)?", fullmatch=True)))
 def test_a_text_is_a_row_id_only_if_that_seq_has_this_id(text: str) -> None:
-    seq = seq_of(text)
-    assert seq is None or row_id(seq) == text
+    seq = seq_of("tok", text)
+    assert seq is None or row_id("tok", seq) == text
 
 
 def test_texts_that_only_look_like_row_ids_are_none_of_ours() -> None:
     for text in ("", "r", "7", "r07", "r-1", "r+1", "r1_0", "r 1", "R1", "rr1", "r٣", "r²", "r" + "9" * 5000):
-        assert seq_of(text) is None
+        assert seq_of("tok", f"{text}-tok") is None
+    for text in ("r7", "r7-", "r7-other", "r7-tok-tok", "-tok", "7-tok"):
+        assert seq_of("tok", text) is None

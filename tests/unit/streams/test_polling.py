@@ -11,7 +11,7 @@ from batchgate_streams.polling import MAX_OUTAGE, Polling
 
 
 def progress(status: Any = "in_progress") -> BatchProgress:
-    return BatchProgress("b", status, 10, 0, 0, 0, 0, 0, None, None)
+    return BatchProgress("b", status, 10, 0, 0, 0, 0, 0, None, None, [])
 
 
 def refusal(status: int, retry_after: float | None = None) -> GatewayRefused:

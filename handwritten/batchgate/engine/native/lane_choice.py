@@ -10,6 +10,7 @@ from batchgate.engine.dispatch.endpoint import AccountEndpoint, lane_of
 from batchgate.engine.dispatch.executor import PreparedRequest, request_row
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import HOUR, MICROSECONDS
+from batchgate.engine.ports.provider_batches import ProviderBatches
 
 MIN_REQUESTS: Final = 20
 """Requests of one model below which a job gains little and adds hours of waiting, in the lane ``auto``."""
@@ -35,17 +36,25 @@ def choose_lane(batch: Batch, request: PreparedRequest, *, now: int) -> Choice:
         return Choice(native=False, reason="the lane is direct")
     if endpoint.batches is None:
         return Choice(native=False, reason=f"account {endpoint.account.name!r} has no batch API")
-    if lane == "auto" and endpoint.batches.limits.discount >= 1:
-        return Choice(native=False, reason="the provider's batch API is not cheaper")
-    if lane == "auto" and batch.expires_at - now < MIN_TIME:
-        return Choice(native=False, reason=f"the batch expires within {MIN_TIME // MICROSECONDS // 3600} hours")
-    refusal = endpoint.batches.refusal(request_row(batch, request))
-    if refusal is not None:
-        return Choice(native=False, reason=refusal)
-    if batch.options.kind == "responses" and endpoint.batches.sent_kind("responses") != "responses":
-        # The translation of an answer needs its request, and results come in any order.
-        return Choice(native=False, reason="url: Responses are translated for this provider; their lane is direct")
-    return NATIVE
+    reason = _loss(batch, endpoint.batches, now) if lane == "auto" else None
+    reason = reason or endpoint.batches.refusal(request_row(batch, request)) or _translated(batch, endpoint.batches)
+    return NATIVE if reason is None else Choice(native=False, reason=reason)
+
+
+def _loss(batch: Batch, batches: ProviderBatches, now: int) -> str | None:
+    """Return why a job would cost more than it saves."""
+    if batches.limits.discount >= 1:
+        return "the provider's batch API is not cheaper"
+    if batch.expires_at - now < MIN_TIME:
+        return f"the batch expires within {MIN_TIME // MICROSECONDS // 3600} hours"
+    return None
+
+
+def _translated(batch: Batch, batches: ProviderBatches) -> str | None:
+    """Refuse requests whose answers can only be translated beside them, since results come in any order."""
+    if batch.options.kind == "responses" and batches.sent_kind("responses") != "responses":
+        return "url: Responses are translated for this provider"
+    return None
 
 
 def min_requests(batch: Batch, endpoint: AccountEndpoint) -> int:
