@@ -28,6 +28,7 @@ from tests.support.command import (
     submit_batch,
 )
 from tests.support.gateway_process import SIMULATOR, GatewayProcess
+from tests.support.simulated_upstream import simulated_upstream
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +236,28 @@ def test_show_tells_how_far_a_batch_is(tmp_path: Path, gateway: GatewayProcess) 
     as_json = batchgate(tmp_path, "show", batch_id, "--json", gateway=gateway).stdout
     with urlopen(f"{gateway.url}/v1/messages/batches/{batch_id}") as response:
         assert json.loads(as_json) == json.load(response)
+
+
+def test_a_batch_is_submitted_in_a_lane_and_show_lists_its_jobs(tmp_path: Path) -> None:
+    with simulated_upstream("--latency", "0", "--batches", "--speed", "10000") as upstream:
+        url = f"{upstream.url}/openai/v1"
+        settings = f'[accounts.bulk]\nprovider = "openai"\nbase_url = "{url}"\napi_key = "any"\nlane = "auto"\n'
+        with GatewayProcess(data_dir=tmp_path / "data", settings=settings) as gateway:
+            (tmp_path / "a.jsonl").write_text(jsonl("a", "b"))
+            direct, native = (
+                batchgate(tmp_path, "submit", "a.jsonl", "--wait", *lane, gateway=gateway)
+                for lane in ((), ("--lane", "native"))
+            )
+            assert (direct.returncode, native.returncode) == (0, 0), direct.stderr + native.stderr
+            shown = [
+                batchgate(tmp_path, "show", done.stdout.strip(), gateway=gateway).stdout for done in (direct, native)
+            ]
+    assert answers_by_custom_id((tmp_path / "a.results.jsonl").read_text()) == {
+        name: f"You said: I am {name}" for name in "ab"
+    }
+    assert "\nJob " not in shown[0]
+    job = r"Job       model 'm' of account 'bulk': done, 2 of 2 requests answered; batch_\w+ \(completed\)"
+    assert re.search(rf"^{job}$", shown[1], re.MULTILINE), shown[1]
 
 
 def test_the_commands_say_that_a_batch_waits_for_a_paused_account(tmp_path: Path) -> None:

@@ -46,12 +46,15 @@ class GatewayClient:
         """Close the connections."""
         await self._session.close()
 
-    async def create(self, body: AsyncIterator[bytes], *, account: str | None = None) -> MessageBatch:
-        """Create a batch on an account, streaming the request body.
+    async def create(
+        self, body: AsyncIterator[bytes], *, account: str | None = None, lane: str | None = None
+    ) -> MessageBatch:
+        """Create a batch on an account and in a lane, streaming the request body.
 
         Raises `SubmissionRefused` if the body raises it; the gateway then stores nothing.
         """
-        headers = {"content-type": "application/json"} | ({} if account is None else {"x-model-provider": account})
+        asked = {"x-model-provider": account, "batchgate-lane": lane}
+        headers = {"content-type": "application/json"} | {name: value for name, value in asked.items() if value}
         return await self.ask("POST", BATCHES, MessageBatch, headers=headers, body=body)
 
     async def find(self, batch_id: str) -> MessageBatch:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from batchgate_api.anthropic import MessageBatch, RequestCounts
-from batchgate_api.gateway import BatchProgress, BatchRefusal
+from batchgate_api.gateway import BatchProgress, BatchRefusal, NativeJob
 
 HEADINGS: Final = ("ID", "STATUS", "CREATED", "REQUESTS")
 ID_WIDTH: Final = 34
@@ -50,6 +50,7 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
         ("Requests", f"{progress.total}: {outcome(progress)}"),
         ("Waiting", None if progress.paused is None else progress.paused.reason),
         ("Refused", None if progress.last_refusal is None else _refusal(progress.last_refusal)),
+        *(("Job", _job(job)) for job in progress.jobs),
         ("Created", moment(batch.created_at)),
         ("Expires", None if batch.ended_at else moment(batch.expires_at)),
         ("Canceled", batch.cancel_initiated_at and moment(batch.cancel_initiated_at)),
@@ -65,6 +66,15 @@ def _refusal(refusal: BatchRefusal) -> str:
     status = "" if refusal.status is None else f" ({refusal.status})"
     where = f"model {refusal.model!r} of account {refusal.account!r}"
     return f"{moment(refusal.at)} {where}: {refusal.code}{status}: {refusal.message}"
+
+
+def _job(job: NativeJob) -> str:
+    """Return how far a job of a provider's batch API is."""
+    state = f"{job.state}, {job.answered} of {job.requests} requests answered"
+    status = "" if job.upstream_status is None else f" ({job.upstream_status})"
+    upstream = "" if job.upstream_id is None else f"; {job.upstream_id}{status}"
+    reason = "" if job.reason is None else f": {job.reason}"
+    return f"model {job.model!r} of account {job.account!r}: {state}{upstream}{reason}"
 
 
 def outcome(progress: BatchProgress) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, get_args
 
 import click
 
@@ -14,6 +14,7 @@ from batchgate.cli.rendering import outcome
 from batchgate.cli.submission import create_body, read_pieces
 from batchgate.cli.terminal_text import say
 from batchgate.cli.waiting import STANDARD_OUTPUT, wait_until_ended, write_results
+from batchgate.engine.model.lane import Lane
 from batchgate_api.gateway import BatchProgress
 
 RESULTS_SUFFIX: Final = ".results.jsonl"
@@ -28,6 +29,12 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
     help=f"Write the results to this file, or to stdout for - (FILE with the suffix {RESULTS_SUFFIX}).",
 )
 @click.option("--account", metavar="NAME", callback=header_value, help="Use this provider account.")
+@click.option(
+    "--lane",
+    type=click.Choice(get_args(Lane)),
+    help="Call each request (direct), use the provider's batch API (native), or what is cheaper and fits (auto); "
+    "without it, the account decides.",
+)
 @connected
 @click.pass_context
 def submit_command(
@@ -38,6 +45,7 @@ def submit_command(
     wait: bool,
     output: Path | None,
     account: str | None,
+    lane: str | None,
 ) -> None:
     """Submit FILE as a batch and print its id.
 
@@ -49,17 +57,17 @@ def submit_command(
     if output is not None and not wait:
         raise click.UsageError("--output needs --wait; without it, `batchgate results ID` writes the results.")
     target = _check_output(output or _default_output(file.name)) if wait else None
-    batch_id = asyncio.run(_submit(connection, file.fileno(), account))
+    batch_id = asyncio.run(_submit(connection, file.fileno(), account, lane))
     say(batch_id, err=target == STANDARD_OUTPUT)
     if target is not None:
         progress = _finish(context, connection, batch_id, target)
         _report(context, progress, target)
 
 
-async def _submit(connection: Connection, descriptor: int, account: str | None) -> str:
+async def _submit(connection: Connection, descriptor: int, account: str | None, lane: str | None) -> str:
     async with connection.client() as client:
         try:
-            batch = await client.create(create_body(read_pieces(descriptor)), account=account)
+            batch = await client.create(create_body(read_pieces(descriptor)), account=account, lane=lane)
         except ConnectionBroken as error:
             check = connection.command("list", "--limit", "1")
             raise CommandFailed(f"{error} The batch may have been created; check with: {check}") from error
