@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.integration.native.native_gateway import NativeGateway, native_gateway
+from tests.integration.native.native_gateway import KEY, PATHS, NativeGateway, native_gateway
 from tests.support.running_app import BATCHES
 
 IDS = [f"request-{number}" for number in range(30)]
 EACH_PROVIDER = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 EACH_LANE = pytest.mark.parametrize("lane", ["auto", "native"])
+HEADERS = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
 
 
 async def outcomes(gateway: NativeGateway, batch_id: str) -> Counter[str]:
@@ -166,3 +167,45 @@ async def test_a_job_that_stalls_is_rescued_before_the_batch_expires(tmp_path: P
         assert ended["ended_at"] < ended["expires_at"]
         (job,) = (await gateway.progress(batch["id"]))["jobs"]
         assert (job["answered"], job["reason"]) == (12, "the time left is what the direct lane needs")
+
+
+async def test_a_job_of_somebody_else_that_was_taken_for_ours_is_not_deleted(tmp_path: Path) -> None:
+    async with native_gateway(tmp_path, "anthropic") as gateway:
+        await gateway.providers.play(outage=522)
+        batch = await gateway.app.create(*IDS)
+        problem = await problem_of_jobs(gateway)
+        assert problem["code"] == "provider_failing"
+        assert problem["message"].endswith("(522)")
+        await gateway.providers.play()
+        foreign = await foreign_job(gateway)
+        await gateway.until_ended(batch["id"], step=2.0)
+        assert await outcomes(gateway, batch["id"]) == {"succeeded": len(IDS)}
+        (job,) = (await gateway.progress(batch["id"]))["jobs"]
+        assert (job["upstream_id"], job["answered"]) == (foreign, 0)
+        async with gateway.providers.http.get(f"{message_batches(gateway)}/{foreign}", headers=HEADERS) as response:
+            assert response.status == 200, "the job of somebody else was deleted"
+
+
+async def problem_of_jobs(gateway: NativeGateway) -> dict[str, Any]:
+    """Let time pass until the native jobs have a problem, and return it."""
+    while True:
+        _, health = await gateway.app.call("GET", "/health")
+        for problem in health["problems"]:
+            if problem["component"] == "native jobs":
+                assert isinstance(problem, dict)
+                return problem
+        await gateway.pass_time(0.1)
+
+
+def message_batches(gateway: NativeGateway) -> str:
+    return f"{gateway.providers.url}{PATHS['anthropic']}/v1/messages/batches"
+
+
+async def foreign_job(gateway: NativeGateway) -> str:
+    """Create a job of the same size with the same key, as another program would, and return its id."""
+    params = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
+    body = {"requests": [{"custom_id": custom_id, "params": params} for custom_id in IDS]}
+    async with gateway.providers.http.post(message_batches(gateway), json=body, headers=HEADERS) as response:
+        created = await response.json()
+        assert response.status == 200, created
+        return str(created["id"])

@@ -45,6 +45,11 @@ class Collected(Struct):
     missing: set[int] = set()
     """Requests without a result, for whatever reason."""
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether a row had an id with the token of the job, so that the job upstream is not somebody else's."""
+        return self.answered > 0 or bool(self.unfinished)
+
 
 class Collector:
     """Collects one job. Each request gets at most one result, however often its row comes."""

@@ -71,14 +71,17 @@ class JobRecord:
         logger.info(message, name, job.state, job.answered, job.requests, suffix, extra=fields)
 
     def wake(self) -> None:
-        """End the present sleep."""
+        """End the present sleep, or the next one of this step."""
         self._woken.set()
+
+    def begin_step(self) -> None:
+        """Forget earlier calls of `wake`: the batch is read after this, so the step knows why they came."""
+        self._woken.clear()
 
     async def sleep(self, seconds: float) -> None:
         """Wait by the clock of the engine, or until `wake`."""
         clock = self._services.clock
         until = clock.now() + round(seconds * MICROSECONDS)
-        self._woken.clear()
         tasks = [asyncio.create_task(clock.sleep_until(until)), asyncio.create_task(self._wait_until_woken())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

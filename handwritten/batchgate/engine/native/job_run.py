@@ -81,6 +81,7 @@ class JobRun:
         await self._record.sleep(max(delay, asked or 0.0))
 
     async def _step(self) -> None:
+        self._record.begin_step()
         batch = await self._services.store.find_batch_by_key(self._record.job.batch_key)
         endpoint = self._services.router.endpoint(self._record.job.account)
         if batch is None or endpoint is None or endpoint.batches is None:
@@ -142,8 +143,9 @@ class JobRun:
             error = RequestError("api_error", f"the provider's batch job gave no answer: {reason}")
             await collector.end_unanswered(has_expired=upstream.outcome == "expired", error=error)
         await self._record.end(state, reason)
-        with suppress(UpstreamError):
-            await batches.discard(endpoint.account, self._record.job, upstream)
+        if self._record.job.proven or found.is_ours:
+            with suppress(UpstreamError):
+                await batches.discard(endpoint.account, self._record.job, upstream)
 
     def _reason_for(self, upstream: UpstreamJob, found: Collected) -> str | None:
         """Return why a job has not answered all requests; None if it has."""

@@ -14,6 +14,7 @@ from batchgate.engine.model.errors import (
     ClockError,
     DamagedBlob,
     StoreError,
+    UpstreamError,
     loggable_text,
 )
 from batchgate.engine.model.health_report import HealthProblem, ProblemCode
@@ -78,6 +79,8 @@ def _code(error: Exception) -> ProblemCode:
         return "clock_in_doubt"
     if isinstance(error, DamagedBlob):
         return "damaged_blob"
+    if isinstance(error, UpstreamError):
+        return "provider_failing"
     return "storage_error" if isinstance(error, StoreError | BlobError | OSError) else "internal_error"
 
 
@@ -85,6 +88,8 @@ def _message(error: Exception) -> str:
     """Describe an error for /health: without paths of this machine and without the content of requests."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__qualname__
+    if isinstance(error, UpstreamError):  # its message may quote a request
+        return f"the provider answers with {error.kind}" + (f" ({error.status})" if error.status else "")
     return str(error) if isinstance(error, LOGGABLE_ERRORS) else f"{loggable_text(error)}; the log says where"
 
 
