@@ -101,7 +101,7 @@ class Collector:
     async def end_unanswered(self, *, has_expired: bool, error: RequestError) -> None:
         """Store results for the requests that the job left without one: they expired with it, or get the error."""
         expired = self._found.missing if has_expired else _expired(self._found.unfinished)
-        for seq in sorted(self._found.missing):
+        for number, seq in enumerate(sorted(self._found.missing), start=1):
             custom_id = self._custom_ids[seq]
             if seq in expired:
                 self._add(self._results.expired_without_reason(self._batch, seq, custom_id))
@@ -109,6 +109,8 @@ class Collector:
                 self._add(self._results.errored(self._batch, seq, custom_id, error))
             if self._buffered >= BUFFERED_BYTES:
                 await self._flush()
+            elif number % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
         await self._flush()
 
     def _read(self, result: NativeResult, seqs: frozenset[int]) -> None:
