@@ -44,6 +44,8 @@ class Collected(Struct):
     """Requests that did not run, and why."""
     missing: set[int] = set()
     """Requests without a result, for whatever reason."""
+    not_found: UpstreamError | None = None
+    """The answer 404 to a download of results, after which the other files were read."""
 
 
 class Collector:
@@ -92,8 +94,9 @@ class Collector:
                 elif rows % ROWS_AT_ONCE == 0:
                     await asyncio.sleep(0)
         except UpstreamError as error:
-            if error.status != 404:  # else a file is gone for good, and all others were read
+            if error.status != 404:
                 raise
+            self._found.not_found = error
         finally:
             await self._flush()
         return self._found

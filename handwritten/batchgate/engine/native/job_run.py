@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 FIRST_RETRY: Final = 2.0  # seconds before the second attempt at a call that failed; they double
 LAST_RETRY: Final = 60.0
 MAX_DOUBLINGS: Final = 5
+MAX_NOT_FOUND: Final = 4
+"""Attempts to read results that are not found; then they are gone."""
 GIVE_UP: Final = 600 * MICROSECONDS
 """How long failed calls are tried again after a job should have stopped: its batch waits for its end."""
 MARGIN: Final = 2
@@ -53,6 +55,7 @@ class JobRun:
         self._submission = JobSubmission(self._record, ledger, services)
         self._watch = JobWatch(self._record, ledger, services)
         self._failures = 0
+        self._not_found = 0
         self._stopped_at: int | None = None
         """When this process first saw that the job should stop."""
         if job.state != "planned":
@@ -101,7 +104,7 @@ class JobRun:
 
     async def _pause_after_failure(self, error: Exception) -> None:
         asked = error.retry_after if isinstance(error, UpstreamError) else None
-        delay = min(LAST_RETRY, FIRST_RETRY * 2 ** min(self._failures, MAX_DOUBLINGS))
+        delay = retry_delay(self._failures)
         self._failures += 1
         await self._record.sleep(max(delay, asked or 0.0))
 
@@ -191,6 +194,9 @@ class JobRun:
         )
         custom_ids = await rows.custom_ids(self._services.executor)
         found = await collector.collect(upstream, custom_ids)
+        if found.missing and found.not_found is not None and self._not_found < MAX_NOT_FOUND - 1:
+            self._not_found += 1
+            raise found.not_found
         reason = self._reason_for(upstream, found)
         state: Literal["done", "failed"] = "failed" if found.missing else "done"
         await self._record.save(answered=found.answered)
@@ -210,6 +216,11 @@ class JobRun:
             return "; ".join(f"{fault.code}: {fault.message}" for fault in upstream.faults[:3])
         missing, requests = len(found.missing), self._record.job.requests
         return f"it ended as {upstream.status} with {missing} of {requests} requests unanswered"
+
+
+def retry_delay(failures: int) -> float:
+    """Return the seconds before the next attempt, after so many failures before this one."""
+    return min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures, MAX_DOUBLINGS))
 
 
 def _cause(error: Exception) -> str:

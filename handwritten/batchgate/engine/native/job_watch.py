@@ -100,8 +100,11 @@ class JobWatch:
         if canceled is not None and self._services.clock.has_passed(canceled + CANCEL_GRACE):
             await self._record.save(state="collecting")
             return
-        delay = min(LAST_POLL, FIRST_POLL * POLL_GROWTH ** min(self._polls, MAX_GROWTH)) * self._services.rng.uniform(
-            0.8, 1.2
-        )
+        delay = poll_delay(self._polls) * self._services.rng.uniform(0.8, 1.2)
         self._polls += 1
         await self._record.sleep(max(delay, upstream.retry_after or 0.0))
+
+
+def poll_delay(polls: int) -> float:
+    """Return the seconds before the next poll, after so many before this one."""
+    return min(LAST_POLL, FIRST_POLL * POLL_GROWTH ** min(polls, MAX_GROWTH))
