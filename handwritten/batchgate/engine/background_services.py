@@ -132,6 +132,7 @@ def _native_jobs(needs: EngineDependencies, executor: Executor, report: HealthRe
         clock=needs.clock,
         rng=rng,
         report=report,
+        telemetry=needs.telemetry,
         transfers=asyncio.Semaphore(MAX_TRANSFERS),
     )
     return NativeJobs(services, needs.cluster)

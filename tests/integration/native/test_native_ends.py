@@ -133,3 +133,14 @@ async def test_a_job_that_is_not_found_while_it_is_collected_is_collected_later(
         await ended_within(gateway, batch["id"], 1800)
         (job,) = (await gateway.progress(batch["id"]))["jobs"]
         assert (job["state"], job["answered"]) == ("done", len(IDS))
+
+
+async def test_results_of_jobs_count_in_the_metrics_as_all_others(tmp_path: Path) -> None:
+    async with native_gateway(tmp_path, "openai") as gateway:
+        batch = await gateway.app.create(*IDS)
+        await gateway.until_ended(batch["id"])
+        assert [job["answered"] for job in (await gateway.progress(batch["id"]))["jobs"]] == [len(IDS)]
+        async with gateway.app.client.get(f"{gateway.app.url}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        finished = [line for line in lines if line.startswith("batchgate_requests_finished_total")]
+        assert [line.split()[-1] for line in finished if 'outcome="succeeded"' in line] == ["30.0"]

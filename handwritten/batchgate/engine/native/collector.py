@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
@@ -21,6 +22,7 @@ from batchgate.engine.model.shard import ResultChunk, ResultLine
 from batchgate.engine.model.usage import Usage
 from batchgate.engine.ports.provider_batches import NativeResult, UpstreamJob
 from batchgate.engine.ports.store import Store
+from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.support.failpoints import hit_failpoint
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Collector:
         endpoint: AccountEndpoint,
         store: Store,
         results: ResultBuilder,
+        telemetry: Telemetry,
         keeps_errors: bool,
     ) -> None:
         self._batch = batch
@@ -67,8 +70,10 @@ class Collector:
         self._endpoint = endpoint
         self._store = store
         self._results = results
+        self._telemetry = telemetry
         self._keeps_errors = keeps_errors
         """Whether an error that another call may not have is a result too."""
+        self._claims = claims
         self._first_seqs = [claim.shard.first_seq for claim in claims]
         self._buffers: dict[int, list[ResultLine]] = {}
         self._buffered = 0
@@ -167,7 +172,9 @@ class Collector:
     async def _flush(self) -> None:
         buffers, self._buffers, self._buffered = self._buffers, {}, 0
         for shard, results in buffers.items():
-            await self._store.append_native_results(self._job, shard, _chunk(results))
+            chunk, started = _chunk(results), time.perf_counter()
+            await self._store.append_native_results(self._job, shard, chunk)
+            self._telemetry.results_flushed(self._claims[shard], chunk, seconds=time.perf_counter() - started)
 
 
 def _expired(unfinished: Mapping[int, Literal["expired", "canceled"]]) -> frozenset[int]:

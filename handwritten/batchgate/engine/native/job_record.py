@@ -19,6 +19,7 @@ from batchgate.engine.model.provider_call import Account
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
+from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.support.cancellation import cancel_all, shielded
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.engine.support.health_problems import HealthReporter
@@ -40,6 +41,7 @@ class NativeServices(Struct, frozen=True, kw_only=True):
     clock: ExpiryClock
     rng: random.Random
     report: HealthReporter
+    telemetry: Telemetry
     transfers: asyncio.Semaphore
     """Bounds the uploads and downloads at once, since each has the ids of a whole job in memory."""
 

@@ -190,6 +190,7 @@ class JobRun:
             endpoint=endpoint,
             store=self._services.store,
             results=self._services.executor.results,
+            telemetry=self._services.telemetry,
             keeps_errors=lane_of(batch.options, endpoint) == "native",
         )
         custom_ids = await rows.custom_ids(self._services.executor)
