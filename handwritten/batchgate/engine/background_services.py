@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
@@ -11,7 +12,7 @@ from batchgate.engine.dispatch.worker import Worker
 from batchgate.engine.intake.file_validation import FileValidator
 from batchgate.engine.lifecycle.sweeper import Sweeper
 from batchgate.engine.native.job_record import NativeServices
-from batchgate.engine.native.native_jobs import NativeJobs
+from batchgate.engine.native.native_jobs import MAX_TRANSFERS, NativeJobs
 from batchgate.engine.native.planner import NativePlanner
 from batchgate.engine.results.finalizer import Finalizer
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
@@ -131,6 +132,8 @@ def _native_jobs(needs: EngineDependencies, executor: Executor, report: HealthRe
         clock=needs.clock,
         rng=rng,
         report=report,
+        telemetry=needs.telemetry,
+        transfers=asyncio.Semaphore(MAX_TRANSFERS),
     )
     return NativeJobs(services, needs.cluster)
 

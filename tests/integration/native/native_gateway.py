@@ -28,11 +28,11 @@ class NativeGateway:
     app: RunningApp
     providers: SimulatedProviders
 
-    async def pass_time(self, seconds: float = STEP) -> None:
-        """Move the clocks of the providers and of the gateway."""
+    async def pass_time(self, seconds: float = STEP, calls: int = CALLS) -> None:
+        """Move the clocks of the providers and of the gateway, and let it work for as long as some calls take."""
         await self.providers.advance(seconds)
         self.app.clock.move(seconds)
-        for _ in range(CALLS):
+        for _ in range(calls):
             await self.app.call("GET", "/health")
 
     async def until_ended(self, batch_id: str, step: float = STEP) -> dict[str, Any]:

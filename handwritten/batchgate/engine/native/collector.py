@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
@@ -21,6 +22,7 @@ from batchgate.engine.model.shard import ResultChunk, ResultLine
 from batchgate.engine.model.usage import Usage
 from batchgate.engine.ports.provider_batches import NativeResult, UpstreamJob
 from batchgate.engine.ports.store import Store
+from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.support.failpoints import hit_failpoint
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ class Collected(Struct):
     """Requests that did not run, and why."""
     missing: set[int] = set()
     """Requests without a result, for whatever reason."""
+    not_found: UpstreamError | None = None
+    """The answer 404 to a download of results, after which the other files were read."""
 
     @property
     def is_ours(self) -> bool:
@@ -63,6 +67,7 @@ class Collector:
         endpoint: AccountEndpoint,
         store: Store,
         results: ResultBuilder,
+        telemetry: Telemetry,
         keeps_errors: bool,
     ) -> None:
         self._batch = batch
@@ -70,8 +75,10 @@ class Collector:
         self._endpoint = endpoint
         self._store = store
         self._results = results
+        self._telemetry = telemetry
         self._keeps_errors = keeps_errors
         """Whether an error that another call may not have is a result too."""
+        self._claims = claims
         self._first_seqs = [claim.shard.first_seq for claim in claims]
         self._buffers: dict[int, list[ResultLine]] = {}
         self._buffered = 0
@@ -97,8 +104,9 @@ class Collector:
                 elif rows % ROWS_AT_ONCE == 0:
                     await asyncio.sleep(0)
         except UpstreamError as error:
-            if error.status != 404:  # else a file is gone for good, and all others were read
+            if error.status != 404:
                 raise
+            self._found.not_found = error
         finally:
             await self._flush()
         return self._found
@@ -106,7 +114,7 @@ class Collector:
     async def end_unanswered(self, *, has_expired: bool, error: RequestError) -> None:
         """Store results for the requests that the job left without one: they expired with it, or get the error."""
         expired = self._found.missing if has_expired else _expired(self._found.unfinished)
-        for seq in sorted(self._found.missing):
+        for number, seq in enumerate(sorted(self._found.missing), start=1):
             custom_id = self._custom_ids[seq]
             if seq in expired:
                 self._add(self._results.expired_without_reason(self._batch, seq, custom_id))
@@ -114,6 +122,8 @@ class Collector:
                 self._add(self._results.errored(self._batch, seq, custom_id, error))
             if self._buffered >= BUFFERED_BYTES:
                 await self._flush()
+            elif number % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
         await self._flush()
 
     def _read(self, result: NativeResult, seqs: frozenset[int]) -> None:
@@ -167,7 +177,9 @@ class Collector:
     async def _flush(self) -> None:
         buffers, self._buffers, self._buffered = self._buffers, {}, 0
         for shard, results in buffers.items():
-            await self._store.append_native_results(self._job, shard, _chunk(results))
+            chunk, started = _chunk(results), time.perf_counter()
+            await self._store.append_native_results(self._job, shard, chunk)
+            self._telemetry.results_flushed(self._claims[shard], chunk, seconds=time.perf_counter() - started)
 
 
 def _expired(unfinished: Mapping[int, Literal["expired", "canceled"]]) -> frozenset[int]:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Final
 
+from batchgate.engine.support.cancellation import cancel_all
+
 USED_PART: Final = 0.9
 """The part of a limit that is used, since tokens are estimated."""
 
@@ -39,20 +41,28 @@ class EnqueuedTokens:
             self._signal()
 
     def refused(self, job: str, limit: int | None) -> None:
-        """Learn from a refusal: the limit that it names, or half of what was enqueued."""
+        """Learn from a refusal: the limit that it names, or half of what was enqueued.
+
+        It ends no `wait_for_room`: jobs that were refused themselves would take turns without any delay.
+        """
         enqueued = sum(self._reserved.values())
         self._limit = limit or max(1, enqueued // 2)
-        self.release(job)
+        self._reserved.pop(job, None)
 
-    async def wait_for_room(self, at_most: Coroutine[None, None, None]) -> None:
-        """Wait until a job is released, or until ``at_most`` ends."""
-        tasks = [asyncio.create_task(self._changed.wait()), asyncio.create_task(at_most)]
+    async def wait_for_room(self, at_most: Coroutine[None, None, None]) -> bool:
+        """Wait until a job is released, or until ``at_most`` ends; return whether one was released."""
+        changed = self._changed
+        tasks = [asyncio.create_task(_wait(changed)), asyncio.create_task(at_most)]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
+            await cancel_all(tasks)
+        return changed.is_set()
 
     def _signal(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()

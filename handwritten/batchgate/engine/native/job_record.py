@@ -7,23 +7,27 @@ import hashlib
 import logging
 import random
 from collections.abc import Collection
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct, structs
 
 from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.dispatch.router import Router
-from batchgate.engine.model.clock import MICROSECONDS, Clock
+from batchgate.engine.model.clock import MICROSECONDS, ExpiryClock
 from batchgate.engine.model.native_job import NativeJob, pack_set, unpack_set
 from batchgate.engine.model.provider_call import Account
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
+from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.support.cancellation import cancel_all, shielded
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.engine.support.health_problems import HealthReporter
 
 logger = logging.getLogger(__name__)
+
+LONGEST_SLEEP: Final = 300.0
+"""Seconds after which a job looks at its batch again, whatever a provider asks for: it must be rescued in time."""
 
 
 class NativeServices(Struct, frozen=True, kw_only=True):
@@ -34,9 +38,12 @@ class NativeServices(Struct, frozen=True, kw_only=True):
     queue: Queue
     router: Router
     executor: Executor
-    clock: Clock
+    clock: ExpiryClock
     rng: random.Random
     report: HealthReporter
+    telemetry: Telemetry
+    transfers: asyncio.Semaphore
+    """Bounds the uploads and downloads at once, since each has the ids of a whole job in memory."""
 
 
 class JobRecord:
@@ -46,6 +53,8 @@ class JobRecord:
         self.job = job
         self._services = services
         self._woken = asyncio.Event()
+        self.resubmit_at = 0
+        """When a job may be submitted again that was refused for its tokens."""
 
     async def save(self, **changes: object) -> None:
         """Store changes; raises `StaleClaim` if another process has taken the job over."""
@@ -71,17 +80,17 @@ class JobRecord:
         logger.info(message, name, job.state, job.answered, job.requests, suffix, extra=fields)
 
     def wake(self) -> None:
-        """End the present sleep, or the next one of this step."""
+        """End the present sleep, or the next one of the present step."""
         self._woken.set()
 
     def begin_step(self) -> None:
-        """Forget earlier calls of `wake`: the batch is read after this, so the step knows why they came."""
+        """Forget earlier calls of `wake`: the step that begins now sees what they were about."""
         self._woken.clear()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait by the clock of the engine, or until `wake`."""
+        """Wait by the clock of the engine, `LONGEST_SLEEP` at most; a `wake` since the step began ends it."""
         clock = self._services.clock
-        until = clock.now() + round(seconds * MICROSECONDS)
+        until = clock.now() + round(min(seconds, LONGEST_SLEEP) * MICROSECONDS)
         tasks = [asyncio.create_task(clock.sleep_until(until)), asyncio.create_task(self._wait_until_woken())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -91,11 +100,11 @@ class JobRecord:
     async def _wait_until_woken(self) -> None:
         await self._woken.wait()
 
-    def without(self, unfit: Collection[int]) -> dict[str, object]:
-        """Return the changes of a job without requests that could not be encoded."""
-        if not unfit:
+    def without(self, dropped: Collection[int]) -> dict[str, object]:
+        """Return the changes of a job without some of its requests."""
+        if not dropped:
             return {}
-        seqs = [seq for seq in unpack_set(self.job.seqs) if seq not in unfit]
+        seqs = [seq for seq in unpack_set(self.job.seqs) if seq not in dropped]
         return {"seqs": pack_set(seqs), "requests": len(seqs)}
 
 

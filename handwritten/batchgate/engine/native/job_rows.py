@@ -31,7 +31,24 @@ class JobRows:
         self._seqs = frozenset(unpack_set(job.seqs))
         self._claims = [claim for claim in claims if not self._seqs.isdisjoint(_seqs(claim))]
         self.unfit: set[int] = set()
-        """The requests that could not be encoded; they are no part of the job."""
+        """The requests that could not be encoded; they are not sent."""
+
+    @property
+    def has_none(self) -> bool:
+        """Whether no request could be encoded."""
+        return self.unfit >= self._seqs
+
+    def dropped(self) -> set[int]:
+        """Return the unfit requests that the job need not keep.
+
+        It keeps those of a shard of which it has no others: its end must still release that shard.
+        """
+        dropped: set[int] = set()
+        for claim in self._claims:
+            members = self._seqs.intersection(_seqs(claim))
+            if not members <= self.unfit:
+                dropped |= members & self.unfit
+        return dropped
 
     async def encoded(
         self, executor: Executor, batches: ProviderBatches, account: Account

@@ -25,8 +25,9 @@ LOOK_AGAIN: Final = 30.0
 """Seconds between two looks."""
 ROOM_CHECK: Final = 300.0
 """Seconds after which a job without room looks again whether it should still go."""
-MAX_CREATES: Final = 3
-"""Attempts to create a job that the provider refuses."""
+MAX_ATTEMPTS: Final = 3
+"""Attempts to submit a job that the provider refuses."""
+NONE_ENCODED: Final = "none of its requests can be written for the provider"
 
 
 class JobSubmission:
@@ -36,14 +37,16 @@ class JobSubmission:
         self._record = record
         self._ledger = ledger
         self._services = services
-        self._creates = 0
+        self._attempts = 0
 
     async def submit_when_there_is_room(
         self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches
     ) -> None:
         """Submit the job if its tokens fit into the provider's queue, or wait for others to end."""
-        if not self._ledger.has_room(self._record.job.tokens):
-            await self._ledger.wait_for_room(self._record.sleep(ROOM_CHECK))
+        may_submit = self._services.clock.has_passed(self._record.resubmit_at)
+        if not (may_submit and self._ledger.has_room(self._record.job.tokens)):
+            if await self._ledger.wait_for_room(self._record.sleep(ROOM_CHECK)):
+                self._record.resubmit_at = 0
             return
         self._ledger.reserve(self._record.job.token, self._record.job.tokens)
         await self._record.save(state="submitting", credential=credential_of(endpoint.account))
@@ -52,17 +55,36 @@ class JobSubmission:
 
     async def _submit(self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches) -> None:
         """Upload the input unless that is done, and create the job."""
-        claims = await self._services.store.list_shards(batch)
-        if self._record.job.upstream_file is None:
-            rows = JobRows(batch, self._record.job, claims, self._services.blobs)
-            encoded = rows.encoded(self._services.executor, batches, endpoint.account)
+        async with self._services.transfers:
+            claims = await self._services.store.list_shards(batch)
+            if self._record.job.upstream_file is None:
+                rows = JobRows(batch, self._record.job, claims, self._services.blobs)
+                encoded = rows.encoded(self._services.executor, batches, endpoint.account)
+                await self._upload(endpoint, batches, rows, encoded)
+            if self._record.job.state == "submitting":
+                rows = JobRows(batch, self._record.job, claims, self._services.blobs)
+                encoded = rows.encoded(self._services.executor, batches, endpoint.account)
+                await self._create(endpoint, batches, rows, encoded)
+
+    async def _upload(
+        self, endpoint: AccountEndpoint, batches: ProviderBatches, rows: JobRows, encoded: AsyncIterator[PlannedRow]
+    ) -> None:
+        """Upload the input; ends the job if the provider does not want it, or if nothing is left of it."""
+        try:
             uploaded = await batches.upload(endpoint.account, self._record.job, encoded)
-            if uploaded is not None:
-                await self._record.save(upstream_file=uploaded, **self._record.without(rows.unfit))
-                hit_failpoint("native_uploaded")
-        rows = JobRows(batch, self._record.job, claims, self._services.blobs)
-        encoded = rows.encoded(self._services.executor, batches, endpoint.account)
-        await self._create(endpoint, batches, rows, encoded)
+        except UpstreamError as error:
+            if rows.has_none:
+                await self._record.end("failed", NONE_ENCODED)
+            elif _may_exist(error):
+                raise
+            else:
+                await self._on_refusal(error)
+            return
+        if rows.has_none:
+            await self._record.end("failed", NONE_ENCODED)
+        elif uploaded is not None:
+            await self._record.save(upstream_file=uploaded, **self._record.without(rows.dropped()))
+            hit_failpoint("native_uploaded")
 
     async def _create(
         self, endpoint: AccountEndpoint, batches: ProviderBatches, rows: JobRows, encoded: AsyncIterator[PlannedRow]
@@ -74,19 +96,19 @@ class JobSubmission:
         except UpstreamError as error:
             if _may_exist(error):
                 raise  # the next step looks for it
-            await self._on_refused_create(error)
+            await self._record.save(creating_at=None)
+            await self._on_refusal(error)
             return
         hit_failpoint("native_create_answered")
-        await self._adopt(upstream, **self._record.without(rows.unfit))
+        await self._adopt(upstream, **self._record.without(rows.dropped()))
         hit_failpoint("native_created")
 
-    async def _on_refused_create(self, error: UpstreamError) -> None:
-        """Try again to create a job that does not exist, or give up on one that the provider does not want."""
-        await self._record.save(creating_at=None)
+    async def _on_refusal(self, error: UpstreamError) -> None:
+        """Try again to submit a job that does not exist, or give up on one that the provider does not want."""
         if error.retry_safe:
             raise error
-        self._creates += 1
-        if self._creates < MAX_CREATES and error.kind not in {"authentication_error", "permission_error"}:
+        self._attempts += 1
+        if self._attempts < MAX_ATTEMPTS and error.kind not in {"authentication_error", "permission_error"}:
             raise error
         await self._record.end("failed", f"the provider refused it: {error.message}")
 
@@ -103,10 +125,12 @@ class JobSubmission:
         is_exact = batches.limits.label == "exact"
         if found and (is_exact or len(found) == 1):
             await self._adopt(found[0], proven=is_exact)
-        elif found or self._services.clock.now() - self._record.job.creating_at < DOUBT:
+        elif not self._services.clock.has_passed(self._record.job.creating_at + DOUBT):
             await self._record.sleep(LOOK_AGAIN)
         elif stop:
             await self._record.end("withdrawn", stop)
+        elif found:
+            await self._record.sleep(LOOK_AGAIN)
         else:
             await self._record.save(creating_at=None)
 

@@ -15,6 +15,8 @@ from batchgate.engine.support.failpoints import hit_failpoint
 FIRST_POLL: Final = 5.0  # seconds
 LAST_POLL: Final = 300.0
 POLL_GROWTH: Final = 1.5
+MAX_GROWTH: Final = 20
+"""Polls after which the delay grows no more; a power of many polls would be too large for a number."""
 LOOK_AGAIN: Final = 30.0
 """Seconds after which a job that the provider does not know yet is asked for again."""
 YOUNG: Final = 300 * MICROSECONDS
@@ -37,19 +39,20 @@ class JobWatch:
         self._ledger = ledger
         self._services = services
         self._polls = 0
+        self._is_canceled = False
+        """Whether this process has asked the provider to cancel the job."""
 
     async def watch(self, endpoint: AccountEndpoint, batches: ProviderBatches, stop: str | None) -> None:
         """Poll the job, and cancel it if it should stop."""
         if stop and self._record.job.cancel_requested_at is None:
-            if self._record.job.proven:
-                await batches.cancel(endpoint.account, self._record.job)
-                hit_failpoint("native_canceling")
             await self._record.save(cancel_requested_at=self._services.clock.now(), reason=stop)
             self._polls = 0
+        if self._record.job.cancel_requested_at is not None and self._record.job.proven and not self._is_canceled:
+            await self._cancel(endpoint, batches)
         upstream = await batches.poll(endpoint.account, self._record.job)
         hit_failpoint("native_polled")
         if upstream is None:
-            await self._on_unknown(endpoint)
+            await self.on_unknown(endpoint)
         elif upstream.limit_exceeded:
             await self._on_limit(upstream)
         elif upstream.outcome == "running" or (upstream.awaits_results and self._polls < AWAITED_POLLS):
@@ -57,9 +60,19 @@ class JobWatch:
         else:
             await self._record.save(state="collecting", upstream_status=upstream.status)
 
-    async def _on_unknown(self, endpoint: AccountEndpoint) -> None:
+    async def _cancel(self, endpoint: AccountEndpoint, batches: ProviderBatches) -> None:
+        """Cancel the job; a process that takes it over asks once more, which changes nothing."""
+        try:
+            await batches.cancel(endpoint.account, self._record.job)
+        except UpstreamError as error:
+            if error.status != 404:  # else a poll tells what that means
+                raise
+        self._is_canceled = True
+        hit_failpoint("native_canceling")
+
+    async def on_unknown(self, endpoint: AccountEndpoint) -> None:
         """Wait for a job that is too new, or that other credentials have made; give up on one that is gone."""
-        if self._services.clock.now() - (self._record.job.submitted_at or 0) < YOUNG:
+        if not self._services.clock.has_passed((self._record.job.submitted_at or 0) + YOUNG):
             await self._record.sleep(LOOK_AGAIN)
         elif self._record.job.credential != credential_of(endpoint.account):
             job = self._record.job
@@ -78,15 +91,20 @@ class JobWatch:
         again: dict[str, object] = {"upstream_id": None, "creating_at": None, "submitted_at": None}
         await self._record.save(state="planned", refusals=refusals, **again)
         delay = REFUSAL_DELAYS[min(refusals, len(REFUSAL_DELAYS)) - 1]
-        await self._ledger.wait_for_room(self._record.sleep(delay))
+        self._record.resubmit_at = self._services.clock.now() + round(delay * MICROSECONDS)
 
     async def _wait_for_poll(self, upstream: UpstreamJob) -> None:
         if upstream.status != self._record.job.upstream_status:
             await self._record.save(upstream_status=upstream.status)
         canceled = self._record.job.cancel_requested_at
-        if canceled is not None and self._services.clock.now() - canceled > CANCEL_GRACE:
+        if canceled is not None and self._services.clock.has_passed(canceled + CANCEL_GRACE):
             await self._record.save(state="collecting")
             return
-        delay = min(LAST_POLL, FIRST_POLL * POLL_GROWTH**self._polls) * self._services.rng.uniform(0.8, 1.2)
+        delay = poll_delay(self._polls) * self._services.rng.uniform(0.8, 1.2)
         self._polls += 1
         await self._record.sleep(max(delay, upstream.retry_after or 0.0))
+
+
+def poll_delay(polls: int) -> float:
+    """Return the seconds before the next poll, after so many before this one."""
+    return min(LAST_POLL, FIRST_POLL * POLL_GROWTH ** min(polls, MAX_GROWTH))

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from batchgate.engine.model.errors import StoreError
+from batchgate.engine.model.native_job import FINAL_STATES, NativeJob
 from batchgate.engine.native.enqueued_tokens import EnqueuedTokens
 from batchgate.engine.native.job_record import NativeServices
 from batchgate.engine.native.job_run import JobRun
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.support.cancellation import cancel_all
 
+logger = logging.getLogger(__name__)
+
 LEASE: Final = "native jobs"
 INTERVAL: Final = 1.0
 """Seconds between two looks for jobs that another process has planned."""
+RETAKE_DELAY: Final = 60.0
+"""Seconds after which all jobs are taken again, when one was dropped."""
+MAX_TRANSFERS: Final = 4
+"""Jobs whose requests or results are transferred at once."""
 
 
 class NativeJobs:
@@ -29,7 +38,8 @@ class NativeJobs:
         self._runs: dict[str, JobRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
-        self._holds_lease = False
+        self._has_all = False
+        """Whether this process runs all active jobs but the new ones."""
 
     def look(self) -> None:
         """Look for new jobs now."""
@@ -38,7 +48,7 @@ class NativeJobs:
     def stop_batch(self, batch_key: int) -> None:
         """End the jobs of a batch that was canceled or has expired."""
         for run in self._runs.values():
-            if run.batch_key == batch_key:
+            if run.job.batch_key == batch_key:
                 run.wake()
 
     async def run(self) -> None:
@@ -49,6 +59,9 @@ class NativeJobs:
                 try:
                     await self._take_jobs()
                 except StoreError as error:
+                    self._services.report(LEASE, error)
+                except Exception as error:
+                    logger.exception("taking native jobs failed", extra={"action": "native_jobs_failed"})
                     self._services.report(LEASE, error)
                 else:
                     self._services.report(LEASE, None)
@@ -61,21 +74,42 @@ class NativeJobs:
     async def _take_jobs(self) -> None:
         holds = await self._cluster.acquire_lease(LEASE)
         if not holds:
-            self._holds_lease = False
+            self._has_all = False
             await cancel_all(list(self._tasks.values()))
             return
-        jobs = await self._services.store.take_jobs(new_only=self._holds_lease)
-        self._holds_lease = True
-        for job in jobs:
+        for job in await self._untaken_jobs():
             ledger = self._ledger(job.account, job.model)
-            run = self._runs[job.token] = JobRun(job, ledger, self._services)
+            run = self._runs[job.token] = JobRun(job, ledger, self._services, self._active_jobs)
             task = asyncio.create_task(run.run(), name=f"native job {job.token}")
             self._tasks[job.token] = task
             task.add_done_callback(partial(self._forget, job.token))
 
+    async def _untaken_jobs(self) -> Sequence[NativeJob]:
+        """Take the active jobs that no task of this process runs; all of them, if it may have missed any."""
+        new_only, self._has_all = self._has_all, False
+        if not new_only:
+            await cancel_all(list(self._tasks.values()))
+        jobs = await self._services.store.take_jobs(new_only=new_only)  # a lost answer may have taken jobs
+        self._has_all = True
+        return jobs
+
+    def _active_jobs(self) -> Iterable[NativeJob]:
+        return (run.job for run in self._runs.values())
+
     def _forget(self, token: str, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(token) is task:
-            del self._tasks[token], self._runs[token]
+        if self._tasks.get(token) is not task:
+            return
+        run = self._runs.pop(token)
+        del self._tasks[token]
+        if not task.cancelled() and run.job.state not in FINAL_STATES:
+            error = task.exception()
+            fields = {"action": "native_job_dropped", "account": run.job.account}
+            logger.error("native job %s is not run any more", token, exc_info=error, extra=fields)
+            asyncio.get_running_loop().call_later(RETAKE_DELAY, self._retake)
+
+    def _retake(self) -> None:
+        """Take all jobs again, unless another process has them: one was dropped that has not ended."""
+        self._has_all = False
 
     def _ledger(self, account: str, model: str) -> EnqueuedTokens:
         key = (account, model)

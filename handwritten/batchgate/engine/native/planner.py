@@ -9,7 +9,7 @@ from typing import Final
 from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.clock import Clock
+from batchgate.engine.model.clock import ExpiryClock
 from batchgate.engine.model.native_job import unpack_set
 from batchgate.engine.model.shard import ResultLine
 from batchgate.engine.native.job_groups import JobGroups
@@ -38,7 +38,7 @@ class NativePlanner:
         blobs: Blobs,
         queue: Queue,
         executor: Executor,
-        clock: Clock,
+        clock: ExpiryClock,
         cluster: Cluster,
         planned: Callable[[], None],
         report: HealthReporter,
@@ -65,7 +65,7 @@ class NativePlanner:
             return
         claims = await self._store.list_shards(batch)
         groups = JobGroups(batch)
-        if batch.status == "in_progress":
+        if batch.status == "in_progress" and not self._clock.has_passed(batch.expires_at):
             for claim in claims:
                 await self._group(batch, claim, groups)
         jobs = tuple(groups.jobs(self._clock.now()))

@@ -51,8 +51,9 @@ class PostgresNativeJobs:
         if new_only and await self._pool.fetch_one("has_new_native_jobs", {}) is None:
             return []
         params = {"new_only": new_only}
+        # New jobs that were taken by a commit whose answer was lost are no longer new.
         rows = await self._pool.write(
-            lambda transaction: transaction.fetch_all("take_native_jobs", params), repeatable=True
+            lambda transaction: transaction.fetch_all("take_native_jobs", params), repeatable=not new_only
         )
         return sorted((native_job_from_row(row) for row in rows), key=lambda job: job.key)
 
