@@ -70,15 +70,18 @@ class JobRecord:
         message = "job %s is %s: %d of %d requests answered%s"
         logger.info(message, name, job.state, job.answered, job.requests, suffix, extra=fields)
 
+    def begin_step(self) -> None:
+        """Forget earlier calls of `wake`: the step that begins reads the batch anew."""
+        self._woken.clear()
+
     def wake(self) -> None:
-        """End the present sleep."""
+        """End the present sleep, or the next one of the present step, which may have read the batch already."""
         self._woken.set()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait by the clock of the engine, or until `wake`."""
+        """Wait by the clock of the engine, or until `wake` was called in this step."""
         clock = self._services.clock
         until = clock.now() + round(seconds * MICROSECONDS)
-        self._woken.clear()
         tasks = [asyncio.create_task(clock.sleep_until(until)), asyncio.create_task(self._wait_until_woken())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -81,6 +81,7 @@ class JobRun:
         await self._record.sleep(max(delay, asked or 0.0))
 
     async def _step(self) -> None:
+        self._record.begin_step()
         batch = await self._services.store.find_batch_by_key(self._record.job.batch_key)
         endpoint = self._services.router.endpoint(self._record.job.account)
         if batch is None or endpoint is None or endpoint.batches is None:
