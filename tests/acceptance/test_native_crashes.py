@@ -33,6 +33,8 @@ from tests.support.storage_leaks import find_storage_leaks
 REQUESTS = 600
 """Two shards; the results of all do not fit into the collector's buffer."""
 IDS = [f"r{number}" for number in range(REQUESTS)]
+DIRECT = [custom_id for custom_id in IDS if custom_id.endswith("77")]
+"""Requests for a model that has too few of them for a job; only an account with the lane "auto" runs them directly."""
 TOKENS = 2000
 SPEED = 60
 """How many times as fast as real time the provider is: a job takes less than a second."""
@@ -51,6 +53,7 @@ EACH_PROVIDER: list[tuple[str, ...]] = [
 ONLY_OPENAI: list[tuple[str, ...]] = [
     ("rows_written",),
     ("native_grouped",),
+    ("shard_claimed", "request_in_flight", "chunk_half_flushed"),
     ("native_uploaded",),
     ("native_uploaded", "native_creating"),
     ("native_polled",),
@@ -135,7 +138,8 @@ class Crashes:
 
 
 def params_of(custom_id: str) -> dict[str, Any]:
-    return {"model": "m", "max_tokens": TOKENS, "messages": [{"role": "user", "content": custom_id}]}
+    model = "seldom" if custom_id in DIRECT else "m"
+    return {"model": model, "max_tokens": TOKENS, "messages": [{"role": "user", "content": custom_id}]}
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +173,9 @@ async def check_that_all_succeed(crashes: Crashes) -> None:
         for result in results:
             said = result["result"]["message"]["content"][0]["text"]
             assert said.startswith(f"You said: {result['custom_id']} and so on")
-        await crashes.check_jobs(gateway, batch_id, paid=REQUESTS)
-        assert crashes.upstream.stats().calls == 0, "requests of a job ran directly too"
+        direct = DIRECT if crashes.provider == "openai" else []
+        await crashes.check_jobs(gateway, batch_id, paid=REQUESTS - len(direct))
+        assert crashes.upstream.stats().distinct_bodies == len(direct), "requests of a job ran directly too"
         _, listed = await gateway.app.call("GET", BATCHES)
         assert [batch["id"] for batch in listed["data"]] == [batch_id]
 
@@ -211,8 +216,11 @@ async def test_a_gateway_killed_while_it_cancels_a_job_keeps_what_was_answered(
             assert [result["custom_id"] for result in results] == IDS
             counts = batch["request_counts"]
             assert counts["succeeded"] + counts["canceled"] == REQUESTS
-            assert 0 < counts["succeeded"] < REQUESTS
-            await suite.check_jobs(last, batch_id, paid=counts["succeeded"])
+            answered = [line["custom_id"] for line in results if line["result"]["type"] == "succeeded"]
+            assert len(answered) == counts["succeeded"]
+            paid = [name for name in answered if provider == "anthropic" or name not in DIRECT]
+            assert 0 < len(paid) < REQUESTS - len(DIRECT)
+            await suite.check_jobs(last, batch_id, paid=len(paid))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
