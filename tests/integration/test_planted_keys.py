@@ -335,7 +335,7 @@ async def test_no_key_is_written_anywhere_when_calls_fail(
         ("", {"BATCHGATE_MASTER_KEYS": MASTER}),
         (f'database_url = "postgresql://user:{PASSWORD}@@host/db"', {}),
         (f'database_url = "postgres:/{PASSWORD}"', {}),
-        (f'database_url = "postgresql://user:{PASSWORD}@127.0.0.1:9/db"', {}),
+        (f'database_wait_timeout = 0\ndatabase_url = "postgresql://user:{PASSWORD}@127.0.0.1:9/db"', {}),
         (f'database_url = "host=127.0.0.1 port=9 password={PASSWORD} user=u"', {}),
         (f'database_url = ["{PASSWORD}"]', {}),
         (f'blob_url = "s3://user:{BLOB_KEY}@bucket"', {}),
