@@ -77,6 +77,8 @@ class Crashes:
     """All jobs of the provider; the gateway deletes some at the end."""
     earlier: frozenset[str]
     """The jobs of other tests."""
+    deleted: frozenset[str] = frozenset()
+    """The jobs that the gateway has deleted, since it has their results."""
 
     @property
     def account(self) -> dict[str, str]:
@@ -106,7 +108,13 @@ class Crashes:
 
     async def read_journal(self) -> None:
         """Read the jobs that the provider has by now."""
-        self.jobs |= {job.id: job for job in await self.providers.jobs() if job.id not in self.earlier}
+        present = {job.id: job for job in await self.providers.jobs() if job.id not in self.earlier}
+        self.jobs |= present
+        self.deleted = frozenset(self.jobs.keys() - present.keys())
+
+    def paid_rows(self, job: JournalJob) -> int:
+        """Count the rows that a job was paid for; one that was last seen as it ran has answered all since."""
+        return len(job.rows) if job.id in self.deleted and job.state == "in_progress" else job.paid
 
     @asynccontextmanager
     async def last_gateway(self) -> AsyncIterator[NativeGateway]:
@@ -130,8 +138,10 @@ class Crashes:
     async def check_jobs(self, gateway: NativeGateway, batch_id: str, paid: int) -> None:
         """Check that the gateway knows every job that ran a request, and that no request was paid for twice."""
         known = {job["upstream_id"] for job in (await gateway.progress(batch_id))["jobs"]}
-        assert {job.id for job in self.jobs.values() if job.answered} <= known
-        assert sum(job.paid for job in self.jobs.values()) == paid
+        await self.read_journal()
+        paid_rows = {job.id: self.paid_rows(job) for job in self.jobs.values()}
+        assert {job_id for job_id, rows in paid_rows.items() if rows} <= known
+        assert sum(paid_rows.values()) == paid
         while leaks := find_storage_leaks(self.data_dir):
             assert not [leak for leak in leaks if leak.startswith("missing")], leaks
             await gateway.pass_time()
