@@ -36,6 +36,7 @@ NO_IDS: Final = {
     "anthropic-beta",
     "anthropic-user-profile-id",
     "anthropic-version",
+    "batchgate-lane",
     "limit",
     "order",
     "page_size",
@@ -46,6 +47,7 @@ NO_IDS: Final = {
     "x-stainless-retry-count",
 }
 NO_BODY_IDS: Final = {
+    "lane",
     "completion_window",
     "content_type",
     "endpoint",

@@ -20,6 +20,7 @@ def progress(status: Any = "in_progress", total: int = 100, **counts: Any) -> Ba
         "repeated": 0,
         "paused": None,
         "last_refusal": None,
+        "jobs": [],
     }
     return BatchProgress("b", status, total, **{**zeros, **counts})
 
