@@ -12,7 +12,7 @@ from batchgate_streams import on_terminal, progress_line
 
 
 def progress(status: Any = "in_progress", total: int = 100, **counts: Any) -> BatchProgress:
-    zeros = {
+    zeros: dict[str, Any] = {
         "succeeded": 0,
         "errored": 0,
         "canceled": 0,
