@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from batchgate.api.built_objects import BuiltObjects
+
 ITEMS_AT_ONCE: Final = 2_000
 """Items of a list that are encoded without a pause; they take about a millisecond."""
 MAX_KEPT: Final = 256
@@ -19,18 +21,16 @@ class AnswerEncoder:
     """Encodes answers, and keeps the last ones: a view returns the very same object while its batch is unchanged."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, tuple[msgspec.Struct, bytes]] = {}
+        self._kept: BuiltObjects[msgspec.Struct, bytes] = BuiltObjects(MAX_KEPT)
 
     async def encode(self, answer: msgspec.Struct) -> bytes:
         """Return an answer as JSON."""
-        kept = self._kept.get(id(answer))
-        if kept is not None and kept[0] is answer:
-            return kept[1]
+        kept = self._kept.find(answer)
+        if kept is not None:
+            return kept
         encoded = await _encode(answer)
         if len(encoded) <= MAX_SIZE:
-            if len(self._kept) >= MAX_KEPT:
-                self._kept.clear()
-            self._kept[id(answer)] = answer, encoded  # the answer is kept too, so that no other gets its id
+            self._kept.keep(answer, "", encoded)
         return encoded
 
 

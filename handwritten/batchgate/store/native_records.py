@@ -33,8 +33,8 @@ def finished_seqs(rows: Iterable[Row]) -> frozenset[int]:
 
 def withheld_seqs(rows: Iterable[Row], shard: Shard) -> frozenset[int]:
     """Return the seqs of a shard that belong to jobs."""
-    stop = shard.first_seq + shard.requests
-    return frozenset(seq for row in rows for seq in unpack_between(row["seqs"], shard.first_seq, stop))
+    first, stop = shard.seqs.start, shard.seqs.stop
+    return frozenset(seq for row in rows for seq in unpack_between(row["seqs"], first, stop))
 
 
 def can_hold(claim: Claim, withheld: frozenset[int], finished: frozenset[int]) -> bool:

@@ -14,8 +14,7 @@ from batchgate.engine.dispatch.executor import Executor, PreparedRequest
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import BlobError, StaleClaim, StoreError
 from batchgate.engine.model.health_report import Refusal
-from batchgate.engine.model.shard import QueuedShard, ResultChunk, ResultLine
-from batchgate.engine.model.usage import Usage
+from batchgate.engine.model.shard import QueuedShard, ResultChunk, ResultLine, chunk_of
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
@@ -82,7 +81,7 @@ class ShardRun:
         self._flush_now = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._remaining = set(range(claim.shard.first_seq, claim.shard.first_seq + claim.shard.requests))
+        self._remaining = set(claim.shard.seqs)
         """The seqs of the requests that have neither been admitted nor got a result."""
         self._remaining -= claim.finished | claim.withheld
         self._unanswered = len(self._remaining)
@@ -340,7 +339,7 @@ class ShardRun:
         self._flush_now.clear()
         if not results and not shard_done:
             return False
-        chunk, started = self._chunk(results), time.perf_counter()
+        chunk, started = chunk_of(results, sent_before=self.claim.sent), time.perf_counter()
         while True:
             try:
                 finalizable = await self._store.append_chunk(self.claim, chunk, shard_done=shard_done)
@@ -366,15 +365,3 @@ class ShardRun:
         fields = {"action": "results_not_stored", "batch": self.claim.batch.id}
         logger.error("could not store %d results; their requests will be sent again", len(chunk.seqs), extra=fields)
         return False
-
-    def _chunk(self, results: list[ResultLine]) -> ResultChunk:
-        succeeded = sum(result.status == "succeeded" for result in results)
-        return ResultChunk(
-            seqs=tuple(result.seq for result in results),
-            lines=b"".join(result.line for result in results),
-            succeeded=succeeded,
-            errored=sum(result.status == "errored" for result in results),
-            usage=sum((result.usage for result in results if result.usage is not None), Usage()),
-            cost=sum(result.cost for result in results),
-            repeated=sum(result.seq in self.claim.sent for result in results if result.status != "expired"),
-        )

@@ -5,6 +5,7 @@ A request is identified by its ``seq``: its index in the batch, from 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -29,6 +30,11 @@ class Shard(Struct, frozen=True, kw_only=True):
     length: int
     checksum: int
     """CRC-32 of its bytes."""
+
+    @property
+    def seqs(self) -> range:
+        """The seqs of its requests."""
+        return range(self.first_seq, self.first_seq + self.requests)
 
 
 class QueuedShard(Struct, frozen=True, kw_only=True, order=True):
@@ -84,3 +90,16 @@ class ResultLine(Struct, frozen=True, kw_only=True):
     """The tokens that the answer states, if it does."""
     cost: int = 0
     """Their cost in nano-dollars; 0 if the account has no price for the model."""
+
+
+def chunk_of(results: Sequence[ResultLine], *, sent_before: frozenset[int] = frozenset()) -> ResultChunk:
+    """Return results as a chunk; ``sent_before``: the seqs of requests that an earlier claim has sent already."""
+    return ResultChunk(
+        seqs=tuple(result.seq for result in results),
+        lines=b"".join(result.line for result in results),
+        succeeded=sum(result.status == "succeeded" for result in results),
+        errored=sum(result.status == "errored" for result in results),
+        usage=sum((result.usage for result in results if result.usage is not None), Usage()),
+        cost=sum(result.cost for result in results),
+        repeated=sum(result.seq in sent_before for result in results if result.status != "expired"),
+    )

@@ -18,8 +18,7 @@ from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import RequestError, UpstreamError
 from batchgate.engine.model.native_job import NativeJob, seq_of, unpack_set
 from batchgate.engine.model.provider_call import RequestRow, UpstreamResponse
-from batchgate.engine.model.shard import ResultChunk, ResultLine
-from batchgate.engine.model.usage import Usage
+from batchgate.engine.model.shard import ResultLine, chunk_of
 from batchgate.engine.ports.provider_batches import NativeResult, UpstreamJob
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
@@ -38,10 +37,6 @@ class Collected(Struct):
 
     answered: int = 0
     """Requests with a result, those of an earlier attempt to collect included."""
-    repeated: int = 0
-    """Rows whose request had a result already."""
-    foreign: int = 0
-    """Rows with an id that is none of the job's."""
     unfinished: dict[int, Literal["expired", "canceled"]] = {}
     """Requests that did not run, and why."""
     missing: set[int] = set()
@@ -96,7 +91,7 @@ class Collector:
         assert batches is not None
         try:
             async for result in batches.results(self._endpoint.account, self._job, upstream):
-                self._read(result, seqs)
+                self._read(result)
                 rows += 1
                 if self._buffered >= BUFFERED_BYTES:
                     await self._flush()
@@ -126,13 +121,12 @@ class Collector:
                 await asyncio.sleep(0)
         await self._flush()
 
-    def _read(self, result: NativeResult, seqs: frozenset[int]) -> None:
+    def _read(self, result: NativeResult) -> None:
+        """Read a row, unless its id is none of the job's or its request has a result already."""
         seq = seq_of(self._job.token, result.row_id)
-        if seq is None or seq not in seqs:
-            self._found.foreign += 1
-        elif seq not in self._found.missing:
-            self._found.repeated += 1
-        elif result.response is None:
+        if seq is None or seq not in self._found.missing:
+            return
+        if result.response is None:
             self._found.unfinished[seq] = result.unfinished or "canceled"
         else:
             line = self._result(seq, result.response)
@@ -177,21 +171,10 @@ class Collector:
     async def _flush(self) -> None:
         buffers, self._buffers, self._buffered = self._buffers, {}, 0
         for shard, results in buffers.items():
-            chunk, started = _chunk(results), time.perf_counter()
+            chunk, started = chunk_of(results), time.perf_counter()
             await self._store.append_native_results(self._job, shard, chunk)
             self._telemetry.results_flushed(self._claims[shard], chunk, seconds=time.perf_counter() - started)
 
 
 def _expired(unfinished: Mapping[int, Literal["expired", "canceled"]]) -> frozenset[int]:
     return frozenset(seq for seq, state in unfinished.items() if state == "expired")
-
-
-def _chunk(results: list[ResultLine]) -> ResultChunk:
-    return ResultChunk(
-        seqs=tuple(result.seq for result in results),
-        lines=b"".join(result.line for result in results),
-        succeeded=sum(result.status == "succeeded" for result in results),
-        errored=sum(result.status == "errored" for result in results),
-        usage=sum((result.usage for result in results if result.usage is not None), Usage()),
-        cost=sum(result.cost for result in results),
-    )

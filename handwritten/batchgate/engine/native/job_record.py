@@ -26,6 +26,9 @@ from batchgate.engine.support.health_problems import HealthReporter
 
 logger = logging.getLogger(__name__)
 
+LOOK_AGAIN: Final = 30.0
+"""Seconds after which a job that the provider does not show is looked for again."""
+
 LONGEST_SLEEP: Final = 300.0
 """Seconds after which a job looks at its batch again, whatever a provider asks for: it must be rescued in time."""
 

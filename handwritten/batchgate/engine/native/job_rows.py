@@ -29,7 +29,7 @@ class JobRows:
         self._job = job
         self._blobs = blobs
         self._seqs = frozenset(unpack_set(job.seqs))
-        self._claims = [claim for claim in claims if not self._seqs.isdisjoint(_seqs(claim))]
+        self._claims = [claim for claim in claims if not self._seqs.isdisjoint(claim.shard.seqs)]
         self.unfit: set[int] = set()
         """The requests that could not be encoded; they are not sent."""
 
@@ -45,7 +45,7 @@ class JobRows:
         """
         dropped: set[int] = set()
         for claim in self._claims:
-            members = self._seqs.intersection(_seqs(claim))
+            members = self._seqs.intersection(claim.shard.seqs)
             if not members <= self.unfit:
                 dropped |= members & self.unfit
         return dropped
@@ -80,7 +80,3 @@ class JobRows:
             for seq, line in await read_input_lines(self._blobs, claim):
                 if seq in self._seqs:
                     yield seq, line
-
-
-def _seqs(claim: Claim) -> range:
-    return range(claim.shard.first_seq, claim.shard.first_seq + claim.shard.requests)

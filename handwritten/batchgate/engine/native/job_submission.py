@@ -12,7 +12,7 @@ from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamError, UpstreamUnreachable
 from batchgate.engine.model.native_job import PlannedRow
 from batchgate.engine.native.enqueued_tokens import EnqueuedTokens
-from batchgate.engine.native.job_record import JobRecord, NativeServices, credential_of
+from batchgate.engine.native.job_record import LOOK_AGAIN, JobRecord, NativeServices, credential_of
 from batchgate.engine.native.job_rows import JobRows
 from batchgate.engine.ports.provider_batches import ProviderBatches, UpstreamJob
 from batchgate.engine.support.failpoints import hit_failpoint
@@ -21,8 +21,6 @@ logger = logging.getLogger(__name__)
 
 DOUBT: Final = 240 * MICROSECONDS
 """The time for which a job that may have been created is looked for before it is created again (native-lanes 1)."""
-LOOK_AGAIN: Final = 30.0
-"""Seconds between two looks."""
 ROOM_CHECK: Final = 300.0
 """Seconds after which a job without room looks again whether it should still go."""
 MAX_ATTEMPTS: Final = 3

@@ -8,7 +8,7 @@ from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import UpstreamError
 from batchgate.engine.native.enqueued_tokens import EnqueuedTokens
-from batchgate.engine.native.job_record import JobRecord, NativeServices, credential_of
+from batchgate.engine.native.job_record import LOOK_AGAIN, JobRecord, NativeServices, credential_of
 from batchgate.engine.ports.provider_batches import ProviderBatches, UpstreamJob
 from batchgate.engine.support.failpoints import hit_failpoint
 
@@ -17,8 +17,6 @@ LAST_POLL: Final = 300.0
 POLL_GROWTH: Final = 1.5
 MAX_GROWTH: Final = 20
 """Polls after which the delay grows no more; a power of many polls would be too large for a number."""
-LOOK_AGAIN: Final = 30.0
-"""Seconds after which a job that the provider does not know yet is asked for again."""
 YOUNG: Final = 300 * MICROSECONDS
 """The age up to which a job that the provider does not know may still appear (native-lanes 1)."""
 CANCEL_GRACE: Final = 600 * MICROSECONDS

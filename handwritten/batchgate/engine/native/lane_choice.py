@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
-
 from batchgate.engine.dispatch.endpoint import AccountEndpoint, lane_of
 from batchgate.engine.dispatch.executor import PreparedRequest, request_row
 from batchgate.engine.model.batch import Batch
@@ -18,27 +16,16 @@ MIN_TIME: Final = 2 * HOUR
 """Microseconds before its expiry from which on a batch runs directly, in the lane ``auto``."""
 
 
-class Choice(Struct, frozen=True):
-    """The lane of one request, and why it is the direct one."""
-
-    native: bool
-    reason: str | None = None
-
-
-NATIVE: Final = Choice(native=True)
-
-
-def choose_lane(batch: Batch, request: PreparedRequest, *, now: int) -> Choice:
-    """Return the lane of a request, before it is known how many others go with it."""
+def reason_to_call(batch: Batch, request: PreparedRequest, *, now: int) -> str | None:
+    """Return why a request cannot travel in a job; None if it can, with enough others."""
     endpoint = request.route.endpoint
     lane = lane_of(batch.options, endpoint)
     if lane == "direct":
-        return Choice(native=False, reason="the lane is direct")
+        return "the lane is direct"
     if endpoint.batches is None:
-        return Choice(native=False, reason=f"account {endpoint.account.name!r} has no batch API")
-    reason = _loss(batch, endpoint.batches, now) if lane == "auto" else None
-    reason = reason or endpoint.batches.refusal(request_row(batch, request)) or _translated(batch, endpoint.batches)
-    return NATIVE if reason is None else Choice(native=False, reason=reason)
+        return f"account {endpoint.account.name!r} has no batch API"
+    loss = _loss(batch, endpoint.batches, now) if lane == "auto" else None
+    return loss or endpoint.batches.refusal(request_row(batch, request)) or _translated(batch, endpoint.batches)
 
 
 def _loss(batch: Batch, batches: ProviderBatches, now: int) -> str | None:

@@ -13,7 +13,7 @@ from batchgate.engine.model.clock import ExpiryClock
 from batchgate.engine.model.native_job import unpack_set
 from batchgate.engine.model.shard import ResultLine
 from batchgate.engine.native.job_groups import JobGroups
-from batchgate.engine.native.lane_choice import choose_lane
+from batchgate.engine.native.lane_choice import reason_to_call
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
@@ -70,7 +70,7 @@ class NativePlanner:
                 await self._group(batch, claim, groups)
         jobs = tuple(groups.jobs(self._clock.now()))
         native = {seq for job in jobs for seq in unpack_set(job.seqs)}
-        direct = [claim.shard.index for claim in claims if not native.issuperset(_seqs(claim))]
+        direct = [claim.shard.index for claim in claims if not native.issuperset(claim.shard.seqs)]
         hit_failpoint("native_grouped")
         queued = await shielded(self._store.save_plan(batch_key, jobs, direct))
         hit_failpoint("native_planned")
@@ -82,13 +82,9 @@ class NativePlanner:
         read = 0
         for seq, line in await read_input_lines(self._blobs, claim):
             request = self._executor.prepare(batch, seq, line)
-            if not isinstance(request, ResultLine) and choose_lane(batch, request, now=self._clock.now()).native:
+            if not isinstance(request, ResultLine) and reason_to_call(batch, request, now=self._clock.now()) is None:
                 groups.add(request, len(line))
             read += len(line)
             if read >= BYTES_AT_ONCE:
                 read = 0
                 await asyncio.sleep(0)
-
-
-def _seqs(claim: Claim) -> range:
-    return range(claim.shard.first_seq, claim.shard.first_seq + claim.shard.requests)
